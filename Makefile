@@ -1,0 +1,53 @@
+# Everything a newcomer types. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# two test processes of one thread each: more threads than cores make them crawl
+TEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+.PHONY: help install train sweep compare tensorboard test test-fast test-loss lint format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(VENV)/installed ## make .venv with the locked versions
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+train: install ## train with focal loss on real handwritten digits
+	$(BIN)/python train.py loss=focal
+
+sweep: install ## compare three regression losses on data with outliers, three seeds each
+	$(BIN)/python train.py -m loss=mse,mae,huber data=regression data.outliers=0.1 'seed=range(3)'
+
+compare: install ## the table of every sweep in logs/sweeps (or DIR=folder)
+	$(BIN)/python scripts/compare.py $(or $(DIR),logs/sweeps)
+
+tensorboard: install ## curves of everything in logs/
+	$(BIN)/tensorboard --logdir logs
+
+test: install ## all tests
+	$(TEST)
+
+test-fast: install ## the tests without whole commands and long trainings
+	$(TEST) -m "not slow"
+
+test-loss: install ## the conformance suite of one loss: make test-loss LOSS=focal
+	$(TEST) tests/losses/test_conformance.py --loss $(LOSS)
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove caches and the environment; logs/ and data/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""losslab: which loss function should I use here, and how sure am I?"""

@@ -1,0 +1,249 @@
+"""From a resolved config to the parts of a run, and to one line where they do not fit."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from losslab import choices
+from losslab.build import WrongInput, accepted, build, target_of
+from losslab.draws import draw_seed
+from losslab.losses.base import Link, Loss, Reads
+from losslab.tasks import Task
+
+
+@dataclass
+class Parts:
+    """What a run is made of; the network is built before the loss, and from its own draw."""
+
+    data: Any
+    task: Task
+    network: nn.Module
+    weights_hash: str
+    module: Any
+
+
+def assemble(config: DictConfig) -> Parts:
+    """Build data, task, network, loss and module, in this order.
+
+    Raises:
+        WrongInput: if a part refuses its options or does not fit the others.
+    """
+    require_fit(config)
+    data = ready_data(config)
+    task: Task = build(config.task.definition, "task", data)
+    network = initial_network(config, data, task)
+    weights_hash = fingerprint(network.state_dict().values())
+    loss = build_loss(config.loss, data)
+    form = fitting_form(config, loss, task.offers) or find_form(config, loss, task, data, network)
+    if config.compile:
+        network.compile()  # in place: the names in a checkpoint stay those of the network
+    module = build(
+        config.task.module,
+        "task",
+        network,
+        loss,
+        task,
+        form=form,
+        link=loss.link if isinstance(loss, Loss) else task.standard_link,
+        optimizer=_later(config.optimizer, "optimizer"),
+        scheduler=_later(config.scheduler, "scheduler"),
+        regularizer=_regularizer(config, network),
+        references=_references(config, task),
+        seed=config.seed,
+        name=config.choices.loss,
+        monitor=config.task.monitor,
+        sample_loss=_sample_loss(config, data),
+    )
+    try:
+        module.configure_optimizers()
+    except (ValueError, TypeError) as error:
+        raise WrongInput(f"optimizer or scheduler: {error}") from error
+    return Parts(data, task, network, weights_hash, module)
+
+
+def ready_data(config: DictConfig) -> Any:
+    """The data module with its files read and its splits drawn."""
+    data = build(config.data, "data")
+    try:
+        data.prepare_data()
+        data.setup()
+    except (ValueError, OSError) as error:
+        raise WrongInput(f"data={config.choices.data}: {' '.join(str(error).split())}") from error
+    return data
+
+
+def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
+    """The network with the seed's initial weights; it is told the sizes that it asks for by name."""
+    torch.manual_seed(draw_seed(config.seed, "weights"))
+    sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
+    offered = accepted(target_of(config.model, "model"), sizes)
+    network: nn.Module = build(config.model, f"model={config.choices.model}", **offered)
+    return network
+
+
+def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
+    """The loss; where a weight is ``balanced``, from the training split's class counts."""
+    options = balanced_weights(node, getattr(data, "class_counts", None)) | options
+    loss: nn.Module = build(node, "loss", **options)
+    return loss
+
+
+def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str, Any]:
+    """The options that read ``balanced``: n / (C n_c) a class, negatives a positive for pos_weight.
+
+    Raises:
+        WrongInput: if the data have no classes to count.
+    """
+    asked = [name for name in ("weight", "pos_weight", "alpha") if node.get(name) == "balanced"]
+    if asked and counts is None:
+        raise WrongInput(f"loss.{asked[0]}=balanced needs class counts, and these data have none")
+    if not asked or counts is None:
+        return {}
+    counts = counts.double()
+    shares = {
+        "weight": counts.sum() / (len(counts) * counts),
+        "alpha": counts.sum() / (len(counts) * counts),
+        "pos_weight": (counts.sum() - counts) / counts,
+    }
+    return {name: shares[name].tolist() for name in asked}
+
+
+# --- does the loss read what the task gives? --------------------------------------------------
+
+
+def require_fit(config: DictConfig) -> Reads | None:
+    """The target form that the loss reads, before any data are made; see :func:`fitting_form`."""
+    loss, task = target_of(config.loss, "loss"), target_of(config.task.definition, "task")
+    return fitting_form(config, loss, task.offers)
+
+
+def fitting_form(config: DictConfig, loss: Any, offers: tuple[Reads, ...]) -> Reads | None:
+    """The first offered form that the loss reads.
+
+    Returns:
+        The form, or ``None`` for a loss of another library, which says nothing.
+
+    Raises:
+        WrongInput: if there is none.
+    """
+    reads: tuple[Reads, ...] | None = getattr(loss, "reads", None)
+    if reads is None:
+        return None
+    for form in offers:
+        if form in reads:
+            return form
+    raise WrongInput(
+        f"loss={config.choices.loss} reads {_names(reads)}, but task={config.choices.task} gives "
+        f"{_names(offers)}. Losses that fit: {_fitting(offers)}"
+    )
+
+
+def find_form(
+    config: DictConfig, loss: nn.Module, task: Task, data: Any, network: nn.Module
+) -> Reads:
+    """The first form that a loss of another library takes, found by trying one batch.
+
+    Raises:
+        WrongInput: if it takes none.
+    """
+    inputs, targets = task.pair(next(iter(data.train_dataloader())))
+    refusals = []
+    for form in task.offers:
+        try:
+            value = loss(network(inputs), task.target(targets, form))
+            value.mean().backward()
+        except (ValueError, TypeError, RuntimeError, IndexError, AssertionError) as error:
+            refusals.append(f"{form.value}: {str(error).splitlines()[0][:120]}")
+        else:
+            network.zero_grad(set_to_none=True)
+            return form
+    raise WrongInput(
+        f"loss={config.choices.loss} takes nothing that task={config.choices.task} gives "
+        f"({'; '.join(refusals)}). Losses that fit: {_fitting(task.offers)}"
+    )
+
+
+def _fitting(offers: tuple[Reads, ...]) -> str:
+    """The losses of conf/ that read one of the offered forms."""
+    fitting = []
+    for name in choices.names("loss"):
+        reads = getattr(target_of(choices.node("loss", name), f"loss={name}"), "reads", ())
+        if set(reads) & set(offers):
+            fitting.append(name)
+    return ", ".join(fitting)
+
+
+def _names(forms: Iterable[Reads]) -> str:
+    return " or ".join(form.value for form in forms)
+
+
+# --- the smaller parts ------------------------------------------------------------------------
+
+
+def _later(node: DictConfig, name: str) -> Any:
+    """A function that builds the node from its first argument; ``None`` for an empty node."""
+    if not node or "_target_" not in node:
+        return None
+
+    def make(first: Any) -> Any:
+        # an optimizer takes an iterator once: a list survives Hydra's handling of arguments
+        return target_of(node, name)(
+            list(first) if name == "optimizer" else first,
+            **{
+                key: value
+                for key, value in OmegaConf.to_container(node, resolve=True).items()  # type: ignore[union-attr]
+                if key != "_target_"
+            },
+        )
+
+    return make
+
+
+def _regularizer(config: DictConfig, network: nn.Module) -> Any:
+    """The penalty of the network's weights, from its named parameters; ``None`` for none."""
+    if not config.regularizer or "_target_" not in config.regularizer:
+        return None
+    penalty = build(config.regularizer, "regularizer")
+    names = set(penalty.penalised(network))
+
+    def of(parameters: Mapping[str, Tensor]) -> Any:
+        return penalty({name: value for name, value in parameters.items() if name in names})
+
+    return of
+
+
+def _references(config: DictConfig, task: Task) -> dict[str, tuple[nn.Module, Reads]]:
+    """The task's reference losses with the forms they read, from the configs' defaults."""
+    references = {}
+    for name, node in config.task.reference_losses.items():
+        loss = build(node, f"reference loss {name}")
+        form = next((form for form in task.offers if form in loss.reads), None)
+        if form is not None:
+            references[name] = (loss, form)
+    return references
+
+
+def _sample_loss(config: DictConfig, data: Any) -> nn.Module | None:
+    """The loss a sample, where the samples have weights."""
+    if getattr(getattr(data, "train", None), "weights", None) is None:
+        return None
+    try:
+        return build_loss(config.loss, data, reduction="none")
+    except WrongInput as error:
+        raise WrongInput(
+            f"the data have sample weights, and loss={config.choices.loss} has no value a sample: "
+            f"{error}"
+        ) from error
+
+
+def fingerprint(tensors: Iterable[Tensor]) -> str:
+    """A short hash of the tensors' bytes."""
+    digest = hashlib.blake2b(digest_size=8)
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

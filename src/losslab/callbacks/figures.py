@@ -1,0 +1,57 @@
+"""Pictures of the predictions, in TensorBoard and in the run's folder."""
+
+import io
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from losslab.runs.keeper import Keeper
+
+
+class Figures(pl.Callback):
+    """Draws the task's pictures of the validation split while training and of the test at the end.
+
+    Args:
+        keeper: takes the pictures.
+        every: epochs between pictures while training; ``None`` draws at the end only.
+        samples: how many samples of the split the pictures show at most.
+    """
+
+    def __init__(self, keeper: Keeper, every: int | None = None, samples: int = 2000) -> None:
+        self.keeper = keeper
+        self.every = every
+        self.samples = samples
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Draw every so many epochs."""
+        if self.every and (trainer.current_epoch + 1) % self.every == 0:
+            self._draw(trainer, pl_module, trainer.val_dataloaders, "val")
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Draw the test split, with the weights that were tested."""
+        loaders = trainer.test_dataloaders
+        self._draw(trainer, pl_module, loaders[-1] if isinstance(loaders, list) else loaders, "test")
+
+    def _draw(self, trainer: pl.Trainer, module: Any, batches: Any, split: str) -> None:
+        if not trainer.is_global_zero or not hasattr(module, "task"):
+            return
+        inputs, prediction, target = self._predict(module, batches)
+        figures = module.task.figures(inputs, prediction, target, module.network)
+        for name, figure in figures.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=100)
+            self.keeper.image(f"{split}/{name}", buffer.getvalue(), trainer.global_step)
+
+    def _predict(self, module: Any, batches: Any) -> list[torch.Tensor]:
+        """Inputs, predictions and targets of the first samples."""
+        seen: list[tuple[torch.Tensor, ...]] = []
+        count = 0
+        with torch.inference_mode():
+            for batch in batches:
+                inputs, target = module.task.pair([part.to(module.device) for part in batch])
+                seen.append((inputs, module(inputs).float(), target))
+                count += len(inputs)
+                if count >= self.samples:
+                    break
+        return [torch.cat(column)[: self.samples] for column in zip(*seen, strict=True)]

@@ -1,0 +1,440 @@
+"""The command line: shorthands, checks, one-line errors, exit codes; then Hydra's main.
+
+Nothing here imports torch before a command is known to be well-formed.
+"""
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from losslab import choices
+from losslab.build import WrongInput
+from losslab.help import help_text
+from losslab.runs.folder import cell_name, find_runs, is_run
+from losslab.runs.record import Record, needs_running, read_record
+from losslab.runs.table import run_table, sweep_table
+
+DONE, FAILED, WRONG = 0, 1, 2
+SWEEP_FILE = "sweep.json"
+PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
+
+OmegaConf.register_new_resolver("cell_folder", lambda given: cell_name(list(given)), replace=True)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 all done, 1 a run failed, 2 wrong input."""
+    arguments = sys.argv[1:]
+    try:
+        sys.exit(run(arguments))
+    except WrongInput as error:
+        if os.environ.get("HYDRA_FULL_ERROR"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(WRONG)
+    except KeyboardInterrupt:
+        print("interrupted; go on with resume=FOLDER", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(arguments: list[str]) -> int:
+    """What the arguments ask for; returns the exit code."""
+    if "LOCAL_RANK" in os.environ and "LOSSLAB_RUN_FOLDER" in os.environ:
+        return _run_rank(Path(os.environ["LOSSLAB_RUN_FOLDER"]))
+    if "--help" in arguments or "-h" in arguments:
+        print(help_text())
+        return DONE
+    if any(argument in PASS_ON for argument in arguments):
+        return _hydra_main(complete(arguments), lambda config: None)
+    command = parse(arguments)
+    if command.resume is not None:
+        return resume(command)
+    if command.multirun:
+        return sweep(command, folder=None)
+    return single(command)
+
+
+@dataclass
+class Command:
+    """A parsed command line.
+
+    Attributes:
+        flags: arguments that begin with a dash, but for ``-m``.
+        overrides: Hydra's overrides, complete with what the task's standards add.
+        multirun: whether ``-m`` was given.
+        resume: the folder to go on with.
+    """
+
+    flags: list[str]
+    overrides: list[str]
+    multirun: bool
+    resume: Path | None
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """Sort the arguments and complete the overrides.
+
+    Raises:
+        WrongInput: for an override that Hydra's grammar or conf/ does not know.
+    """
+    overrides, flags, folder = [], [], None
+    for argument in arguments:
+        if argument.startswith("resume="):
+            folder = Path(argument.removeprefix("resume="))
+        elif argument.startswith("-"):
+            flags.append(argument)
+        else:
+            overrides.append(argument)
+    multirun = any(flag in ("-m", "--multirun") for flag in flags)
+    flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
+    if folder is None or multirun:
+        overrides = complete(overrides)
+    if not multirun:
+        _refuse_sweep(overrides)
+    return Command(flags, overrides, multirun, folder)
+
+
+def _refuse_sweep(overrides: list[str]) -> None:
+    for override in _parsed(overrides):
+        if override.is_sweep_override():
+            raise WrongInput(
+                f"{override.input_line} names several values: add -m to run one cell each"
+            )
+
+
+def _parsed(overrides: Sequence[str]) -> list[Any]:
+    try:
+        return list(OverridesParser.create().parse_overrides(list(overrides)))
+    except HydraException as error:
+        lines = str(error).splitlines()
+        raise WrongInput(f"malformed override: {lines[0]}") from error
+
+
+def values_of(override: Any) -> list[str]:
+    """The value of an override, or the values that it sweeps over, as Hydra writes them."""
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [str(override.get_value_element_as_str())]
+
+
+def complete(overrides: list[str]) -> list[str]:
+    """Add the standard loss and data of the task where none is given.
+
+    Raises:
+        WrongInput: for an unknown choice or key.
+    """
+    flags = [argument for argument in overrides if argument.startswith("-")]
+    given = [argument for argument in overrides if not argument.startswith("-")]
+    parsed = _parsed(given)
+    chosen: dict[str, list[str]] = {}
+    for override in parsed:
+        if override.key_or_group in choices.GROUPS and not override.is_delete():
+            chosen[override.key_or_group] = values_of(override)
+            for name in chosen[override.key_or_group]:
+                choices.require_known(override.key_or_group, name)
+    if "task" in chosen and "data" not in chosen and "loss" not in chosen:
+        [task, *others] = chosen["task"]
+        if others:
+            raise WrongInput("a sweep over tasks needs data= and loss= beside it")
+        given.append(f"data={choices.node('task', task).standard_data}")
+    if "loss" not in chosen and "experiment" not in {o.key_or_group for o in parsed}:
+        data = chosen.get("data", ["digits"])
+        task = chosen.get("task", [choices.brings("data", data[0], "task")])[0]
+        if task:
+            given.append(f"loss={choices.node('task', task).standard_loss}")
+    elif "loss" not in chosen:
+        config = compose(_first(given))
+        if config.get("loss") is None:
+            given.append(f"loss={config.task.standard_loss}")
+    return flags + given
+
+
+def _first(overrides: Sequence[str]) -> list[str]:
+    """The first cell of a possibly swept command."""
+    return cells_of(overrides)[0]
+
+
+def cells_of(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each cell of a sweep, in Hydra's own order."""
+    columns = []
+    for override in _parsed(overrides):
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            columns.append([f"{key}={value}" for value in values_of(override)])
+        else:
+            columns.append([override.input_line])
+    return [list(cell) for cell in itertools.product(*columns)]
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """One cell's resolved config, with Hydra's own node.
+
+    Raises:
+        WrongInput: if Hydra refuses it.
+    """
+    try:
+        if not hydra.core.global_hydra.GlobalHydra.instance().is_initialized():
+            hydra.initialize_config_dir(str(choices.CONF), version_base="1.3")
+        config = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
+        _require_complete(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise WrongInput(_first_line(error)) from error
+    return config
+
+
+def _require_complete(config: DictConfig) -> None:
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    missing = sorted(OmegaConf.missing_keys(own))
+    if missing:
+        raise WrongInput(f"{missing[0]} is not given: add {missing[0]}=...")
+    OmegaConf.to_container(own, resolve=True)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300]
+
+
+def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
+    """The config as the run keeps it: resolved, with its choices and reference losses in it."""
+    plain: Any = OmegaConf.to_container(
+        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
+    )
+    chosen = {
+        str(group): str(name)
+        for group, name in hydra_node.runtime.choices.items()
+        if not str(group).startswith("hydra") and name is not None
+    }
+    plain["choices"] = chosen
+    plain["overrides"] = list(hydra_node.overrides.task)
+    task = plain["task"]
+    task["reference_losses"] = {
+        name: OmegaConf.to_container(choices.node("loss", name))
+        for name in task["reference_losses"]
+    }
+    return OmegaConf.create(plain)
+
+
+# --- one run ------------------------------------------------------------------------------------
+
+
+def single(command: Command) -> int:
+    """Check, train, show."""
+    composed = compose(command.overrides)
+    _check([finished_config(composed, composed.hydra)])
+    folders: list[Path] = []
+    refusals: list[WrongInput] = []
+
+    def job(config: DictConfig) -> None:
+        folders.append(Path(HydraConfig.get().runtime.output_dir))
+        try:
+            _train_job(config)
+        except WrongInput as error:  # Hydra would print its trace and exit with 1
+            refusals.append(error)
+
+    _hydra_main(command.flags + command.overrides, job)
+    if refusals:
+        _remove_empty(folders[0])
+        raise refusals[0]
+    return show_run(folders[0], Path(composed.paths.log_dir))
+
+
+def show_run(folder: Path, log_dir: Path) -> int:
+    """Print a run's table; returns the exit code."""
+    record = read_record(folder)
+    if record["status"] != "done":
+        print(f"failed: {_error_line(record)}\nrun folder: {folder}", file=sys.stderr)
+        return FAILED
+    Console().print(run_table(record, folder, log_dir))
+    return DONE
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove what Hydra made for a run that never began, up to the first folder in use."""
+    while not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+def _train_job(config: DictConfig) -> None:
+    from losslab.training import train  # noqa: PLC0415 (torch: only once the command is checked)
+
+    node = HydraConfig.get()
+    train(finished_config(config, node), Path(node.runtime.output_dir))
+
+
+def _check(configs: Sequence[DictConfig]) -> None:
+    """Refuse what cannot run, once for each config that differs in more than its seed."""
+    from losslab.training import check  # noqa: PLC0415
+
+    seen = set()
+    for config in configs:
+        text = OmegaConf.to_yaml(
+            OmegaConf.masked_copy(config, ["loss", "data", "task", "model", "choices", "compile"])
+        ).replace(f"seed: {config.seed}\n", "")
+        if text not in seen:
+            seen.add(text)
+            check(config)
+
+
+def _error_line(record: Record) -> str:
+    error = record.get("error")
+    return f"{error['kind']}: {error['message']}" if error else str(record["status"])
+
+
+# --- sweeps -------------------------------------------------------------------------------------
+
+
+def sweep(command: Command, folder: Path | None) -> int:
+    """Check every cell, run those that need it, show the table.
+
+    Args:
+        command: the sweep's command.
+        folder: where an earlier try at it lies; ``None`` for a new sweep.
+    """
+    cells = [compose(cell) for cell in cells_of(command.overrides)]
+    refuse_mixture(command, cells)
+    _refuse_twins(cells)
+    _check([finished_config(cell, cell.hydra) for cell in cells])
+    log_dir = Path(cells[0].paths.log_dir)
+    folder = folder or Path(cells[0].hydra.sweep.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SWEEP_FILE).write_text(json.dumps({"arguments": command.flags + command.overrides}))
+    places = [folder / cell.hydra.sweep.subdir for cell in cells]
+    overrides = [*command.overrides, f"hydra.sweep.dir={folder}"]
+    _hydra_main(["-m", *command.flags, *overrides], _sweep_job)
+    return show_sweep(folder, places, log_dir)
+
+
+def _sweep_job(config: DictConfig) -> None:
+    """One cell. It does not raise: Hydra would stop the others; the record holds the error."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if not needs_running(folder):
+        return
+    try:
+        _train_job(config)
+    except WrongInput as error:
+        print(f"error: {error}", file=sys.stderr)
+
+
+def show_sweep(folder: Path, places: Sequence[Path], log_dir: Path) -> int:
+    """Print the table of a sweep and its failures; returns the exit code."""
+    records = {run: read_record(run) for run in find_runs(folder)}
+    console = Console()
+    console.print(sweep_table(records))
+    console.print(f"sweep folder: {folder}", soft_wrap=True)
+    console.print(f"curves: tensorboard --logdir {folder}", soft_wrap=True)
+    unfinished = [place for place in places if not is_run(place) or needs_running(place)]
+    for place in unfinished:
+        reason = _error_line(records[place]) if place in records else "it left no record"
+        print(f"failed: {place.relative_to(folder)}: {reason}", file=sys.stderr)
+    if unfinished:
+        print(f"run them again: python train.py resume={folder}", file=sys.stderr)
+    return FAILED if unfinished else DONE
+
+
+def refuse_mixture(command: Command, cells: Sequence[DictConfig]) -> None:
+    """Refuse cells on different task, data or model that were not swept on purpose.
+
+    Raises:
+        WrongInput: naming which loss lives where, and the data that fit them all.
+    """
+    swept = {o.key_or_group for o in _parsed(command.overrides) if o.is_sweep_override()}
+    if swept & {"task", "data", "experiment"}:
+        return
+    homes = {cell.hydra.runtime.choices.loss: cell.hydra.runtime.choices for cell in cells}
+    if len({(home.task, home.data) for home in homes.values()}) == 1:
+        return
+    lives = ", ".join(
+        f"{loss} lives on {home.data}" if not index else f"{loss} on {home.data}"
+        for index, (loss, home) in enumerate(homes.items())
+    )
+    fitting = _data_for_all(list(homes))
+    advice = f"add data={' or data='.join(fitting)}" if fitting else "no data fit them all"
+    raise WrongInput(f"{lives}: {advice}")
+
+
+def _data_for_all(losses: Sequence[str]) -> list[str]:
+    """Of the losses' homes, those whose task gives what every one of the losses reads."""
+    from losslab.assembly import require_fit  # noqa: PLC0415
+
+    homes = dict.fromkeys(home for home in map(choices.home, losses) if home)
+    fitting = []
+    for data in homes:
+        try:
+            for loss in losses:
+                cell = compose([f"loss={loss}", f"data={data}"])
+                require_fit(finished_config(cell, cell.hydra))
+        except WrongInput:
+            continue
+        fitting.append(data)
+    return fitting
+
+
+def _refuse_twins(cells: Sequence[DictConfig]) -> None:
+    places = [cell.hydra.sweep.subdir for cell in cells]
+    for place in places:
+        if places.count(place) > 1:
+            raise WrongInput(f"two cells of this sweep are the same: {place}")
+
+
+# --- going on -----------------------------------------------------------------------------------
+
+
+def resume(command: Command) -> int:
+    """Go on with a run from its last checkpoint, or with a sweep's missing and failed cells."""
+    folder = command.resume
+    assert folder is not None
+    if (folder / SWEEP_FILE).is_file():
+        if not command.multirun:
+            saved = json.loads((folder / SWEEP_FILE).read_text())["arguments"]
+            command = parse(["-m", *saved, *command.overrides])
+        return sweep(command, folder)
+    if command.multirun or not is_run(folder):
+        raise WrongInput(f"resume={folder}: no run and no sweep folder")
+    return _resume_run(folder, command.overrides)
+
+
+def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
+    from losslab.training import saved_config, train  # noqa: PLC0415
+
+    config = saved_config(folder)
+    for override in _parsed(overrides):
+        key, value = override.key_or_group, override.value()
+        if OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
+            raise WrongInput(f"{key} is no option of {folder / 'config.yaml'}")
+        with open_dict(config):
+            OmegaConf.update(config, key, value)
+    train(config, folder, resume=True)
+    return show_run(folder, Path(config.paths.log_dir))
+
+
+_ABSENT = object()
+
+
+def _run_rank(folder: Path) -> int:
+    """The work of a further rank of a run: this process was started by the run's own."""
+    from losslab.training import join  # noqa: PLC0415
+
+    join(folder)
+    return DONE
+
+
+def _hydra_main(arguments: Sequence[str], job: Any) -> int:
+    """Hydra's own main, on these arguments."""
+    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(version_base="1.3", config_path=str(choices.CONF), config_name="train")(job)()
+    return DONE

@@ -1,0 +1,119 @@
+"""One's own data as numpy arrays in one .npz file."""
+
+import zipfile
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from losslab.data import checks, targets
+from losslab.data.base import InMemoryData, Options, Raw
+
+REQUIRED = ("inputs", "targets")
+OPTIONAL = ("split", "group", "weight")
+
+
+class Arrays(InMemoryData):
+    """A ``.npz`` file with ``inputs`` and ``targets`` and, as one likes, more.
+
+    ========  ====================================================================
+    inputs    numbers ``(n, *)``; ``(n,)`` is one feature
+    targets   class integers or strings ``(n,)``, values ``(n,)`` or ``(n, K)``, labels
+              of 0 and 1 ``(n, K)``
+    split     ``train``, ``val``, ``test`` or 0, 1, 2 ``(n,)``; what is not named is
+              drawn from train
+    group     ``(n,)``; samples of one group stay in one split
+    weight    ``(n,)``; the weight of each sample in the loss
+    ========  ====================================================================
+
+    Args:
+        path: the file.
+        target_kind: ``"classes"``, ``"values"``, ``"multilabel"``, or ``"auto"``, which
+            :func:`~losslab.data.targets.read_targets` describes.
+        standardize: whether inputs get mean 0 and standard deviation 1, by the training split's
+            figures: each column of ``(n, F)``, each channel of ``(n, C, H, W)``, else all together.
+        standardize_targets: the same for values; metrics are then in standard deviations.
+        options: those of :class:`~losslab.data.base.InMemoryData`.
+
+    Raises:
+        ValueError: if an option is out of range, or by ``setup`` if the file is broken.
+        FileNotFoundError: by ``prepare_data``, if there is no file.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        target_kind: str = "auto",
+        standardize: bool = True,
+        standardize_targets: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
+        checks.require_choice("target_kind", target_kind, targets.ASKED)
+        self.path = path
+        self.asked_kind = target_kind
+        self.standardize = standardize
+        self.standardize_targets = standardize_targets
+
+    def prepare_data(self) -> None:
+        """Make sure that the file is there."""
+        checks.require_file(self.path, "an .npz file")
+
+    def load(self) -> Raw:
+        """All arrays of the file as tensors."""
+        arrays = read_npz(checks.require_file(self.path, "an .npz file"))
+        inputs = arrays["inputs"]
+        if inputs.dtype.kind not in "biuf" or inputs.ndim == 0:
+            raise ValueError(
+                f"inputs in {self.path} must be numbers of shape (n, *), "
+                f"got {inputs.dtype} of shape {inputs.shape}"
+            )
+        inputs = inputs.reshape(len(inputs), 1) if inputs.ndim == 1 else inputs
+        meaning = targets.read_targets(
+            f"targets in {self.path}", arrays["targets"], self.asked_kind
+        )
+        readers = {
+            "split": targets.read_fixed,
+            "group": targets.read_groups,
+            "weight": targets.read_weights,
+        }
+        more = {name: read(name, arrays[name]) for name, read in readers.items() if name in arrays}
+        return Raw(
+            torch.from_numpy(inputs.astype(np.float32)),
+            meaning.targets,
+            meaning.kind,
+            meaning.names,
+            more.get("split"),
+            more.get("group"),
+            more.get("weight"),
+            self.standardize,
+            self.standardize_targets,
+        )
+
+
+def read_npz(file: Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a file, of which each has an entry a sample.
+
+    Raises:
+        ValueError: if the file is broken, an array is missing or unknown, or lengths differ.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file} must be an .npz file of plain arrays, got {error}") from error
+    missing = [name for name in REQUIRED if name not in arrays]
+    unknown = [name for name in arrays if name not in (*REQUIRED, *OPTIONAL)]
+    if missing or unknown:
+        raise ValueError(
+            f"{file} must hold {', '.join(REQUIRED)} and may hold {', '.join(OPTIONAL)}, "
+            f"got {', '.join(sorted(arrays)) or 'nothing'}"
+        )
+    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ValueError(f"{file} must hold arrays of one length, got {got}")
+    return arrays

@@ -1,0 +1,47 @@
+"""The checks that every data option goes through; each error says what was expected and given."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def require_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Raise ``ValueError`` unless the option is one of the choices."""
+    if value not in choices:
+        expected = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} must be one of {expected}, got {value!r}")
+
+
+def require_whole(name: str, value: object, low: int) -> None:
+    """Raise ``ValueError`` unless the option is a whole number of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
+
+
+def require_number(
+    name: str, value: object, low: float = -math.inf, high: float = math.inf
+) -> None:
+    """Raise ``ValueError`` unless the option is a finite number in the closed range."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+        limits = [f">= {low:g}"] * (low > -math.inf) + [f"<= {high:g}"] * (high < math.inf)
+        raise ValueError(f"{name} must be {' and '.join(['a number', *limits])}, got {value!r}")
+
+
+def require_open_share(name: str, value: object) -> None:
+    """Raise ``ValueError`` unless the option is a share strictly between 0 and 1."""
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise ValueError(f"{name} must be a share between 0 and 1, both excluded, got {value!r}")
+
+
+def require_file(path: str | Path, expected: str) -> Path:
+    """The path of a file that is there.
+
+    Raises:
+        FileNotFoundError: if nothing is there, or a folder.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        found = "a folder" if file.is_dir() else "nothing"
+        raise FileNotFoundError(f"path must be {expected}, found {found} at {file.absolute()}")
+    return file

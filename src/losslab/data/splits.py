@@ -1,0 +1,160 @@
+"""Which sample goes to training, validation and test: indices from labels, groups and a seed."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from losslab.draws import generator
+
+TRAIN, VAL, TEST = 0, 1, 2
+NAMES = ("train", "val", "test")
+
+
+def draw(
+    samples: int,
+    *,
+    labels: Tensor | None = None,
+    groups: Tensor | None = None,
+    fixed: Tensor | None = None,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    names: Sequence[str] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of the training, validation and test split, each in a drawn order.
+
+    Args:
+        samples: the number of samples.
+        labels: class indices ``(n,)``; each split then has each class in about its share.
+        groups: group indices ``(n,)``; no group then lies in two splits.
+        fixed: 0, 1 or 2 for each sample that belongs to training, validation or test. A split
+            that this leaves empty is drawn from the training samples.
+        val_fraction: the share of validation among the samples that are divided.
+        test_fraction: the share of test among them.
+        seed: decides the draw.
+        names: what messages call the classes.
+
+    Raises:
+        ValueError: if a class or the groups are too few, or fixed splits share a group.
+
+    Example:
+        >>> train, val, test = draw(10, val_fraction=0.2, test_fraction=0.2, seed=0)
+        >>> len(train), len(val), len(test)
+        (6, 2, 2)
+    """
+    rng = generator(seed, "split")
+    place = torch.zeros(samples, dtype=torch.int64) if fixed is None else fixed.clone()
+    open_splits = [part for part in (VAL, TEST) if not bool((place == part).any())]
+    shares = {VAL: val_fraction, TEST: test_fraction}
+    members = (place == TRAIN).nonzero().flatten()
+    if open_splits and len(members):
+        drawn = [shares[part] for part in open_splits]
+        shares_of_members = [1 - sum(drawn), *drawn]
+        if groups is not None:
+            chosen = _by_group(_pick(labels, members), groups[members], shares_of_members, rng)
+        else:
+            chosen = _by_class(_pick(labels, members), len(members), shares_of_members, rng, names)
+        place[members] = torch.tensor([TRAIN, *open_splits])[chosen]
+    _require_samples(place)
+    if groups is not None:
+        _require_separate_groups(place, groups)
+    if labels is not None:
+        _require_each_class(labels[place == TRAIN], labels, names)
+    order = torch.randperm(samples, generator=rng)
+    return tuple(order[place[order] == part] for part in (TRAIN, VAL, TEST))  # type: ignore[return-value]
+
+
+def _pick(labels: Tensor | None, members: Tensor) -> Tensor | None:
+    return None if labels is None else labels[members]
+
+
+def _by_class(
+    labels: Tensor | None,
+    samples: int,
+    shares: list[float],
+    rng: torch.Generator,
+    names: Sequence[str] | None,
+) -> Tensor:
+    """The split of each sample, where each class gives each split its share and at least one."""
+    chosen = torch.zeros(samples, dtype=torch.int64)
+    present = [0] if labels is None else _distinct(labels).tolist()
+    for label in present:
+        members = torch.arange(samples) if labels is None else (labels == label).nonzero().flatten()
+        members = members[torch.randperm(len(members), generator=rng)]
+        sizes = [max(1, round(len(members) * share)) for share in shares[1:]]
+        if len(members) <= sum(sizes):
+            what = "the data" if labels is None else f"class {_name(label, names)}"
+            raise ValueError(
+                f"{what} must have more than {sum(sizes)} samples to be divided into "
+                f"{len(shares)} splits, got {len(members)}"
+            )
+        sizes = [len(members) - sum(sizes), *sizes]
+        for part, block in enumerate(members.split(sizes)):
+            chosen[block] = part
+    return chosen
+
+
+def _by_group(
+    labels: Tensor | None, groups: Tensor, shares: list[float], rng: torch.Generator
+) -> Tensor:
+    """The split of each sample, where groups stay whole and classes are as even as they allow.
+
+    Greedy: the groups, large ones first, each go where the samples of their classes lack most.
+    """
+    which = _distinct(groups)
+    group_of = torch.searchsorted(which, groups)
+    if len(which) < len(shares):
+        raise ValueError(f"group must name >= {len(shares)} groups, got {len(which)}")
+    if labels is None:
+        labels = torch.zeros_like(group_of)
+    counts = torch.zeros(len(which), int(labels.max()) + 1)
+    counts.index_put_((group_of, labels), torch.ones(len(labels)), accumulate=True)
+    shuffled = torch.randperm(len(which), generator=rng)
+    by_size = counts[shuffled].sum(1).argsort(descending=True, stable=True)
+    lacking = torch.tensor(shares).unsqueeze(1) * counts.sum(0)
+    home = torch.full((len(which),), -1)
+    for done, group in enumerate(shuffled[by_size].tolist()):
+        empty = [part for part in range(len(shares)) if not bool((home == part).any())]
+        choice = lacking @ counts[group]
+        if len(which) - done <= len(empty):  # the last groups go where there is none
+            choice[[part for part in range(len(shares)) if part not in empty]] = -torch.inf
+        home[group] = int(choice.argmax())
+        lacking[home[group]] -= counts[group]
+    return home[group_of]
+
+
+def _require_samples(place: Tensor) -> None:
+    for part, name in enumerate(NAMES):
+        if not bool((place == part).any()):
+            raise ValueError(f"the {name} split must hold samples, got none of {len(place)}")
+
+
+def _require_separate_groups(place: Tensor, groups: Tensor) -> None:
+    for first, second in ((TRAIN, VAL), (TRAIN, TEST), (VAL, TEST)):
+        both = _distinct(groups[place == first])
+        both = both[torch.isin(both, groups[place == second])]
+        if len(both):
+            raise ValueError(
+                f"split must keep each group in one split, got {len(both)} groups in both "
+                f"{NAMES[first]} and {NAMES[second]}"
+            )
+
+
+def _require_each_class(training: Tensor, labels: Tensor, names: Sequence[str] | None) -> None:
+    present = _distinct(labels)
+    missing = present[~torch.isin(present, training)].tolist()
+    if missing:
+        raise ValueError(
+            "the training split must hold each class, got no sample of class "
+            + ", ".join(_name(label, names) for label in missing)
+        )
+
+
+def _distinct(values: Tensor) -> Tensor:
+    """The values that occur, in order."""
+    return torch.unique(values)  # type: ignore[no-any-return]
+
+
+def _name(label: int, names: Sequence[str] | None) -> str:
+    return repr(names[label]) if names else str(label)

@@ -1,0 +1,150 @@
+"""The two losses of a game between generator and discriminator."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor
+
+from losslab.losses.base import (
+    Loss,
+    Reads,
+    Reduction,
+    full_precision,
+    require_at_least,
+    require_choice,
+    require_same_shape,
+)
+from losslab.losses.functional.adversarial import GAMES, gradient_penalty
+
+Kind = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein"]
+
+
+class AdversarialLoss(Loss):
+    r"""Adversarial losses of discriminator and generator, from raw discriminator logits.
+
+    With r the logit of a real sample, f that of a generated one, and
+    :math:`\zeta(z) = \log(1 + e^z)`:
+
+    ================  ============================================  ====================
+    kind              discriminator                                 generator
+    ================  ============================================  ====================
+    non_saturating    :math:`\zeta(-r) + \zeta(f)`                  :math:`\zeta(-f)`
+    minimax           :math:`\zeta(-r) + \zeta(f)`                  :math:`-\zeta(f)`
+    least_squares     :math:`(r - 1)^2 / 2 + f^2 / 2`               :math:`(f - 1)^2 / 2`
+    hinge             :math:`\max(0, 1 - r) + \max(0, 1 + f)`       :math:`-f`
+    wasserstein       :math:`f - r`, and the gradient penalty       :math:`-f`
+    ================  ============================================  ====================
+
+    Called as ``loss(real_logits, fake_logits)`` it is the discriminator's loss without penalty. In
+    the discriminator's step the generated samples are to be detached before they are judged; the
+    generator's step judges them anew.
+
+    Args:
+        kind: the game.
+        gradient_penalty: weight of :meth:`penalty`, at least 0. Only ``kind="wasserstein"`` needs
+            it, see :attr:`needs_penalty`.
+        reduction: ``"mean"`` over the logits of each part, ``"sum"`` or ``"none"``.
+
+    Shape:
+        real and generated logits: the same, ``(N,)`` or ``(N, *)``.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes differ.
+
+    Source:
+        Goodfellow et al., "Generative Adversarial Nets", 2014 (non_saturating, minimax); Mao et
+        al., "Least Squares Generative Adversarial Networks", 2017; Lim, Ye, "Geometric GAN", 2017
+        (hinge); Gulrajani et al., "Improved Training of Wasserstein GANs", 2017.
+
+    Example:
+        >>> import torch
+        >>> loss = AdversarialLoss("hinge")
+        >>> loss(torch.tensor([2.0]), torch.tensor([-2.0]))  # both beyond the margin
+        tensor(0.)
+        >>> loss.generator_terms(torch.tensor([-2.0]))
+        {'generator': tensor(2.)}
+    """
+
+    reads = (Reads.DISCRIMINATOR,)
+
+    def __init__(
+        self,
+        kind: Kind = "non_saturating",
+        gradient_penalty: float = 10.0,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        require_choice("kind", kind, tuple(GAMES))
+        require_at_least("gradient_penalty", gradient_penalty, 0)
+        self.kind = kind
+        self.gradient_penalty = gradient_penalty
+
+    @property
+    def needs_penalty(self) -> bool:
+        """Whether the discriminator's loss is to include :meth:`penalty`."""
+        return self.kind == "wasserstein" and self.gradient_penalty > 0
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The discriminator's loss: ``prediction`` of real samples, ``target`` of generated."""
+        terms = self.discriminator_terms(prediction, target)
+        return terms["real"] + terms["fake"]
+
+    def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The discriminator's parts, ``real`` and ``fake``."""
+        return self.discriminator_terms(prediction, target)
+
+    def discriminator_terms(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+        """What the discriminator pays, as ``real`` and ``fake``."""
+        require_same_shape(real_logits, fake_logits)
+        real_logits, fake_logits = full_precision(real_logits, fake_logits)
+        game = GAMES[self.kind]
+        return {
+            "real": self.reduce(game.real(real_logits)),
+            "fake": self.reduce(game.fake(fake_logits)),
+        }
+
+    def generator_terms(self, fake_logits: Tensor) -> dict[str, Tensor]:
+        """What the generator pays, as ``generator``."""
+        (fake_logits,) = full_precision(fake_logits)
+        return {"generator": self.reduce(GAMES[self.kind].generator(fake_logits))}
+
+    def penalty(
+        self,
+        discriminator: Callable[[Tensor], Tensor],
+        real: Tensor,
+        fake: Tensor,
+        mixing: Tensor,
+    ) -> Tensor:
+        r"""Weighted penalty on discriminator slopes other than 1, between real and generated.
+
+        .. math:: \lambda \operatorname{mean}_n (|\nabla_x D(x_n)| - 1)^2, \quad
+            x_n = u_n\, \mathrm{real}_n + (1 - u_n)\, \mathrm{fake}_n
+
+        Args:
+            discriminator: gives logits for samples, each from its own sample (no batch norm).
+            real: samples ``(N, *)``.
+            fake: generated samples of the same shape.
+            mixing: u, uniform numbers in [0, 1], ``(N,)``; the caller draws them.
+
+        Example:
+            >>> import torch
+            >>> steep = lambda x: 3 * x.sum(dim=1)  # slope 3 everywhere
+            >>> real, fake = torch.ones(4, 1), torch.zeros(4, 1)
+            >>> AdversarialLoss("wasserstein").penalty(steep, real, fake, torch.rand(4))
+            tensor(40.)
+        """
+        require_same_shape(real, fake)
+        if mixing.shape != real.shape[:1]:
+            raise ValueError(
+                f"mixing must have shape ({len(real)},), one number a sample, "
+                f"got {tuple(mixing.shape)}"
+            )
+        elements = gradient_penalty(discriminator, real, fake, mixing)
+        return self.gradient_penalty * self.reduce(elements)
+
+    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Mean logits of real and generated samples: their gap is what the discriminator sees."""
+        return {
+            "real_logit": prediction.detach().float().mean(),
+            "fake_logit": target.detach().float().mean(),
+        }

@@ -1,0 +1,151 @@
+"""Formulas of the classification losses, from logits, classes in dimension 1."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from losslab.losses.base import full_precision
+
+
+def sparse_softmax_cross_entropy(
+    logits: Tensor,
+    indices: Tensor,
+    weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int = -100,
+    *,
+    reduction: Literal["none", "sum"] = "none",
+) -> Tensor:
+    """``-w_t log softmax(z)_t`` for class indices t, 0 for an ignored one.
+
+    ``(N, C, *)`` with ``(N, *)`` gives ``(N, *)``, or its sum, which is faster than summing later.
+    """
+    (logits,) = full_precision(logits)
+    return F.cross_entropy(
+        logits,
+        indices,
+        weight=weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
+
+
+def softmax_cross_entropy(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """``-sum_c w_c t_c log softmax(z)_c``: ``(N, C, *)`` twice gives ``(N, *)``."""
+    (logits,) = full_precision(logits)
+    target = target.to(logits.dtype)
+    if label_smoothing > 0:
+        target = target.lerp(torch.full_like(target, 1 / logits.shape[1]), label_smoothing)
+    log_p = logits.log_softmax(dim=1)
+    # a class ruled out by a logit of -inf costs nothing where the target rules it out too
+    log_p = log_p.masked_fill((target == 0) & (log_p == -math.inf), 0)
+    terms = target * log_p
+    if weight is not None:
+        terms = terms * along_classes(weight, logits.dim())
+    return -terms.sum(dim=1)
+
+
+def binary_cross_entropy(
+    logits: Tensor, target: Tensor, pos_weight: Tensor | None = None
+) -> Tensor:
+    """Element-wise ``w t softplus(-z) + (1 - t) softplus(z)``.
+
+    Each term is computed by itself: ``z - z t + softplus(-z)`` cancels for confident logits.
+    """
+    return binary_focal(logits, target, gamma=0.0, positive=pos_weight)
+
+
+def binary_focal(
+    logits: Tensor,
+    target: Tensor,
+    gamma: float,
+    positive: Tensor | None = None,
+    negative: Tensor | None = None,
+) -> Tensor:
+    """Element-wise ``a t f(z) + b (1 - t) f(-z)`` with ``f(s) = sigmoid(-s)**gamma softplus(-s)``.
+
+    Args:
+        logits: any shape.
+        target: 0, 1 or between, of the same shape.
+        gamma: of the focus; 0 is binary cross-entropy.
+        positive: weight a of the positive class, broadcast to the logits.
+        negative: weight b of the negative class.
+    """
+    (logits,) = full_precision(logits)
+    target = target.to(logits.dtype)
+    for_positive = target * _focal(logits, gamma)
+    for_negative = (1 - target) * _focal(-logits, gamma)
+    if positive is not None:
+        for_positive = positive * for_positive
+    if negative is not None:
+        for_negative = negative * for_negative
+    return for_positive + for_negative
+
+
+def softmax_focal(
+    logits: Tensor, indices: Tensor, gamma: float, weight: Tensor | None = None
+) -> Tensor:
+    """``-w_t (1 - p_t)**gamma log p_t`` for class indices t, with p the softmax.
+
+    ``(N, C, *)`` with ``(N, *)`` gives ``(N, *)``.
+    """
+    (logits,) = full_precision(logits)
+    own, others = _split_scores(logits, indices)
+    # softmax(z)_t is the sigmoid of the lead over all other classes together; the smallest number
+    # stands for -inf, since logsumexp has no gradient where all others are ruled out
+    rivals = others.clamp(min=torch.finfo(others.dtype).min).logsumexp(dim=1)
+    elements = _focal(own - rivals, gamma)
+    return elements if weight is None else weight[indices] * elements
+
+
+def binary_hinge(scores: Tensor, target: Tensor, margin: float = 1.0) -> Tensor:
+    """Element-wise ``max(0, margin - y s)`` with y = +1 where the target is positive, else -1."""
+    (scores,) = full_precision(scores)
+    return F.relu(margin - torch.where(target > 0, scores, -scores))
+
+
+def crammer_singer_hinge(scores: Tensor, indices: Tensor, margin: float = 1.0) -> Tensor:
+    """``max(0, margin + max_{j != t} s_j - s_t)`` for class indices t.
+
+    ``(N, C, *)`` with ``(N, *)`` gives ``(N, *)``.
+    """
+    (scores,) = full_precision(scores)
+    own, others = _split_scores(scores, indices)
+    return F.relu(margin + (others.amax(dim=1) - own))
+
+
+def weston_watkins_hinge(scores: Tensor, indices: Tensor, margin: float = 1.0) -> Tensor:
+    """``max(0, margin + s_j - s_t)`` for each class j, 0 for j = t, to be summed over j.
+
+    ``(N, C, *)`` with ``(N, *)`` gives ``(N, C, *)``.
+    """
+    (scores,) = full_precision(scores)
+    own, others = _split_scores(scores, indices)
+    return F.relu(margin + (others - own.unsqueeze(1)))
+
+
+def along_classes(weight: Tensor, dims: int) -> Tensor:
+    """A weight a class, ``(C,)``, shaped to multiply ``(N, C, *)``; a single number as it is."""
+    return weight if weight.dim() == 0 else weight.view(-1, *[1] * (dims - 2))
+
+
+def _focal(signed_logit: Tensor, gamma: float) -> Tensor:
+    """``sigmoid(-s)**gamma softplus(-s)``, in log space.
+
+    A power of ``1 - p`` has no gradient where p rounds to 1, and for gamma < 1 an infinite one.
+    """
+    surprise = -F.logsigmoid(signed_logit)  # exact in float64 too, where F.softplus cuts at 20
+    return surprise if gamma == 0 else torch.exp(gamma * F.logsigmoid(-signed_logit)) * surprise
+
+
+def _split_scores(scores: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """The score of the right class, ``(N, *)``, and all scores with that one at -inf."""
+    indices = indices.unsqueeze(1)
+    own = scores.gather(1, indices).squeeze(1)
+    return own, scores.scatter(1, indices, -math.inf)

@@ -1,0 +1,207 @@
+"""The earth mover's distance between clouds of points of equal weight: exact, and by Sinkhorn."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from torch import Tensor
+
+from losslab.losses.base import full_precision
+from losslab.losses.functional.points import (
+    euclidean_norm,
+    fold_vmap,
+    gather_points,
+    require_finite,
+)
+
+# from this many points on, POT's network simplex is at least as fast as scipy's assignment
+LARGE = 2048
+# more pivots than any cloud that fits in memory has needed
+MOST_PIVOTS = 10**8
+# share of the new potentials in a Sinkhorn step: both are updated at once, which oscillates at 1
+# and takes twice the steps at 1/2
+MIX = 0.9
+
+
+def exact_transport_cost(prediction: Tensor, target: Tensor, p: int = 1) -> Tensor:
+    """The least ``sum_ij w_ij |x_i - y_j|^p`` over the plans w: ``(N,)``.
+
+    The gradient holds the plan fixed, which is exact wherever the plan is the only best one
+    (envelope theorem).
+    """
+    (prediction,) = full_precision(prediction)
+    target = target.to(prediction.dtype)
+    rows, columns, weights = optimal_plan(prediction.detach(), target.detach(), p)
+    difference = gather_points(prediction, rows) - gather_points(target, columns)
+    cost = euclidean_norm(difference) if p == 1 else difference.square().sum(dim=-1)
+    total: Tensor = (weights * cost).sum(dim=1)
+    return total
+
+
+# An operator of its own, since torch.compile and vmap cannot look into a solver.
+@torch.library.custom_op("losslab::optimal_plan", mutates_args=())
+def optimal_plan(prediction: Tensor, target: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pairs of an optimal plan and their weights, which sum to 1.
+
+    Solved on the CPU in float64, one thread a cloud; a tensor of a device is fetched, and the
+    device waited for. Equal sizes: an assignment. Others: a plan of at most ``P + Q - 1`` pairs,
+    by POT.
+
+    Args:
+        prediction: ``(N, P, D)``.
+        target: ``(N, Q, D)``.
+        p: 1 for the distance as cost, 2 for its square.
+
+    Returns:
+        rows and columns (int64) and weights, each ``(N, K)`` with K = P for equal sizes, else
+        P + Q - 1, where pairs to fill up have the weight 0.
+
+    Raises:
+        ValueError: if a coordinate is NaN or infinite.
+        ImportError: if the sizes differ and POT is not installed.
+    """
+    require_finite("prediction and target", prediction, target)
+    clouds = list(
+        zip(prediction.double().cpu().numpy(), target.double().cpu().numpy(), strict=True)
+    )
+    solve = partial(_solve, p=p)
+    workers = min(len(clouds), torch.get_num_threads())
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            plans = list(pool.map(solve, clouds))
+    else:
+        plans = [solve(pair) for pair in clouds]
+    size = _plan_size(prediction, target)
+    stacked = (np.array(part).reshape(len(clouds), size) for part in zip(*plans, strict=True))
+    rows, columns, weights = stacked if plans else (np.zeros((0, size)) for _ in range(3))
+    return (
+        torch.from_numpy(rows.astype(np.int64)).to(prediction.device),
+        torch.from_numpy(columns.astype(np.int64)).to(prediction.device),
+        torch.from_numpy(weights).to(prediction),
+    )
+
+
+@optimal_plan.register_fake
+def _(prediction: Tensor, target: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG001
+    shape = (prediction.shape[0], _plan_size(prediction, target))
+    index = prediction.new_empty(shape, dtype=torch.int64)
+    return index, torch.empty_like(index), prediction.new_empty(shape)
+
+
+@optimal_plan.register_vmap
+def _(
+    info: object, in_dims: tuple[int | None, ...], prediction: Tensor, target: Tensor, p: int
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    size: int = info.batch_size  # type: ignore[attr-defined]
+    plan = optimal_plan(*fold_vmap(size, in_dims, prediction, target), p)
+    return tuple(part.unflatten(0, (size, -1)) for part in plan), (0, 0, 0)
+
+
+def _plan_size(prediction: Tensor, target: Tensor) -> int:
+    """How many pairs are enough for an optimal plan."""
+    ours, theirs = prediction.shape[1], target.shape[1]
+    return ours if ours == theirs else ours + theirs - 1
+
+
+def _solve(
+    clouds: tuple[np.ndarray, np.ndarray], p: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and weights of an optimal plan between two clouds."""
+    cost = cdist(*clouds, metric="euclidean" if p == 1 else "sqeuclidean")
+    ours, theirs = cost.shape
+    if ours != theirs:
+        return _sparse(_network_simplex(cost), ours + theirs - 1)
+    if ours >= LARGE and find_spec("ot"):
+        rows, columns = np.arange(ours), _network_simplex(cost).argmax(axis=1)
+    else:
+        rows, columns = linear_sum_assignment(cost)
+    return rows, columns, np.full(ours, 1 / ours)
+
+
+def _network_simplex(cost: np.ndarray) -> np.ndarray:
+    """The optimal plan between uniform weights, by POT."""
+    if not find_spec("ot"):
+        raise ImportError(
+            "prediction and target must have equally many points for the exact distance, got "
+            f"{cost.shape[0]} and {cost.shape[1]}; other sizes need POT (pip install POT) or "
+            "method='sinkhorn'"
+        )
+    ot = import_module("ot")  # optional, and slow to import
+
+    ours, theirs = (np.full(size, 1 / size) for size in cost.shape)
+    plan, log = ot.emd(ours, theirs, cost, numItermax=MOST_PIVOTS, log=True)
+    if log["warning"]:
+        raise RuntimeError(f"POT found no optimal plan: {log['warning']}")
+    return np.asarray(plan)
+
+
+def _sparse(plan: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pairs of a plan, filled up to ``size`` by pairs of weight 0."""
+    rows, columns = np.nonzero(plan)
+    fill = (0, size - len(rows))
+    return np.pad(rows, fill), np.pad(columns, fill), np.pad(plan[rows, columns], fill)
+
+
+def sinkhorn_cost(
+    prediction: Tensor, target: Tensor, p: int = 1, blur: float = 0.001, steps: int = 200
+) -> Tensor:
+    r"""The Sinkhorn divergence :math:`S = OT(x, y) - OT(x, x)/2 - OT(y, y)/2`: ``(N,)``.
+
+    OT is the transport cost with entropy at the strength ``blur**p``, in the log domain, reached
+    from 1 in ``steps`` steps of equal ratio. Lengths are relative to the diameter of the clouds.
+    The gradient holds the potentials fixed, and is exact once the steps have converged. Memory:
+    the matrices of pairs, quadratic in the points.
+    """
+    (prediction,) = full_precision(prediction)
+    target = target.to(prediction.dtype)
+    both = torch.cat([prediction.detach(), target.detach()], dim=1)
+    low, high = both.amin(dim=1, keepdim=True), both.amax(dim=1, keepdim=True)
+    diameter = euclidean_norm(high - low)[..., None]
+    unit = torch.where(diameter > 0, diameter, 1)
+    x, y = (prediction - low) / unit, (target - low) / unit
+    return _divergence(x, y, p, blur, steps) * unit.flatten() ** p
+
+
+def _divergence(x: Tensor, y: Tensor, p: int, blur: float, steps: int) -> Tensor:
+    """The Sinkhorn divergence of clouds whose diameter is 1."""
+    # each against the other and against itself; all four by the same operations on rows, so that
+    # identical clouds give exactly 0
+    pairs = ((x, y), (y, x), (x, x), (y, y))
+    with torch.no_grad():
+        costs = [_pair_costs(ours, theirs, p) for ours, theirs in pairs]
+        f, g, own_f, own_g = (cost.new_zeros(cost.shape[:2]) for cost in costs)
+        for step in range(steps + 1):
+            epsilon = blur ** (p * step / steps)
+            found = [
+                _soft_minimum(cost, potential, epsilon)
+                for cost, potential in zip(costs, (g, f, own_f, own_g), strict=True)
+            ]
+            f, g, own_f, own_g = (
+                old.lerp(new, MIX) for old, new in zip((f, g, own_f, own_g), found, strict=True)
+            )
+    parts = [
+        _soft_minimum(_pair_costs(ours, theirs.detach(), p), potential, blur**p).mean(dim=1)
+        for (ours, theirs), potential in zip(pairs, (g, f, own_f, own_g), strict=True)
+    ]
+    return (parts[0] - parts[2]) + (parts[1] - parts[3])
+
+
+def _pair_costs(x: Tensor, y: Tensor, p: int) -> Tensor:
+    """``|x_i - y_j|^p`` for all pairs, from differences: ``(N, P, Q)``; gradient 0 at 0."""
+    if p == 1:
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    columns = y.mT[:, :, None]
+    squares = [(x[..., axis, None] - columns[:, axis]).square() for axis in range(x.shape[-1])]
+    return torch.stack(squares).sum(dim=0)
+
+
+def _soft_minimum(cost: Tensor, potential: Tensor, epsilon: float) -> Tensor:
+    """``-eps log mean_j exp((h_j - C_ij) / eps)``: ``(N, P)``."""
+    exponent = (potential[:, None] - cost) / epsilon
+    return -epsilon * (exponent.logsumexp(dim=-1) - math.log(cost.shape[-1]))

@@ -1,0 +1,302 @@
+"""Losses that place embeddings of one class near each other, and of others apart."""
+
+from abc import abstractmethod
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from losslab.losses.base import (
+    Loss,
+    Reads,
+    Reduction,
+    require_at_least,
+    require_between,
+    require_choice,
+    require_elements,
+)
+from losslab.losses.functional import metric
+
+MeanOver = Literal["all", "active"]
+
+
+class Sums(NamedTuple):
+    """What a batch gives: the summed losses, and how many pairs or triplets stand behind them."""
+
+    loss: Tensor
+    active: Tensor
+    all: Tensor
+
+
+class EmbeddingLoss(Loss):
+    """What the losses on labelled embeddings share: their mean, their checks, their facts.
+
+    A batch without a pair or triplet to look at (one class, one sample) gives 0 with zero
+    gradient.
+    """
+
+    reads = (Reads.LABELLED_EMBEDDINGS,)
+    counted: str
+    """What the mean divides by, as the fact names it."""
+
+    def __init__(self, mean_over: MeanOver, reduction: Reduction) -> None:
+        super().__init__(reduction)
+        require_choice("mean_over", mean_over, ("all", "active"))
+        self.mean_over = mean_over
+
+    @abstractmethod
+    def sums(self, embeddings: Tensor, labels: Tensor) -> Sums:
+        """Losses and counts of a batch of two samples or more."""
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss; see the class."""
+        require_labelled_embeddings(prediction, target)
+        if self.reduction == "mean":
+            require_elements(prediction)
+        if len(prediction) < 2:
+            alone = prediction.sum(dim=1) * 0
+            return alone if self.reduction == "none" else alone.sum()
+        sums = self.sums(prediction, target)
+        if self.reduction == "none":
+            return sums.loss
+        total = sums.loss.sum()
+        if self.reduction == "sum":
+            return total
+        count = sums.all if self.mean_over == "all" else sums.active
+        return total / count.sum().clamp(min=1)
+
+    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """``active_pairs`` or ``active_triplets``: the share whose loss is not zero."""
+        require_labelled_embeddings(prediction, target)
+        if len(prediction) < 2:
+            return {f"active_{self.counted}": prediction.new_zeros(())}
+        sums = self.sums(prediction.detach(), target)
+        return {f"active_{self.counted}": sums.active.sum() / sums.all.sum().clamp(min=1)}
+
+
+class ContrastiveLoss(EmbeddingLoss):
+    r"""Contrastive loss: pairs of one class together, other pairs at least a margin apart.
+
+    .. math::
+        \ell_{ij} = \tfrac12 D_{ij}^2 \text{ for one class,} \qquad
+        \ell_{ij} = \tfrac12 \max(0, m - D_{ij})^2 \text{ for two}
+
+    Args:
+        margin: m, in the unit of the distance (embeddings of length 1 are at most 2 apart).
+        normalize: embeddings are given length 1 first, which the paper does not do; without it
+            the network chooses the scale against the margin.
+        mean_over: ``"all"`` pairs of the batch, or the ``"active"`` ones, whose loss is not zero.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for one value a pair, in the order (0, 1),
+            (0, 2), ... of the ``N (N - 1) / 2`` unordered pairs.
+
+    Shape:
+        prediction: embeddings ``(N, D)``; target: class labels, integers ``(N,)``.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes do not fit.
+
+    Source:
+        Hadsell, Chopra and LeCun, "Dimensionality Reduction by Learning an Invariant Mapping",
+        2006.
+
+    Example:
+        >>> embeddings = torch.tensor([[0.0, 0.0], [0.6, 0.8]])
+        >>> loss = ContrastiveLoss(margin=3.0, normalize=False)
+        >>> loss(embeddings, torch.tensor([1, 1])).item()  # 1 / 2
+        0.5
+        >>> loss(embeddings, torch.tensor([1, 2])).item()  # (3 - 1)^2 / 2
+        2.0
+    """
+
+    minimum = 0.0
+    counted = "pairs"
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        normalize: bool = True,
+        mean_over: MeanOver = "all",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(mean_over, reduction)
+        require_at_least("margin", margin, 0, strict=True)
+        self.margin = margin
+        self.normalize = normalize
+
+    def sums(self, embeddings: Tensor, labels: Tensor) -> Sums:
+        """One value a pair."""
+        if self.normalize:
+            embeddings = metric.normalized(embeddings)
+        first, second = torch.triu_indices(
+            len(labels), len(labels), offset=1, device=labels.device
+        ).unbind()
+        distance = metric.pairwise_distance(embeddings)[first, second]
+        apart = torch.where(labels[first] == labels[second], distance, self.margin - distance)
+        loss = apart.relu().square() / 2
+        return Sums(loss, (loss > 0).sum(), torch.ones_like(loss, dtype=torch.int64).sum())
+
+
+class TripletLoss(EmbeddingLoss):
+    r"""Triplet loss: from an anchor, its class should be nearer than other classes, by a margin.
+
+    .. math::
+        \ell_{apn} = \max(0, d_{ap} - d_{an} + m) \quad\text{or, soft,}\quad
+        \log(1 + e^{d_{ap} - d_{an}})
+
+    Triplets are taken from the batch, with every sample as anchor:
+
+    - ``"all"``: each positive with each negative, ``N^2 log N`` in time for the hinge. The soft
+      margin looks at each triplet, ``N^3`` in time, in chunks, and has no second derivative.
+    - ``"hard"``: an anchor's farthest positive with its nearest negative, one triplet an anchor.
+    - ``"semi_hard"``: each positive with the nearest of the negatives that are farther than it,
+      or with the farthest negative if none is: one triplet a pair.
+
+    Args:
+        margin: m, in the unit of the distance. The soft margin does not use it.
+        mining: ``"all"``, ``"hard"`` or ``"semi_hard"``.
+        distance: ``"euclidean"`` or its square, ``"squared"``.
+        soft_margin: the soft form.
+        normalize: embeddings are given length 1 first, as in Schroff et al.
+        mean_over: ``"all"`` mined triplets, or the ``"active"`` ones, whose loss is not zero.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for the sum of each anchor, ``(N,)``.
+
+    Shape:
+        prediction: embeddings ``(N, D)``; target: class labels, integers ``(N,)``.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes do not fit.
+
+    Source:
+        Weinberger and Saul, "Distance Metric Learning for Large Margin Nearest Neighbor
+        Classification", 2009; Schroff, Kalenichenko and Philbin, "FaceNet", 2015 (semi-hard);
+        Hermans, Beyer and Leibe, "In Defense of the Triplet Loss", 2017 (hard, soft margin).
+
+    Example:
+        >>> embeddings = torch.tensor([[0.0], [1.0], [3.0]])
+        >>> labels = torch.tensor([0, 0, 1])
+        >>> loss = TripletLoss(margin=1.5, normalize=False, reduction="none")
+        >>> loss(embeddings, labels)  # 1 - 3 + 1.5 and 1 - 2 + 1.5
+        tensor([0.0000, 0.5000, 0.0000])
+    """
+
+    minimum = 0.0
+    counted = "triplets"
+
+    def __init__(
+        self,
+        margin: float = 0.2,
+        mining: Literal["all", "hard", "semi_hard"] = "all",
+        *,
+        distance: Literal["euclidean", "squared"] = "euclidean",
+        soft_margin: bool = False,
+        normalize: bool = True,
+        mean_over: MeanOver = "all",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(mean_over, reduction)
+        require_at_least("margin", margin, 0)
+        require_choice("mining", mining, ("all", "hard", "semi_hard"))
+        require_choice("distance", distance, ("euclidean", "squared"))
+        self.margin = margin
+        self.mining = mining
+        self.distance = distance
+        self.soft_margin = soft_margin
+        self.normalize = normalize
+
+    def sums(self, embeddings: Tensor, labels: Tensor) -> Sums:
+        """One value an anchor."""
+        if self.normalize:
+            embeddings = metric.normalized(embeddings)
+        distance = metric.pairwise_distance(embeddings)
+        if self.distance == "squared":
+            distance = distance.square()
+        positive, negative = metric.same_label(labels)
+        if self.mining == "all":
+            return self._of_all(distance, positive, negative)
+        if self.mining == "hard":
+            far, near, both = metric.hardest(distance, positive, negative)
+            loss = self._of_triplets(far - near, both)
+            return Sums(loss, (loss > 0).sum(), both.sum())
+        nearest = metric.semi_hard_negative(distance, positive, negative)
+        there = positive & negative.any(dim=1, keepdim=True)
+        loss = self._of_triplets(distance - nearest, there)
+        return Sums(loss.sum(dim=1), (loss > 0).sum(), there.sum())
+
+    def _of_all(self, distance: Tensor, positive: Tensor, negative: Tensor) -> Sums:
+        triplets = positive.sum(dim=1) * negative.sum(dim=1)
+        if self.soft_margin:
+            loss = metric.triplet_softplus_sums(distance, positive, negative)
+            return Sums(loss, triplets, triplets)
+        loss, active = metric.triplet_hinge_sums(distance, positive, negative, self.margin)
+        return Sums(loss, active, triplets)
+
+    def _of_triplets(self, excess: Tensor, there: Tensor) -> Tensor:
+        """The loss of ``d_ap - d_an`` where there is such a triplet, else 0."""
+        loss = F.softplus(excess) if self.soft_margin else (excess + self.margin).relu()
+        return torch.where(there, loss, 0)
+
+
+class AngularLoss(EmbeddingLoss):
+    r"""Angular loss: bounds the angle at the negative of each triplet, in any scale.
+
+    .. math::
+        \ell_{ap} = \log\Bigl(1 + \sum_n \exp\bigl(4 \tan^2\alpha\,(x_a + x_p)^\top x_n
+        - 2 (1 + \tan^2\alpha)\, x_a^\top x_p\bigr)\Bigr)
+
+    over the ordered pairs (a, p) of one class, with n all samples of other classes. Embeddings
+    are given length 1 first, the negatives too.
+
+    Args:
+        angle: alpha in degrees, above 0 and at most 65 (beyond, the exponentials leave float32;
+            the paper uses 36 to 55).
+        mean_over: ``"all"`` pairs, or the ``"active"`` ones: those with a negative in the batch.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for the sum of each anchor, ``(N,)``.
+
+    Shape:
+        prediction: embeddings ``(N, D)``; target: class labels, integers ``(N,)``.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes do not fit.
+
+    Source:
+        Wang, Zhou, Wen, Liu and Lin, "Deep Metric Learning with Angular Loss", 2017.
+
+    Example:
+        >>> embeddings = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 5.0]])
+        >>> loss = AngularLoss(angle=45.0)
+        >>> value = loss(embeddings, torch.tensor([0, 0, 1, 1]))
+        >>> torch.allclose(value, torch.log1p(2 * torch.tensor(-4.0).exp()))
+        True
+    """
+
+    counted = "pairs"
+
+    def __init__(
+        self, angle: float = 45.0, mean_over: MeanOver = "all", reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(mean_over, reduction)
+        require_at_least("angle", angle, 0, strict=True)
+        require_between("angle", angle, 0, 65)
+        self.angle = angle
+
+    def sums(self, embeddings: Tensor, labels: Tensor) -> Sums:
+        """One value an anchor."""
+        loss, pairs = metric.angular_pairs(embeddings, labels, self.angle)
+        return Sums(loss.sum(dim=1), (loss > 0).sum(), pairs.sum())
+
+
+def require_labelled_embeddings(prediction: Tensor, target: Tensor) -> None:
+    """Raise ``ValueError`` unless there is a batch of embeddings with one integer label each."""
+    if prediction.dim() != 2 or prediction.shape[1] == 0 or not prediction.is_floating_point():
+        raise ValueError(
+            "prediction must hold embeddings of real numbers of shape (N, D), got "
+            f"shape {tuple(prediction.shape)} of {prediction.dtype}"
+        )
+    if target.shape != prediction.shape[:1]:
+        raise ValueError(
+            f"target must hold one label an embedding, shape ({len(prediction)},), got "
+            f"{tuple(target.shape)}"
+        )
+    if target.is_floating_point() or target.dtype == torch.bool:
+        raise ValueError(f"target must hold class labels as integers, got {target.dtype}")

@@ -1,0 +1,79 @@
+"""Losses that put the documents of a query in order."""
+
+from torch import Tensor
+
+from losslab.losses.base import (
+    Loss,
+    Reads,
+    Reduction,
+    require_at_least,
+    require_elements,
+    require_same_shape,
+)
+from losslab.losses.functional.ranking import ordered_pairs, pairwise_hinge
+
+
+class MarginRankingLoss(Loss):
+    r"""Margin ranking loss: of two documents of a query, the better one scores higher by a margin.
+
+    .. math::
+        \ell_{ij} = \max(0, m - (s_i - s_j)) \quad\text{for } \mathrm{rel}_i > \mathrm{rel}_j
+
+    the same as ``max(0, -y (s_1 - s_2) + m)`` with ``y = 1`` where the first should be higher.
+    Pairs of equal grade say nothing. Memory is ``Q D^2``.
+
+    Args:
+        margin: m, in the unit of the scores. With 0, equal scores for all are a minimum.
+        reduction: ``"mean"`` over the pairs of different grade of all queries (0 where there is
+            none), ``"sum"`` over them, or ``"none"`` for the sum of each query, ``(Q,)``.
+
+    Shape:
+        prediction: scores ``(Q, D)``; target: grades ``(Q, D)``, where a negative one is padding.
+
+    Raises:
+        ValueError: if the shapes differ or are not ``(Q, D)``, or the margin is negative.
+
+    Source:
+        Herbrich, Graepel and Obermayer, "Large Margin Rank Boundaries for Ordinal Regression",
+        2000; the form is that of ``torch.nn.MarginRankingLoss``.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[2.0, 0.0, 9.0]])
+        >>> grades = torch.tensor([[1, 0, -1]])
+        >>> MarginRankingLoss(margin=1.0)(scores, grades).item()
+        0.0
+        >>> MarginRankingLoss(margin=1.0)(-scores, grades).item()  # 1 - (-2 - 0)
+        3.0
+    """
+
+    reads = (Reads.RELEVANCE,)
+    minimum = 0.0
+
+    def __init__(self, margin: float = 1.0, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        require_at_least("margin", margin, 0)
+        self.margin = margin
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss; see the class."""
+        pairs, hinge = self._pairs(prediction, target)
+        if self.reduction == "mean":
+            require_elements(prediction)
+            return hinge.sum() / pairs.sum().clamp(min=1)
+        return hinge.sum() if self.reduction == "sum" else hinge.sum(dim=(1, 2))
+
+    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """``active_pairs``: the share of the pairs whose loss is not zero."""
+        pairs, hinge = self._pairs(prediction.detach(), target)
+        return {"active_pairs": (hinge > 0).sum() / pairs.sum().clamp(min=1)}
+
+    def _pairs(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        require_same_shape(prediction, target)
+        if prediction.dim() != 2:
+            raise ValueError(
+                "prediction must hold scores of shape (queries, documents), got "
+                f"{tuple(prediction.shape)}"
+            )
+        pairs = ordered_pairs(target)
+        return pairs, pairwise_hinge(prediction, pairs, self.margin)

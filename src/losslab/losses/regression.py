@@ -1,0 +1,261 @@
+"""Losses between a predicted and a true quantity."""
+
+from typing import Literal
+
+from torch import Tensor
+
+from losslab.losses import functional
+from losslab.losses.base import (
+    Loss,
+    Reads,
+    Reduction,
+    require_at_least,
+    require_choice,
+    require_elements,
+    require_same_shape,
+)
+
+
+class SSELoss(Loss):
+    r"""Sum of squared errors.
+
+    .. math:: \ell = \sum_i (\hat y_i - y_i)^2
+
+    Its gradient grows with the batch: a learning rate for SGD holds for one batch size only.
+
+    Args:
+        reduction: ``"sum"`` or ``"none"``; its mean is :class:`MSELoss`.
+
+    Shape:
+        prediction and target: the same, ``(N, *)``, in the unit of the target; the loss is in
+        that unit squared, ``(N, *)`` for ``reduction="none"``.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Source:
+        Legendre, "Nouvelles méthodes pour la détermination des orbites des comètes", 1805.
+
+    Example:
+        >>> import torch
+        >>> SSELoss()(torch.tensor([1.0, 4.0]), torch.tensor([0.0, 2.0])).item()
+        5.0
+    """
+
+    reads = (Reads.VALUES,)
+    minimum = 0.0
+
+    def __init__(self, reduction: Literal["sum", "none"] = "sum") -> None:
+        require_choice("reduction", reduction, ("sum", "none"))
+        super().__init__(reduction)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch."""
+        require_same_shape(prediction, target)
+        return self.reduce(functional.squared_error(prediction, target))
+
+
+class MSELoss(Loss):
+    r"""Mean squared error, smallest at the mean of the targets.
+
+    .. math:: \ell = \operatorname{reduce}_i\, (\hat y_i - y_i)^2
+
+    Args:
+        reduction: ``"mean"`` (over all elements), ``"sum"`` or ``"none"``.
+
+    Shape:
+        prediction and target: the same, ``(N, *)``, in the unit of the target; the loss is in
+        that unit squared, ``(N, *)`` for ``reduction="none"``.
+
+    Raises:
+        ValueError: if the shapes differ, or for the mean of an empty batch.
+
+    Source:
+        Gauss, "Theoria combinationis observationum erroribus minimis obnoxiae", 1823.
+
+    Example:
+        >>> import torch
+        >>> MSELoss()(torch.tensor([1.0, 4.0]), torch.tensor([0.0, 2.0])).item()
+        2.5
+    """
+
+    reads = (Reads.VALUES,)
+    minimum = 0.0
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch."""
+        require_same_shape(prediction, target)
+        return self.reduce(functional.squared_error(prediction, target))
+
+
+class RMSELoss(Loss):
+    r"""Root of the mean squared error, in the unit of the target.
+
+    .. math:: \ell = \sqrt{\frac{1}{N} \sum_i (\hat y_i - y_i)^2}
+
+    Exact from 1e-30 to 1e30 in float32, and its gradient at a perfect prediction is 0. It is not
+    additive over batches: over a whole set, average the squared errors and take the root once.
+
+    Args:
+        reduction: ``"mean"`` alone (over all elements), since a root of a mean has no elements.
+
+    Shape:
+        prediction and target: the same, ``(N, *)``; the loss is one number.
+
+    Raises:
+        ValueError: if the shapes differ, or for an empty batch.
+
+    Example:
+        The usual ``sqrt(mse)`` has no gradient at a perfect prediction.
+
+        >>> import torch
+        >>> prediction = torch.ones(3, requires_grad=True)
+        >>> RMSELoss()(prediction, torch.ones(3)).backward()
+        >>> prediction.grad
+        tensor([0., 0., 0.])
+    """
+
+    reads = (Reads.VALUES,)
+    minimum = 0.0
+
+    def __init__(self, reduction: Literal["mean"] = "mean") -> None:
+        require_choice("reduction", reduction, ("mean",))
+        super().__init__(reduction)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch."""
+        require_same_shape(prediction, target)
+        require_elements(prediction)
+        return functional.root_mean_squared_error(prediction, target)
+
+
+class MAELoss(Loss):
+    r"""Mean absolute error, smallest at the median of the targets.
+
+    .. math:: \ell = \operatorname{reduce}_i\, |\hat y_i - y_i|
+
+    Args:
+        reduction: ``"mean"`` (over all elements), ``"sum"`` or ``"none"``.
+
+    Shape:
+        prediction and target: the same, ``(N, *)``; the loss is in their unit, ``(N, *)`` for
+        ``reduction="none"``.
+
+    Raises:
+        ValueError: if the shapes differ, or for the mean of an empty batch.
+
+    Source:
+        Boscovich, 1757; Laplace, 1793, for fitting a line.
+
+    Example:
+        >>> import torch
+        >>> MAELoss()(torch.tensor([1.0, 4.0]), torch.tensor([0.0, 2.0])).item()
+        1.5
+    """
+
+    reads = (Reads.VALUES,)
+    minimum = 0.0
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch."""
+        require_same_shape(prediction, target)
+        return self.reduce(functional.absolute_error(prediction, target))
+
+
+class HuberLoss(Loss):
+    r"""Huber loss: squared for small errors, absolute for large ones.
+
+    .. math::
+
+        \ell = \operatorname{reduce}_i
+        \begin{cases}
+            d_i^2 / 2 & |d_i| \le \delta \\
+            \delta (|d_i| - \delta / 2) & \text{else}
+        \end{cases}
+        \qquad d_i = \hat y_i - y_i
+
+    Args:
+        delta: error from which an element counts as an outlier, in the unit of the target.
+        reduction: ``"mean"`` (over all elements), ``"sum"`` or ``"none"``.
+
+    Shape:
+        prediction and target: the same, ``(N, *)``; the loss is in their unit squared,
+        ``(N, *)`` for ``reduction="none"``.
+
+    Raises:
+        ValueError: if delta is not above 0, the shapes differ, or for the mean of an empty batch.
+
+    Source:
+        Huber, "Robust Estimation of a Location Parameter", 1964.
+
+    Example:
+        With no outlier in sight it is half the squared error.
+
+        >>> import torch
+        >>> prediction, target = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 2.0])
+        >>> HuberLoss(delta=10.0)(prediction, target).item()
+        1.25
+    """
+
+    reads = (Reads.VALUES,)
+    minimum = 0.0
+
+    def __init__(self, delta: float = 1.0, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        require_at_least("delta", delta, 0, strict=True)
+        self.delta = delta
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch."""
+        require_same_shape(prediction, target)
+        return self.reduce(functional.huber(prediction, target, self.delta))
+
+
+class SmoothL1Loss(Loss):
+    r"""Smooth L1 loss: the absolute error with its corner rounded off.
+
+    .. math::
+
+        \ell = \operatorname{reduce}_i
+        \begin{cases}
+            d_i^2 / (2 \beta) & |d_i| < \beta \\
+            |d_i| - \beta / 2 & \text{else}
+        \end{cases}
+        \qquad d_i = \hat y_i - y_i
+
+    This is Huber's loss with ``delta=beta``, divided by beta; the two are equal at 1 only.
+
+    Args:
+        beta: error below which the loss is squared, in the unit of the target; 0 is the
+            absolute error.
+        reduction: ``"mean"`` (over all elements), ``"sum"`` or ``"none"``.
+
+    Shape:
+        prediction and target: the same, ``(N, *)``; the loss is in their unit, ``(N, *)`` for
+        ``reduction="none"``.
+
+    Raises:
+        ValueError: if beta is negative, the shapes differ, or for the mean of an empty batch.
+
+    Source:
+        Girshick, "Fast R-CNN", 2015, for beta = 1.
+
+    Example:
+        >>> import torch
+        >>> prediction, target = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 2.0])
+        >>> SmoothL1Loss(beta=0.0)(prediction, target) == MAELoss()(prediction, target)
+        tensor(True)
+    """
+
+    reads = (Reads.VALUES,)
+    minimum = 0.0
+
+    def __init__(self, beta: float = 1.0, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        require_at_least("beta", beta, 0)
+        self.beta = beta
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch."""
+        require_same_shape(prediction, target)
+        return self.reduce(functional.smooth_l1(prediction, target, self.beta))

@@ -1,0 +1,481 @@
+"""Losses of overlap between a predicted and a true mask."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from losslab.losses.base import (
+    Link,
+    Loss,
+    Reads,
+    Reduction,
+    require_at_least,
+    require_choice,
+    require_elements,
+)
+from losslab.losses.functional import segmentation as functional
+from losslab.losses.functional.classification import binary_cross_entropy
+from losslab.losses.functional.segmentation import Pixels
+
+Empty = Literal["soft", "skip"]
+
+
+class OverlapLoss(Loss):
+    """What the losses of overlap share: layouts, regions, empty targets and the reduction.
+
+    A region is one class of one image, or one class of the whole batch. A subclass gives the loss
+    of a region with foreground, :meth:`overlap`, and may change that of one without.
+
+    Args:
+        per_image: whether each image is judged by itself, or the batch as one large image.
+        include_background: whether class 0 counts; for class indices only, masks have none.
+        smooth: added to numerator and denominator. 0 is safe: empty targets have their own rule.
+        ignore_index: pixels whose target has this value count nowhere.
+        empty: what a region without foreground costs. ``"soft"``: the mean of its probabilities,
+            so that the gradient removes false positives. ``"skip"``: nothing, and it is left out
+            of the mean.
+        reduction: ``"mean"`` over the regions that count, ``"sum"``, or ``"none"``: ``(N, K)``
+            per image and ``(K,)`` per batch, 0 for a region that does not count.
+
+    Shape:
+        Masks: prediction and target both ``(N, K, *)`` with K masks, K = 1 for one foreground; or
+        both ``(N, *)`` with at most three dimensions, one mask. Classes: logits ``(N, C, *)`` with
+        integer indices ``(N, *)``, C >= 2.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes fit neither layout.
+        TypeError: if class indices are not integers.
+    """
+
+    reads = (Reads.BINARY_MASKS, Reads.CLASS_INDICES)
+    link: ClassVar[Link | None] = "softmax"
+    minimum = 0.0
+
+    def __init__(
+        self,
+        *,
+        per_image: bool = True,
+        include_background: bool = True,
+        smooth: float = 0.0,
+        ignore_index: int | None = None,
+        empty: Empty = "soft",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        require_at_least("smooth", smooth, 0)
+        require_choice("empty", empty, ("soft", "skip"))
+        self.per_image = per_image
+        self.include_background = include_background
+        self.smooth = smooth
+        self.ignore_index = ignore_index
+        self.empty = empty
+
+    def overlap(self, pixels: Pixels) -> Tensor:
+        """The loss of each region that has foreground: ``(N, K)`` or ``(K,)``."""
+        raise NotImplementedError
+
+    def cost_of_empty(self, pixels: Pixels) -> Tensor:
+        """The loss of each region that has none, under ``empty="soft"``."""
+        return functional.foreground_level(pixels)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch."""
+        if self.reduction == "mean":
+            require_elements(prediction)
+        return self.reduce_regions(*self.regions(self.pixels(prediction, target)))
+
+    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """How many regions have an empty target, and how many pixels are ignored, if any may be."""
+        pixels = self.pixels(prediction.detach(), target)
+        empty = functional.empty_target(pixels) & functional.has_pixels(pixels)
+        facts = {"empty_targets": empty.sum().float()}
+        if self.ignore_index is not None:
+            facts["ignored_pixels"] = (~self.counted(target)).sum().float()
+        return facts
+
+    def pixels(self, prediction: Tensor, target: Tensor) -> Pixels:
+        """What each pixel counts for, one row a region."""
+        if prediction.shape == target.shape:
+            prediction, target = _with_channels(prediction), _with_channels(target)
+            pixels = functional.mask_pixels(prediction, target, self.counted(target))
+        else:
+            _require_class_indices(prediction, target)
+            pixels = functional.class_pixels(prediction, target, self.counted(target))
+            pixels = Pixels(*(values[:, self.first_class :] for values in pixels))
+        return Pixels(*(functional.rows(values, self.per_image) for values in pixels))
+
+    def counted(self, target: Tensor) -> Tensor:
+        """The pixels that are not ignored."""
+        if self.ignore_index is None:
+            return torch.ones_like(target, dtype=torch.bool)
+        return target != self.ignore_index
+
+    @property
+    def first_class(self) -> int:
+        """The first class index that counts."""
+        return 0 if self.include_background else 1
+
+    def regions(self, pixels: Pixels) -> tuple[Tensor, Tensor]:
+        """The loss of each region, and whether it counts."""
+        values, counts = self.overlap(pixels), functional.has_pixels(pixels)
+        empty = functional.empty_target(pixels)
+        if self.empty == "skip":
+            return values, counts & ~empty
+        return torch.where(empty, self.cost_of_empty(pixels), values), counts
+
+    def reduce_regions(self, values: Tensor, counts: Tensor) -> Tensor:
+        """Reduce the loss of the regions that count."""
+        values = torch.where(counts, values, 0)
+        if self.reduction == "mean":
+            return values.sum() / self.mean_divisor(counts)
+        return self.reduce(values)
+
+    def mean_divisor(self, counts: Tensor) -> Tensor:
+        """What the mean divides by: the number of regions that count."""
+        return counts.sum().clamp(min=1)
+
+
+class DiceLoss(OverlapLoss):
+    r"""Dice loss: one minus the overlap of two masks, in units of their mean size.
+
+    .. math:: \ell = \operatorname{mean}_r \left(
+        1 - \frac{2 \sum p t + s}{\sum p^k + \sum t^k + s} \right)
+
+    over regions r (see ``per_image``), with p the sigmoid of a mask's logits or the softmax over
+    classes. A region without foreground costs the mean of :math:`p^k` (see ``empty``).
+
+    Args:
+        power: k, 1 or 2.
+        per_image: whether each image is judged by itself, or the batch as one large image.
+        include_background: whether class 0 counts; for class indices only, masks have none.
+        smooth: s. 0 is safe: empty targets have their own rule.
+        ignore_index: pixels whose target has this value count nowhere.
+        empty: what a region without foreground costs. ``"soft"``: the mean of :math:`p^k`, so
+            that the gradient removes false positives. ``"skip"``: nothing, and it is left out of
+            the mean.
+        reduction: ``"mean"`` over the regions that count, ``"sum"``, or ``"none"``: ``(N, K)``
+            per image and ``(K,)`` per batch, 0 for a region that does not count.
+
+    Shape:
+        Masks: prediction and target both ``(N, K, *)`` with K masks, K = 1 for one foreground; or
+        both ``(N, *)`` with at most three dimensions, one mask. Classes: logits ``(N, C, *)`` with
+        integer indices ``(N, *)``, C >= 2.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes fit neither layout.
+        TypeError: if class indices are not integers.
+
+    Source:
+        Milletari, Navab, Ahmadi, "V-Net", 2016 (k = 2); Drozdzal et al., "The Importance of Skip
+        Connections in Biomedical Image Segmentation", 2016 (k = 1).
+
+    Example:
+        >>> logits = torch.tensor([[[[9.0, -9.0], [-9.0, 9.0]]]])
+        >>> mask = torch.tensor([[[[1, 0], [0, 1]]]])
+        >>> DiceLoss()(logits, mask) < 1e-3
+        tensor(True)
+        >>> round(DiceLoss()(torch.zeros(1, 1, 2, 2), mask * 0).item(), 3)  # an empty target
+        0.5
+    """
+
+    def __init__(
+        self,
+        power: int = 1,
+        *,
+        per_image: bool = True,
+        include_background: bool = True,
+        smooth: float = 0.0,
+        ignore_index: int | None = None,
+        empty: Empty = "soft",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            per_image=per_image,
+            include_background=include_background,
+            smooth=smooth,
+            ignore_index=ignore_index,
+            empty=empty,
+            reduction=reduction,
+        )
+        require_choice("power", power, (1, 2))
+        self.power = power
+
+    def overlap(self, pixels: Pixels) -> Tensor:
+        """The loss of each region that has foreground."""
+        return functional.dice(pixels, self.power, self.smooth)
+
+    def cost_of_empty(self, pixels: Pixels) -> Tensor:
+        """The loss of each region that has none, under ``empty="soft"``."""
+        return functional.foreground_level(pixels, self.power)
+
+
+class TverskyLoss(OverlapLoss):
+    r"""Tversky loss: overlap with a price of its own for false positives and false negatives.
+
+    .. math:: \ell = \operatorname{mean}_r \left(
+        1 - \frac{TP + s}{TP + w_{fp} FP + w_{fn} FN + s} \right),
+        \quad TP = \sum p t,\; FP = \sum p (1 - t),\; FN = \sum (1 - p) t
+
+    over regions r, as in :class:`DiceLoss`. Weights 0.5 and 0.5 give Dice (whose ``smooth`` is
+    twice as large), 1 and 1 give Jaccard. More ``fn_weight`` raises recall.
+
+    Args:
+        fp_weight: price of a false positive, at least 0; the papers call it alpha.
+        fn_weight: price of a false negative, above 0; the papers call it beta.
+        per_image: whether each image is judged by itself, or the batch as one large image.
+        include_background: whether class 0 counts; for class indices only, masks have none.
+        smooth: s. 0 is safe: empty targets have their own rule.
+        ignore_index: pixels whose target has this value count nowhere.
+        empty: what a region without foreground costs. ``"soft"``: the mean of its probabilities,
+            so that the gradient removes false positives. ``"skip"``: nothing, and it is left out
+            of the mean.
+        reduction: ``"mean"`` over the regions that count, ``"sum"``, or ``"none"``: ``(N, K)``
+            per image and ``(K,)`` per batch, 0 for a region that does not count.
+
+    Shape:
+        As :class:`DiceLoss`.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes fit neither layout.
+        TypeError: if class indices are not integers.
+
+    Source:
+        Salehi, Erdogmus, Gholipour, "Tversky loss function for image segmentation using 3D fully
+        convolutional deep networks", 2017.
+
+    Example:
+        >>> logits, mask = torch.tensor([[0.3, -1.0, 2.0]]), torch.tensor([[1, 0, 1]])
+        >>> torch.equal(TverskyLoss(0.5, 0.5)(logits, mask), DiceLoss()(logits, mask))
+        True
+    """
+
+    def __init__(
+        self,
+        fp_weight: float = 0.5,
+        fn_weight: float = 0.5,
+        *,
+        per_image: bool = True,
+        include_background: bool = True,
+        smooth: float = 0.0,
+        ignore_index: int | None = None,
+        empty: Empty = "soft",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            per_image=per_image,
+            include_background=include_background,
+            smooth=smooth,
+            ignore_index=ignore_index,
+            empty=empty,
+            reduction=reduction,
+        )
+        require_at_least("fp_weight", fp_weight, 0)
+        # without a price on misses, a mask that predicts nothing would be 0 / 0
+        require_at_least("fn_weight", fn_weight, 0, strict=True)
+        self.fp_weight = fp_weight
+        self.fn_weight = fn_weight
+
+    def overlap(self, pixels: Pixels) -> Tensor:
+        """The loss of each region that has foreground."""
+        return functional.tversky(pixels, self.fp_weight, self.fn_weight, self.smooth)
+
+
+class FocalTverskyLoss(TverskyLoss):
+    r"""Focal Tversky loss: a power of each class's Tversky loss, summed over the classes.
+
+    .. math:: \ell = \operatorname{mean}_n \sum_c \ell_{\mathrm{Tversky}, n, c}^{\;e}
+
+    The paper writes :math:`e = 1 / \gamma`. An exponent below 1 has an infinite slope at a perfect
+    mask; the gradient there is 0. Exponent 1 is the Tversky loss (times the number of classes).
+
+    Args:
+        exponent: e, above 0.
+        fp_weight: price of a false positive, at least 0.
+        fn_weight: price of a false negative, above 0.
+        per_image: whether each image is judged by itself, or the batch as one large image.
+        include_background: whether class 0 counts; for class indices only, masks have none.
+        smooth: s of the Tversky loss.
+        ignore_index: pixels whose target has this value count nowhere.
+        empty: what a region without foreground costs. ``"soft"``: the mean of its probabilities to
+            the exponent. ``"skip"``: nothing, and an image with no other region is left out of the
+            mean.
+        reduction: ``"mean"`` over the images with a region that counts (sum over classes),
+            ``"sum"``, or ``"none"``: ``(N, K)`` per image and ``(K,)`` per batch.
+
+    Shape:
+        As :class:`DiceLoss`.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes fit neither layout.
+        TypeError: if class indices are not integers.
+
+    Source:
+        Abraham, Khan, "A Novel Focal Tversky Loss Function with Improved Attention U-Net for
+        Lesion Segmentation", 2019 (exponent 0.75).
+
+    Example:
+        >>> logits, mask = torch.tensor([[0.3, -1.0, 2.0]]), torch.tensor([[1, 0, 1]])
+        >>> plain = TverskyLoss(fp_weight=0.3, fn_weight=0.7)(logits, mask)
+        >>> torch.equal(FocalTverskyLoss(exponent=1.0)(logits, mask), plain)
+        True
+    """
+
+    def __init__(
+        self,
+        exponent: float = 0.75,
+        fp_weight: float = 0.3,
+        fn_weight: float = 0.7,
+        *,
+        per_image: bool = True,
+        include_background: bool = True,
+        smooth: float = 0.0,
+        ignore_index: int | None = None,
+        empty: Empty = "soft",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            fp_weight,
+            fn_weight,
+            per_image=per_image,
+            include_background=include_background,
+            smooth=smooth,
+            ignore_index=ignore_index,
+            empty=empty,
+            reduction=reduction,
+        )
+        require_at_least("exponent", exponent, 0, strict=True)
+        self.exponent = exponent
+
+    def overlap(self, pixels: Pixels) -> Tensor:
+        """The loss of each region that has foreground."""
+        return functional.power_from_zero(super().overlap(pixels), self.exponent)
+
+    def cost_of_empty(self, pixels: Pixels) -> Tensor:
+        """The loss of each region that has none, under ``empty="soft"``."""
+        return functional.power_from_zero(super().cost_of_empty(pixels), self.exponent)
+
+    def mean_divisor(self, counts: Tensor) -> Tensor:
+        """What the mean divides by: the images (1 for the batch) with a region that counts."""
+        return counts.any(dim=-1).sum().clamp(min=1)
+
+
+class BCEDiceLoss(DiceLoss):
+    r"""Weighted sum of binary cross-entropy and Dice loss.
+
+    .. math:: \ell = w_{bce} \operatorname{mean}_i \mathrm{BCE}_i + w_{dice}\, \mathrm{Dice}
+
+    Both parts read sigmoid probabilities; several classes are taken one against all. The
+    cross-entropy of a region is the mean over its counted pixels, whatever the reduction then does
+    with regions, so that the two parts keep their relation.
+
+    Args:
+        bce_weight: weight of the cross-entropy, at least 0.
+        dice_weight: weight of the Dice loss, at least 0.
+        per_image: whether each image is judged by itself, or the batch as one large image.
+        include_background: whether class 0 counts; for class indices only, masks have none.
+        power: k of the Dice loss, 1 or 2.
+        smooth: s of the Dice loss.
+        ignore_index: pixels whose target has this value count nowhere.
+        empty: what a region without foreground costs in the Dice part; see :class:`DiceLoss`.
+        reduction: as :class:`DiceLoss`, for each part.
+
+    Shape:
+        As :class:`DiceLoss`.
+
+    Raises:
+        ValueError: if an option is out of range or the shapes fit neither layout.
+        TypeError: if class indices are not integers.
+
+    Source:
+        Isensee et al., "nnU-Net", 2018, sum of cross-entropy and Dice.
+
+    Example:
+        >>> logits, mask = torch.tensor([[0.3, -1.0, 2.0]]), torch.tensor([[1, 0, 1]])
+        >>> BCEDiceLoss(bce_weight=0.0)(logits, mask) == DiceLoss()(logits, mask)
+        tensor(True)
+    """
+
+    link = "sigmoid"
+
+    def __init__(
+        self,
+        bce_weight: float = 1.0,
+        dice_weight: float = 1.0,
+        *,
+        per_image: bool = True,
+        include_background: bool = True,
+        power: int = 1,
+        smooth: float = 0.0,
+        ignore_index: int | None = None,
+        empty: Empty = "soft",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            power,
+            per_image=per_image,
+            include_background=include_background,
+            smooth=smooth,
+            ignore_index=ignore_index,
+            empty=empty,
+            reduction=reduction,
+        )
+        require_at_least("bce_weight", bce_weight, 0)
+        require_at_least("dice_weight", dice_weight, 0)
+        self.bce_weight = bce_weight
+        self.dice_weight = dice_weight
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch."""
+        terms = self.terms(prediction, target)
+        return terms["bce"] + terms["dice"]
+
+    def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The weighted parts, ``bce`` and ``dice``."""
+        if self.reduction == "mean":
+            require_elements(prediction)
+        logits, masks, counted = self.masks(prediction, target)
+        elements = torch.where(counted, binary_cross_entropy(logits, masks), 0)
+        pixels = self.pixels(prediction, target)
+        sums = functional.rows(elements, self.per_image).sum(-1)
+        bce = sums / pixels.counted.sum(-1).clamp(min=1)
+        return {
+            "bce": self.bce_weight * self.reduce_regions(bce, functional.has_pixels(pixels)),
+            "dice": self.dice_weight * self.reduce_regions(*self.regions(pixels)),
+        }
+
+    def pixels(self, prediction: Tensor, target: Tensor) -> Pixels:
+        """What each pixel counts for as one against all, one row a region."""
+        pixels = functional.mask_pixels(*self.masks(prediction, target))
+        return Pixels(*(functional.rows(values, self.per_image) for values in pixels))
+
+    def masks(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, masks and counted pixels, all ``(N, K, *)``."""
+        if prediction.shape == target.shape:
+            prediction, target = _with_channels(prediction), _with_channels(target)
+            counted = self.counted(target)
+            return prediction, torch.where(counted, target, 0), counted
+        _require_class_indices(prediction, target)
+        counted = self.counted(target)
+        masks = functional.one_hot(torch.where(counted, target, 0), prediction.shape[1])
+        kept = slice(self.first_class, None)
+        prediction, masks = prediction[:, kept], masks[:, kept]
+        return prediction, masks, counted.unsqueeze(1).expand_as(masks)
+
+
+def _with_channels(values: Tensor) -> Tensor:
+    """``(N, *)`` of at most three dimensions as ``(N, 1, *)``; ``(N, K, H, W)`` as it is."""
+    return values.unsqueeze(1) if values.dim() < 4 else values
+
+
+def _require_class_indices(prediction: Tensor, target: Tensor) -> None:
+    """Raise unless the target holds the class indices of the prediction's pixels."""
+    shape = tuple(prediction.shape)
+    pixels = (*shape[:1], *shape[2:])
+    if len(shape) < 2 or shape[1] < 2 or tuple(target.shape) != pixels:
+        raise ValueError(
+            f"target must be masks of the prediction's shape {shape}, or class indices {pixels} "
+            f"of two or more classes, got {tuple(target.shape)}"
+        )
+    if target.is_floating_point() or target.dtype == torch.bool:
+        raise TypeError(f"target must hold integer class indices, got {target.dtype}")

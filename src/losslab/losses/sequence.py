@@ -1,0 +1,113 @@
+"""Losses of sequences without a given alignment."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from losslab.losses.base import (
+    Loss,
+    Reads,
+    Reduction,
+    require_at_least,
+    require_elements,
+)
+from losslab.losses.functional import sequence as functional
+
+
+class SequenceTarget(NamedTuple):
+    """What a sequence should read, and how long it is."""
+
+    labels: Tensor
+    """Classes, int64 ``(N, U)``, padded with anything."""
+    label_lengths: Tensor
+    """How many labels count, int64 ``(N,)``."""
+    input_lengths: Tensor
+    """How many steps of the prediction count, int64 ``(N,)``."""
+
+
+class CTCLoss(Loss):
+    r"""Connectionist temporal classification: label sequences without an alignment.
+
+    .. math:: \ell_n = -\log \sum_{\pi \in B^{-1}(y_n)} \prod_t
+        \operatorname{softmax}(z_{n,t})_{\pi_t}
+
+    over all paths :math:`\pi` that become the labels y when repeats are merged and blanks removed.
+
+    A sequence that no path fits (fewer steps than labels plus equal neighbours) contributes 0 with
+    zero gradient, stays in the mean's divisor, and is counted by :meth:`facts`. Paths are summed in
+    float64 on the CPU and in float32 at least elsewhere, where logits of 1e4 leave three digits of
+    the gradient. Torch's kernel reads the lengths on the host: ``torch.compile(fullgraph=True)``
+    refuses this loss, and under ``vmap`` it runs as a loop.
+
+    Args:
+        blank: class of the blank, which no label may be.
+        reduction: ``"mean"`` over sequences of loss per label (an empty label sequence counts as
+            one label), ``"sum"``, or ``"none"``: ``(N,)``.
+
+    Shape:
+        prediction: logits ``(N, T, C)``; target: a :class:`SequenceTarget`.
+
+    Raises:
+        ValueError: if the blank is no class or the shapes do not belong together.
+        TypeError: if labels or lengths are not integers.
+        RuntimeError: if a label is no class (on the CPU), or a length exceeds T.
+
+    Source:
+        Graves et al., "Connectionist Temporal Classification", 2006.
+
+    Example:
+        >>> import torch
+        >>> one = torch.tensor([1])
+        >>> target = SequenceTarget(torch.tensor([[2]]), label_lengths=one, input_lengths=one)
+        >>> logits = torch.tensor([[[0.0, 1.0, 2.0]]])  # one step: cross-entropy
+        >>> loss = CTCLoss()(logits, target)
+        >>> loss.allclose(torch.nn.functional.cross_entropy(logits[0], torch.tensor([2])))
+        True
+    """
+
+    reads = (Reads.SEQUENCES,)
+    link = "softmax"
+    minimum = 0.0
+
+    def __init__(self, blank: int = 0, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        require_at_least("blank", blank, 0)
+        self.blank = blank
+
+    def forward(self, prediction: Tensor, target: SequenceTarget) -> Tensor:
+        """The loss of a batch."""
+        self._require_sequences(prediction, target)
+        elements: Tensor = functional.ctc(prediction, *target, blank=self.blank)
+        if self.reduction == "mean":
+            require_elements(elements)
+            return (elements / target.label_lengths.clamp(min=1).to(elements)).mean()
+        return self.reduce(elements)
+
+    def facts(  # type: ignore[override]
+        self,
+        prediction: Tensor,  # noqa: ARG002
+        target: SequenceTarget,
+    ) -> dict[str, Tensor]:
+        """How many sequences no alignment fits."""
+        return {"unalignable": functional.unalignable(*target).sum().float()}
+
+    def _require_sequences(self, prediction: Tensor, target: SequenceTarget) -> None:
+        """Raise unless logits, labels and lengths belong together."""
+        if prediction.dim() != 3:
+            raise ValueError(
+                f"prediction must be logits (N, T, C), got shape {tuple(prediction.shape)}"
+            )
+        batch, _, classes = prediction.shape
+        if self.blank >= classes:
+            raise ValueError(f"blank must be one of {classes} classes, got {self.blank}")
+        if target.labels.dim() != 2 or len(target.labels) != batch:
+            raise ValueError(
+                f"labels must have shape ({batch}, U), got {tuple(target.labels.shape)}"
+            )
+        for name in ("label_lengths", "input_lengths"):
+            shape = tuple(getattr(target, name).shape)
+            if shape != (batch,):
+                raise ValueError(f"{name} must have shape ({batch},), got {shape}")
+        for name, values in target._asdict().items():
+            if values.is_floating_point():
+                raise TypeError(f"{name} must be integers, got {values.dtype}")

@@ -1,0 +1,72 @@
+"""Metrics of predicted probabilities, read through the link of the run's own loss."""
+
+import math
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from losslab.losses.base import Link
+
+
+def to_probability(logits: Tensor, link: Link) -> Tensor:
+    """Probabilities (N, C) from logits (N, C).
+
+    Under the sigmoid, classes are judged one against all and need not sum to one.
+    """
+    if link == "softmax":
+        return logits.softmax(dim=1)
+    return logits.sigmoid() if link == "sigmoid" else logits
+
+
+def brier_score(probability: Tensor, target: Tensor) -> Tensor:
+    r"""Brier score, :math:`\frac1N \sum_i \sum_c (p_{ic} - t_{ic})^2`.
+
+    Args:
+        probability: (N, C).
+        target: one-hot (N, C).
+
+    Source:
+        Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.
+
+    Example:
+        >>> brier_score(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).item()
+        0.0
+    """
+    return (probability - target).square().sum(dim=1).mean()
+
+
+def predictive_entropy(probability: Tensor, link: Link) -> Tensor:
+    """Mean entropy of the predictions in nats; under the sigmoid the sum of the binary entropies.
+
+    Example:
+        >>> round(predictive_entropy(torch.full((1, 2), 0.5), "softmax").item(), 4)
+        0.6931
+    """
+    entropy = torch.special.entr(probability)
+    if link == "sigmoid":
+        entropy = entropy + torch.special.entr(1 - probability)
+    return entropy.sum(dim=1).mean()
+
+
+def fit_temperature(logits: Tensor, target: Tensor, link: Link) -> float:
+    """The temperature T that minimises the log loss of ``logits / T``.
+
+    Args:
+        logits: (N, C).
+        target: one-hot or 0/1 targets (N, C).
+        link: how logits become probabilities.
+
+    Source:
+        Guo et al., "On Calibration of Modern Neural Networks", 2017.
+    """
+    logits, target = logits.double(), target.double()
+    log_loss = cross_entropy if link == "softmax" else binary_cross_entropy_with_logits
+    fitted = minimize_scalar(
+        lambda log_t: float(log_loss(logits / math.exp(log_t), target)),
+        bounds=(math.log(1e-3), math.log(1e3)),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return math.exp(float(fitted.x))

@@ -1,0 +1,62 @@
+"""Small convolutional networks for images."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+
+class CNN(nn.Sequential):
+    """Convolutions with group normalisation, each halving the image, and one hidden layer.
+
+    Args:
+        input_shape: (channels, height, width) of one image.
+        outputs: values an image.
+        channels: channels of the convolutions, one each.
+        hidden: width of the layer between the convolutions and the outputs.
+        dropout: share of hidden units dropped in training.
+
+    Shape:
+        (N, C, H, W) to (N, outputs).
+
+    Raises:
+        ValueError: if a sample is no image, or is halved below one pixel.
+
+    Example:
+        >>> import torch
+        >>> CNN((1, 28, 28), 10)(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5, 10])
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        outputs: int,
+        channels: Sequence[int] = (16, 32),
+        hidden: int = 64,
+        dropout: float = 0.0,
+    ) -> None:
+        if len(input_shape) != 3:
+            raise ValueError(
+                "model=cnn expects images (channels, height, width), "
+                f"got samples of shape {tuple(input_shape)}; model=mlp takes any shape"
+            )
+        depth, height, width = input_shape
+        layers: list[nn.Module] = []
+        for following in channels:
+            groups = 8 if following % 8 == 0 else 1
+            layers += [
+                nn.Conv2d(depth, following, kernel_size=3, padding=1),
+                nn.GroupNorm(groups, following),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+            depth, height, width = following, height // 2, width // 2
+        if min(height, width) < 1:
+            raise ValueError(
+                f"model.channels halves the image {len(channels)} times, "
+                f"too often for {tuple(input_shape)}"
+            )
+        layers += [nn.Flatten(), nn.Linear(depth * height * width, hidden), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        super().__init__(*layers, nn.Linear(hidden, outputs))

@@ -1,0 +1,244 @@
+"""TensorBoard events, written with TensorBoard's own protobufs and without torch."""
+
+import io
+import os
+import platform
+import re
+import time
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as layout_metadata
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util.tensor_util import make_tensor_proto
+
+from losslab.runs.folder import replace_file
+
+if TYPE_CHECKING:
+    import numpy as np
+
+HParam = bool | int | float | str
+Charts = Mapping[str, Mapping[str, Sequence[str]]]
+"""Tags by chart by category."""
+
+_writers = count()
+
+
+class Events:
+    """The writer of one run's TensorBoard events.
+
+    Events wait in memory until :meth:`flush`; between flushes no file is open and no thread runs,
+    so that many runs can be trained together and the writer can go to another process.
+
+    Args:
+        folder: the run's folder, which must exist; each writer has a file of its own in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # TensorBoard reads the files in the order of their names; it takes seconds for the time,
+        # which a run killed and resumed within one second would get wrong
+        moment = f"{time.time():017.6f}.{platform.node()}.{os.getpid()}.{next(_writers)}"
+        self.path = folder / f"events.out.tfevents.{moment}"
+        self._waiting: list[bytes] = [_first_event()]
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """Add one point of a curve."""
+        self.scalars({tag: value}, step)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Add one point to each of several curves."""
+        summary = summary_pb2.Summary()
+        for tag, value in values.items():
+            summary.value.add(tag=tag, simple_value=value)
+        self._add(step, summary=summary)
+
+    def image(self, tag: str, image: "bytes | np.ndarray[Any, Any]", step: int) -> None:
+        """Add a picture.
+
+        Args:
+            tag: its name.
+            image: a PNG file's bytes, or an array ``(H, W, 3)`` of ``uint8``.
+            step: the step it shows.
+
+        Raises:
+            ValueError: if it is neither.
+        """
+        png = image if isinstance(image, bytes) else _png(image)
+        width, height = _png_size(png)
+        picture = summary_pb2.Summary.Image(
+            height=height, width=width, colorspace=3, encoded_image_string=png
+        )
+        value = summary_pb2.Summary.Value(tag=tag, image=picture)
+        self._add(step, summary=summary_pb2.Summary(value=[value]))
+
+    def text(self, tag: str, markdown: str, step: int) -> None:
+        """Add a text, which TensorBoard renders as Markdown."""
+        metadata = text_metadata.create_summary_metadata(display_name="", description="")
+        tensor = make_tensor_proto([markdown.encode()])
+        value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+        self._add(step, summary=summary_pb2.Summary(value=[value]))
+
+    def hparams(self, hparams: Mapping[str, object], group: str | None = None) -> None:
+        """Open this run's row of the HPARAMS tab.
+
+        TensorBoard averages the metrics of the runs of one group, and shows for the group the
+        values of its first run: what differs within a group, such as the seed, tells nothing.
+
+        Args:
+            hparams: the columns; what is no number, flag or text is written as text.
+            group: the loss and its options, the same for all seeds; ``None`` groups equal columns.
+        """
+        plain = {name: _plain(value) for name, value in hparams.items()}
+        self._add(0, summary=summary_v2.hparams_pb(plain, trial_id=group))
+
+    def end(self) -> None:
+        """Close this run's row of the HPARAMS tab, once the run is done.
+
+        TensorBoard keeps the first such event of a run for good, so a run that may be resumed
+        has none.
+        """
+        ending = plugin_data_pb2.SessionEndInfo(
+            status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time()
+        )
+        data = plugin_data_pb2.HParamsPluginData(session_end_info=ending)
+        value = summary_pb2.Summary.Value(
+            tag=hparams_metadata.SESSION_END_INFO_TAG,
+            metadata=hparams_metadata.create_summary_metadata(data),
+            tensor=hparams_metadata.NULL_TENSOR,
+        )
+        self._add(0, summary=summary_pb2.Summary(value=[value]))
+
+    def purge(self, step: int) -> None:
+        """Make TensorBoard forget the run's points beyond a step, for a run that resumes there."""
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._add(step + 1, session_log=start)
+
+    def flush(self) -> None:
+        """Put the waiting events into the file."""
+        if not self._waiting:
+            return
+        with self.path.open("ab") as file:
+            file.write(_records(self._waiting))
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """The same as :meth:`flush`; nothing stays open."""
+        self.flush()
+
+    def _add(self, step: int, **content: Any) -> None:
+        event = event_pb2.Event(wall_time=time.time(), step=step, **content)
+        self._waiting.append(event.SerializeToString())
+
+
+def write_sweep_experiment(
+    sweep_folder: Path, hparam_domains: Mapping[str, Sequence[object]], metrics: Sequence[str]
+) -> None:
+    """Write the columns of the HPARAMS tab for a sweep; a second call replaces the first.
+
+    TensorBoard takes the columns of one experiment: look at one sweep at a time.
+
+    Args:
+        sweep_folder: the folder above the runs.
+        hparam_domains: the values that each column takes in the sweep.
+        metrics: the tags that judge, such as ``test/accuracy``.
+    """
+    columns = [
+        summary_v2.HParam(name, _domain([_plain(value) for value in values]))
+        for name, values in hparam_domains.items()
+    ]
+    judges = [summary_v2.Metric(tag, display_name=tag) for tag in metrics]
+    _write_alone(sweep_folder, "hparams", summary_v2.hparams_config_pb(columns, judges))
+
+
+def write_layout(folder: Path, charts: Charts) -> None:
+    """Write the charts of the CUSTOM SCALARS tab; a second call replaces the first.
+
+    Args:
+        folder: the log folder, a sweep's or a run's; TensorBoard merges equal charts.
+        charts: tags by chart by category; each tag stands for itself alone.
+    """
+    layout = layout_pb2.Layout(
+        category=[
+            layout_pb2.Category(
+                title=title,
+                chart=[_chart(name, tags) for name, tags in its_charts.items()],
+            )
+            for title, its_charts in charts.items()
+        ]
+    )
+    value = summary_pb2.Summary.Value(
+        tag=layout_metadata.CONFIG_SUMMARY_TAG,
+        metadata=layout_metadata.create_summary_metadata(),
+        tensor=make_tensor_proto(layout.SerializeToString()),
+    )
+    _write_alone(folder, "layout", summary_pb2.Summary(value=[value]))
+
+
+def _chart(title: str, tags: Sequence[str]) -> layout_pb2.Chart:
+    anchored = [f"^{re.escape(tag)}$" for tag in tags]
+    return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=anchored))
+
+
+def _write_alone(folder: Path, name: str, summary: summary_pb2.Summary) -> None:
+    """Write one summary into a file of its own, in the place of an earlier one."""
+    event = event_pb2.Event(wall_time=time.time(), summary=summary)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = _records([_first_event(), event.SerializeToString()])
+    replace_file(folder / f"events.out.tfevents.0000000000.{name}", content)
+
+
+def _first_event() -> bytes:
+    # the version tells readers that a session log purges what lies beyond its step
+    event = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
+    content: bytes = event.SerializeToString()
+    return content
+
+
+def _records(events: Sequence[bytes]) -> bytes:
+    buffer = io.BytesIO()
+    writer = RecordWriter(buffer)
+    for event in events:
+        writer.write(event)
+    return buffer.getvalue()
+
+
+def _plain(value: object) -> HParam:
+    """A value that the HPARAMS tab takes."""
+    if hasattr(value, "item"):  # a numpy number
+        value = value.item()
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _domain(values: Sequence[HParam]) -> Any:
+    """The values as TensorBoard's check boxes; ``None`` where they are of several kinds."""
+    if values and all(type(value) in (int, float) for value in values):
+        return summary_v2.Discrete(sorted({float(value) for value in values}))
+    kinds = {type(value) for value in values}
+    return summary_v2.Discrete(sorted(set(values))) if len(kinds) == 1 else None
+
+
+def _png(image: "np.ndarray[Any, Any]") -> bytes:
+    import numpy as np  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415
+
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"image must have shape (H, W, 3) and dtype uint8, got {image.shape} {image.dtype}"
+        )
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _png_size(png: bytes) -> tuple[int, int]:
+    """Width and height, from the header."""
+    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 24:
+        raise ValueError(f"image must be a PNG file's bytes, got {png[:8]!r}")
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")

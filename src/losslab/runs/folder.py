@@ -1,0 +1,158 @@
+"""Where a run's files lie, and how a run and a sweep are recognised on disk."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME_LENGTH = 120
+"""The longest cell name; a file system allows 255 bytes, and tools append to it."""
+
+# what says where or how a run is made, and not what is compared
+UNNAMED = ("loss", "seed", "paths", "hydra", "threads", "resume")
+UNSAFE = re.compile(r"[^A-Za-z0-9._=+@-]+")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The names of the files in one run's folder.
+
+    Example:
+        >>> RunFolder(Path("logs/run")).best.as_posix()
+        'logs/run/checkpoints/best.ckpt'
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.yaml"
+
+    @property
+    def record(self) -> Path:
+        """The record; a folder that has one is a run."""
+        return self.path / "record.json"
+
+    @property
+    def metrics(self) -> Path:
+        """The curves."""
+        return self.path / "metrics.csv"
+
+    @property
+    def log(self) -> Path:
+        """What the run printed."""
+        return self.path / "run.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch by validation."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint a resumed run goes on from."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def unfinished(self) -> Path:
+        """The checkpoint being written; what is left of it after a kill is worth nothing."""
+        return self.checkpoints / "unfinished.ckpt"
+
+    @property
+    def events(self) -> list[Path]:
+        """The TensorBoard event files, oldest first."""
+        return sorted(self.path.glob("events.out.tfevents.*"))
+
+
+def cell_name(overrides: Sequence[str]) -> str:
+    """The folder name ``<loss>[,option=value...]`` of one cell of a sweep.
+
+    The loss stands first by its value, the other overrides follow in the order given, without
+    what does not tell cells apart (seed, paths, hydra, threads, resume). Unsafe characters become
+    ``-`` and a name over 120 characters is cut; both may make two cells look the same, so such a
+    name ends in a hash of the whole.
+
+    Args:
+        overrides: one cell's overrides as Hydra takes them.
+
+    Raises:
+        ValueError: if no override names the loss.
+
+    Example:
+        >>> cell_name(["data.outliers=0.1", "loss=mse", "seed=3", "paths.log_dir=/tmp"])
+        'mse,data.outliers=0.1'
+        >>> cell_name(["loss=focal", "loss.alpha=[0.25,0.75]"])
+        'focal,loss.alpha=-0.25-0.75-~55d80078'
+    """
+    pairs = [_key_and_value(override) for override in overrides]
+    losses = [value for key, value in pairs if key == "loss"]
+    if not losses:
+        raise ValueError(f"overrides must name the loss, as in loss=mse, got {list(overrides)}")
+    options = [_joined(key, value) for key, value in pairs if not _is_unnamed(key)]
+    exact = [losses[-1], *options]
+    safe = ",".join(UNSAFE.sub("-", part) for part in exact)
+    if safe == ",".join(exact) and len(safe) <= NAME_LENGTH and not safe.startswith("."):
+        return safe
+    digest = "~" + hashlib.blake2b(repr(exact).encode(), digest_size=4).hexdigest()
+    return safe.lstrip(".")[: NAME_LENGTH - len(digest)] + digest
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder is one run's, that is, holds a record."""
+    return RunFolder(folder).record.is_file()
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether the folder is a sweep's: Hydra's ``multirun.yaml`` or ``<cell>/seed<k>`` runs."""
+    if is_run(folder):
+        return False
+    has_cells = any(folder.glob("*/seed*/record.json"))
+    return has_cells or (folder / "multirun.yaml").is_file()
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folders of all runs in and below this one, in natural order (seed2 before seed10)."""
+    return sorted((record.parent for record in folder.rglob("record.json")), key=_natural)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, then a rename."""
+    # one name a process: two that write at once must not write into the same temporary file
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove the files that exist."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _key_and_value(override: str) -> tuple[str, str]:
+    key, _, value = override.partition("=")
+    return key.lstrip("+").partition("@")[0], value.strip("'\"")
+
+
+def _joined(key: str, value: str) -> str:
+    return f"{key}={value}" if value else key
+
+
+def _is_unnamed(key: str) -> bool:
+    return key in UNNAMED or re.split(r"[./]", key)[0] in ("paths", "hydra")
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", path.as_posix())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

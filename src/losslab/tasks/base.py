@@ -1,0 +1,68 @@
+"""What a task is: which targets it can give, and how its predictions are judged and drawn."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from losslab.losses.base import Link, Reads
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Task:
+    """Judges predictions; everything here is a function of prediction and target alone.
+
+    A task is built from its data module, after ``setup``: ``Task(data)``.
+    """
+
+    offers: tuple[Reads, ...]
+    """The target forms this task can give; the first that a loss reads is used.
+
+    Where the data narrow them down, the instance has its own.
+    """
+    standard_link: ClassVar[Link | None]
+    """How logits become probabilities for a loss of another library, which does not say."""
+
+    def __init__(self, data: Any) -> None:
+        self.outputs: int = data.outputs
+
+    def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """What the network sees and what its prediction is held against."""
+        return batch[0], batch[1]
+
+    def target(self, target: Tensor, form: Reads) -> Any:
+        """The data's target in the form that a loss reads."""
+        return target
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """The metrics of a whole split, by name.
+
+        Args:
+            prediction: the network's outputs.
+            target: the data's target.
+            link: how the run's loss makes a probability of a logit.
+            chosen: what :meth:`choose` found on validation; empty while training.
+        """
+        raise NotImplementedError
+
+    def choose(self, prediction: Tensor, target: Tensor, link: Link | None) -> dict[str, float]:
+        """What is fitted on validation before a test: a temperature, a threshold."""
+        return {}
+
+    def baselines(self, data: Any, untrained: nn.Module) -> dict[str, float]:
+        """What can be had without training, where that says how much the training did."""
+        return {}
+
+    def network_metrics(self, network: nn.Module) -> dict[str, float]:
+        """Metrics that are read off the network itself, such as a line's slope."""
+        return {}
+
+    def figures(
+        self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
+    ) -> "dict[str, Figure]":
+        """Pictures of the predictions, by tag."""
+        return {}

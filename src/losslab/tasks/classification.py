@@ -1,0 +1,144 @@
+"""Classification: one class of C, or any number of K labels."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from torchmetrics.functional import classification as tm
+
+from losslab.losses.base import Link, Reads
+from losslab.metrics import brier_score, fit_temperature, predictive_entropy, to_probability
+from losslab.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Classification(Task):
+    """One of C classes: C logits, also where C is 2, so that all losses share their weights.
+
+    Metrics: accuracy, f1_macro, rare_recall (recall of the rarest training class); where the loss
+    defines a probability auroc, ece (15 bins), brier and entropy; after :meth:`choose` ece and
+    brier once more with the temperature that was fitted on validation.
+    """
+
+    offers =  (Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
+    standard_link: ClassVar[Link | None] = "softmax"
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        if data.target_kind != "classes":
+            raise ValueError(
+                f"task=classification expects class targets, got {data.target_kind}: add "
+                f"task={'regression' if data.target_kind == 'values' else 'multilabel'}"
+            )
+        self.class_names: list[str] = data.class_names or [str(c) for c in range(data.outputs)]
+        self.rarest: int | None = data.rarest
+
+    def target(self, target: Tensor, form: Reads) -> Tensor:
+        """Class indices (N,), or one-hot targets (N, C)."""
+        if form is Reads.CLASS_PROBABILITIES:
+            return one_hot(target, self.outputs).to(torch.get_default_dtype())
+        return target
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """See the class."""
+        recall = _per_class_recall(prediction, target, self.outputs)
+        values = {
+            "accuracy": (prediction.argmax(dim=1) == target).double().mean(),
+            "f1_macro": tm.multiclass_f1_score(
+                prediction, target, self.outputs, average="macro", validate_args=False
+            ),
+        }
+        if self.rarest is not None:
+            values["rare_recall"] = recall[self.rarest]
+        if link is not None:
+            probability = to_probability(prediction, link)
+            values["auroc"] = tm.multiclass_auroc(
+                probability, target, self.outputs, validate_args=False
+            )
+            values |= self._calibration(probability, target, "")
+            values["entropy"] = predictive_entropy(probability, link)
+        if "temperature" in chosen:
+            cooled = to_probability(prediction / chosen["temperature"], link or "softmax")
+            values |= self._calibration(cooled, target, "_temperature_scaled")
+        return values
+
+    def _calibration(self, probability: Tensor, target: Tensor, suffix: str) -> dict[str, Tensor]:
+        return {
+            f"ece{suffix}": tm.multiclass_calibration_error(
+                probability, target, self.outputs, n_bins=15, validate_args=False
+            ),
+            f"brier{suffix}": brier_score(probability, one_hot(target, self.outputs)),
+        }
+
+    def choose(self, prediction: Tensor, target: Tensor, link: Link | None) -> dict[str, float]:
+        """One temperature, fitted on validation."""
+        hot = one_hot(target, self.outputs)
+        return {"temperature": fit_temperature(prediction, hot, link or "softmax")}
+
+    def figures(
+        self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
+    ) -> "dict[str, Figure]":
+        """The confusion matrix and, for images, a grid of predictions with their labels."""
+        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+
+        guess = prediction.argmax(dim=1)
+        figures = {"confusion": pictures.confusion(guess, target, self.class_names)}
+        if inputs.ndim == 4:
+            figures["predictions"] = pictures.labelled(inputs, guess, target, self.class_names)
+        return figures
+
+
+class MultiLabel(Task):
+    """Any number of K labels: K logits with 0/1 targets.
+
+    Metrics: f1_macro and accuracy at 0.5 over labels; where the loss defines a probability auroc,
+    ece, brier and entropy.
+    """
+
+    offers =  (Reads.BINARY_MASKS,)
+    standard_link: ClassVar[Link | None] = "sigmoid"
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        if data.target_kind != "multilabel":
+            raise ValueError(
+                f"task=multilabel expects (N, K) targets of 0 and 1, got {data.target_kind}"
+            )
+
+    def target(self, target: Tensor, form: Reads) -> Tensor:
+        """0/1 targets (N, K), as floats."""
+        return target.to(torch.get_default_dtype())
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """See the class."""
+        present, labels = (prediction > 0).long(), target.long()
+        values = {
+            "f1_macro": tm.multilabel_f1_score(present, labels, self.outputs, validate_args=False),
+            "accuracy": (present == labels).double().mean(),
+        }
+        if link is not None:
+            probability = to_probability(prediction, "sigmoid")
+            values["auroc"] = tm.multilabel_auroc(
+                probability, labels, self.outputs, validate_args=False
+            )
+            values["ece"] = tm.binary_calibration_error(
+                probability.flatten(), labels.flatten(), n_bins=15, validate_args=False
+            )
+            values["brier"] = (probability - labels).square().mean()
+            values["entropy"] = predictive_entropy(probability, "sigmoid")
+        return values
+
+
+def _per_class_recall(prediction: Tensor, target: Tensor, classes: int) -> Tensor:
+    recall: Tensor = tm.multiclass_recall(
+        prediction, target, classes, average=None, validate_args=False
+    )
+    return recall

@@ -1,0 +1,65 @@
+"""Reconstruction: the input is its own target."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from losslab.losses.base import Link, Reads
+from losslab.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Reconstruction(Task):
+    """Images (N, C, H, W), drawn again through a short code.
+
+    Metrics: psnr in dB, ssim (Wang et al. 2004; Gaussian window of SD 1.5 pixels, 0.5 on images
+    under 16 pixels), mae and rmse in the images' own scale. The range of the images, for psnr and
+    ssim, is that of the data.
+    """
+
+    offers: tuple[Reads, ...] = (Reads.VALUES,)
+    standard_link: ClassVar[Link | None] = "identity"
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        images = data.train.inputs
+        self.low, self.high = float(images.min()), float(images.max())
+
+    def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """The images, twice."""
+        return batch[0], batch[0]
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """See the class."""
+        span = self.high - self.low
+        difference = prediction.double() - target.double()
+        mse = difference.square().mean(dim=(1, 2, 3))
+        ssim = structural_similarity_index_measure(
+            prediction.clamp(self.low, self.high),
+            target,
+            sigma=1.5 if min(target.shape[-2:]) >= 16 else 0.5,
+            data_range=span,
+        )
+        assert isinstance(ssim, Tensor)
+        return {
+            "psnr": (10 * torch.log10(span**2 / mse.clamp(min=1e-12))).mean(),
+            "ssim": ssim,
+            "mae": difference.abs().mean(),
+            "rmse": difference.square().mean().sqrt(),
+        }
+
+    def figures(
+        self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
+    ) -> "dict[str, Figure]":
+        """Images above their reconstructions."""
+        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+
+        rows = {"image": inputs[:, 0], "drawn again": prediction[:, 0]}
+        return {"reconstruction": pictures.rows(rows, "Reconstructions")}

@@ -1,0 +1,66 @@
+"""Regression: real values in the unit of the target."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional import regression as tm
+
+from losslab.losses.base import Link, Reads
+from losslab.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Regression(Task):
+    """Values (N, K) for values.
+
+    Metrics: mae, rmse, r2; where the data are a line and the network is one affine map,
+    slope_error and intercept_error, the absolute errors of its two parameters.
+    """
+
+    offers =  (Reads.VALUES,)
+    standard_link: ClassVar[Link | None] = "identity"
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        if data.target_kind != "values":
+            raise ValueError(
+                f"task=regression expects values, got {data.target_kind}: add task=classification"
+            )
+        self.truth: Mapping[str, float] | None = getattr(data, "truth", None)
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """See the class."""
+        difference = prediction.double() - target.double()
+        return {
+            "mae": difference.abs().mean(),
+            "rmse": difference.square().mean().sqrt(),
+            "r2": tm.r2_score(prediction.double(), target.double()),
+        }
+
+    def network_metrics(self, network: nn.Module) -> dict[str, float]:
+        """The line's parameter errors, where there is a line on either side."""
+        layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+        if self.truth is None or len(layers) != 1:
+            return {}
+        slope = layers[0].weight.detach().double()
+        intercept = layers[0].bias.detach().double()
+        return {
+            "slope_error": float((slope - self.truth["slope"]).abs().mean()),
+            "intercept_error": float((intercept - self.truth["intercept"]).abs().mean()),
+        }
+
+    def figures(
+        self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
+    ) -> "dict[str, Figure]":
+        """The fitted curve for one feature, predictions against targets else."""
+        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+
+        if inputs.shape[1:] == torch.Size([1]) and target.shape[1:] == torch.Size([1]):
+            return {"fit": pictures.fitted_curve(inputs, prediction, target, self.truth)}
+        return {"fit": pictures.against_target(prediction, target)}

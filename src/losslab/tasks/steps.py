@@ -1,0 +1,61 @@
+"""What training steps leave for the curves, without making the device wait."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class Diverged(ArithmeticError):  # noqa: N818 (the name of what happened)
+    """The objective is no longer a number.
+
+    Attributes:
+        step: the optimizer step, counted from 1, that first saw it.
+    """
+
+    def __init__(self, loss: str, value: float, step: int) -> None:
+        super().__init__(f"loss={loss} became {value} at step {step}")
+        self.step = step
+
+
+class StepValues:
+    """Values of the steps since the last drain, kept as tensors until then."""
+
+    def __init__(self) -> None:
+        self._objectives: list[Tensor] = []
+        self._parts: dict[str, list[Tensor]] = {}
+        self._watched: dict[str, Tensor] = {}
+
+    def add(self, objective: Tensor, parts: Mapping[str, Tensor]) -> None:
+        """Keep one step's objective and its parts; their means are logged."""
+        self._objectives.append(objective.detach())
+        for name, part in parts.items():
+            self._parts.setdefault(name, []).append(part.detach())
+
+    def watch(self, values: Mapping[str, Tensor]) -> None:
+        """Keep what is looked at now and then; the last values before a drain are logged."""
+        self._watched.update({name: value.detach() for name, value in values.items()})
+
+    def drain(self, loss: str, step: int) -> dict[str, float]:
+        """What was kept since the last drain, as numbers by tag.
+
+        Args:
+            loss: the loss's name, for the error.
+            step: the optimizer step now.
+
+        Raises:
+            Diverged: if an objective was NaN or infinite.
+        """
+        if not self._objectives:
+            return {}
+        objectives = torch.stack(self._objectives).float().cpu()
+        finite = objectives.isfinite()
+        if not bool(finite.all()):
+            first = int(finite.logical_not().nonzero()[0])
+            raise Diverged(loss, float(objectives[first]), step - len(objectives) + 1 + first)
+        values = {"train/loss": float(objectives.mean())}
+        for name, parts in self._parts.items():
+            values[f"train/part/{name}"] = float(torch.stack(parts).float().mean())
+        values |= {f"train/{name}": float(value) for name, value in self._watched.items()}
+        self._objectives, self._parts, self._watched = [], {}, {}
+        return values

@@ -1,0 +1,225 @@
+"""The one LightningModule of every supervised task."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from losslab.draws import draw_seed
+from losslab.losses.base import Link, Loss, Reads
+from losslab.tasks.base import Task
+from losslab.tasks.steps import StepValues
+
+Batch = tuple[Tensor, ...]
+
+
+class SupervisedModule(pl.LightningModule):
+    """Trains a network with a loss and judges it with the task's metrics and reference losses.
+
+    The network computes ``prediction = network(inputs)``; all the rest is made of prediction and
+    target alone.
+
+    Args:
+        network: maps inputs to predictions.
+        loss: any module called ``loss(prediction, target)``.
+        task: gives the targets, the metrics and the pictures.
+        form: the target form that the loss reads.
+        link: how the loss makes a probability of a logit; ``None`` where it does not.
+        optimizer: makes the optimizer from the parameters.
+        scheduler: makes a scheduler from the optimizer, or ``None``.
+        regularizer: called with the network's named parameters, or ``None``.
+        references: the losses that judge every run of the task, by name, with their forms.
+        seed: the run's seed; dropout masks are drawn from it.
+        name: the loss's name, for messages.
+        monitor: the validation metric that schedulers watch.
+        sample_loss: the loss with ``reduction="none"``, for data whose samples have weights.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        task: Task,
+        *,
+        form: Reads,
+        link: Link | None,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None,
+        regularizer: Callable[[Mapping[str, Tensor]], Tensor] | None,
+        references: Mapping[str, tuple[nn.Module, Reads]],
+        seed: int,
+        name: str,
+        monitor: str,
+        sample_loss: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.sample_loss = sample_loss
+        self.task = task
+        self.form = form
+        self.link: Link | None = link
+        self.regularizer = regularizer
+        self.references = {key: form for key, (_, form) in references.items()}
+        self.reference_losses = nn.ModuleDict({key: ref for key, (ref, _) in references.items()})
+        self.seed = seed
+        self.name = name
+        self.monitor = monitor
+        self.step_values = StepValues()
+        self.due = False
+        self.splits: tuple[str, ...] = ("val", "test")
+        self.chosen: dict[str, float] = {}
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self._seen: dict[int, list[Batch]] = {}
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network's prediction."""
+        prediction: Tensor = self.network(inputs)
+        return prediction
+
+    # --- training ---------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """One objective: the loss and, where there is one, the regularizer's penalty."""
+        # a step's dropout depends on nothing but (seed, rank, epoch, step): resumed runs repeat it
+        torch.manual_seed(
+            draw_seed(self.seed, "dropout", self.global_rank, self.current_epoch, batch_index)
+        )
+        inputs, raw = self.task.pair(batch)
+        prediction = self.network(inputs)
+        target = self.task.target(raw, self.form)
+        parts = self._parts(prediction, target, *batch[2:])
+        objective = sum_of(parts)
+        self.step_values.add(objective, parts if len(parts) > 1 else {})
+        self.due = self._is_due(batch_index)
+        if self.due and isinstance(self.loss, Loss):
+            with torch.no_grad():
+                facts = self.loss.facts(prediction.detach(), target)
+            self.step_values.watch({f"fact/{name}": value for name, value in facts.items()})
+        return objective
+
+    def _parts(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The objective's parts; beside a regularizer, the whole loss is the part ``data``."""
+        if weights is not None and self.sample_loss is not None:
+            parts = {"loss": weighted_mean(self.sample_loss(prediction, target), weights)}
+        else:
+            parts = loss_parts(self.loss, prediction, target)
+        if self.regularizer is None:
+            return parts
+        penalty = self.regularizer(dict(self.network.named_parameters()))
+        return {"data": sum_of(parts), "regularizer": penalty}
+
+    def _is_due(self, batch_index: int) -> bool:
+        """Whether values are written after this step: every n steps and at an epoch's end."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        seen = self.current_epoch * int(self.trainer.num_training_batches) + batch_index + 1
+        return seen % every == 0 or batch_index + 1 == self.trainer.num_training_batches
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Watch the gradient's norm, before clipping."""
+        if self.due:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            self.step_values.watch({"grad_norm": get_total_norm(gradients)})
+
+    def configure_optimizers(self) -> Any:
+        """The chosen optimizer and scheduler; a scheduler steps once an epoch."""
+        optimizer = self._optimizer(self.network.parameters())
+        if self._scheduler is None:
+            return optimizer
+        scheduler = self._scheduler(optimizer)
+        entry = {"scheduler": scheduler, "interval": "epoch", "monitor": f"val/{self.monitor}"}
+        return {"optimizer": optimizer, "lr_scheduler": entry}
+
+    # --- judging ----------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Keep the predictions; a split is judged whole."""
+        self._keep(0, batch)
+
+    def test_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Keep the predictions of one of the splits."""
+        self._keep(dataloader_idx, batch)
+
+    def _keep(self, index: int, batch: Batch) -> None:
+        inputs, target = self.task.pair(batch)
+        prediction = self.network(inputs)
+        if prediction.dtype in (torch.float16, torch.bfloat16):
+            prediction = prediction.float()
+        self._seen.setdefault(index, []).append((prediction, target))
+
+    def on_validation_epoch_end(self) -> None:
+        """Judge the validation split."""
+        if not self.trainer.sanity_checking:
+            self._report({"val": self._gather(0)})
+        self._seen = {}
+
+    def on_test_epoch_end(self) -> None:
+        """Judge each split; what is chosen on validation is chosen first."""
+        gathered = {split: self._gather(index) for index, split in enumerate(self.splits)}
+        if "val" in gathered:
+            prediction, target = gathered["val"]
+            self.chosen = self.task.choose(prediction, target, self.link)
+        self._report(gathered)
+        self._seen = {}
+
+    def _report(self, gathered: Mapping[str, Batch]) -> None:
+        for split, (prediction, target) in gathered.items():
+            values = self.judge(prediction, target)
+            self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+
+    def judge(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """Loss, metrics and reference losses of a whole split, by name."""
+        values = {"loss": self._value(self.loss, self.form, prediction, target)}
+        values |= self.task.metrics(prediction, target, self.link, self.chosen)
+        for name, form in self.references.items():
+            loss = self.reference_losses[name]
+            values[f"ref/{name}"] = self._value(loss, form, prediction, target)
+        numbers = torch.stack([value.double().to("cpu") for value in values.values()]).tolist()
+        return dict(zip(values, numbers, strict=True)) | self.task.network_metrics(self.network)
+
+    def _value(self, loss: nn.Module, form: Reads, prediction: Tensor, target: Tensor) -> Tensor:
+        value: Tensor = loss(prediction, self.task.target(target, form))
+        return value.mean()
+
+    def _gather(self, index: int) -> Batch:
+        """The split's predictions and targets, from all ranks."""
+        columns = tuple(torch.cat(column) for column in zip(*self._seen[index], strict=True))
+        if self.trainer.world_size == 1:
+            return columns
+        shares: list[Any] = [None] * self.trainer.world_size
+        dist.all_gather_object(shares, tuple(column.cpu() for column in columns))
+        return tuple(
+            torch.cat(column).to(self.device) for column in zip(*shares, strict=True)
+        )
+
+
+def loss_parts(loss: nn.Module, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """The weighted parts of a loss, by name; a loss that has no others has one."""
+    if isinstance(loss, Loss):
+        return loss.terms(prediction, target)
+    return {"loss": loss(prediction, target)}
+
+
+def sum_of(parts: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the parts, in their order."""
+    first, *others = parts.values()
+    for part in others:
+        first = first + part
+    return first
+
+
+def weighted_mean(elements: Tensor, weights: Tensor) -> Tensor:
+    r"""The samples' mean losses, weighted: :math:`\sum_i w_i \ell_i / \sum_i w_i`.
+
+    Args:
+        elements: a loss with ``reduction="none"``, (N, *).
+        weights: (N,).
+    """
+    samples = elements.flatten(1).mean(dim=1) if elements.ndim > 1 else elements
+    return (weights * samples).sum() / weights.sum()

@@ -1,0 +1,303 @@
+"""What happens in a run, from top to bottom."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from losslab.assembly import Parts, assemble
+from losslab.build import WrongInput, build
+from losslab.callbacks import Figures, Progress, RunKeeping
+from losslab.data.base import ValThenTest
+from losslab.runs.folder import cell_name
+from losslab.runs.keeper import Keeper
+from losslab.runs.record import Record, read_record
+from losslab.tasks import Diverged
+
+log = logging.getLogger(__name__)
+
+# tell the processes of further ranks which run they are of, and where it resumes
+RANK_FOLDER, RANK_RESUMES = "LOSSLAB_RUN_FOLDER", "LOSSLAB_RESUMES"
+
+
+def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
+    """Train, test and record one run.
+
+    Args:
+        config: the resolved config.
+        folder: the run's folder.
+        resume: go on from the folder's ``last.ckpt``.
+
+    Returns:
+        The run's record; a run that failed says so in its status.
+
+    Raises:
+        WrongInput: if the run cannot be set up as asked; nothing is written then.
+    """
+    settle(config)
+    parts = assemble(config)
+    last = checkpoint_of(folder, "last", parts) if resume else None
+    keeper = make_keeper(config, folder)
+    trainer = make_trainer(config, keeper)
+    open_record(keeper, config, parts, last)
+    with recorded(keeper), rank_environment(folder, last):
+        trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
+        metrics = judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
+        keeper.finish(metrics["test"], val=metrics["val"])
+    return read_record(folder)
+
+
+def join(folder: Path) -> None:
+    """Take part in a run as a further rank: the same steps, none of the writing."""
+    config = saved_config(folder)
+    settle(config)
+    parts = assemble(config)
+    trainer = make_trainer(config, make_keeper(config, folder))
+    last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
+    trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
+    judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
+
+
+def check(config: DictConfig) -> None:
+    """Refuse a config that cannot run: put its parts together once, train nothing.
+
+    Raises:
+        WrongInput: with the one line that the user sees.
+    """
+    settle(config)
+    assemble(config)
+    build(config.trainer, "trainer", **quiet_trainer())
+
+
+def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict[str, Any]:
+    """Judge a run's checkpoint anew, from the run's own config.
+
+    Args:
+        folder: the run's folder.
+        splits: of ``train``, ``val`` and ``test``.
+        which: ``best`` or ``last``.
+
+    Returns:
+        Metrics by split.
+    """
+    config = saved_config(folder)
+    settle(config)
+    parts = assemble(config)
+    checkpoint = checkpoint_of(folder, which, parts)
+    trainer = build(config.trainer, "trainer", **quiet_trainer())
+    return judge(trainer, parts, checkpoint, splits)
+
+
+def settle(config: DictConfig) -> None:
+    """Set what belongs to the process: threads, log levels, Lightning's device check."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if not torch.cuda.is_available():
+        # Lightning asks NVML for devices at each optimizer step; where there is no driver that
+        # costs 0.1 ms a step
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)
+    for module in ("pytorch_lightning", "torchmetrics", "torch.utils._pytree"):
+        warnings.filterwarnings("ignore", module=module)
+
+
+def make_keeper(config: DictConfig, folder: Path) -> Keeper:
+    """The run's keeper; it writes nothing before it is told to."""
+    return Keeper(
+        folder,
+        monitor=f"val/{config.task.monitor}",
+        mode=config.task.mode,
+        patience=config.callbacks.keeper.patience,
+        events=config.logger.events,
+        choose=config.task.checkpoint,
+    )
+
+
+def open_record(keeper: Keeper, config: DictConfig, parts: Parts, last: Path | None) -> None:
+    """Begin the run's folder, or go on with it from its last checkpoint."""
+    keeper.folder.mkdir(parents=True, exist_ok=True)
+    if last is not None:
+        keeper.resume(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
+    else:
+        keeper.start(
+            {
+                "task": config.choices.task,
+                "data": config.choices.data,
+                "loss": config.choices.loss,
+                "seed": config.seed,
+                "choices": OmegaConf.to_container(config.choices),
+                "hashes": {
+                    "weights": parts.weights_hash,
+                    "data": parts.data.fingerprint(),
+                    "batches": parts.data.order_fingerprint(),
+                },
+            },
+            hparams=hparams(config),
+            group=cell_name(config.overrides),
+        )
+    OmegaConf.save(config, keeper.folder / "config.yaml")
+
+
+def hparams(config: DictConfig) -> dict[str, Any]:
+    """The columns of TensorBoard's HPARAMS tab."""
+    options = {
+        f"loss.{name}": str(value) if isinstance(value, list | DictConfig) else value
+        for name, value in OmegaConf.to_container(config.loss).items()  # type: ignore[union-attr]
+        if name != "_target_"
+    }
+    return {
+        "loss": config.choices.loss,
+        "data": config.choices.data,
+        "model": config.choices.model,
+        "optimizer": config.choices.optimizer,
+        "lr": config.optimizer.get("lr"),
+        "seed": config.seed,
+    } | {name: value for name, value in options.items() if value is not None}
+
+
+def make_trainer(config: DictConfig, keeper: Keeper) -> pl.Trainer:
+    """Lightning's trainer with the run's callbacks and loggers."""
+    keeping = RunKeeping(keeper, config.choices.loss)
+    callbacks: list[pl.Callback] = []
+    for name, node in config.callbacks.items():
+        if name == "keeper" or not node:
+            continue
+        given = {"figures": {"keeper": keeper}, "progress": {"metric": keeper.monitor}}
+        callbacks.append(build(node, f"callbacks.{name}", **given.get(name, {})))
+    loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
+    trainer: pl.Trainer = build(
+        config.trainer,
+        "trainer",
+        **quiet_trainer() | {"logger": loggers or False, "callbacks": [keeping, *callbacks]},
+    )
+    return trainer
+
+
+def quiet_trainer() -> dict[str, Any]:
+    """What of the Trainer's defaults is switched off: losslab's own parts do it."""
+    return {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+    }
+
+
+def judge(
+    trainer: pl.Trainer, parts: Parts, checkpoint: Path, splits: tuple[str, ...] = ("val", "test")
+) -> dict[str, dict[str, float]]:
+    """The metrics of the splits under a checkpoint's weights; what is chosen is chosen on val."""
+    parts.module.splits = splits
+    trainer.test(
+        parts.module,
+        datamodule=ValThenTest(parts.data, splits),
+        ckpt_path=checkpoint,
+        verbose=False,
+        weights_only=True,
+    )
+    metrics: dict[str, dict[str, float]] = {split: {} for split in splits}
+    for name, value in trainer.callback_metrics.items():
+        split, _, metric = name.partition("/")
+        if split in metrics:
+            metrics[split][metric.partition("/dataloader_idx")[0]] = float(value)
+    return metrics
+
+
+@contextmanager
+def recorded(keeper: Keeper) -> Iterator[None]:
+    """Whatever ends the run stands in its record; only an interruption goes on upwards."""
+    try:
+        yield
+    except Diverged as error:
+        keeper.fail("diverged", str(error), error.step)
+    except (KeyboardInterrupt, SystemExit):
+        keeper.interrupt()
+        raise KeyboardInterrupt from None
+    except MemoryError as error:
+        keeper.fail("memory", str(error) or "out of memory")
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR"):
+            keeper.fail("exception", _one_line(error))
+            raise
+        log.exception("the run failed")
+        keeper.fail(_kind(error), _one_line(error))
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "memory"
+    # an error of a spawned rank comes as text
+    return "diverged" if "Diverged" in str(error) else "exception"
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+@contextmanager
+def rank_environment(folder: Path, last: Path | None) -> Iterator[None]:
+    """Tell the processes that Lightning starts which run they are of; forget it afterwards.
+
+    Lightning leaves its rank variables in the environment, and the next run of the sweep would
+    take itself for one that another process started.
+    """
+    before = dict(os.environ)
+    os.environ[RANK_FOLDER] = str(folder.resolve())
+    os.environ[RANK_RESUMES] = str(last.resolve()) if last else ""
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def saved_config(folder: Path) -> DictConfig:
+    """The resolved config that a run left.
+
+    Raises:
+        WrongInput: if the folder is no run's.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file() or not (folder / "record.json").is_file():
+        raise WrongInput(f"{folder} is no run folder: it has no config.yaml and record.json")
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def checkpoint_of(folder: Path, which: str, parts: Parts) -> Path:
+    """The path of a checkpoint that fits the network.
+
+    Raises:
+        WrongInput: if it is not there, cannot be read, or is of another architecture.
+    """
+    path = folder / "checkpoints" / f"{which}.ckpt"
+    if not path.is_file():
+        raise WrongInput(f"{path} is not there: the run ended before its first epoch did")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:  # a broken file can raise anything
+        raise WrongInput(f"{path} is no checkpoint that can be read: {_one_line(error)}") from error
+    own = parts.module.state_dict()
+    for name in sorted(saved.keys() | own.keys()):
+        there = tuple(saved[name].shape) if name in saved else "missing"
+        here = tuple(own[name].shape) if name in own else "missing"
+        if there != here:
+            raise WrongInput(
+                f"{path} is of another architecture: {name} is {there} there and {here} here"
+            )
+    return path
+

@@ -1,0 +1,253 @@
+"""One run as a process: what it prints, what it leaves, and what it leaves after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+ROOT = Path(__file__).parents[2]
+MNIST_10K = ROOT.parent / "shared" / "data"
+
+pytestmark = pytest.mark.slow
+
+
+def curves(run):
+    return pd.read_csv(run / "metrics.csv").drop(columns="seconds")
+
+
+def weights(run, which="best"):
+    path = run / "checkpoints" / f"{which}.ckpt"
+    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+
+
+def test_the_first_command(command):
+    outcome = command("loss=focal")
+    assert outcome.code == 0, outcome.err
+    record = outcome.record()
+    assert record["test"]["accuracy"] >= 0.97
+    assert record["status"] == "done"
+    for words in ("accuracy", "tensorboard --logdir", outcome.run.name):
+        assert words in outcome.out
+    left = {path.relative_to(outcome.run).as_posix() for path in outcome.run.rglob("*")}
+    assert {"config.yaml", "record.json", "metrics.csv"} <= left
+    assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= left
+
+
+def test_what_a_run_shows_in_tensorboard(command):
+    outcome = command("loss=focal", "trainer.max_epochs=2", "regularizer=l2")
+    events = EventAccumulator(str(outcome.run)).Reload()
+    scalars = set(events.Tags()["scalars"])
+    assert {"train/loss", "val/loss", "train/grad_norm", "lr"} <= scalars
+    assert {"val/accuracy", "val/entropy", "val/ref/cross_entropy", "test/accuracy"} <= scalars
+    assert {"train/part/data", "train/part/regularizer"} <= scalars
+    assert not [tag for tag in scalars if "focal" in tag and "/ref/" not in tag]
+    assert {"test/confusion", "test/predictions"} <= set(events.Tags()["images"])
+    hparams = events.summary_metadata.get("_hparams_/session_start_info")
+    assert hparams is not None
+
+
+def test_the_textbook_line(command):
+    outcome = command("loss=mse", "data=regression")
+    assert outcome.code == 0, outcome.err
+    assert outcome.record()["test"]["slope_error"] < 0.05
+    assert outcome.record()["test"]["intercept_error"] < 0.1
+
+
+@pytest.mark.skipif(not MNIST_10K.is_dir(), reason="the MNIST files are not here")
+def test_mnist(command):
+    outcome = command("loss=cross_entropy", "data=mnist", f"paths.data_dir={MNIST_10K}")
+    assert outcome.code == 0, outcome.err
+    assert outcome.record()["test"]["accuracy"] >= 0.97
+
+
+def test_the_same_command_twice_gives_the_same_bits(command):
+    arguments = ["loss=focal", "trainer.max_epochs=2", "model.dropout=0.3"]
+    command(*arguments)
+    outcome = command(*arguments)
+    first, second = outcome.records()
+    assert outcome.records()[first]["test"] == outcome.records()[second]["test"]
+    pd.testing.assert_frame_equal(curves(first), curves(second), check_exact=True)
+    for one, other in zip(weights(first).values(), weights(second).values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_losses_of_one_seed_are_paired(command):
+    for loss in ("cross_entropy", "hinge"):
+        command(f"loss={loss}", "trainer.max_epochs=1")
+    outcome = command("loss=focal", "trainer.max_epochs=1", "seed=1")
+    by_loss = {record["loss"]: record["hashes"] for record in outcome.records().values()}
+    assert by_loss["cross_entropy"] == by_loss["hinge"]
+    assert set(by_loss["focal"]) == {"weights", "data", "batches"}
+    for name, other in by_loss["focal"].items():
+        assert other != by_loss["hinge"][name]
+
+
+def test_killed_in_mid_training_and_resumed(command, tmp_path):
+    arguments = ["loss=focal", "trainer.max_epochs=12", "model.dropout=0.4"]
+    whole = command(*arguments)
+    unbroken = whole.run
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments, f"paths.log_dir={tmp_path / 'broken'}"],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    killed = wait_for_epoch(tmp_path / "broken", 5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    epochs_before = json.loads((killed / "record.json").read_text())["epochs"]
+    assert epochs_before < 12
+    resumed = command(f"resume={killed}")
+    assert resumed.code == 0, resumed.err
+    for which in ("best", "last"):
+        for one, other in zip(
+            weights(unbroken, which).values(), weights(killed, which).values(), strict=True
+        ):
+            assert torch.equal(one, other)
+    pd.testing.assert_frame_equal(curves(unbroken), curves(killed), check_exact=True)
+    before, after = (json.loads((run / "record.json").read_text()) for run in (unbroken, killed))
+    for field in ("best", "test", "epochs", "steps", "hashes", "status"):
+        assert before[field] == after[field]
+
+
+def wait_for_epoch(logs, epoch):
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        for path in logs.rglob("record.json"):
+            if json.loads(path.read_text()).get("epochs", 0) >= epoch:
+                return path.parent
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+def test_resume_with_more_epochs(command):
+    outcome = command("loss=mse", "trainer.max_epochs=3")
+    longer = command(f"resume={outcome.run}", "trainer.max_epochs=5")
+    assert longer.code == 0, longer.err
+    assert outcome.record()["epochs"] == 5
+    whole = command("loss=mse", "trainer.max_epochs=5")
+    runs = list(whole.records())
+    pd.testing.assert_frame_equal(
+        curves(runs[0]).query("name == 'train/loss'").reset_index(drop=True),
+        curves(runs[1]).query("name == 'train/loss'").reset_index(drop=True),
+        check_exact=True,
+    )
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(command):
+    outcome = command("loss=mse", "trainer.max_epochs=1")
+    before = (outcome.run / "record.json").read_bytes()
+    refused = command(f"resume={outcome.run}", "model.hidden=[7]")
+    assert refused.code == 2
+    assert "another architecture" in refused.err
+    assert (outcome.run / "record.json").read_bytes() == before
+
+
+def test_a_loss_that_becomes_nan(command):
+    outcome = command("loss=mse", "optimizer=sgd", "optimizer.lr=1e30", "trainer.max_epochs=5")
+    assert outcome.code == 1
+    record = outcome.record()
+    assert record["status"] == "failed"
+    assert record["error"]["kind"] == "diverged"
+    assert record["error"]["step"] >= 1
+    assert "loss=mse became" in outcome.err
+    assert "at step" in outcome.err
+
+
+def test_a_run_that_diverges_late_keeps_its_last_good_checkpoint(command):
+    first = command("loss=mse", "trainer.max_epochs=2")
+    good = weights(first.run, "last")
+    outcome = command(
+        f"resume={first.run}", "trainer.max_epochs=4", "scheduler._target_=x", "seed=0"
+    )
+    assert outcome.code == 2  # a scheduler that cannot be found changes nothing
+    assert all(torch.equal(good[name], value) for name, value in weights(first.run, "last").items())
+
+
+def test_evaluate_repeats_the_record(command):
+    outcome = command("loss=focal", "trainer.max_epochs=2")
+    judged = command(
+        str(outcome.run), "--split", "test", "--split", "val", script="scripts/evaluate.py"
+    )
+    assert judged.code == 0, judged.err
+    accuracy = outcome.record()["test"]["accuracy"]
+    [row] = [line for line in judged.out.splitlines() if "│ accuracy " in line or " accuracy " in line][:1]
+    assert f"{accuracy:.6g}" in row
+    wrong = command(str(outcome.run), "--metric", "acuracy", script="scripts/evaluate.py")
+    assert wrong.code == 2
+    none = command("nowhere", script="scripts/evaluate.py")
+    assert none.code == 2
+    assert "is no run folder" in none.err
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "categorical_cross_entropy", "bce", "hinge", "focal"])
+def test_bf16_trains_every_classification_loss(command, loss):
+    outcome = command(f"loss={loss}", "trainer.precision=bf16-mixed", "trainer.max_epochs=4")
+    assert outcome.code == 0, outcome.err
+    assert outcome.record()["test"]["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("loss", ["sse", "mse", "rmse", "mae", "huber", "smooth_l1"])
+def test_every_regression_loss_finds_the_line(command, loss):
+    outcome = command(f"loss={loss}")
+    assert outcome.code == 0, outcome.err
+    assert outcome.record()["test"]["slope_error"] < 0.1
+    assert outcome.record()["test"]["intercept_error"] < 0.2
+
+
+OPTIONS = {
+    "sgd_cosine": ["optimizer=sgd", "scheduler=cosine"],
+    "adamw_step": ["optimizer=adamw", "scheduler=step"],
+    "plateau": ["scheduler=plateau"],
+    "clip_accumulate": ["trainer.gradient_clip_val=1", "trainer.accumulate_grad_batches=2"],
+    "early_stopping": ["callbacks=early_stopping"],
+    "quiet": ["callbacks=quiet", "logger=none"],
+    "balanced": ["data.imbalance=0.2", "loss.weight=balanced"],
+    "noise": ["data.label_noise=0.2"],
+    "l1": ["regularizer=l1"],
+    "elastic_net": ["regularizer=elastic_net"],
+    "double": ["trainer.precision=64-true"],
+    "threads": ["threads=1"],
+    "limit": ["debug=limit"],
+    "profiler": ["debug=profiler"],
+    "compile": ["compile=true", "model=mlp"],
+    "torch_loss": ["loss._target_=torch.nn.MultiMarginLoss", "~loss.weight"],
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_options_of_the_trainer(command, options):
+    given = options if options[0].startswith("debug") else [*options, "trainer.max_epochs=2"]
+    outcome = command("loss=cross_entropy", *given)
+    assert outcome.code == 0, outcome.err
+    assert np.isfinite(outcome.record()["test"]["accuracy"])
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+def test_two_processes(command, strategy):
+    alone = command("loss=cross_entropy", "trainer.max_epochs=2", "threads=1")
+    [(run, expected)] = alone.records().items()
+    outcome = command(
+        "loss=cross_entropy",
+        f"trainer={strategy}",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=2",
+        "threads=1",
+    )
+    assert outcome.code == 0, outcome.err
+    records = outcome.records()
+    [other] = [record for folder, record in records.items() if folder != run]
+    assert other["hashes"] == expected["hashes"]
+    assert other["steps"] == expected["steps"]
+    # the same global batches: the same training up to rounding
+    assert other["test"]["ref/cross_entropy"] == pytest.approx(
+        expected["test"]["ref/cross_entropy"], rel=0.05
+    )

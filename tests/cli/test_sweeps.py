@@ -1,0 +1,76 @@
+"""Sweeps as processes: a folder a cell, failures that stop nobody else, and going on."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+LINE = ["data=regression", "data.outliers=0.1", "callbacks=quiet"]
+
+
+def test_a_sweep_leaves_a_folder_a_cell_and_a_table(command):
+    outcome = command("-m", "loss=mse,mae,huber", *LINE, "seed=range(2)")
+    assert outcome.code == 0, outcome.err
+    records = outcome.records()
+    assert len(records) == 6
+    for folder, record in records.items():
+        assert folder.name == f"seed{record['seed']}"
+        assert folder.parent.name.startswith(record["loss"])
+        assert record["status"] == "done"
+        if record["loss"] == "mse":  # a tenth of the targets 30 too high pull the mean by 3
+            assert record["test"]["intercept_error"] > 2
+        else:
+            assert record["test"]["slope_error"] < 0.1
+            assert record["test"]["intercept_error"] < 0.3
+    for words in ("mse", "mae", "huber", "intercept_error", "tensorboard --logdir"):
+        assert words in outcome.out
+
+
+def test_a_failed_cell_stops_nobody_and_is_run_again(command):
+    arguments = ["loss=mse", "optimizer=sgd", "optimizer.lr=0.01,1e30", "trainer.max_epochs=2"]
+    outcome = command("-m", *arguments, "seed=0,1", "callbacks=quiet")
+    assert outcome.code == 1
+    statuses = [record["status"] for record in outcome.records().values()]
+    assert sorted(statuses) == ["done", "done", "failed", "failed"]
+    assert outcome.err.count("failed: mse") == 2
+    [sweep] = (outcome.logs / "sweeps").iterdir()
+    done = {
+        folder: (folder / "record.json").read_bytes()
+        for folder, record in outcome.records().items()
+        if record["status"] == "done"
+    }
+    victim = next(iter(done))
+    (victim / "record.json").unlink()
+    again = command(f"resume={sweep}")
+    assert again.code == 1
+    records = again.records()
+    assert len(records) == 4
+    assert json.loads((victim / "record.json").read_text())["status"] == "done"
+    untouched = [folder for folder in done if folder != victim]
+    assert all((folder / "record.json").read_bytes() == done[folder] for folder in untouched)
+
+
+def test_a_sweep_grows_by_resuming_it_with_more_seeds(command):
+    arguments = ["loss=mse", "trainer.max_epochs=1", "callbacks=quiet"]
+    outcome = command("-m", *arguments, "seed=range(2)")
+    [sweep] = (outcome.logs / "sweeps").iterdir()
+    more = command("-m", *arguments, "seed=range(3)", f"resume={sweep}")
+    assert more.code == 0, more.err
+    assert len(more.records()) == 3
+
+
+def test_two_cells_at_once(command):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    outcome = command(
+        "-m", "loss=mse,mae", *LINE, "trainer.max_epochs=2", "seed=0,1", "hydra/launcher=joblib"
+    )
+    assert outcome.code == 0, outcome.err
+    assert [record["status"] for record in outcome.records().values()] == ["done"] * 4
+
+
+def test_compare_reads_the_same_table_from_files(command):
+    outcome = command("-m", "loss=mse,mae", *LINE, "trainer.max_epochs=1", "seed=0,1")
+    table = command(str(outcome.logs), script="scripts/compare.py")
+    assert table.code == 0, table.err
+    assert "mae" in table.out

@@ -1,0 +1,80 @@
+"""Bad input gets one clear line, exit status 2, and leaves nothing behind."""
+
+import time
+
+import pytest
+
+WITHOUT_TORCH = {
+    "unknown_loss": (["loss=focl"], "did you mean focal"),
+    "unknown_data": (["data=digit"], "did you mean digits"),
+    "unknown_option": (["loss=focal", "loss.gama=1"], "gama"),
+    "unknown_key": (["loss=focal", "optimiser.lr=1"], "optimiser"),
+    "malformed": (["loss=focal", "loss.gamma"], "malformed"),
+    "sweep_without_m": (["loss=mse,mae"], "add -m"),
+    "missing_path": (["data=table"], "data.path"),
+    "twins": (["-m", "loss=mse", "seed=1,1"], "same"),
+}
+WITH_TORCH = {
+    "does_not_fit": (
+        ["loss=mse", "data=digits"],
+        "loss=mse reads values, but task=classification gives class indices",
+    ),
+    "gamma": (["loss=focal", "loss.gamma=-1"], "gamma must be >= 0"),
+    "outliers": (["loss=mse", "data.outliers=1.5"], "outliers"),
+    "no_mnist": (["data=mnist", "paths.data_dir=nowhere"], "data=digits"),
+    "no_file": (["data=table", "data.path=no.csv", "data.target=y"], "no.csv"),
+    "no_image": (["data=arrays", "data.path=x.npz", "model=cnn"], "model=cnn expects images"),
+    "broken_file": (["data=arrays", "data.path=broken.npz"], "broken.npz"),
+    "resume_nothing": (["resume=nowhere"], "no run and no sweep folder"),
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), WITHOUT_TORCH.values(), ids=WITHOUT_TORCH.keys()
+)
+def test_refused_without_torch(command, arguments, words):
+    start = time.perf_counter()
+    outcome = command(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    seconds = time.perf_counter() - start
+    lines = [line for line in outcome.err.splitlines() if not line.startswith("import time:")]
+    assert outcome.code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert words in lines[0]
+    assert "| torch\n" not in outcome.err
+    assert not outcome.logs.exists()
+    assert seconds < 5  # under 1 s on a quiet machine; this machine runs other tests beside it
+
+
+@pytest.mark.parametrize(("arguments", "words"), WITH_TORCH.values(), ids=WITH_TORCH.keys())
+def test_refused_before_anything_runs(command, tmp_path, arguments, words):
+    import numpy as np
+
+    np.savez(tmp_path / "x.npz", inputs=np.zeros((60, 3)), targets=np.arange(60) % 2)
+    (tmp_path / "broken.npz").write_bytes(b"PK no archive")
+    outcome = command(*arguments)
+    assert outcome.code == 2, outcome.err
+    [line] = outcome.err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+    assert not list(outcome.logs.rglob("*.*"))
+
+
+def test_a_sweep_that_mixes_tasks_is_refused(command):
+    outcome = command("-m", "loss=mse,focal")
+    assert outcome.code == 2
+    assert "mse lives on regression, focal on digits" in outcome.err
+
+
+def test_full_error_gives_the_trace(command):
+    outcome = command("loss=focal", "loss.gamma=-1", HYDRA_FULL_ERROR="1")
+    assert outcome.code != 0
+    assert "Traceback" in outcome.err
+
+
+def test_help_lists_losses_and_data_by_task_without_torch(command):
+    outcome = command("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert outcome.code == 0
+    for words in ("loss=focal", "loss=huber", "classification", "mnist", "digits (default)"):
+        assert words in outcome.out
+    assert "| torch\n" not in outcome.err

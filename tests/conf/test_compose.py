@@ -1,0 +1,73 @@
+"""Every file of conf/ composes, and every choice brings its home along."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from losslab import choices, cli
+
+EVERY = [
+    (group.name, name)
+    for group in sorted(choices.CONF.iterdir())
+    if group.is_dir() and group.name not in ("hydra", "paths")
+    for name in choices.names(group.name)
+]
+NEEDS = {
+    "data=table": ["data.path=x.csv", "data.target=y"],
+    "data=arrays": ["data.path=x.npz"],
+    "data=image_folder": ["data.path=x"],
+    "task=multilabel": ["data.path=x.npz"],
+}
+
+
+@pytest.mark.parametrize(("group", "name"), EVERY, ids=lambda value: str(value))
+def test_every_file_composes_and_resolves(group, name):
+    choice = f"{group}={name}"
+    config = cli.compose(cli.complete([choice, *NEEDS.get(choice, [])]))
+    assert config.hydra.runtime.choices[group] == name
+    finished = cli.finished_config(config, config.hydra)
+    OmegaConf.to_container(finished, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize("name", choices.names("loss"))
+def test_a_loss_brings_its_home(name):
+    config = cli.compose(cli.complete([f"loss={name}"]))
+    chosen = config.hydra.runtime.choices
+    assert chosen.data == choices.home(name)
+    assert chosen.task == choices.task_of_loss(name)
+
+
+@pytest.mark.parametrize("name", choices.names("loss"))
+def test_a_loss_file_says_what_it_is_for(name):
+    first, second = (choices.CONF / "loss" / f"{name}.yaml").read_text().splitlines()[:2]
+    assert first.startswith("# ")
+    assert f"loss={name}" in first + second
+
+
+def test_the_command_line_beats_what_a_choice_brings():
+    config = cli.compose(["loss=focal", "data=mnist", "model=mlp", "trainer.max_epochs=3"])
+    chosen = config.hydra.runtime.choices
+    assert (chosen.loss, chosen.data, chosen.model) == ("focal", "mnist", "mlp")
+    assert config.trainer.max_epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "loss", "data"),
+    [
+        ([], "cross_entropy", "digits"),
+        (["data=regression"], "mse", "regression"),
+        (["task=regression"], "mse", "regression"),
+        (["experiment=outliers"], "mse", "regression"),
+        (["data=digits,mnist"], "cross_entropy", None),
+    ],
+)
+def test_standard_choices_are_added(given, loss, data):
+    completed = cli.complete(given)
+    assert f"loss={loss}" in completed
+    if data:
+        assert cli.compose(completed).hydra.runtime.choices.data == data
+
+
+def test_two_cells_never_share_a_folder():
+    cells = cli.cells_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
+    folders = {cli.compose(cell).hydra.sweep.subdir for cell in cells}
+    assert len(folders) == 9

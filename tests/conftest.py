@@ -1,0 +1,34 @@
+"""What all tests share: the folder of the conformance suite, and its option."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "losses"))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--loss",
+        metavar="NAME",
+        help="run the conformance suite for this conf/loss/NAME.yaml alone",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    name = config.getoption("--loss")
+    if name is None:
+        return
+    chosen = [item for item in items if _loss_of(item) == name]
+    if not chosen:
+        known = ", ".join(sorted({_loss_of(item) for item in items} - {None}))
+        raise pytest.UsageError(f"--loss must name one of {known or 'tests/losses'}, got {name}")
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+def _loss_of(item):
+    """The loss that a test of the conformance suite is about; None for other tests."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return getattr(parameters.get("case"), "name", None)

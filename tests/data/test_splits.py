@@ -1,0 +1,115 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from losslab.data.splits import draw
+
+
+def halves(**options):
+    return {"val_fraction": 0.2, "test_fraction": 0.2, "seed": 0} | options
+
+
+def test_every_sample_is_in_one_split():
+    parts = draw(103, **halves())
+    assert sorted(torch.cat(parts).tolist()) == list(range(103))
+    assert [len(part) for part in parts] == [61, 21, 21]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [torch.tensor([0] * 90 + [1] * 10), torch.arange(100) % 7, torch.arange(100) % 30],
+    ids=["rare class", "uneven", "many classes"],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_each_class_has_its_share_in_each_split(labels, seed):
+    parts = draw(100, labels=labels, **halves(seed=seed))
+    assert sorted(torch.cat(parts).tolist()) == list(range(100))
+    total = torch.bincount(labels)
+    for part, share in zip(parts, (0.6, 0.2, 0.2), strict=True):
+        counts = torch.bincount(labels[part], minlength=len(total))
+        assert (counts >= 1).all()
+        assert ((counts - share * total).abs() <= 1).all()
+
+
+def test_seed_decides_the_draw():
+    assert all(map(torch.equal, draw(50, **halves(seed=4)), draw(50, **halves(seed=4))))
+    assert not torch.equal(draw(50, **halves(seed=4))[0], draw(50, **halves(seed=5))[0])
+
+
+def test_a_class_too_small_is_named():
+    labels = torch.tensor([0] * 20 + [1] * 2)
+    message = r"class 'rare' must have more than 2 samples to be divided into 3 splits, got 2"
+    with pytest.raises(ValueError, match=message):
+        draw(22, labels=labels, names=["common", "rare"], **halves())
+
+
+@given(
+    groups=st.lists(st.integers(0, 30), min_size=3, max_size=120),
+    classes=st.integers(1, 3),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=80, deadline=None)
+def test_no_group_lies_in_two_splits(groups, classes, seed):
+    groups = torch.tensor(groups)
+    labels = torch.arange(len(groups)) % classes
+    try:
+        parts = draw(len(groups), labels=labels, groups=groups, **halves(seed=seed))
+    except ValueError as error:
+        few = len(groups.unique()) < 3
+        assert ("group must name >= 3 groups" in str(error)) is few  # noqa: PT017
+        assert few or "the training split must hold each class" in str(error)  # noqa: PT017
+        return
+    assert sorted(torch.cat(parts).tolist()) == list(range(len(groups)))
+    assert all(len(part) for part in parts)
+    found = [set(groups[part].tolist()) for part in parts]
+    assert not (found[0] & found[1] | found[0] & found[2] | found[1] & found[2])
+
+
+def test_groups_are_divided_evenly_by_class():
+    groups = torch.arange(600) // 6  # 100 groups of six, of which each is of one class
+    labels = groups % 3
+    parts = draw(600, labels=labels, groups=groups, **halves())
+    for part, share in zip(parts, (0.6, 0.2, 0.2), strict=True):
+        counts = torch.bincount(labels[part], minlength=3)
+        assert ((counts - 200 * share).abs() <= 6).all()  # within one group
+
+
+def test_fixed_splits_are_kept():
+    fixed = torch.tensor([0, 1, 2] * 10)
+    train, val, test = draw(30, fixed=fixed, **halves())
+    assert set(fixed[train].tolist()) == {0}
+    assert set(fixed[val].tolist()) == {1}
+    assert set(fixed[test].tolist()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("kept", "drawn"), [(2, 1), (1, 2)], ids=["own test split", "own validation split"]
+)
+def test_what_is_not_fixed_is_drawn_from_training(kept, drawn):
+    fixed = torch.tensor([0] * 80 + [kept] * 20)
+    parts = draw(100, fixed=fixed, **halves())
+    assert sorted(parts[kept].tolist()) == list(range(80, 100))
+    assert len(parts[drawn]) == 16
+    assert sorted(torch.cat(parts).tolist()) == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fixed": torch.tensor([1, 2] * 5)}, "the train split must hold samples"),
+        (
+            {"fixed": torch.tensor([0, 1, 2] * 3 + [0]), "groups": torch.tensor([7] * 10)},
+            "split must keep each group in one split, got 1 groups in both train and val",
+        ),
+        (
+            {"fixed": torch.tensor([0] * 6 + [1] * 2 + [2] * 2), "labels": torch.arange(10) // 8},
+            "the training split must hold each class, got no sample of class 1",
+        ),
+        ({"groups": torch.tensor([0, 1] * 5)}, "group must name >= 3 groups, got 2"),
+    ],
+    ids=["no training", "shared group", "class only in test", "few groups"],
+)
+def test_splits_that_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        draw(10, **halves(**options))

@@ -1,0 +1,349 @@
+"""What each loss should give, from numpy, scipy and scikit-learn in float64.
+
+``REFERENCES[name](prediction, target, **options)`` is the value of ``conf/loss/<name>.yaml`` with
+its default reduction and these options in place of its own. Arrays are float64, or int64 indices.
+"""
+
+import itertools
+
+import numpy as np
+from scipy import special
+from scipy.spatial import distance
+from sklearn import metrics
+
+REFERENCES = {}
+
+
+# regression
+REFERENCES["sse"] = lambda prediction, target: np.square(prediction - target).sum()
+REFERENCES["mse"] = metrics.mean_squared_error
+REFERENCES["rmse"] = lambda prediction, target: metrics.root_mean_squared_error(
+    np.ravel(target), np.ravel(prediction)
+)
+REFERENCES["mae"] = metrics.mean_absolute_error
+REFERENCES["huber"] = lambda prediction, target, delta=1.0: special.huber(
+    delta, prediction - target
+).mean()
+
+
+def smooth_l1(prediction, target, beta=1.0):
+    difference = prediction - target
+    elements = special.huber(beta, difference) / beta if beta else np.abs(difference)
+    return elements.mean()
+
+
+REFERENCES["smooth_l1"] = smooth_l1
+
+
+# classification
+def cross_entropy(prediction, target, weight=None, label_smoothing=0.0, ignore_index=-100):
+    """One sample at a time; 0 where all are ignored."""
+    weight = np.ones(prediction.shape[1]) if weight is None else np.asarray(weight)
+    total = count = 0.0
+    for scores, index in zip(prediction, target, strict=True):
+        if index == ignore_index:
+            continue
+        surprises = -special.log_softmax(scores)
+        total += (1 - label_smoothing) * weight[index] * surprises[index]
+        total += label_smoothing * (weight * surprises).mean()
+        count += weight[index]
+    return total / count if count else 0.0
+
+
+def categorical_cross_entropy(prediction, target, weight=None, label_smoothing=0.0):
+    """The index form, averaged over the classes that the target may be."""
+    weight = np.ones(prediction.shape[1]) if weight is None else np.asarray(weight)
+    total = count = 0.0
+    for scores, shares in zip(prediction, target, strict=True):
+        for index, share in enumerate(shares):
+            sample = scores[None], np.array([index])
+            value = cross_entropy(*sample, weight, label_smoothing)
+            total += share * weight[index] * value
+            count += share * weight[index]
+    return total / count
+
+
+def bce(prediction, target, pos_weight=1.0):
+    surprise = np.logaddexp(0, -prediction), np.logaddexp(0, prediction)
+    return (np.asarray(pos_weight) * target * surprise[0] + (1 - target) * surprise[1]).mean()
+
+
+def hinge(prediction, target, margin=1.0, multiclass="crammer_singer", squared=False):
+    power = 2 if squared else 1
+    if prediction.shape == target.shape:
+        signs = np.where(target > 0, 1, -1)
+        return (np.maximum(0, margin - signs * prediction) ** power).mean()
+    values = []
+    for scores, index in zip(prediction, target, strict=True):
+        leads = scores[index] - np.delete(scores, index)
+        hinges = np.maximum(0, margin - leads) ** power
+        values.append(hinges.max() if multiclass == "crammer_singer" else hinges.sum())
+    return np.mean(values)
+
+
+def focal(prediction, target, gamma=2.0, alpha=None):
+    if prediction.shape == target.shape:
+        alphas = (1, 1) if alpha is None else (1 - alpha, alpha) if np.isscalar(alpha) else alpha
+        weight = np.where(target > 0, alphas[1], alphas[0])
+        lead = np.where(target > 0, prediction, -prediction)
+    else:
+        rows = np.arange(len(target))
+        weight = 1 if alpha is None else np.asarray(alpha)[target]
+        others = prediction.copy()
+        others[rows, target] = -np.inf
+        lead = prediction[rows, target] - special.logsumexp(others, axis=1)
+    return (weight * special.expit(-lead) ** gamma * np.logaddexp(0, -lead)).mean()
+
+
+REFERENCES["cross_entropy"] = cross_entropy
+REFERENCES["categorical_cross_entropy"] = categorical_cross_entropy
+REFERENCES["bce"] = bce
+REFERENCES["hinge"] = hinge
+REFERENCES["focal"] = focal
+
+
+# segmentation
+def _regions(prediction, target, include_background=True, softmax=True):
+    """Probability and target of each class of each image: ``[image][class] -> (p, t)``."""
+    if prediction.shape == target.shape:
+        return [[(special.expit(z), t)] for z, t in zip(prediction, target, strict=True)]
+    p = special.softmax(prediction, axis=1) if softmax else special.expit(prediction)
+    classes = range(0 if include_background else 1, prediction.shape[1])
+    return [[(p[n, c], target[n] == c) for c in classes] for n in range(len(target))]
+
+
+def _mean(values):
+    return np.mean(values) if len(values) else 0.0
+
+
+def dice(prediction, target, power=1, smooth=0.0, empty="soft", **layout):
+    values = []
+    for p, t in itertools.chain(*_regions(prediction, target, **layout)):
+        if np.any(t):
+            sizes = (p**power).sum() + (t**power).sum()
+            values.append(1 - (2 * (p * t).sum() + smooth) / (sizes + smooth))
+        elif empty == "soft":
+            values.append((p**power).mean())
+    return _mean(values)
+
+
+def _tversky(p, t, fp_weight, fn_weight, smooth):
+    if not np.any(t):
+        return p.mean()
+    true, fp, fn = (p * t).sum(), (p * (1 - t)).sum(), ((1 - p) * t).sum()
+    return 1 - (true + smooth) / (true + fp_weight * fp + fn_weight * fn + smooth)
+
+
+def tversky(prediction, target, fp_weight=0.5, fn_weight=0.5, smooth=0.0):
+    regions = itertools.chain(*_regions(prediction, target))
+    return _mean([_tversky(p, t, fp_weight, fn_weight, smooth) for p, t in regions])
+
+
+def focal_tversky(prediction, target, exponent=0.75, empty="soft"):
+    images = []
+    for image in _regions(prediction, target):
+        kept = [(p, t * 1.0) for p, t in image if empty == "soft" or np.any(t)]
+        # rounding may leave -1e-17 where the overlap is perfect
+        values = [max(_tversky(p, t, 0.3, 0.7, 0.0), 0) ** exponent for p, t in kept]
+        images += [sum(values)] if kept else []
+    return _mean(images)
+
+
+def bce_dice(prediction, target, bce_weight=1.0, dice_weight=1.0, power=1):
+    overlap = dice(prediction, target, power, softmax=False)  # classes one against all
+    if prediction.shape != target.shape:
+        target = np.eye(prediction.shape[1])[target]
+    return bce_weight * bce(prediction, target) + dice_weight * overlap
+
+
+REFERENCES["dice"] = dice
+REFERENCES["tversky"] = tversky
+REFERENCES["focal_tversky"] = focal_tversky
+REFERENCES["bce_dice"] = bce_dice
+
+
+# sequences, reconstruction, adversarial
+def ctc(prediction, target, blank=0):
+    """Every path of every sequence, one by one; 0 where no path fits."""
+    values = []
+    for scores, labels, length, steps in zip(prediction, *target, strict=True):
+        log_p = special.log_softmax(scores[:steps], axis=1)
+        wanted = tuple(labels[:length])
+        fitting = [
+            log_p[np.arange(steps), list(path)].sum()
+            for path in itertools.product(range(scores.shape[1]), repeat=int(steps))
+            if tuple(c for c, _ in itertools.groupby(path) if c != blank) == wanted
+        ]
+        values.append(-special.logsumexp(fitting) / max(length, 1) if fitting else 0.0)
+    return np.mean(values)
+
+
+def reconstruction(prediction, target, p=2, per="element"):
+    error = (np.abs(prediction - target) ** p).sum()
+    return error / (prediction.size if per == "element" else len(prediction))
+
+
+def _log_d(logits):
+    return -np.logaddexp(0, -logits)
+
+
+DISCRIMINATOR = {
+    "non_saturating": lambda real, fake: -_log_d(real) - _log_d(-fake),
+    "minimax": lambda real, fake: -_log_d(real) - _log_d(-fake),
+    "least_squares": lambda real, fake: (real - 1) ** 2 / 2 + fake**2 / 2,
+    "hinge": lambda real, fake: np.maximum(0, 1 - real) + np.maximum(0, 1 + fake),
+    "wasserstein": lambda real, fake: fake - real,
+}
+
+REFERENCES["ctc"] = ctc
+REFERENCES["reconstruction"] = reconstruction
+REFERENCES["adversarial"] = lambda prediction, target, kind="non_saturating": DISCRIMINATOR[kind](
+    prediction, target
+).mean()
+
+
+# point clouds
+def chamfer(prediction, target, squared=True, directions="sum"):
+    metric = "sqeuclidean" if squared else "euclidean"
+    values = []
+    for ours, theirs in zip(prediction, target, strict=True):
+        away = distance.cdist(ours, theirs, metric)
+        values.append(away.min(axis=0).mean() + away.min(axis=1).mean())
+    return np.mean(values) / (1 if directions == "sum" else 2)
+
+
+def emd(prediction, target, p=1):
+    """Every matching of every cloud of a few points, one by one."""
+    values = []
+    for ours, theirs in zip(prediction, target, strict=True):
+        away = distance.cdist(ours, theirs) ** p
+        matchings = itertools.permutations(range(len(ours)))
+        values.append(min(away[range(len(ours)), order].mean() for order in matchings))
+    return np.mean(values)
+
+
+REFERENCES["chamfer"] = chamfer
+REFERENCES["emd"] = emd
+
+
+# metric learning: plain loops
+def _unit(embeddings):
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings / np.where(lengths > 0, lengths, 1)
+
+
+def _average(values, mean_over):
+    kept = [value for value in values if value > 0 or mean_over == "all"]
+    return _mean(kept)
+
+
+def contrastive(prediction, target, margin=1.0, normalize=True, mean_over="all"):
+    x = _unit(prediction) if normalize else prediction
+    values = []
+    for i, j in itertools.combinations(range(len(x)), 2):
+        away = np.linalg.norm(x[i] - x[j])
+        apart = away if target[i] == target[j] else max(0, margin - away)
+        values.append(apart**2 / 2)
+    return _average(values, mean_over)
+
+
+def _negatives(d, a, p, negatives, mining):
+    """The negatives that a positive meets."""
+    if mining != "semi_hard":
+        return negatives
+    farther = [n for n in negatives if d[a, n] > d[a, p]]
+    return [
+        min(farther, key=lambda n: d[a, n]) if farther else max(negatives, key=lambda n: d[a, n])
+    ]
+
+
+def triplet(
+    prediction,
+    target,
+    margin=0.2,
+    mining="all",
+    distance="euclidean",
+    soft_margin=False,
+    normalize=True,
+    mean_over="all",
+):
+    x = _unit(prediction) if normalize else prediction
+    d = np.linalg.norm(x[:, None] - x, axis=2) ** (2 if distance == "squared" else 1)
+    values = []
+    for a in range(len(x)):
+        positives = [p for p in range(len(x)) if target[p] == target[a] and p != a]
+        negatives = [n for n in range(len(x)) if target[n] != target[a]]
+        if not positives or not negatives:
+            continue
+        if mining == "hard":
+            positives = [max(positives, key=lambda p: d[a, p])]
+            negatives = [min(negatives, key=lambda n: d[a, n])]
+        for p in positives:
+            excess = [d[a, p] - d[a, n] for n in _negatives(d, a, p, negatives, mining)]
+            values += [np.logaddexp(0, e) if soft_margin else max(0, e + margin) for e in excess]
+    return _average(values, mean_over)
+
+
+def angular(prediction, target, angle=45.0):
+    x = _unit(prediction)
+    tangent = np.tan(np.radians(angle)) ** 2
+    values = []
+    for a, p in itertools.permutations(range(len(x)), 2):
+        if target[a] != target[p]:
+            continue
+        exponents = [
+            4 * tangent * (x[a] + x[p]) @ x[n] - 2 * (1 + tangent) * x[a] @ x[p]
+            for n in range(len(x))
+            if target[n] != target[a]
+        ]
+        values.append(np.log1p(np.exp(exponents).sum()))
+    return _mean(values)
+
+
+REFERENCES["contrastive"] = contrastive
+REFERENCES["triplet"] = triplet
+REFERENCES["angular"] = angular
+
+
+# ranking
+def margin_ranking(prediction, target, margin=1.0):
+    values = [
+        max(0, margin - (scores[i] - scores[j]))
+        for scores, grades in zip(prediction, target, strict=True)
+        for i, j in itertools.permutations(range(len(scores)), 2)
+        if grades[i] > grades[j] >= 0
+    ]
+    return _mean(values)
+
+
+REFERENCES["margin_ranking"] = margin_ranking
+
+
+# reinforcement learning
+def policy_gradient(prediction, target, normalize=True, clip=None):
+    advantages, old = target
+    if normalize:
+        deviation = advantages.std()
+        equal = deviation <= 1e-12 * np.abs(advantages).max()
+        advantages = (advantages - advantages.mean()) / (1 if equal else deviation)
+    if clip is None:
+        return -(prediction * advantages).mean()
+    values = []
+    for log_ratio, advantage in zip(prediction - old, advantages, strict=True):
+        ratio = np.exp(min(log_ratio, 700))
+        values.append(min(ratio * advantage, np.clip(ratio, 1 - clip, 1 + clip) * advantage))
+    return -np.mean(values)
+
+
+def q_learning(prediction, target, discount=0.99, double=False, td="huber"):
+    errors = []
+    for values, action, reward, end, next_target, next_online in zip(
+        prediction, *target, strict=True
+    ):
+        best = (next_online if double else next_target).argmax()
+        errors.append(values[action] - (reward + discount * next_target[best] * (1 - end)))
+    return np.mean(special.huber(1, errors) if td == "huber" else np.square(errors))
+
+
+REFERENCES["policy_gradient"] = policy_gradient
+REFERENCES["q_learning"] = q_learning

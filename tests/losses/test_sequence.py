@@ -1,0 +1,207 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy import special
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from losslab.losses import CTCLoss, SequenceTarget
+
+CLASSES = 4
+
+
+def _target(labels, label_lengths, input_lengths):
+    return SequenceTarget(*map(torch.tensor, (labels, label_lengths, input_lengths)))
+
+
+def _logits(n, steps, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, steps, CLASSES, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def _by_enumeration(scores, labels, blank):
+    """``-log P`` as a sum over every path that reads the labels."""
+    log_p = special.log_softmax(scores.numpy(), axis=1)
+    paths = itertools.product(range(CLASSES), repeat=len(scores))
+    reads = [path for path in paths if _read(path, blank) == labels]
+    return -special.logsumexp([log_p[np.arange(len(scores)), path].sum() for path in reads])
+
+
+def _read(path, blank):
+    return [label for label, _ in itertools.groupby(path) if label != blank]
+
+
+# labels and numbers of steps that some path fits
+ALIGNABLE = [
+    *itertools.product([[], [1]], [1, 2, 4, 6]),
+    *itertools.product([[1, 2]], [2, 4, 6]),
+    *itertools.product([[2, 2], [1, 2, 1]], [3, 4, 6]),
+    *itertools.product([[1, 1, 1]], [5, 6]),
+]
+
+
+@pytest.mark.parametrize("blank", [0, 3])
+@pytest.mark.parametrize(("labels", "steps"), ALIGNABLE, ids=str)
+def test_value_is_the_sum_over_all_paths(labels, steps, blank):
+    logits = _logits(1, steps)
+    target = _target([labels + [2] * (4 - len(labels))], [len(labels)], [steps])
+    value = CTCLoss(blank, reduction="sum")(logits, target)
+    assert_close(value.item(), _by_enumeration(logits[0], labels, blank))
+
+
+@pytest.fixture
+def batch():
+    labels = [[1, 2, 3], [1, 1, 0], [2, 0, 0], [0, 0, 0]]
+    return _logits(4, 7), _target(labels, [3, 2, 1, 0], [7, 5, 6, 4])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_value_and_gradient_are_torchs(batch, reduction):
+    logits, target = batch
+    labels, label_lengths, input_lengths = target
+    results = []
+    for loss in (
+        lambda z: CTCLoss(reduction=reduction)(z, target),
+        lambda z: F.ctc_loss(
+            z.log_softmax(2).transpose(0, 1),
+            labels,
+            input_lengths,
+            label_lengths,
+            reduction=reduction,
+        ),
+    ):
+        given = logits.clone().requires_grad_()
+        value = loss(given)
+        value.sum().backward()
+        results.append((value.detach(), given.grad))
+    assert_close(*results)
+
+
+def test_gradient_in_the_logits_is_that_of_finite_differences(batch):
+    logits, target = batch
+    assert torch.autograd.gradcheck(lambda z: CTCLoss()(z, target), logits.requires_grad_())
+
+
+UNALIGNABLE = {
+    "fewer steps than labels": ([1, 2, 3], 3, 2),
+    "no step for the blank between equals": ([1, 1, 2], 3, 3),
+    "no steps": ([1, 0, 0], 1, 0),
+}
+
+
+@pytest.mark.parametrize(("labels", "length", "steps"), UNALIGNABLE.values(), ids=UNALIGNABLE)
+def test_what_cannot_be_aligned_is_0_with_gradient_0_and_counted(labels, length, steps):
+    target = _target([labels, [1, 2, 0]], [length, 2], [steps, 5])
+    logits = _logits(2, 5).requires_grad_()
+    loss = CTCLoss()
+    value = loss(logits, target)
+    value.backward()
+    alone = loss(logits[1:].detach(), _target([[1, 2, 0]], [2], [5]))
+    assert_close(value.detach(), alone / 2)  # it stays in the divisor
+    assert logits.grad[0].count_nonzero() == 0
+    assert logits.grad[1].count_nonzero() > 0
+    assert loss.facts(logits, target) == {"unalignable": 1}
+
+
+def test_what_just_fits_is_not_counted():
+    target = _target([[1, 1, 2], [1, 2, 2]], [3, 2], [4, 2])
+    assert CTCLoss().facts(_logits(2, 4), target) == {"unalignable": 0}
+    assert (CTCLoss(reduction="none")(_logits(2, 4), target) > 0).all()
+
+
+@pytest.mark.parametrize("padding", [0, -1, 99])
+def test_padding_may_be_anything(batch, padding):
+    logits, (labels, label_lengths, input_lengths) = batch
+    padded = labels.clone()
+    padded[torch.arange(3) >= label_lengths.unsqueeze(1)] = padding
+    other = SequenceTarget(padded, label_lengths, input_lengths)
+    assert_close(CTCLoss()(logits, other), CTCLoss()(*batch), rtol=0, atol=0)
+    assert torch.equal(padded[0], labels[0])
+    assert other.labels is padded
+
+
+def test_steps_behind_the_end_do_not_count(batch):
+    logits, target = batch
+    changed = logits.clone()
+    changed[1, 5:] = 50.0
+    assert_close(CTCLoss()(changed, target), CTCLoss()(logits, target), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, CLASSES), (2, 0, CLASSES)], ids=["sequences", "steps"])
+def test_nothing_costs_nothing(shape):
+    n = shape[0]
+    target = SequenceTarget(*(torch.zeros(s, dtype=torch.long) for s in ((n, 2), n, n)))
+    logits = torch.zeros(shape, requires_grad=True)
+    value = CTCLoss(reduction="sum")(logits, target)
+    value.backward()
+    assert value.item() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32_at_least(batch, dtype):
+    logits, target = batch
+    half = logits.to(dtype)
+    value = CTCLoss()(half, target)
+    assert value.dtype == torch.float32
+    assert_close(value.double(), CTCLoss()(half.double(), target), rtol=1e-6, atol=0)
+
+
+def test_a_full_graph_is_refused_with_the_reason(batch):
+    torch._dynamo.reset()
+    compiled = torch.compile(CTCLoss(), fullgraph=True, backend="eager")
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="compile the network, not CTCLoss"):
+        compiled(*batch)
+
+
+def _zeros(*shape, dtype=torch.long):
+    return torch.zeros(shape, dtype=dtype)
+
+
+ERRORS = {
+    "prediction": (_zeros(2, 3), None, ValueError, r"prediction must be logits \(N, T, C\)"),
+    "labels": (
+        _zeros(2, 5, 4, dtype=torch.float32),
+        SequenceTarget(_zeros(6), _zeros(2), _zeros(2)),
+        ValueError,
+        r"labels must have shape \(2, U\), got \(6,\)",
+    ),
+    "label lengths": (
+        _zeros(2, 5, 4, dtype=torch.float32),
+        SequenceTarget(_zeros(2, 3), _zeros(3), _zeros(2)),
+        ValueError,
+        r"label_lengths must have shape \(2,\), got \(3,\)",
+    ),
+    "input lengths": (
+        _zeros(2, 5, 4, dtype=torch.float32),
+        SequenceTarget(_zeros(2, 3), _zeros(2), _zeros(2, 1)),
+        ValueError,
+        r"input_lengths must have shape \(2,\), got \(2, 1\)",
+    ),
+    "dtype": (
+        _zeros(2, 5, 4, dtype=torch.float32),
+        SequenceTarget(_zeros(2, 3, dtype=torch.float32), _zeros(2), _zeros(2)),
+        TypeError,
+        "labels must be integers, got torch.float32",
+    ),
+    "blank": (_zeros(2, 5, 1), None, ValueError, "blank must be one of 1 classes, got 2"),
+}
+
+
+@pytest.mark.parametrize(("prediction", "target", "kind", "message"), ERRORS.values(), ids=ERRORS)
+def test_what_does_not_belong_together_is_refused(prediction, target, kind, message):
+    with pytest.raises(kind, match=message):
+        CTCLoss(blank=2)(prediction, target)
+
+
+def test_a_label_that_is_no_class_is_refused(batch):
+    logits, target = batch
+    wrong = target._replace(labels=target.labels + 3)
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        CTCLoss()(logits, wrong)
+
+
+def test_a_negative_blank_is_refused():
+    with pytest.raises(ValueError, match="blank must be >= 0, got -1"):
+        CTCLoss(blank=-1)
