@@ -1,4 +1,4 @@
-"""Judge a run's checkpoint anew: python scripts/evaluate.py RUN_DIR --split test --metric accuracy."""
+"""Judge a run's checkpoint anew: python scripts/evaluate.py RUN_DIR --split test."""
 
 import argparse
 import sys

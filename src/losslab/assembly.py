@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from losslab import choices
 from losslab.build import WrongInput, accepted, build, target_of
 from losslab.draws import draw_seed
-from losslab.losses.base import Link, Loss, Reads
+from losslab.losses import Regularizer
+from losslab.losses.base import Loss, Reads
 from losslab.tasks import Task
 
 
@@ -42,23 +44,24 @@ def assemble(config: DictConfig) -> Parts:
     form = fitting_form(config, loss, task.offers) or find_form(config, loss, task, data, network)
     if config.compile:
         network.compile()  # in place: the names in a checkpoint stay those of the network
-    module = build(
-        config.task.module,
-        "task",
-        network,
-        loss,
-        task,
-        form=form,
-        link=loss.link if isinstance(loss, Loss) else task.standard_link,
-        optimizer=_later(config.optimizer, "optimizer"),
-        scheduler=_later(config.scheduler, "scheduler"),
-        regularizer=_regularizer(config, network),
-        references=_references(config, task),
-        seed=config.seed,
-        name=config.choices.loss,
-        monitor=config.task.monitor,
-        sample_loss=_sample_loss(config, data),
-    )
+    offered = {
+        "form": form,
+        "link": loss.link if isinstance(loss, Loss) else task.standard_link,
+        "optimizer": _later(config.optimizer, "optimizer"),
+        "scheduler": _later(config.scheduler, "scheduler"),
+        "regularizer": _regularizer(config, network),
+        "references": _references(config, task),
+        "seed": config.seed,
+        "name": config.choices.loss,
+        "monitor": config.task.monitor,
+        "sample_loss": _sample_loss(config, data),
+    }
+    # a module that owns its step takes by name what it needs
+    taken = accepted(target_of(config.task.module, "task"), offered)
+    for name in ("regularizer", "scheduler", "sample_loss"):
+        if offered[name] is not None and name not in taken:
+            raise WrongInput(f"task={config.choices.task} takes no {name.replace('_', ' ')}")
+    module = build(config.task.module, "task", network, loss, task, **taken)
     try:
         module.configure_optimizers()
     except (ValueError, TypeError) as error:
@@ -78,7 +81,7 @@ def ready_data(config: DictConfig) -> Any:
 
 
 def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
-    """The network with the seed's initial weights; it is told the sizes that it asks for by name."""
+    """The network with the seed's initial weights; it is told the sizes it asks for by name."""
     torch.manual_seed(draw_seed(config.seed, "weights"))
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
     offered = accepted(target_of(config.model, "model"), sizes)
@@ -186,35 +189,33 @@ def _names(forms: Iterable[Reads]) -> str:
 
 
 def _later(node: DictConfig, name: str) -> Any:
-    """A function that builds the node from its first argument; ``None`` for an empty node."""
+    """The node's target with its options, to be called later; ``None`` for an empty node."""
     if not node or "_target_" not in node:
         return None
-
-    def make(first: Any) -> Any:
-        # an optimizer takes an iterator once: a list survives Hydra's handling of arguments
-        return target_of(node, name)(
-            list(first) if name == "optimizer" else first,
-            **{
-                key: value
-                for key, value in OmegaConf.to_container(node, resolve=True).items()  # type: ignore[union-attr]
-                if key != "_target_"
-            },
-        )
-
-    return make
+    options: Any = OmegaConf.to_container(node, resolve=True)
+    del options["_target_"]
+    return partial(target_of(node, name), **options)
 
 
-def _regularizer(config: DictConfig, network: nn.Module) -> Any:
-    """The penalty of the network's weights, from its named parameters; ``None`` for none."""
+@dataclass(frozen=True)
+class Penalty:
+    """A regularizer and the names of the parameters that it penalises."""
+
+    regularizer: Regularizer
+    names: frozenset[str]
+
+    def __call__(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """The penalty of a network's named parameters."""
+        chosen = {name: value for name, value in parameters.items() if name in self.names}
+        penalty: Tensor = self.regularizer(chosen)
+        return penalty
+
+
+def _regularizer(config: DictConfig, network: nn.Module) -> Penalty | None:
     if not config.regularizer or "_target_" not in config.regularizer:
         return None
-    penalty = build(config.regularizer, "regularizer")
-    names = set(penalty.penalised(network))
-
-    def of(parameters: Mapping[str, Tensor]) -> Any:
-        return penalty({name: value for name, value in parameters.items() if name in names})
-
-    return of
+    regularizer = build(config.regularizer, "regularizer")
+    return Penalty(regularizer, frozenset(regularizer.penalised(network)))
 
 
 def _references(config: DictConfig, task: Task) -> dict[str, tuple[nn.Module, Reads]]:

@@ -29,7 +29,8 @@ def summary(group: str, name: str) -> str:
 
 def brings(group: str, name: str, other: str) -> str | None:
     """The choice of another group that this one brings along, if it does."""
-    defaults = OmegaConf.load(CONF / group / f"{name}.yaml").get("defaults", [])
+    loaded: Any = OmegaConf.load(CONF / group / f"{name}.yaml")
+    defaults = loaded.get("defaults", [])
     for entry in defaults:
         if isinstance(entry, str):
             continue
@@ -64,7 +65,9 @@ def require_known(group: str, name: str) -> None:
     """
     known = names(group)
     if name not in known:
-        raise WrongInput(f"unknown {group} '{name}'{nearest(name, known)}. Known: {', '.join(known)}")
+        raise WrongInput(
+            f"unknown {group} '{name}'{nearest(name, known)}. Known: {', '.join(known)}"
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -23,6 +24,7 @@ from rich.console import Console
 from losslab import choices
 from losslab.build import WrongInput
 from losslab.help import help_text
+from losslab.runs.events import write_layout, write_sweep_experiment
 from losslab.runs.folder import cell_name, find_runs, is_run
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.runs.table import run_table, sweep_table
@@ -145,13 +147,13 @@ def complete(overrides: list[str]) -> list[str]:
             for name in chosen[override.key_or_group]:
                 choices.require_known(override.key_or_group, name)
     if "task" in chosen and "data" not in chosen and "loss" not in chosen:
-        [task, *others] = chosen["task"]
+        [only, *others] = chosen["task"]
         if others:
             raise WrongInput("a sweep over tasks needs data= and loss= beside it")
-        given.append(f"data={choices.node('task', task).standard_data}")
+        given.append(f"data={choices.node('task', only).standard_data}")
     if "loss" not in chosen and "experiment" not in {o.key_or_group for o in parsed}:
         data = chosen.get("data", ["digits"])
-        task = chosen.get("task", [choices.brings("data", data[0], "task")])[0]
+        task = chosen["task"][0] if "task" in chosen else choices.brings("data", data[0], "task")
         if task:
             given.append(f"loss={choices.node('task', task).standard_loss}")
     elif "loss" not in chosen:
@@ -185,7 +187,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         WrongInput: if Hydra refuses it.
     """
     try:
-        if not hydra.core.global_hydra.GlobalHydra.instance().is_initialized():
+        if not GlobalHydra.instance().is_initialized():
             hydra.initialize_config_dir(str(choices.CONF), version_base="1.3")
         config = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
         _require_complete(config)
@@ -224,7 +226,8 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
         name: OmegaConf.to_container(choices.node("loss", name))
         for name in task["reference_losses"]
     }
-    return OmegaConf.create(plain)
+    finished: DictConfig = OmegaConf.create(plain)
+    return finished
 
 
 # --- one run ------------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
 def single(command: Command) -> int:
     """Check, train, show."""
     composed = compose(command.overrides)
-    _check([finished_config(composed, composed.hydra)])
+    print(_check([finished_config(composed, composed.hydra)]), flush=True)
     folders: list[Path] = []
     refusals: list[WrongInput] = []
 
@@ -257,7 +260,7 @@ def show_run(folder: Path, log_dir: Path) -> int:
     if record["status"] != "done":
         print(f"failed: {_error_line(record)}\nrun folder: {folder}", file=sys.stderr)
         return FAILED
-    Console().print(run_table(record, folder, log_dir))
+    Console().print(run_table(record, folder, log_dir), soft_wrap=True)
     return DONE
 
 
@@ -271,22 +274,27 @@ def _remove_empty(folder: Path) -> None:
 def _train_job(config: DictConfig) -> None:
     from losslab.training import train  # noqa: PLC0415 (torch: only once the command is checked)
 
-    node = HydraConfig.get()
+    node: Any = HydraConfig.get()
     train(finished_config(config, node), Path(node.runtime.output_dir))
 
 
-def _check(configs: Sequence[DictConfig]) -> None:
-    """Refuse what cannot run, once for each config that differs in more than its seed."""
+def _check(configs: Sequence[DictConfig]) -> str:
+    """Refuse what cannot run, once for each config that differs in more than its seed.
+
+    Returns:
+        What the last one's data are.
+    """
     from losslab.training import check  # noqa: PLC0415
 
-    seen = set()
+    seen, described = set(), ""
     for config in configs:
         text = OmegaConf.to_yaml(
             OmegaConf.masked_copy(config, ["loss", "data", "task", "model", "choices", "compile"])
         ).replace(f"seed: {config.seed}\n", "")
         if text not in seen:
             seen.add(text)
-            check(config)
+            described = check(config)
+    return described
 
 
 def _error_line(record: Record) -> str:
@@ -307,7 +315,8 @@ def sweep(command: Command, folder: Path | None) -> int:
     cells = [compose(cell) for cell in cells_of(command.overrides)]
     refuse_mixture(command, cells)
     _refuse_twins(cells)
-    _check([finished_config(cell, cell.hydra) for cell in cells])
+    configs = [finished_config(cell, cell.hydra) for cell in cells]
+    _check(configs)
     log_dir = Path(cells[0].paths.log_dir)
     folder = folder or Path(cells[0].hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -315,6 +324,7 @@ def sweep(command: Command, folder: Path | None) -> int:
     places = [folder / cell.hydra.sweep.subdir for cell in cells]
     overrides = [*command.overrides, f"hydra.sweep.dir={folder}"]
     _hydra_main(["-m", *command.flags, *overrides], _sweep_job)
+    write_overview(folder, configs)
     return show_sweep(folder, places, log_dir)
 
 
@@ -327,6 +337,28 @@ def _sweep_job(config: DictConfig) -> None:
         _train_job(config)
     except WrongInput as error:
         print(f"error: {error}", file=sys.stderr)
+
+
+def write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
+    """What TensorBoard shows of a sweep as a whole: HPARAMS columns and custom scalars."""
+    from losslab.training import hparams  # noqa: PLC0415
+
+    domains: dict[str, list[object]] = {}
+    for config in configs:
+        for name, value in hparams(config).items():
+            values = domains.setdefault(name, [])
+            values += [] if value in values else [value]
+    records = [read_record(run) for run in find_runs(folder)]
+    names = list(dict.fromkeys(name for record in records for name in record["test"]))
+    metrics = [name for name in names if not name.startswith("ref/") and name != "loss"]
+    references = [name for name in names if name.startswith("ref/")]
+    write_sweep_experiment(folder, domains, [f"test/{name}" for name in metrics])
+    charts = {
+        "Metrics": {name: [f"val/{name}"] for name in metrics},
+        "Reference losses": {name.removeprefix("ref/"): [f"val/{name}"] for name in references},
+        "The run's own objective": {"train": ["train/loss"], "validation": ["val/loss"]},
+    }
+    write_layout(folder, charts)
 
 
 def show_sweep(folder: Path, places: Sequence[Path], log_dir: Path) -> int:
@@ -434,7 +466,7 @@ def _run_rank(folder: Path) -> int:
 
 def _hydra_main(arguments: Sequence[str], job: Any) -> int:
     """Hydra's own main, on these arguments."""
-    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    GlobalHydra.instance().clear()
     sys.argv = [sys.argv[0], *arguments]
     hydra.main(version_base="1.3", config_path=str(choices.CONF), config_name="train")(job)()
     return DONE

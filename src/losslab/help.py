@@ -25,7 +25,9 @@ def help_text() -> str:
     """Losses and data by task, then the other groups."""
     blocks = [HEAD]
     for task in choices.names("task"):
-        data = [name for name in choices.names("data") if choices.brings("data", name, "task") == task]
+        data = [
+            name for name in choices.names("data") if choices.brings("data", name, "task") == task
+        ]
         losses = [name for name in choices.names("loss") if choices.task_of_loss(name) == task]
         standard = choices.node("task", task)
         blocks.append(f"  {task}   (model={choices.brings('task', task, 'model')})")

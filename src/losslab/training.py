@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.assembly import Parts, assemble
 from losslab.build import WrongInput, build
-from losslab.callbacks import Figures, Progress, RunKeeping
+from losslab.callbacks import RunKeeping
 from losslab.data.base import ValThenTest
 from losslab.runs.folder import cell_name
 from losslab.runs.keeper import Keeper
@@ -48,6 +48,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     trainer = make_trainer(config, keeper)
     open_record(keeper, config, parts, last)
     with recorded(keeper), rank_environment(folder, last):
+        if last is None:
+            keeper.note({"baselines": parts.task.baselines(parts.data, parts.network)})
         trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
         metrics = judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
         keeper.finish(metrics["test"], val=metrics["val"])
@@ -65,15 +67,19 @@ def join(folder: Path) -> None:
     judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig) -> str:
     """Refuse a config that cannot run: put its parts together once, train nothing.
+
+    Returns:
+        What the data are: sizes of the splits, class counts.
 
     Raises:
         WrongInput: with the one line that the user sees.
     """
     settle(config)
-    assemble(config)
+    parts = assemble(config)
     build(config.trainer, "trainer", **quiet_trainer())
+    return str(parts.data.describe())
 
 
 def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict[str, Any]:
@@ -129,13 +135,16 @@ def open_record(keeper: Keeper, config: DictConfig, parts: Parts, last: Path | N
     keeper.folder.mkdir(parents=True, exist_ok=True)
     if last is not None:
         keeper.resume(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
-    else:
+        OmegaConf.save(config, keeper.files.config)
+        return
+    try:
         keeper.start(
             {
                 "task": config.choices.task,
                 "data": config.choices.data,
                 "loss": config.choices.loss,
                 "seed": config.seed,
+                "cell": cell_name(config.overrides),
                 "choices": OmegaConf.to_container(config.choices),
                 "hashes": {
                     "weights": parts.weights_hash,
@@ -144,16 +153,18 @@ def open_record(keeper: Keeper, config: DictConfig, parts: Parts, last: Path | N
                 },
             },
             hparams=hparams(config),
-            group=cell_name(config.overrides),
+            group=f"{cell_name(config.overrides)} on {config.choices.data}",
         )
-    OmegaConf.save(config, keeper.folder / "config.yaml")
+    except FileExistsError as error:
+        raise WrongInput(str(error)) from error
+    OmegaConf.save(config, keeper.files.config)
 
 
 def hparams(config: DictConfig) -> dict[str, Any]:
     """The columns of TensorBoard's HPARAMS tab."""
     options = {
-        f"loss.{name}": str(value) if isinstance(value, list | DictConfig) else value
-        for name, value in OmegaConf.to_container(config.loss).items()  # type: ignore[union-attr]
+        f"loss.{name!s}": str(value) if OmegaConf.is_config(value) else value
+        for name, value in config.loss.items()
         if name != "_target_"
     }
     return {
@@ -173,8 +184,11 @@ def make_trainer(config: DictConfig, keeper: Keeper) -> pl.Trainer:
     for name, node in config.callbacks.items():
         if name == "keeper" or not node:
             continue
-        given = {"figures": {"keeper": keeper}, "progress": {"metric": keeper.monitor}}
-        callbacks.append(build(node, f"callbacks.{name}", **given.get(name, {})))
+        given: dict[str, dict[str, Any]] = {
+            "figures": {"keeper": keeper},
+            "progress": {"metric": keeper.monitor},
+        }
+        callbacks.append(build(node, f"callbacks.{name}", **given.get(str(name), {})))
     loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
     trainer: pl.Trainer = build(
         config.trainer,
@@ -300,4 +314,3 @@ def checkpoint_of(folder: Path, which: str, parts: Parts) -> Path:
                 f"{path} is of another architecture: {name} is {there} there and {here} here"
             )
     return path
-

@@ -96,7 +96,12 @@ def test_killed_in_mid_training_and_resumed(command, tmp_path):
     whole = command(*arguments)
     unbroken = whole.run
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *arguments, f"paths.log_dir={tmp_path / 'broken'}"],
+        [
+            sys.executable,
+            str(ROOT / "train.py"),
+            *arguments,
+            f"paths.log_dir={tmp_path / 'broken'}",
+        ],
         cwd=tmp_path,
         stderr=subprocess.DEVNULL,
     )
@@ -179,7 +184,9 @@ def test_evaluate_repeats_the_record(command):
     )
     assert judged.code == 0, judged.err
     accuracy = outcome.record()["test"]["accuracy"]
-    [row] = [line for line in judged.out.splitlines() if "│ accuracy " in line or " accuracy " in line][:1]
+    [row] = [
+        line for line in judged.out.splitlines() if "│ accuracy " in line or " accuracy " in line
+    ][:1]
     assert f"{accuracy:.6g}" in row
     wrong = command(str(outcome.run), "--metric", "acuracy", script="scripts/evaluate.py")
     assert wrong.code == 2
@@ -188,19 +195,25 @@ def test_evaluate_repeats_the_record(command):
     assert "is no run folder" in none.err
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "categorical_cross_entropy", "bce", "hinge", "focal"])
-def test_bf16_trains_every_classification_loss(command, loss):
-    outcome = command(f"loss={loss}", "trainer.precision=bf16-mixed", "trainer.max_epochs=4")
+def test_bf16_trains_every_classification_loss(command):
+    losses = "cross_entropy,categorical_cross_entropy,bce,hinge,focal"
+    outcome = command(
+        "-m", f"loss={losses}", "data=digits", "trainer.precision=bf16-mixed", "callbacks=quiet"
+    )
     assert outcome.code == 0, outcome.err
-    assert outcome.record()["test"]["accuracy"] > 0.8
+    assert {record["loss"] for record in outcome.records().values()} == set(losses.split(","))
+    for record in outcome.records().values():
+        assert record["test"]["accuracy"] > 0.95
 
 
-@pytest.mark.parametrize("loss", ["sse", "mse", "rmse", "mae", "huber", "smooth_l1"])
-def test_every_regression_loss_finds_the_line(command, loss):
-    outcome = command(f"loss={loss}")
+def test_every_regression_loss_finds_the_line(command):
+    losses = "sse,mse,rmse,mae,huber,smooth_l1"
+    outcome = command("-m", f"loss={losses}", "data=regression", "callbacks=quiet")
     assert outcome.code == 0, outcome.err
-    assert outcome.record()["test"]["slope_error"] < 0.1
-    assert outcome.record()["test"]["intercept_error"] < 0.2
+    assert {record["loss"] for record in outcome.records().values()} == set(losses.split(","))
+    for record in outcome.records().values():
+        assert record["test"]["slope_error"] < 0.1
+        assert record["test"]["intercept_error"] < 0.2
 
 
 OPTIONS = {
@@ -219,7 +232,6 @@ OPTIONS = {
     "limit": ["debug=limit"],
     "profiler": ["debug=profiler"],
     "compile": ["compile=true", "model=mlp"],
-    "torch_loss": ["loss._target_=torch.nn.MultiMarginLoss", "~loss.weight"],
 }
 
 
@@ -229,6 +241,17 @@ def test_options_of_the_trainer(command, options):
     outcome = command("loss=cross_entropy", *given)
     assert outcome.code == 0, outcome.err
     assert np.isfinite(outcome.record()["test"]["accuracy"])
+
+
+def test_a_loss_of_torch_by_its_target_alone(command):
+    outcome = command(
+        "loss=mae", "loss._target_=torch.nn.MultiMarginLoss", "data=digits", "trainer.max_epochs=3"
+    )
+    assert outcome.code == 0, outcome.err
+    assert outcome.record()["test"]["accuracy"] > 0.5
+    refused = command("loss=mae", "loss._target_=torch.nn.TripletMarginLoss", "data=digits")
+    assert refused.code == 2
+    assert "Losses that fit: bce, categorical_cross_entropy, cross_entropy" in refused.err
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])

@@ -29,9 +29,7 @@ WITH_TORCH = {
 }
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"), WITHOUT_TORCH.values(), ids=WITHOUT_TORCH.keys()
-)
+@pytest.mark.parametrize(("arguments", "words"), WITHOUT_TORCH.values(), ids=WITHOUT_TORCH.keys())
 def test_refused_without_torch(command, arguments, words):
     start = time.perf_counter()
     outcome = command(*arguments, PYTHONPROFILEIMPORTTIME="1")

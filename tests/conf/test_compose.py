@@ -15,11 +15,14 @@ NEEDS = {
     "data=table": ["data.path=x.csv", "data.target=y"],
     "data=arrays": ["data.path=x.npz"],
     "data=image_folder": ["data.path=x"],
+    "data=image_masks": ["data.path=x"],
+    "data=letor": ["data.path=x"],
+    "data=meshes": ["data.path=x"],
     "task=multilabel": ["data.path=x.npz"],
 }
 
 
-@pytest.mark.parametrize(("group", "name"), EVERY, ids=lambda value: str(value))
+@pytest.mark.parametrize(("group", "name"), EVERY, ids=str)
 def test_every_file_composes_and_resolves(group, name):
     choice = f"{group}={name}"
     config = cli.compose(cli.complete([choice, *NEEDS.get(choice, [])]))
@@ -34,6 +37,7 @@ def test_a_loss_brings_its_home(name):
     chosen = config.hydra.runtime.choices
     assert chosen.data == choices.home(name)
     assert chosen.task == choices.task_of_loss(name)
+    assert config.task.standard_data in choices.names("data")
 
 
 @pytest.mark.parametrize("name", choices.names("loss"))

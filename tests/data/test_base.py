@@ -244,6 +244,29 @@ def test_a_batch_on_the_device_is_handed_on_as_it_is(blobs):
     assert [tensor.device.type for tensor in moved] == ["meta", "meta"]
 
 
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("32-true", torch.float32),
+        ("64-true", torch.float64),
+        ("bf16-true", torch.bfloat16),
+        ("bf16-mixed", torch.float32),
+    ],
+)
+def test_batches_have_the_precision_of_the_trainer(tmp_path, precision, dtype):
+    raw = Raw(torch.ones(100, 1), torch.arange(100) % 2, weights=torch.ones(100))
+    data = ready(made(raw))
+    data.trainer = pl.Trainer(
+        default_root_dir=tmp_path, accelerator="cpu", precision=precision, logger=False
+    )
+    judged = ValThenTest(data)
+    judged.trainer = data.trainer
+    for loader in (data.train_dataloader(), data.val_dataloader(), *judged.test_dataloader()):
+        inputs, targets, weights = next(iter(loader))
+        assert (inputs.dtype, targets.dtype, weights.dtype) == (dtype, torch.int64, dtype)
+    assert data.train.inputs.dtype == torch.float32  # what is hashed depends on no precision
+
+
 def test_val_then_test_judges_both_in_one_pass(tmp_path, blobs):
     class Counter(pl.LightningModule):
         def __init__(self):

@@ -146,6 +146,13 @@ def test_mnist_keeps_its_own_test_split(real_mnist):
     assert data.train.inputs.std() == pytest.approx(1, abs=0.02)
 
 
+def test_mnist_takes_any_share_of_its_training_files_for_validation(real_mnist):
+    data = ready(MNIST(data_dir=str(real_mnist), val_fraction=0.9))
+    labels = (real_mnist / "MNIST" / "raw" / "train-labels-idx1-ubyte").read_bytes()[8:]
+    assert data.val.size == pytest.approx(0.9 * len(labels), abs=5)
+    assert data.train.size + data.val.size == len(labels)
+
+
 def test_mnist_is_read_once_a_process_and_not_changed(real_mnist):
     mnist._read.cache_clear()
     one = ready(MNIST(data_dir=str(real_mnist)))

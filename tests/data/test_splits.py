@@ -113,3 +113,20 @@ def test_what_is_not_fixed_is_drawn_from_training(kept, drawn):
 def test_splits_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         draw(10, **halves(**options))
+
+
+@pytest.mark.parametrize(
+    ("fixed", "expected"),
+    [(None, [(0, 10, 10), (12, 4, 4)]), (torch.tensor([0, 0, 0, 2] * 10), None)],
+    ids=["both splits drawn", "test given"],
+)
+def test_a_class_held_out_of_training(fixed, expected):
+    labels = torch.arange(40) % 2
+    parts = draw(40, labels=labels, fixed=fixed, held_out=[0], **halves())
+    assert sorted(torch.cat(parts).tolist()) == list(range(40))
+    counts = [tuple((labels[part] == label).sum().item() for part in parts) for label in (0, 1)]
+    if expected is not None:
+        assert counts == expected
+    else:
+        assert (labels[parts[2]] == 0).sum() == 0  # the test split holds what it was given
+        assert counts[0] == (0, 20, 0)

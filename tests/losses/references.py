@@ -134,7 +134,7 @@ def _tversky(p, t, fp_weight, fn_weight, smooth):
     return 1 - (true + smooth) / (true + fp_weight * fp + fn_weight * fn + smooth)
 
 
-def tversky(prediction, target, fp_weight=0.5, fn_weight=0.5, smooth=0.0):
+def tversky(prediction, target, fp_weight=0.3, fn_weight=0.7, smooth=0.0):
     regions = itertools.chain(*_regions(prediction, target))
     return _mean([_tversky(p, t, fp_weight, fn_weight, smooth) for p, t in regions])
 
@@ -152,7 +152,7 @@ def focal_tversky(prediction, target, exponent=0.75, empty="soft"):
 def bce_dice(prediction, target, bce_weight=1.0, dice_weight=1.0, power=1):
     overlap = dice(prediction, target, power, softmax=False)  # classes one against all
     if prediction.shape != target.shape:
-        target = np.eye(prediction.shape[1])[target]
+        target = np.moveaxis(np.eye(prediction.shape[1])[target], -1, 1)
     return bce_weight * bce(prediction, target) + dice_weight * overlap
 
 
@@ -260,6 +260,7 @@ def _negatives(d, a, p, negatives, mining):
 def triplet(
     prediction,
     target,
+    *,
     margin=0.2,
     mining="all",
     distance="euclidean",

@@ -98,13 +98,14 @@ def test_a_sweep_without_runs_is_known_by_hydras_file(tmp_path: Path) -> None:
 def test_run_folder_names(tmp_path: Path) -> None:
     files = RunFolder(tmp_path)
     names = [files.config, files.record, files.metrics, files.log, files.best, files.last]
-    assert [name.relative_to(tmp_path).as_posix() for name in names] == [
+    assert [name.relative_to(tmp_path).as_posix() for name in [*names, files.figures]] == [
         "config.yaml",
         "record.json",
         "metrics.csv",
         "run.log",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
+        "figures",
     ]
 
 

@@ -1,3 +1,4 @@
+import io
 import json
 import math
 import multiprocessing
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from losslab.runs import keeper as keeper_module
@@ -31,6 +33,12 @@ def save_text(text: str) -> Callable[[Path], None]:
         path.write_text(text)
 
     return save
+
+
+def picture(level: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (3, 2), (level, 0, 0)).save(buffer, format="png")
+    return buffer.getvalue()
 
 
 def open_keeper(folder: Path, **options: Any) -> Keeper:
@@ -59,6 +67,7 @@ def train(folder: Path, **options: Any) -> None:
         state_text = json.dumps({"epoch": epoch, "step": step})
         if keeper.end_epoch(epoch, step, {"val/mae": MAE[epoch]}, save_text(state_text)):
             break
+    keeper.image("test/line", picture(level=200), EPOCHS * STEPS)
     keeper.finish({"mae": 0.5, "ref/mse": 0.25}, val={"mae": 1.0, "extra": 7.0})
 
 
@@ -73,6 +82,7 @@ def left_behind(folder: Path) -> dict[str, Any]:
         "curves": read_curves(folder).drop(columns="seconds").to_csv(),
         "best": (folder / "checkpoints/best.ckpt").read_text(),
         "last": (folder / "checkpoints/last.ckpt").read_text(),
+        "figures": {path.name: path.read_bytes() for path in (folder / "figures").iterdir()},
     }
 
 
@@ -92,7 +102,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert record["status"] == "done"
     assert record["error"] is None
     assert record["best"] == {"epoch": 2, "metrics": {"mae": 1.0, "extra": 7.0}}
-    assert record["final"] == {"mae": 1.5}
+    assert record["final"] == {"epoch": 4, "metrics": {"mae": 1.5}}
     assert record["test"] == {"mae": 0.5, "ref/mse": 0.25}
     assert (record["epochs"], record["steps"]) == (EPOCHS, EPOCHS * STEPS)
     assert (record["loss"], record["seed"], record["cell"]) == ("mse", 3, "mse")
@@ -172,8 +182,8 @@ def require_best_checkpoint(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"patience": 2}, {"save_every": 3}],
-    ids=["plain", "early stopping", "rare saves"],
+    [{}, {"patience": 2}, {"save_every": 3}, {"choose": "last"}],
+    ids=["plain", "early stopping", "rare saves", "last checkpoint"],
 )
 def test_killed_at_every_file_operation_and_resumed(
     options: dict[str, Any], tmp_path: Path
@@ -276,6 +286,24 @@ def test_best_and_patience(
     assert keeper.files.last.read_text() == str(len(values) - 1)
 
 
+@pytest.mark.parametrize(
+    ("values", "chosen"),
+    [([1, 2, 3], 2), ([1, 2, NAN], 1), ([NAN, NAN], 0), ([NAN, 2, INF], 2)],
+    ids=str,
+)
+def test_the_last_epoch_with_a_number_is_chosen_on_request(
+    values: list[float], chosen: int, tmp_path: Path
+) -> None:
+    keeper = started(tmp_path, choose="last", events=False)
+    for epoch, value in enumerate(values):
+        assert not keeper.end_epoch(epoch, epoch, {"val/mae": value}, save_text(str(epoch)))
+    record = keeper.record
+    assert record["best"] is not None
+    assert record["best"]["epoch"] == chosen
+    assert keeper.files.best.read_text() == str(chosen)
+    assert keeper.files.last.read_text() == str(len(values) - 1)
+
+
 def test_rare_saves(tmp_path: Path) -> None:
     keeper = started(tmp_path, save_every=3, patience=4)
     saved = []
@@ -312,7 +340,7 @@ def test_the_record_keeps_the_monitored_split(tmp_path: Path) -> None:
     keeper = started(tmp_path)
     metrics = {"val/mae": 1.0, "val/ref/mse": 2.0, "train/mae": 3.0, "lr": 0.1}
     keeper.end_epoch(0, 1, metrics, save_text(""))
-    assert keeper.record["final"] == {"mae": 1.0, "ref/mse": 2.0}
+    assert keeper.record["final"] == {"epoch": 0, "metrics": {"mae": 1.0, "ref/mse": 2.0}}
     assert set(read_curves(tmp_path)["name"]) == set(metrics)
 
 
@@ -322,8 +350,9 @@ def test_the_record_keeps_the_monitored_split(tmp_path: Path) -> None:
         ({"mode": "best"}, "mode must be 'min' or 'max', got 'best'"),
         ({"patience": 0}, "patience must be at least 1 or None, got 0"),
         ({"save_every": 0}, "save_every must be at least 1, got 0"),
+        ({"choose": "first"}, "choose must be 'best' or 'last', got 'first'"),
     ],
-    ids=["mode", "patience", "save_every"],
+    ids=["mode", "patience", "save_every", "choose"],
 )
 def test_options(options: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
@@ -361,6 +390,8 @@ def test_start_takes_the_folder_of_a_failed_run_and_leaves_nothing_of_it(tmp_pat
     first = started(tmp_path)
     first.end_epoch(0, 9, {"val/mae": 0.0}, save_text("old"))
     first.fail("exception", "x")
+    first.image("val/old", picture(level=1), 9)
+    (tmp_path / "checkpoints/epoch.tmp").write_text("what a kill of the saver left")
     (tmp_path / "run.log").write_text("kept")
     second = started(tmp_path)
     second.end_epoch(0, 1, {"val/mae": 5.0}, save_text("new"))
@@ -368,6 +399,8 @@ def test_start_takes_the_folder_of_a_failed_run_and_leaves_nothing_of_it(tmp_pat
     assert second.files.best.read_text() == "new"
     assert curve(tmp_path, "val/mae") == list(read_curves(tmp_path)["step"]) == [1]
     assert (tmp_path / "run.log").read_text() == "kept"
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.png"))
 
 
 def test_a_run_that_is_done_is_not_overwritten(tmp_path: Path) -> None:
@@ -442,7 +475,27 @@ def test_log_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_without_events_there_is_no_event_file(tmp_path: Path) -> None:
     train(tmp_path, events=False)
     assert not list(tmp_path.glob("events*"))
-    open_keeper(tmp_path, events=False).image("x", b"not looked at", 0)
+    assert (tmp_path / "figures/test_line.png").read_bytes() == picture(level=200)
+
+
+def test_a_picture_is_shown_in_tensorboard_and_kept_as_a_file(tmp_path: Path) -> None:
+    keeper = started(tmp_path)
+    keeper.image("val/ref/line", picture(level=1), 4)
+    keeper.image("val/ref/line", picture(level=2), 8)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["val_ref_line.png"]
+    assert (tmp_path / "figures/val_ref_line.png").read_bytes() == picture(level=2)
+    shown = EventAccumulator(str(tmp_path)).Reload().Images("val/ref/line")
+    assert [(image.step, image.encoded_image_string) for image in shown] == [
+        (4, picture(level=1)),
+        (8, picture(level=2)),
+    ]
+
+
+def test_what_an_epoch_measured_is_not_changed_by_a_second_measurement(tmp_path: Path) -> None:
+    keeper = started(tmp_path)
+    keeper.end_epoch(0, 1, {"val/mae": 1.0}, save_text(""))
+    keeper.finish({"mae": 2.0}, val={"val/mae": 1.0 + 1e-7, "extra": 3.0})
+    assert keeper.record["best"] == {"epoch": 0, "metrics": {"mae": 1.0, "extra": 3.0}}
 
 
 def child_trains(pickled: bytes) -> None:

@@ -156,7 +156,7 @@ def test_a_run(width: int) -> None:
     assert ["extra", "5.000"] in lines
     assert ["run", "folder", str(folder)] in lines
     assert ["curves", "tensorboard", "--logdir", "logs"] in lines
-    assert "best epoch  7 (from 0; 20 done)" in text
+    assert "best epoch  8 of 20\n" in text  # the record counts from 0, people from 1
     assert "61.2 s" in text
     assert "ref/" not in text
     assert "\x1b" not in text

@@ -12,6 +12,8 @@ from losslab.runs.keeper import Keeper
 class Figures(pl.Callback):
     """Draws the task's pictures of the validation split while training and of the test at the end.
 
+    Where the task has an embedding, TensorBoard's projector shows that of the last time.
+
     Args:
         keeper: takes the pictures.
         every: epochs between pictures while training; ``None`` draws at the end only.
@@ -31,13 +33,21 @@ class Figures(pl.Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw the test split, with the weights that were tested."""
         loaders = trainer.test_dataloaders
-        self._draw(trainer, pl_module, loaders[-1] if isinstance(loaders, list) else loaders, "test")
+        self._draw(
+            trainer, pl_module, loaders[-1] if isinstance(loaders, list) else loaders, "test"
+        )
 
     def _draw(self, trainer: pl.Trainer, module: Any, batches: Any, split: str) -> None:
         if not trainer.is_global_zero or not hasattr(module, "task"):
             return
-        inputs, prediction, target = self._predict(module, batches)
-        figures = module.task.figures(inputs, prediction, target, module.network)
+        if hasattr(module, "figures"):  # a module that owns its step draws what it saw
+            figures = module.figures()
+        else:
+            inputs, prediction, target = self._predict(module, batches)
+            figures = module.task.figures(inputs, prediction, target, module.network)
+            shown = module.task.embedding(prediction, target)
+            if shown is not None:
+                self.keeper.embedding(shown[0].tolist(), shown[1])
         for name, figure in figures.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=100)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import pytorch_lightning as pl
 import torch
@@ -13,8 +13,7 @@ from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
 from losslab.draws import generator
 
-TargetKind = Literal["classes", "values", "multilabel"]
-TARGET_KINDS = ("classes", "values", "multilabel")
+TargetKind = Literal["classes", "values", "multilabel", "masks", "sequences", "relevance"]
 
 
 class Options(TypedDict, total=False):
@@ -30,6 +29,7 @@ class Options(TypedDict, total=False):
     outliers: float
     outlier_size: float
     outlier_kind: corruption.OutlierKind
+    pixel_outliers: float
     corrupt_val: bool
 
 
@@ -39,7 +39,8 @@ class Raw:
 
     Args:
         inputs: ``(n, *)``, real numbers.
-        targets: class indices ``(n,)``, values ``(n, K)`` or 0/1 labels ``(n, K)``.
+        targets: class indices ``(n,)``, values ``(n, K)``, 0/1 labels ``(n, K)``, or masks
+            ``(n, H, W)`` of class indices, 0 the background.
         target_kind: which of them; by default integers ``(n,)`` are classes, floats values.
         class_names: a name for each class or label.
         fixed: 0, 1 or 2 ``(n,)`` for samples that belong to training, validation or test; a split
@@ -50,6 +51,10 @@ class Raw:
             figures: a column, a channel of ``(n, C, H, W)``, or else all together. Or a mask
             ``(F,)`` of the columns that do.
         standardize_targets: the same for values.
+        held_out: classes of which training gets no sample; theirs are divided among the splits
+            that are drawn.
+        outputs: the number of network outputs, for targets of another kind than these; such
+            targets are kept as they are.
     """
 
     inputs: Tensor
@@ -61,6 +66,8 @@ class Raw:
     weights: Tensor | None = None
     standardize: bool | Tensor = False
     standardize_targets: bool = False
+    held_out: tuple[int, ...] = ()
+    outputs: int | None = None
 
 
 class InMemoryData(pl.LightningDataModule):
@@ -84,16 +91,18 @@ class InMemoryData(pl.LightningDataModule):
         outlier_size: how far, in the unit of the target.
         outlier_kind: ``"vertical"`` or ``"leverage"``, see
             :func:`~losslab.data.corruption.outliers`.
+        pixel_outliers: the share of pixels of training images that are black or white, see
+            :func:`~losslab.data.corruption.pixel_outliers`.
         corrupt_val: whether validation is corrupted as training is. Test never is.
 
     Attributes, after :meth:`setup`:
         train, val, test: the splits, on the CPU; inputs are float32, classes int64, others float32.
         input_shape: the shape of one input.
-        target_kind: ``"classes"``, ``"values"`` or ``"multilabel"``.
-        outputs: the number of classes, values or labels.
+        target_kind: ``"classes"``, ``"values"``, ``"multilabel"`` or ``"masks"``.
+        outputs: the number of classes, values or labels; 1 for masks of one foreground class.
         class_names: their names, where the data have some.
         class_counts: the training split's samples of each class (of each label, those that have
-            it), after corruption; ``None`` for values.
+            it; of masks, pixels), after corruption; ``None`` for values.
         rarest: the class with the fewest training samples; ``None`` for others than classes.
 
     Raises:
@@ -109,6 +118,9 @@ class InMemoryData(pl.LightningDataModule):
         >>> data.train.size, data.input_shape, data.outputs
         (60, (2,), 2)
     """
+
+    own_test: ClassVar[bool] = False
+    """Whether the files bring a test split, so that ``test_fraction`` is not read."""
 
     train: Split
     val: Split
@@ -133,6 +145,7 @@ class InMemoryData(pl.LightningDataModule):
         outliers: float = 0.0,
         outlier_size: float = 30.0,
         outlier_kind: corruption.OutlierKind = "vertical",
+        pixel_outliers: float = 0.0,
         corrupt_val: bool = False,
     ) -> None:
         super().__init__()
@@ -142,7 +155,7 @@ class InMemoryData(pl.LightningDataModule):
             checks.require_whole("split_seed", split_seed, 0)
         checks.require_open_share("val_fraction", val_fraction)
         checks.require_open_share("test_fraction", test_fraction)
-        if val_fraction + test_fraction >= 1:
+        if not self.own_test and val_fraction + test_fraction >= 1:
             raise ValueError(
                 "val_fraction + test_fraction must be below 1, "
                 f"got {val_fraction:g} + {test_fraction:g}"
@@ -152,6 +165,7 @@ class InMemoryData(pl.LightningDataModule):
         checks.require_number("outliers", outliers, 0, 1)
         checks.require_number("outlier_size", outlier_size)
         checks.require_choice("outlier_kind", outlier_kind, corruption.OUTLIER_KINDS)
+        checks.require_number("pixel_outliers", pixel_outliers, 0, 1)
         checks.require_choice("corrupt_val", corrupt_val, (True, False))
         self.batch_size = batch_size
         self.seed = seed
@@ -164,6 +178,7 @@ class InMemoryData(pl.LightningDataModule):
         self.outliers = outliers
         self.outlier_size = outlier_size
         self.outlier_kind = outlier_kind
+        self.pixel_outliers = pixel_outliers
         self.corrupt_val = corrupt_val
         self._ready = False
 
@@ -175,7 +190,7 @@ class InMemoryData(pl.LightningDataModule):
 
     # --- from samples to splits ---------------------------------------------------------------
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 (all stages share one split)
+    def setup(self, stage: str | None = None) -> None:
         """Load, split, standardise and corrupt; a second call does nothing.
 
         Raises:
@@ -192,6 +207,7 @@ class InMemoryData(pl.LightningDataModule):
             labels=classes,
             groups=raw.groups,
             fixed=raw.fixed,
+            held_out=raw.held_out,
             val_fraction=self.val_fraction,
             test_fraction=self.test_fraction,
             seed=self.data_seed,
@@ -215,9 +231,15 @@ class InMemoryData(pl.LightningDataModule):
         require_finite("targets", raw.targets)
         kind = raw.target_kind or ("values" if raw.targets.is_floating_point() else "classes")
         targets = raw.targets
-        if kind == "classes":
+        if raw.outputs is not None:
+            self.outputs = raw.outputs
+        elif kind == "classes":
             self.outputs = len(raw.class_names or []) or int(targets.max()) + 1
             targets = _require_classes(targets, self.outputs)
+        elif kind == "masks":
+            classes = len(raw.class_names or []) or int(targets.max()) + 1
+            targets = _require_masks(targets, raw.inputs, classes)
+            self.outputs = 1 if classes == 2 else classes
         else:
             targets = (targets.unsqueeze(1) if targets.ndim == 1 else targets).float()
             self.outputs = targets.shape[1]
@@ -238,10 +260,21 @@ class InMemoryData(pl.LightningDataModule):
                 raise ValueError(
                     f"{option} needs targets that are {' or '.join(kinds)}, got {self.target_kind}"
                 )
+        if self.pixel_outliers > 0 and len(self.input_shape) != 3:
+            raise ValueError(
+                "pixel_outliers needs images (channels, height, width), "
+                f"got samples of shape {self.input_shape}"
+            )
 
     def _corrupted(self, split: Split, part: int, rare: Tensor | None) -> Split:
         """The split as the options spoil it, each from its own stream."""
         inputs, targets, weights = split
+        if self.pixel_outliers > 0:
+            inputs = corruption.pixel_outliers(
+                inputs, self.pixel_outliers, self._stream("pixel_outliers", part)
+            )
+        if self.target_kind == "masks":
+            return Split(inputs, targets, weights)
         if self.target_kind == "values":
             inputs, targets = corruption.outliers(
                 inputs,
@@ -275,6 +308,9 @@ class InMemoryData(pl.LightningDataModule):
             self.rarest = int(self.class_counts.argmin())
         elif self.target_kind == "multilabel":
             self.class_counts = self.train.targets.sum(0).long()
+        elif self.target_kind == "masks":
+            classes = max(2, self.outputs)
+            self.class_counts = torch.bincount(self.train.targets.flatten(), minlength=classes)
 
     # --- what a run records and prints --------------------------------------------------------
 
@@ -300,7 +336,11 @@ class InMemoryData(pl.LightningDataModule):
             mean, sd = self.train.targets.mean(), self.train.targets.std()
             return f"targets in training: {self.outputs} a sample, mean {mean:.4g}, SD {sd:.4g}"
         counts = self.class_counts.tolist()
-        names = self.class_names or list(map(str, range(self.outputs)))
+        names = self.class_names or list(map(str, range(len(counts))))
+        if self.target_kind == "masks":
+            shares = (self.class_counts / self.class_counts.sum()).tolist()
+            pairs = (f"{name} {share:.2%}" for name, share in zip(names, shares, strict=True))
+            return f"pixels in training: {', '.join(pairs)}"
         what = "classes" if self.target_kind == "classes" else "labels"
         if self.outputs > 20:
             return f"{self.outputs} {what} in training: {min(counts)} to {max(counts)} samples each"
@@ -326,12 +366,13 @@ class InMemoryData(pl.LightningDataModule):
     def batches(
         self, split: Split, *, shuffle: bool = False, trainer: pl.Trainer | None = None
     ) -> Batches:
-        """Batches of a split, on the device and for the rank of a trainer, by default its own."""
+        """Batches of a split for a trainer, by default its own: on its device, in its precision."""
         trainer = trainer or self.trainer
         if trainer is None:
             return Batches(split, self.batch_size, seed=self.seed, shuffle=shuffle)
         return Batches(
-            split,
+            # once for all: Lightning's loops convert each batch, and who reads it elsewhere cannot
+            trainer.precision_plugin.convert_input(split),
             self.batch_size,
             seed=self.seed,
             shuffle=shuffle,
@@ -411,6 +452,22 @@ def _require_classes(targets: Tensor, classes: int) -> Tensor:
         raise ValueError(
             f"targets must be class indices from 0 on, of at least 2 classes, got "
             f"{int(targets.min())} to {int(targets.max())} and {classes} classes"
+        )
+    return targets.long()
+
+
+def _require_masks(targets: Tensor, inputs: Tensor, classes: int) -> Tensor:
+    """Masks as int64."""
+    shape = (len(inputs), *inputs.shape[2:])
+    if targets.is_floating_point() or inputs.ndim != 4 or tuple(targets.shape) != shape:
+        raise ValueError(
+            f"targets must be masks of integers, {shape} for inputs {tuple(inputs.shape)}, "
+            f"got {targets.dtype} of shape {tuple(targets.shape)}"
+        )
+    if classes < 2 or int(targets.min()) < 0 or int(targets.max()) >= classes:
+        raise ValueError(
+            "targets must be masks of class indices from 0, the background, on, and of at least "
+            f"2 classes, got {int(targets.min())} to {int(targets.max())} and {classes} classes"
         )
     return targets.long()
 

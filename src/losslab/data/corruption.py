@@ -157,6 +157,30 @@ def outliers(
     return flat.view_as(inputs), targets
 
 
+def pixel_outliers(inputs: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Images of which each pixel, with the chance ``share``, is the smallest or largest value.
+
+    Smallest and largest of all the inputs, with equal chances (salt-and-pepper noise). Under a
+    share s the mean of a pixel moves by s towards the middle of the range; below one half its
+    median stays.
+
+    Args:
+        inputs: ``(n, *)``.
+        share: the chance of each pixel.
+        generator: decides which pixels, and what they become.
+
+    Example:
+        >>> clean = torch.linspace(0, 1, 1000).view(10, 1, 10, 10)
+        >>> spoiled = pixel_outliers(clean, 0.2, torch.Generator())
+        >>> spoiled[spoiled != clean].unique()
+        tensor([0., 1.])
+    """
+    low, high = inputs.aminmax()
+    hit = torch.rand(inputs.shape, generator=generator) < share
+    white = torch.rand(inputs.shape, generator=generator) < 0.5
+    return torch.where(hit, torch.where(white, high, low), inputs)
+
+
 def _correlation(features: Tensor, targets: Tensor) -> Tensor:
     """Pearson's correlation of each feature with the mean target; 0 for a constant feature."""
     centred = features - features.mean(0)

@@ -1,5 +1,7 @@
 """One's own images, sorted into one folder a class."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
@@ -97,12 +99,23 @@ class ImageFolder(InMemoryData):
 
     def _image(self, file: Path) -> Tensor:
         """One image as bytes ``(C, image_size, image_size)``."""
-        mode = "L" if self.grayscale else "RGB"
-        try:
-            with Image.open(file) as image:
-                scaled = image.convert(mode).resize((self.image_size, self.image_size))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{file} must be an image that can be read, got: {reason}") from error
-        pixels = torch.from_numpy(np.asarray(scaled).copy())
-        return pixels.reshape(self.image_size, self.image_size, -1).permute(2, 0, 1)
+        with opened(file) as image:
+            scaled = image.convert("L" if self.grayscale else "RGB")
+            pixels = np.asarray(scaled.resize((self.image_size, self.image_size)))
+        channels = torch.from_numpy(pixels.copy()).reshape(self.image_size, self.image_size, -1)
+        return channels.permute(2, 0, 1)
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Image.Image]:
+    """An image, whose errors say which file it was.
+
+    Raises:
+        ValueError: if it cannot be read; an image is read when its pixels are asked for.
+    """
+    try:
+        with Image.open(file) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{file} must be an image that can be read, got: {reason}") from error

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class MNIST(InMemoryData):
     Source:
         LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998.
     """
+
+    own_test: ClassVar[bool] = True
 
     def __init__(
         self, *, data_dir: str = "data", download: bool = True, **options: Unpack[Options]

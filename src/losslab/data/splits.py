@@ -17,6 +17,7 @@ def draw(
     labels: Tensor | None = None,
     groups: Tensor | None = None,
     fixed: Tensor | None = None,
+    held_out: Sequence[int] = (),
     val_fraction: float,
     test_fraction: float,
     seed: int,
@@ -30,6 +31,8 @@ def draw(
         groups: group indices ``(n,)``; no group then lies in two splits.
         fixed: 0, 1 or 2 for each sample that belongs to training, validation or test. A split
             that this leaves empty is drawn from the training samples.
+        held_out: classes of which training has no sample: theirs are divided among the splits
+            that are drawn, in the proportion of their shares.
         val_fraction: the share of validation among the samples that are divided.
         test_fraction: the share of test among them.
         seed: decides the draw.
@@ -56,11 +59,17 @@ def draw(
         else:
             chosen = _by_class(_pick(labels, members), len(members), shares_of_members, rng, names)
         place[members] = torch.tensor([TRAIN, *open_splits])[chosen]
+    if held_out and labels is not None:
+        hidden = ((place == TRAIN) & torch.isin(labels, torch.tensor(held_out))).nonzero().flatten()
+        open_shares = [shares[part] / sum(shares.values()) for part in open_splits]
+        chosen = _by_class(labels[hidden], len(hidden), open_shares, rng, names)
+        place[hidden] = torch.tensor(open_splits)[chosen]
     _require_samples(place)
     if groups is not None:
         _require_separate_groups(place, groups)
     if labels is not None:
-        _require_each_class(labels[place == TRAIN], labels, names)
+        seen = labels[~torch.isin(labels, torch.tensor(held_out, dtype=labels.dtype))]
+        _require_each_class(labels[place == TRAIN], seen, names)
     order = torch.randperm(samples, generator=rng)
     return tuple(order[place[order] == part] for part in (TRAIN, VAL, TEST))  # type: ignore[return-value]
 

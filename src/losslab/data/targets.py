@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from losslab.data.base import TARGET_KINDS, TargetKind
+from losslab.data.base import TargetKind
 
-ASKED = ("auto", *TARGET_KINDS)
+ASKED = ("auto", "classes", "values", "multilabel")
 MOST_CLASSES = 100
 """More distinct integers than this may be counts: then the user has to say what they are."""
 

@@ -94,7 +94,7 @@ class CrossEntropyLoss(Loss):
             return result / counted.sum(dtype=result.dtype).clamp(min=1)
         return _per_count(result, (weight[target.where(counted, 0)] * counted).sum())
 
-    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The number of targets ignored, ``ignored``."""
         return {"ignored": (target == self.ignore_index).sum()}
 

@@ -133,8 +133,8 @@ class ContrastiveLoss(EmbeddingLoss):
         ).unbind()
         distance = metric.pairwise_distance(embeddings)[first, second]
         apart = torch.where(labels[first] == labels[second], distance, self.margin - distance)
-        loss = apart.relu().square() / 2
-        return Sums(loss, (loss > 0).sum(), torch.ones_like(loss, dtype=torch.int64).sum())
+        active = apart > 0  # not by the square, which may underflow
+        return Sums(apart.relu().square() / 2, active.sum(), torch.ones_like(active).sum())
 
 
 class TripletLoss(EmbeddingLoss):

@@ -48,7 +48,7 @@ class OverlapLoss(Loss):
         TypeError: if class indices are not integers.
     """
 
-    reads = (Reads.BINARY_MASKS, Reads.CLASS_INDICES)
+    reads = (Reads.BINARY_MASKS, Reads.CLASS_MASKS)
     link: ClassVar[Link | None] = "softmax"
     minimum = 0.0
 
@@ -252,8 +252,8 @@ class TverskyLoss(OverlapLoss):
 
     def __init__(
         self,
-        fp_weight: float = 0.5,
-        fn_weight: float = 0.5,
+        fp_weight: float = 0.3,
+        fn_weight: float = 0.7,
         *,
         per_image: bool = True,
         include_background: bool = True,

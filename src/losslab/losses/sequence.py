@@ -85,7 +85,7 @@ class CTCLoss(Loss):
 
     def facts(  # type: ignore[override]
         self,
-        prediction: Tensor,  # noqa: ARG002
+        prediction: Tensor,
         target: SequenceTarget,
     ) -> dict[str, Tensor]:
         """How many sequences no alignment fits."""

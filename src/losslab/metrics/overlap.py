@@ -1,6 +1,8 @@
-"""How well two masks overlap, as means over images."""
+"""How well two masks overlap, as means over images, and how well scores order pixels."""
 
+import torch
 from torch import Tensor
+from torchmetrics.functional.classification import binary_average_precision
 
 
 def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
@@ -9,17 +11,18 @@ def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
     With TP, FP, FN counted in each image: :math:`\mathrm{IoU} = TP / (TP + FP + FN)`,
     :math:`\mathrm{Dice} = 2 TP / (2 TP + FP + FN)`, precision :math:`TP / (TP + FP)`, recall
     :math:`TP / (TP + FN)`. A ratio with nothing to count is 1: an empty mask that is predicted
-    empty is right. (Precision of an empty prediction is 1 as well: none of its pixels is wrong.)
+    empty is right, an empty prediction has no wrong pixel, and of an empty mask no pixel is missed.
 
     Args:
         guess: (N, C, H, W).
         truth: the same.
 
     Example:
-        >>> import torch
         >>> empty = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
         >>> per_image(empty, empty)["dice"].item()
         1.0
+        >>> per_image(~empty, empty)["dice"].item()
+        0.0
     """
     both = (guess & truth).sum(dim=(-2, -1)).double()
     extra = (guess & ~truth).sum(dim=(-2, -1)).double()
@@ -30,6 +33,45 @@ def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
         "precision": _ratio(both, both + extra),
         "recall": _ratio(both, both + missed),
     }
+
+
+def average_precision(score: Tensor, truth: Tensor) -> Tensor:
+    r"""Average precision of all pixels together, averaged over the classes that occur.
+
+    .. math:: \mathrm{AP} = \sum_k (R_k - R_{k-1}) P_k
+
+    with precision P and recall R at each threshold k. It depends on the order of the scores alone.
+
+    Args:
+        score: any real numbers, (N, C, H, W).
+        truth: boolean, the same.
+
+    Returns:
+        The mean over classes, NaN where no class occurs.
+
+    Example:
+        >>> truth = torch.tensor([True, False, True, False]).view(1, 1, 2, 2)
+        >>> average_precision(torch.tensor([300.0, 200, 100, -100]).view(1, 1, 2, 2), truth).item()
+        0.8333333...
+    """
+    values = [
+        binary_average_precision(between(score[:, c]), truth[:, c].long(), validate_args=False)
+        for c in range(score.shape[1])
+        if bool(truth[:, c].any())
+    ]
+    return torch.stack(values).mean() if values else score.new_tensor(torch.nan)
+
+
+def between(score: Tensor) -> Tensor:
+    """Real scores in their order as numbers from 0 to 1, where a sigmoid would make far ones equal.
+
+    Example:
+        >>> ordered = between(torch.tensor([-500.0, 0.0, 500.0, 500.01]))
+        >>> bool((ordered.diff() > 0).all())
+        True
+    """
+    score = score.double()
+    return 0.5 + 0.5 * score / (1 + score.abs())
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:

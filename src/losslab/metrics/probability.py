@@ -47,7 +47,8 @@ def predictive_entropy(probability: Tensor, link: Link) -> Tensor:
     entropy = torch.special.entr(probability)
     if link == "sigmoid":
         entropy = entropy + torch.special.entr(1 - probability)
-    return entropy.sum(dim=1).mean()
+    mean: Tensor = entropy.sum(dim=1).mean()
+    return mean
 
 
 def fit_temperature(logits: Tensor, target: Tensor, link: Link) -> float:

@@ -67,6 +67,11 @@ class RunFolder:
         return self.checkpoints / "unfinished.ckpt"
 
     @property
+    def figures(self) -> Path:
+        """The folder of the pictures."""
+        return self.path / "figures"
+
+    @property
     def events(self) -> list[Path]:
         """The TensorBoard event files, oldest first."""
         return sorted(self.path.glob("events.out.tfevents.*"))

@@ -9,16 +9,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from losslab.runs.curves import Curves, Point
 from losslab.runs.events import Events
-from losslab.runs.folder import RunFolder, remove
+from losslab.runs.folder import RunFolder, remove, replace_file
+from losslab.runs.projector import write_embedding
 from losslab.runs.record import (
-    Best,
+    Judged,
     Record,
     RunError,
     Status,
@@ -42,6 +43,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
+    "gymnasium",
 )
 
 
@@ -64,7 +66,8 @@ class Keeper:
         patience: epochs without a better value before the run stops; ``None``: never.
         save_every: epochs between last checkpoints; a better epoch and a stop always leave one.
         events: whether TensorBoard events are written.
-        choose: the checkpoint that counts: the one with the best metric, or the last one.
+        choose: the checkpoint that counts: the one with the best metric, or the last one whose
+            metric is a number (patience then never ends).
 
     Raises:
         ValueError: if an option is out of range.
@@ -195,10 +198,23 @@ class Keeper:
             self._write(self.record)
 
     def image(self, tag: str, png: bytes, step: int) -> None:
-        """Show a picture in TensorBoard."""
+        """Show a picture in TensorBoard, and keep it in ``figures/`` in place of an earlier one.
+
+        Args:
+            tag: its name, such as ``test/line``; the file is then ``test_line.png``.
+            png: a PNG file's bytes.
+            step: the step it shows.
+        """
         if self.events:
             self.events.image(tag, png, step)
             self.events.flush()  # pictures are few, and may come from a process that ends soon
+        self.files.figures.mkdir(exist_ok=True)
+        replace_file(self.files.figures / f"{tag.replace('/', '_')}.png", png)
+
+    def embedding(self, rows: Iterable[Sequence[float]], labels: Iterable[str]) -> None:
+        """Show vectors with their labels in TensorBoard's projector."""
+        if self.events:
+            write_embedding(self.folder, "embedding", rows, labels)
 
     def end_epoch(
         self, epoch: int, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
@@ -229,14 +245,15 @@ class Keeper:
         record = self.record
         judged = self._of_split(metrics)
         improved = self._is_best(epoch, metrics[self.monitor], record["best"])
-        best = Best(epoch=epoch, metrics=judged) if improved else cast(Best, record["best"])
+        this = Judged(epoch=epoch, metrics=judged)
+        best = this if improved else cast(Judged, record["best"])
         stop = self.patience is not None and epoch - best["epoch"] >= self.patience
         saves = improved or stop or (epoch + 1) % self.save_every == 0
         if saves:
             self._save(save)
         if improved:
             self._keep_as_best()
-        record["best"], record["final"] = best, judged
+        record["best"], record["final"] = best, this
         record["epochs"], record["steps"] = epoch + 1, step
         self._account(record)
         self._write(record)
@@ -250,7 +267,8 @@ class Keeper:
         Args:
             test: test metrics of the best checkpoint, with or without ``test/``.
             val: validation metrics that were measured with it, with or without their split; those
-                that the epochs did not measure join the record's.
+                that its epoch did not measure join the record's. What its epoch measured stays as
+                it was: a resumed run compares with it.
         """
         record = self.record
         results = {name.removeprefix("test/"): float(value) for name, value in test.items()}
@@ -268,7 +286,7 @@ class Keeper:
         """End the run with an error; the checkpoints of its good epochs stay.
 
         Args:
-            kind: ``diverged``, ``memory``, ``config``, ``exception``.
+            kind: ``diverged``, ``memory``, ``exception``, ``input``.
             message: one line for the person who reads the table.
             step: where it happened.
         """
@@ -290,11 +308,14 @@ class Keeper:
             raise FileExistsError(f"{self.folder} holds a run that is done; choose another folder")
         self._remove_leftovers()
         remove([self.files.metrics, self.files.best, self.files.last])
+        remove(self.files.figures.glob("*.png"))
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
 
     def _remove_leftovers(self) -> None:
         """Remove what a kill in the middle of writing leaves."""
-        remove([*self.folder.glob(".*.tmp"), *self.files.checkpoints.glob(".*.tmp")])
+        remove(self.folder.glob(".*.tmp"))
+        remove(self.files.checkpoints.glob("*.tmp"))  # those of whoever saves among them
+        remove(self.files.figures.glob(".*.tmp"))
         remove([self.files.unfinished])
 
     def _refuse_live(self, record: Record) -> None:
@@ -323,10 +344,12 @@ class Keeper:
             if name.startswith(prefix)
         }
 
-    def _is_best(self, epoch: int, value: float, best: Best | None) -> bool:
+    def _is_best(self, epoch: int, value: float, best: Judged | None) -> bool:
         # an epoch replayed after a kill is as good as it was
-        if best is None or best["epoch"] == epoch or self.choose == "last":
+        if best is None or best["epoch"] == epoch:
             return True
+        if self.choose == "last":
+            return not math.isnan(value)
         reference = best["metrics"][self.monitor.removeprefix(f"{self._split}/")]
         if math.isnan(value) or math.isnan(reference):
             return not math.isnan(value)

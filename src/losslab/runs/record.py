@@ -25,13 +25,13 @@ class RunError(TypedDict):
     """Why a run failed."""
 
     kind: str
-    """``diverged`` (a NaN or infinite loss), ``memory``, ``config``, ``exception``."""
+    """``diverged`` (a NaN or infinite loss), ``memory``, ``exception``, ``input``."""
     message: str
     step: int | None
 
 
-class Best(TypedDict):
-    """The best epoch by validation, counted from 0, and its validation metrics."""
+class Judged(TypedDict):
+    """An epoch, counted from 0, and its validation metrics."""
 
     epoch: int
     metrics: dict[str, float]
@@ -59,9 +59,10 @@ class Record(TypedDict):
     """What was chosen of every config group."""
     hashes: dict[str, str]
     """Of the initial ``weights``, the ``data`` and the order of the ``batches``."""
-    best: Best | None
-    final: dict[str, float]
-    """Validation metrics of the last epoch."""
+    best: Judged | None
+    """The epoch whose checkpoint counts."""
+    final: Judged | None
+    """The last epoch that is done."""
     test: dict[str, float]
     baselines: dict[str, Any]
     """Test metrics of what needs no training, such as raw pixels; by name."""
@@ -100,7 +101,7 @@ def new_record() -> Record:
         choices={},
         hashes={},
         best=None,
-        final={},
+        final=None,
         test={},
         baselines={},
         epochs=0,

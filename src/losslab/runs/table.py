@@ -13,7 +13,7 @@ from rich.text import Text
 
 from losslab.runs.record import Record
 
-NOT_THE_LOSS = ("memory", "config")
+NOT_THE_LOSS = ("memory", "input")
 """Errors that say nothing of the loss: such a run is missing, it has not failed."""
 
 
@@ -38,7 +38,7 @@ def run_table(record: Record, folder: Path, log_dir: Path | None = None) -> Rend
     for name in _plain_names([*record["test"], *validation]):
         table.add_row(name, _cell(validation, name), _cell(record["test"], name))
     lines = [
-        f"best epoch  {best['epoch'] if best else 'none'} (from 0; {record['epochs']} done)",
+        f"best epoch  {best['epoch'] + 1 if best else 'none'} of {record['epochs']}",
         f"time        {_duration(record['seconds'])}",
         f"run folder  {folder}",
         f"curves      tensorboard --logdir {log_dir or folder}",

@@ -53,8 +53,8 @@ class Task:
         """What is fitted on validation before a test: a temperature, a threshold."""
         return {}
 
-    def baselines(self, data: Any, untrained: nn.Module) -> dict[str, float]:
-        """What can be had without training, where that says how much the training did."""
+    def baselines(self, data: Any, untrained: nn.Module) -> dict[str, dict[str, float]]:
+        """Test metrics of what needs no training, by name, where they tell what training did."""
         return {}
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
@@ -66,3 +66,7 @@ class Task:
     ) -> "dict[str, Figure]":
         """Pictures of the predictions, by tag."""
         return {}
+
+    def embedding(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, list[str]] | None:
+        """Vectors (N, D) and N labels for TensorBoard's projector, where that tells something."""
+        return None

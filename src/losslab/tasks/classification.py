@@ -24,7 +24,7 @@ class Classification(Task):
     brier once more with the temperature that was fitted on validation.
     """
 
-    offers =  (Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
+    offers = (Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
     standard_link: ClassVar[Link | None] = "softmax"
 
     def __init__(self, data: Any) -> None:
@@ -101,7 +101,7 @@ class MultiLabel(Task):
     ece, brier and entropy.
     """
 
-    offers =  (Reads.BINARY_MASKS,)
+    offers = (Reads.BINARY_MASKS,)
     standard_link: ClassVar[Link | None] = "sigmoid"
 
     def __init__(self, data: Any) -> None:

@@ -21,7 +21,7 @@ class Regression(Task):
     slope_error and intercept_error, the absolute errors of its two parameters.
     """
 
-    offers =  (Reads.VALUES,)
+    offers = (Reads.VALUES,)
     standard_link: ClassVar[Link | None] = "identity"
 
     def __init__(self, data: Any) -> None:

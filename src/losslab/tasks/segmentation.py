@@ -3,98 +3,115 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from torchmetrics.functional import classification as tm
 
 from losslab.losses.base import Link, Reads
 from losslab.metrics import overlap
-from losslab.metrics.probability import to_probability
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-THRESHOLDS = np.round(np.arange(0.02, 1.0, 0.02), 2)
+BINARY = (Reads.BINARY_MASKS,)
+CLASSES = (Reads.CLASS_MASKS, Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
+THRESHOLDS = sorted(torch.linspace(-8, 8, 65).tolist(), key=abs)
+"""Logits to choose from, those near 0 (a probability of 0.5) first."""
 
 
 class Segmentation(Task):
     """Foreground or background (one logit map, (N, 1, H, W)), or one of C classes (C maps).
 
     Metrics, means over images: iou, dice, precision, recall at a probability of 0.5 (binary) or of
-    the most probable class, averaged over the classes but the background; average_precision over
-    all pixels where the loss defines a probability; after :meth:`choose` dice_best_threshold, at
-    the threshold with the best Dice on validation. What an empty mask gives is in
+    the best class, averaged over the classes but the background; average_precision over all
+    pixels, which needs no threshold and no probability; after :meth:`choose` dice_best_threshold,
+    at the threshold with the best Dice on validation (binary). What an empty mask gives is in
     :mod:`losslab.metrics.overlap`.
+
+    Raises:
+        ValueError: if the data have no masks.
     """
 
-    offers: tuple[Reads, ...] = (Reads.BINARY_MASKS, Reads.CLASS_MASKS, Reads.CLASS_INDICES)
+    offers: tuple[Reads, ...] = (*BINARY, *CLASSES)
     standard_link: ClassVar[Link | None] = "sigmoid"
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
+        if data.target_kind != "masks":
+            raise ValueError(f"task=segmentation expects masks, got {data.target_kind}")
         self.binary = data.outputs == 1
-        self.offers = self.offers[:1] if self.binary else self.offers[1:]
+        self.offers = BINARY if self.binary else CLASSES
 
     def target(self, target: Tensor, form: Reads) -> Tensor:
-        """0/1 masks (N, 1, H, W), or class indices (N, H, W)."""
+        """0/1 masks (N, 1, H, W), class indices (N, H, W) or one-hot masks (N, C, H, W)."""
         if form is Reads.BINARY_MASKS:
             return target.unsqueeze(1).to(torch.get_default_dtype())
+        if form is Reads.CLASS_PROBABILITIES:
+            return one_hot(target, self.outputs).movedim(-1, 1).to(torch.get_default_dtype())
         return target
 
     def metrics(
         self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
     ) -> dict[str, Tensor]:
         """See the class."""
-        guess, truth = self._masks(prediction, target, 0.0)
-        values = {name: value for name, value in overlap.per_image(guess, truth).items()}
-        if self.binary:
-            # a rank metric: the logits order the pixels as any link does
-            values["average_precision"] = tm.binary_average_precision(
-                prediction.flatten().sigmoid(), target.flatten(), validate_args=False
-            )
-        elif link is not None:
-            probability = to_probability(prediction, link)
-            values["average_precision"] = tm.multiclass_average_precision(
-                probability, target, self.outputs, validate_args=False
-            )
+        truth = self._truth(target)
+        values = overlap.per_image(self._guess(prediction), truth)
+        values["average_precision"] = overlap.average_precision(
+            self._scores(prediction, link), truth
+        )
         if "threshold" in chosen:
-            best, _ = self._masks(prediction, target, chosen["threshold"])
-            values["dice_best_threshold"] = overlap.per_image(best, truth)["dice"]
+            guess = prediction > chosen["threshold"]
+            values["dice_best_threshold"] = overlap.per_image(guess, truth)["dice"]
         return values
 
     def choose(self, prediction: Tensor, target: Tensor, link: Link | None) -> dict[str, float]:
-        """The logit at which the masks have the best Dice on validation."""
+        """The logit above which the masks have the best Dice on validation."""
         if not self.binary:
             return {}
-        best, threshold = -1.0, 0.0
-        for logit in torch.logit(torch.as_tensor(THRESHOLDS)).tolist():
-            guess, truth = self._masks(prediction, target, logit)
-            dice = float(overlap.per_image(guess, truth)["dice"])
-            if dice > best:
-                best, threshold = dice, logit
-        return {"threshold": threshold}
+        truth = self._truth(target)
+        dice = [overlap.per_image(prediction > logit, truth)["dice"] for logit in THRESHOLDS]
+        return {"threshold": THRESHOLDS[int(torch.stack(dice).argmax())]}
 
-    def _masks(self, prediction: Tensor, target: Tensor, logit: float) -> tuple[Tensor, Tensor]:
-        """Boolean masks (N, C, H, W) of what was predicted and of what is true, no background."""
+    def _truth(self, target: Tensor) -> Tensor:
+        """Boolean masks of the foreground classes."""
         if self.binary:
-            return prediction > logit, target.unsqueeze(1) > 0
-        guess = one_hot(prediction.argmax(dim=1), self.outputs)
-        truth = one_hot(target, self.outputs)
-        return guess.movedim(-1, 1)[:, 1:] > 0, truth.movedim(-1, 1)[:, 1:] > 0
+            return target.unsqueeze(1) > 0
+        return one_hot(target, self.outputs).movedim(-1, 1)[:, 1:] > 0
+
+    def _guess(self, prediction: Tensor) -> Tensor:
+        """The same of what was predicted."""
+        return prediction > 0 if self.binary else self._truth(prediction.argmax(dim=1))
+
+    def _scores(self, prediction: Tensor, link: Link | None) -> Tensor:
+        """What orders the pixels of each foreground class as its probability does."""
+        if self.binary:
+            return prediction
+        if link == "sigmoid":
+            return prediction[:, 1:]
+        # the log-odds of a class: its lead over all the others together
+        leads = []
+        for label in range(1, self.outputs):
+            others = torch.cat([prediction[:, :label], prediction[:, label + 1 :]], dim=1)
+            leads.append(prediction[:, label] - others.logsumexp(dim=1))
+        return torch.stack(leads, dim=1)
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "dict[str, Figure]":
-        """Images, true masks and predicted masks in rows."""
+        """Images, true masks and predicted masks in rows; for one foreground its PR curve."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
-        if self.binary:
-            shown = prediction[:, 0].sigmoid()
-        else:
-            shown = prediction.argmax(dim=1) / (self.outputs - 1)
-            target = target / (self.outputs - 1)
-        rows = {"image": inputs[:, 0], "true mask": target, "predicted": shown}
-        return {"masks": pictures.rows(rows, "Masks")}
+        last = max(1, self.outputs - 1)
+        shown = prediction[:, 0].sigmoid() if self.binary else prediction.argmax(dim=1) / last
+        rows = {
+            "image": pictures.stretched(inputs.mean(dim=1)),
+            "true mask": target / last,
+            "probability" if self.binary else "predicted": shown,
+        }
+        figures = {"masks": pictures.rows(rows, "Test images with their masks")}
+        if self.binary and bool(target.any()):
+            figures["precision_recall"] = pictures.precision_recall(
+                overlap.between(prediction), self._truth(target)
+            )
+        return figures

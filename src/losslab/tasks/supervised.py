@@ -194,9 +194,7 @@ class SupervisedModule(pl.LightningModule):
             return columns
         shares: list[Any] = [None] * self.trainer.world_size
         dist.all_gather_object(shares, tuple(column.cpu() for column in columns))
-        return tuple(
-            torch.cat(column).to(self.device) for column in zip(*shares, strict=True)
-        )
+        return tuple(torch.cat(column).to(self.device) for column in zip(*shares, strict=True))
 
 
 def loss_parts(loss: nn.Module, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:

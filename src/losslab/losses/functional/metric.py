@@ -4,12 +4,14 @@ Anchors are rows: ``distance[a, i]`` is the distance of sample i from anchor a.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from losslab.losses.base import full_precision
+from losslab.losses.functional.points import power_of_two
 
 # one chunk of triplets where they have to be looked at one by one
 TRIPLET_CHUNK = 2**22
@@ -31,7 +33,39 @@ def pairwise_distance(embeddings: Tensor) -> Tensor:
     The form with a matrix product is faster and loses the distance of near pairs to cancellation.
     """
     (embeddings,) = full_precision(embeddings)
-    return torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
+    # in a unit near the largest coordinate, so that squares neither underflow nor overflow
+    unit = power_of_two(embeddings.detach().abs().amax())
+    embeddings = embeddings / unit
+    distance = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
+    return distance * unit
+
+
+def gram(rows: Tensor) -> Tensor:
+    """Inner products of all rows, ``(N, N)``, in full precision under autocast too."""
+    product: Tensor = _Gram.apply(rows)
+    return product
+
+
+class _Gram(torch.autograd.Function):
+    """``x x'``, whose two products autocast does not touch, wherever ``backward`` is called."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor) -> Tensor:
+        with torch.autocast(rows.device.type, enabled=False):
+            return rows @ rows.mT
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        with torch.autocast(rows.device.type, enabled=False):
+            product: Tensor = (slope + slope.mT) @ rows
+            return product
 
 
 def same_label(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,15 +174,13 @@ def angular_pairs(embeddings: Tensor, labels: Tensor, angle: float) -> tuple[Ten
     """
     x = normalized(embeddings)
     positive, negative = same_label(labels)
-    with torch.autocast(x.device.type, enabled=False):
-        similarity = x @ x.mT
-        tangent = math.tan(math.radians(angle)) ** 2
-        exponent = (4 * tangent * similarity).masked_fill(~negative, -math.inf)
-        # largest exponent of an anchor, a constant for the gradient; 0 where there is no negative
-        largest = exponent.detach().amax(dim=1, keepdim=True)
-        largest = largest.masked_fill(largest == -math.inf, 0)
-        weights = (exponent - largest).exp()
-        total = weights @ weights.mT
+    similarity = gram(x)
+    tangent = math.tan(math.radians(angle)) ** 2
+    exponent = (4 * tangent * similarity).masked_fill(~negative, -math.inf)
+    # the largest exponent of an anchor, a constant for the gradient; 0 where it has no negative
+    largest = exponent.detach().amax(dim=1, keepdim=True)
+    largest = largest.masked_fill(largest == -math.inf, 0)
+    total = gram((exponent - largest).exp())
     there = positive & negative.any(dim=1, keepdim=True)
     log_total = torch.where(there, total, 1).log() + largest + largest.mT
     loss = F.softplus(log_total - 2 * (1 + tangent) * similarity)

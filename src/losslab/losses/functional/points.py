@@ -90,7 +90,7 @@ def nearest(points: Tensor, reference: Tensor) -> Tensor:
 
 
 @nearest.register_fake
-def _(points: Tensor, reference: Tensor) -> Tensor:  # noqa: ARG001
+def _(points: Tensor, reference: Tensor) -> Tensor:
     return points.new_empty(points.shape[:2], dtype=torch.int64)
 
 
@@ -125,10 +125,14 @@ def _nearest_by_matrix(points: Tensor, reference: Tensor, chunk: int) -> Tensor:
 
     Differences are squared as they are: ``|x|^2 - 2xy + |y|^2`` cancels far from the origin.
     """
-    points, reference = _near_one(points, reference)
+    if not len(points):
+        return torch.empty(points.shape[:2], dtype=torch.int64, device=points.device)
+    # in a unit near the largest coordinate, so that squares neither underflow nor overflow
+    unit = power_of_two(torch.cat([points, reference], dim=1).abs().amax(dim=(1, 2), keepdim=True))
+    points, reference = points / unit, reference / unit
     coordinates = reference.mT.contiguous()[:, :, None]  # (N, D, 1, Q)
     rows = max(1, chunk // max(1, len(points) * reference.shape[1]))
-    found = [torch.empty((len(points), 0), dtype=torch.int64, device=points.device)]
+    found = []
     for part in torch.split(points, rows, dim=1):
         squares = (part[:, :, :1] - coordinates[:, 0]).square_()
         for axis in range(1, part.shape[-1]):
@@ -138,13 +142,13 @@ def _nearest_by_matrix(points: Tensor, reference: Tensor, chunk: int) -> Tensor:
     return torch.cat(found, dim=1)
 
 
-def _near_one(points: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Both clouds times a power of two, which is exact, such that squares stay in range."""
-    if not len(points):
-        return points, reference
-    largest = torch.cat([points, reference], dim=1).abs().amax(dim=(1, 2), keepdim=True)
-    exponent = torch.frexp(largest).exponent.clamp(-120, 120)
-    return torch.ldexp(points, -exponent), torch.ldexp(reference, -exponent)
+def power_of_two(size: Tensor) -> Tensor:
+    """A power of two near ``size``, to divide by without rounding; 1 for 0.
+
+    Kept within ``2**+-120``, where float32 holds it and its inverse.
+    """
+    exponent = torch.frexp(size.detach()).exponent.clamp(-120, 120)
+    return torch.ldexp(torch.ones_like(size), exponent)
 
 
 def _is_crowded(tree: cKDTree, points: np.ndarray) -> bool:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from losslab.losses.base import full_precision
 
 
-@torch.compiler.disable(  # type: ignore[no-untyped-call, untyped-decorator]
+@torch.compiler.disable(  # type: ignore[untyped-decorator]
     reason="ctc_loss reads the lengths on the host; compile the network, not CTCLoss"
 )
 def ctc(

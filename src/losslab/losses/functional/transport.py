@@ -88,7 +88,7 @@ def optimal_plan(prediction: Tensor, target: Tensor, p: int) -> tuple[Tensor, Te
 
 
 @optimal_plan.register_fake
-def _(prediction: Tensor, target: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG001
+def _(prediction: Tensor, target: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor]:
     shape = (prediction.shape[0], _plan_size(prediction, target))
     index = prediction.new_empty(shape, dtype=torch.int64)
     return index, torch.empty_like(index), prediction.new_empty(shape)
@@ -155,8 +155,8 @@ def sinkhorn_cost(
 
     OT is the transport cost with entropy at the strength ``blur**p``, in the log domain, reached
     from 1 in ``steps`` steps of equal ratio. Lengths are relative to the diameter of the clouds.
-    The gradient holds the potentials fixed, and is exact once the steps have converged. Memory:
-    the matrices of pairs, quadratic in the points.
+    The gradient holds the potentials and the diameter fixed; that of the potentials is exact once
+    the steps have converged. Memory: the matrices of pairs, quadratic in the points.
     """
     (prediction,) = full_precision(prediction)
     target = target.to(prediction.dtype)

@@ -1,0 +1,116 @@
+"""Rows of real digits whose labels have no position."""
+
+from typing import Literal, Unpack
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from losslab.data import checks
+from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.digits import _digits
+from losslab.draws import generator
+
+BLANK = 0
+
+
+class DigitSequences(InMemoryData):
+    """Images of several handwritten digits in a row, of varying number and spacing.
+
+    The digits themselves are divided among the splits before rows are made of them, so that no
+    handwriting of the test rows was seen in training. Digit d is label d + 1; label 0 is the blank.
+
+    Args:
+        rows: the number of rows over all splits.
+        shortest: the fewest digits in a row.
+        longest: the most.
+        gap: the widest gap between two digits in pixels; each is drawn from 0 to it.
+        noise: standard deviation of the noise on all pixels, in grey values of 0 to 1.
+        source: ``"digits"`` (8 x 8 pixels, in scikit-learn) or ``"mnist"`` (reduced to 14 x 14).
+        data_dir: the folder that holds ``MNIST/raw``, for ``source="mnist"``.
+        options: those of :class:`~losslab.data.base.InMemoryData`.
+
+    Targets are ``(n, longest + 1)`` int64: the labels, padded with 0, then the row's width.
+
+    Raises:
+        ValueError: if an option is out of range.
+
+    Example:
+        >>> data = DigitSequences(rows=100)
+        >>> data.setup()
+        >>> data.input_shape, data.outputs, tuple(data.train.targets.shape)
+        ((1, 8, 88), 11, (60, 9))
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: int = 4000,
+        shortest: int = 3,
+        longest: int = 8,
+        gap: int = 3,
+        noise: float = 0.05,
+        source: Literal["digits", "mnist"] = "digits",
+        data_dir: str = "data",
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
+        checks.require_whole("rows", rows, 10)
+        checks.require_whole("shortest", shortest, 1)
+        checks.require_whole("longest", longest, shortest)
+        checks.require_whole("gap", gap, 0)
+        checks.require_number("noise", noise, 0)
+        checks.require_choice("source", source, ("digits", "mnist"))
+        self.rows, self.shortest, self.longest = rows, shortest, longest
+        self.gap, self.noise, self.source, self.data_dir = gap, noise, source, data_dir
+
+    def load(self) -> Raw:
+        """Draw the rows of each split from its own share of the digits."""
+        images, labels = self._digits()
+        order = torch.randperm(len(images), generator=generator(self.data_seed, "digit split"))
+        counts = [round(self.rows * share) for share in (self.val_fraction, self.test_fraction)]
+        sizes = [self.rows - sum(counts), *counts]
+        ends = [round(len(images) * sum(sizes[: part + 1]) / self.rows) for part in range(3)]
+        rows, targets, fixed = [], [], []
+        for part, size in enumerate(sizes):
+            share = order[(0, *ends)[part] : ends[part]]
+            made, labelled = self._rows(images[share], labels[share], size, part)
+            rows.append(made)
+            targets.append(labelled)
+            fixed.append(torch.full((size,), part))
+        return Raw(
+            torch.cat(rows),
+            torch.cat(targets),
+            target_kind="sequences",
+            fixed=torch.cat(fixed),
+            outputs=11,
+        )
+
+    def _rows(self, images: Tensor, labels: Tensor, n: int, part: int) -> tuple[Tensor, Tensor]:
+        """``n`` rows of these digits with their targets."""
+        stream = generator(self.data_seed, "digit rows", part)
+        side = images.shape[-1]
+        width = self.longest * (side + self.gap)
+        lengths = torch.randint(self.shortest, self.longest + 1, (n,), generator=stream)
+        chosen = torch.randint(len(images), (n, self.longest), generator=stream)
+        gaps = torch.randint(0, self.gap + 1, (n, self.longest), generator=stream)
+        canvas = self.noise * torch.randn(n, 1, side, width, generator=stream)
+        targets = torch.zeros(n, self.longest + 1, dtype=torch.int64)
+        for row in range(n):
+            at = 0
+            for place in range(int(lengths[row])):
+                at += int(gaps[row, place])
+                canvas[row, 0, :, at : at + side] += images[chosen[row, place], 0]
+                at += side
+            digits = labels[chosen[row, : lengths[row]]]
+            targets[row, : lengths[row]] = digits + 1
+            targets[row, -1] = at
+        return canvas, targets
+
+    def _digits(self) -> tuple[Tensor, Tensor]:
+        if self.source == "digits":
+            return _digits()
+        from losslab.data.mnist import MNIST  # noqa: PLC0415 (torchvision: only where asked for)
+
+        raw = MNIST(data_dir=self.data_dir).load()
+        return interpolate(raw.inputs, size=14, mode="area"), raw.targets

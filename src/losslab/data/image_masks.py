@@ -1,0 +1,152 @@
+"""One's own images and their masks, in two folders of the same names."""
+
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from losslab.data import checks
+from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.image_folder import SUFFIXES, opened
+from losslab.data.splits import NAMES
+
+MOST_CLASSES = 64
+"""More grey values than this are no classes: a photograph, or a mask that was saved as JPEG."""
+
+
+class ImageMasks(InMemoryData):
+    """Images in ``path/images`` with masks of the same stems in ``path/masks``.
+
+    ``images/a.jpg`` goes with ``masks/a.png``. A mask has one channel, and its values are classes,
+    numbered in sorted order: the smallest of all masks is the background (0 and 255, or 0, 1, 2,
+    or the indices of a palette). Images and masks are scaled to one size, masks without mixing
+    their values.
+
+    Where ``path`` holds a folder ``train``, the two folders lie in ``path/train`` and, as they are
+    there, ``path/val`` and ``path/test``; what is not there is drawn from train. Hidden files and
+    files of other kinds than images are passed over.
+
+    Args:
+        path: the folder.
+        image_size: the side in pixels to which each image and mask is scaled.
+        grayscale: one channel instead of three.
+        standardize: whether channels get mean 0 and standard deviation 1, by the training split's
+            figures; otherwise they are from 0 to 1.
+        options: those of :class:`~losslab.data.base.InMemoryData`.
+
+    Raises:
+        ValueError: if an option is out of range, or by ``setup`` if images and masks do not fit
+            or cannot be read.
+        FileNotFoundError: by ``prepare_data``, if a folder or a partner is missing.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        image_size: int = 64,
+        grayscale: bool = False,
+        standardize: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
+        checks.require_whole("image_size", image_size, 4)
+        self.path = Path(path).expanduser()
+        self.image_size = image_size
+        self.grayscale = grayscale
+        self.standardize = standardize
+
+    def prepare_data(self) -> None:
+        """Make sure that each image has its mask."""
+        self._pairs()
+
+    def load(self) -> Raw:
+        """Images ``(n, 1 or 3, size, size)`` and masks ``(n, size, size)``."""
+        pairs = self._pairs()
+        both = [self._read(image, mask) for _, image, mask in pairs]
+        grey = np.stack([mask for _, mask in both])
+        values, classes = np.unique(grey, return_inverse=True)
+        if not 2 <= len(values) <= MOST_CLASSES:
+            raise ValueError(
+                f"the masks in {self.path} must hold 2 to {MOST_CLASSES} different values, one a "
+                f"class, got {len(values)}"
+            )
+        return Raw(
+            torch.stack([image for image, _ in both]),
+            torch.from_numpy(classes.reshape(grey.shape).astype(np.int64)),
+            target_kind="masks",
+            class_names=["background", *(str(value) for value in values[1:])],
+            fixed=torch.tensor([NAMES.index(part) for part, *_ in pairs]),
+            standardize=self.standardize,
+        )
+
+    def _pairs(self) -> list[tuple[str, Path, Path]]:
+        """Split, image and mask, sorted."""
+        divided = (self.path / "train").is_dir()
+        roots = {name: self.path / name for name in NAMES} if divided else {"train": self.path}
+        return [
+            (part, *pair)
+            for part, root in roots.items()
+            if part == "train" or root.is_dir()
+            for pair in pairs_in(root)
+        ]
+
+    def _read(self, image: Path, mask: Path) -> tuple[Tensor, NDArray[np.int64]]:
+        """An image from 0 to 1 ``(C, image_size, image_size)`` and the values of its mask."""
+        side = (self.image_size, self.image_size)
+        with opened(image) as picture:
+            size = picture.size
+            pixels = np.asarray(picture.convert("L" if self.grayscale else "RGB").resize(side))
+        with opened(mask) as picture:
+            mask_size, bands = picture.size, picture.getbands()
+            values = np.asarray(picture.resize(side, Image.Resampling.NEAREST))
+        if len(bands) > 1:
+            raise ValueError(f"{mask} must have one channel, got {len(bands)}")
+        if mask_size != size:
+            raise ValueError(
+                f"{mask} must have the size of its image, {size[0]} x {size[1]} pixels, "
+                f"got {mask_size[0]} x {mask_size[1]}"
+            )
+        channels = torch.from_numpy(pixels.copy()).reshape(*side, -1).permute(2, 0, 1)
+        return channels.float() / 255, values.astype(np.int64)
+
+
+def pairs_in(root: Path) -> list[tuple[Path, Path]]:
+    """Each image of ``root/images`` with the mask of its stem in ``root/masks``, sorted.
+
+    Raises:
+        FileNotFoundError: if a folder is missing or empty, or an image or a mask has no partner.
+        ValueError: if two files of a folder have the same stem.
+    """
+    images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
+    for stem, file in images.items():
+        if stem not in masks:
+            raise FileNotFoundError(f"{file} must have a mask {stem}.* in {root / 'masks'}")
+    for stem, file in masks.items():
+        if stem not in images:
+            raise FileNotFoundError(f"{file} must have an image {stem}.* in {root / 'images'}")
+    return [(images[stem], masks[stem]) for stem in sorted(images)]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their names without ending."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    files: dict[str, Path] = {}
+    for file in found:
+        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+            continue
+        if file.stem in files:
+            raise ValueError(
+                f"{folder} must hold one file a name, got {files[file.stem]} and {file}"
+            )
+        files[file.stem] = file
+    if not files:
+        raise FileNotFoundError(
+            f"path must hold images and masks in two folders of these names, found no images in "
+            f"{folder.absolute()}"
+        )
+    return files

@@ -1,0 +1,327 @@
+"""One's own meshes, as points on their surfaces."""
+
+import struct
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from losslab.data import checks
+from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.pointcloud import CANDIDATES, Rotation, require_sampling, sampled
+from losslab.draws import generator
+
+Vertices = NDArray[np.float64]
+Triangles = NDArray[np.int64]
+Polygons = list[list[int]]
+
+PLY_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
+PLY_TYPES = {
+    **{"char": "b", "int8": "b", "uchar": "B", "uint8": "B", "short": "h", "int16": "h"},
+    **{"ushort": "H", "uint16": "H", "int": "i", "int32": "i", "uint": "I", "uint32": "I"},
+    **{"float": "f", "float32": "f", "double": "d", "float64": "d"},
+}
+
+
+class Meshes(InMemoryData):
+    """Point clouds on the surfaces of the ``.off``, ``.obj`` and ``.ply`` meshes below a folder.
+
+    Each mesh is moved and scaled so that the mean of its surface is the origin and its farthest
+    point lies at distance 1. Points are drawn from the surface by area. The folder that a mesh
+    lies in, directly below ``path``, is its class where there are two or more such folders. No
+    mesh gives clouds to two splits. Hidden files and other files are passed over.
+
+    Args:
+        path: the folder.
+        clouds: drawn from each mesh.
+        points: of a cloud.
+        noise: the standard deviation of the normal noise on each coordinate.
+        rotation: ``"any"``, ``"upright"`` (about the third axis) or ``"none"``.
+        uneven: see :class:`~losslab.data.pointcloud.PointCloud`.
+        options: those of :class:`~losslab.data.base.InMemoryData`.
+
+    Raises:
+        ValueError: if an option is out of range, or by ``setup`` if a mesh cannot be read.
+        FileNotFoundError: by ``prepare_data``, if there are fewer than 3 meshes.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        clouds: int = 8,
+        points: int = 128,
+        noise: float = 0.01,
+        rotation: Rotation = "upright",
+        uneven: float = 0.0,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
+        checks.require_whole("clouds", clouds, 1)
+        require_sampling(points, noise, rotation, uneven)
+        self.path = Path(path).expanduser()
+        self.clouds = clouds
+        self.points = points
+        self.noise = noise
+        self.rotation = rotation
+        self.uneven = uneven
+
+    def prepare_data(self) -> None:
+        """Make sure that there are meshes for three splits."""
+        self._files()
+
+    def load(self) -> Raw:
+        """Clouds ``(meshes * clouds, points, 3)``, with the classes of their meshes."""
+        files = self._files()
+        names = sorted({_class_of(file, self.path) for file in files} - {""})
+        rng = generator(self.data_seed, "surfaces")
+        candidates = CANDIDATES * self.points
+        surfaces = [
+            on_surface(*read_mesh(file), self.clouds * candidates, rng).reshape(-1, candidates, 3)
+            for file in files
+        ]
+        clouds = sampled(
+            torch.cat(surfaces),
+            points=self.points,
+            noise=self.noise,
+            rotation=self.rotation,
+            uneven=self.uneven,
+            seed=self.data_seed,
+        )
+        mesh = torch.arange(len(files)).repeat_interleave(self.clouds)
+        if len(names) < 2 or any(not _class_of(file, self.path) for file in files):
+            return Raw(clouds, torch.zeros(len(mesh), 1), target_kind="values", groups=mesh)
+        labels = torch.tensor([names.index(_class_of(file, self.path)) for file in files])
+        return Raw(clouds, labels[mesh], class_names=names, groups=mesh)
+
+    def _files(self) -> list[Path]:
+        """The meshes, in sorted order."""
+        if not self.path.is_dir():
+            raise FileNotFoundError(
+                f"path must be a folder with meshes, found none at {self.path.absolute()}"
+            )
+        files = sorted(
+            file
+            for file in self.path.rglob("*")
+            if file.suffix.lower() in READERS and not file.name.startswith(".")
+        )
+        if len(files) < 3:
+            raise FileNotFoundError(
+                f"path must hold at least 3 meshes ({', '.join(READERS)}), found {len(files)} in "
+                f"{self.path.absolute()}"
+            )
+        return files
+
+
+def on_surface(
+    vertices: Vertices, triangles: Triangles, points: int, rng: torch.Generator
+) -> Tensor:
+    """Points drawn from a surface by area, moved and scaled as :class:`Meshes` says: (points, 3).
+
+    Example:
+        >>> flat = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+        >>> rng = torch.Generator().manual_seed(0)
+        >>> drawn = on_surface(flat, np.array([[0, 1, 2]]), 100, rng)
+        >>> bool((drawn[:, 2] == 0).all())
+        True
+    """
+    corners = torch.from_numpy(vertices[triangles])
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    areas = torch.linalg.cross(first, second).norm(dim=1)
+    middle = (areas.unsqueeze(1) * corners.mean(dim=1)).sum(dim=0) / areas.sum()
+    size = (corners - middle).norm(dim=2).max()
+    # by hand: torch.multinomial takes at most 2^24 triangles
+    ends = areas.cumsum(0)
+    drawn = torch.rand(points, generator=rng, dtype=torch.float64) * ends[-1]
+    face = torch.searchsorted(ends, drawn, right=True).clamp(max=len(ends) - 1)
+    u, v = torch.rand(2, points, 1, generator=rng, dtype=torch.float64)
+    beyond = u + v > 1  # the other half of the parallelogram, folded back
+    u, v = torch.where(beyond, 1 - u, u), torch.where(beyond, 1 - v, v)
+    placed = corners[face, 0] + u * first[face] + v * second[face]
+    cloud: Tensor = (placed - middle) / size
+    return cloud.float()
+
+
+def read_mesh(file: Path) -> tuple[Vertices, Triangles]:
+    """Vertices ``(V, 3)`` and triangles ``(T, 3)`` of a mesh; polygons are cut into triangles.
+
+    Raises:
+        ValueError: in one line that names the file, if it is broken or has no surface.
+    """
+    try:
+        vertices, polygons = READERS[file.suffix.lower()](file.read_bytes())
+        triangles = _triangles(polygons)
+        _require_surface(vertices, triangles)
+    except (ValueError, IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{file} must be a mesh that can be read, got: {reason}") from error
+    return vertices, triangles
+
+
+def _triangles(polygons: Polygons) -> Triangles:
+    """Fans of triangles around the first corner of each polygon."""
+    fans = [
+        (corners[0], corners[place], corners[place + 1])
+        for corners in polygons
+        for place in range(1, len(corners) - 1)
+    ]
+    return np.array(fans, dtype=np.int64).reshape(-1, 3)
+
+
+def _require_surface(vertices: Vertices, triangles: Triangles) -> None:
+    if not len(triangles):
+        raise ValueError("no faces")
+    if triangles.min() < 0 or triangles.max() >= len(vertices):
+        raise ValueError(
+            f"faces of vertices {triangles.min()} to {triangles.max()}, but there are "
+            f"{len(vertices)} vertices"
+        )
+    corners = vertices[triangles]
+    if not np.isfinite(corners).all():
+        raise ValueError("vertices that are not finite")
+    sides = corners[:, 1:] - corners[:, :1]
+    if not np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1).sum() > 0:
+        raise ValueError("faces without area")
+
+
+def _read_off(content: bytes) -> tuple[Vertices, Polygons]:
+    head, *lines = [
+        words for line in content.decode().splitlines() if (words := line.split("#")[0].split())
+    ] or [[""]]
+    if not head[0].startswith("OFF"):
+        raise ValueError(f"its first word must be OFF, got {head[0][:20]!r}")
+    # the counts may follow in the first line, in some files without a space: OFF8 6 12
+    counts = [word for word in [head[0].removeprefix("OFF"), *head[1:]] if word]
+    if not counts:
+        counts, *lines = lines
+    vertex_count, face_count = int(counts[0]), int(counts[1])
+    if len(lines) < vertex_count + face_count:
+        raise ValueError(
+            f"{vertex_count} vertices and {face_count} faces announced, and {len(lines)} lines"
+        )
+    vertices = [[float(word) for word in words[:3]] for words in lines[:vertex_count]]
+    faces = lines[vertex_count : vertex_count + face_count]
+    # a colour may follow the corners
+    polygons = [[int(word) for word in words[1 : 1 + int(words[0])]] for words in faces]
+    return _points(vertices), polygons
+
+
+def _read_obj(content: bytes) -> tuple[Vertices, Polygons]:
+    vertices: list[list[float]] = []
+    polygons: Polygons = []
+    for line in content.decode().splitlines():
+        kind, *words = line.split("#")[0].split() or [""]
+        if kind == "v":
+            vertices.append([float(word) for word in words[:3]])
+        elif kind == "f":
+            corners = [int(word.split("/")[0]) for word in words]
+            # they count from 1, negative ones back from the last vertex so far
+            polygons.append([c - 1 if c > 0 else len(vertices) + c for c in corners])
+    return _points(vertices), polygons
+
+
+def _points(rows: list[list[float]]) -> Vertices:
+    if any(len(row) != 3 for row in rows):
+        raise ValueError("a vertex without three coordinates")
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+
+
+class _Property(NamedTuple):
+    """A property of a PLY element; ``length`` is the type of a list's length."""
+
+    name: str
+    kind: str
+    length: str | None
+
+
+class _Element(NamedTuple):
+    name: str
+    size: int
+    properties: list[_Property]
+
+
+def _read_ply(content: bytes) -> tuple[Vertices, Polygons]:
+    head, _, body = content.partition(b"end_header")
+    form, elements = _ply_header(head.decode("ascii"))
+    body = body[body.index(b"\n") + 1 :]  # the rest of the header's last line
+    read = _ascii_values(body) if form == "ascii" else _binary_values(body, PLY_ORDERS[form])
+    vertices: list[list[float]] = []
+    polygons: Polygons = []
+    for element in elements:
+        for _ in range(element.size):
+            row = {field.name: _ply_value(field, read) for field in element.properties}
+            if element.name == "vertex":
+                vertices.append([row[axis][0] for axis in "xyz"])
+            elif element.name == "face":
+                corners = row["vertex_indices" if "vertex_indices" in row else "vertex_index"]
+                polygons.append([int(corner) for corner in corners])
+    return _points(vertices), polygons
+
+
+def _ply_header(head: str) -> tuple[str, list[_Element]]:
+    """The format, and what the file says it holds."""
+    first, *lines = head.splitlines() or [""]
+    form = ""
+    elements: list[_Element] = []
+    for line in lines:
+        match line.split():
+            case ["format", form, _]:
+                pass
+            case ["element", name, size]:
+                elements.append(_Element(name, int(size), []))
+            case ["property", "list", count, kind, name]:
+                elements[-1].properties.append(_Property(name, PLY_TYPES[kind], PLY_TYPES[count]))
+            case ["property", kind, name]:
+                elements[-1].properties.append(_Property(name, PLY_TYPES[kind], None))
+    if first.strip() != "ply" or form not in ("ascii", *PLY_ORDERS):
+        raise ValueError(
+            "a header that must begin with 'ply' and name a format, of ascii, "
+            f"{', '.join(PLY_ORDERS)}; it begins {head[:20]!r} and names {form!r}"
+        )
+    return form, elements
+
+
+Values = Callable[[str, int], Sequence[float]]
+"""Takes the next so many values of a type."""
+
+
+def _ply_value(field: _Property, read: Values) -> Sequence[float]:
+    return read(field.kind, int(read(field.length, 1)[0]) if field.length else 1)
+
+
+def _ascii_values(body: bytes) -> Values:
+    words = iter(body.split())
+
+    def read(kind: str, count: int) -> Sequence[float]:
+        values = [float(word) for word in islice(words, count)]
+        if len(values) < count:
+            raise ValueError("the file ends before its last value")
+        return values
+
+    return read
+
+
+def _binary_values(body: bytes, order: str) -> Values:
+    place = 0
+
+    def read(kind: str, count: int) -> Sequence[float]:
+        nonlocal place
+        values = struct.unpack_from(f"{order}{count}{kind}", body, place)
+        place += struct.calcsize(f"{order}{count}{kind}")
+        return values
+
+    return read
+
+
+def _class_of(file: Path, root: Path) -> str:
+    """The folder directly below the root that the file lies in; empty for the root itself."""
+    parts = file.relative_to(root).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+READERS = {".off": _read_off, ".obj": _read_obj, ".ply": _read_ply}

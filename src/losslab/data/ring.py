@@ -1,0 +1,48 @@
+"""A ring of Gaussians in the plane: whether a generator forgets a mode can be counted."""
+
+import math
+from typing import Unpack
+
+import torch
+
+from losslab.data import checks
+from losslab.data.base import InMemoryData, Options, Raw
+from losslab.draws import generator
+
+
+class Ring(InMemoryData):
+    """Points around the centres of a ring; the class of a point is its mode.
+
+    Args:
+        n: the number of points over all splits.
+        modes: the number of Gaussians, evenly spaced on a circle of radius 2.
+        spread: their standard deviation.
+        options: those of :class:`~losslab.data.base.InMemoryData`.
+
+    Raises:
+        ValueError: if an option is out of range.
+
+    Example:
+        >>> data = Ring(n=1000)
+        >>> data.setup()
+        >>> data.input_shape, data.outputs
+        ((2,), 8)
+    """
+
+    def __init__(
+        self, *, n: int = 10000, modes: int = 8, spread: float = 0.05, **options: Unpack[Options]
+    ) -> None:
+        super().__init__(**options)
+        checks.require_whole("n", n, 100)
+        checks.require_whole("modes", modes, 2)
+        checks.require_number("spread", spread, 0)
+        self.n, self.modes, self.spread = n, modes, spread
+
+    def load(self) -> Raw:
+        """Draw the points."""
+        stream = generator(self.data_seed, "ring")
+        mode = torch.randint(self.modes, (self.n,), generator=stream)
+        angle = mode * (2 * math.pi / self.modes)
+        centres = 2 * torch.stack([angle.cos(), angle.sin()], dim=1)
+        points = centres + self.spread * torch.randn(self.n, 2, generator=stream)
+        return Raw(points, mode, class_names=[str(index) for index in range(self.modes)])

@@ -1,0 +1,109 @@
+"""Generation: samples that look as if they came from the data."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from losslab.draws import draw_seed, generator
+from losslab.losses.base import Link, Reads
+from losslab.metrics.samples import covered_modes, frechet_distance, precision_recall
+from losslab.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Generation(Task):
+    """A generator against a discriminator, judged by samples beside real ones.
+
+    Metrics, on the features of a small classifier that is trained here on the real training split:
+    frechet; sample_precision and sample_recall (k = 3, at most 1,000 samples a side; of points in
+    the plane on the points themselves); modes, the number of classes that the samples cover. A
+    point in the plane belongs to the class whose mean is within 4 standard deviations.
+    """
+
+    offers: tuple[Reads, ...] = (Reads.DISCRIMINATOR,)
+    standard_link: ClassVar[Link | None] = None
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        if data.target_kind != "classes":
+            raise ValueError(
+                f"task=generation counts classes as modes, and these data have {data.target_kind}"
+            )
+        split = data.train
+        self.plane = len(data.input_shape) == 1
+        self.low, self.high = float(split.inputs.min()), float(split.inputs.max())
+        if self.plane:
+            self.centres = torch.stack(
+                [split.inputs[split.targets == mode].mean(dim=0) for mode in range(self.outputs)]
+            )
+            own = self.centres[split.targets]
+            self.radius = 4 * float((split.inputs - own).std())
+        self.eye, self.head = trained_eye(split.inputs, split.targets, self.outputs)
+
+    def judge(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """The metrics of samples beside real ones."""
+        real, fake = real.float().cpu(), fake.float().cpu()
+        seen, drawn = self.features(real), self.features(fake)
+        near = (real, fake) if self.plane else (seen, drawn)
+        precision, recall = precision_recall(near[0][:1000], near[1][:1000])
+        return {
+            "frechet": frechet_distance(seen, drawn),
+            "modes": float(covered_modes(self.classes(fake), self.outputs)),
+            "sample_precision": precision,
+            "sample_recall": recall,
+        }
+
+    @torch.no_grad()
+    def features(self, samples: Tensor) -> Tensor:
+        """What the small classifier sees in samples, (N, 32)."""
+        features: Tensor = self.eye(samples)
+        return features
+
+    @torch.no_grad()
+    def classes(self, samples: Tensor) -> Tensor:
+        """The mode of each sample; -1 for none."""
+        if self.plane:
+            distance, nearest = torch.cdist(samples, self.centres).min(dim=1)
+            return nearest.where(distance <= self.radius, -1)
+        guess: Tensor = self.head(self.eye(samples)).argmax(dim=1)
+        return guess
+
+    def drawn(self, real: Tensor, fake: Tensor) -> "dict[str, Figure]":
+        """A grid of samples, or points in the plane."""
+        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+
+        if self.plane:
+            return {"samples": pictures.points({"real": real, "generated": fake})}
+        fake = fake.clamp(self.low, self.high)
+        lines = {f"generated {row + 1}": fake[10 * row : 10 * row + 10, 0] for row in range(5)}
+        return {"samples": pictures.rows({"real": real[:10, 0]} | lines, "Samples", columns=10)}
+
+
+def trained_eye(inputs: Tensor, targets: Tensor, classes: int) -> tuple[nn.Module, nn.Module]:
+    """A small classifier of the real images, as features (N, 32) and head, the same in every run.
+
+    Its weights and batches are drawn from a fixed seed: what differs between two runs' distances is
+    their samples.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(draw_seed(0, "eye"))
+        first = (
+            [nn.Conv2d(inputs.shape[1], 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1)]
+            if inputs.ndim == 4
+            else [nn.Linear(inputs.shape[1], 64)]
+        )
+        eye = nn.Sequential(*first, nn.ReLU(), nn.Flatten(), nn.LazyLinear(32), nn.ReLU())
+        head = nn.Linear(32, classes)
+        eye(inputs[:1])
+    both = nn.Sequential(eye, head)
+    optimizer = torch.optim.Adam(both.parameters(), lr=3e-3, fused=True)
+    stream = generator(0, "eye batches")
+    for _ in range(600):
+        index = torch.randint(len(inputs), (64,), generator=stream)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(both(inputs[index]), targets[index]).backward()
+        optimizer.step()
+    return eye.eval(), head.eval()

@@ -1,0 +1,77 @@
+"""Metric learning: samples of one class near each other in the network's output."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from losslab.losses.base import Link, Reads
+from losslab.metrics.retrieval import retrieval, silhouette
+from losslab.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class MetricLearning(Task):
+    """Embeddings (N, D) with class labels (N,), judged by the neighbours that samples have.
+
+    Metrics, all by the cosine of embeddings: recall_at_1, map_at_r and silhouette of a split
+    within itself; where classes were held out of training, recall_at_1_held_out and
+    map_at_r_held_out besides: their samples alone ask, and look among all.
+
+    Args:
+        data: with class targets.
+        dimensions: of an embedding.
+    """
+
+    offers: tuple[Reads, ...] = (Reads.LABELLED_EMBEDDINGS,)
+    standard_link: ClassVar[Link | None] = None
+
+    def __init__(self, data: Any, dimensions: int = 32) -> None:
+        super().__init__(data)
+        if data.target_kind != "classes":
+            raise ValueError(f"task=metric_learning expects class targets, got {data.target_kind}")
+        if dimensions < 1:
+            raise ValueError(f"task.definition.dimensions must be at least 1, got {dimensions}")
+        self.outputs = dimensions
+        self.class_names: list[str] = data.class_names or [str(c) for c in range(data.outputs)]
+        self.held_out: tuple[int, ...] = getattr(data, "held_out_classes", ())
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """See the class."""
+        values = retrieval(prediction, target)
+        values["silhouette"] = silhouette(prediction, target)
+        if self.held_out:
+            unseen = torch.isin(target, torch.tensor(self.held_out, device=target.device))
+            found = retrieval(prediction, target, queries=unseen)
+            values |= {f"{name}_held_out": value for name, value in found.items()}
+        return values
+
+    def baselines(self, data: Any, untrained: nn.Module) -> dict[str, dict[str, float]]:
+        """The same metrics of the test split's raw inputs, and of the untrained network."""
+        inputs, target = data.test.inputs, data.test.targets
+        untrained.eval()
+        with torch.no_grad():
+            embeddings = torch.cat([untrained(part) for part in inputs.split(data.batch_size)])
+        untrained.train()
+        return {
+            name: {key: float(value) for key, value in self.metrics(rows, target, None, {}).items()}
+            for name, rows in (("raw_inputs", inputs), ("untrained", embeddings))
+        }
+
+    def figures(
+        self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
+    ) -> "dict[str, Figure]":
+        """The embeddings in two dimensions, coloured by class."""
+        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+
+        return {"embedding": pictures.embedding(prediction, target, self.class_names)}
+
+    def embedding(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, list[str]]:
+        """The embeddings of length 1 with the names of their classes."""
+        return normalize(prediction), [self.class_names[label] for label in target.tolist()]

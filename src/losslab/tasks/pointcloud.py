@@ -1,0 +1,69 @@
+"""Point clouds: the input is its own target."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from losslab.losses.base import Link, Reads
+from losslab.losses.points import ChamferLoss, EMDLoss
+from losslab.metrics.clouds import coverage, f_score
+from losslab.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class PointClouds(Task):
+    """Clouds (N, P, D), drawn again through a short code.
+
+    Metrics: chamfer (squared distances, both directions added), emd (exact, distances as they are,
+    of the first clouds of the split), f_score at a threshold and coverage, the share of a cloud's
+    points that are the nearest of some point drawn. The data decide the unit.
+
+    Args:
+        data: with clouds as inputs.
+        threshold: the distance within which a point counts as found, for f_score.
+        emd_clouds: of how many clouds emd is taken: its time is about the points to the power 2.5.
+    """
+
+    offers: tuple[Reads, ...] = (Reads.POINT_SETS,)
+    standard_link: ClassVar[Link | None] = None
+
+    def __init__(self, data: Any, threshold: float = 0.1, emd_clouds: int = 256) -> None:
+        super().__init__(data)
+        if len(data.input_shape) != 2:
+            raise ValueError(
+                "task=pointcloud expects clouds (points, dimensions), got samples of shape "
+                f"{tuple(data.input_shape)}"
+            )
+        if threshold <= 0:
+            raise ValueError(f"task.definition.threshold must be > 0, got {threshold!r}")
+        if emd_clouds < 1:
+            raise ValueError(f"task.definition.emd_clouds must be >= 1, got {emd_clouds!r}")
+        self.threshold = threshold
+        self.emd_clouds = emd_clouds
+        self.chamfer, self.emd = ChamferLoss(), EMDLoss(method="exact")
+
+    def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """The clouds, twice."""
+        return batch[0], batch[0]
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """See the class."""
+        return {
+            "chamfer": self.chamfer(prediction, target),
+            "emd": self.emd(prediction[: self.emd_clouds], target[: self.emd_clouds]),
+            "f_score": f_score(prediction, target, self.threshold),
+            "coverage": coverage(prediction, target),
+        }
+
+    def figures(
+        self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
+    ) -> "dict[str, Figure]":
+        """Clouds above their reconstructions."""
+        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+
+        return {"clouds": pictures.clouds({"input": inputs, "drawn again": prediction})}

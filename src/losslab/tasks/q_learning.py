@@ -1,0 +1,178 @@
+"""Deep Q-learning: replay, a target network, and less and less exploration."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losslab.losses.base import require_at_least, require_between
+from losslab.losses.reinforcement import TransitionTarget
+from losslab.tasks.reinforcement import Control, ReinforcementModule
+from losslab.tasks.replay import ReplayBuffer, Transitions
+
+
+class QLearning(ReinforcementModule):
+    r"""Plays by the action of the highest value, now and then by any, and learns from replay.
+
+    With probability :math:`\varepsilon` an action is drawn evenly from all; it falls linearly from
+    1 to ``exploration_final`` over ``exploration_steps`` environment steps. Each optimizer step
+    takes a batch from the replay buffer; after every ``target_every`` of them the weights of the
+    target network go ``target_rate`` of the way to those of the network (1: they are copied).
+
+    Args:
+        network: maps observations to a value an action.
+        loss: reads Q-values with transitions; its own are the discount, double Q-learning and the
+            measure of the error.
+        task: has the environments.
+        replay_capacity: transitions kept.
+        warmup: environment steps before the first optimizer step.
+        batch_size: transitions in an optimizer step.
+        update_every: environment steps between optimizer steps.
+        target_every: optimizer steps between those in which the target network follows.
+        target_rate: how far it then goes, above 0 and up to 1.
+        exploration_final: epsilon in the end.
+        exploration_steps: environment steps until then.
+        optimizer, scheduler, regularizer, seed, name, monitor, max_grad_norm: see
+            :class:`~losslab.tasks.reinforcement.ReinforcementModule`.
+
+    Raises:
+        ValueError: if an option is out of range.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        task: Control,
+        *,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None,
+        regularizer: Callable[[Mapping[str, Tensor]], Tensor] | None,
+        seed: int,
+        name: str,
+        monitor: str,
+        replay_capacity: int = 50_000,
+        warmup: int = 1_000,
+        batch_size: int = 64,
+        update_every: int = 4,
+        target_every: int = 1,
+        target_rate: float = 0.005,
+        exploration_final: float = 0.05,
+        exploration_steps: int = 10_000,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        super().__init__(
+            network,
+            loss,
+            task,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            regularizer=regularizer,
+            seed=seed,
+            name=name,
+            monitor=monitor,
+            max_grad_norm=max_grad_norm,
+        )
+        require_at_least("replay_capacity", replay_capacity, task.environments.num_envs)
+        require_at_least("warmup", warmup, 1)
+        require_at_least("batch_size", batch_size, 1)
+        require_at_least("update_every", update_every, 1)
+        require_at_least("target_every", target_every, 1)
+        require_at_least("target_rate", target_rate, 0, strict=True)
+        require_between("target_rate", target_rate, 0, 1)
+        require_between("exploration_final", exploration_final, 0, 1)
+        require_at_least("exploration_steps", exploration_steps, 1)
+        self.replay = ReplayBuffer(replay_capacity, task.environments.input_shape)
+        self.warmup = warmup
+        self.batch_size = batch_size
+        self.update_every = update_every
+        self.target_every = target_every
+        self.target_rate = target_rate
+        self.exploration_final = exploration_final
+        self.exploration_steps = exploration_steps
+        self.target_network = deepcopy(network).requires_grad_(False)
+
+    def memory(self) -> dict[str, Any]:
+        """The replay buffer."""
+        return {"replay": self.replay.state_dict()}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Take back what :meth:`memory` gave."""
+        self.replay.load_state_dict(memory["replay"])
+
+    def watched(self) -> dict[str, float]:
+        """How much is explored."""
+        return {"exploration": self.exploration()}
+
+    def exploration(self) -> float:
+        """Epsilon at this point of the run."""
+        done = min(self.env_steps / self.exploration_steps, 1.0)
+        return 1.0 + done * (self.exploration_final - 1.0)
+
+    def advance(self) -> None:
+        """One step of the environments, and the optimizer steps that are due after it."""
+        self._act()
+        while self.updates < (self.env_steps - self.warmup) // self.update_every:
+            self._learn()
+
+    @torch.no_grad()
+    def _act(self) -> None:
+        draws = self.stream("exploration", self.env_steps)
+        play = self.play
+        values = self.network(play.observations.to(self.device))
+        step = play.step(explored(values, self.exploration(), draws))
+        self.count(step.rewards, step.ended)
+        self.replay.add(
+            Transitions(
+                step.observations,
+                step.actions,
+                step.rewards,
+                step.next_observations,
+                step.terminated,
+            )
+        )
+
+    def _learn(self) -> None:
+        """One optimizer step."""
+        rows = self.replay.sample(self.batch_size, self.stream("replay", self.updates))
+        rows = rows.to(self.device)
+        with torch.no_grad():
+            next_values = self.target_network(rows.next_observations)
+            online = self.network(rows.next_observations) if self._double else None
+        prediction = self.network(rows.observations)
+        target = TransitionTarget(rows.actions, rows.rewards, rows.terminated, next_values, online)
+        self.update(self.parts(prediction, target))
+        if self.updates % self.every == 0:
+            self.watch_facts(prediction, target)
+        if self.updates % self.target_every == 0:
+            self._move_target()
+
+    @torch.no_grad()
+    def _move_target(self) -> None:
+        """Bring the target network nearer to the network."""
+        target, own = self.target_network.parameters(), self.network.parameters()
+        torch._foreach_lerp_(list(target), list(own), self.target_rate)
+
+    @property
+    def _double(self) -> bool:
+        """Whether the online network values what follows too; only then is it asked."""
+        return bool(getattr(self.loss, "double_q", True))
+
+
+def explored(values: Tensor, epsilon: float, draws: torch.Generator) -> Tensor:
+    """The actions of the highest values, but with probability epsilon any action.
+
+    Args:
+        values: ``(N, A)``.
+        epsilon: between 0 and 1.
+        draws: on the CPU.
+
+    Returns:
+        int64 ``(N,)``, on the CPU.
+    """
+    count, actions = values.shape
+    explores = torch.rand(count, generator=draws) < epsilon
+    other = torch.randint(actions, (count,), generator=draws)
+    return torch.where(explores, other, values.argmax(dim=1).cpu())

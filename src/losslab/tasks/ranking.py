@@ -1,0 +1,69 @@
+"""Ranking: the documents of a query in order."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+from sklearn.metrics import ndcg_score
+from torch import Tensor, nn
+
+from losslab.losses.base import Link, Reads
+from losslab.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Ranking(Task):
+    """Scores (Q, D) for grades (Q, D); a negative grade is padding.
+
+    Metrics, means over the queries that have documents of different grade: ndcg_at_10 (gain 2^grade
+    - 1, logarithmic discount), kendall_tau (tau-b), pairwise_accuracy (the share of pairs of
+    different grade that the scores order rightly; equal scores count half).
+    """
+
+    offers: tuple[Reads, ...] = (Reads.RELEVANCE,)
+    standard_link: ClassVar[Link | None] = None
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """See the class."""
+        scores, grades = prediction.double().cpu().numpy(), target.cpu().numpy()
+        rows = [
+            judge_query(score[grade >= 0], grade[grade >= 0])
+            for score, grade in zip(scores, grades, strict=True)
+            if len(set(grade[grade >= 0])) > 1
+        ]
+        means = np.mean(rows, axis=0) if rows else np.full(3, np.nan)
+        names = ("ndcg_at_10", "kendall_tau", "pairwise_accuracy")
+        return {name: torch.tensor(mean) for name, mean in zip(names, means, strict=True)}
+
+    def figures(
+        self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
+    ) -> "dict[str, Figure]":
+        """The scores of each grade."""
+        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+
+        return {"scores": pictures.scores_by_grade(prediction.flatten(), target.flatten())}
+
+
+def judge_query(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float, float]:
+    """NDCG at 10, Kendall's tau-b and pairwise accuracy of one query.
+
+    Example:
+        >>> judge_query(np.array([3.0, 2.0, 1.0]), np.array([2, 1, 0]))
+        (1.0, 1.0, 1.0)
+    """
+    gains = 2.0**grades - 1
+    above = grades[:, None] > grades[None, :]
+    difference = scores[:, None] - scores[None, :]
+    right = (difference[above] > 0) + (difference[above] == 0) / 2
+    tau = kendalltau(scores, grades).statistic
+    return (
+        float(ndcg_score([gains], [scores], k=10)),
+        float(tau) if np.isfinite(tau) else 0.0,
+        float(np.mean(right)),
+    )

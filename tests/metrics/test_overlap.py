@@ -1,0 +1,64 @@
+"""Overlap of masks against counts by hand, average precision against scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from losslab.metrics.overlap import average_precision, between, per_image
+
+
+def mask(*rows):
+    return torch.tensor(rows, dtype=torch.bool)[None, None]
+
+
+EMPTY, FULL = mask([0, 0], [0, 0]), mask([1, 1], [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("guess", "truth", "iou", "dice", "precision", "recall"),
+    [
+        (mask([1, 1], [0, 0]), mask([1, 0], [1, 0]), 1 / 3, 1 / 2, 1 / 2, 1 / 2),
+        (FULL, mask([1, 0], [0, 0]), 1 / 4, 2 / 5, 1 / 4, 1),
+        (EMPTY, EMPTY, 1, 1, 1, 1),
+        (EMPTY, FULL, 0, 0, 1, 0),
+        (FULL, EMPTY, 0, 0, 0, 1),
+        (FULL, FULL, 1, 1, 1, 1),
+    ],
+    ids=["half", "too much", "both empty", "nothing predicted", "nothing there", "equal"],
+)
+def test_one_mask(guess, truth, iou, dice, precision, recall):
+    values = {name: value.item() for name, value in per_image(guess, truth).items()}
+    expected = {"iou": iou, "dice": dice, "precision": precision, "recall": recall}
+    assert values == pytest.approx(expected)
+
+
+def test_the_mean_is_that_of_images_and_classes():
+    guess = torch.cat([torch.cat([FULL, EMPTY], 1), torch.cat([FULL, FULL], 1)])
+    truth = torch.cat([torch.cat([FULL, EMPTY], 1), torch.cat([EMPTY, EMPTY], 1)])
+    assert per_image(guess, truth)["dice"].item() == 0.5  # 1, 1, 0, 0
+
+
+def test_average_precision_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    truth = rng.random((5, 3, 8, 8)) < 0.1
+    score = rng.normal(size=truth.shape) + truth
+    expected = np.mean(
+        [average_precision_score(truth[:, c].ravel(), score[:, c].ravel()) for c in range(3)]
+    )
+    value = average_precision(torch.from_numpy(score), torch.from_numpy(truth))
+    assert value.item() == pytest.approx(expected)
+
+
+def test_far_scores_keep_their_order():
+    truth = torch.tensor([0, 1, 1, 0]).bool().view(1, 1, 2, 2)
+    score = torch.tensor([200.0, 200.1, 300.0, -500.0]).view(1, 1, 2, 2)
+    assert average_precision(score, truth).item() == 1
+    assert between(torch.tensor([-1e9, 0.0, 1e9])).tolist() == pytest.approx([0, 0.5, 1], abs=1e-8)
+
+
+def test_a_class_that_does_not_occur_is_left_out():
+    score = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2).expand(1, 2, 1, 2)
+    truth = torch.tensor([[[[True, False]], [[False, False]]]])
+    assert average_precision(score, truth).item() == 1
+    assert average_precision(score, truth & False).isnan()

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from pytorch_metric_learning.utils.inference import CustomKNN
+from sklearn.metrics import silhouette_score
+
+from losslab.metrics import retrieval as module
+from losslab.metrics.retrieval import retrieval, silhouette
+
+
+@pytest.fixture
+def samples():
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 6, (300,), generator=rng)
+    centres = torch.randn(6, 5, generator=rng)
+    return centres[labels] + torch.randn(300, 5, generator=rng), labels
+
+
+def of_library(embeddings, labels):
+    calculator = AccuracyCalculator(
+        include=("precision_at_1", "mean_average_precision_at_r"),
+        knn_func=CustomKNN(CosineSimilarity()),
+        device=torch.device("cpu"),
+    )
+    found = calculator.get_accuracy(embeddings, labels)
+    return found["precision_at_1"], found["mean_average_precision_at_r"]
+
+
+@pytest.mark.parametrize("chunk", [2**24, 1000], ids=["whole", "chunks"])
+def test_it_agrees_with_pytorch_metric_learning(monkeypatch, samples, chunk):
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    values = retrieval(*samples)
+    recall, map_at_r = of_library(*samples)
+    assert 0.3 < recall < 0.95
+    assert values["recall_at_1"].item() == pytest.approx(recall, abs=1e-6)
+    assert values["map_at_r"].item() == pytest.approx(map_at_r, abs=1e-6)
+
+
+def test_map_at_r_by_hand():
+    # seen from the first: classes 0 1 0 | so R = 2, P(1) rel = 1, P(2) rel = 0
+    angles = torch.tensor([0.0, 0.1, 0.25, 0.45])
+    embeddings = torch.stack([angles.cos(), angles.sin()], dim=1)
+    labels = torch.tensor([0, 0, 1, 0])
+    queries = torch.tensor([True, False, False, False])
+    values = retrieval(embeddings, labels, queries)
+    assert values["recall_at_1"] == 1
+    assert values["map_at_r"] == 0.5
+
+
+def test_queries_alone_ask_and_all_answer(samples):
+    embeddings, labels = samples
+    queries = labels == 2
+    rows = torch.nn.functional.normalize(embeddings)
+    nearness = (rows @ rows.T).fill_diagonal_(-2)
+    expected = (labels[nearness.argmax(1)] == labels)[queries].double().mean()
+    found = retrieval(embeddings, labels, queries)["recall_at_1"]
+    assert found.item() == pytest.approx(expected.item())
+
+
+def test_lengths_do_not_matter(samples):
+    embeddings, labels = samples
+    scaled = embeddings * torch.linspace(0.1, 10, 300).unsqueeze(1)
+    first, second = retrieval(embeddings, labels), retrieval(scaled, labels)
+    for name, value in first.items():
+        assert value.item() == pytest.approx(second[name].item(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "recall"),
+    [([0, 0, 1], 1.0), ([0, 1, 2], 0.0)],
+    ids=["one alone in its class", "all alone"],
+)
+def test_samples_alone_in_their_class(labels, recall):
+    embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    values = retrieval(embeddings, torch.tensor(labels))
+    assert values["recall_at_1"] == recall
+    assert values["map_at_r"] == recall
+
+
+def test_silhouette_is_that_of_the_unit_sphere(samples):
+    embeddings, labels = samples
+    rows = embeddings / embeddings.norm(dim=1, keepdim=True)
+    expected = silhouette_score(rows.numpy(), labels.numpy())
+    assert silhouette(embeddings * 7, labels).item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [np.zeros(4), np.arange(4)], ids=["one class", "each its own"])
+def test_silhouette_without_clusters_is_0(labels):
+    assert silhouette(torch.randn(4, 2), torch.from_numpy(labels).long()) == 0

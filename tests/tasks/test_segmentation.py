@@ -1,0 +1,123 @@
+"""The task of segmentation: targets in each form, metrics, the threshold, pictures."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from sklearn.metrics import average_precision_score
+from torch.nn.functional import one_hot
+
+from losslab.losses import Reads
+from losslab.tasks import Segmentation
+
+
+def data(outputs, kind="masks"):
+    return SimpleNamespace(outputs=outputs, target_kind=kind)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+BINARY, THREE = Segmentation(data(1)), Segmentation(data(3))
+
+
+def test_binary_masks():
+    target = torch.tensor([[[0, 1], [1, 0]]])
+    assert BINARY.offers == (Reads.BINARY_MASKS,)
+    assert torch.equal(BINARY.target(target, Reads.BINARY_MASKS), target[:, None].float())
+
+
+def test_classes():
+    target = torch.tensor([[[0, 2], [1, 0]]])
+    assert Reads.BINARY_MASKS not in THREE.offers
+    assert torch.equal(THREE.target(target, Reads.CLASS_MASKS), target)
+    hot = THREE.target(target, Reads.CLASS_PROBABILITIES)
+    assert (hot.shape, hot.dtype) == ((1, 3, 2, 2), torch.float32)
+    assert torch.equal(hot.argmax(dim=1), target)
+
+
+def test_other_data_are_refused():
+    with pytest.raises(ValueError, match="task=segmentation expects masks, got classes"):
+        Segmentation(data(10, "classes"))
+
+
+def test_binary_metrics():
+    target = (torch.rand(6, 8, 8, generator=rng()) < 0.2).long()
+    logits = torch.randn(6, 1, 8, 8, generator=rng(1)) + 2 * target[:, None] - 1
+    values = BINARY.metrics(logits, target, "sigmoid", {})
+    dice = []
+    for guess, truth in zip(logits[:, 0].numpy() > 0, target.numpy() == 1, strict=True):
+        dice.append(2 * (guess & truth).sum() / (guess.sum() + truth.sum()))
+    assert values["dice"].item() == pytest.approx(np.mean(dice))
+    expected = average_precision_score(target.flatten(), logits.flatten())
+    assert values["average_precision"].item() == pytest.approx(expected)
+    assert "dice_best_threshold" not in values
+
+
+def test_the_threshold_is_the_best_on_validation():
+    target = torch.zeros(2, 4, 4, dtype=torch.int64)
+    target[:, :2] = 1
+    logits = torch.where(target[:, None] > 0, -2.0, -3.0)  # right, but for the threshold
+    chosen = BINARY.choose(logits, target, "sigmoid")
+    assert -3 <= chosen["threshold"] < -2
+    values = BINARY.metrics(logits, target, "sigmoid", chosen)
+    assert values["dice"].item() == 0
+    assert values["dice_best_threshold"].item() == 1
+
+
+def test_of_equal_thresholds_the_one_nearest_to_a_half_is_chosen():
+    target = torch.eye(4, dtype=torch.int64)[None]
+    logits = 20 * (2 * target[:, None].float() - 1)
+    assert BINARY.choose(logits, target, "sigmoid") == {"threshold": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("link", "probability"),
+    [
+        ("softmax", lambda z: z.softmax(dim=1)),
+        ("sigmoid", lambda z: z.sigmoid()),
+    ],
+)
+def test_several_classes(link, probability):
+    target = torch.randint(3, (4, 6, 6), generator=rng())
+    logits = 2 * torch.randn(4, 3, 6, 6, generator=rng(1))
+    values = THREE.metrics(logits, target, link, {})
+    truth = one_hot(target, 3).movedim(-1, 1).numpy() == 1
+    scores = probability(logits.double()).numpy()
+    expected = np.mean(
+        [average_precision_score(truth[:, c].ravel(), scores[:, c].ravel()) for c in (1, 2)]
+    )
+    assert values["average_precision"].item() == pytest.approx(expected)
+    guess = logits.argmax(dim=1).numpy()
+    recall = np.mean([(guess[n] == c)[truth[n, c]].mean() for n in range(4) for c in (1, 2)])
+    assert values["recall"].item() == pytest.approx(recall)
+    assert THREE.choose(logits, target, link) == {}
+
+
+def test_a_loss_without_probability_has_its_average_precision_too():
+    target = torch.randint(3, (2, 4, 4), generator=rng())
+    hot = one_hot(target, 3).movedim(-1, 1).float()
+    assert THREE.metrics(hot, target, None, {})["average_precision"].item() == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "names"), [(BINARY, {"masks", "precision_recall"}), (THREE, {"masks"})]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures(task, names, channels):
+    inputs = torch.randn(5, channels, 8, 8, generator=rng())
+    target = torch.randint(2, (5, 8, 8), generator=rng())
+    prediction = torch.randn(5, task.outputs, 8, 8, generator=rng())
+    figures = task.figures(inputs, prediction, target, torch.nn.Identity())
+    assert set(figures) == names
+    assert all(isinstance(figure, Figure) for figure in figures.values())
+    assert len(figures["masks"].axes) == 15
+
+
+def test_a_picture_without_any_foreground():
+    nothing = torch.zeros(3, 8, 8, dtype=torch.int64)
+    figures = BINARY.figures(torch.zeros(3, 1, 8, 8), torch.zeros(3, 1, 8, 8), nothing, None)
+    assert set(figures) == {"masks"}

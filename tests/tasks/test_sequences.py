@@ -1,0 +1,64 @@
+"""Rows of digits: what the task gives the loss, and what it reads out of logits."""
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from losslab.data.digit_sequences import DigitSequences
+from losslab.losses import CTCLoss
+from losslab.losses.base import Reads
+from losslab.tasks.sequence import Sequences, decode
+
+
+@pytest.fixture(scope="module")
+def data():
+    data = DigitSequences(rows=60, gap=4)
+    data.setup()
+    return data
+
+
+@pytest.mark.parametrize(
+    ("steps", "length", "text"),
+    [
+        ([1, 1, 0, 1, 5], 5, "004"),
+        ([0, 0, 0], 3, ""),
+        ([2, 2, 2], 3, "1"),
+        ([2, 0, 2], 3, "11"),
+        ([2, 3, 4], 2, "12"),
+    ],
+)
+def test_decode(steps, length, text):
+    logits = one_hot(torch.tensor([steps]), 11).float()
+    assert decode(logits, torch.tensor([length])) == [text]
+
+
+def test_every_row_can_be_aligned(data):
+    task = Sequences(data)
+    target = task.target(data.train.targets, Reads.SEQUENCES)
+    logits = torch.zeros(len(data.train.targets), data.input_shape[-1] // 2, 11)
+    assert CTCLoss().facts(logits, target)["unalignable"] == 0
+    assert target.label_lengths.min() >= 3
+    assert target.label_lengths.max() <= 8
+
+
+def test_metrics_of_known_readings(data):
+    task = Sequences(data)
+    target = torch.tensor([[2, 3, 0, 8], [4, 0, 0, 8]])
+    steps = torch.tensor([[2, 0, 4, 0], [4, 0, 0, 0]])  # "13" for "12", "3" for "3"
+    values = task.metrics(one_hot(steps, 11).float(), target, "softmax", {})
+    assert float(values["cer"]) == pytest.approx(1 / 3)
+    assert float(values["exact_match"]) == 0.5
+
+
+def test_splits_share_no_handwriting():
+    data = DigitSequences(rows=40, gap=0, noise=0.0)
+    data.setup()
+    digits = [
+        {
+            tuple(image.flatten().tolist())
+            for image in split.inputs[:, 0].unfold(2, 8, 8).movedim(2, 1).flatten(0, 1)
+        }
+        for split in (data.train, data.test)
+    ]
+    blank = {image for image in digits[0] if not any(image)}
+    assert (digits[0] & digits[1]) <= blank
