@@ -1,6 +1,7 @@
 """What conf/ offers, read off its files: no torch, no composition."""
 
 import difflib
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from losslab.build import WrongInput
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = ("loss", "data", "task", "model", "optimizer", "scheduler", "regularizer")
+
+
+@functools.cache
+def _load(group: str, name: str) -> Any:
+    return OmegaConf.load(CONF / group / f"{name}.yaml")
 
 
 def names(group: str) -> list[str]:
@@ -29,9 +35,7 @@ def summary(group: str, name: str) -> str:
 
 def brings(group: str, name: str, other: str) -> str | None:
     """The choice of another group that this one brings along, if it does."""
-    loaded: Any = OmegaConf.load(CONF / group / f"{name}.yaml")
-    defaults = loaded.get("defaults", [])
-    for entry in defaults:
+    for entry in _load(group, name).get("defaults", []):
         if isinstance(entry, str):
             continue
         for key, value in entry.items():
@@ -53,7 +57,7 @@ def task_of_loss(loss: str) -> str | None:
 
 def node(group: str, name: str) -> Any:
     """A choice's own options, without what it brings along."""
-    loaded = OmegaConf.load(CONF / group / f"{name}.yaml")
+    loaded = _load(group, name)
     return OmegaConf.create({key: value for key, value in loaded.items() if key != "defaults"})
 
 
@@ -66,11 +70,11 @@ def require_known(group: str, name: str) -> None:
     known = names(group)
     if name not in known:
         raise WrongInput(
-            f"unknown {group} '{name}'{nearest(name, known)}. Known: {', '.join(known)}"
+            f"unknown {group} '{name}'{nearest(name, known)} Known: {', '.join(known)}"
         )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``: did you mean x?`` where something is near, else nothing."""
+    """``: did you mean x?`` where something is near, else a full stop."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f": did you mean {' or '.join(close)}?" if close else ""
+    return f": did you mean {' or '.join(close)}?" if close else "."

@@ -30,6 +30,8 @@ def help_text() -> str:
         ]
         losses = [name for name in choices.names("loss") if choices.task_of_loss(name) == task]
         standard = choices.node("task", task)
+        if standard.standard_data not in data:  # at home in another task
+            data = [standard.standard_data, *data]
         blocks.append(f"  {task}   (model={choices.brings('task', task, 'model')})")
         blocks.append(f"    data: {_marked(data, standard.standard_data)}")
         blocks += [f"    loss={name:<26}{choices.summary('loss', name)}" for name in losses]

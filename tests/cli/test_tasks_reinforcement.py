@@ -32,7 +32,7 @@ def weights(run):
         (["loss=policy_gradient", "trainer.max_epochs=8"], 150),
         (["loss=q_learning", "trainer.max_epochs=8"], 100),
         (["loss=q_learning", "loss.double=true", "loss.td=mse", "trainer.max_epochs=8"], 100),
-        (["loss=policy_gradient", "task=actor_critic", "trainer.max_epochs=4"], 60),
+        (["experiment=actor_critic", "trainer.max_epochs=4"], 60),
         (["experiment=ppo", "trainer.max_epochs=4"], 100),
     ],
     ids=["reinforce", "dqn", "double dqn", "actor-critic", "ppo"],

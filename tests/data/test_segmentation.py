@@ -42,7 +42,7 @@ def test_the_share_of_foreground_is_as_asked(foreground, classes):
 
 def test_binary_and_several_classes():
     binary = ready(ShapesSegmentation())
-    assert (binary.outputs, binary.input_shape) == (1, (1, 48, 48))
+    assert (binary.outputs, binary.input_shape) == (1, (1, 40, 40))
     assert binary.class_names == ["background", "disc"]
     several = ready(ShapesSegmentation(classes=4))
     assert several.outputs == 4
@@ -87,8 +87,8 @@ def test_distractors_are_in_no_mask():
     ("options", "message"),
     [
         ({"classes": 1}, "classes must be one of 2, 3, 4, 5, got 1"),
-        ({"foreground": 0.001}, "foreground must be a number and >= 0.00347222 and <= 0.2"),
-        ({"foreground": 0.5}, "foreground must be a number and >= 0.00347222 and <= 0.2, got 0.5"),
+        ({"foreground": 0.001}, "foreground must be a number and >= 0.005 and <= 0.2"),
+        ({"foreground": 0.5}, "foreground must be a number and >= 0.005 and <= 0.2, got 0.5"),
         ({"image_size": 8}, "image_size must be a whole number >= 16, got 8"),
         ({"empty_images": 1.0}, "empty_images must be a number and >= 0 and <= 0.9, got 1.0"),
         ({"distractors": -1}, "distractors must be a whole number >= 0, got -1"),

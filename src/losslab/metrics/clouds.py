@@ -22,8 +22,8 @@ def f_score(prediction: Tensor, target: Tensor, threshold: float) -> Tensor:
 
     Example:
         >>> cloud = torch.tensor([[[0.0, 0.0], [1.0, 0.0]]])
-        >>> f_score(cloud[:, :1], cloud, threshold=0.1).item()  # P = 1, R = 1/2
-        0.6666...
+        >>> round(f_score(cloud[:, :1], cloud, threshold=0.1).item(), 4)  # P = 1, R = 1/2
+        0.6667
     """
     precision = (nearest_distance(prediction, target) <= threshold).double().mean(dim=1)
     recall = (nearest_distance(target, prediction) <= threshold).double().mean(dim=1)

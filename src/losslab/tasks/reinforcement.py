@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losslab.build import WrongInput
-from losslab.draws import draw_seed, generator
+from losslab.draws import draw_seed, generator, seed_global
 from losslab.losses.base import Link, Loss, Reads
 from losslab.tasks.base import Task
 from losslab.tasks.steps import StepValues
@@ -176,7 +176,7 @@ class ReinforcementModule(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor], batch_index: int) -> None:
         """Play and learn until the batch's environment steps are done."""
         # a network's dropout depends on nothing but (seed, epoch, step): resumed runs repeat it
-        torch.manual_seed(draw_seed(self.seed, "dropout", self.current_epoch, batch_index))
+        seed_global(draw_seed(self.seed, "dropout", self.current_epoch, batch_index), self.device)
         until = self.current_epoch * self.task.environments.steps_per_epoch + int(batch[0])
         while self.env_steps < until:
             self.advance()

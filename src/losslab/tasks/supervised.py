@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from losslab.draws import draw_seed
+from losslab.draws import draw_seed, seed_global
 from losslab.losses.base import Link, Loss, Reads
 from losslab.tasks.base import Task
 from losslab.tasks.steps import StepValues
@@ -81,13 +81,34 @@ class SupervisedModule(pl.LightningModule):
         prediction: Tensor = self.network(inputs)
         return prediction
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; plain ones skip the search for parameters.
+
+        Lightning notes the name of each hook on the module, some forty times a step, and a module's
+        own ``__setattr__`` takes a tenth of a small network's step for it.
+        """
+        if value is None or type(value) in (str, bool, int):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     # --- training ---------------------------------------------------------------------------
+
+    def on_train_epoch_start(self) -> None:
+        """Note what stays the same for an epoch: each look at the trainer costs a step's percent."""
+        trainer: Any = self.trainer
+        self._epoch = int(trainer.current_epoch)
+        self._rank = int(trainer.global_rank)
+        self._batches = int(trainer.num_training_batches)
+        self._every = int(trainer.log_every_n_steps)
+        self._seed_device = self.device
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One objective: the loss and, where there is one, the regularizer's penalty."""
         # a step's dropout depends on nothing but (seed, rank, epoch, step): resumed runs repeat it
-        torch.manual_seed(
-            draw_seed(self.seed, "dropout", self.global_rank, self.current_epoch, batch_index)
+        seed_global(
+            draw_seed(self.seed, "dropout", self._rank, self._epoch, batch_index),
+            self._seed_device,
         )
         inputs, raw = self.task.pair(batch)
         prediction = self.network(inputs)
@@ -117,9 +138,8 @@ class SupervisedModule(pl.LightningModule):
 
     def _is_due(self, batch_index: int) -> bool:
         """Whether values are written after this step: every n steps and at an epoch's end."""
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        seen = self.current_epoch * int(self.trainer.num_training_batches) + batch_index + 1
-        return seen % every == 0 or batch_index + 1 == self.trainer.num_training_batches
+        seen = self._epoch * self._batches + batch_index + 1
+        return seen % self._every == 0 or batch_index + 1 == self._batches
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Watch the gradient's norm, before clipping."""
