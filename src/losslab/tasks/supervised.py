@@ -95,7 +95,7 @@ class SupervisedModule(pl.LightningModule):
     # --- training ---------------------------------------------------------------------------
 
     def on_train_epoch_start(self) -> None:
-        """Note what stays the same for an epoch: each look at the trainer costs a step's percent."""
+        """Note what stays the same for an epoch: to ask the trainer costs a percent of a step."""
         trainer: Any = self.trainer
         self._epoch = int(trainer.current_epoch)
         self._rank = int(trainer.global_rank)
