@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,7 +183,8 @@ def make_trainer(config: DictConfig, keeper: Keeper) -> pl.Trainer:
     keeping = RunKeeping(keeper, config.choices.loss)
     callbacks: list[pl.Callback] = []
     for name, node in config.callbacks.items():
-        if name == "keeper" or not node:
+        # a callback costs each step a few percent, and a bar is drawn on a terminal only
+        if name == "keeper" or not node or (name == "progress" and not sys.stderr.isatty()):
             continue
         given: dict[str, dict[str, Any]] = {
             "figures": {"keeper": keeper},
