@@ -92,6 +92,10 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
 def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
     """The loss; where a weight is ``balanced``, from the training split's class counts."""
     balanced = balanced_weights(node, getattr(data, "class_counts", None))
+    if "pos_weight" in balanced and data.target_kind == "multilabel":
+        # a sample can have several labels: the negatives of one are the samples without it
+        counts = data.class_counts.double()
+        balanced["pos_weight"] = ((data.train.size - counts) / counts).tolist()
     if "pos_weight" in balanced and data.outputs == 1:
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit says foreground or not
     options = balanced | options
