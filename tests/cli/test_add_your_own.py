@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-FILES = re.compile(r"```(?:python|yaml)\n# ((?:src|conf)/\S+)\n(.*?)```", re.DOTALL)
+FILES = re.compile(r"```(?:python|yaml)\n# ((?:src|conf|tests)/\S+)\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,10 @@ def project(tmp_path_factory):
     for name in ("train.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     written = FILES.findall((ROOT / "docs" / "add-your-own.md").read_text())
-    assert len(written) == 7
+    assert len(written) == 8
     for path, text in written:
-        (folder / path).write_text(text)
+        with (folder / path).open("a") as file:  # the reference goes below those that are there
+            file.write(text)
     return folder
 
 
