@@ -204,12 +204,15 @@ def _later(node: DictConfig, name: str) -> Any:
     return partial(target_of(node, name), **options)
 
 
-@dataclass(frozen=True)
 class Penalty:
-    """A regularizer and the names of the parameters that it penalises."""
+    """A regularizer and the names of the parameters that it penalises.
 
-    regularizer: Regularizer
-    names: frozenset[str]
+    No dataclass: Hydra would take its instance for a config.
+    """
+
+    def __init__(self, regularizer: Regularizer, names: frozenset[str]) -> None:
+        self.regularizer = regularizer
+        self.names = names
 
     def __call__(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The penalty of a network's named parameters."""
