@@ -11,7 +11,7 @@ from torch.nn.utils import get_total_norm
 from losslab.draws import generator
 from losslab.losses import AdversarialLoss
 from losslab.tasks.generation import Generation
-from losslab.tasks.steps import StepValues
+from losslab.tasks.steps import StepValues, is_due
 from losslab.tasks.supervised import sum_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class AdversarialModule(pl.LightningModule):
         stream = generator(self.seed, "codes", self.global_rank, self.current_epoch, batch_index)
         parts = self._discriminator_parts(real, stream)
         _step(critic, self, sum_of(parts))
-        self.due = self._is_due(batch_index)
+        trainer: Any = self.trainer
+        batches = int(trainer.num_training_batches)
+        self.due = is_due(self.current_epoch, batches, batch_index, trainer.log_every_n_steps)
         if self.due:
             gradients = [p.grad for p in self.network.discriminator.parameters()]
             self.step_values.watch({"grad_norm": get_total_norm(gradients)})
@@ -107,11 +109,6 @@ class AdversarialModule(pl.LightningModule):
     def _codes(self, count: int, stream: torch.Generator) -> Tensor:
         codes = torch.randn(count, self.network.latent, generator=stream)
         return codes.to(device=self.device, dtype=next(self.network.parameters()).dtype)
-
-    def _is_due(self, batch_index: int) -> bool:
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        seen = self.current_epoch * int(self.trainer.num_training_batches) + batch_index + 1
-        return seen % every == 0 or batch_index + 1 == self.trainer.num_training_batches
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
         """Keep the real samples."""

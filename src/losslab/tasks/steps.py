@@ -18,6 +18,18 @@ class Diverged(ArithmeticError):  # noqa: N818 (the name of what happened)
         self.step = step
 
 
+def is_due(epoch: int, batches: int, batch_index: int, every: int) -> bool:
+    """Whether values are written after this step: every so many steps and at an epoch's end.
+
+    Args:
+        epoch: counted from 0.
+        batches: steps in an epoch.
+        batch_index: the step in the epoch, counted from 0.
+        every: steps between writing.
+    """
+    return (epoch * batches + batch_index + 1) % every == 0 or batch_index + 1 == batches
+
+
 class StepValues:
     """Values of the steps since the last drain, kept as tensors until then."""
 

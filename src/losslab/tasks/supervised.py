@@ -12,7 +12,7 @@ from torch.nn.utils import get_total_norm
 from losslab.draws import draw_seed, seed_global
 from losslab.losses.base import Link, Loss, Reads
 from losslab.tasks.base import Task
-from losslab.tasks.steps import StepValues
+from losslab.tasks.steps import StepValues, is_due
 
 Batch = tuple[Tensor, ...]
 
@@ -116,7 +116,7 @@ class SupervisedModule(pl.LightningModule):
         parts = self._parts(prediction, target, *batch[2:])
         objective = sum_of(parts)
         self.step_values.add(objective, parts if len(parts) > 1 else {})
-        self.due = self._is_due(batch_index)
+        self.due = is_due(self._epoch, self._batches, batch_index, self._every)
         if self.due and isinstance(self.loss, Loss):
             with torch.no_grad():
                 facts = self.loss.facts(prediction.detach(), target)
@@ -135,11 +135,6 @@ class SupervisedModule(pl.LightningModule):
             return parts
         penalty = self.regularizer(dict(self.network.named_parameters()))
         return {"data": sum_of(parts), "regularizer": penalty}
-
-    def _is_due(self, batch_index: int) -> bool:
-        """Whether values are written after this step: every n steps and at an epoch's end."""
-        seen = self._epoch * self._batches + batch_index + 1
-        return seen % self._every == 0 or batch_index + 1 == self._batches
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Watch the gradient's norm, before clipping."""
