@@ -157,15 +157,19 @@ def complete(overrides: list[str]) -> list[str]:
         if task:
             given.append(f"loss={choices.node('task', task).standard_loss}")
     elif "loss" not in chosen:
-        config = compose(_first(given))
-        if config.get("loss") is None:
-            given.append(f"loss={config.task.standard_loss}")
+        given.append(f"loss={_loss_of_experiment(given)}")
     return flags + given
 
 
-def _first(overrides: Sequence[str]) -> list[str]:
-    """The first cell of a possibly swept command."""
-    return cells_of(overrides)[0]
+def _loss_of_experiment(overrides: Sequence[str]) -> str:
+    """The loss that the experiment brings along, or else its task's standard loss."""
+    names = set()
+    for cell in cells_of(overrides):
+        config = compose(cell)
+        names.add(config.hydra.runtime.choices.get("loss") or config.task.standard_loss)
+    if len(names) > 1:
+        raise WrongInput(f"the experiments bring {' and '.join(sorted(names))}: add loss=")
+    return str(names.pop())
 
 
 def cells_of(overrides: Sequence[str]) -> list[list[str]]:
@@ -178,6 +182,30 @@ def cells_of(overrides: Sequence[str]) -> list[list[str]]:
         else:
             columns.append([override.input_line])
     return [list(cell) for cell in itertools.product(*columns)]
+
+
+def swept(overrides: Sequence[str]) -> list[str]:
+    """The same sweep, with every option written as a choice of one value.
+
+    Hydra first composes a sweep without what is swept, and would refuse an option of data that
+    only a swept loss brings along.
+    """
+    return [
+        f"{override.get_key_element()}=choice({override.get_value_element_as_str()})"
+        if _is_single_option(override)
+        else override.input_line
+        for override in _parsed(overrides)
+    ]
+
+
+def _is_single_option(override: Any) -> bool:
+    key = str(override.key_or_group)
+    return (
+        "." in key
+        and not key.startswith("hydra.")
+        and not override.is_delete()
+        and not override.is_sweep_override()
+    )
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -322,7 +350,7 @@ def sweep(command: Command, folder: Path | None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SWEEP_FILE).write_text(json.dumps({"arguments": command.flags + command.overrides}))
     places = [folder / cell.hydra.sweep.subdir for cell in cells]
-    overrides = [*command.overrides, f"hydra.sweep.dir={folder}"]
+    overrides = [*swept(command.overrides), f"hydra.sweep.dir={folder}"]
     _hydra_main(["-m", *command.flags, *overrides], _sweep_job)
     write_overview(folder, configs)
     return show_sweep(folder, places, log_dir)
@@ -383,8 +411,8 @@ def refuse_mixture(command: Command, cells: Sequence[DictConfig]) -> None:
     Raises:
         WrongInput: naming which loss lives where, and the data that fit them all.
     """
-    swept = {o.key_or_group for o in _parsed(command.overrides) if o.is_sweep_override()}
-    if swept & {"task", "data", "experiment"}:
+    varied = {o.key_or_group for o in _parsed(command.overrides) if o.is_sweep_override()}
+    if varied & {"task", "data", "experiment"}:
         return
     homes = {cell.hydra.runtime.choices.loss: cell.hydra.runtime.choices for cell in cells}
     if len({(home.task, home.data) for home in homes.values()}) == 1:

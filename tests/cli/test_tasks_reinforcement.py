@@ -118,7 +118,7 @@ def test_other_environments_are_played(command):
     outcome = command(
         "loss=q_learning",
         "data.env_id=FrozenLake-v1",
-        "data.env_options={is_slippery: false}",
+        "+data.env_options.is_slippery=false",
         "trainer.max_epochs=4",
         *FEW,
     )
