@@ -65,7 +65,10 @@ class Run:
     def judges(self) -> list[str]:
         """The metrics that judge its task, the first above all."""
         task = self.config["task"]
-        return list(task.get("metrics") or [task["monitor"]])
+        if "metrics" in task:
+            return list(task["metrics"])
+        plain = [name for name in self.record["test"] if "/" not in name and name != "loss"]
+        return list(dict.fromkeys([task["monitor"], *plain]))
 
     @property
     def test_read(self) -> bool:

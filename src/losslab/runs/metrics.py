@@ -41,9 +41,17 @@ class Metric:
     @property
     def header(self) -> str:
         """Label, unit and the direction that is better, for a column's head or an axis."""
+        return f"{self.label}{self._unit_and_direction}"
+
+    @property
+    def short_header(self) -> str:
+        """The same by its name, as a command line takes it."""
+        return f"{self.name}{self._unit_and_direction}"
+
+    @property
+    def _unit_and_direction(self) -> str:
         unit = " [%]" if self.percent else f" [{self.unit}]" if self.unit else ""
-        arrow = {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
-        return f"{self.label}{unit}{arrow}"
+        return unit + {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
 
     @property
     def scale(self) -> float:

@@ -29,6 +29,26 @@ def _verdicts(table: Table, metric: Metric) -> list[str]:
     return lines
 
 
+def claims(table: Table, metric: Metric) -> list[str]:
+    """The same in short, for many rows: a line for each row that is better than others."""
+    pairs = table.pairs_of(metric)
+    beaten: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.better is not None:
+            beaten.setdefault(pair.better, []).append(pair.b if pair.better == pair.a else pair.a)
+    lines = [
+        f"{metric.label}: {row.label} is better than {', '.join(beaten[row.label])}"
+        for row in table.rows
+        if row.label in beaten
+    ]
+    too_few = [pair for pair in pairs if pair.exploratory]
+    lines += [_exploratory(too_few)] if too_few else []
+    unclear = sum(not pair.distinguishable and not pair.exploratory for pair in pairs)
+    if unclear:
+        lines.append(f"{metric.label}: {unclear} of {len(pairs)} pairs are not distinguishable")
+    return lines
+
+
 def _exploratory(pairs: Sequence[Pair]) -> str:
     counts = sorted({pair.n for pair in pairs})
     needed, comparisons = pairs[0].needed, pairs[0].comparisons

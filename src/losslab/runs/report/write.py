@@ -4,19 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslab.runs.comparison import Comparison, Summary, Table
+from losslab.runs.comparison import Comparison, Table
+from losslab.runs.texts import cell, seeds_text
+from losslab.runs.tuning import Tuning
 from losslab.runs.verdicts import comparison_notes, notes, verdicts, wins
 
 if TYPE_CHECKING:
     import pandas
 
 
-def write_report(comparison: Comparison, folder: Path) -> Path:
+def write_report(comparison: Comparison, folder: Path, tuning: Tuning | None = None) -> Path:
     """Write the report of a comparison; what an earlier one left is written over.
 
     Args:
         comparison: as :func:`losslab.runs.comparison.compare` gives it.
         folder: made where it is not there.
+        tuning: the search that chose what is compared, if there was one.
 
     Returns:
         The file to open first.
@@ -25,7 +28,9 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     runs_frame(comparison).to_csv(folder / "runs.csv", index=False)
     table_frame(comparison).to_csv(folder / "table.csv", index=False)
     (folder / "table.tex").write_text(latex(comparison), encoding="utf-8")
-    (folder / "report.md").write_text(markdown(comparison), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(comparison, tuning), encoding="utf-8")
+    if tuning is not None:
+        tuning.frame().to_csv(folder / "tuning.csv", index=False)
     return folder / "report.md"
 
 
@@ -91,17 +96,6 @@ def table_frame(comparison: Comparison) -> "pandas.DataFrame":
     )
 
 
-def cell(summary: Summary) -> str:
-    """``92.11 [90.30, 93.92]``; empty where nothing was measured."""
-    if not summary.n:
-        return ""
-    number, (low, high, _) = summary.metric.number, summary.interval
-    text = number(summary.mean)
-    if summary.n < 2:
-        return text
-    return f"{text} [{number(low, like=summary.mean)}, {number(high, like=summary.mean)}]"
-
-
 def grid(table: Table) -> list[list[str]]:
     """The table as text: a head, then a line a row."""
     head = ["loss", "seeds", *(metric.header for metric in table.columns)]
@@ -112,21 +106,16 @@ def grid(table: Table) -> list[list[str]]:
     return [head, *lines]
 
 
-def seeds_text(row: Any) -> str:
-    """``8``, or ``6, 2 of 8 failed``."""
-    parts = [str(len(row.done))]
-    for count, word in ((len(row.failed), "failed"), (len(row.absent), "missing")):
-        parts += [f"{count} of {len(row.runs)} {word}"] if count else []
-    return ", ".join(parts)
-
-
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: Comparison, tuning: Tuning | None = None) -> str:
     """The report as Markdown."""
-    return "\n".join(_markdown(comparison)) + "\n"
+    return "\n".join(_markdown(comparison, tuning)) + "\n"
 
 
-def _markdown(comparison: Comparison) -> Iterator[str]:
+def _markdown(comparison: Comparison, tuning: Tuning | None) -> Iterator[str]:
     yield "# Comparison"
+    if tuning is not None:
+        yield "\n## Tuning\n"
+        yield from (f"- {line}" for line in tuning.lines())
     for table in comparison.tables:
         yield f"\n## {table.name}\n"
         head, *lines = grid(table)
