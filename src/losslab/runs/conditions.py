@@ -144,7 +144,7 @@ def _conditions(rows: _Rows, name: str) -> Conditions:
         for label, row in zip(labels, rows, strict=True)
     )
     differing = tuple(_difference(key, named) for key in _varying([row.settings for row in named]))
-    return Conditions(name, rows[0][0].data, named, differing, _shared(named))
+    return Conditions(name, rows[0][0].data, named, differing, _shared(named, name))
 
 
 # --- what varies ----------------------------------------------------------------------------------
@@ -225,8 +225,8 @@ def _given(run: Run) -> set[str]:
     return {override.partition("=")[0].lstrip("+") for override in run.overrides}
 
 
-def _shared(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The overrides that all runs have, without those that say nothing of the result."""
+def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
+    """The overrides that all runs have, without what the name says or does not bear on results."""
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
     told = ("loss", "seed", "data", "callbacks", "logger", "threads", "test", "resume")
@@ -236,6 +236,7 @@ def _shared(rows: Sequence[Row]) -> tuple[str, ...]:
         if override in common
         and (key := override.partition("=")[0].lstrip("+")) not in told
         and not key.startswith(("paths.", "hydra", "loss."))
+        and _short(override) not in name.split(", ")
     )
 
 

@@ -23,7 +23,14 @@ BCA_FROM = 20
 EXACT_TO = 20
 """Up to so many differences all signs are tried, beyond a sample of them."""
 
+FINE_FROM = 40
+"""With more pairs than these the sign-flip test attains any level."""
+
+NORMAL_FROM = 500
+"""With more pairs than these Student's t is as good as normal."""
+
 DRAWS = 100_000
+CHUNK = 10_000
 RESAMPLES = 10_000
 
 Values = Sequence[float] | np.ndarray
@@ -125,9 +132,12 @@ def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float
         return float((np.abs(sums) >= reached).mean())
     stream = np.random.default_rng(seed)
     hits = 0
-    for part in np.array_split(np.arange(draws), max(1, draws * n // 10_000_000)):
-        signs = stream.integers(0, 2, size=(len(part), n), dtype=np.int8) * 2 - 1
-        hits += int((np.abs(signs @ sizes_moved) >= reached).sum())
+    for start in range(0, draws, CHUNK):
+        rows = min(CHUNK, draws - start)
+        bits = np.frombuffer(stream.bytes(rows * (n // 8 + 1)), dtype=np.uint8)
+        flipped = np.unpackbits(bits).reshape(rows, -1)[:, :n].astype(float)
+        sums = sizes_moved.sum() - 2 * (flipped @ sizes_moved)
+        hits += int((np.abs(sums) >= reached).sum())
     return (1 + hits) / (1 + draws)
 
 
@@ -227,15 +237,19 @@ def detectable_difference(
 @functools.lru_cache(maxsize=4096)
 def _detectable_effect(pairs: int, level: float, power: float) -> float:
     """In standard deviations, for normal differences."""
-    arrangements = math.floor(level * 2.0 ** (pairs - 1) * (1 + 1e-12))
-    if arrangements == 1:  # every difference must have the same sign
-        return float(special.ndtri(power ** (1 / pairs)))
-    # nearly the t-test's power at the level that the test can attain; half an arrangement less
-    # brings few arrangements within 5 points of the power asked for (simulated)
-    attained = level if pairs > 40 else (arrangements - 0.5) / 2.0 ** (pairs - 1)
+    attained = level
+    if pairs <= FINE_FROM:
+        arrangements = math.floor(level * 2 ** (pairs - 1) * (1 + 1e-12))
+        if arrangements == 1:  # every difference must have the same sign
+            return float(special.ndtri(power ** (1 / pairs)))
+        # nearly the t-test's power at the level that the test can attain; half an arrangement
+        # less brings few arrangements within 5 points of the power asked for (simulated)
+        attained = (arrangements - 0.5) / 2 ** (pairs - 1)
+    elif pairs > NORMAL_FROM:
+        return float(special.ndtri(1 - level / 2) + special.ndtri(power)) / math.sqrt(pairs)
     critical = special.stdtrit(pairs - 1, 1 - attained / 2)
     low, high = 0.0, (critical + 4) / math.sqrt(pairs)
-    for _ in range(60):
+    for _ in range(50):
         middle = (low + high) / 2
         found = 1 - special.nctdtr(pairs - 1, middle * math.sqrt(pairs), critical)
         low, high = (middle, high) if found < power else (low, middle)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from losslab.runs.collect import group
 from losslab.runs.comparison import Comparison, Pair, Table, ahead
 from losslab.runs.metrics import Metric
 
@@ -65,32 +66,36 @@ def pair_sentence(pair: Pair) -> str:
         return f"{pair.a} and {pair.b} have no seed in common"
     if pair.distinguishable:
         return _claim(pair)
-    size = _size(pair)
-    need = f"paired SD {pair.metric.difference_text(pair.deviation, sign=False)}"
-    if math.isnan(pair.deviation):
-        need = "one pair says nothing of the spread"
-    elif pair.seeds_to_see is not None:
-        shown = pair.metric.difference_text(abs(pair.mean), sign=False)
-        need += f"; {pair.seeds_to_see} seeds are needed to see {shown}"
-    elif pair.mean == 0:
-        need = "the same in the mean"
+    size, outlook = _size(pair), _outlook(pair)
     if pair.exploratory:
-        return f"{pair.a} against {pair.b}: {size}; {need}"
-    detectable = pair.metric.difference_text(pair.detectable, sign=False)
-    return (
-        f"{pair.a} against {pair.b}: not distinguishable: {size}, {_p(pair)}; {need}; "
-        f"with {pair.n} a true difference of {detectable} is found in 80 % of cases"
-    )
+        return f"{pair.a} against {pair.b}: {size}{outlook}"
+    found = ""
+    if pair.detectable >= 0:
+        shown = pair.metric.difference_text(pair.detectable, sign=False)
+        found = f"; with {pair.n} a true difference of {shown} is found in 80 % of cases"
+    return f"{pair.a} against {pair.b}: not distinguishable: {size}, {_p(pair)}{outlook}{found}"
+
+
+def _outlook(pair: Pair) -> str:
+    """What the spread says of the seeds that it would take."""
+    if not pair.differences:
+        return ""
+    if math.isnan(pair.deviation):
+        return "; one pair says nothing of the spread"
+    text = f"; paired SD {pair.metric.difference_text(pair.deviation, sign=False)}"
+    if pair.seeds_to_see is None:
+        return text
+    shown = pair.metric.difference_text(abs(pair.mean), sign=False)
+    return f"{text}; {pair.seeds_to_see} seeds are needed to see {shown}"
 
 
 def _claim(pair: Pair) -> str:
     a_better = pair.better == pair.a
     better, worse = (pair.a, pair.b) if a_better else (pair.b, pair.a)
     won = pair.wins if a_better else pair.losses
-    text = (
-        f"{better} is better than {worse}: {_size(pair)}, {_p(pair)}, better at {won} of {pair.n}"
-    )
-    return f"{text} seeds{_lost(pair)}"
+    numbers = f"{_size(pair)}, {_p(pair)}, better at {won} of {pair.n} seeds"
+    lost = _lost(pair) if pair.differences else ""  # said already where nothing else can be
+    return f"{better} is better than {worse}: {numbers}{lost}"
 
 
 def _size(pair: Pair) -> str:
@@ -131,6 +136,7 @@ def notes(table: Table) -> list[str]:
         *_unequal_epochs(table),
         *_unpaired_cells(table),
         *_pairing(table),
+        *_scale(table),
     ]
 
 
@@ -147,9 +153,12 @@ def _differences(table: Table) -> Iterable[str]:
 
 def _failures(table: Table) -> Iterable[str]:
     for row in table.rows:
-        for run in row.runs:
-            if run.problem:
-                yield f"{row.label} seed {run.seed}: {run.problem}"
+        for runs in group((run for run in row.runs if run.problem), lambda run: run.outcome):
+            seeds = ", ".join(str(run.seed) for run in runs)
+            yield (
+                f"{row.label}: {len(runs)} of {len(row.runs)} {runs[0].outcome}, seed {seeds} "
+                f"({runs[0].problem})"
+            )
 
 
 def _unequal_epochs(table: Table) -> Iterable[str]:
@@ -182,6 +191,17 @@ def _pairing(table: Table) -> Iterable[str]:
         yield f"not paired, the same seed gives another {' and another '.join(words)}{which}"
 
 
+def _scale(table: Table) -> Iterable[str]:
+    """What makes the losses' own scales part of the result."""
+    if len({row.loss for row in table.rows}) < 2:
+        return
+    every = [row.settings for row in table.rows]
+    if any(str(each.get("optimizer._target_")).endswith(".SGD") for each in every):
+        yield "under SGD a loss's scale is part of its step size"
+    if any(each.get("choices.regularizer", "none") != "none" for each in every):
+        yield "a regularizer's strength is relative to each loss's scale"
+
+
 def _range(counts: Sequence[int]) -> str:
     return f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
 
@@ -194,6 +214,10 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         lines.append(f"{len(collection.repeated)} runs were made again: the last of each counts")
     if comparison.split == "val":
         lines.append("the test split has not been read: these are validation metrics")
+    claimed = any(pair.distinguishable for table in comparison.tables for pair in table.pairs)
+    if claimed and len({table.conditions.data for table in comparison.tables}) == 1:
+        data = comparison.tables[0].conditions.data
+        lines.append(f"all of this is about {data}: it says nothing of losses in general")
     if comparison.comparisons > 1:
         lines.append(f"p-values are corrected by Holm over {comparison.comparisons} comparisons")
     return lines
