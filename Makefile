@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # two test processes of one thread each: more threads than cores make them crawl
 TEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help install train sweep compare tensorboard test test-fast test-loss lint format clean
+.PHONY: help install train sweep compare gallery tensorboard test test-fast test-loss lint format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ sweep: install ## compare three regression losses on data with outliers, three s
 
 compare: install ## the table of every sweep in logs/sweeps (or DIR=folder)
 	$(BIN)/python scripts/compare.py $(or $(DIR),logs/sweeps)
+
+gallery: install ## try every claim of docs/gallery, or one: make gallery CLAIM=outliers
+	$(BIN)/python scripts/gallery.py $(CLAIM)
 
 tensorboard: install ## curves of everything in logs/
 	$(BIN)/tensorboard --logdir logs

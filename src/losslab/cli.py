@@ -105,6 +105,8 @@ def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Com
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
+    if multirun and cells is None and folder is None:
+        cells = cells_of_experiment(overrides)
     if cells is None and (folder is None or multirun):
         overrides = complete(overrides)
     if not multirun:
@@ -181,6 +183,22 @@ def _loss_of_experiment(overrides: Sequence[str]) -> str:
     return str(names.pop())
 
 
+def cells_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
+    """The cells that the chosen experiment lists under ``sweep``, a product each line.
+
+    Returns:
+        ``None`` where it lists none, or where the command line names what is swept.
+    """
+    known = parsed(overrides)
+    chosen = [values_of(each) for each in known if each.key_or_group == "experiment"]
+    if len(chosen) != 1 or any(each.is_sweep_override() for each in known):
+        return None
+    [name] = chosen[0]
+    choices.require_known("experiment", name)
+    lines = choices.node("experiment", name).get("sweep")
+    return [cell for line in lines for cell in cells_of(line.split())] if lines else None
+
+
 def cells_of(overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of each cell of a sweep, in Hydra's own order."""
     columns = []
@@ -241,6 +259,8 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
         plain[group].pop("tuning", None)  # what may be tuned is no option of the class
     plain["choices"] = chosen
     plain["overrides"] = list(hydra_node.overrides.task)
+    for key in ("sweep", "claim"):
+        plain.pop(key, None)  # what an experiment says of itself as a whole
     task = plain["task"]
     task["reference_losses"] = {
         name: OmegaConf.to_container(choices.node("loss", name))
@@ -450,6 +470,7 @@ def refuse_mixture(command: Command, cells: Sequence[DictConfig]) -> None:
         WrongInput: naming which loss lives where, and the data that fit them all.
     """
     varied = {o.key_or_group for o in parsed(command.overrides) if o.is_sweep_override()}
+    varied |= {cell.partition("=")[0] for listed in command.cells or [] for cell in listed}
     if varied & {"task", "data", "experiment"}:
         return
     homes = {cell.hydra.runtime.choices.loss: cell.hydra.runtime.choices for cell in cells}

@@ -36,7 +36,9 @@ class RunKeeping(pl.Callback):
                 logger.log_metrics(values, step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the checkpoints and decide whether to stop."""
+        """Keep the checkpoints and decide whether to stop, where the epoch was validated."""
+        if (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
+            return  # Lightning still holds the metrics of an earlier epoch
         metrics = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()

@@ -82,3 +82,18 @@ def covered_modes(classes: Tensor, count: int, share: float = 0.1) -> int:
     """
     held = torch.bincount(classes[classes >= 0], minlength=count)
     return int((held >= max(1.0, share * len(classes) / count)).sum())
+
+
+def sharpness(images: Tensor) -> Tensor:
+    r"""How much neighbouring pixels differ, :math:`\operatorname{mean} |x_{i+1} - x_i|` both ways.
+
+    Args:
+        images: (N, C, H, W).
+
+    Example:
+        >>> sharpness(torch.eye(2).view(1, 1, 2, 2)).item()
+        1.0
+    """
+    across = images.diff(dim=3).abs().mean()
+    down = images.diff(dim=2).abs().mean()
+    return (across + down) / 2

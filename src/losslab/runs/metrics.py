@@ -104,6 +104,10 @@ _KNOWN = (
     _share("accuracy", "accuracy"),
     _share("f1_macro", "macro F1"),
     _share("rare_recall", "recall of the rarest class"),
+    _share("rare_f1", "F1 of the rarest class"),
+    Metric("rare_average_precision", "average precision, rarest class", "higher", low=0, high=1),
+    Metric("near_zero_weights", "weights near zero", percent=True, low=0, high=1),
+    Metric("weight_rms", "root mean square of the weights", low=0),
     Metric("auroc", "AUROC", "higher", low=0, high=1),
     Metric("ece", "calibration error (ECE)", "lower", low=0, high=1),
     Metric("brier", "Brier score", "lower", low=0, high=2),
@@ -111,6 +115,8 @@ _KNOWN = (
     Metric("mae", "mean absolute error", "lower", low=0),
     Metric("rmse", "root mean squared error", "lower", low=0),
     Metric("r2", "R²", "higher", high=1),
+    Metric("slope", "slope"),
+    Metric("intercept", "intercept"),
     Metric("slope_error", "error of the slope", "lower", low=0),
     Metric("intercept_error", "error of the intercept", "lower", low=0),
     _share("iou", "IoU"),
@@ -127,6 +133,7 @@ _KNOWN = (
     _share("exact_match", "exact match"),
     Metric("psnr", "PSNR", "higher", unit="dB"),
     Metric("ssim", "SSIM", "higher", low=-1, high=1),
+    Metric("sharpness", "sharpness (real images: 1)", "higher", low=0),
     Metric("frechet", "Fréchet distance", "lower", low=0),
     Metric("modes", "modes covered", "higher", low=0),
     _share("sample_precision", "precision of the samples"),
@@ -149,6 +156,7 @@ SUFFIXES = {
     "_temperature_scaled": ", one temperature",
     "_held_out": ", held-out classes",
     "_final": ", final policy",
+    "_best_threshold": ", best threshold",
 }
 """What a metric measures once more under other conditions keeps all but its label."""
 

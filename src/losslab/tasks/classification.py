@@ -9,7 +9,15 @@ from torch.nn.functional import one_hot
 from torchmetrics.functional import classification as tm
 
 from losslab.losses.base import Link, Reads
-from losslab.metrics import brier_score, fit_temperature, predictive_entropy, to_probability
+from losslab.metrics import (
+    best_f1_threshold,
+    binary_f1,
+    brier_score,
+    fit_temperature,
+    predictive_entropy,
+    to_probability,
+    weight_summary,
+)
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -21,7 +29,11 @@ class Classification(Task):
 
     Metrics: accuracy, f1_macro, rare_recall (recall of the rarest training class); where the loss
     defines a probability auroc, ece (15 bins), brier and entropy; after :meth:`choose` ece and
-    brier once more with the temperature that was fitted on validation.
+    brier once more with the temperature that was fitted on validation. Where a class has less than
+    half the training samples of another, rare_f1 and rare_average_precision of the rarest against
+    the rest, and after :meth:`choose` rare_recall and rare_f1 once more at the threshold with the
+    best F1 on validation. Of the network weight_rms and near_zero_weights, see
+    :mod:`losslab.metrics.weights`.
     """
 
     offers = (Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
@@ -36,6 +48,8 @@ class Classification(Task):
             )
         self.class_names: list[str] = data.class_names or [str(c) for c in range(data.outputs)]
         self.rarest: int | None = data.rarest
+        counts = data.class_counts
+        self.uneven = counts is not None and bool(2 * counts.min() < counts.max())
 
     def target(self, target: Tensor, form: Reads) -> Tensor:
         """Class indices (N,), or one-hot targets (N, C)."""
@@ -56,6 +70,8 @@ class Classification(Task):
         }
         if self.rarest is not None:
             values["rare_recall"] = recall[self.rarest]
+            if self.uneven:
+                values |= _rare_class(prediction, target, self.rarest, chosen)
         if link is not None:
             probability = to_probability(prediction, link)
             values["auroc"] = tm.multiclass_auroc(
@@ -77,9 +93,18 @@ class Classification(Task):
         }
 
     def choose(self, prediction: Tensor, target: Tensor, link: Link | None) -> dict[str, float]:
-        """One temperature, fitted on validation."""
+        """One temperature, and the threshold of the rarest class, fitted on validation."""
         hot = one_hot(target, self.outputs)
-        return {"temperature": fit_temperature(prediction, hot, link or "softmax")}
+        chosen = {"temperature": fit_temperature(prediction, hot, link or "softmax")}
+        if self.rarest is not None and self.uneven:
+            chosen["rare_threshold"] = best_f1_threshold(
+                _lead(prediction, self.rarest), target.eq(self.rarest)
+            )
+        return chosen
+
+    def network_metrics(self, network: nn.Module) -> dict[str, float]:
+        """How large the weights are, and how many next to nothing."""
+        return weight_summary(network)
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
@@ -142,3 +167,27 @@ def _per_class_recall(prediction: Tensor, target: Tensor, classes: int) -> Tenso
         prediction, target, classes, average=None, validate_args=False
     )
     return recall
+
+
+def _rare_class(
+    prediction: Tensor, target: Tensor, rarest: int, chosen: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """How well the rarest class is told from the rest."""
+    truth, lead = target.eq(rarest), _lead(prediction, rarest)
+    values = {
+        "rare_f1": binary_f1(prediction.argmax(dim=1).eq(rarest), truth),
+        "rare_average_precision": tm.binary_average_precision(
+            lead, truth.long(), validate_args=False
+        ),
+    }
+    if "rare_threshold" in chosen:
+        guess = lead >= chosen["rare_threshold"]
+        values["rare_recall_best_threshold"] = (guess & truth).sum() / truth.sum()
+        values["rare_f1_best_threshold"] = binary_f1(guess, truth)
+    return values
+
+
+def _lead(prediction: Tensor, label: int) -> Tensor:
+    """What orders the samples by one class: its logit above all others together."""
+    rest = torch.arange(prediction.shape[1], device=prediction.device) != label
+    return prediction[:, label] - prediction[:, rest].logsumexp(dim=1)

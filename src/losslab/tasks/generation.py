@@ -7,7 +7,12 @@ from torch import Tensor, nn
 
 from losslab.draws import draw_seed, generator
 from losslab.losses.base import Link, Reads
-from losslab.metrics.samples import covered_modes, frechet_distance, precision_recall
+from losslab.metrics.samples import (
+    covered_modes,
+    frechet_distance,
+    precision_recall,
+    sharpness,
+)
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -20,7 +25,8 @@ class Generation(Task):
     Metrics, on the features of a small classifier that is trained here on the real training split:
     frechet; sample_precision and sample_recall (k = 3, at most 1,000 samples a side; of points in
     the plane on the points themselves); modes, the number of classes that the samples cover. A
-    point in the plane belongs to the class whose mean is within 4 standard deviations.
+    point in the plane belongs to the class whose mean is within 4 standard deviations. Of images
+    sharpness, beside that of the real ones.
     """
 
     offers: tuple[Reads, ...] = (Reads.DISCRIMINATOR,)
@@ -49,12 +55,16 @@ class Generation(Task):
         seen, drawn = self.features(real), self.features(fake)
         near = (real, fake) if self.plane else (seen, drawn)
         precision, recall = precision_recall(near[0][:1000], near[1][:1000])
-        return {
+        values = {
             "frechet": frechet_distance(seen, drawn),
             "modes": float(covered_modes(self.classes(fake), self.outputs)),
             "sample_precision": precision,
             "sample_recall": recall,
         }
+        if not self.plane:
+            shown = fake.clamp(self.low, self.high)
+            values["sharpness"] = float(sharpness(shown) / sharpness(real))
+        return values
 
     @torch.no_grad()
     def features(self, samples: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from losslab.losses.base import Link, Reads
+from losslab.metrics.samples import frechet_distance, sharpness
 from losslab.tasks.base import Task
+from losslab.tasks.generation import trained_eye
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,17 +25,23 @@ class Reconstruction(Task):
 
     Metrics: psnr in dB (the mean of the images' own, an image without error counted with 120 dB),
     ssim (Wang et al. 2004; Gaussian window of SD 1.5 pixels, 0.5 on images under 16 pixels, images
-    mirrored at their border), mae and rmse in the images' own scale. The range of the images,
-    for psnr and ssim, is that of the training split.
+    mirrored at their border), mae and rmse in the images' own scale, sharpness beside that of the
+    images. The range of the images, for psnr and ssim, is that of the training split.
+
+    Args:
+        data: with images as inputs.
+        frechet: measure the Frechet distance too, on the features of a classifier that is trained
+            here, as :class:`~losslab.tasks.generation.Generation` does.
 
     Raises:
-        ValueError: if the data are no images of at least 6 x 6 pixels.
+        ValueError: if the data are no images of at least 6 x 6 pixels, or have no classes to train
+            a classifier on.
     """
 
     offers: tuple[Reads, ...] = (Reads.VALUES,)
     standard_link: ClassVar[Link | None] = "identity"
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, frechet: bool = False) -> None:
         super().__init__(data)
         shape = tuple(data.input_shape)
         if len(shape) != 3 or min(shape[1:]) < SMALLEST_SIDE:
@@ -43,6 +51,11 @@ class Reconstruction(Task):
             )
         images = data.train.inputs
         self.low, self.high = float(images.min()), float(images.max())
+        self.eye: nn.Module | None = None
+        if frechet:
+            if data.target_kind != "classes":
+                raise ValueError(f"frechet needs classes in the data, got {data.target_kind}")
+            self.eye, _ = trained_eye(images, data.train.targets, data.outputs)
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The images, twice."""
@@ -62,12 +75,18 @@ class Reconstruction(Task):
             data_range=span,
         )
         assert isinstance(ssim, Tensor)
-        return {
+        values = {
             "psnr": (10 * torch.log10(span**2 / mse.clamp(min=1e-12))).mean(),
             "ssim": ssim,
             "mae": difference.abs().mean(),
             "rmse": difference.square().mean().sqrt(),
+            "sharpness": sharpness(prediction.clamp(self.low, self.high)) / sharpness(target),
         }
+        if self.eye is not None:
+            with torch.no_grad():
+                seen = [self.eye(images.cpu()) for images in (target, prediction)]
+            values["frechet"] = torch.tensor(frechet_distance(*seen))
+        return values
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Regression(Task):
     """Values (N, K) for values.
 
-    Metrics: mae, rmse, r2; where the data are a line and the network is one affine map,
-    slope_error and intercept_error, the absolute errors of its two parameters.
+    Metrics: mae, rmse, r2; where the data are a line and the network is one affine map, its
+    intercept and mean slope, and their absolute errors slope_error and intercept_error.
     """
 
     offers = (Reads.VALUES,)
@@ -44,13 +44,15 @@ class Regression(Task):
         }
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
-        """The line's parameter errors, where there is a line on either side."""
+        """The line's parameters and their errors, where there is a line on either side."""
         layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
         if self.truth is None or len(layers) != 1:
             return {}
         slope = layers[0].weight.detach().double()
         intercept = layers[0].bias.detach().double()
         return {
+            "slope": float(slope.mean()),
+            "intercept": float(intercept.mean()),
             "slope_error": float((slope - self.truth["slope"]).abs().mean()),
             "intercept_error": float((intercept - self.truth["intercept"]).abs().mean()),
         }

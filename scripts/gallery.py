@@ -1,0 +1,41 @@
+"""Try claims about losses, a page each in docs/gallery: python scripts/gallery.py [CLAIM ...]."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from losslab import gallery
+from losslab.build import WrongInput
+
+
+def main() -> int:
+    """Make the runs that are not there yet, the pages and the index."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("claims", nargs="*", help=f"of {', '.join(gallery.ORDER)}; default: all")
+    parser.add_argument("--jobs", type=int, default=2, help="worker processes (default: 2)")
+    parser.add_argument("--logs", type=Path, default=Path("logs/gallery"), help="place of the runs")
+    parser.add_argument("--docs", type=Path, default=Path("docs/gallery"), help="of the pages")
+    parser.add_argument("--pages-only", action="store_true", help="make no run")
+    parser.add_argument("--share", help=argparse.SUPPRESS)  # what a worker process is given
+    arguments = parser.parse_args()
+    try:
+        if arguments.share:
+            part, parts = map(int, arguments.share.split("/"))
+            return gallery.run_share(arguments.claims[0], part, parts, arguments.logs)
+        return gallery.run(
+            arguments.claims,
+            jobs=arguments.jobs,
+            logs=arguments.logs,
+            docs=arguments.docs,
+            pages_only=arguments.pages_only,
+        )
+    except WrongInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The gallery: claims about losses, judged by the comparisons that were planned before."""

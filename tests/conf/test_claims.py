@@ -1,0 +1,66 @@
+"""Every claim of the gallery composes, and has the seeds that its planned comparisons need."""
+
+import pytest
+
+from losslab import choices, cli, gallery
+from losslab.runs.metrics import METRICS
+
+NAMES = [path.stem for path in sorted(gallery.CLAIMS.glob("*.yaml"))]
+
+
+def cells_of(name):
+    command = cli.parse(["-m", f"experiment=claims/{name}"])
+    assert command.cells is not None
+    return [[*command.overrides, *cell] for cell in command.cells]
+
+
+def seedless(cell):
+    return tuple(each for each in cell if not each.startswith(("seed=", "callbacks=")))
+
+
+def test_the_index_has_every_claim():
+    assert sorted(gallery.ORDER) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cell_composes_and_has_seeds_enough(name):
+    claim = gallery.known_claim(name)
+    seeds = {}
+    for cell in cells_of(name):
+        [seed] = [each for each in cell if each.startswith("seed=")]
+        seeds.setdefault(seedless(cell), set()).add(seed)
+    assert min(map(len, seeds.values())) >= claim.needed
+    # cells that differ in numbers alone compose alike
+    for cell in {
+        tuple(each.rstrip("0123456789.") for each in cell): cell for cell in seeds
+    }.values():
+        config = cli.compose(list(cell))
+        assert config.hydra.runtime.choices.experiment == f"claims/{name}"
+        finished = cli.finished_config(config, config.hydra)
+        assert not {"sweep", "claim"} & set(finished)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_says_its_command_and_plans_with_cells_that_it_has(name):
+    claim = gallery.known_claim(name)
+    text = (choices.CONF / "experiment" / "claims" / f"{name}.yaml").read_text()
+    assert claim.command in text
+    swept = " ".join(claim.sweep)
+    for planned in claim.planned:
+        for picked in (planned.row, planned.than):
+            keys = picked if isinstance(picked, dict) else {}
+            assert all(f"{key}=" in swept for key in keys if key != "baseline"), picked
+
+
+def test_shown_metrics_have_a_name():
+    from losslab.runs.gallery.rows import MEASURES
+    from losslab.runs.metrics import metric
+
+    for name in NAMES:
+        for shown in gallery.known_claim(name).shown:
+            assert shown in METRICS or shown in MEASURES or metric(shown).label != shown
+
+
+def test_the_command_line_replaces_what_an_experiment_sweeps():
+    command = cli.parse(["-m", "experiment=claims/outliers", "loss=mse,mae"])
+    assert command.cells is None
