@@ -98,8 +98,9 @@ class Run:
         if error is None:
             stale = record["status"] == "running" and self.outcome == "missing"
             return "its process is gone" if stale else str(record["status"])
-        where = "" if error["step"] is None else f" at step {error['step']}"
-        return f"{error['kind']}{where}: {' '.join(error['message'].split())}"
+        message = " ".join(error["message"].split())
+        step = "" if error["step"] is None else f" at step {error['step']}"
+        return f"{error['kind']}{'' if step in message else step}: {message}"
 
     def metrics(self, split: str = "test") -> Mapping[str, float]:
         """The metrics of the chosen checkpoint on ``test`` or ``val``, without the split."""

@@ -39,6 +39,11 @@ class Summary:
         """How many values the mean is of."""
         return len(self.values)
 
+    @property
+    def undefined(self) -> bool:
+        """Whether no run has it, and none lost it: a hinge has no calibration."""
+        return not self.values and not self.lost
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -85,6 +90,23 @@ class Pair:
     def ranked(self) -> bool:
         """Whether the test works on signed ranks, because a run lost its pair."""
         return bool(self.lost_by_a or self.lost_by_b or self.lost_by_both)
+
+    @property
+    def turned(self) -> "Pair":
+        """The same with ``b`` first."""
+        low, high, method = self.interval
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            differences={seed: -value for seed, value in self.differences.items()},
+            lost_by_a=self.lost_by_b,
+            lost_by_b=self.lost_by_a,
+            mean=-self.mean,
+            interval=Interval(-high, -low, method),
+            wins=self.losses,
+            losses=self.wins,
+        )
 
     @property
     def improvement(self) -> float:
@@ -243,7 +265,10 @@ def _table(
     }
     rows = sorted(part.rows, key=lambda row: _rank(summaries[row.label, judges[0].name]))
     pairs = [
-        compare_rows(a, b, metric, split) for metric in judges for a, b in _couples(rows, baseline)
+        compare_rows(a, b, metric, split)
+        for metric in judges
+        for a, b in _couples(rows, baseline)
+        if not any(row.done and summaries[row.label, metric.name].undefined for row in (a, b))
     ]
     return Table(part, tuple(rows), judges, shown, summaries, tuple(pairs))
 
