@@ -73,7 +73,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def tune(plan: Plan, folder: Path) -> int:
     """Search, repeat the winners, report."""
-    print(f"tuning folder: {folder}", flush=True)
     search, final = folder / SEARCH, folder / FINAL
     if not (final / cli.SWEEP_FILE).is_file():
         _search(plan, folder, search)
@@ -93,6 +92,7 @@ def _search(plan: Plan, folder: Path, search: Path) -> None:
     checked = cli.checked_cells(command)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
+    print(f"tuning folder: {folder}", flush=True)
     cli.launch(command, checked, search)
 
 
