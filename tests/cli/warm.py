@@ -12,6 +12,7 @@ import runpy
 import signal
 import sys
 import traceback
+from pathlib import Path
 
 
 def serve() -> None:
@@ -51,7 +52,7 @@ def _become(arguments, folder, environment, out, err, timeout) -> None:
     os.chdir(folder)
     os.environ.update(environment)
     sys.argv = arguments
-    sys.path[0] = os.path.dirname(arguments[0])
+    sys.path[0] = str(Path(arguments[0]).parent)
     code = 0
     try:
         runpy.run_path(arguments[0], run_name="__main__")
