@@ -139,6 +139,7 @@ def test_conditions_on_one_data_set_are_told_apart_by_what_varies_there(sweep):
 
 def test_what_all_runs_were_asked_for_is_shared(made_up):
     given = ("trainer.max_epochs=3", "paths.log_dir=x", "callbacks=quiet", "optimizer.lr=0.02")
+    given += ("logger.events=false", "threads=2")
     runs = [
         made_up("mse", 0, 1.0, overrides=(*given, "loss.delta=1")),
         made_up("mae", 0, 1.0, overrides=(*given, "model=linear")),

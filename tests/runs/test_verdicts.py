@@ -4,7 +4,7 @@ import pytest
 
 from losslab.runs.collect import Collection, Unreadable
 from losslab.runs.comparison import compare
-from losslab.runs.verdicts import claims, comparison_notes, notes, verdicts, wins
+from losslab.runs.verdicts import claims, comparison_notes, notes, unreadable_notes, verdicts, wins
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5]
@@ -189,8 +189,9 @@ def test_reinforcement_learning_is_paired_by_environment_alone(sweep):
 def test_notes_on_the_whole(collected, made_up, tmp_path):
     runs = collected({"mse": MSE, "mae": MAE, "huber": MSE}).runs
     collection = Collection(runs, (Unreadable(tmp_path, "no JSON"),), (made_up(),))
-    assert comparison_notes(compare(collection, split="val")) == [
-        f"cannot read {tmp_path}: no JSON",
+    comparison = compare(collection, split="val")
+    assert unreadable_notes(comparison) == [f"cannot read {tmp_path}: no JSON"]
+    assert comparison_notes(comparison) == [
         "of runs made again the last counts: 1 left out",
         "the test split has not been read: these are validation metrics",
         "p-values are corrected by Holm over 3 comparisons",

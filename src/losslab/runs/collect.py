@@ -146,7 +146,8 @@ def collect(folders: Iterable[Path]) -> Collection:
         try:
             runs.append(read_run(place))
         except (ValueError, OSError, yaml.YAMLError) as error:
-            unreadable.append(Unreadable(place, " ".join(str(error).split())))
+            reason = " ".join(str(error).split()).removeprefix(f"{place}/")
+            unreadable.append(Unreadable(place, reason))
     kept = _latest(runs)
     places_kept = {run.folder for run in kept}
     repeated = tuple(run for run in runs if run.folder not in places_kept)

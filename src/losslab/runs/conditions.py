@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslab.runs.collect import Run, Settings, group, settings_key
+from losslab.runs.collect import UNDECIDING, Run, Settings, group, settings_key
 
 ABSENT = "none"
 """What is shown for a setting that a run does not have."""
@@ -230,13 +230,14 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
     """The overrides that all runs have, without what the name says or does not bear on results."""
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
-    told = ("loss", "seed", "data", "callbacks", "logger", "threads", "test", "resume")
+    told = ("loss", "data", "callbacks", "logger", "resume")
     return tuple(
         override
         for override in runs[0].overrides
         if override in common
         and (key := override.partition("=")[0].lstrip("+")) not in told
-        and not key.startswith(("paths.", "hydra", "loss."))
+        and not key.startswith(("hydra", "loss."))
+        and not UNDECIDING.fullmatch(key)
         and _short(override) not in name.split(", ")
     )
 

@@ -218,10 +218,16 @@ def _range(counts: Sequence[int]) -> str:
     return f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
+def unreadable_notes(comparison: Comparison) -> list[str]:
+    """Which folders could not be read, and why."""
+    unreadable = comparison.collection.unreadable
+    return [f"cannot read {each.folder}: {each.reason}" for each in unreadable]
+
+
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """What a reader has to know of the whole: what could not be read, or was left out."""
+    """What a reader has to know of the whole: what was left out, what the numbers do not say."""
     collection = comparison.collection
-    lines = [f"cannot read {each.folder}: {each.reason}" for each in collection.unreadable]
+    lines = []
     if collection.repeated:
         lines.append(f"of runs made again the last counts: {len(collection.repeated)} left out")
     if comparison.split == "val":

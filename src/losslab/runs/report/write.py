@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from losslab.runs.comparison import Comparison, Table
 from losslab.runs.texts import cell, seeds_text
 from losslab.runs.tuning import Tuning
-from losslab.runs.verdicts import comparison_notes, notes, verdicts, wins
+from losslab.runs.verdicts import comparison_notes, notes, unreadable_notes, verdicts, wins
 
 if TYPE_CHECKING:
     import pandas
@@ -183,7 +183,11 @@ def _markdown(comparison: Comparison, tuning: Tuning | None) -> Iterator[str]:
         if table.pairs:
             yield ""
             yield from _markdown_table(pairs_grid(table))
-    last = [*map(str, wins(comparison)), *comparison_notes(comparison)]
+    last = [
+        *map(str, wins(comparison)),
+        *comparison_notes(comparison),
+        *unreadable_notes(comparison),
+    ]
     if last:
         yield "\n## Over all\n"
         yield from (f"- {line}" for line in last)
