@@ -74,6 +74,13 @@ def test_of_a_run_made_again_the_last_that_is_done_counts(made_up, on_disk):
     assert len(found.repeated) == 2
 
 
+def test_a_search_does_not_hide_what_was_tested(made_up, on_disk):
+    search = made_up("mse", 0, settings={"test": False}, heartbeat=NOW)
+    folder = on_disk(search, below="search")
+    final = on_disk(made_up("mse", 0, 2.0, heartbeat=NOW - 10), below="final")
+    assert [run.metrics() for run in collect([folder, final]).runs] != [{}]
+
+
 @pytest.mark.parametrize(
     ("settings", "overrides", "same"),
     [

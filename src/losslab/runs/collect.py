@@ -75,6 +75,11 @@ class Run:
         """Whether the run has been judged on the test split."""
         return bool(self.record["test"])
 
+    @property
+    def is_search(self) -> bool:
+        """Whether it was to leave the test split unread (``test=false``)."""
+        return self.config.get("test") is False
+
     @functools.cached_property
     def outcome(self) -> Outcome:
         """What became of it."""
@@ -240,8 +245,9 @@ def settings_key(run: Run) -> tuple[tuple[str, Any], ...]:
 
 
 def _latest(runs: Sequence[Run]) -> list[Run]:
-    """One run a setting and seed: one that is done before others, a later one before earlier."""
-    kept = []
-    for same in group(runs, lambda run: (settings_key(run), run.seed)):
-        kept.append(max(same, key=lambda run: (run.outcome == "done", run.record["heartbeat"])))
-    return kept
+    """One run a setting and seed: one that is done, then one that was tested, then the last."""
+
+    def rank(run: Run) -> tuple[bool, bool, float]:
+        return run.outcome == "done", run.test_read, run.record["heartbeat"]
+
+    return [max(same, key=rank) for same in group(runs, lambda run: (settings_key(run), run.seed))]
