@@ -1,5 +1,6 @@
 """Whole commands, run as a user runs them."""
 
+import functools
 import json
 import os
 import subprocess
@@ -62,30 +63,37 @@ def warm():
 
 
 @pytest.fixture
-def command(tmp_path, request):
+def command(command_in, tmp_path):
     """Runs ``python train.py ...`` (or another script) with its logs in a folder of its own.
 
     ``cold=True`` starts an interpreter of its own for it, as a user does; else it is a fork.
     """
+    return functools.partial(command_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def command_in(request):
+    """The same in a folder that is given."""
 
     def run(
+        folder: Path,
         *arguments: str,
         script: str = "train.py",
         timeout: float = 300,
         cold: bool = False,
         **environment: str,
     ):
-        logs = tmp_path / "logs"
+        logs = folder / "logs"
         given = [str(ROOT / script), *arguments]
         if script == "train.py" and "--help" not in given:
             given.append(f"paths.log_dir={logs}")
-        out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+        out, err = folder / "out.txt", folder / "err.txt"
         seen = {"COLUMNS": "120"} | environment
         if cold:
             with out.open("w") as to_out, err.open("w") as to_err:
                 code = subprocess.run(
                     [sys.executable, *given],
-                    cwd=tmp_path,
+                    cwd=folder,
                     env=os.environ | seen,
                     stdout=to_out,
                     stderr=to_err,
@@ -96,7 +104,7 @@ def command(tmp_path, request):
             code = request.getfixturevalue("warm")(
                 {
                     "arguments": given,
-                    "folder": str(tmp_path),
+                    "folder": str(folder),
                     "environment": seen,
                     "out": str(out),
                     "err": str(err),

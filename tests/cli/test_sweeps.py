@@ -66,10 +66,3 @@ def test_two_cells_at_once(command):
     outcome = command("-m", *cells, "hydra/launcher=joblib", cold=True)
     assert outcome.code == 0, outcome.err
     assert [record["status"] for record in outcome.records().values()] == ["done"] * 4
-
-
-def test_compare_reads_the_same_table_from_files(command):
-    outcome = command("-m", "loss=mse,mae", *LINE, "trainer.max_epochs=1", "seed=0,1")
-    table = command(str(outcome.logs), script="scripts/compare.py")
-    assert table.code == 0, table.err
-    assert "mae" in table.out
