@@ -107,6 +107,10 @@ class DigitSequences(InMemoryData):
             targets[row, -1] = at
         return canvas, targets
 
+    def _contents(self) -> str:
+        lengths = (self.train.targets[:, :-1] > 0).sum(1)
+        return f"digits in training: {lengths.min()} to {lengths.max()} a row, {lengths.sum()} in all"
+
     def _digits(self) -> tuple[Tensor, Tensor]:
         if self.source == "digits":
             return _digits()
