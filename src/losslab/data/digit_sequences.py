@@ -109,7 +109,8 @@ class DigitSequences(InMemoryData):
 
     def _contents(self) -> str:
         lengths = (self.train.targets[:, :-1] > 0).sum(1)
-        return f"digits in training: {lengths.min()} to {lengths.max()} a row, {lengths.sum()} in all"
+        shortest, longest = lengths.aminmax()
+        return f"digits in training: {shortest} to {longest} a row, {lengths.sum()} in all"
 
     def _digits(self) -> tuple[Tensor, Tensor]:
         if self.source == "digits":
