@@ -164,14 +164,22 @@ def read_run(folder: Path) -> Run:
 
     Raises:
         FileNotFoundError: if it has no record or no config.
-        ValueError: if the record is broken.
+        ValueError: if one of them is broken.
     """
-    record = read_record(folder)
-    return Run(folder, record, read_config(folder))
+    record, config = read_record(folder), read_config(folder)
+    missing = [key for key in ("seed", "task", "choices", "overrides") if key not in config]
+    if missing:
+        raise ValueError(f"{RunFolder(folder).config} lacks {', '.join(missing)}")
+    return Run(folder, record, config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved config that a run saved."""
+    """The resolved config that a run saved.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is no mapping.
+    """
     text = RunFolder(folder).config.read_text(encoding="utf-8")
     content = yaml.load(text, Loader=_Loader)
     if not isinstance(content, dict):
