@@ -275,3 +275,13 @@ def test_two_processes(command, strategy):
     assert other["test"]["ref/cross_entropy"] == pytest.approx(
         expected["test"]["ref/cross_entropy"], rel=0.05
     )
+
+
+def test_epochs_that_are_not_validated_leave_no_metrics(command):
+    outcome = command(
+        "data=regression", "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2"
+    )
+    assert outcome.code == 0, outcome.err
+    rows = curves(outcome.run)
+    assert rows.loc[rows.name == "val/mae", "epoch"].tolist() == [1, 3]
+    assert outcome.record()["epochs"] == 4

@@ -229,6 +229,15 @@ def test_describe(blobs):
     assert "targets in training: 1 a sample, mean" in ready(Regression()).describe()
 
 
+def test_positive_digits_are_one_class_of_two():
+    every, two = ready(Digits()), ready(Digits(positive=[5, 6, 7, 8, 9]))
+    assert (two.outputs, two.class_names) == (2, ["others", "5,6,7,8,9"])
+    assert two.class_counts.sum() == every.class_counts.sum()
+    assert abs(int(two.class_counts[1] - every.class_counts[5:].sum())) <= 2
+    with pytest.raises(ValueError, match="positive must be one to nine digits"):
+        Digits(positive=[10])
+
+
 def test_weights_reach_the_batches():
     weights = torch.arange(100.0) + 1
     raw = Raw(weights.unsqueeze(1), torch.arange(100) % 2, weights=weights)

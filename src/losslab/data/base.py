@@ -332,8 +332,6 @@ class InMemoryData(pl.LightningDataModule):
         return f"{type(self).__name__}: {sizes} samples of shape {shape}\n{self._contents()}"
 
     def _contents(self) -> str:
-        if self.target_kind in ("sequences", "relevance"):
-            return f"targets in training: {self.target_kind}"
         if self.class_counts is None:
             mean, sd = self.train.targets.mean(), self.train.targets.std()
             return f"targets in training: {self.outputs} a sample, mean {mean:.4g}, SD {sd:.4g}"
