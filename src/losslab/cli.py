@@ -24,8 +24,8 @@ from rich.console import Console
 from losslab import choices
 from losslab.build import WrongInput
 from losslab.help import help_text
-from losslab.runs.events import write_layout, write_sweep_experiment
 from losslab.runs.folder import cell_name, find_runs, is_run
+from losslab.runs.overview import write_overview
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.runs.table import run_table, sweep_table
 
@@ -352,7 +352,7 @@ def sweep(command: Command, folder: Path | None) -> int:
     places = [folder / cell.hydra.sweep.subdir for cell in cells]
     overrides = [*swept(command.overrides), f"hydra.sweep.dir={folder}"]
     _hydra_main(["-m", *command.flags, *overrides], _sweep_job)
-    write_overview(folder, configs)
+    _write_overview(folder, configs)
     return show_sweep(folder, places, log_dir)
 
 
@@ -367,26 +367,10 @@ def _sweep_job(config: DictConfig) -> None:
         print(f"error: {error}", file=sys.stderr)
 
 
-def write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
-    """What TensorBoard shows of a sweep as a whole: HPARAMS columns and custom scalars."""
+def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
     from losslab.training import hparams  # noqa: PLC0415
 
-    domains: dict[str, list[object]] = {}
-    for config in configs:
-        for name, value in hparams(config).items():
-            values = domains.setdefault(name, [])
-            values += [] if value in values else [value]
-    records = [read_record(run) for run in find_runs(folder)]
-    names = list(dict.fromkeys(name for record in records for name in record["test"]))
-    metrics = [name for name in names if not name.startswith("ref/") and name != "loss"]
-    references = [name for name in names if name.startswith("ref/")]
-    write_sweep_experiment(folder, domains, [f"test/{name}" for name in metrics])
-    charts = {
-        "Metrics": {name: [f"val/{name}"] for name in metrics},
-        "Reference losses": {name.removeprefix("ref/"): [f"val/{name}"] for name in references},
-        "The run's own objective": {"train": ["train/loss"], "validation": ["val/loss"]},
-    }
-    write_layout(folder, charts)
+    write_overview(folder, [hparams(config) for config in configs])
 
 
 def show_sweep(folder: Path, places: Sequence[Path], log_dir: Path) -> int:
