@@ -12,6 +12,8 @@ from losslab.runs.keeper import Keeper
 class Figures(pl.Callback):
     """Draws the task's pictures of the validation split while training and of the test at the end.
 
+    A run that leaves the test split unread gets those of validation at its end too.
+
     Where the task has an embedding, TensorBoard's projector shows that of the last time.
 
     Args:
@@ -31,11 +33,10 @@ class Figures(pl.Callback):
             self._draw(trainer, pl_module, trainer.val_dataloaders, "val")
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Draw the test split, with the weights that were tested."""
+        """Draw the last split that was judged, with the weights that were."""
         loaders = trainer.test_dataloaders
-        self._draw(
-            trainer, pl_module, loaders[-1] if isinstance(loaders, list) else loaders, "test"
-        )
+        batches = loaders[-1] if isinstance(loaders, list) else loaders
+        self._draw(trainer, pl_module, batches, pl_module.splits[-1])
 
     def _draw(self, trainer: pl.Trainer, module: Any, batches: Any, split: str) -> None:
         if not trainer.is_global_zero or not hasattr(module, "task"):
