@@ -4,27 +4,44 @@ import argparse
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
 from losslab.runs.collect import Collection, collect
 from losslab.runs.comparison import compare
 from losslab.runs.console import show
+from losslab.runs.tuning import PLAN_FILE, read_tuning
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2."""
+        self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
 def main() -> int:
     """Read the runs below the folders, print the comparison and write its report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="sweeps or runs, or what holds them")
-    parser.add_argument("--baseline", help="compare every loss with this one, and no others")
     parser.add_argument(
-        "--metric",
+        "--baseline", metavar="LOSS", help="compare every loss with this one, and no others"
+    )
+    parser.add_argument(
+        "--metrics",
         type=names,
         default=[],
+        metavar="A,B",
         help="what judges; all of its comparisons are tested together (default: the task's first)",
     )
     parser.add_argument(
-        "--columns", type=names, default=[], help="what is shown besides (default: the task's)"
+        "--columns",
+        type=names,
+        default=[],
+        metavar="A,B",
+        help="what is shown besides (default: the task's)",
     )
     parser.add_argument("--split", choices=["val", "test"], help="default: test where it was read")
     parser.add_argument("--out", type=Path, help="the report's folder (default: FOLDER/report)")
@@ -33,14 +50,16 @@ def main() -> int:
         comparison = compare(
             found(arguments.folders),
             baseline=arguments.baseline,
-            judging=arguments.metric,
+            judging=arguments.metrics,
             columns=arguments.columns,
             split=arguments.split,
         )
-    except ValueError as error:
+        [first, *others] = arguments.folders
+        tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None
+        show(Console(), comparison, arguments.out or place(arguments.folders), tuning)
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    show(Console(), comparison, arguments.out or place(arguments.folders))
     return 0
 
 

@@ -412,8 +412,8 @@ def show_comparison(folder: Path) -> None:
     collection = collect([folder])
     if collection.runs:
         show(console, compare(collection), folder / "report")
-    console.print(f"sweep folder: {folder}", soft_wrap=True)
-    console.print(f"curves: tensorboard --logdir {folder}", soft_wrap=True)
+    for line in (f"sweep folder: {folder}", f"curves: tensorboard --logdir {folder}"):
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def show_unfinished(places: Sequence[Path], again: str) -> int:

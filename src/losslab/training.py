@@ -55,6 +55,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
         trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
         metrics = judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
         keeper.finish(metrics.get("test", {}), val=metrics["val"])
+    finish_loggers(trainer)
     return read_record(folder)
 
 
@@ -200,12 +201,22 @@ def make_trainer(config: DictConfig, keeper: Keeper) -> pl.Trainer:
         }
         callbacks.append(build(node, f"callbacks.{name}", **given.get(str(name), {})))
     loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
+    for logger in loggers:
+        logger.log_hyperparams(hparams(config))
     trainer: pl.Trainer = build(
         config.trainer,
         "trainer",
         **quiet_trainer() | {"logger": loggers or False, "callbacks": [keeping, *callbacks]},
     )
     return trainer
+
+
+def finish_loggers(trainer: pl.Trainer) -> None:
+    """End what outlives a run: W&B would write a sweep's next run into this one."""
+    for logger in trainer.loggers:
+        finish = getattr(getattr(logger, "experiment", None), "finish", None)
+        if callable(finish):
+            finish()
 
 
 def quiet_trainer() -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Runs as they would be read from disk, made up."""
 
 import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from losslab.runs.collect import Run
+from losslab.runs.collect import Collection, Run
 from losslab.runs.record import new_record, write_record
 
 CONFIG: dict[str, Any] = {
@@ -81,6 +82,38 @@ def made_up(
 @pytest.fixture(name="made_up")
 def _made_up():
     return made_up
+
+
+def sweep(maes: Mapping[str, Sequence[float | str | None]], **given: Any) -> list[Run]:
+    """A run a loss and seed, by the mean absolute error it came to.
+
+    ``None`` is a seed that was not run; a word is how the run failed, or its status.
+    """
+    runs = []
+    for loss, values in maes.items():
+        for seed, value in enumerate(values):
+            if value in ("diverged", "exception", "memory"):
+                runs.append(made_up(loss, seed, kind=str(value), **given))
+            elif isinstance(value, str):
+                runs.append(made_up(loss, seed, status=value, **given))
+            elif value is not None:
+                runs.append(made_up(loss, seed, value, **given))
+    return runs
+
+
+@pytest.fixture(name="sweep")
+def _sweep():
+    return sweep
+
+
+@pytest.fixture
+def collected():
+    """A collection of a sweep as :func:`sweep` makes it."""
+
+    def collect(maes: Mapping[str, Sequence[float | str | None]], **given: Any) -> Collection:
+        return Collection(tuple(sweep(maes, **given)))
+
+    return collect
 
 
 @pytest.fixture

@@ -39,6 +39,11 @@ class Summary:
         """How many values the mean is of."""
         return len(self.values)
 
+    @property
+    def undefined(self) -> bool:
+        """Whether no run has it, and none lost it: a hinge has no calibration."""
+        return not self.values and not self.lost
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -85,6 +90,23 @@ class Pair:
     def ranked(self) -> bool:
         """Whether the test works on signed ranks, because a run lost its pair."""
         return bool(self.lost_by_a or self.lost_by_b or self.lost_by_both)
+
+    @property
+    def turned(self) -> "Pair":
+        """The same with ``b`` first."""
+        low, high, method = self.interval
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            differences={seed: -value for seed, value in self.differences.items()},
+            lost_by_a=self.lost_by_b,
+            lost_by_b=self.lost_by_a,
+            mean=-self.mean,
+            interval=Interval(-high, -low, method),
+            wins=self.losses,
+            losses=self.wins,
+        )
 
     @property
     def improvement(self) -> float:
@@ -173,6 +195,9 @@ class Comparison:
     baseline: str | None
     """The loss, or the label of the row, that all others are compared with."""
     collection: Collection
+    """What was found; its ``runs`` are those compared."""
+    searched: tuple[Run, ...] = ()
+    """Runs of a search, which leave the test split unread, beside those that read it."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -210,6 +235,13 @@ def compare(
     if not collection.runs:
         raise ValueError("there is no run to compare")
     split = split or ("test" if any(run.test_read for run in collection.runs) else "val")
+    searched: tuple[Run, ...] = ()
+    if split == "test":
+        searched = tuple(run for run in collection.runs if run.is_search)
+        compared = tuple(run for run in collection.runs if not run.is_search)
+        if not compared:
+            raise ValueError("every run leaves the test split unread: compare them on val")
+        collection = replace(collection, runs=compared)
     _require_known_metrics(collection.runs, [*judging, *columns], split)
     tables = [
         _table(part, baseline, judging, columns, split) for part in conditions(collection.runs)
@@ -218,7 +250,7 @@ def compare(
     if baseline is not None and not any(_is_baseline(row, baseline) for row in rows):
         labels = dict.fromkeys(row.label for row in rows)
         raise ValueError(f"there is no baseline '{baseline}'. Rows: {', '.join(labels)}")
-    return Comparison(_corrected(tables), split, baseline, collection)
+    return Comparison(_corrected(tables), split, baseline, collection, searched)
 
 
 def _require_known_metrics(runs: Sequence[Run], names: Sequence[str], split: str) -> None:
@@ -243,7 +275,10 @@ def _table(
     }
     rows = sorted(part.rows, key=lambda row: _rank(summaries[row.label, judges[0].name]))
     pairs = [
-        compare_rows(a, b, metric, split) for metric in judges for a, b in _couples(rows, baseline)
+        compare_rows(a, b, metric, split)
+        for metric in judges
+        for a, b in _couples(rows, baseline)
+        if not any(row.done and summaries[row.label, metric.name].undefined for row in (a, b))
     ]
     return Table(part, tuple(rows), judges, shown, summaries, tuple(pairs))
 

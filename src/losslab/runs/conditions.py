@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslab.runs.collect import Run, Settings, group, settings_key
+from losslab.runs.collect import UNDECIDING, Run, Settings, group, settings_key
 
 ABSENT = "none"
 """What is shown for a setting that a run does not have."""
@@ -193,14 +193,15 @@ def _difference(key: str, rows: Sequence[Row]) -> Difference:
 
 
 def _names(parts: Sequence[_Rows]) -> list[str]:
-    """The data sets' names, with what varies among the conditions."""
-    settings = [row[0].settings for rows in parts for row in rows[:1]]
-    between = [key for key in _varying(settings) if key != "choices.data"]
+    """The data sets' names, with what varies among the conditions on one."""
     names = []
-    for rows, own in zip(parts, settings, strict=True):
-        alone = [key for key in between if not _varies(key, [row[0].settings for row in rows])]
-        chosen = [f"{_short(key)}={_text(own[key])}" for key in alone if key in own]
-        names.append(", ".join([rows[0][0].data, *chosen]))
+    for rows in parts:
+        data = rows[0][0].data
+        settings = [row[0].settings for row in rows]
+        alike = [other[0][0].settings for other in parts if other[0][0].data == data]
+        told = [key for key in _varying(alike) if key in settings[0]]
+        alone = [key for key in told if not _varies(key, settings)]
+        names.append(", ".join([data, *(f"{_short(k)}={_text(settings[0][k])}" for k in alone)]))
     return names
 
 
@@ -229,13 +230,14 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
     """The overrides that all runs have, without what the name says or does not bear on results."""
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
-    told = ("loss", "seed", "data", "callbacks", "logger", "threads", "test", "resume")
+    told = ("loss", "data", "callbacks", "logger", "resume")
     return tuple(
         override
         for override in runs[0].overrides
         if override in common
         and (key := override.partition("=")[0].lstrip("+")) not in told
-        and not key.startswith(("paths.", "hydra", "loss."))
+        and not key.startswith(("hydra", "loss."))
+        and not UNDECIDING.fullmatch(key)
         and _short(override) not in name.split(", ")
     )
 

@@ -14,7 +14,7 @@ from losslab.runs.report import write_report
 from losslab.runs.table import plain_table
 from losslab.runs.texts import cell, seeds_text
 from losslab.runs.tuning import Tuning
-from losslab.runs.verdicts import claims, comparison_notes, notes, verdicts, wins
+from losslab.runs.verdicts import claims, comparison_notes, notes, unreadable_notes, verdicts, wins
 
 MOST_SENTENCES = 12
 """Of more verdicts than these the terminal shows the claims; all of them stand in the report."""
@@ -24,8 +24,15 @@ def show(
     console: Console, comparison: Comparison, folder: Path, tuning: Tuning | None = None
 ) -> None:
     """Print a comparison, write its report into the folder, and say where it is."""
+    if tuning is not None:
+        for line in tuning.lines():
+            console.print(Text(line))
+        console.print()
     console.print(ComparisonTables(comparison))
-    console.print(f"report: {write_report(comparison, folder, tuning)}", soft_wrap=True)
+    report = write_report(comparison, folder, tuning)
+    # whole lines, so that a path can be copied
+    for line in (*unreadable_notes(comparison), f"report: {report}"):
+        console.print(Text(line), soft_wrap=True)
 
 
 class ComparisonTables:
@@ -46,8 +53,8 @@ class ComparisonTables:
             yield from columns.grids(console, options)
             yield from map(Text, _sentences(table))
             yield Text()
-        last = [*map(str, wins(self.comparison)), *comparison_notes(self.comparison)]
-        yield from map(Text, last)
+        yield from map(Text, map(str, wins(self.comparison)))
+        yield from map(Text, comparison_notes(self.comparison))
 
 
 def _sentences(table: Table) -> list[str]:

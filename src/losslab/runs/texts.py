@@ -17,7 +17,11 @@ def cell(summary: Summary) -> str:
 
 def seeds_text(row: Row) -> str:
     """``8``, or ``6, 2 of 8 failed``."""
-    parts = [str(len(row.done))]
-    for count, word in ((len(row.failed), "failed"), (len(row.absent), "missing")):
-        parts += [f"{count} of {len(row.runs)} {word}"] if count else []
-    return ", ".join(parts)
+    running = sum(run.outcome == "running" for run in row.absent)
+    counts = {
+        "failed": len(row.failed),
+        "running": running,
+        "missing": len(row.absent) - running,
+    }
+    parts = [f"{count} of {len(row.runs)} {word}" for word, count in counts.items() if count]
+    return ", ".join([str(len(row.done)), *parts])

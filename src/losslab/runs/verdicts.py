@@ -90,12 +90,10 @@ def _outlook(pair: Pair) -> str:
 
 
 def _claim(pair: Pair) -> str:
-    a_better = pair.better == pair.a
-    better, worse = (pair.a, pair.b) if a_better else (pair.b, pair.a)
-    won = pair.wins if a_better else pair.losses
-    numbers = f"{_size(pair)}, {_p(pair)}, better at {won} of {pair.n} seeds"
+    pair = pair if pair.better == pair.a else pair.turned
+    numbers = f"{_size(pair)}, {_p(pair)}, better at {pair.wins} of {pair.n} seeds"
     lost = _lost(pair) if pair.differences else ""  # said already where nothing else can be
-    return f"{better} is better than {worse}: {numbers}{lost}"
+    return f"{pair.a} is better than {pair.b}: {numbers}{lost}"
 
 
 def _size(pair: Pair) -> str:
@@ -135,6 +133,7 @@ def notes(table: Table) -> list[str]:
         *_failures(table),
         *_unequal_epochs(table),
         *_unpaired_cells(table),
+        *_undefined(table),
         *_pairing(table),
         *_scale(table),
     ]
@@ -174,7 +173,18 @@ def _unpaired_cells(table: Table) -> Iterable[str]:
     for row in table.rows:
         missing = [str(seed) for seed in every if seed not in row.by_seed]
         if missing:
-            yield f"{row.label} was not run with seed {', '.join(missing)}"
+            yield f"{row.label} has no run with seed {', '.join(missing)}"
+
+
+def _undefined(table: Table) -> Iterable[str]:
+    """What a finished row does not have: a hinge is no probability, and has no calibration."""
+    lacking: dict[str, list[str]] = {}
+    for row in table.rows:
+        names = [each.name for each in table.columns if table.summary(row, each).undefined]
+        if row.done and names:
+            lacking.setdefault(", ".join(names), []).append(row.label)
+    for listed, labels in lacking.items():
+        yield f"no {listed} is defined for {', '.join(labels)}"
 
 
 def _pairing(table: Table) -> Iterable[str]:
@@ -184,11 +194,13 @@ def _pairing(table: Table) -> Iterable[str]:
     unequal: dict[tuple[str, ...], list[str]] = {}
     for pair in pairs:
         if not pair.paired:
-            words = tuple(pair.unequal) or ("hashes, which are not recorded",)
-            unequal.setdefault(words, []).append(f"{pair.a} and {pair.b}")
+            unequal.setdefault(tuple(pair.unequal), []).append(f"{pair.a} and {pair.b}")
     for words, couples in unequal.items():
         which = "" if len(couples) == len(pairs) else f": {', '.join(couples)}"
-        yield f"not paired, the same seed gives another {' and another '.join(words)}{which}"
+        if words:
+            yield f"not paired, the same seed gives another {' and another '.join(words)}{which}"
+        else:
+            yield f"perhaps not paired, the hashes that would tell are not recorded{which}"
 
 
 def _scale(table: Table) -> Iterable[str]:
@@ -206,12 +218,20 @@ def _range(counts: Sequence[int]) -> str:
     return f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
+def unreadable_notes(comparison: Comparison) -> list[str]:
+    """Which folders could not be read, and why."""
+    unreadable = comparison.collection.unreadable
+    return [f"cannot read {each.folder}: {each.reason}" for each in unreadable]
+
+
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """What a reader has to know of the whole: what could not be read, or was left out."""
+    """What a reader has to know of the whole: what was left out, what the numbers do not say."""
     collection = comparison.collection
-    lines = [f"cannot read {each.folder}: {each.reason}" for each in collection.unreadable]
+    lines = []
     if collection.repeated:
-        lines.append(f"{len(collection.repeated)} runs were made again: the last of each counts")
+        lines.append(f"{_runs(len(collection.repeated))} left out: made again later")
+    if comparison.searched:
+        lines.append(f"{_runs(len(comparison.searched))} of a search left out: test unread")
     if comparison.split == "val":
         lines.append("the test split has not been read: these are validation metrics")
     claimed = any(pair.distinguishable for table in comparison.tables for pair in table.pairs)
@@ -221,6 +241,10 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     if comparison.comparisons > 1:
         lines.append(f"p-values are corrected by Holm over {comparison.comparisons} comparisons")
     return lines
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 # --- several conditions ---------------------------------------------------------------------------
@@ -241,11 +265,14 @@ class Wins:
     """Where its mean is better, claimed or not."""
     conditions: int
     """Under how many both were compared."""
+    data_sets: int
+    """On how many data sets."""
 
     def __str__(self) -> str:
+        what = "data sets" if self.data_sets == self.conditions else "conditions"
         return (
             f"{self.metric.label}: {self.a} is better than {self.b} on {self.a_claimed} of "
-            f"{self.conditions}, worse on {self.b_claimed} (by the means alone: ahead on "
+            f"{self.conditions} {what}, worse on {self.b_claimed} (by the means alone: ahead on "
             f"{self.a_ahead}, behind on {self.b_ahead})"
         )
 
@@ -254,25 +281,26 @@ def wins(comparison: Comparison) -> list[Wins]:
     """The counts of wins over several conditions; empty where there is one table."""
     if len(comparison.tables) < 2:
         return []
-    found: dict[tuple[str, str, str], list[tuple[Pair, int]]] = {}
+    found: dict[tuple[str, str, str], list[tuple[Pair, str]]] = {}
     for table in comparison.tables:
         for pair in table.pairs:
             # a label may hold the options that a loss was tuned to on this data set
             a, b = (_name(table, label) for label in (pair.a, pair.b))
-            first, second = sorted((a, b))
-            if first != second:
-                key = first, second, pair.metric.name
-                found.setdefault(key, []).append((pair, 1 if first == a else -1))
+            if a != b:
+                first, second, turned = (a, b, pair) if a < b else (b, a, pair.turned)
+                alike = found.setdefault((first, second, pair.metric.name), [])
+                alike.append((turned, table.conditions.data))
     return [
         Wins(
             a=a,
             b=b,
             metric=pairs[0][0].metric,
-            a_claimed=sum(pair.distinguishable and side * ahead(pair) > 0 for pair, side in pairs),
-            b_claimed=sum(pair.distinguishable and side * ahead(pair) < 0 for pair, side in pairs),
-            a_ahead=sum(side * ahead(pair) > 0 for pair, side in pairs),
-            b_ahead=sum(side * ahead(pair) < 0 for pair, side in pairs),
+            a_claimed=sum(pair.better == pair.a for pair, _ in pairs),
+            b_claimed=sum(pair.better == pair.b for pair, _ in pairs),
+            a_ahead=sum(ahead(pair) > 0 for pair, _ in pairs),
+            b_ahead=sum(ahead(pair) < 0 for pair, _ in pairs),
             conditions=len(pairs),
+            data_sets=len({data for _, data in pairs}),
         )
         for (a, b, _), pairs in found.items()
         if len(pairs) > 1

@@ -1,13 +1,14 @@
 """Writing a report's folder; every file is made of the comparison alone."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab.runs.comparison import Comparison, Table
 from losslab.runs.texts import cell, seeds_text
 from losslab.runs.tuning import Tuning
-from losslab.runs.verdicts import comparison_notes, notes, verdicts, wins
+from losslab.runs.verdicts import comparison_notes, notes, unreadable_notes, verdicts, wins
 
 if TYPE_CHECKING:
     import pandas
@@ -27,6 +28,7 @@ def write_report(comparison: Comparison, folder: Path, tuning: Tuning | None = N
     folder.mkdir(parents=True, exist_ok=True)
     runs_frame(comparison).to_csv(folder / "runs.csv", index=False)
     table_frame(comparison).to_csv(folder / "table.csv", index=False)
+    pairs_frame(comparison).to_csv(folder / "pairs.csv", index=False)
     (folder / "table.tex").write_text(latex(comparison), encoding="utf-8")
     (folder / "report.md").write_text(markdown(comparison, tuning), encoding="utf-8")
     if tuning is not None:
@@ -96,6 +98,39 @@ def table_frame(comparison: Comparison) -> "pandas.DataFrame":
     )
 
 
+def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
+    """One tidy row a pair of rows and judging metric: all that was tested of it."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(
+        [
+            {
+                "conditions": table.name,
+                "metric": pair.metric.name,
+                "a": pair.a,
+                "b": pair.b,
+                "n": pair.n,
+                "difference": pair.mean,
+                "low": pair.interval.low,
+                "high": pair.interval.high,
+                "interval": pair.interval.method,
+                "sd": pair.deviation,
+                "test": "signed ranks" if pair.ranked else "sign flips",
+                "p": pair.p,
+                "holm_p": pair.adjusted_p,
+                "comparisons": pair.comparisons,
+                "needed_seeds": pair.needed,
+                "probability_of_improvement": pair.improvement,
+                "detectable": pair.detectable,
+                "better": pair.better,
+                "paired": pair.paired,
+            }
+            for table in comparison.tables
+            for pair in table.pairs
+        ]
+    )
+
+
 def grid(table: Table) -> list[list[str]]:
     """The table as text: a head, then a line a row."""
     head = ["loss", "seeds", *(metric.header for metric in table.columns)]
@@ -103,6 +138,29 @@ def grid(table: Table) -> list[list[str]]:
         [row.label, seeds_text(row), *(cell(table.summary(row, m)) for m in table.columns)]
         for row in table.rows
     ]
+    return [head, *lines]
+
+
+def pairs_grid(table: Table) -> list[list[str]]:
+    """The pairs as text: a head, then a line a pair of rows and judging metric."""
+    head = [
+        *("metric", "a", "b", "n", "a - b [95 %]", "p", "Holm's p", "P(a better)"),
+        "detectable",
+    ]
+    lines = []
+    for pair in table.pairs:
+        number, (low, high, _) = pair.metric.number, pair.interval
+        ends = "" if math.isnan(low) else f" [{number(low, pair.mean)}, {number(high, pair.mean)}]"
+        difference = pair.metric.difference_text(pair.mean) + ends if pair.differences else ""
+        detectable = pair.metric.difference_text(pair.detectable, sign=False)
+        lines.append(
+            [
+                *(pair.metric.label, pair.a, pair.b, str(pair.n), difference),
+                *(f"{pair.p:.2g}", f"{pair.adjusted_p:.2g}"),
+                f"{pair.improvement:.2f}" if pair.n else "",
+                detectable if math.isfinite(pair.detectable) else "none",
+            ]
+        )
     return [head, *lines]
 
 
@@ -118,17 +176,28 @@ def _markdown(comparison: Comparison, tuning: Tuning | None) -> Iterator[str]:
         yield from (f"- {line}" for line in tuning.lines())
     for table in comparison.tables:
         yield f"\n## {table.name}\n"
-        head, *lines = grid(table)
-        yield f"| {' | '.join(head)} |"
-        yield "|---" * len(head) + "|"
-        yield from (f"| {' | '.join(line)} |" for line in lines)
+        yield from _markdown_table(grid(table))
         yield ""
         yield from (f"- {line}" for line in verdicts(table))
         yield from (f"- {line}" for line in notes(table))
-    last = [*map(str, wins(comparison)), *comparison_notes(comparison)]
+        if table.pairs:
+            yield ""
+            yield from _markdown_table(pairs_grid(table))
+    last = [
+        *map(str, wins(comparison)),
+        *comparison_notes(comparison),
+        *unreadable_notes(comparison),
+    ]
     if last:
         yield "\n## Over all\n"
         yield from (f"- {line}" for line in last)
+
+
+def _markdown_table(grid: Sequence[Sequence[str]]) -> Iterator[str]:
+    head, *lines = grid
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
+    yield from (f"| {' | '.join(line)} |" for line in lines)
 
 
 def latex(comparison: Comparison) -> str:
