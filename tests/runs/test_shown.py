@@ -9,13 +9,28 @@ RNG = np.random.default_rng(0)
 EXAMPLES = {
     "line": Line("Fit", "input", "target", RNG.random(4), RNG.random(4)),
     "line with all": Line(
-        "Fit", "x", "y", *RNG.random((2, 4)), RNG.random((9, 2)), "samples", RNG.random((2, 2)),
-        RNG.random(2), "at 0.5",
+        "Fit",
+        "x",
+        "y",
+        *RNG.random((2, 4)),
+        RNG.random((9, 2)),
+        "samples",
+        RNG.random((2, 2)),
+        RNG.random(2),
+        "at 0.5",
     ),
-    "images": Images("Masks", RNG.random((2, 3, 4, 4)), np.array(["image", "mask"]), RNG.random((1, 3, 4, 4)), np.array(["made"])),
+    "images": Images(
+        "Masks",
+        RNG.random((2, 3, 4, 4)),
+        np.array(["image", "mask"]),
+        RNG.random((1, 3, 4, 4)),
+        np.array(["made"]),
+    ),
     "clouds": Clouds("Clouds", RNG.random((2, 5, 3)), RNG.random((2, 6, 3))),
-    "scatter": Scatter("Classes", "x", "y", RNG.random((3, 2)), np.array([0, 1, 0]), np.array(["a", "β"]), True),
-}  # fmt: skip
+    "scatter": Scatter(
+        "Classes", "x", "y", RNG.random((3, 2)), np.array([0, 1, 0]), np.array(["a", "β"]), True
+    ),
+}
 
 
 @pytest.mark.parametrize("shown", EXAMPLES.values(), ids=EXAMPLES)
