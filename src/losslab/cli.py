@@ -25,8 +25,8 @@ from rich.console import Console
 from losslab import choices
 from losslab.build import WrongInput
 from losslab.help import help_text
-from losslab.runs.events import write_layout, write_sweep_experiment
-from losslab.runs.folder import cell_name, find_runs, is_run, replace_file
+from losslab.runs.folder import cell_name, is_run, replace_file
+from losslab.runs.overview import write_overview
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.runs.table import run_table
 
@@ -388,7 +388,7 @@ def launch(command: Command, cells: Sequence[DictConfig], folder: Path) -> list[
     own = [given for given in command.overrides if given not in _without_hydra(command.overrides)]
     own += ["hydra/sweeper=cells", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
     _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], _sweep_job)
-    write_overview(folder, [finished_config(cell, cell.hydra) for cell in cells])
+    _write_overview(folder, [finished_config(cell, cell.hydra) for cell in cells])
     return [folder / cell.hydra.sweep.subdir for cell in cells]
 
 
@@ -415,26 +415,10 @@ def _sweep_job(config: DictConfig) -> None:
         print(f"error: {error}", file=sys.stderr)
 
 
-def write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
-    """What TensorBoard shows of a sweep as a whole: HPARAMS columns and custom scalars."""
+def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
     from losslab.training import hparams  # noqa: PLC0415
 
-    domains: dict[str, list[object]] = {}
-    for config in configs:
-        for name, value in hparams(config).items():
-            values = domains.setdefault(name, [])
-            values += [] if value in values else [value]
-    records = [read_record(run) for run in find_runs(folder)]
-    names = list(dict.fromkeys(name for record in records for name in record["test"]))
-    metrics = [name for name in names if not name.startswith("ref/") and name != "loss"]
-    references = [name for name in names if name.startswith("ref/")]
-    write_sweep_experiment(folder, domains, [f"test/{name}" for name in metrics])
-    charts = {
-        "Metrics": {name: [f"val/{name}"] for name in metrics},
-        "Reference losses": {name.removeprefix("ref/"): [f"val/{name}"] for name in references},
-        "The run's own objective": {"train": ["train/loss"], "validation": ["val/loss"]},
-    }
-    write_layout(folder, charts)
+    write_overview(folder, [hparams(config) for config in configs])
 
 
 def show_comparison(folder: Path) -> None:

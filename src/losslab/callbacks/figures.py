@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from losslab.runs.keeper import Keeper
+from losslab.runs.shown import Shown, to_bytes
 
 
 class Figures(pl.Callback):
@@ -50,9 +51,19 @@ class Figures(pl.Callback):
             if shown is not None:
                 self.keeper.embedding(shown[0].tolist(), shown[1])
         for name, figure in figures.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=100)
-            self.keeper.image(f"{split}/{name}", buffer.getvalue(), trainer.global_step)
+            self._keep(f"{split}/{name}", figure, trainer.global_step)
+
+    def _keep(self, tag: str, picture: Any, step: int) -> None:
+        """Keep a figure; of arrays both themselves and their figure."""
+        from losslab.runs.pictures.predictions import predictions  # noqa: PLC0415 (matplotlib)
+
+        figure = picture
+        if isinstance(picture, Shown):
+            self.keeper.arrays(tag, to_bytes(picture))
+            figure = predictions({"": picture})
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+        self.keeper.image(tag, buffer.getvalue(), step)
 
     def _predict(self, module: Any, batches: Any) -> list[torch.Tensor]:
         """Inputs, predictions and targets of the first samples."""

@@ -211,6 +211,16 @@ class Keeper:
         self.files.figures.mkdir(exist_ok=True)
         replace_file(self.files.figures / f"{tag.replace('/', '_')}.png", png)
 
+    def arrays(self, tag: str, content: bytes) -> None:
+        """Keep what a picture shows, see :mod:`losslab.runs.shown`, beside the picture.
+
+        Args:
+            tag: the picture's; the file of ``test/line`` is ``test_line.npz``.
+            content: the file's bytes.
+        """
+        self.files.figures.mkdir(exist_ok=True)
+        replace_file(self.files.figures / f"{tag.replace('/', '_')}.npz", content)
+
     def embedding(self, rows: Iterable[Sequence[float]], labels: Iterable[str]) -> None:
         """Show vectors with their labels in TensorBoard's projector."""
         if self.events:
@@ -308,7 +318,7 @@ class Keeper:
             raise FileExistsError(f"{self.folder} holds a run that is done; choose another folder")
         self._remove_leftovers()
         remove([self.files.metrics, self.files.best, self.files.last])
-        remove(self.files.figures.glob("*.png"))
+        remove(self.files.figures.glob("*.*"))
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
 
     def _remove_leftovers(self) -> None:

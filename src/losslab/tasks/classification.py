@@ -23,6 +23,8 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from losslab.runs.shown import Shown
+
 
 class Classification(Task):
     """One of C classes: C logits, also where C is 2, so that all losses share their weights.
@@ -108,7 +110,7 @@ class Classification(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """The confusion matrix and, for images, a grid of predictions with their labels."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 

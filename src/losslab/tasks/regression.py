@@ -13,6 +13,8 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from losslab.runs.shown import Shown
+
 
 class Regression(Task):
     """Values (N, K) for values.
@@ -59,7 +61,7 @@ class Regression(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """The fitted curve for one feature, predictions against targets else."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
