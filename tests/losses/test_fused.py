@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_map
 from losslab.losses import BCELoss, FocalLoss, HingeLoss, Reads
 from losslab.losses.functional import fused
 
-FUSED = ("bce", "focal", "hinge")
+FUSED = ("bce", "focal", "hinge", "dice", "tversky", "bce_dice")
 CASES = [
     case
     for case in cases()
