@@ -175,6 +175,8 @@ def _split_scores(scores: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
 def sigmoid_and_complement(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """``sigmoid(z)``, ``sigmoid(-z)`` and ``exp(-|z|)``, each exact where it is small."""
     small = torch.exp(-logits.abs())
+    if not torch.compiler.is_compiling():  # a compiled exponential takes longer than a choice
+        return logits.sigmoid(), (-logits).sigmoid(), small
     large_side = 1 / (1 + small)
     positive = logits > 0
     other_side = small * large_side
