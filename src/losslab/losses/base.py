@@ -64,10 +64,13 @@ class Loss(nn.Module):
 
     def reduce_total(self, total: Tensor, elements: Tensor) -> Tensor:
         """Reduce the sum of a loss with one value for each of these elements."""
-        if self.reduction == "sum":
-            return total
-        require_elements(elements)
-        return total / elements.numel()
+        self.require_reducible(elements)
+        return total if self.reduction == "sum" else total / elements.numel()
+
+    def require_reducible(self, elements: Tensor) -> None:
+        """Raise ``ValueError`` for the mean of an empty batch."""
+        if self.reduction == "mean":
+            require_elements(elements)
 
     def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The weighted parts that sum to the loss; a loss of one part has one, named ``loss``."""
