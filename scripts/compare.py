@@ -11,6 +11,7 @@ from rich.console import Console
 from losslab.runs.collect import Collection, collect
 from losslab.runs.comparison import compare
 from losslab.runs.console import show
+from losslab.runs.tuning import PLAN_FILE, read_tuning
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,7 +54,9 @@ def main() -> int:
             columns=arguments.columns,
             split=arguments.split,
         )
-        show(Console(), comparison, arguments.out or place(arguments.folders))
+        [first, *others] = arguments.folders
+        tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None
+        show(Console(), comparison, arguments.out or place(arguments.folders), tuning)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

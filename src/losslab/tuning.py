@@ -117,13 +117,9 @@ def _text(value: Any) -> str:
 
 
 def _report(tuning: Tuning, folder: Path, places: Sequence[Path]) -> int:
-    console = Console()
-    for line in tuning.lines():
-        console.print(line, highlight=False)
-    console.print()
     collection = collect([folder / FINAL])
     if collection.runs:
-        show(console, compare(collection), folder / "report", tuning)
+        show(Console(), compare(collection), folder / "report", tuning)
     return cli.show_unfinished(places, f"python scripts/tune.py resume={folder}")
 
 

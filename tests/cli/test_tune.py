@@ -78,10 +78,17 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
     assert "n = 2: exploratory" in text
     assert (killed / "report" / "report.md").is_file()
 
+    compared = command(str(killed), script="scripts/compare.py")
+    assert compared.code == 0, compared.err
+    report = outcome.out[outcome.out.index("protocol tuned") :]
+    searched = "8 runs of a search left out: test unread\n"
+    assert searched in compared.out
+    assert compared.out.replace(searched, "") == report
+
     again = command(f"resume={killed}", script=TUNE)
     assert again.code == 0, again.err
     assert records(killed / "final") == final
-    assert outcome.out.endswith(again.out[again.out.index("protocol tuned") :])
+    assert again.out.endswith(report)
 
 
 @pytest.mark.parametrize(

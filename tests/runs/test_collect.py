@@ -51,6 +51,7 @@ def test_a_link_to_a_run_is_no_second_run(made_up, on_disk, tmp_path):
         ("record.json", "{", "no valid JSON"),
         ("config.yaml", "a: [", "parsing a flow node"),
         ("config.yaml", "3", "must hold a mapping"),
+        ("config.yaml", "seed: 3", "lacks task, choices, overrides"),
         ("config.yaml", None, "No such file"),
     ],
 )
@@ -72,6 +73,13 @@ def test_of_a_run_made_again_the_last_that_is_done_counts(made_up, on_disk):
     found = collect([first, second, third])
     assert [run.metrics()["mae"] for run in found.runs] == [2.0]
     assert len(found.repeated) == 2
+
+
+def test_a_search_does_not_hide_what_was_tested(made_up, on_disk):
+    search = made_up("mse", 0, settings={"test": False}, heartbeat=NOW)
+    folder = on_disk(search, below="search")
+    final = on_disk(made_up("mse", 0, 2.0, heartbeat=NOW - 10), below="final")
+    assert [run.metrics() for run in collect([folder, final]).runs] != [{}]
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,27 @@ def test_validation_stands_in_where_no_test_was_read(collected):
     assert comparison.tables[0].pairs[0].n == 7
 
 
+def test_runs_of_a_search_do_not_stand_beside_those_that_read_the_test_split(collected, sweep):
+    search = sweep({"mse": [1.0, "diverged"], "huber": [1.0]}, settings={"test": False})
+    for run in search:
+        run.record["seed"] += 1000
+        run.record["test"] = {}
+    everything = Collection((*collected({"mse": MSE, "mae": MAE}).runs, *search))
+    comparison = compare(everything)
+    assert {run.seed for run in comparison.runs} == set(range(7))
+    assert len(comparison.searched) == 3
+    assert len(compare(everything, split="val").runs) == 17
+    with pytest.raises(ValueError, match="test split unread"):
+        compare(Collection(tuple(search)), split="test")
+
+
+def test_runs_of_which_none_has_come_to_an_epoch(collected):
+    collection = collected({"mse": ["running"], "mae": ["running"]}, best=None)
+    [table] = compare(collection).tables
+    assert [column.name for column in table.columns] == ["mae"]
+    assert table.pairs[0].n == 0
+
+
 def test_equal_up_to_single_precision_is_a_tie(collected):
     values = [float(np.float32(value)) for value in MSE]
     pair = only_pair(collected({"mse": MSE, "mae": values}))

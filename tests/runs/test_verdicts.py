@@ -192,7 +192,7 @@ def test_notes_on_the_whole(collected, made_up, tmp_path):
     comparison = compare(collection, split="val")
     assert unreadable_notes(comparison) == [f"cannot read {tmp_path}: no JSON"]
     assert comparison_notes(comparison) == [
-        "of runs made again the last counts: 1 left out",
+        "1 run left out: made again later",
         "the test split has not been read: these are validation metrics",
         "p-values are corrected by Holm over 3 comparisons",
     ]

@@ -75,6 +75,11 @@ class Run:
         """Whether the run has been judged on the test split."""
         return bool(self.record["test"])
 
+    @property
+    def is_search(self) -> bool:
+        """Whether it was to leave the test split unread (``test=false``)."""
+        return self.config.get("test") is False
+
     @functools.cached_property
     def outcome(self) -> Outcome:
         """What became of it."""
@@ -159,14 +164,22 @@ def read_run(folder: Path) -> Run:
 
     Raises:
         FileNotFoundError: if it has no record or no config.
-        ValueError: if the record is broken.
+        ValueError: if one of them is broken.
     """
-    record = read_record(folder)
-    return Run(folder, record, read_config(folder))
+    record, config = read_record(folder), read_config(folder)
+    missing = [key for key in ("seed", "task", "choices", "overrides") if key not in config]
+    if missing:
+        raise ValueError(f"{RunFolder(folder).config} lacks {', '.join(missing)}")
+    return Run(folder, record, config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved config that a run saved."""
+    """The resolved config that a run saved.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is no mapping.
+    """
     text = RunFolder(folder).config.read_text(encoding="utf-8")
     content = yaml.load(text, Loader=_Loader)
     if not isinstance(content, dict):
@@ -240,8 +253,9 @@ def settings_key(run: Run) -> tuple[tuple[str, Any], ...]:
 
 
 def _latest(runs: Sequence[Run]) -> list[Run]:
-    """One run a setting and seed: one that is done before others, a later one before earlier."""
-    kept = []
-    for same in group(runs, lambda run: (settings_key(run), run.seed)):
-        kept.append(max(same, key=lambda run: (run.outcome == "done", run.record["heartbeat"])))
-    return kept
+    """One run a setting and seed: one that is done, then one that was tested, then the last."""
+
+    def rank(run: Run) -> tuple[bool, bool, float]:
+        return run.outcome == "done", run.test_read, run.record["heartbeat"]
+
+    return [max(same, key=rank) for same in group(runs, lambda run: (settings_key(run), run.seed))]

@@ -195,6 +195,9 @@ class Comparison:
     baseline: str | None
     """The loss, or the label of the row, that all others are compared with."""
     collection: Collection
+    """What was found; its ``runs`` are those compared."""
+    searched: tuple[Run, ...] = ()
+    """Runs of a search, which leave the test split unread, beside those that read it."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -232,6 +235,13 @@ def compare(
     if not collection.runs:
         raise ValueError("there is no run to compare")
     split = split or ("test" if any(run.test_read for run in collection.runs) else "val")
+    searched: tuple[Run, ...] = ()
+    if split == "test":
+        searched = tuple(run for run in collection.runs if run.is_search)
+        compared = tuple(run for run in collection.runs if not run.is_search)
+        if not compared:
+            raise ValueError("every run leaves the test split unread: compare them on val")
+        collection = replace(collection, runs=compared)
     _require_known_metrics(collection.runs, [*judging, *columns], split)
     tables = [
         _table(part, baseline, judging, columns, split) for part in conditions(collection.runs)
@@ -240,7 +250,7 @@ def compare(
     if baseline is not None and not any(_is_baseline(row, baseline) for row in rows):
         labels = dict.fromkeys(row.label for row in rows)
         raise ValueError(f"there is no baseline '{baseline}'. Rows: {', '.join(labels)}")
-    return Comparison(_corrected(tables), split, baseline, collection)
+    return Comparison(_corrected(tables), split, baseline, collection, searched)
 
 
 def _require_known_metrics(runs: Sequence[Run], names: Sequence[str], split: str) -> None:

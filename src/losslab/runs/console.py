@@ -24,6 +24,10 @@ def show(
     console: Console, comparison: Comparison, folder: Path, tuning: Tuning | None = None
 ) -> None:
     """Print a comparison, write its report into the folder, and say where it is."""
+    if tuning is not None:
+        for line in tuning.lines():
+            console.print(Text(line))
+        console.print()
     console.print(ComparisonTables(comparison))
     report = write_report(comparison, folder, tuning)
     # whole lines, so that a path can be copied

@@ -92,7 +92,7 @@ def bca_interval(
     deviations = array - mean
     acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
     # resampled means spread too little by sqrt(1 - 1/n), and Student's t allows for a spread that
-    # is estimated: without either, 20 normal values would be covered in 92 % of cases
+    # is estimated: without either, 20 normal values would be covered in 93 % of cases
     wide = special.stdtrit(n - 1, (1 + confidence) / 2) * math.sqrt(n / (n - 1))
     shifted = bias + np.array([-wide, wide])
     levels = special.ndtr(bias + shifted / (1 - acceleration * shifted))

@@ -229,7 +229,9 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     collection = comparison.collection
     lines = []
     if collection.repeated:
-        lines.append(f"of runs made again the last counts: {len(collection.repeated)} left out")
+        lines.append(f"{_runs(len(collection.repeated))} left out: made again later")
+    if comparison.searched:
+        lines.append(f"{_runs(len(comparison.searched))} of a search left out: test unread")
     if comparison.split == "val":
         lines.append("the test split has not been read: these are validation metrics")
     claimed = any(pair.distinguishable for table in comparison.tables for pair in table.pairs)
@@ -239,6 +241,10 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     if comparison.comparisons > 1:
         lines.append(f"p-values are corrected by Holm over {comparison.comparisons} comparisons")
     return lines
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 # --- several conditions ---------------------------------------------------------------------------
