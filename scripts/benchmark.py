@@ -1,4 +1,4 @@
-"""Measure losslab against plain PyTorch in one run: python scripts/benchmark.py training."""
+"""Measure losslab against peers in one run: python scripts/benchmark.py training, or losses."""
 
 import argparse
 import statistics
@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
+from loss_peers import SIZES, pairs
 from losslab import cli
+from losslab.allocator import keep_freed_memory
 from losslab.assembly import assemble
 from losslab.training import make_keeper, make_trainer, open_record, settle
 
@@ -26,12 +28,71 @@ Step = Callable[[Tensor, Tensor], None]
 def main() -> int:
     """Choose the measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["training"])
+    parser.add_argument("what", choices=["training", "losses"])
     parser.add_argument("--data-dir", default="data", help="where MNIST lies")
     parser.add_argument("--rounds", type=int, default=9, help="epochs of each, in turn")
+    parser.add_argument("--keep", action="store_true", help="freed memory kept: allocator=keep")
     arguments = parser.parse_args()
-    training(arguments.data_dir, arguments.rounds)
+    if arguments.what == "losses":
+        losses(arguments.rounds, keep=arguments.keep)
+    else:
+        training(arguments.data_dir, arguments.rounds)
     return 0
+
+
+def losses(rounds: int, keep: bool) -> None:
+    """Value and gradient of each loss and its peers in turn, in ns an element of CPU time.
+
+    The floor is what it takes to read logits and target and to write a gradient.
+    """
+    torch.set_num_threads(1)
+    if keep:
+        keep_freed_memory()
+    print("| loss | elements | dtype | floor | ours | peer | peer / ours (quartiles) |")
+    print("|---|---|---|---|---|---|---|")
+    for size in SIZES:
+        for dtype in (torch.float32, torch.bfloat16):
+            for name, batch, ours, peers in pairs():
+                prediction, target = batch(size, dtype)
+                calls = {"ours": ours, **peers, "floor": floor}
+                times = in_turn(calls, prediction, target, rounds)
+                for peer in peers or ["-"]:
+                    print(row(name, size, dtype, times, peer), flush=True)
+
+
+def floor(prediction: Tensor, target: Tensor) -> Tensor:
+    """The least a loss can do: one pass over its inputs that writes one output."""
+    return torch.add(prediction.flatten()[: target.numel()], target.flatten())
+
+
+def in_turn(
+    calls: dict[str, Any], prediction: Tensor, target: Tensor, rounds: int
+) -> dict[str, list[float]]:
+    """Nanoseconds an element of each call, round by round; the first round warms up."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            given = prediction.detach().requires_grad_(name != "floor")
+            start = time.thread_time()
+            result = call(given, target)
+            if result.requires_grad:
+                result.backward()
+            if turn:
+                spent = time.thread_time() - start
+                times[name].append(spent / prediction.numel() * 1e9)
+    return times
+
+
+def row(name: str, size: int, dtype: torch.dtype, times: dict[str, list[float]], peer: str) -> str:
+    """A row of the table."""
+    kind = str(dtype).removeprefix("torch.")
+    middle = {key: f"{statistics.median(spent):.2f}" for key, spent in times.items()}
+    cells = f"| {name} | {size} | {kind} | {middle['floor']} | {middle['ours']} |"
+    if peer == "-":
+        return f"{cells} - | - |"
+    ratios = [b / a for a, b in zip(times["ours"], times[peer], strict=True)]
+    low, median, high = statistics.quantiles(ratios, n=4)
+    return f"{cells} {peer} {middle[peer]} | {median:.2f} ({low:.2f} to {high:.2f}) |"
 
 
 def training(data_dir: str, rounds: int) -> None:

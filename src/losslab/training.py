@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.allocator import keep_freed_memory
 from losslab.assembly import Parts, assemble
 from losslab.build import WrongInput, build
 from losslab.callbacks import RunKeeping
@@ -112,9 +113,11 @@ def splits_read(config: DictConfig) -> tuple[str, ...]:
 
 
 def settle(config: DictConfig) -> None:
-    """Set what belongs to the process: threads, log levels, Lightning's device check."""
+    """Set what belongs to the process: threads, allocator, log levels, Lightning's device check."""
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.get("allocator") == "keep":
+        keep_freed_memory()
     if not torch.cuda.is_available():
         # Lightning asks NVML for devices at each optimizer step; where there is no driver that
         # costs 0.1 ms a step
