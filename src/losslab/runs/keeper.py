@@ -258,7 +258,7 @@ class Keeper:
         self._account(record)
         self._write(record)
         if saves:
-            self.files.unfinished.replace(self.files.last)
+            self._keep_as_last()
         return stop
 
     def finish(self, test: Mapping[str, float], val: Mapping[str, float] | None = None) -> None:
@@ -371,6 +371,9 @@ class Keeper:
         except OSError:  # a file system without hard links
             shutil.copyfile(self.files.unfinished, temporary)
         temporary.replace(self.files.best)
+
+    def _keep_as_last(self) -> None:
+        self.files.unfinished.replace(self.files.last)
 
     def _account(self, record: Record) -> None:
         if self._began is not None:
