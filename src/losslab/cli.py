@@ -351,20 +351,35 @@ def sweep(command: Command, folder: Path | None) -> int:
     (folder / SWEEP_FILE).write_text(json.dumps({"arguments": command.flags + command.overrides}))
     places = [folder / cell.hydra.sweep.subdir for cell in cells]
     overrides = [*swept(command.overrides), f"hydra.sweep.dir={folder}"]
-    _hydra_main(["-m", *command.flags, *overrides], _sweep_job)
+    _hydra_main(["-m", *command.flags, *overrides], SweepJob(cells))
     write_overview(folder, configs)
     return show_sweep(folder, places, log_dir)
 
 
-def _sweep_job(config: DictConfig) -> None:
-    """One cell. It does not raise: Hydra would stop the others; the record holds the error."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if not needs_running(folder):
-        return
-    try:
-        _train_job(config)
-    except WrongInput as error:
-        print(f"error: {error}", file=sys.stderr)
+class SweepJob:
+    """The job of a sweep: one cell.
+
+    It does not raise: Hydra would stop the other cells; the record holds the error.
+
+    Attributes:
+        cells: the composed configs by their overrides, for a launcher that wants all at once.
+    """
+
+    def __init__(self, cells: Sequence[DictConfig] = ()) -> None:
+        self.cells = {tuple(cell.hydra.overrides.task): cell for cell in cells}
+
+    def __reduce__(self) -> tuple[type["SweepJob"], tuple[()]]:
+        return SweepJob, ()  # a launcher's process needs the call alone
+
+    def __call__(self, config: DictConfig) -> None:
+        """Train the cell where it is not done."""
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if not needs_running(folder):
+            return
+        try:
+            _train_job(config)
+        except WrongInput as error:
+            print(f"error: {error}", file=sys.stderr)
 
 
 def write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:

@@ -27,18 +27,30 @@ class Figures(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw every so many epochs."""
-        if self.every and (trainer.current_epoch + 1) % self.every == 0:
-            self._draw(trainer, pl_module, trainer.val_dataloaders, "val")
+        if trainer.is_global_zero and self.is_due(trainer.current_epoch):
+            self.draw(pl_module, trainer.val_dataloaders, "val", trainer.global_step)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw the test split, with the weights that were tested."""
-        loaders = trainer.test_dataloaders
-        self._draw(
-            trainer, pl_module, loaders[-1] if isinstance(loaders, list) else loaders, "test"
-        )
+        if trainer.is_global_zero:
+            loaders: Any = trainer.test_dataloaders
+            batches = loaders[-1] if isinstance(loaders, list) else loaders
+            self.draw(pl_module, batches, "test", trainer.global_step)
 
-    def _draw(self, trainer: pl.Trainer, module: Any, batches: Any, split: str) -> None:
-        if not trainer.is_global_zero or not hasattr(module, "task"):
+    def is_due(self, epoch: int) -> bool:
+        """Whether pictures are drawn after this epoch, counted from 0."""
+        return bool(self.every and (epoch + 1) % self.every == 0)
+
+    def draw(self, module: Any, batches: Any, split: str, step: int) -> None:
+        """Draw the task's pictures of a split.
+
+        Args:
+            module: a run's, with the weights to show.
+            batches: of the split.
+            split: its name.
+            step: the step that the pictures show.
+        """
+        if not hasattr(module, "task"):
             return
         if hasattr(module, "figures"):  # a module that owns its step draws what it saw
             figures = module.figures()
@@ -51,7 +63,7 @@ class Figures(pl.Callback):
         for name, figure in figures.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=100)
-            self.keeper.image(f"{split}/{name}", buffer.getvalue(), trainer.global_step)
+            self.keeper.image(f"{split}/{name}", buffer.getvalue(), step)
 
     def _predict(self, module: Any, batches: Any) -> list[torch.Tensor]:
         """Inputs, predictions and targets of the first samples."""

@@ -18,7 +18,7 @@ class HeldKeeper(Keeper):
     kill leaves a record that is stale, and the run begins anew. To write each epoch of a hundred
     runs that one process trains together would take longer than to train them.
 
-    What is given to :meth:`end_epoch` as ``save`` must be able to write the epoch's checkpoint later.
+    What :meth:`end_epoch` gets as ``save`` must be able to write the epoch's checkpoint later.
 
     Example:
         >>> import tempfile

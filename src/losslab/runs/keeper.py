@@ -275,7 +275,8 @@ class Keeper:
         record["test"] = results
         if record["best"] is not None and val is not None:
             extra = {name.removeprefix(f"{self._split}/"): float(val[name]) for name in val}
-            record["best"]["metrics"] = extra | record["best"]["metrics"]
+            best = record["best"]
+            record["best"] = Judged(epoch=best["epoch"], metrics=extra | best["metrics"])
         tagged = {f"test/{name}": value for name, value in results.items()}
         self._log(max(record["epochs"] - 1, 0), record["steps"], tagged)
         if self.events:

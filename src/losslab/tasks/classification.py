@@ -26,6 +26,7 @@ class Classification(Task):
 
     offers = (Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
     standard_link: ClassVar[Link | None] = "softmax"
+    maps_metrics = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -96,6 +97,7 @@ class MultiLabel(Task):
 
     offers = (Reads.BINARY_MASKS,)
     standard_link: ClassVar[Link | None] = "sigmoid"
+    maps_metrics = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -124,4 +126,3 @@ class MultiLabel(Task):
             values["brier"] = (probability - truth.to(probability)).square().mean()
             values["entropy"] = predictive_entropy(probability, "sigmoid")
         return values
-

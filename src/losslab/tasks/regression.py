@@ -22,6 +22,7 @@ class Regression(Task):
 
     offers = (Reads.VALUES,)
     standard_link: ClassVar[Link | None] = "identity"
+    maps_metrics = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)

@@ -195,4 +195,3 @@ class SupervisedModule(pl.LightningModule):
         shares: list[Any] = [None] * self.trainer.world_size
         dist.all_gather_object(shares, tuple(column.cpu() for column in columns))
         return tuple(torch.cat(column).to(self.device) for column in zip(*shares, strict=True))
-
