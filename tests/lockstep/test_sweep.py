@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from losslab.lockstep.sweep import train_cells
 from losslab.runs.curves import read_curves
 
 # what tells when and where a run ran
@@ -98,3 +99,37 @@ def differences(alone, together, tolerance: float, where: str = "") -> list[str]
     return [
         line for a, b, name in pairs for line in differences(a, b, tolerance, f"{where}/{name}")
     ]
+
+
+def test_a_run_that_diverges_ends_and_the_others_go_on(both):
+    pairs, left = both(
+        "data=regression", "loss=mse", "optimizer=sgd", "optimizer.lr=0.01,1e30", DOUBLE, SMALL[-1]
+    )
+    assert not left
+    for alone, together in pairs:
+        assert not differences(record_of(alone), record_of(together), tolerance=1e-6)
+    [failed] = [record_of(folder) for _, folder in pairs if record_of(folder)["status"] == "failed"]
+    assert failed["error"]["kind"] == "diverged"
+
+
+def test_each_run_stops_early_for_itself(both):
+    stopping = ["trainer.max_epochs=6", "callbacks.keeper.patience=1", "optimizer.lr=1e-9,0.01"]
+    pairs, _ = both(*DIGITS, "loss=cross_entropy", DOUBLE, *stopping)
+    epochs = [record_of(together)["epochs"] for _, together in pairs]
+    assert epochs == [record_of(alone)["epochs"] for alone, _ in pairs]
+    assert len(set(epochs)) == 2
+    for alone, together in pairs:
+        saved = checkpoint_of(alone, "best"), checkpoint_of(together, "best")
+        assert not differences(*saved, tolerance=1e-10)
+
+
+def test_what_cannot_be_stacked_is_left_with_the_reason(cells):
+    both = [
+        *cells("one", "loss=adversarial", "seed=0,1"),
+        *cells("one", *DIGITS, "loss=bce", "compile=true"),
+    ]
+    reasons = [reason for _, reason in train_cells(both, workers=1)]
+    assert reasons == ["task=generation owns its training step"] * 2 + [
+        "compile=true is for one network"
+    ]
+    assert not any(cell.folder.exists() for cell in both)
