@@ -21,10 +21,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 train: install ## train with focal loss on real handwritten digits
 	$(BIN)/python train.py loss=focal
 
-sweep: install ## compare three regression losses on data with outliers, three seeds each
-	$(BIN)/python train.py -m loss=mse,mae,huber data=regression data.outliers=0.1 'seed=range(3)'
+sweep: install ## compare three regression losses on data with outliers, eight seeds each
+	$(BIN)/python train.py -m loss=mse,mae,huber data=regression data.outliers=0.1 'seed=range(8)'
 
-compare: install ## the table of every sweep in logs/sweeps (or DIR=folder)
+compare: install ## compare the runs of every sweep in logs/sweeps (or DIR=folder)
 	$(BIN)/python scripts/compare.py $(or $(DIR),logs/sweeps)
 
 tensorboard: install ## curves of everything in logs/

@@ -56,9 +56,20 @@ def task_of_loss(loss: str) -> str | None:
 
 
 def node(group: str, name: str) -> Any:
-    """A choice's own options, without what it brings along."""
+    """A choice's own options, without what it brings along and without what may be tuned."""
     loaded = _load(group, name)
-    return OmegaConf.create({key: value for key, value in loaded.items() if key != "defaults"})
+    own = {key: value for key, value in loaded.items() if key not in ("defaults", "tuning")}
+    return OmegaConf.create(own)
+
+
+def tunable(group: str, name: str) -> dict[str, Any] | None:
+    """What ``scripts/tune.py`` may vary of a choice, as its file says; ``None``: it says nothing.
+
+    A value is a range ``{low: 0, high: 5}``, with ``log: true`` on a logarithmic scale, or a list.
+    """
+    declared: Any = _load(group, name).get("tuning")
+    found: Any = None if declared is None else OmegaConf.to_container(declared)
+    return None if found is None else dict(found)
 
 
 def require_known(group: str, name: str) -> None:

@@ -6,6 +6,7 @@ Nothing here imports torch before a command is known to be well-formed.
 import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +26,9 @@ from losslab import choices
 from losslab.build import WrongInput
 from losslab.help import help_text
 from losslab.runs.events import write_layout, write_sweep_experiment
-from losslab.runs.folder import cell_name, find_runs, is_run
+from losslab.runs.folder import cell_name, find_runs, is_run, replace_file
 from losslab.runs.record import Record, needs_running, read_record
-from losslab.runs.table import run_table, sweep_table
+from losslab.runs.table import run_table
 
 DONE, FAILED, WRONG = 0, 1, 2
 SWEEP_FILE = "sweep.json"
@@ -77,16 +78,19 @@ class Command:
         overrides: Hydra's overrides, complete with what the task's standards add.
         multirun: whether ``-m`` was given.
         resume: the folder to go on with.
+        cells: what each cell of a sweep has beside the overrides; ``None``: the product of those
+            that name several values.
     """
 
     flags: list[str]
     overrides: list[str]
     multirun: bool
     resume: Path | None
+    cells: list[list[str]] | None = None
 
 
-def parse(arguments: Sequence[str]) -> Command:
-    """Sort the arguments and complete the overrides.
+def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Command:
+    """Sort the arguments and complete the overrides; listed cells are complete by themselves.
 
     Raises:
         WrongInput: for an override that Hydra's grammar or conf/ does not know.
@@ -101,22 +105,27 @@ def parse(arguments: Sequence[str]) -> Command:
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    if folder is None or multirun:
+    if cells is None and (folder is None or multirun):
         overrides = complete(overrides)
     if not multirun:
         _refuse_sweep(overrides)
-    return Command(flags, overrides, multirun, folder)
+    return Command(flags, overrides, multirun, folder, cells)
 
 
 def _refuse_sweep(overrides: list[str]) -> None:
-    for override in _parsed(overrides):
+    for override in parsed(overrides):
         if override.is_sweep_override():
             raise WrongInput(
                 f"{override.input_line} names several values: add -m to run one cell each"
             )
 
 
-def _parsed(overrides: Sequence[str]) -> list[Any]:
+def parsed(overrides: Sequence[str]) -> list[Any]:
+    """Hydra's reading of the overrides.
+
+    Raises:
+        WrongInput: for one that its grammar does not know.
+    """
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
     except HydraException as error:
@@ -139,9 +148,9 @@ def complete(overrides: list[str]) -> list[str]:
     """
     flags = [argument for argument in overrides if argument.startswith("-")]
     given = [argument for argument in overrides if not argument.startswith("-")]
-    parsed = _parsed(given)
+    known = parsed(given)
     chosen: dict[str, list[str]] = {}
-    for override in parsed:
+    for override in known:
         if override.key_or_group in choices.GROUPS and not override.is_delete():
             chosen[override.key_or_group] = values_of(override)
             for name in chosen[override.key_or_group]:
@@ -151,7 +160,7 @@ def complete(overrides: list[str]) -> list[str]:
         if others:
             raise WrongInput("a sweep over tasks needs data= and loss= beside it")
         given.append(f"data={choices.node('task', only).standard_data}")
-    if "loss" not in chosen and "experiment" not in {o.key_or_group for o in parsed}:
+    if "loss" not in chosen and "experiment" not in {o.key_or_group for o in known}:
         data = chosen.get("data", ["digits"])
         task = chosen["task"][0] if "task" in chosen else choices.brings("data", data[0], "task")
         if task:
@@ -175,7 +184,7 @@ def _loss_of_experiment(overrides: Sequence[str]) -> str:
 def cells_of(overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of each cell of a sweep, in Hydra's own order."""
     columns = []
-    for override in _parsed(overrides):
+    for override in parsed(overrides):
         if override.is_sweep_override():
             key = override.get_key_element()
             columns.append([f"{key}={value}" for value in values_of(override)])
@@ -184,28 +193,9 @@ def cells_of(overrides: Sequence[str]) -> list[list[str]]:
     return [list(cell) for cell in itertools.product(*columns)]
 
 
-def swept(overrides: Sequence[str]) -> list[str]:
-    """The same sweep, with every option written as a choice of one value.
-
-    Hydra first composes a sweep without what is swept, and would refuse an option of data that
-    only a swept loss brings along.
-    """
-    return [
-        f"{override.get_key_element()}=choice({override.get_value_element_as_str()})"
-        if _is_single_option(override)
-        else override.input_line
-        for override in _parsed(overrides)
-    ]
-
-
-def _is_single_option(override: Any) -> bool:
-    key = str(override.key_or_group)
-    return (
-        "." in key
-        and not key.startswith("hydra.")
-        and not override.is_delete()
-        and not override.is_sweep_override()
-    )
+def _without_hydra(overrides: Sequence[str]) -> list[str]:
+    """The overrides that are the run's own; the others choose the launcher and its options."""
+    return [each for each in overrides if not re.match(r"\+*~?hydra[./=]", each)]
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -247,6 +237,8 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
         for group, name in hydra_node.runtime.choices.items()
         if not str(group).startswith("hydra") and name is not None
     }
+    for group in ("loss", "optimizer"):
+        plain[group].pop("tuning", None)  # what may be tuned is no option of the class
     plain["choices"] = chosen
     plain["overrides"] = list(hydra_node.overrides.task)
     task = plain["task"]
@@ -334,26 +326,62 @@ def _error_line(record: Record) -> str:
 
 
 def sweep(command: Command, folder: Path | None) -> int:
-    """Check every cell, run those that need it, show the table.
+    """Check every cell, run those that need it, compare what came out.
 
     Args:
         command: the sweep's command.
         folder: where an earlier try at it lies; ``None`` for a new sweep.
     """
-    cells = [compose(cell) for cell in cells_of(command.overrides)]
+    cells = checked_cells(command)
+    folder = folder or Path(cells[0].hydra.sweep.dir)
+    places = launch(command, cells, folder)
+    show_comparison(folder)
+    return show_unfinished(places, f"python train.py resume={folder}")
+
+
+def checked_cells(command: Command) -> list[DictConfig]:
+    """The composed config of each cell, with Hydra's own node.
+
+    Raises:
+        WrongInput: if a cell cannot run.
+    """
+    cells = [compose(cell) for cell in _all_cells(command)]
     refuse_mixture(command, cells)
     _refuse_twins(cells)
-    configs = [finished_config(cell, cell.hydra) for cell in cells]
-    _check(configs)
-    log_dir = Path(cells[0].paths.log_dir)
-    folder = folder or Path(cells[0].hydra.sweep.dir)
+    _check([finished_config(cell, cell.hydra) for cell in cells])
+    return cells
+
+
+def launch(command: Command, cells: Sequence[DictConfig], folder: Path) -> list[Path]:
+    """Run those of the checked cells that need it, each in its place below the sweep's folder.
+
+    Returns:
+        The places.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SWEEP_FILE).write_text(json.dumps({"arguments": command.flags + command.overrides}))
-    places = [folder / cell.hydra.sweep.subdir for cell in cells]
-    overrides = [*swept(command.overrides), f"hydra.sweep.dir={folder}"]
-    _hydra_main(["-m", *command.flags, *overrides], SweepJob(cells))
-    write_overview(folder, configs)
-    return show_sweep(folder, places, log_dir)
+    saved = {
+        "arguments": command.flags + command.overrides,
+        "listed": command.cells,
+        "cells": [_without_hydra(cell) for cell in _all_cells(command)],
+    }
+    replace_file(folder / SWEEP_FILE, json.dumps(saved).encode())
+    own = [given for given in command.overrides if given not in _without_hydra(command.overrides)]
+    own += ["hydra/sweeper=cells", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
+    _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], SweepJob(cells))
+    write_overview(folder, [finished_config(cell, cell.hydra) for cell in cells])
+    return [folder / cell.hydra.sweep.subdir for cell in cells]
+
+
+def _all_cells(command: Command) -> list[list[str]]:
+    if command.cells is None:
+        return cells_of(command.overrides)
+    return [[*command.overrides, *cell] for cell in command.cells]
+
+
+def _quoted(path: Path) -> str:
+    """A path as Hydra's grammar takes it, whatever characters are in it."""
+    text = str(path).replace("'", "\\'")
+    return f"'{text}'"
 
 
 class SweepJob:
@@ -404,19 +432,29 @@ def write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
     write_layout(folder, charts)
 
 
-def show_sweep(folder: Path, places: Sequence[Path], log_dir: Path) -> int:
-    """Print the table of a sweep and its failures; returns the exit code."""
-    records = {run: read_record(run) for run in find_runs(folder)}
+def show_comparison(folder: Path) -> None:
+    """Print what the runs of a sweep say of their losses, and write the report."""
+    # a third of a second of scipy and yaml that --help does not need
+    from losslab.runs.collect import collect  # noqa: PLC0415
+    from losslab.runs.comparison import compare  # noqa: PLC0415
+    from losslab.runs.console import show  # noqa: PLC0415
+
     console = Console()
-    console.print(sweep_table(records))
-    console.print(f"sweep folder: {folder}", soft_wrap=True)
-    console.print(f"curves: tensorboard --logdir {folder}", soft_wrap=True)
+    collection = collect([folder])
+    if collection.runs:
+        show(console, compare(collection), folder / "report")
+    for line in (f"sweep folder: {folder}", f"curves: tensorboard --logdir {folder}"):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def show_unfinished(places: Sequence[Path], again: str) -> int:
+    """Name the cells that are not done, and the command that runs them; returns the exit code."""
     unfinished = [place for place in places if not is_run(place) or needs_running(place)]
     for place in unfinished:
-        reason = _error_line(records[place]) if place in records else "it left no record"
-        print(f"failed: {place.relative_to(folder)}: {reason}", file=sys.stderr)
+        reason = _error_line(read_record(place)) if is_run(place) else "it left no record"
+        print(f"failed: {place.parent.name}/{place.name}: {reason}", file=sys.stderr)
     if unfinished:
-        print(f"run them again: python train.py resume={folder}", file=sys.stderr)
+        print(f"run them again: {again}", file=sys.stderr)
     return FAILED if unfinished else DONE
 
 
@@ -426,7 +464,7 @@ def refuse_mixture(command: Command, cells: Sequence[DictConfig]) -> None:
     Raises:
         WrongInput: naming which loss lives where, and the data that fit them all.
     """
-    varied = {o.key_or_group for o in _parsed(command.overrides) if o.is_sweep_override()}
+    varied = {o.key_or_group for o in parsed(command.overrides) if o.is_sweep_override()}
     if varied & {"task", "data", "experiment"}:
         return
     homes = {cell.hydra.runtime.choices.loss: cell.hydra.runtime.choices for cell in cells}
@@ -474,8 +512,9 @@ def resume(command: Command) -> int:
     assert folder is not None
     if (folder / SWEEP_FILE).is_file():
         if not command.multirun:
-            saved = json.loads((folder / SWEEP_FILE).read_text())["arguments"]
-            command = parse(["-m", *saved, *command.overrides])
+            saved = json.loads((folder / SWEEP_FILE).read_text())
+            listed = saved.get("listed")
+            command = parse(["-m", *saved["arguments"], *command.overrides], listed)
         return sweep(command, folder)
     if command.multirun or not is_run(folder):
         raise WrongInput(f"resume={folder}: no run and no sweep folder")
@@ -486,7 +525,7 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
     from losslab.training import saved_config, train  # noqa: PLC0415
 
     config = saved_config(folder)
-    for override in _parsed(overrides):
+    for override in parsed(overrides):
         key, value = override.key_or_group, override.value()
         if OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
             raise WrongInput(f"{key} is no option of {folder / 'config.yaml'}")
@@ -510,6 +549,14 @@ def _run_rank(folder: Path) -> int:
 def _hydra_main(arguments: Sequence[str], job: Any) -> int:
     """Hydra's own main, on these arguments."""
     GlobalHydra.instance().clear()
+    typed = sys.argv
+
+    def job_as_typed(config: DictConfig) -> None:
+        sys.argv = typed  # what a record keeps as its command
+        job(config)
+
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base="1.3", config_path=str(choices.CONF), config_name="train")(job)()
+    hydra.main(version_base="1.3", config_path=str(choices.CONF), config_name="train")(
+        job_as_typed
+    )()
     return DONE

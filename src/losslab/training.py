@@ -44,16 +44,18 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     """
     settle(config)
     parts = assemble(config)
+    parts.module.splits = splits_read(config)
     last = checkpoint_of(folder, "last", parts) if resume else None
     keeper = make_keeper(config, folder)
     trainer = make_trainer(config, keeper)
     open_record(keeper, config, parts, last)
     with recorded(keeper), rank_environment(folder, last):
         if last is None:
-            keeper.note({"baselines": parts.task.baselines(parts.data, parts.network)})
+            note_baselines(keeper, parts)
         trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
         metrics = judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
-        keeper.finish(metrics["test"], val=metrics["val"])
+        keeper.finish(metrics.get("test", {}), val=metrics["val"])
+    finish_loggers(trainer)
     return read_record(folder)
 
 
@@ -62,6 +64,7 @@ def join(folder: Path) -> None:
     config = saved_config(folder)
     settle(config)
     parts = assemble(config)
+    parts.module.splits = splits_read(config)
     trainer = make_trainer(config, make_keeper(config, folder))
     last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
     trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
@@ -97,9 +100,15 @@ def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict
     config = saved_config(folder)
     settle(config)
     parts = assemble(config)
+    parts.module.splits = splits
     checkpoint = checkpoint_of(folder, which, parts)
     trainer = build(config.trainer, "trainer", **quiet_trainer())
-    return judge(trainer, parts, checkpoint, splits)
+    return judge(trainer, parts, checkpoint)
+
+
+def splits_read(config: DictConfig) -> tuple[str, ...]:
+    """The splits on which a run is judged at its end."""
+    return ("val", "test") if config.get("test", True) else ("val",)
 
 
 def settle(config: DictConfig) -> None:
@@ -192,12 +201,22 @@ def make_trainer(config: DictConfig, keeper: Keeper) -> pl.Trainer:
         }
         callbacks.append(build(node, f"callbacks.{name}", **given.get(str(name), {})))
     loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
+    for logger in loggers:
+        logger.log_hyperparams(hparams(config))
     trainer: pl.Trainer = build(
         config.trainer,
         "trainer",
         **quiet_trainer() | {"logger": loggers or False, "callbacks": [keeping, *callbacks]},
     )
     return trainer
+
+
+def finish_loggers(trainer: pl.Trainer) -> None:
+    """End what outlives a run: W&B would write a sweep's next run into this one."""
+    for logger in trainer.loggers:
+        finish = getattr(getattr(logger, "experiment", None), "finish", None)
+        if callable(finish):
+            finish()
 
 
 def quiet_trainer() -> dict[str, Any]:
@@ -212,11 +231,18 @@ def quiet_trainer() -> dict[str, Any]:
     }
 
 
-def judge(
-    trainer: pl.Trainer, parts: Parts, checkpoint: Path, splits: tuple[str, ...] = ("val", "test")
-) -> dict[str, dict[str, float]]:
-    """The metrics of the splits under a checkpoint's weights; what is chosen is chosen on val."""
-    parts.module.splits = splits
+def note_baselines(keeper: Keeper, parts: Parts) -> None:
+    """Record what needs no training; it is measured on the test split."""
+    if "test" in parts.module.splits:
+        keeper.note({"baselines": parts.task.baselines(parts.data, parts.network)})
+
+
+def judge(trainer: pl.Trainer, parts: Parts, checkpoint: Path) -> dict[str, dict[str, float]]:
+    """The metrics of the module's splits under a checkpoint's weights.
+
+    What is chosen, such as a threshold, is chosen on validation.
+    """
+    splits = parts.module.splits
     trainer.test(
         parts.module,
         datamodule=ValThenTest(parts.data, splits),

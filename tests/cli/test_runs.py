@@ -30,7 +30,7 @@ def weights(run, which="best"):
 
 
 def test_the_first_command(command):
-    outcome = command("loss=focal")
+    outcome = command("loss=focal", cold=True)
     assert outcome.code == 0, outcome.err
     record = outcome.record()
     assert record["test"]["accuracy"] >= 0.97
@@ -264,6 +264,7 @@ def test_two_processes(command, strategy):
         "trainer.accelerator=cpu",
         "trainer.max_epochs=2",
         "threads=1",
+        cold=True,
     )
     assert outcome.code == 0, outcome.err
     records = outcome.records()

@@ -62,9 +62,8 @@ def test_a_sweep_grows_by_resuming_it_with_more_seeds(command):
 
 def test_two_cells_at_once(command):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    outcome = command(
-        "-m", "loss=mse,mae", *LINE, "trainer.max_epochs=2", "seed=0,1", "hydra/launcher=joblib"
-    )
+    cells = ["loss=mse,mae", *LINE, "trainer.max_epochs=2", "seed=0,1"]
+    outcome = command("-m", *cells, "hydra/launcher=joblib", cold=True)
     assert outcome.code == 0, outcome.err
     assert [record["status"] for record in outcome.records().values()] == ["done"] * 4
 

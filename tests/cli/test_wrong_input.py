@@ -32,7 +32,7 @@ WITH_TORCH = {
 @pytest.mark.parametrize(("arguments", "words"), WITHOUT_TORCH.values(), ids=WITHOUT_TORCH.keys())
 def test_refused_without_torch(command, arguments, words):
     start = time.perf_counter()
-    outcome = command(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    outcome = command(*arguments, cold=True, PYTHONPROFILEIMPORTTIME="1")
     seconds = time.perf_counter() - start
     lines = [line for line in outcome.err.splitlines() if not line.startswith("import time:")]
     assert outcome.code == 2
@@ -71,7 +71,7 @@ def test_full_error_gives_the_trace(command):
 
 
 def test_help_lists_losses_and_data_by_task_without_torch(command):
-    outcome = command("--help", PYTHONPROFILEIMPORTTIME="1")
+    outcome = command("--help", cold=True, PYTHONPROFILEIMPORTTIME="1")
     assert outcome.code == 0
     for words in ("loss=focal", "loss=huber", "classification", "mnist", "digits (default)"):
         assert words in outcome.out

@@ -75,3 +75,13 @@ def test_two_cells_never_share_a_folder():
     cells = cli.cells_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
     folders = {cli.compose(cell).hydra.sweep.subdir for cell in cells}
     assert len(folders) == 9
+
+
+@pytest.mark.parametrize("name", choices.names("loss"))
+def test_a_loss_at_home_is_checked_and_described(name):
+    """What precedes the first step of ``python train.py loss=<name>``."""
+    from losslab.training import check
+
+    config = cli.compose(cli.complete([f"loss={name}"]))
+    described = check(cli.finished_config(config, config.hydra))
+    assert "training" in described or "CartPole-v1" in described

@@ -365,7 +365,8 @@ def cases() -> list[Case]:
 
 def _read(path):
     options = yaml.safe_load(path.read_text())
-    options.pop("defaults", None)
+    for not_an_option in ("defaults", "tuning"):
+        options.pop(not_an_option, None)
     module, _, name = options.pop("_target_").rpartition(".")
     return getattr(importlib.import_module(module), name), options
 

@@ -12,6 +12,8 @@ from losslab.runs.keeper import Keeper
 class Figures(pl.Callback):
     """Draws the task's pictures of the validation split while training and of the test at the end.
 
+    A run that leaves the test split unread gets those of validation at its end too.
+
     Where the task has an embedding, TensorBoard's projector shows that of the last time.
 
     Args:
@@ -31,11 +33,12 @@ class Figures(pl.Callback):
             self.draw(pl_module, trainer.val_dataloaders, "val", trainer.global_step)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Draw the test split, with the weights that were tested."""
+        """Draw the last split that was judged, with the weights that were."""
         if trainer.is_global_zero:
             loaders: Any = trainer.test_dataloaders
             batches = loaders[-1] if isinstance(loaders, list) else loaders
-            self.draw(pl_module, batches, "test", trainer.global_step)
+            split = str(getattr(pl_module, "splits", ("test",))[-1])
+            self.draw(pl_module, batches, split, trainer.global_step)
 
     def is_due(self, epoch: int) -> bool:
         """Whether pictures are drawn after this epoch, counted from 0."""

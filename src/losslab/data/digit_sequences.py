@@ -107,6 +107,11 @@ class DigitSequences(InMemoryData):
             targets[row, -1] = at
         return canvas, targets
 
+    def _contents(self) -> str:
+        lengths = (self.train.targets[:, :-1] > 0).sum(1)
+        shortest, longest = lengths.aminmax()
+        return f"digits in training: {shortest} to {longest} a row, {lengths.sum()} in all"
+
     def _digits(self) -> tuple[Tensor, Tensor]:
         if self.source == "digits":
             return _digits()

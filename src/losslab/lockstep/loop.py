@@ -211,21 +211,23 @@ class Group:
         return list(itertools.chain(*shares))
 
     def _test(self, members: Sequence[Member]) -> None:
-        """Judge the best checkpoint of these runs on validation and test, and end them."""
+        """Judge the best checkpoint of these runs on the splits they read, and end them."""
         if not members:
             return
         self._arrange(sorted(members, key=lambda member: member.objective))
         self.streams = Streams([one.parts.data for one in self.members], *self._place)
         self.stack.load([member.best for member in self.members])
-        val, test = self._predict("val"), self._predict("test")
+        val, last = self._predict("val"), self.members[0].last_split
         chosen = [
             member.chosen(val[0][row], val[1][row]) for row, member in enumerate(self.members)
         ]
-        on_val, on_test = self._judged(*val, chosen), self._judged(*test, chosen)
+        on_val = self._judged(*val, chosen)
+        on_test = self._judged(*self._predict("test"), chosen) if last == "test" else None
         for row, member in enumerate(self.members):
             line = member.network_metrics(member.best)
-            batches = self.streams.of(member.parts.data, "test")
-            member.finish(_logged(on_val[row] | line), _logged(on_test[row] | line), batches)
+            test = {} if on_test is None else _logged(on_test[row] | line)
+            batches = self.streams.of(member.parts.data, last)
+            member.finish(_logged(on_val[row] | line), test, batches)
 
 
 def norms_of_rows(gradients: Mapping[str, Tensor]) -> Tensor:

@@ -18,7 +18,7 @@ from losslab.data.batches import Batches
 from losslab.lockstep.checkpoints import checkpoint
 from losslab.runs.held import HeldKeeper
 from losslab.tasks.base import Task
-from losslab.training import make_keeper, open_record
+from losslab.training import make_keeper, open_record, splits_read
 
 
 class Member:
@@ -46,7 +46,11 @@ class Member:
             self.scheduler = made["lr_scheduler"]["scheduler"]
         self.best: Mapping[str, Tensor] = {}
         self.steps = 0
-        self._baselines = parts.task.baselines(parts.data, parts.network)
+        parts.module.splits = splits_read(config)
+        self.last_split: str = parts.module.splits[-1]
+        self._baselines = (
+            parts.task.baselines(parts.data, parts.network) if self.last_split == "test" else {}
+        )
         node = config.callbacks.get("figures")
         self.figures: Figures | None = (
             build(node, "callbacks.figures", keeper=self.keeper) if node else None
@@ -139,16 +143,16 @@ class Member:
             self.figures.draw(self.parts.module, batches, "val", steps * (epoch + 1))
 
     def finish(self, val: Mapping[str, float], test: Mapping[str, float], batches: Batches) -> None:
-        """Draw the test split under the best weights, and end the run well.
+        """Draw the last split under the best weights, and end the run well.
 
         Args:
             val: metrics of the validation split under the best weights.
-            test: of the test split.
-            batches: of the test split.
+            test: of the test split, if the run reads it.
+            batches: of the last split.
         """
         if self.figures is not None:
             self._load(self.best)
-            self.figures.draw(self.parts.module, batches, "test", self.steps)
+            self.figures.draw(self.parts.module, batches, self.last_split, self.steps)
         self.keeper.finish(test, val=val)
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:

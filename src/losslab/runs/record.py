@@ -64,6 +64,7 @@ class Record(TypedDict):
     final: Judged | None
     """The last epoch that is done."""
     test: dict[str, float]
+    """Empty for a run that is done where it left the test split unread (``test=false``)."""
     baselines: dict[str, Any]
     """Test metrics of what needs no training, such as raw pixels; by name."""
     epochs: int

@@ -313,6 +313,8 @@ class ReinforcementModule(pl.LightningModule):
 
     def on_fit_end(self) -> None:
         """Judge the final policy on the test's episodes, before the best checkpoint is loaded."""
+        if "test" not in self.splits:
+            return
         with torch.inference_mode():
             self.network.eval()
             played = self.greedy_returns(self.task.environments.test)

@@ -1,0 +1,46 @@
+"""A sweep over listed cells, where Hydra's own sweeper knows products alone."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+class CellSweeper(Sweeper):
+    """Launches the cells of a JSON file, with whatever launcher is chosen.
+
+    Args:
+        file: holds ``{"cells": [["loss=mse", "seed=0"], ...]}``, the overrides of each cell.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Make the launcher."""
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run every cell; the arguments come before each cell's own."""
+        assert self.launcher is not None
+        assert self.config is not None
+        cells: Sequence[Sequence[str]] = json.loads(self.file.read_text())["cells"]
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        batch = [[*arguments, *cell] for cell in cells]
+        results = self.launcher.launch(batch, initial_job_idx=0)
+        for result in results:
+            _ = result.return_value  # raises what the job raised
+        return [results]

@@ -1,0 +1,183 @@
+"""What a report has to know of a metric: which direction is better, its label, its scale."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric as a report shows it.
+
+    Example:
+        >>> accuracy = metric("accuracy")
+        >>> accuracy.text(0.9711), accuracy.difference_text(-0.0052)
+        ('97.11 %', '-0.52 points')
+        >>> accuracy.sign, metric("mae").sign
+        (1, -1)
+    """
+
+    name: str
+    """As it stands in records, without the split: ``accuracy``, ``ref/mse``."""
+    label: str
+    better: Better | None = None
+    """``None`` where neither is: such a metric is shown and judges nothing."""
+    percent: bool = False
+    """A share, shown in per cent, its differences in points."""
+    unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    absent_is_worst: bool = False
+    """Whether a finished run without the metric did not get there, as with ``steps_to_solve``."""
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is, 0 where neither."""
+        return {"higher": 1, "lower": -1, None: 0}[self.better]
+
+    @property
+    def header(self) -> str:
+        """Label, unit and the direction that is better, for a column's head or an axis."""
+        return f"{self.label}{self._unit_and_direction}"
+
+    @property
+    def short_header(self) -> str:
+        """The same by its name, as a command line takes it."""
+        return f"{self.name}{self._unit_and_direction}"
+
+    @property
+    def _unit_and_direction(self) -> str:
+        unit = " [%]" if self.percent else f" [{self.unit}]" if self.unit else ""
+        return unit + {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by where it is shown."""
+        return 100.0 if self.percent else 1.0
+
+    def number(self, value: float, like: float | None = None) -> str:
+        """A value without its unit; ``like`` lends it its decimals, as an interval's ends need."""
+        if self.percent and math.isfinite(value):
+            return f"{value * self.scale:.2f}"
+        return number(value, like)
+
+    def text(self, value: float, like: float | None = None) -> str:
+        """A value with its unit."""
+        unit = " %" if self.percent else f" {self.unit}" if self.unit else ""
+        return self.number(value, like) + unit
+
+    def difference_text(self, difference: float, *, sign: bool = True) -> str:
+        """A difference of two values, with its sign and unit."""
+        shown = self.number(difference) if self.percent else number(difference, digits=3)
+        unit = " points" if self.percent else f" {self.unit}" if self.unit else ""
+        return f"{'+' if sign and difference > 0 else ''}{shown}{unit}"
+
+
+def number(value: float, like: float | None = None, digits: int = 4) -> str:
+    """So many digits that count, at most four decimals; ``like`` lends its decimals.
+
+    Example:
+        >>> number(97.222), number(0.012345), number(0.5, like=97.222), number(1.5e-7)
+        ('97.22', '0.0123', '0.50', '1.500e-07')
+    """
+    reference = abs(value if like is None else like)
+    if not math.isfinite(value):
+        return str(value)
+    if not math.isfinite(reference):
+        reference = abs(value)
+    if value == 0 and not reference:
+        return "0"
+    if reference and not 1e-3 <= reference < 1e6:
+        return f"{value:.1e}" if like is not None else f"{value:.{digits - 1}e}"
+    magnitude = math.floor(math.log10(reference)) if reference else 0
+    return f"{value:.{min(max(digits - 1 - magnitude, 0), 4)}f}"
+
+
+def _share(name: str, label: str, better: Better = "higher", high: float = 1.0) -> Metric:
+    return Metric(name, label, better, percent=True, low=0.0, high=high)
+
+
+_KNOWN = (
+    _share("accuracy", "accuracy"),
+    _share("f1_macro", "macro F1"),
+    _share("rare_recall", "recall of the rarest class"),
+    Metric("auroc", "AUROC", "higher", low=0, high=1),
+    Metric("ece", "calibration error (ECE)", "lower", low=0, high=1),
+    Metric("brier", "Brier score", "lower", low=0, high=2),
+    Metric("entropy", "predictive entropy", low=0),
+    Metric("mae", "mean absolute error", "lower", low=0),
+    Metric("rmse", "root mean squared error", "lower", low=0),
+    Metric("r2", "R²", "higher", high=1),
+    Metric("slope_error", "error of the slope", "lower", low=0),
+    Metric("intercept_error", "error of the intercept", "lower", low=0),
+    _share("iou", "IoU"),
+    _share("dice", "Dice"),
+    _share("dice_best_threshold", "Dice, best threshold"),
+    _share("precision", "precision"),
+    _share("recall", "recall"),
+    Metric("average_precision", "average precision", "higher", low=0, high=1),
+    Metric("chamfer", "Chamfer distance", "lower", low=0),
+    Metric("emd", "earth mover's distance", "lower", low=0),
+    _share("f_score", "F-score"),
+    _share("coverage", "coverage"),
+    _share("cer", "character error rate", "lower", high=math.inf),
+    _share("exact_match", "exact match"),
+    Metric("psnr", "PSNR", "higher", unit="dB"),
+    Metric("ssim", "SSIM", "higher", low=-1, high=1),
+    Metric("frechet", "Fréchet distance", "lower", low=0),
+    Metric("modes", "modes covered", "higher", low=0),
+    _share("sample_precision", "precision of the samples"),
+    _share("sample_recall", "recall of the samples"),
+    _share("recall_at_1", "recall@1"),
+    _share("map_at_r", "MAP@R"),
+    Metric("silhouette", "silhouette", "higher", low=-1, high=1),
+    Metric("ndcg_at_10", "NDCG@10", "higher", low=0, high=1),
+    Metric("kendall_tau", "Kendall's tau", "higher", low=-1, high=1),
+    _share("pairwise_accuracy", "pairwise accuracy"),
+    Metric("return_mean", "mean return", "higher"),
+    Metric("return_choice", "mean return of the choosing episodes", "higher"),
+    Metric("steps_to_solve", "environment steps to solve", "lower", low=0, absent_is_worst=True),
+    Metric("loss", "the run's own loss"),
+)
+METRICS: dict[str, Metric] = {known.name: known for known in _KNOWN}
+"""Every metric of this project. A metric of your own gets a line here, or its name and no claim."""
+
+SUFFIXES = {
+    "_temperature_scaled": ", one temperature",
+    "_held_out": ", held-out classes",
+    "_final": ", final policy",
+}
+"""What a metric measures once more under other conditions keeps all but its label."""
+
+
+def metric(name: str) -> Metric:
+    """The metric of a name in a record's ``test``.
+
+    A reference loss ``ref/<loss>`` is better where it is lower. Of a name that nobody described
+    no direction is known.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if name.startswith("ref/"):
+        return Metric(name, f"{name.removeprefix('ref/')} loss", "lower")
+    for suffix, words in SUFFIXES.items():
+        base = METRICS.get(name.removesuffix(suffix))
+        if name.endswith(suffix) and base is not None:
+            return replace(base, name=name, label=base.label + words)
+    return Metric(name, name.replace("_", " "))
+
+
+def metric_of(name: str, task: Mapping[str, Any]) -> Metric:
+    """The metric of a name; what nobody described has the direction of the task's monitor.
+
+    Args:
+        name: without the split.
+        task: the config's ``task``, with ``monitor`` and ``mode``.
+    """
+    found = metric(name)
+    if found.better is None and name == task.get("monitor"):
+        return replace(found, better="higher" if task.get("mode") == "max" else "lower")
+    return found

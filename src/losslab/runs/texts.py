@@ -1,0 +1,27 @@
+"""What stands in a cell of a table, in a terminal as in a report."""
+
+from losslab.runs.comparison import Summary
+from losslab.runs.conditions import Row
+
+
+def cell(summary: Summary) -> str:
+    """``92.11 [90.30, 93.92]``; empty where nothing was measured."""
+    if not summary.n:
+        return ""
+    number, (low, high, _) = summary.metric.number, summary.interval
+    text = number(summary.mean)
+    if summary.n < 2:
+        return text
+    return f"{text} [{number(low, like=summary.mean)}, {number(high, like=summary.mean)}]"
+
+
+def seeds_text(row: Row) -> str:
+    """``8``, or ``6, 2 of 8 failed``."""
+    running = sum(run.outcome == "running" for run in row.absent)
+    counts = {
+        "failed": len(row.failed),
+        "running": running,
+        "missing": len(row.absent) - running,
+    }
+    parts = [f"{count} of {len(row.runs)} {word}" for word, count in counts.items() if count]
+    return ", ".join([str(len(row.done)), *parts])

@@ -1,0 +1,245 @@
+"""Equal tuning: each loss the same number of points from the same sequence, judged alike.
+
+Three stages in one folder: ``search``, a sweep over the points on tuning seeds that leaves the
+test split unread; ``final``, a sweep of the winners on other seeds; ``report``. Each sweep is an
+ordinary one, and the whole goes on where it was stopped.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from losslab import choices, cli
+from losslab.build import WrongInput
+from losslab.runs.collect import collect
+from losslab.runs.comparison import compare
+from losslab.runs.console import show
+from losslab.runs.folder import replace_file
+from losslab.runs.statistics import needed_seeds
+from losslab.runs.tuning import (
+    FINAL,
+    LEARNING_RATE,
+    PLAN_FILE,
+    SEARCH,
+    Range,
+    Tuning,
+    read_tuning,
+)
+
+PROTOCOLS = ("controlled", "tuned")
+TUNING_SEEDS = [1000, 1001, 1002]
+SOBOL_SEED = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A tuning as it was asked for."""
+
+    protocol: str
+    budget: int
+    losses: list[str]
+    tuning_seeds: list[int]
+    seeds: list[int]
+    overrides: list[str]
+    """What every run shares."""
+    ranges: dict[str, dict[str, Any]]
+    """By loss and option, as conf/ declares them."""
+    points: dict[str, list[dict[str, Any]]]
+    """By loss, the options of each point."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Tune as the arguments say, or go on with ``resume=FOLDER``; returns the exit code.
+
+    Raises:
+        WrongInput: with the one line that the user sees.
+    """
+    if any(argument.startswith("resume=") for argument in arguments):
+        if len(arguments) > 1:
+            raise WrongInput("resume=FOLDER goes on as planned: give nothing else")
+        folder = Path(arguments[0].removeprefix("resume="))
+        if not (folder / PLAN_FILE).is_file():
+            raise WrongInput(f"{folder} holds no tuning: it has no {PLAN_FILE}")
+        return tune(Plan(**json.loads((folder / PLAN_FILE).read_text())), folder)
+    plan = planned(arguments)
+    log_dir = Path(cli.compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
+    return tune(plan, log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+
+
+def tune(plan: Plan, folder: Path) -> int:
+    """Search, repeat the winners, report."""
+    search, final = folder / SEARCH, folder / FINAL
+    if not (final / cli.SWEEP_FILE).is_file():
+        _search(plan, folder, search)
+    tuning = read_tuning(folder)
+    winners = {loss: [dict(best.options)] for loss in plan.losses if (best := tuning.best(loss))}
+    if not winners:
+        raise WrongInput(f"no run of the search finished: see {search}")
+    command = _command(plan.overrides, _cells(plan, winners, plan.seeds))
+    places = cli.launch(command, cli.checked_cells(command), final)
+    return _report(tuning, folder, places)
+
+
+def _search(plan: Plan, folder: Path, search: Path) -> None:
+    quiet = [] if _given(plan.overrides, "callbacks") else ["callbacks=quiet"]
+    cells = _cells(plan, plan.points, plan.tuning_seeds)
+    command = _command([*plan.overrides, *quiet, "test=false"], cells)
+    checked = cli.checked_cells(command)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
+    print(f"tuning folder: {folder}", flush=True)
+    cli.launch(command, checked, search)
+
+
+def _command(overrides: list[str], cells: list[list[str]]) -> cli.Command:
+    return cli.Command(flags=[], overrides=overrides, multirun=True, resume=None, cells=cells)
+
+
+def _cells(
+    plan: Plan, points: Mapping[str, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
+) -> list[list[str]]:
+    """A cell a loss, point and seed."""
+    return [
+        [f"loss={loss}", *(f"{key}={_text(value)}" for key, value in point.items()), f"seed={seed}"]
+        for loss, tried in points.items()
+        for point in tried
+        for seed in seeds
+    ]
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _report(tuning: Tuning, folder: Path, places: Sequence[Path]) -> int:
+    collection = collect([folder / FINAL])
+    if collection.runs:
+        show(Console(), compare(collection), folder / "report", tuning)
+    return cli.show_unfinished(places, f"python scripts/tune.py resume={folder}")
+
+
+# --- what is asked for ----------------------------------------------------------------------------
+
+
+def planned(arguments: Sequence[str]) -> Plan:
+    """The plan that the arguments ask for.
+
+    Args:
+        arguments: ``loss=a,b``, ``protocol=``, ``budget=``, ``seeds=``, ``tuning_seeds=``, and any
+            overrides that all runs share.
+
+    Raises:
+        WrongInput: for what is missing, unknown or contradictory.
+    """
+    own: dict[str, list[str]] = {}
+    overrides = []
+    for override in cli.parsed(arguments):
+        key = override.key_or_group
+        if key in ("loss", "protocol", "budget", "seeds", "tuning_seeds"):
+            own[key] = cli.values_of(override)
+        elif override.is_sweep_override():
+            raise WrongInput(
+                f"{override.input_line} names several values: of the options only those of the "
+                "losses and the learning rate are tuned"
+            )
+        elif key in ("seed", "test"):
+            raise WrongInput(f"{key}= is set by the tuning: use seeds= and tuning_seeds=")
+        else:
+            overrides.append(override.input_line)
+    if "loss" not in own:
+        raise WrongInput("which losses? add loss=cross_entropy,focal")
+    losses = own["loss"]
+    for loss in losses:
+        choices.require_known("loss", loss)
+    protocol = _one(own, "protocol", "controlled")
+    if protocol not in PROTOCOLS:
+        raise WrongInput(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
+    budget = _numbers([_one(own, "budget", "20")], "budget")[0]
+    if budget < 1:
+        raise WrongInput(f"budget must be at least 1, got {budget}")
+    pairs = len(losses) * (len(losses) - 1) // 2
+    tuning_seeds = _numbers(own.get("tuning_seeds", list(map(str, TUNING_SEEDS))), "tuning_seeds")
+    seeds = _numbers(own.get("seeds", list(map(str, range(needed_seeds(max(1, pairs)))))), "seeds")
+    common = sorted(set(seeds) & set(tuning_seeds))
+    if common:
+        raise WrongInput(
+            f"seeds and tuning_seeds must share none, and both have {', '.join(map(str, common))}"
+        )
+    ranges = {loss: _declared(loss, protocol, overrides) for loss in losses}
+    points = {loss: sobol_points(ranges[loss], budget) for loss in losses}
+    return Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, ranges, points)
+
+
+def _one(own: Mapping[str, list[str]], key: str, standard: str) -> str:
+    [value, *others] = own.get(key, [standard])
+    if others:
+        raise WrongInput(f"{key} must be one value, got {', '.join([value, *others])}")
+    return value
+
+
+def _numbers(values: Sequence[str], key: str) -> list[int]:
+    try:
+        numbers = [int(value) for value in values]
+    except ValueError:
+        raise WrongInput(f"{key} must be whole numbers, got {', '.join(values)}") from None
+    if len(set(numbers)) < len(numbers):
+        raise WrongInput(f"{key} must differ, got {', '.join(values)}")
+    return numbers
+
+
+def _given(overrides: Sequence[str], key: str) -> bool:
+    return any(each.lstrip("+").startswith(f"{key}=") for each in overrides)
+
+
+def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The ranges of a loss, the learning rate's first; what the command line sets is not tuned."""
+    declared: dict[str, Any] = {}
+    if protocol == "tuned":
+        optimizer = cli.compose([f"loss={loss}", *overrides]).hydra.runtime.choices.optimizer
+        found = choices.tunable("optimizer", optimizer) or {}
+        if "lr" not in found:
+            raise WrongInput(
+                f"conf/optimizer/{optimizer}.yaml declares no range of lr under tuning:"
+            )
+        declared[LEARNING_RATE] = found["lr"]
+    own = choices.tunable("loss", loss) or {}
+    declared |= {f"loss.{name}": content for name, content in own.items()}
+    return {key: content for key, content in declared.items() if not _given(overrides, key)}
+
+
+def sobol_points(ranges: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
+    """So many points over the ranges, from one scrambled Sobol sequence.
+
+    Every loss gets the same points of the unit cube, in as many dimensions as it has options; a
+    loss without any has one point.
+
+    Raises:
+        WrongInput: if a range is not declared as one.
+    """
+    try:
+        parsed = {key: Range.declared(key, content) for key, content in ranges.items()}
+    except ValueError as error:
+        raise WrongInput(str(error)) from error
+    if not parsed:
+        return [{}]
+    from scipy.stats import qmc  # noqa: PLC0415 (a second that resuming does not need)
+
+    sequence = qmc.Sobol(DIMENSIONS, scramble=True, rng=SOBOL_SEED)
+    if len(parsed) > DIMENSIONS:
+        raise WrongInput(f"at most {DIMENSIONS} options can be tuned, got {', '.join(parsed)}")
+    # a power of 2 is what a Sobol sequence balances
+    cube = sequence.random_base2(max(1, (budget - 1).bit_length()))[:budget]
+    points = [
+        {key: each.value(unit) for (key, each), unit in zip(parsed.items(), row, strict=False)}
+        for row in cube
+    ]
+    return [point for index, point in enumerate(points) if point not in points[:index]]
+
+
+DIMENSIONS = 16
+"""Of the unit cube; drawn whole, so that a loss's points do not depend on how many it uses."""

@@ -1,0 +1,114 @@
+"""Equal tuning as a user runs it: killed in its first stage, and gone on with as one sweep."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from losslab.runs.folder import find_runs
+
+pytestmark = pytest.mark.slow
+
+TUNE = "scripts/tune.py"
+SEARCH = ["loss=mse,huber", "protocol=tuned", "budget=2", "tuning_seeds=1000,1001"]
+FINAL = ["seeds=range(2)", "trainer.max_epochs=1", "logger.events=false"]
+
+
+def records(folder: Path):
+    return {path: json.loads((path / "record.json").read_bytes()) for path in find_runs(folder)}
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """A tuning that was killed when its first runs were done."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parents[2] / TUNE), *SEARCH, *FINAL],
+        cwd=tmp_path,
+        env=os.environ,
+        stdout=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 120
+    done: list = []
+    while len(done) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+        done = [path for path, each in records(tmp_path).items() if each["status"] == "done"]
+    process.kill()
+    process.wait()
+    [folder] = (tmp_path / "logs" / "tuning").iterdir()
+    return folder
+
+
+def test_a_tuning_goes_on_where_it_was_killed(command, killed):
+    search = killed / "search"
+    before = {path: each for path, each in records(search).items() if each["status"] == "done"}
+    assert 2 <= len(before) < 8
+    assert not (killed / "final").exists()
+    outcome = command(f"resume={killed}", script=TUNE)
+    assert outcome.code == 0, outcome.err
+
+    searched = records(search)
+    assert len(searched) == 2 * 2 * 2  # losses, points, seeds
+    assert all(searched[path] == each for path, each in before.items())
+    assert all(each["status"] == "done" and not each["test"] for each in searched.values())
+    assert all(each["best"]["metrics"] for each in searched.values())
+
+    final = records(killed / "final")
+    assert sorted((each["loss"], each["seed"]) for each in final.values()) == [
+        *(("huber", 0), ("huber", 1), ("mse", 0), ("mse", 1)),
+    ]
+    assert all(each["test"] for each in final.values())
+
+    tried = pd.read_csv(killed / "report" / "tuning.csv")
+    for loss, rows in tried.groupby("loss"):
+        means = rows.groupby("point").value.mean()
+        best = rows[rows.point == means.idxmin()].iloc[0]
+        assert rows[rows.best].point.unique() == [best.point]
+        for path, each in final.items():
+            if each["loss"] == loss:
+                assert f"optimizer.lr={best.learning_rate:g}" in path.parent.name
+
+    text = " ".join(outcome.out.split())
+    assert "protocol tuned: tuned were each loss's own options and the learning rate" in text
+    assert "2 points a loss from the same Sobol sequence, 2 tuning seeds each (1000, 1001)" in text
+    assert "n = 2: exploratory" in text
+    assert (killed / "report" / "report.md").is_file()
+
+    compared = command(str(killed), script="scripts/compare.py")
+    assert compared.code == 0, compared.err
+    report = outcome.out[outcome.out.index("protocol tuned") :]
+    searched = "8 runs of a search left out: test unread\n"
+    assert searched in compared.out
+    assert compared.out.replace(searched, "") == report
+
+    again = command(f"resume={killed}", script=TUNE)
+    assert again.code == 0, again.err
+    assert records(killed / "final") == final
+    assert again.out.endswith(report)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("loss=mse,hubr", 2, "error: unknown loss 'hubr': did you mean huber"),
+        ("loss=mse no.such=1", 2, "error: "),
+        ("loss=mse,dice", 2, "error: mse lives on regression, dice on segmentation"),
+        ("resume=nowhere", 2, "error: nowhere holds no tuning"),
+    ],
+)
+def test_wrong_input_is_said_in_one_line(command, tmp_path, arguments, code, message):
+    outcome = command(*arguments.split(), script=TUNE)
+    assert (outcome.code, outcome.out) == (code, "")
+    [line] = outcome.err.splitlines()
+    assert line.startswith(message)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_help_says_what_it_takes(command):
+    outcome = command("--help", script=TUNE)
+    assert outcome.code == 0
+    assert all(word in outcome.out for word in ("protocol=", "budget=", "tuning_seeds=", "resume="))

@@ -1,0 +1,120 @@
+"""What a tuning plans; whole tunings run in tests/cli."""
+
+import numpy as np
+import pytest
+from scipy.stats import qmc
+
+from losslab import choices, tuning
+from losslab.build import WrongInput
+from losslab.runs.tuning import Range
+
+UNIT = {"low": 0, "high": 1}
+
+
+def test_every_loss_gets_the_same_points():
+    one = tuning.sobol_points({"loss.a": UNIT}, 8)
+    two = tuning.sobol_points({"loss.b": UNIT, "loss.c": UNIT}, 8)
+    assert [point["loss.a"] for point in one] == [point["loss.b"] for point in two]
+    assert [point["loss.a"] for point in one[:5]] == [
+        point["loss.a"] for point in tuning.sobol_points({"loss.a": UNIT}, 5)
+    ]
+
+
+def test_the_points_fill_the_range_evenly():
+    points = np.array([list(p.values()) for p in tuning.sobol_points({"a": UNIT, "b": UNIT}, 16)])
+    # a Sobol sequence has one point in each of 16 equal slices of each axis
+    assert all((np.sort(axis * 16) // 1 == np.arange(16)).all() for axis in points.T)
+    assert qmc.discrepancy(points) < 0.02
+
+
+@pytest.mark.parametrize("budget", [1, 2, 5, 20])
+def test_a_budget_is_kept(budget):
+    assert len(tuning.sobol_points({"loss.a": UNIT}, budget)) == budget
+
+
+def test_no_point_is_tried_twice():
+    assert tuning.sobol_points({"loss.a": [True, False]}, 8) in (
+        [{"loss.a": True}, {"loss.a": False}],
+        [{"loss.a": False}, {"loss.a": True}],
+    )
+    assert tuning.sobol_points({}, 8) == [{}]
+
+
+LOSSES = choices.names("loss")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_declares_what_may_be_tuned(loss):
+    declared = choices.tunable("loss", loss)
+    assert declared is not None, "write 'tuning: {}' for a loss without options"
+    own = choices.node("loss", loss)
+    for name, content in declared.items():
+        assert name in own
+        Range.declared(f"loss.{name}", content)
+
+
+def test_a_plan():
+    plan = tuning.planned(["loss=mse,huber", "budget=4", "seeds=range(6)", "data.outliers=0.1"])
+    assert (plan.protocol, plan.budget, plan.losses) == ("controlled", 4, ["mse", "huber"])
+    assert (plan.tuning_seeds, plan.seeds) == ([1000, 1001, 1002], [0, 1, 2, 3, 4, 5])
+    assert plan.overrides == ["data.outliers=0.1"]
+    assert plan.points["mse"] == [{}]
+    assert len(plan.points["huber"]) == 4
+    assert all(0.05 <= point["loss.delta"] <= 20 for point in plan.points["huber"])
+
+
+def test_seeds_are_as_many_as_the_comparisons_need():
+    plan = tuning.planned(["loss=mse,mae,huber,smooth_l1", "budget=2"])
+    assert plan.seeds == list(range(8))  # six comparisons
+
+
+def test_the_tuned_protocol_varies_the_learning_rate_alike():
+    plan = tuning.planned(["loss=mse,huber", "protocol=tuned", "budget=4"])
+    rates = [[point["optimizer.lr"] for point in points] for points in plan.points.values()]
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) == 4
+
+
+def test_what_the_command_line_sets_is_not_tuned():
+    plan = tuning.planned(["loss=huber", "loss.delta=2", "protocol=tuned", "budget=4"])
+    assert list(plan.ranges["huber"]) == ["optimizer.lr"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["budget=4"], "which losses"),
+        (["loss=mse,hubr"], "unknown loss 'hubr': did you mean huber"),
+        (["loss=mse", "protocol=free"], "protocol must be controlled or tuned, got free"),
+        (["loss=mse", "protocol=tuned,controlled"], "protocol must be one value"),
+        (["loss=mse", "budget=0"], "budget must be at least 1, got 0"),
+        (["loss=mse", "budget=many"], "budget must be whole numbers, got many"),
+        (["loss=mse", "seeds=1,1"], "seeds must differ"),
+        (["loss=mse", "seeds=1,2", "tuning_seeds=2,3"], "must share none, and both have 2"),
+        (["loss=mse", "optimizer.lr=0.1,0.2"], "names several values"),
+        (["loss=mse", "seed=1"], "seed= is set by the tuning"),
+        (["loss=mse", "test=false"], "test= is set by the tuning"),
+        (["loss=mse", "a=[1"], "malformed override"),
+        (["loss=mse", "no.such=1"], "no.such"),
+        (["loss=mse,cross_entropy", "budget=2"], "lives on regression, cross_entropy on digits"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_what_cannot_be_planned(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WrongInput, match=message):
+        tuning.run(arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resume=nowhere"], "nowhere holds no tuning"),
+        (["resume=nowhere", "budget=3"], "give nothing else"),
+    ],
+)
+def test_what_cannot_be_resumed(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WrongInput, match=message):
+        tuning.run(arguments)
