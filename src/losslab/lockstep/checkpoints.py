@@ -1,10 +1,11 @@
 """The checkpoint of a run that no Trainer ran, in the form in which a Trainer goes on from it."""
 
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 from torch import Tensor
+
+from losslab.runs.keeper import versions
 
 
 def checkpoint(
@@ -35,7 +36,7 @@ def checkpoint(
     return {
         "epoch": epoch,
         "global_step": steps,
-        "pytorch-lightning_version": metadata.version("pytorch-lightning"),
+        "pytorch-lightning_version": versions()["pytorch-lightning"],
         "state_dict": dict(weights),
         "loops": {
             "fit_loop": _fit_loop(epoch, batches, val_batches, steps, (scheduled, now)),
