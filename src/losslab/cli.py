@@ -387,7 +387,7 @@ def launch(command: Command, cells: Sequence[DictConfig], folder: Path) -> list[
     replace_file(folder / SWEEP_FILE, json.dumps(saved).encode())
     own = [given for given in command.overrides if given not in _without_hydra(command.overrides)]
     own += ["hydra/sweeper=cells", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
-    _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], _sweep_job)
+    _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], SweepJob(cells))
     _write_overview(folder, [finished_config(cell, cell.hydra) for cell in cells])
     return [folder / cell.hydra.sweep.subdir for cell in cells]
 
@@ -404,15 +404,30 @@ def _quoted(path: Path) -> str:
     return f"'{text}'"
 
 
-def _sweep_job(config: DictConfig) -> None:
-    """One cell. It does not raise: Hydra would stop the others; the record holds the error."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if not needs_running(folder):
-        return
-    try:
-        _train_job(config)
-    except WrongInput as error:
-        print(f"error: {error}", file=sys.stderr)
+class SweepJob:
+    """The job of a sweep: one cell.
+
+    It does not raise: Hydra would stop the other cells; the record holds the error.
+
+    Attributes:
+        cells: the composed configs by their overrides, for a launcher that wants all at once.
+    """
+
+    def __init__(self, cells: Sequence[DictConfig] = ()) -> None:
+        self.cells = {tuple(cell.hydra.overrides.task): cell for cell in cells}
+
+    def __reduce__(self) -> tuple[type["SweepJob"], tuple[()]]:
+        return SweepJob, ()  # a launcher's process needs the call alone
+
+    def __call__(self, config: DictConfig) -> None:
+        """Train the cell where it is not done."""
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if not needs_running(folder):
+            return
+        try:
+            _train_job(config)
+        except WrongInput as error:
+            print(f"error: {error}", file=sys.stderr)
 
 
 def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:

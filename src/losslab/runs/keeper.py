@@ -268,7 +268,7 @@ class Keeper:
         self._account(record)
         self._write(record)
         if saves:
-            self.files.unfinished.replace(self.files.last)
+            self._keep_as_last()
         return stop
 
     def finish(self, test: Mapping[str, float], val: Mapping[str, float] | None = None) -> None:
@@ -285,7 +285,8 @@ class Keeper:
         record["test"] = results
         if record["best"] is not None and val is not None:
             extra = {name.removeprefix(f"{self._split}/"): float(val[name]) for name in val}
-            record["best"]["metrics"] = extra | record["best"]["metrics"]
+            best = record["best"]
+            record["best"] = Judged(epoch=best["epoch"], metrics=extra | best["metrics"])
         tagged = {f"test/{name}": value for name, value in results.items()}
         self._log(max(record["epochs"] - 1, 0), record["steps"], tagged)
         if self.events:
@@ -381,6 +382,9 @@ class Keeper:
         except OSError:  # a file system without hard links
             shutil.copyfile(self.files.unfinished, temporary)
         temporary.replace(self.files.best)
+
+    def _keep_as_last(self) -> None:
+        self.files.unfinished.replace(self.files.last)
 
     def _account(self, record: Record) -> None:
         if self._began is not None:

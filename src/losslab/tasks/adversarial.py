@@ -12,7 +12,7 @@ from losslab.draws import generator
 from losslab.losses import AdversarialLoss
 from losslab.tasks.generation import Generation
 from losslab.tasks.steps import StepValues, is_due
-from losslab.tasks.supervised import sum_of
+from losslab.tasks.supervision import sum_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -26,6 +26,9 @@ class Task:
     """
     standard_link: ClassVar[Link | None]
     """How logits become probabilities for a loss of another library, which does not say."""
+    maps_metrics: bool = False
+    """Whether :meth:`metrics` may be mapped over many runs by ``torch.func.vmap``, as it should
+    where that works and needs no memory quadratic in the samples."""
 
     def __init__(self, data: Any) -> None:
         self.outputs: int = data.outputs
