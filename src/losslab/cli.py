@@ -33,6 +33,12 @@ from losslab.runs.table import run_table
 DONE, FAILED, WRONG = 0, 1, 2
 SWEEP_FILE = "sweep.json"
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
+# Hydra's flags that a value follows; that of --info can be left out
+WITH_VALUE = {
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun"),
+}
+INFO = ("--info", "-i")
 
 OmegaConf.register_new_resolver("cell_folder", lambda given: cell_name(list(given)), replace=True)
 
@@ -59,8 +65,10 @@ def run(arguments: list[str]) -> int:
     if "--help" in arguments or "-h" in arguments:
         print(help_text())
         return DONE
-    if any(argument in PASS_ON for argument in arguments):
-        return _hydra_main(complete(arguments), lambda config: None)
+    flags, overrides = divided(arguments)
+    if any(flag.partition("=")[0] in PASS_ON for flag in flags):
+        # the flags last: --info would take what follows it for its value
+        return _hydra_main(complete(overrides) + flags, lambda config: None)
     command = parse(arguments)
     if command.resume is not None:
         return resume(command)
@@ -74,7 +82,7 @@ class Command:
     """A parsed command line.
 
     Attributes:
-        flags: arguments that begin with a dash, but for ``-m``.
+        flags: arguments that begin with a dash, and their values, but for ``-m``.
         overrides: Hydra's overrides, complete with what the task's standards add.
         multirun: whether ``-m`` was given.
         resume: the folder to go on with.
@@ -95,12 +103,11 @@ def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Com
     Raises:
         WrongInput: for an override that Hydra's grammar or conf/ does not know.
     """
-    overrides, flags, folder = [], [], None
-    for argument in arguments:
+    flags, given = divided(arguments)
+    overrides, folder = [], None
+    for argument in given:
         if argument.startswith("resume="):
             folder = Path(argument.removeprefix("resume="))
-        elif argument.startswith("-"):
-            flags.append(argument)
         else:
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
@@ -112,6 +119,23 @@ def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Com
     if not multirun:
         _refuse_sweep(overrides)
     return Command(flags, overrides, multirun, folder, cells)
+
+
+def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags, each with the value that follows it, and overrides.
+
+    Example:
+        >>> divided(["--cfg", "job", "loss=dice", "-m"])
+        (['--cfg', 'job', '-m'], ['loss=dice'])
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    before = ""
+    for argument in arguments:
+        is_value = before in WITH_VALUE or (before in INFO and "=" not in argument)
+        (flags if is_value or argument.startswith("-") else overrides).append(argument)
+        before = "" if is_value else argument
+    return flags, overrides
 
 
 def _refuse_sweep(overrides: list[str]) -> None:
@@ -148,8 +172,7 @@ def complete(overrides: list[str]) -> list[str]:
     Raises:
         WrongInput: for an unknown choice or key.
     """
-    flags = [argument for argument in overrides if argument.startswith("-")]
-    given = [argument for argument in overrides if not argument.startswith("-")]
+    given = list(overrides)
     known = parsed(given)
     chosen: dict[str, list[str]] = {}
     for override in known:
@@ -169,7 +192,7 @@ def complete(overrides: list[str]) -> list[str]:
             given.append(f"loss={choices.node('task', task).standard_loss}")
     elif "loss" not in chosen:
         given.append(f"loss={_loss_of_experiment(given)}")
-    return flags + given
+    return given
 
 
 def _loss_of_experiment(overrides: Sequence[str]) -> str:
