@@ -1,4 +1,4 @@
-"""Measure losslab against peers in one run: python scripts/benchmark.py training, or losses."""
+"""Measure losslab against peers in one run: python scripts/benchmark.py losses, or another."""
 
 import argparse
 import statistics
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
-from loss_peers import SIZES, pairs
+from loss_peers import SIZES, of_batches, pairs
 from losslab import cli
 from losslab.allocator import keep_freed_memory
 from losslab.assembly import assemble
@@ -30,7 +30,7 @@ Step = Callable[[Tensor, Tensor], None]
 def main() -> int:
     """Choose the measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["training", "losses", "sweep"])
+    parser.add_argument("what", choices=["training", "losses", "batches", "sweep"])
     parser.add_argument("--data-dir", default="data", help="where MNIST lies")
     parser.add_argument("--rounds", type=int, default=9, help="epochs of each, in turn")
     parser.add_argument("--keep", action="store_true", help="freed memory kept: allocator=keep")
@@ -41,6 +41,8 @@ def main() -> int:
         training(arguments.data_dir, arguments.rounds)
     elif arguments.what == "losses":
         losses(arguments.rounds, keep=arguments.keep)
+    elif arguments.what == "batches":
+        batches(arguments.rounds, keep=arguments.keep)
     else:
         sweep(arguments.rounds, arguments.model, arguments.seeds)
     return 0
@@ -74,7 +76,7 @@ def floor(prediction: Tensor, target: Tensor) -> Tensor:
 def in_turn(
     calls: dict[str, Any], prediction: Tensor, target: Tensor, rounds: int
 ) -> dict[str, list[float]]:
-    """Nanoseconds an element of each call, round by round; the first round warms up."""
+    """Seconds of CPU time of each call with its gradient, round by round; the first warms up."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
@@ -84,21 +86,41 @@ def in_turn(
             if result.requires_grad:
                 result.backward()
             if turn:
-                spent = time.thread_time() - start
-                times[name].append(spent / prediction.numel() * 1e9)
+                times[name].append(time.thread_time() - start)
     return times
 
 
 def row(name: str, size: int, dtype: torch.dtype, times: dict[str, list[float]], peer: str) -> str:
     """A row of the table."""
     kind = str(dtype).removeprefix("torch.")
-    middle = {key: f"{statistics.median(spent):.2f}" for key, spent in times.items()}
+    middle = {key: f"{statistics.median(spent) / size * 1e9:.2f}" for key, spent in times.items()}
     cells = f"| {name} | {size} | {kind} | {middle['floor']} | {middle['ours']} |"
     if peer == "-":
         return f"{cells} - | - |"
-    ratios = [b / a for a, b in zip(times["ours"], times[peer], strict=True)]
+    return f"{cells} {peer} {middle[peer]} | {ratio(times['ours'], times[peer])} |"
+
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """Their time by ours, round by round: median and quartiles."""
+    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
     low, median, high = statistics.quantiles(ratios, n=4)
-    return f"{cells} {peer} {middle[peer]} | {median:.2f} ({low:.2f} to {high:.2f}) |"
+    return f"{median:.2f} ({low:.2f} to {high:.2f})"
+
+
+def batches(rounds: int, keep: bool) -> None:
+    """Value and gradient of losses that compare all with all, and of peers, in ms of CPU time."""
+    torch.set_num_threads(1)
+    if keep:
+        keep_freed_memory()
+    print("| loss | batch | ours | peer | peer / ours (quartiles) |")
+    print("|---|---|---|---|---|")
+    for name, batch, pair, ours, peers in of_batches():
+        times = in_turn({"ours": ours, **peers}, *pair, rounds)
+        middle = {key: f"{statistics.median(spent) * 1e3:.1f}" for key, spent in times.items()}
+        for peer in peers:
+            against = ratio(times["ours"], times[peer])
+            cells = f"| {name} | {batch} | {middle['ours']} | {peer} {middle[peer]} | {against} |"
+            print(cells, flush=True)
 
 
 def training(data_dir: str, rounds: int) -> None:
