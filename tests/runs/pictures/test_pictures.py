@@ -14,7 +14,7 @@ from losslab.runs.pictures.gradient_norms import gradient_norms
 from losslab.runs.pictures.over_time import Curves
 from losslab.runs.pictures.seed_differences import MOST_PAIRS, seed_differences
 from losslab.runs.pictures.steps_to_target import common_target, reached, steps_to_target
-from losslab.runs.pictures.style import NothingToDraw
+from losslab.runs.pictures.style import NothingToDraw, logarithmic, new_figure, panels
 
 
 def line(axes, label):
@@ -51,6 +51,14 @@ class TestCurves:
         huber, mse = line(axes, "huber"), line(axes, "mse")
         assert huber.get_linestyle() != mse.get_linestyle()
         assert huber.get_marker() != mse.get_marker()
+
+    def test_a_seed_near_zero_does_not_take_the_axis(self, made_up, table_of, with_curves):
+        levels = (0.5, 0.5, 1e-6)
+        runs = [with_curves(made_up("mse", k, x), x, epochs=200) for k, x in enumerate(levels)]
+        [axes] = curves(table_of(runs)).axes
+        mean = line(axes, "mse").get_ydata().min()
+        assert axes.get_yscale() == "log"
+        assert axes.get_ylim()[0] == pytest.approx(mean / 10)
 
     def test_reference_losses(self, table):
         read = Curves(table)
@@ -162,6 +170,15 @@ class TestCrossLosses:
         assert list(shown.values()).count("best") == 3
 
     @pytest.mark.parametrize(
+        ("worse", "words"),
+        [(1.004, "0.4 % off"), (1.99, "99 % off"), (1.999, "2 times"), (3.64, "3.64 times")],
+    )
+    def test_how_far_in_words(self, worse, words, made_up, table_of):
+        table = table_of([made_up("a", 0, 1.0), made_up("b", 0, worse)])
+        [axes] = cross_losses(table, metrics=table.judging).axes
+        assert texts(axes)[1::2] == ["best", words]
+
+    @pytest.mark.parametrize(
         ("values", "expected"),
         [((1.0, 1.5), (0, 0.5)), ((0.0, 1.0), (0, math.inf)), ((2.0, 2.0), (0, 0))],
         ids=["half", "zero", "equal"],
@@ -186,3 +203,25 @@ def test_a_loss_looks_the_same_in_every_picture(sweep):
         for name in ("mae", "rmse")
     )
     assert line(by_mae, "mse").get_color() == line(by_rmse, "mse").get_color()
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [((1, 60), [1, 2, 5, 10, 20, 50]), ((1e-4, 8), [1e-4, 1e-3, 1e-2, 0.1, 1])],
+    ids=["few decades", "many"],
+)
+def test_ticks_of_a_logarithmic_axis(ends, expected):
+    axes = new_figure(3, 3).subplots()
+    logarithmic(axes, "y")
+    axes.set_ylim(*ends)
+    shown = [tick for tick in axes.get_yticks() if ends[0] <= tick <= ends[1]]
+    assert shown == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "rows"), [(3, 4, [3]), (5, 4, [3, 2]), (7, 3, [3, 3, 1]), (8, 4, [4, 4])]
+)
+def test_panels_stand_in_even_rows(count, columns, rows):
+    _, grid = panels(count, 2.0, 2.0, columns=columns)
+    places = [axes.get_subplotspec().rowspan.start for axes in grid]
+    assert [places.count(row) for row in sorted(set(places))] == rows

@@ -43,7 +43,7 @@ class Outline(HTMLParser):
 @pytest.fixture
 def html(made_up):
     runs = [
-        made_up(loss, seed, level + seed)
+        made_up(loss, seed, level + seed, overrides=("trainer.max_epochs=3",))
         for loss, level in (("mse", 9.0), ("a<b&c", 10.0))
         for seed in range(3)
     ]
@@ -62,6 +62,11 @@ def outline(html):
 def test_it_is_whole_and_asks_nobody(outline):
     assert outline.open == []
     assert all(address.startswith(("#", "data:")) for address in outline.asked)
+
+
+def test_its_heading_says_what_every_run_was_asked_for(html):
+    assert "<h2>regression (trainer.max_epochs=3)</h2>" in html
+    assert "Test metrics: mean over seeds [95 % interval], the best by mean absolute error" in html
 
 
 def test_ids_are_unique_over_all_pictures(outline):

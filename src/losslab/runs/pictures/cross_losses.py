@@ -10,10 +10,10 @@ from matplotlib.patches import Rectangle
 
 from losslab.runs.comparison import Summary, Table, summarize
 from losslab.runs.metrics import Metric, metric_of
-from losslab.runs.pictures.style import INK, NothingToDraw, headline, new_figure, styled, wrapped
+from losslab.runs.pictures.style import NothingToDraw, headline, new_figure, styled, wrapped
 
 INKS = ("#111111", "#fefefe")
-"""On light and on dark cells; not the page's ink, which a dark page turns round."""
+"""On light and on dark cells, and of frames (the first): a dark page turns its own ink round."""
 
 
 @styled
@@ -41,12 +41,11 @@ def cross_losses(
         for place, (row, summary) in enumerate(zip(table.rows, own, strict=True)):
             _draw(axes, column, place, summary, shortfall(summary, own))
             if metric.name == f"ref/{row.loss}":
-                axes.add_patch(
-                    _cell(column, place, facecolor="none", edgecolor=INK, linewidth=1.6, zorder=3)
-                )
+                frame = {"facecolor": "none", "edgecolor": INKS[0], "linewidth": 1.6}
+                axes.add_patch(_cell(column, place, **frame, zorder=3))
     references = sum(metric.name.startswith("ref/") for metric in metrics)
     if 0 < references < len(metrics):
-        axes.axvline(references - 0.5, color=INK, linewidth=2.5, zorder=2)
+        axes.axvline(references - 0.5, color=INKS[0], linewidth=2.5, zorder=2)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -58,7 +57,7 @@ def cross_losses(
     )
     headline(
         figure,
-        f"{table.name}: trained with the row, judged by the column",
+        f"{table.title}: trained with the row, judged by the column",
         "mean over seeds, below it how far it is from the column's best; framed: judged by itself",
     )
     return figure
@@ -123,6 +122,6 @@ def _cell(column: int, place: int, **look: object) -> Rectangle:
 
 def _percent(behind: float) -> str:
     """How far a mean is from the best, in per cent or times."""
-    if behind < 1:
+    if behind < 0.995:
         return f"{100 * behind:.2g} % off"
     return f"{1 + behind:.3g} times"

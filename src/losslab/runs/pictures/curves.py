@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -71,7 +72,7 @@ def curves(
     legend_below(figure, list(handles.values()), list(handles))
     lines = "; thin: the seeds" if thin else ""
     headline(
-        figure, f"{table.name}: on validation while training", f"mean and its 95 % interval{lines}"
+        figure, f"{table.title}: on validation while training", f"mean and its 95 % interval{lines}"
     )
     return figure
 
@@ -92,3 +93,6 @@ def _draw(
         x, mean, low, high = thinned(band.x, scale * band.mean, scale * low, scale * high)
         axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
         axes.plot(x, mean, label=label, **style.marked(len(x), place))
+    if spans_decades(values):
+        # a single seed that comes near 0 would take most of the axis
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.1 * np.concatenate(values).min()))

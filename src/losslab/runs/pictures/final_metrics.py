@@ -45,7 +45,7 @@ def final_metrics(table: Table, metrics: Sequence[Metric] | None = None) -> Figu
     seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else f"{max(counts)} seeds"
     headline(
         figure,
-        f"{table.name}: metrics of the chosen checkpoints",
+        f"{table.title}: metrics of the chosen checkpoints",
         f"mean over {seeds} with its 95 % interval; small: the seeds",
     )
     return figure

@@ -45,7 +45,7 @@ def gradient_norms(table: Table, read: Curves | None = None) -> Figure:
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     headline(
         figure,
-        f"{table.name}: norm of the gradient by all weights",
+        f"{table.title}: norm of the gradient by all weights",
         f"mean over seeds{'; thin: the seeds' if thin else ''}",
     )
     return figure

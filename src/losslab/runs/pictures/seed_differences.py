@@ -49,7 +49,7 @@ def seed_differences(table: Table, metric: Metric | None = None) -> Figure:
     left_out = "" if len(pairs) == len(every) else f"; {len(pairs)} of {len(every)} pairs"
     headline(
         figure,
-        f"{table.name}: differences at the same seed{left_out}",
+        f"{table.title}: differences at the same seed{left_out}",
         "small: the seeds; bar: 95 % interval of their mean; "
         f"coloured where it is claimed; p by Holm over {pairs[0].comparisons}",
     )

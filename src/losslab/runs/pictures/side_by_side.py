@@ -32,7 +32,7 @@ def own_pictures(table: Table) -> Iterator[tuple[str, Figure]]:
         return
     seed = max(files, key=lambda seed: sum(map(bool, files[seed].values())))
     found = files[seed]
-    note = f"{table.name}, seed {seed}"
+    note = f"{table.title}, seed {seed}"
     for name in dict.fromkeys(name for paths in found.values() for name in paths):
         having = {label: paths[name] for label, paths in found.items() if name in paths}
         shown = dict(list(having.items())[:MOST_RUNS])
@@ -67,7 +67,7 @@ def _together(paths: Mapping[str, Path], note: str, name: str) -> Figure:
 
 @styled
 def montage(images: Mapping[str, Path], title: str) -> Figure:
-    """Picture files side by side, as near to a square as goes.
+    """Picture files side by side: up to three in a row, more as near to a square as goes.
 
     Raises:
         NothingToDraw: if there are none.
@@ -88,4 +88,4 @@ def montage(images: Mapping[str, Path], title: str) -> Figure:
 
 
 def _columns(count: int) -> int:
-    return min(4, math.ceil(math.sqrt(count)))
+    return 3 if count == 3 else min(4, math.ceil(math.sqrt(count)))

@@ -45,7 +45,7 @@ def steps_to_target(
     read = read or Curves(table)
     metric = metric or table.judging[0]
     if f"val/{metric.name}" not in read.names:
-        raise NothingToDraw(f"{table.name}: {metric.name} was not measured while training")
+        raise NothingToDraw(f"{table.title}: {metric.name} was not measured while training")
     target = common_target(table, metric, read) if target is None else target
     figure, [axes] = panels(1, 6.8, 0.42 * len(table.rows) + 1.35)
     look = table_looks(table)
@@ -60,7 +60,7 @@ def steps_to_target(
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     headline(
         figure,
-        f"{table.name}: time to a validation {metric.label} of {metric.text(target)}",
+        f"{table.title}: time to a validation {metric.label} of {metric.text(target)}",
         "small: the seeds; line: their median, those that never get there counted as last",
     )
     return figure

@@ -161,11 +161,21 @@ def wrapped(text: str, letters: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+class FewTicks(LogLocator):
+    """Ticks at 1, 2 and 5 of each decade; over many decades, at the powers of ten alone."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The places of the ticks between two ends."""
+        few = vmin > 0 and vmax > 300 * vmin
+        self.set_params(subs=(1,) if few else (1, 2, 5), numticks=8)
+        return super().tick_values(vmin, vmax)
+
+
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with plain numbers at 1, 2 and 5; what is not positive is cut."""
+    """Make an axis logarithmic, with plain numbers; what is not positive is cut."""
     axes.set(**{f"{which}scale": "log"})
     axis: Axis = getattr(axes, f"{which}axis")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axis.set_major_locator(FewTicks())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 
@@ -185,9 +195,9 @@ def new_figure(width: float, height: float) -> Figure:
 def panels(
     count: int, width: float, height: float, columns: int = 3, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of so many axes of this size, row by row; ``options`` are of ``subplots``."""
-    across = min(columns, count)
-    down = -(-count // across)
+    """A figure of so many axes of this size in even rows; ``options`` are of ``subplots``."""
+    down = -(-count // columns)
+    across = -(-count // down)
     figure = new_figure(max(5.0, across * width), down * height)
     grid = figure.subplots(down, across, squeeze=False, **options)
     for axes in grid.flat[count:]:

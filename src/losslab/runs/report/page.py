@@ -7,7 +7,7 @@ from html import escape
 from losslab.runs.comparison import Comparison, Table
 from losslab.runs.pictures.style import FAINT, INK, PAPER, RULE
 from losslab.runs.report.pictures import Picture
-from losslab.runs.texts import cell, seeds_text
+from losslab.runs.texts import SPLITS, interval_text, mean_text, seeds_text
 from losslab.runs.tuning import Tuning
 from losslab.runs.verdicts import comparison_notes, notes, unreadable_notes, verdicts, wins
 
@@ -23,11 +23,12 @@ body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem; background: var(--p
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 h2 { margin-top: 2.5rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap;
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .4rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--rule); }
+th { vertical-align: bottom; white-space: normal; line-height: 1.3; }
+td small { display: block; color: var(--faint); }
 th:first-child, td:first-child { text-align: left; }
-th { position: relative; }
 th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid var(--faint); }
 th[aria-sort=ascending] button::after { content: " \\25b4"; }
@@ -81,7 +82,7 @@ def _page(
 ) -> Iterator[str]:
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    names = ", ".join(table.name for table in comparison.tables)
+    names = ", ".join(table.title for table in comparison.tables)
     yield f"<title>Comparison: {escape(names)}</title>"
     yield f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>Comparison</h1>"
     if tuning is not None:
@@ -89,8 +90,8 @@ def _page(
         yield from _list(tuning.lines())
         yield from _figures(tuned)
     for table in comparison.tables:
-        yield f"<h2>{escape(table.name)}</h2>"
-        yield from _table(table)
+        yield f"<h2>{escape(table.title)}</h2>"
+        yield from _table(table, comparison.split)
         yield from _list([*verdicts(table), *notes(table)])
         yield from _figures(pictures.get(table.name, ()))
     last = [
@@ -110,20 +111,28 @@ def _list(lines: Sequence[str]) -> Iterator[str]:
     yield "</ul>"
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: Table, split: str) -> Iterator[str]:
     """Cells carry the number that they are sorted by; an empty one stays last."""
-    yield "<p>Mean over seeds [95 % interval]; a click on a head sorts.</p>"
+    yield (
+        f"<p>{SPLITS[split].capitalize()} metrics: mean over seeds [95 % interval], the best by "
+        f"{escape(table.judging[0].label)} first; a click on a head sorts.</p>"
+    )
     yield '<div class="wide"><table>'
     heads = ["loss", "seeds", *(metric.header for metric in table.columns)]
     yield "<thead><tr>"
-    yield from (f'<th scope="col"><button>{escape(head)}</button></th>' for head in heads)
+    for head in heads:
+        # the arrow stays beside its word
+        text = escape(head).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")
+        yield f'<th scope="col"><button>{text}</button></th>'
     yield "</tr></thead>\n<tbody>"
     for row in table.rows:
-        cells = [(row.label, row.label), (str(len(row.done)), seeds_text(row))]
+        cells = [(row.label, escape(row.label)), (str(len(row.done)), escape(seeds_text(row)))]
         for metric in table.columns:
             summary = table.summary(row, metric)
-            cells.append((repr(summary.mean) if summary.n else "", cell(summary)))
-        texts = (f'<td data-value="{escape(key)}">{escape(text)}</td>' for key, text in cells)
+            interval = f" <small>{interval_text(summary)}</small>" if summary.n > 1 else ""
+            key = repr(summary.mean) if summary.n else ""
+            cells.append((key, mean_text(summary) + interval))
+        texts = (f'<td data-value="{escape(key)}">{text}</td>' for key, text in cells)
         yield f"<tr>{''.join(texts)}</tr>"
     yield "</tbody></table></div>"
 

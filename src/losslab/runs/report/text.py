@@ -31,7 +31,7 @@ def _markdown(
         yield from (f"- {line}" for line in tuning.lines())
         yield from map(_image, tuned)
     for table in comparison.tables:
-        yield f"\n## {table.name}\n"
+        yield f"\n## {table.title}\n"
         yield from _markdown_table(grid(table))
         yield ""
         yield from (f"- {line}" for line in verdicts(table))
@@ -71,7 +71,7 @@ def _latex(table: Table) -> str:
     body = [r" & ".join(map(_escaped, line)) + r" \\" for line in (head, *lines)]
     return "\n".join(
         [
-            f"% {table.name}: mean and 95 % interval over seeds",
+            f"% {table.title}: mean and 95 % interval over seeds",
             rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
             r"\toprule",
             body[0],
