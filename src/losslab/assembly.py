@@ -29,14 +29,18 @@ class Parts:
     module: Any
 
 
-def assemble(config: DictConfig) -> Parts:
+def assemble(config: DictConfig, data: Any = None) -> Parts:
     """Build data, task, network, loss and module, in this order.
+
+    Args:
+        config: the resolved config.
+        data: of another run with the same config of the data, from :func:`ready_data`.
 
     Raises:
         WrongInput: if a part refuses its options or does not fit the others.
     """
     require_fit(config)
-    data = ready_data(config)
+    data = data or ready_data(config)
     task: Task = build(config.task.definition, "task", data)
     network = initial_network(config, data, task)
     weights_hash = fingerprint(network.state_dict().values())

@@ -25,14 +25,20 @@ from rich.console import Console
 from losslab import choices
 from losslab.build import WrongInput
 from losslab.help import help_text
-from losslab.runs.events import write_layout, write_sweep_experiment
-from losslab.runs.folder import cell_name, find_runs, is_run, replace_file
+from losslab.runs.folder import cell_name, is_run, replace_file
+from losslab.runs.overview import write_overview
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.runs.table import run_table
 
 DONE, FAILED, WRONG = 0, 1, 2
 SWEEP_FILE = "sweep.json"
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
+# Hydra's flags that a value follows; that of --info can be left out
+WITH_VALUE = {
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun"),
+}
+INFO = ("--info", "-i")
 
 OmegaConf.register_new_resolver("cell_folder", lambda given: cell_name(list(given)), replace=True)
 
@@ -59,8 +65,10 @@ def run(arguments: list[str]) -> int:
     if "--help" in arguments or "-h" in arguments:
         print(help_text())
         return DONE
-    if any(argument in PASS_ON for argument in arguments):
-        return _hydra_main(complete(arguments), lambda config: None)
+    flags, overrides = divided(arguments)
+    if any(flag.partition("=")[0] in PASS_ON for flag in flags):
+        # the flags last: --info would take what follows it for its value
+        return _hydra_main(complete(overrides) + flags, lambda config: None)
     command = parse(arguments)
     if command.resume is not None:
         return resume(command)
@@ -74,7 +82,7 @@ class Command:
     """A parsed command line.
 
     Attributes:
-        flags: arguments that begin with a dash, but for ``-m``.
+        flags: arguments that begin with a dash, and their values, but for ``-m``.
         overrides: Hydra's overrides, complete with what the task's standards add.
         multirun: whether ``-m`` was given.
         resume: the folder to go on with.
@@ -95,12 +103,11 @@ def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Com
     Raises:
         WrongInput: for an override that Hydra's grammar or conf/ does not know.
     """
-    overrides, flags, folder = [], [], None
-    for argument in arguments:
+    flags, given = divided(arguments)
+    overrides, folder = [], None
+    for argument in given:
         if argument.startswith("resume="):
             folder = Path(argument.removeprefix("resume="))
-        elif argument.startswith("-"):
-            flags.append(argument)
         else:
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
@@ -112,6 +119,23 @@ def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Com
     if not multirun:
         _refuse_sweep(overrides)
     return Command(flags, overrides, multirun, folder, cells)
+
+
+def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags, each with the value that follows it, and overrides.
+
+    Example:
+        >>> divided(["--cfg", "job", "loss=dice", "-m"])
+        (['--cfg', 'job', '-m'], ['loss=dice'])
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    before = ""
+    for argument in arguments:
+        is_value = before in WITH_VALUE or (before in INFO and "=" not in argument)
+        (flags if is_value or argument.startswith("-") else overrides).append(argument)
+        before = "" if is_value else argument
+    return flags, overrides
 
 
 def _refuse_sweep(overrides: list[str]) -> None:
@@ -148,8 +172,7 @@ def complete(overrides: list[str]) -> list[str]:
     Raises:
         WrongInput: for an unknown choice or key.
     """
-    flags = [argument for argument in overrides if argument.startswith("-")]
-    given = [argument for argument in overrides if not argument.startswith("-")]
+    given = list(overrides)
     known = parsed(given)
     chosen: dict[str, list[str]] = {}
     for override in known:
@@ -169,7 +192,7 @@ def complete(overrides: list[str]) -> list[str]:
             given.append(f"loss={choices.node('task', task).standard_loss}")
     elif "loss" not in chosen:
         given.append(f"loss={_loss_of_experiment(given)}")
-    return flags + given
+    return given
 
 
 def _loss_of_experiment(overrides: Sequence[str]) -> str:
@@ -387,8 +410,8 @@ def launch(command: Command, cells: Sequence[DictConfig], folder: Path) -> list[
     replace_file(folder / SWEEP_FILE, json.dumps(saved).encode())
     own = [given for given in command.overrides if given not in _without_hydra(command.overrides)]
     own += ["hydra/sweeper=cells", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
-    _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], _sweep_job)
-    write_overview(folder, [finished_config(cell, cell.hydra) for cell in cells])
+    _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], SweepJob(cells))
+    _write_overview(folder, [finished_config(cell, cell.hydra) for cell in cells])
     return [folder / cell.hydra.sweep.subdir for cell in cells]
 
 
@@ -404,37 +427,36 @@ def _quoted(path: Path) -> str:
     return f"'{text}'"
 
 
-def _sweep_job(config: DictConfig) -> None:
-    """One cell. It does not raise: Hydra would stop the others; the record holds the error."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if not needs_running(folder):
-        return
-    try:
-        _train_job(config)
-    except WrongInput as error:
-        print(f"error: {error}", file=sys.stderr)
+class SweepJob:
+    """The job of a sweep: one cell.
+
+    It does not raise: Hydra would stop the other cells; the record holds the error.
+
+    Attributes:
+        cells: the composed configs by their overrides, for a launcher that wants all at once.
+    """
+
+    def __init__(self, cells: Sequence[DictConfig] = ()) -> None:
+        self.cells = {tuple(cell.hydra.overrides.task): cell for cell in cells}
+
+    def __reduce__(self) -> tuple[type["SweepJob"], tuple[()]]:
+        return SweepJob, ()  # a launcher's process needs the call alone
+
+    def __call__(self, config: DictConfig) -> None:
+        """Train the cell where it is not done."""
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if not needs_running(folder):
+            return
+        try:
+            _train_job(config)
+        except WrongInput as error:
+            print(f"error: {error}", file=sys.stderr)
 
 
-def write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
-    """What TensorBoard shows of a sweep as a whole: HPARAMS columns and custom scalars."""
+def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
     from losslab.training import hparams  # noqa: PLC0415
 
-    domains: dict[str, list[object]] = {}
-    for config in configs:
-        for name, value in hparams(config).items():
-            values = domains.setdefault(name, [])
-            values += [] if value in values else [value]
-    records = [read_record(run) for run in find_runs(folder)]
-    names = list(dict.fromkeys(name for record in records for name in record["test"]))
-    metrics = [name for name in names if not name.startswith("ref/") and name != "loss"]
-    references = [name for name in names if name.startswith("ref/")]
-    write_sweep_experiment(folder, domains, [f"test/{name}" for name in metrics])
-    charts = {
-        "Metrics": {name: [f"val/{name}"] for name in metrics},
-        "Reference losses": {name.removeprefix("ref/"): [f"val/{name}"] for name in references},
-        "The run's own objective": {"train": ["train/loss"], "validation": ["val/loss"]},
-    }
-    write_layout(folder, charts)
+    write_overview(folder, [hparams(config) for config in configs])
 
 
 def show_comparison(folder: Path) -> None:

@@ -28,6 +28,7 @@ ORDER = (
     "same_minimum",
     "mean_median",
     "calibration",
+    "calibration_mnist",
     "imbalance",
     "regularization",
     "foreground",

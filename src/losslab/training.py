@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.allocator import keep_freed_memory
 from losslab.assembly import Parts, assemble
 from losslab.build import WrongInput, build
 from losslab.callbacks import RunKeeping
@@ -112,9 +113,11 @@ def splits_read(config: DictConfig) -> tuple[str, ...]:
 
 
 def settle(config: DictConfig) -> None:
-    """Set what belongs to the process: threads, log levels, Lightning's device check."""
+    """Set what belongs to the process: threads, allocator, log levels, Lightning's device check."""
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.get("allocator") == "keep":
+        keep_freed_memory()
     if not torch.cuda.is_available():
         # Lightning asks NVML for devices at each optimizer step; where there is no driver that
         # costs 0.1 ms a step
@@ -128,9 +131,9 @@ def settle(config: DictConfig) -> None:
         warnings.filterwarnings("ignore", module=module)
 
 
-def make_keeper(config: DictConfig, folder: Path) -> Keeper:
+def make_keeper(config: DictConfig, folder: Path, kind: type[Keeper] = Keeper) -> Keeper:
     """The run's keeper; it writes nothing before it is told to."""
-    return Keeper(
+    return kind(
         folder,
         monitor=f"val/{config.task.monitor}",
         mode=config.task.mode,
@@ -259,22 +262,37 @@ def judge(trainer: pl.Trainer, parts: Parts, checkpoint: Path) -> dict[str, dict
 
 
 @contextmanager
-def recorded(keeper: Keeper) -> Iterator[None]:
-    """Whatever ends the run stands in its record; only an interruption goes on upwards."""
+def recorded(*keepers: Keeper) -> Iterator[None]:
+    """Whatever ends the runs stands in their records; only an interruption goes on upwards.
+
+    Runs that have ended by themselves keep what their record says.
+    """
     try:
         yield
-    except Diverged as error:
-        keeper.fail("diverged", str(error), error.step)
     except (KeyboardInterrupt, SystemExit):
-        keeper.interrupt()
+        for keeper in _running(keepers):
+            keeper.interrupt()
         raise KeyboardInterrupt from None
-    except MemoryError as error:
-        keeper.fail("memory", str(error) or "out of memory")
     except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR"):
-            keeper.fail("exception", _one_line(error))
+        full = bool(os.environ.get("HYDRA_FULL_ERROR"))
+        if not full and not isinstance(error, Diverged | MemoryError):
+            log.exception("the run failed")
+        for keeper in _running(keepers):
+            _record_failure(keeper, error)
+        if full and not isinstance(error, Diverged | MemoryError):
             raise
-        log.exception("the run failed")
+
+
+def _running(keepers: Iterable[Keeper]) -> list[Keeper]:
+    return [keeper for keeper in keepers if keeper.record["status"] == "running"]
+
+
+def _record_failure(keeper: Keeper, error: Exception) -> None:
+    if isinstance(error, Diverged):
+        keeper.fail("diverged", str(error), error.step)
+    elif isinstance(error, MemoryError):
+        keeper.fail("memory", str(error) or "out of memory")
+    else:
         keeper.fail(_kind(error), _one_line(error))
 
 

@@ -25,7 +25,7 @@ def project(tmp_path_factory):
     for name in ("train.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     written = FILES.findall((ROOT / "docs" / "add-your-own.md").read_text())
-    assert len(written) == 8
+    assert len(written) == 11
     for path, text in written:
         with (folder / path).open("a") as file:  # the reference goes below those that are there
             file.write(text)

@@ -66,3 +66,26 @@ def test_two_cells_at_once(command):
     outcome = command("-m", *cells, "hydra/launcher=joblib", cold=True)
     assert outcome.code == 0, outcome.err
     assert [record["status"] for record in outcome.records().values()] == ["done"] * 4
+
+
+def test_compare_reads_the_same_table_from_files(command):
+    outcome = command("-m", "loss=mse,mae", *LINE, "trainer.max_epochs=1", "seed=0,1")
+    table = command(str(outcome.logs), script="scripts/compare.py")
+    assert table.code == 0, table.err
+    assert "mae" in table.out
+
+
+def test_a_sweep_in_lockstep_hands_over_what_cannot_be_stacked_and_is_resumed(command):
+    arguments = ["loss=cross_entropy,hinge", "seed=0,1", "model=mlp", "trainer.max_epochs=1"]
+    outcome = command("-m", "hydra/launcher=lockstep", *arguments, "callbacks=quiet")
+    assert outcome.code == 0, outcome.err
+    records = outcome.records()
+    assert [record["status"] for record in records.values()] == ["done"] * 4
+    assert "Training 4 cells in lockstep" in outcome.out + outcome.err
+    [sweep] = (outcome.logs / "sweeps").iterdir()
+    victim = next(iter(records))
+    (victim / "record.json").unlink()
+    again = command(f"resume={sweep}")  # one cell alone is no stack
+    assert again.code == 0, again.err
+    assert "Not in lockstep, since no other cell" in again.out + again.err
+    assert again.records()[victim]["test"] == pytest.approx(records[victim]["test"], rel=1e-4)

@@ -20,7 +20,11 @@ def test_dice_finds_what_is_there(command):
     assert {"iou", "precision", "recall", "average_precision", "dice_best_threshold"} <= set(test)
     assert {"ref/bce", "ref/dice", "ref/tversky", "ref/focal"} <= set(test)
     pictures = {path.name for path in (outcome.run / "figures").iterdir()}
-    assert pictures == {"test_masks.png", "test_precision_recall.png"}
+    assert pictures == {
+        f"test_{name}.{ending}"
+        for name in ("masks", "precision_recall")
+        for ending in ("png", "npz")
+    }
 
 
 def test_losses_of_classification_train_on_masks(command):

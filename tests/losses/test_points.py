@@ -140,6 +140,14 @@ def test_emd_is_that_of_scipy_and_of_pot(make, p):
     assert_close(result, torch.tensor(pot, dtype=torch.float64), rtol=1e-7, atol=0)
 
 
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("spread", [0, 0.001, 0.05])
+def test_emd_of_a_collapsed_cloud(spread, p):
+    x, y = 0.3 + spread * cube(0, 2, 150, torch.float64), 2 * cube(1, 2, 150, torch.float64)
+    assert_close(EMDLoss(p=p, reduction="none")(x, y), emd_of(x, y, p), rtol=1e-12, atol=0)
+    assert_close(EMDLoss(p=p, reduction="none")(y, x), emd_of(x, y, p), rtol=1e-12, atol=0)
+
+
 def test_emd_by_network_simplex_is_that_by_assignment(monkeypatch):
     pytest.importorskip("ot")
     x, y = cube(0, 2, 100, torch.float64), cube(1, 2, 100, torch.float64)

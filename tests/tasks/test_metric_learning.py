@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -61,12 +62,17 @@ def test_baselines_are_the_metrics_of_inputs_and_of_the_untrained_network(data):
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 16])
-def test_the_picture_names_each_class(data, dimensions):
+def test_the_picture_is_the_plane_of_most_variance(data, dimensions):
     inputs, target, _ = data.test
     embeddings = torch.randn(len(target), dimensions)
-    figure = MetricLearning(data).figures(inputs, embeddings, target, nn.Identity())["embedding"]
-    [axes] = figure.axes
-    assert [text.get_text() for text in axes.texts] == list("0123456789")
+    shown = MetricLearning(data).figures(inputs, embeddings, target, nn.Identity())["embedding"]
+    assert shown.names.tolist() == list("0123456789")
+    np.testing.assert_array_equal(shown.groups, target)
+    rows = nn.functional.normalize(embeddings).double().numpy()
+    variances = np.linalg.eigvalsh(np.cov(rows.T).reshape(dimensions, dimensions))[::-1][:2]
+    np.testing.assert_allclose(
+        shown.points.var(axis=0, ddof=1)[: len(variances)], variances, rtol=1e-4
+    )
 
 
 def test_what_does_not_fit(data):

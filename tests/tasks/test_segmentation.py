@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 from torch.nn.functional import one_hot
 
 from losslab.losses import Reads
@@ -113,8 +112,21 @@ def test_pictures(task, names, channels):
     prediction = torch.randn(5, task.outputs, 8, 8, generator=rng())
     figures = task.figures(inputs, prediction, target, torch.nn.Identity())
     assert set(figures) == names
-    assert all(isinstance(figure, Figure) for figure in figures.values())
-    assert len(figures["masks"].axes) == 15
+    masks = figures["masks"]
+    assert masks.given.shape == (2, 5, 8, 8)
+    np.testing.assert_array_equal(masks.given[1] > 0, target > 0)
+    assert masks.made.shape == (1, 5, 8, 8)
+    assert 0 <= masks.made.min() <= masks.made.max() <= 1
+
+
+def test_the_precision_recall_curve_and_its_point_at_one_half():
+    target = torch.tensor([[[1, 1, 0, 0]]])
+    logits = torch.tensor([[[[2.0, -1.0, 1.0, -2.0]]]])  # one right, one missed, one wrong
+    curve = BINARY.figures(torch.zeros(1, 1, 1, 4), logits, target, None)["precision_recall"]
+    precision, recall, _ = precision_recall_curve([1, 1, 0, 0], [2.0, -1.0, 1.0, -2.0])
+    np.testing.assert_allclose(sorted(curve.x), sorted(recall), atol=1e-6)
+    np.testing.assert_allclose(sorted(curve.y), sorted(precision), atol=1e-6)
+    assert curve.mark.tolist() == [0.5, 0.5]
 
 
 def test_a_picture_without_any_foreground():

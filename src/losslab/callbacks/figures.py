@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from losslab.runs.keeper import Keeper
+from losslab.runs.shown import Shown, to_bytes
 
 
 class Figures(pl.Callback):
@@ -29,17 +30,31 @@ class Figures(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw every so many epochs."""
-        if self.every and (trainer.current_epoch + 1) % self.every == 0:
-            self._draw(trainer, pl_module, trainer.val_dataloaders, "val")
+        if trainer.is_global_zero and self.is_due(trainer.current_epoch):
+            self.draw(pl_module, trainer.val_dataloaders, "val", trainer.global_step)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw the last split that was judged, with the weights that were."""
-        loaders = trainer.test_dataloaders
-        batches = loaders[-1] if isinstance(loaders, list) else loaders
-        self._draw(trainer, pl_module, batches, pl_module.splits[-1])
+        if trainer.is_global_zero:
+            loaders: Any = trainer.test_dataloaders
+            batches = loaders[-1] if isinstance(loaders, list) else loaders
+            split = str(getattr(pl_module, "splits", ("test",))[-1])
+            self.draw(pl_module, batches, split, trainer.global_step)
 
-    def _draw(self, trainer: pl.Trainer, module: Any, batches: Any, split: str) -> None:
-        if not trainer.is_global_zero or not hasattr(module, "task"):
+    def is_due(self, epoch: int) -> bool:
+        """Whether pictures are drawn after this epoch, counted from 0."""
+        return bool(self.every and (epoch + 1) % self.every == 0)
+
+    def draw(self, module: Any, batches: Any, split: str, step: int) -> None:
+        """Draw the task's pictures of a split.
+
+        Args:
+            module: a run's, with the weights to show.
+            batches: of the split.
+            split: its name.
+            step: the step that the pictures show.
+        """
+        if not hasattr(module, "task"):
             return
         if hasattr(module, "figures"):  # a module that owns its step draws what it saw
             figures = module.figures()
@@ -50,9 +65,19 @@ class Figures(pl.Callback):
             if shown is not None:
                 self.keeper.embedding(shown[0].tolist(), shown[1])
         for name, figure in figures.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=100)
-            self.keeper.image(f"{split}/{name}", buffer.getvalue(), trainer.global_step)
+            self._keep(f"{split}/{name}", figure, step)
+
+    def _keep(self, tag: str, picture: Any, step: int) -> None:
+        """Keep a figure; of arrays both themselves and their figure."""
+        from losslab.runs.pictures.predictions import predictions  # noqa: PLC0415 (matplotlib)
+
+        figure = picture
+        if isinstance(picture, Shown):
+            self.keeper.arrays(tag, to_bytes(picture))
+            figure = predictions({"": picture})
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+        self.keeper.image(tag, buffer.getvalue(), step)
 
     def _predict(self, module: Any, batches: Any) -> list[torch.Tensor]:
         """Inputs, predictions and targets of the first samples."""

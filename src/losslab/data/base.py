@@ -181,6 +181,7 @@ class InMemoryData(pl.LightningDataModule):
         self.pixel_outliers = pixel_outliers
         self.corrupt_val = corrupt_val
         self._ready = False
+        self._fingerprint: str | None = None
 
     # --- what a data set says -----------------------------------------------------------------
 
@@ -315,10 +316,12 @@ class InMemoryData(pl.LightningDataModule):
     # --- what a run records and prints --------------------------------------------------------
 
     def fingerprint(self) -> str:
-        """A hash of all three splits' content."""
-        return _digest(
-            tensor for split in (self.train, self.val, self.test) for tensor in split.tensors()
-        )
+        """A hash of all three splits' content; the second call knows it."""
+        if self._fingerprint is None:
+            self._fingerprint = _digest(
+                tensor for split in (self.train, self.val, self.test) for tensor in split.tensors()
+            )
+        return self._fingerprint
 
     def order_fingerprint(self) -> str:
         """A hash of the batches' size and of the first epochs' order."""

@@ -79,15 +79,13 @@ class ImageFolder(InMemoryData):
                 f"path must be a folder with one folder a class, found none at "
                 f"{self.path.absolute()}"
             )
-        divided = (self.path / "train").is_dir()
-        roots = {name: self.path / name for name in NAMES} if divided else {"train": self.path}
         files = [
             (part, folder.name, file)
-            for part, root in roots.items()
-            for folder in (sorted(root.iterdir()) if root.is_dir() else [])
+            for part, root in split_folders(self.path).items()
+            for folder in sorted(root.iterdir())
             if folder.is_dir() and not folder.name.startswith(".")
             for file in sorted(folder.rglob("*"))
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+            if is_image(file)
         ]
         classes = sorted({name for _, name, _ in files})
         if len(classes) < 2:
@@ -98,12 +96,26 @@ class ImageFolder(InMemoryData):
         return files
 
     def _image(self, file: Path) -> Tensor:
-        """One image as bytes ``(C, image_size, image_size)``."""
         with opened(file) as image:
-            scaled = image.convert("L" if self.grayscale else "RGB")
-            pixels = np.asarray(scaled.resize((self.image_size, self.image_size)))
-        channels = torch.from_numpy(pixels.copy()).reshape(self.image_size, self.image_size, -1)
-        return channels.permute(2, 0, 1)
+            return pixels(image, self.image_size, grayscale=self.grayscale)
+
+
+def split_folders(path: Path) -> dict[str, Path]:
+    """The folder of each split that has one; without ``train``, ``path`` is to be divided."""
+    if not (path / "train").is_dir():
+        return {"train": path}
+    return {name: path / name for name in NAMES if (path / name).is_dir()}
+
+
+def is_image(file: Path) -> bool:
+    """Whether the name is that of an image, and not of a hidden file."""
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+
+
+def pixels(image: Image.Image, size: int, *, grayscale: bool) -> Tensor:
+    """An image scaled to a square, as bytes ``(1 or 3, size, size)``."""
+    scaled = image.convert("L" if grayscale else "RGB").resize((size, size))
+    return torch.from_numpy(np.array(scaled)).reshape(size, size, -1).permute(2, 0, 1)
 
 
 @contextmanager

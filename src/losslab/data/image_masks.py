@@ -11,7 +11,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.data.image_folder import SUFFIXES, opened
+from losslab.data.image_folder import is_image, opened, pixels, split_folders
 from losslab.data.splits import NAMES
 
 MOST_CLASSES = 64
@@ -86,24 +86,21 @@ class ImageMasks(InMemoryData):
 
     def _pairs(self) -> list[tuple[str, Path, Path]]:
         """Split, image and mask, sorted."""
-        divided = (self.path / "train").is_dir()
-        roots = {name: self.path / name for name in NAMES} if divided else {"train": self.path}
         return [
             (part, *pair)
-            for part, root in roots.items()
-            if part == "train" or root.is_dir()
+            for part, root in split_folders(self.path).items()
             for pair in pairs_in(root)
         ]
 
     def _read(self, image: Path, mask: Path) -> tuple[Tensor, NDArray[np.int64]]:
         """An image from 0 to 1 ``(C, image_size, image_size)`` and the values of its mask."""
-        side = (self.image_size, self.image_size)
+        side = self.image_size
         with opened(image) as picture:
             size = picture.size
-            pixels = np.asarray(picture.convert("L" if self.grayscale else "RGB").resize(side))
+            channels = pixels(picture, side, grayscale=self.grayscale)
         with opened(mask) as picture:
             mask_size, bands = picture.size, picture.getbands()
-            values = np.asarray(picture.resize(side, Image.Resampling.NEAREST))
+            values = np.asarray(picture.resize((side, side), Image.Resampling.NEAREST))
         if len(bands) > 1:
             raise ValueError(f"{mask} must have one channel, got {len(bands)}")
         if mask_size != size:
@@ -111,7 +108,6 @@ class ImageMasks(InMemoryData):
                 f"{mask} must have the size of its image, {size[0]} x {size[1]} pixels, "
                 f"got {mask_size[0]} x {mask_size[1]}"
             )
-        channels = torch.from_numpy(pixels.copy()).reshape(*side, -1).permute(2, 0, 1)
         return channels.float() / 255, values.astype(np.int64)
 
 
@@ -137,7 +133,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     files: dict[str, Path] = {}
     for file in found:
-        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+        if not is_image(file):
             continue
         if file.stem in files:
             raise ValueError(

@@ -62,6 +62,16 @@ class Loss(nn.Module):
         require_elements(elements)
         return elements.mean()
 
+    def reduce_total(self, total: Tensor, elements: Tensor) -> Tensor:
+        """Reduce the sum of a loss with one value for each of these elements."""
+        self.require_reducible(elements)
+        return total if self.reduction == "sum" else total / elements.numel()
+
+    def require_reducible(self, elements: Tensor) -> None:
+        """Raise ``ValueError`` for the mean of an empty batch."""
+        if self.reduction == "mean":
+            require_elements(elements)
+
     def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The weighted parts that sum to the loss; a loss of one part has one, named ``loss``."""
         return {"loss": self(prediction, target)}
@@ -78,6 +88,11 @@ class Loss(nn.Module):
             if not name.startswith("_") and name != "training"
         }
         return ", ".join(f"{name}={value!r}" for name, value in options.items())
+
+
+def one_row(tensor: Tensor) -> Tensor:
+    """All elements as one row, ``(1, elements)``."""
+    return tensor.reshape(1, tensor.numel())
 
 
 def full_precision(*tensors: Tensor) -> tuple[Tensor, ...]:

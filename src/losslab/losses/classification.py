@@ -8,6 +8,7 @@ from losslab.losses.base import (
     Loss,
     Reads,
     Reduction,
+    one_row,
     require_between,
     require_elements,
     require_same_shape,
@@ -205,7 +206,12 @@ class BCELoss(Loss):
         """The loss of a batch."""
         require_same_shape(prediction, target)
         pos_weight = self._weight_of(prediction)
-        return self.reduce(functional.binary_cross_entropy(prediction, target, pos_weight))
+        per_class = pos_weight is not None and pos_weight.dim() > 0
+        if self.reduction == "none" or per_class:
+            return self.reduce(functional.binary_cross_entropy(prediction, target, pos_weight))
+        logits, masks = one_row(prediction), one_row(target)
+        total = functional.binary_focal_sums(logits, masks, gamma=0.0, positive=pos_weight).sum()
+        return self.reduce_total(total, prediction)
 
     def _weight_of(self, prediction: Tensor) -> Tensor | None:
         """The weight of the positive class, shaped to multiply the logits."""

@@ -9,6 +9,7 @@ from losslab.losses.base import (
     Loss,
     Reads,
     Reduction,
+    one_row,
     require_at_least,
     require_between,
     require_choice,
@@ -90,9 +91,11 @@ class HingeLoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
         if reads_masks(prediction, target):
-            return self.reduce(
-                self._power(functional.binary_hinge(prediction, target, self.margin))
-            )
+            if self.reduction == "none":
+                return self._power(functional.binary_hinge(prediction, target, self.margin))
+            logits, masks = one_row(prediction), one_row(target)
+            total = functional.binary_hinge_sums(logits, masks, self.margin, self.squared).sum()
+            return self.reduce_total(total, prediction)
         if self.multiclass == "crammer_singer":
             hinge = functional.crammer_singer_hinge(prediction, target, self.margin)
             return self.reduce(self._power(hinge))
@@ -157,9 +160,13 @@ class FocalLoss(Loss):
         """The loss of a batch."""
         if reads_masks(prediction, target):
             positive, negative = self._binary_weights(prediction)
-            return self.reduce(
-                functional.binary_focal(prediction, target, self.gamma, positive, negative)
-            )
+            if self.reduction == "none":
+                return functional.binary_focal(prediction, target, self.gamma, positive, negative)
+            logits, masks = one_row(prediction), one_row(target)
+            total = functional.binary_focal_sums(
+                logits, masks, self.gamma, positive, negative
+            ).sum()
+            return self.reduce_total(total, prediction)
         weight = self._class_weights(prediction)
         return self.reduce(functional.softmax_focal(prediction, target, self.gamma, weight))
 

@@ -52,7 +52,8 @@ class SSELoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
         require_same_shape(prediction, target)
-        return self.reduce(functional.squared_error(prediction, target))
+        self.require_reducible(prediction)
+        return functional.squared_error(prediction, target, reduction=self.reduction)
 
 
 class MSELoss(Loss):
@@ -85,7 +86,8 @@ class MSELoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
         require_same_shape(prediction, target)
-        return self.reduce(functional.squared_error(prediction, target))
+        self.require_reducible(prediction)
+        return functional.squared_error(prediction, target, reduction=self.reduction)
 
 
 class RMSELoss(Loss):
@@ -159,7 +161,8 @@ class MAELoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
         require_same_shape(prediction, target)
-        return self.reduce(functional.absolute_error(prediction, target))
+        self.require_reducible(prediction)
+        return functional.absolute_error(prediction, target, reduction=self.reduction)
 
 
 class HuberLoss(Loss):
@@ -208,7 +211,8 @@ class HuberLoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
         require_same_shape(prediction, target)
-        return self.reduce(functional.huber(prediction, target, self.delta))
+        self.require_reducible(prediction)
+        return functional.huber(prediction, target, self.delta, reduction=self.reduction)
 
 
 class SmoothL1Loss(Loss):
@@ -258,4 +262,5 @@ class SmoothL1Loss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
         require_same_shape(prediction, target)
-        return self.reduce(functional.smooth_l1(prediction, target, self.beta))
+        self.require_reducible(prediction)
+        return functional.smooth_l1(prediction, target, self.beta, reduction=self.reduction)

@@ -15,8 +15,8 @@ from losslab.losses.base import (
     require_elements,
 )
 from losslab.losses.functional import segmentation as functional
-from losslab.losses.functional.classification import binary_cross_entropy
-from losslab.losses.functional.segmentation import Pixels
+from losslab.losses.functional.classification import binary_focal_sums
+from losslab.losses.functional.segmentation import Region
 
 Empty = Literal["soft", "skip"]
 
@@ -51,6 +51,8 @@ class OverlapLoss(Loss):
     reads = (Reads.BINARY_MASKS, Reads.CLASS_MASKS)
     link: ClassVar[Link | None] = "softmax"
     minimum = 0.0
+    power = 1
+    """The power of the probabilities in a region's errors."""
 
     def __init__(
         self,
@@ -71,58 +73,63 @@ class OverlapLoss(Loss):
         self.ignore_index = ignore_index
         self.empty = empty
 
-    def overlap(self, pixels: Pixels) -> Tensor:
+    def overlap(self, region: Region) -> Tensor:
         """The loss of each region that has foreground: ``(N, K)`` or ``(K,)``."""
         raise NotImplementedError
 
-    def cost_of_empty(self, pixels: Pixels) -> Tensor:
+    def cost_of_empty(self, region: Region) -> Tensor:
         """The loss of each region that has none, under ``empty="soft"``."""
-        return functional.foreground_level(pixels)
+        return functional.foreground_level(region)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
         if self.reduction == "mean":
             require_elements(prediction)
-        return self.reduce_regions(*self.regions(self.pixels(prediction, target)))
+        return self.reduce_regions(*self.judged(self.regions(prediction, target)))
 
     def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """How many regions have an empty target, and how many pixels are ignored, if any may be."""
-        pixels = self.pixels(prediction.detach(), target)
-        empty = functional.empty_target(pixels) & functional.has_pixels(pixels)
+        region = self.regions(prediction.detach(), target)
+        empty = functional.empty_target(region) & functional.has_pixels(region)
         facts = {"empty_targets": empty.sum().float()}
         if self.ignore_index is not None:
-            facts["ignored_pixels"] = (~self.counted(target)).sum().float()
+            facts["ignored_pixels"] = (target == self.ignore_index).sum().float()
         return facts
 
-    def pixels(self, prediction: Tensor, target: Tensor) -> Pixels:
-        """What each pixel counts for, one row a region."""
+    def regions(self, prediction: Tensor, target: Tensor) -> Region:
+        """What the pixels of each region sum to."""
         if prediction.shape == target.shape:
             prediction, target = _with_channels(prediction), _with_channels(target)
-            pixels = functional.mask_pixels(prediction, target, self.counted(target))
+            region = functional.mask_regions(prediction, target, self.counted(target), self.power)
         else:
             _require_class_indices(prediction, target)
-            pixels = functional.class_pixels(prediction, target, self.counted(target))
-            pixels = Pixels(*(values[:, self.first_class :] for values in pixels))
-        return Pixels(*(functional.rows(values, self.per_image) for values in pixels))
+            counted = self.counted(target)
+            if counted is None:
+                counted = torch.ones_like(target, dtype=torch.bool)
+            region = functional.class_regions(prediction, target, counted, self.power)
+            region = Region(*(sums[:, self.first_class :] for sums in region))
+        return self.of_batch(region)
 
-    def counted(self, target: Tensor) -> Tensor:
-        """The pixels that are not ignored."""
-        if self.ignore_index is None:
-            return torch.ones_like(target, dtype=torch.bool)
-        return target != self.ignore_index
+    def of_batch(self, region: Region) -> Region:
+        """Sums of each image as they are, or of the batch as one large image."""
+        return region if self.per_image else Region(*(sums.sum(dim=0) for sums in region))
+
+    def counted(self, target: Tensor) -> Tensor | None:
+        """The pixels that are not ignored; ``None`` where none is."""
+        return None if self.ignore_index is None else target != self.ignore_index
 
     @property
     def first_class(self) -> int:
         """The first class index that counts."""
         return 0 if self.include_background else 1
 
-    def regions(self, pixels: Pixels) -> tuple[Tensor, Tensor]:
+    def judged(self, region: Region) -> tuple[Tensor, Tensor]:
         """The loss of each region, and whether it counts."""
-        values, counts = self.overlap(pixels), functional.has_pixels(pixels)
-        empty = functional.empty_target(pixels)
+        values, counts = self.overlap(region), functional.has_pixels(region)
+        empty = functional.empty_target(region)
         if self.empty == "skip":
             return values, counts & ~empty
-        return torch.where(empty, self.cost_of_empty(pixels), values), counts
+        return torch.where(empty, self.cost_of_empty(region), values), counts
 
     def reduce_regions(self, values: Tensor, counts: Tensor) -> Tensor:
         """Reduce the loss of the regions that count."""
@@ -201,13 +208,13 @@ class DiceLoss(OverlapLoss):
         require_choice("power", power, (1, 2))
         self.power = power
 
-    def overlap(self, pixels: Pixels) -> Tensor:
+    def overlap(self, region: Region) -> Tensor:
         """The loss of each region that has foreground."""
-        return functional.dice(pixels, self.power, self.smooth)
+        return functional.dice(region, self.smooth)
 
-    def cost_of_empty(self, pixels: Pixels) -> Tensor:
+    def cost_of_empty(self, region: Region) -> Tensor:
         """The loss of each region that has none, under ``empty="soft"``."""
-        return functional.foreground_level(pixels, self.power)
+        return functional.foreground_level(region)
 
 
 class TverskyLoss(OverlapLoss):
@@ -276,9 +283,9 @@ class TverskyLoss(OverlapLoss):
         self.fp_weight = fp_weight
         self.fn_weight = fn_weight
 
-    def overlap(self, pixels: Pixels) -> Tensor:
+    def overlap(self, region: Region) -> Tensor:
         """The loss of each region that has foreground."""
-        return functional.tversky(pixels, self.fp_weight, self.fn_weight, self.smooth)
+        return functional.tversky(region, self.fp_weight, self.fn_weight, self.smooth)
 
 
 class FocalTverskyLoss(TverskyLoss):
@@ -347,13 +354,13 @@ class FocalTverskyLoss(TverskyLoss):
         require_at_least("exponent", exponent, 0, strict=True)
         self.exponent = exponent
 
-    def overlap(self, pixels: Pixels) -> Tensor:
+    def overlap(self, region: Region) -> Tensor:
         """The loss of each region that has foreground."""
-        return functional.power_from_zero(super().overlap(pixels), self.exponent)
+        return functional.power_from_zero(super().overlap(region), self.exponent)
 
-    def cost_of_empty(self, pixels: Pixels) -> Tensor:
+    def cost_of_empty(self, region: Region) -> Tensor:
         """The loss of each region that has none, under ``empty="soft"``."""
-        return functional.power_from_zero(super().cost_of_empty(pixels), self.exponent)
+        return functional.power_from_zero(super().cost_of_empty(region), self.exponent)
 
     def mean_divisor(self, counts: Tensor) -> Tensor:
         """What the mean divides by: the images (1 for the batch) with a region that counts."""
@@ -435,32 +442,45 @@ class BCEDiceLoss(DiceLoss):
         if self.reduction == "mean":
             require_elements(prediction)
         logits, masks, counted = self.masks(prediction, target)
-        elements = torch.where(counted, binary_cross_entropy(logits, masks), 0)
-        pixels = self.pixels(prediction, target)
-        sums = functional.rows(elements, self.per_image).sum(-1)
-        bce = sums / pixels.counted.sum(-1).clamp(min=1)
+        region = self.of_batch(functional.mask_regions(logits, masks, counted, self.power))
+        bce = self.cross_entropy(logits, masks, counted) / region.counted.clamp(min=1)
         return {
-            "bce": self.bce_weight * self.reduce_regions(bce, functional.has_pixels(pixels)),
-            "dice": self.dice_weight * self.reduce_regions(*self.regions(pixels)),
+            "bce": self.bce_weight * self.reduce_regions(bce, functional.has_pixels(region)),
+            "dice": self.dice_weight * self.reduce_regions(*self.judged(region)),
         }
 
-    def pixels(self, prediction: Tensor, target: Tensor) -> Pixels:
-        """What each pixel counts for as one against all, one row a region."""
-        pixels = functional.mask_pixels(*self.masks(prediction, target))
-        return Pixels(*(functional.rows(values, self.per_image) for values in pixels))
+    def cross_entropy(self, logits: Tensor, masks: Tensor, counted: Tensor | None) -> Tensor:
+        """The sum of each region."""
+        kept = logits.shape[:2]
+        shape = kept.numel(), logits.shape[2:].numel()
+        weights = []
+        if counted is not None:  # the negative weight leaves out what is ignored
+            weights = [logits.new_ones(()), counted.reshape(shape).float()]
+        rows = logits.reshape(shape), masks.reshape(shape)
+        sums = binary_focal_sums(*rows, 0.0, *weights).view(kept)
+        return sums if self.per_image else sums.sum(dim=0)
 
-    def masks(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, masks and counted pixels, all ``(N, K, *)``."""
+    def regions(self, prediction: Tensor, target: Tensor) -> Region:
+        """What the pixels of each region sum to, classes taken one against all."""
+        masks = self.masks(prediction, target)
+        return self.of_batch(functional.mask_regions(*masks, self.power))
+
+    def masks(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits and masks, ``(N, K, *)``, and the counted pixels."""
         if prediction.shape == target.shape:
             prediction, target = _with_channels(prediction), _with_channels(target)
             counted = self.counted(target)
-            return prediction, torch.where(counted, target, 0), counted
+            return prediction, target if counted is None else target.where(counted, 0), counted
         _require_class_indices(prediction, target)
         counted = self.counted(target)
-        masks = functional.one_hot(torch.where(counted, target, 0), prediction.shape[1])
+        known = target if counted is None else target.where(counted, 0)
+        masks = functional.one_hot(known, prediction.shape[1])
         kept = slice(self.first_class, None)
         prediction, masks = prediction[:, kept], masks[:, kept]
-        return prediction, masks, counted.unsqueeze(1).expand_as(masks)
+        if counted is not None:
+            counted = counted.unsqueeze(1).expand_as(masks)
+            masks = masks & counted
+        return prediction, masks, counted
 
 
 def _with_channels(values: Tensor) -> Tensor:

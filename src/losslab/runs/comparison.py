@@ -176,6 +176,12 @@ class Table:
         """Of the conditions, such as ``digits, imbalance=0.05``."""
         return self.conditions.name
 
+    @property
+    def title(self) -> str:
+        """The name with what every run was asked for: ``regression (data.outliers=0.1)``."""
+        shared = ", ".join(self.conditions.shared)
+        return f"{self.name} ({shared})" if shared else self.name
+
     def summary(self, row: Row, metric: Metric) -> Summary:
         """One cell."""
         return self.summaries[row.label, metric.name]

@@ -12,7 +12,7 @@ from losslab.runs.conditions import Row
 from losslab.runs.metrics import Metric
 from losslab.runs.report import write_report
 from losslab.runs.table import plain_table
-from losslab.runs.texts import cell, seeds_text
+from losslab.runs.texts import SPLITS, cell, seeds_text
 from losslab.runs.tuning import Tuning
 from losslab.runs.verdicts import claims, comparison_notes, notes, unreadable_notes, verdicts, wins
 
@@ -69,9 +69,7 @@ class _Columns:
 
     def __init__(self, table: Table, split: str) -> None:
         self.table = table
-        shared = f" ({', '.join(table.conditions.shared)})" if table.conditions.shared else ""
-        words = {"test": "test", "val": "validation"}[split]
-        self.title = f"{table.name}{shared}: {words} metrics, mean [95 % interval] over seeds"
+        self.title = f"{table.title}: {SPLITS[split]} metrics, mean [95 % interval] over seeds"
 
     def grids(self, console: Console, options: ConsoleOptions) -> Iterator[Grid]:
         """The grids: the first counts the seeds and says who is better than whom."""

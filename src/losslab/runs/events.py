@@ -5,7 +5,8 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 HParam = bool | int | float | str
-Charts = Mapping[str, Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class Band:
+    """The tags of a chart that draws a curve within a band."""
+
+    value: str
+    lower: str
+    upper: str
+
+
+Charts = Mapping[str, Mapping[str, Sequence[str] | Band]]
 """Tags by chart by category."""
 
 _writers = count()
@@ -154,7 +166,7 @@ def write_sweep_experiment(
         for name, values in hparam_domains.items()
     ]
     judges = [summary_v2.Metric(tag, display_name=tag) for tag in metrics]
-    _write_alone(sweep_folder, "hparams", summary_v2.hparams_config_pb(columns, judges))
+    _write_alone(sweep_folder, "hparams", [_now(summary_v2.hparams_config_pb(columns, judges))])
 
 
 def write_layout(folder: Path, charts: Charts) -> None:
@@ -162,14 +174,12 @@ def write_layout(folder: Path, charts: Charts) -> None:
 
     Args:
         folder: the log folder, a sweep's or a run's; TensorBoard merges equal charts.
-        charts: tags by chart by category; each tag stands for itself alone.
+        charts: tags by chart by category; each tag stands for itself alone. A category holds
+            bands, or else lists of tags.
     """
     layout = layout_pb2.Layout(
         category=[
-            layout_pb2.Category(
-                title=title,
-                chart=[_chart(name, tags) for name, tags in its_charts.items()],
-            )
+            layout_pb2.Category(title=title, chart=_in_order(its_charts))
             for title, its_charts in charts.items()
         ]
     )
@@ -178,25 +188,58 @@ def write_layout(folder: Path, charts: Charts) -> None:
         metadata=layout_metadata.create_summary_metadata(),
         tensor=make_tensor_proto(layout.SerializeToString()),
     )
-    _write_alone(folder, "layout", summary_pb2.Summary(value=[value]))
+    _write_alone(folder, "layout", [_now(summary_pb2.Summary(value=[value]))])
 
 
-def _chart(title: str, tags: Sequence[str]) -> layout_pb2.Chart:
+def write_curves(folder: Path, points: Iterable[tuple[float, int, Mapping[str, float]]]) -> None:
+    """Write a run that is curves and nothing else; a second call replaces the first.
+
+    Args:
+        folder: the run's folder, made where it is missing.
+        points: seconds since 1970, step, values by tag; the first point is the run's beginning.
+    """
+    events = []
+    for wall_time, step, values in points:
+        summary = summary_pb2.Summary()
+        for tag, value in values.items():
+            summary.value.add(tag=tag, simple_value=value)
+        events.append(event_pb2.Event(wall_time=wall_time, step=step, summary=summary))
+    _write_alone(folder, "curves", events)
+
+
+def _in_order(charts: Mapping[str, Sequence[str] | Band]) -> list[layout_pb2.Chart]:
+    """The charts of a category as TensorBoard 2.21 must get them to show them in this order."""
+    written = [_chart(name, tags) for name, tags in charts.items()]
+    has_bands = any(isinstance(tags, Band) for tags in charts.values())
+    return written[::-1] if has_bands else written  # its page stamps bands last to first
+
+
+def _chart(title: str, tags: Sequence[str] | Band) -> layout_pb2.Chart:
+    if isinstance(tags, Band):
+        series = layout_pb2.MarginChartContent.Series(
+            value=tags.value, lower=tags.lower, upper=tags.upper
+        )
+        return layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=[series]))
     anchored = [f"^{re.escape(tag)}$" for tag in tags]
     return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=anchored))
 
 
-def _write_alone(folder: Path, name: str, summary: summary_pb2.Summary) -> None:
-    """Write one summary into a file of its own, in the place of an earlier one."""
-    event = event_pb2.Event(wall_time=time.time(), summary=summary)
+def _now(summary: summary_pb2.Summary) -> event_pb2.Event:
+    return event_pb2.Event(wall_time=time.time(), summary=summary)
+
+
+def _write_alone(folder: Path, name: str, events: Sequence[event_pb2.Event]) -> None:
+    """Write events into a file of their own, in the place of an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = _records([_first_event(), event.SerializeToString()])
+    start = events[0].wall_time if events else time.time()
+    content = _records([_first_event(start), *(event.SerializeToString() for event in events)])
     replace_file(folder / f"events.out.tfevents.0000000000.{name}", content)
 
 
-def _first_event() -> bytes:
+def _first_event(wall_time: float | None = None) -> bytes:
     # the version tells readers that a session log purges what lies beyond its step
-    event = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
+    moment = time.time() if wall_time is None else wall_time
+    event = event_pb2.Event(wall_time=moment, file_version="brain.Event:2")
     content: bytes = event.SerializeToString()
     return content
 

@@ -110,6 +110,23 @@ def cell_name(overrides: Sequence[str]) -> str:
     return safe.lstrip(".")[: NAME_LENGTH - len(digest)] + digest
 
 
+def short_names(cells: Sequence[str]) -> list[str]:
+    """The names of cells without the options that all of them share, as in a legend.
+
+    Example:
+        >>> short_names(["mse,data.outliers=0.1", "huber,data.outliers=0.1,loss.delta=2"])
+        ['mse', 'huber,loss.delta=2']
+    """
+    if len(cells) < 2:
+        return [cell.partition(",")[0] for cell in cells]
+    parts = [cell.split(",") for cell in cells]
+    shared = set(parts[0][1:]).intersection(*(options[1:] for options in parts[1:]))
+    return [
+        ",".join([loss, *(option for option in options if option not in shared)])
+        for loss, *options in parts
+    ]
+
+
 def is_run(folder: Path) -> bool:
     """Whether the folder is one run's, that is, holds a record."""
     return RunFolder(folder).record.is_file()

@@ -211,6 +211,16 @@ class Keeper:
         self.files.figures.mkdir(exist_ok=True)
         replace_file(self.files.figures / f"{tag.replace('/', '_')}.png", png)
 
+    def arrays(self, tag: str, content: bytes) -> None:
+        """Keep what a picture shows, see :mod:`losslab.runs.shown`, beside the picture.
+
+        Args:
+            tag: the picture's; the file of ``test/line`` is ``test_line.npz``.
+            content: the file's bytes.
+        """
+        self.files.figures.mkdir(exist_ok=True)
+        replace_file(self.files.figures / f"{tag.replace('/', '_')}.npz", content)
+
     def embedding(self, rows: Iterable[Sequence[float]], labels: Iterable[str]) -> None:
         """Show vectors with their labels in TensorBoard's projector."""
         if self.events:
@@ -258,7 +268,7 @@ class Keeper:
         self._account(record)
         self._write(record)
         if saves:
-            self.files.unfinished.replace(self.files.last)
+            self._keep_as_last()
         return stop
 
     def finish(self, test: Mapping[str, float], val: Mapping[str, float] | None = None) -> None:
@@ -275,7 +285,8 @@ class Keeper:
         record["test"] = results
         if record["best"] is not None and val is not None:
             extra = {name.removeprefix(f"{self._split}/"): float(val[name]) for name in val}
-            record["best"]["metrics"] = extra | record["best"]["metrics"]
+            best = record["best"]
+            record["best"] = Judged(epoch=best["epoch"], metrics=extra | best["metrics"])
         tagged = {f"test/{name}": value for name, value in results.items()}
         self._log(max(record["epochs"] - 1, 0), record["steps"], tagged)
         if self.events:
@@ -308,7 +319,7 @@ class Keeper:
             raise FileExistsError(f"{self.folder} holds a run that is done; choose another folder")
         self._remove_leftovers()
         remove([self.files.metrics, self.files.best, self.files.last])
-        remove(self.files.figures.glob("*.png"))
+        remove(self.files.figures.glob("*.*"))
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
 
     def _remove_leftovers(self) -> None:
@@ -371,6 +382,9 @@ class Keeper:
         except OSError:  # a file system without hard links
             shutil.copyfile(self.files.unfinished, temporary)
         temporary.replace(self.files.best)
+
+    def _keep_as_last(self) -> None:
+        self.files.unfinished.replace(self.files.last)
 
     def _account(self, record: Record) -> None:
         if self._began is not None:

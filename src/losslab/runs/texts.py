@@ -3,16 +3,26 @@
 from losslab.runs.comparison import Summary
 from losslab.runs.conditions import Row
 
+SPLITS = {"test": "test", "val": "validation"}
+"""The splits in words."""
+
 
 def cell(summary: Summary) -> str:
     """``92.11 [90.30, 93.92]``; empty where nothing was measured."""
-    if not summary.n:
+    return f"{mean_text(summary)} {interval_text(summary)}".strip()
+
+
+def mean_text(summary: Summary) -> str:
+    """``92.11``; empty where nothing was measured."""
+    return summary.metric.number(summary.mean) if summary.n else ""
+
+
+def interval_text(summary: Summary) -> str:
+    """``[90.30, 93.92]``; empty for fewer than two seeds."""
+    if summary.n < 2:
         return ""
     number, (low, high, _) = summary.metric.number, summary.interval
-    text = number(summary.mean)
-    if summary.n < 2:
-        return text
-    return f"{text} [{number(low, like=summary.mean)}, {number(high, like=summary.mean)}]"
+    return f"[{number(low, like=summary.mean)}, {number(high, like=summary.mean)}]"
 
 
 def seeds_text(row: Row) -> str:

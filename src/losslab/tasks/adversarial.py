@@ -1,6 +1,6 @@
 """The LightningModule of a game: the generator against the discriminator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -12,10 +12,12 @@ from losslab.draws import generator
 from losslab.losses import AdversarialLoss
 from losslab.tasks.generation import Generation
 from losslab.tasks.steps import StepValues, is_due
-from losslab.tasks.supervised import sum_of
+from losslab.tasks.supervision import sum_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from losslab.runs.shown import Shown
 
 
 class AdversarialModule(pl.LightningModule):
@@ -139,7 +141,7 @@ class AdversarialModule(pl.LightningModule):
             self.log_dict({f"{split}/{name}": value for name, value in values.items()})
         self._seen = {}
 
-    def figures(self) -> "dict[str, Figure]":
+    def figures(self) -> "Mapping[str, Figure | Shown]":
         """The samples judged last."""
         return {} if self._shown is None else self.task.drawn(*self._shown)
 

@@ -10,6 +10,8 @@ from losslab.losses.base import Link, Reads
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from losslab.runs.shown import Shown
+
 
 class Task:
     """Judges predictions; everything here is a function of prediction and target alone.
@@ -24,6 +26,9 @@ class Task:
     """
     standard_link: ClassVar[Link | None]
     """How logits become probabilities for a loss of another library, which does not say."""
+    maps_metrics: bool = False
+    """Whether :meth:`metrics` may be mapped over many runs by ``torch.func.vmap``, as it should
+    where that works and needs no memory quadratic in the samples."""
 
     def __init__(self, data: Any) -> None:
         self.outputs: int = data.outputs
@@ -63,8 +68,11 @@ class Task:
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
-        """Pictures of the predictions, by tag."""
+    ) -> "Mapping[str, Figure | Shown]":
+        """Pictures of the predictions, by tag.
+
+        Arrays in place of a figure let a report draw those of several runs on one plot.
+        """
         return {}
 
     def embedding(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, list[str]] | None:

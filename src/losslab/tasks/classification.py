@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from torchmetrics.functional import classification as tm
+from torchmetrics.functional.classification import binary_average_precision
 
 from losslab.losses.base import Link, Reads
 from losslab.metrics import (
@@ -18,10 +18,13 @@ from losslab.metrics import (
     to_probability,
     weight_summary,
 )
+from losslab.metrics.classes import auroc_macro, calibration_error, f1_macro, membership, recall
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from losslab.runs.shown import Shown
 
 
 class Classification(Task):
@@ -50,6 +53,7 @@ class Classification(Task):
         self.rarest: int | None = data.rarest
         counts = data.class_counts
         self.uneven = counts is not None and bool(2 * counts.min() < counts.max())
+        self.maps_metrics = not self.uneven  # torchmetrics' average precision cannot be mapped
 
     def target(self, target: Tensor, form: Reads) -> Tensor:
         """Class indices (N,), or one-hot targets (N, C)."""
@@ -61,22 +65,16 @@ class Classification(Task):
         self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
     ) -> dict[str, Tensor]:
         """See the class."""
-        recall = _per_class_recall(prediction, target, self.outputs)
-        values = {
-            "accuracy": (prediction.argmax(dim=1) == target).double().mean(),
-            "f1_macro": tm.multiclass_f1_score(
-                prediction, target, self.outputs, average="macro", validate_args=False
-            ),
-        }
+        best = prediction.argmax(dim=1)
+        guess, truth = membership(best, self.outputs), membership(target, self.outputs)
+        values = {"accuracy": (best == target).double().mean(), "f1_macro": f1_macro(guess, truth)}
         if self.rarest is not None:
-            values["rare_recall"] = recall[self.rarest]
+            values["rare_recall"] = recall(guess, truth)[self.rarest]
             if self.uneven:
                 values |= _rare_class(prediction, target, self.rarest, chosen)
         if link is not None:
             probability = to_probability(prediction, link)
-            values["auroc"] = tm.multiclass_auroc(
-                probability, target, self.outputs, validate_args=False
-            )
+            values["auroc"] = auroc_macro(probability, truth)
             values |= self._calibration(probability, target, "")
             values["entropy"] = predictive_entropy(probability, link)
         if "temperature" in chosen:
@@ -85,10 +83,9 @@ class Classification(Task):
         return values
 
     def _calibration(self, probability: Tensor, target: Tensor, suffix: str) -> dict[str, Tensor]:
+        confidence, best = probability.max(dim=1)
         return {
-            f"ece{suffix}": tm.multiclass_calibration_error(
-                probability, target, self.outputs, n_bins=15, validate_args=False
-            ),
+            f"ece{suffix}": calibration_error(confidence, best == target),
             f"brier{suffix}": brier_score(probability, one_hot(target, self.outputs)),
         }
 
@@ -108,7 +105,7 @@ class Classification(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """The confusion matrix and, for images, a grid of predictions with their labels."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
@@ -128,6 +125,7 @@ class MultiLabel(Task):
 
     offers = (Reads.BINARY_MASKS,)
     standard_link: ClassVar[Link | None] = "sigmoid"
+    maps_metrics = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -144,29 +142,18 @@ class MultiLabel(Task):
         self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
     ) -> dict[str, Tensor]:
         """See the class."""
-        present, labels = (prediction > 0).long(), target.long()
+        guess, truth = prediction > 0, target > 0
         values = {
-            "f1_macro": tm.multilabel_f1_score(present, labels, self.outputs, validate_args=False),
-            "accuracy": (present == labels).double().mean(),
+            "f1_macro": f1_macro(guess, truth),
+            "accuracy": (guess == truth).double().mean(),
         }
         if link is not None:
             probability = to_probability(prediction, "sigmoid")
-            values["auroc"] = tm.multilabel_auroc(
-                probability, labels, self.outputs, validate_args=False
-            )
-            values["ece"] = tm.binary_calibration_error(
-                probability.flatten(), labels.flatten(), n_bins=15, validate_args=False
-            )
-            values["brier"] = (probability - labels).square().mean()
+            values["auroc"] = auroc_macro(probability, truth)
+            values["ece"] = calibration_error(probability.flatten(), truth.flatten())
+            values["brier"] = (probability - truth.to(probability)).square().mean()
             values["entropy"] = predictive_entropy(probability, "sigmoid")
         return values
-
-
-def _per_class_recall(prediction: Tensor, target: Tensor, classes: int) -> Tensor:
-    recall: Tensor = tm.multiclass_recall(
-        prediction, target, classes, average=None, validate_args=False
-    )
-    return recall
 
 
 def _rare_class(
@@ -176,9 +163,7 @@ def _rare_class(
     truth, lead = target.eq(rarest), _lead(prediction, rarest)
     values = {
         "rare_f1": binary_f1(prediction.argmax(dim=1).eq(rarest), truth),
-        "rare_average_precision": tm.binary_average_precision(
-            lead, truth.long(), validate_args=False
-        ),
+        "rare_average_precision": binary_average_precision(lead, truth.long(), validate_args=False),
     }
     if "rare_threshold" in chosen:
         guess = lead >= chosen["rare_threshold"]

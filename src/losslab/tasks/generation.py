@@ -1,5 +1,6 @@
 """Generation: samples that look as if they came from the data."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -17,6 +18,8 @@ from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from losslab.runs.shown import Shown
 
 
 class Generation(Task):
@@ -81,7 +84,7 @@ class Generation(Task):
         guess: Tensor = self.head(self.eye(samples)).argmax(dim=1)
         return guess
 
-    def drawn(self, real: Tensor, fake: Tensor) -> "dict[str, Figure]":
+    def drawn(self, real: Tensor, fake: Tensor) -> "Mapping[str, Figure | Shown]":
         """A grid of samples, or points in the plane."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
@@ -89,7 +92,7 @@ class Generation(Task):
             return {"samples": pictures.points({"real": real, "generated": fake})}
         fake = fake.clamp(self.low, self.high)
         lines = {f"generated {row + 1}": fake[10 * row : 10 * row + 10, 0] for row in range(5)}
-        return {"samples": pictures.rows({"real": real[:10, 0]} | lines, "Samples", columns=10)}
+        return {"samples": pictures.rows({"real": real[:10, 0]}, lines, "Samples", columns=10)}
 
 
 def trained_eye(inputs: Tensor, targets: Tensor, classes: int) -> tuple[nn.Module, nn.Module]:

@@ -14,6 +14,8 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from losslab.runs.shown import Shown
+
 
 class MetricLearning(Task):
     """Embeddings (N, D) with class labels (N,), judged by the neighbours that samples have.
@@ -66,7 +68,7 @@ class MetricLearning(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """The embeddings in two dimensions, coloured by class."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
+import torch
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from torch import Tensor
 from torchmetrics.functional.classification import binary_precision_recall_curve
 
+from losslab.runs.shown import Clouds, Images, Line, Scatter
+
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"  # apart in grey and for the colour-blind
-COLOURS = colormaps["tab10"]
 
 
 def confusion(guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
@@ -54,30 +55,6 @@ def labelled(inputs: Tensor, guess: Tensor, target: Tensor, names: Sequence[str]
     return figure
 
 
-def fitted_curve(
-    inputs: Tensor, prediction: Tensor, target: Tensor, truth: Mapping[str, float] | None
-) -> Figure:
-    """The points, the fitted curve and, where it is known, the true line."""
-    x = inputs[:, 0].float().cpu().numpy()
-    order = np.argsort(x)
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(x, target[:, 0].float().cpu(), ".", color=GREY, markersize=4, label="target")
-    axes.plot(
-        x[order],
-        prediction[:, 0].float().cpu().numpy()[order],
-        color=BLUE,
-        linewidth=2,
-        label="fit",
-    )
-    if truth is not None:
-        line = truth["slope"] * x[order] + truth["intercept"]
-        axes.plot(x[order], line, "--", color=ORANGE, label="true line")
-    axes.set(xlabel="input", ylabel="target", title="Fitted curve")
-    axes.legend()
-    return figure
-
-
 def against_target(prediction: Tensor, target: Tensor) -> Figure:
     """Predictions against targets, with the line of equality."""
     y, t = prediction.flatten().float().cpu().numpy(), target.flatten().float().cpu().numpy()
@@ -87,66 +64,6 @@ def against_target(prediction: Tensor, target: Tensor) -> Figure:
     ends = [min(t.min(), y.min()), max(t.max(), y.max())]
     axes.plot(ends, ends, "--", color=GREY, label="equality")
     axes.set(xlabel="target", ylabel="prediction", title="Predictions against targets")
-    axes.legend()
-    return figure
-
-
-def rows(images: Mapping[str, Tensor], title: str, columns: int = 8) -> Figure:
-    """Images in named rows, one sample a column, all on one grey scale.
-
-    Args:
-        images: name to (N, H, W).
-        title: what is shown.
-        columns: samples at most.
-    """
-    shown = min(columns, *(len(row) for row in images.values()))
-    figure = Figure(figsize=(1.1 * shown + 0.8, 1.15 * len(images) + 0.4), layout="constrained")
-    grid = figure.subplots(len(images), shown, squeeze=False)
-    low = min(float(row.min()) for row in images.values())
-    high = max(float(row.max()) for row in images.values())
-    for line, (name, row) in zip(grid, images.items(), strict=True):
-        for axes, image in zip(line, row, strict=False):
-            axes.imshow(image.float().cpu(), cmap="gray_r", vmin=low, vmax=high)
-            axes.set(xticks=[], yticks=[])
-        line[0].set_ylabel(name, fontsize=9)
-    figure.suptitle(title)
-    return figure
-
-
-def stretched(images: Tensor) -> Tensor:
-    """Images (N, H, W) as grey values from 0 to 1: each from its own darkest to brightest pixel."""
-    low, high = images.amin(dim=(1, 2), keepdim=True), images.amax(dim=(1, 2), keepdim=True)
-    return (images - low) / (high - low).clamp(min=1e-12)
-
-
-def precision_recall(score: Tensor, truth: Tensor, points: int = 500) -> Figure:
-    """Precision against recall of all pixels together, and where a score of 0.5 lies.
-
-    Args:
-        score: numbers from 0 to 1.
-        truth: boolean, the same shape.
-        points: of the curve, at most.
-    """
-    precision, recall, _ = binary_precision_recall_curve(
-        score.flatten(), truth.flatten().long(), validate_args=False
-    )
-    step = max(1, len(recall) // points)
-    figure = Figure(figsize=(5, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(recall[::step].cpu(), precision[::step].cpu(), color=BLUE, label="all thresholds")
-    guess = score > 0.5
-    if bool(guess.any()):
-        right = (guess & truth).sum()
-        axes.plot(
-            float(right / truth.sum()), float(right / guess.sum()), "o", color=ORANGE, label="0.5"
-        )
-    axes.set(
-        xlabel="recall",
-        ylabel="precision",
-        title="Precision and recall of pixels",
-        xlim=(0, 1.02),
-        ylim=(0, 1.02),
-    )
     axes.legend()
     return figure
 
@@ -178,28 +95,80 @@ def scores_by_grade(scores: Tensor, grades: Tensor) -> Figure:
     return figure
 
 
-def clouds(rows: Mapping[str, Tensor], columns: int = 5) -> Figure:
-    """Point clouds in named rows, one sample a column, all in the same box.
+# --- arrays that a report draws beside those of other runs ----------------------------------------
+
+
+def fitted_curve(
+    inputs: Tensor, prediction: Tensor, target: Tensor, truth: Mapping[str, float] | None
+) -> Line:
+    """The points, the fitted curve and, where it is known, the true line."""
+    x, y, fit = (array(part[:, 0]) for part in (inputs, target, prediction))
+    order = np.argsort(x)
+    ends = x[order[[0, -1]]]
+    return Line(
+        title="Fitted curve on test samples",
+        xlabel="input",
+        ylabel="target",
+        x=x[order],
+        y=fit[order],
+        points=np.stack([x, y], axis=1),
+        points_name="test samples",
+        truth=None
+        if truth is None
+        else np.stack([ends, truth["slope"] * ends + truth["intercept"]], axis=1),
+    )
+
+
+def precision_recall(score: Tensor, truth: Tensor, points: int = 300) -> Line:
+    """Precision against recall of all pixels together, and where a score of 0.5 lies.
 
     Args:
-        rows: name to (N, P, 3); of clouds in other spaces the first three axes, or 0 for a third.
-        columns: samples at most.
+        score: numbers from 0 to 1.
+        truth: boolean, the same shape.
+        points: of the curve, at most.
     """
-    shown = min(columns, *(len(row) for row in rows.values()))
-    figure = Figure(figsize=(2.4 * shown + 0.4, 2.5 * len(rows) + 0.4), layout="constrained")
-    grid = figure.subplots(len(rows), shown, squeeze=False, subplot_kw={"projection": "3d"})
-    points = {name: _in_space(row[:shown].float().cpu().numpy()) for name, row in rows.items()}
-    size = max(float(np.abs(row).max()) for row in points.values())
-    for line, (name, row) in zip(grid, points.items(), strict=True):
-        for axes, cloud in zip(line, row, strict=True):
-            depth = cloud @ [1.0, -1.0, 0.5]  # towards the eye of matplotlib's standard view
-            axes.scatter(*cloud.T, c=depth, cmap="viridis", s=6, depthshade=False)
-            axes.set(xlim=(-size, size), ylim=(-size, size), zlim=(-size, size))
-            axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
-            axes.set_box_aspect((1, 1, 1), zoom=1.2)
-        line[0].set_title(name, loc="left", fontsize=10)
-    figure.suptitle("Point clouds, one sample a column")
-    return figure
+    precision, recall, _ = binary_precision_recall_curve(
+        score.flatten(), truth.flatten().long(), validate_args=False
+    )
+    kept = np.linspace(0, len(recall) - 1, min(points, len(recall))).astype(int)
+    guess = score > 0.5
+    right = (guess & truth).sum()
+    half = torch.stack([right / truth.sum(), right / guess.sum()])
+    return Line(
+        title="Precision and recall of pixels",
+        xlabel="recall",
+        ylabel="precision",
+        x=array(recall)[kept],
+        y=array(precision)[kept],
+        mark=array(half) if bool(guess.any()) else None,
+        mark_name="at 0.5",
+    )
+
+
+def rows(
+    given: Mapping[str, Tensor], made: Mapping[str, Tensor], title: str, columns: int = 8
+) -> Images:
+    """Images (N, H, W) in named rows, one sample a column: the given ones, then the run's own."""
+
+    def stacked(images: Mapping[str, Tensor]) -> "np.ndarray[Any, Any]":
+        return np.stack([array(row[:columns]) for row in images.values()])
+
+    return Images(title, stacked(given), np.array(list(given)), stacked(made), np.array(list(made)))
+
+
+def stretched(images: Tensor) -> Tensor:
+    """Images (N, H, W) as grey values from 0 to 1: each from its own darkest to brightest pixel."""
+    low, high = images.amin(dim=(1, 2), keepdim=True), images.amax(dim=(1, 2), keepdim=True)
+    return (images - low) / (high - low).clamp(min=1e-12)
+
+
+def clouds(given: Tensor, made: Tensor, columns: int = 5) -> Clouds:
+    """Point clouds (N, P, D), one sample a column: the given ones and those of the run.
+
+    Of clouds in other spaces the first three axes are shown, or 0 for a third.
+    """
+    first, second = (_in_space(array(row[:columns])) for row in (given, made))
+    return Clouds("Point clouds, one sample a column", first, second)
 
 
 def _in_space(clouds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
@@ -207,47 +176,35 @@ def _in_space(clouds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return np.pad(clouds, ((0, 0), (0, 0), (0, missing)))[:, :, :3]
 
 
-def embedding(rows: Tensor, labels: Tensor, names: Sequence[str]) -> Figure:
+def embedding(rows: Tensor, labels: Tensor, names: Sequence[str]) -> Scatter:
     """Embeddings of length 1 on their two principal axes, each class in its colour and number."""
-    points = rows.float().cpu().numpy()
+    points = array(rows)
     points = points / np.linalg.norm(points, axis=1, keepdims=True).clip(min=1e-12)
     pca = PCA(min(2, *points.shape), random_state=0).fit(points)
-    flat = np.pad(pca.transform(points), ((0, 0), (0, 2 - pca.n_components_)))
-    classes = labels.cpu().numpy()
-    figure = Figure(figsize=(6.5, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for label in np.unique(classes):
-        of_class = flat[classes == label]
-        colour = COLOURS(label % 10)
-        axes.plot(*of_class.T, ".", color=colour, markersize=4, alpha=0.6)
-        x, y = np.median(of_class, axis=0)
-        axes.text(
-            x,
-            y,
-            names[label],
-            fontsize=12,
-            weight="bold",
-            ha="center",
-            bbox={"facecolor": "white", "edgecolor": colour, "boxstyle": "round,pad=0.2"},
-        )
     share = pca.explained_variance_ratio_.sum()
-    axes.set(
-        xlabel="first principal axis",
-        ylabel="second principal axis",
-        title=f"Embeddings of length 1 ({share:.0%} of their variance shown)",
+    return Scatter(
+        title="Embeddings of length 1",
+        xlabel=f"principal axes 1 and 2 ({share:.0%} of the variance)",
+        ylabel="",
+        points=np.pad(pca.transform(points), ((0, 0), (0, 2 - pca.n_components_))),
+        groups=labels.cpu().numpy(),
+        names=np.array(names),
+        named_in_place=True,
     )
-    return figure
 
 
-def points(clouds: Mapping[str, Tensor]) -> Figure:
+def points(clouds: Mapping[str, Tensor]) -> Scatter:
     """Named sets of points in the plane, one above the other."""
-    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for (name, cloud), colour, marker in zip(
-        clouds.items(), (GREY, BLUE, ORANGE), ("o", "x", "+"), strict=False
-    ):
-        x, y = cloud[:, :2].float().cpu().T
-        axes.plot(x, y, marker, color=colour, markersize=3, label=name, linestyle="none")
-    axes.set(xlabel="x", ylabel="y", title="Samples", aspect="equal")
-    axes.legend(loc="upper right")
-    return figure
+    return Scatter(
+        title="Samples",
+        xlabel="x",
+        ylabel="y",
+        points=np.concatenate([array(cloud[:, :2]) for cloud in clouds.values()]),
+        groups=np.repeat(np.arange(len(clouds)), [len(cloud) for cloud in clouds.values()]),
+        names=np.array(list(clouds)),
+    )
+
+
+def array(values: Tensor) -> "np.ndarray[Any, Any]":
+    """Numbers in float32, wherever they are."""
+    return values.float().cpu().numpy()

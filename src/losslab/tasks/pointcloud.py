@@ -13,6 +13,8 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from losslab.runs.shown import Shown
+
 
 class PointClouds(Task):
     """Clouds (N, P, D), drawn again through a short code.
@@ -62,8 +64,8 @@ class PointClouds(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """Clouds above their reconstructions."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
-        return {"clouds": pictures.clouds({"input": inputs, "drawn again": prediction})}
+        return {"clouds": pictures.clouds(inputs, prediction)}

@@ -15,6 +15,8 @@ from losslab.tasks.generation import trained_eye
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from losslab.runs.shown import Shown
+
 
 SMALLEST_SIDE = 6
 """Pixels of the smallest image; SSIM reads the neighbourhood of a pixel."""
@@ -90,10 +92,10 @@ class Reconstruction(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """Images above their reconstructions."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         drawn = prediction.clamp(self.low, self.high)
-        rows = {"image": inputs.mean(dim=1), "drawn again": drawn.mean(dim=1)}
-        return {"reconstruction": pictures.rows(rows, "Test images and their reconstructions")}
+        given, made = {"image": inputs.mean(dim=1)}, {"drawn again": drawn.mean(dim=1)}
+        return {"reconstruction": pictures.rows(given, made, "Images and their reconstructions")}

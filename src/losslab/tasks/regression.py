@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional import regression as tm
 
 from losslab.losses.base import Link, Reads
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from losslab.runs.shown import Shown
 
 
 class Regression(Task):
@@ -23,6 +24,7 @@ class Regression(Task):
 
     offers = (Reads.VALUES,)
     standard_link: ClassVar[Link | None] = "identity"
+    maps_metrics = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -40,7 +42,7 @@ class Regression(Task):
         return {
             "mae": difference.abs().mean(),
             "rmse": difference.square().mean().sqrt(),
-            "r2": tm.r2_score(prediction.double(), target.double()),
+            "r2": r2(prediction.double(), target.double()),
         }
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
@@ -59,10 +61,32 @@ class Regression(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """The fitted curve for one feature, predictions against targets else."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         if inputs.shape[1:] == torch.Size([1]) and target.shape[1:] == torch.Size([1]):
             return {"fit": pictures.fitted_curve(inputs, prediction, target, self.truth)}
         return {"fit": pictures.against_target(prediction, target)}
+
+
+def r2(prediction: Tensor, target: Tensor) -> Tensor:
+    r"""The coefficient of determination, :math:`1 - \sum_i d_i^2 / \sum_i (t_i - \bar t)^2`.
+
+    The mean over the K columns; a column whose targets are all equal counts 1 where it is met
+    exactly and 0 elsewhere.
+
+    Args:
+        prediction: (N, K).
+        target: the same.
+
+    Example:
+        >>> target = torch.tensor([[1.0], [2.0], [3.0]])
+        >>> r2(torch.full((3, 1), 2.0), target).item()  # the mean explains nothing
+        0.0
+    """
+    left = (prediction - target).square().sum(dim=0)
+    spread = (target - target.mean(dim=0)).square().sum(dim=0)
+    constant = torch.where(left == 0, 1.0, 0.0)
+    explained = 1 - left / torch.where(spread == 0, 1, spread)
+    return torch.where(spread == 0, constant, explained).mean()

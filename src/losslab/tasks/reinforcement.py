@@ -15,7 +15,7 @@ from losslab.draws import draw_seed, generator, seed_global
 from losslab.losses.base import Link, Loss, Reads
 from losslab.tasks.base import Task
 from losslab.tasks.steps import StepValues
-from losslab.tasks.supervised import loss_parts, sum_of
+from losslab.tasks.supervision import loss_parts, sum_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,6 +14,8 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from losslab.runs.shown import Shown
+
 BINARY = (Reads.BINARY_MASKS,)
 CLASSES = (Reads.CLASS_MASKS, Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
 THRESHOLDS = sorted(torch.linspace(-8, 8, 65).tolist(), key=abs)
@@ -98,18 +100,17 @@ class Segmentation(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """Images, true masks and predicted masks in rows; for one foreground its PR curve."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         last = max(1, self.outputs - 1)
         shown = prediction[:, 0].sigmoid() if self.binary else prediction.argmax(dim=1) / last
-        rows = {
-            "image": pictures.stretched(inputs.mean(dim=1)),
-            "true mask": target / last,
-            "probability" if self.binary else "predicted": shown,
+        given = {"image": pictures.stretched(inputs.mean(dim=1)), "true mask": target / last}
+        made = {"probability" if self.binary else "predicted": shown}
+        figures: dict[str, Figure | Shown] = {
+            "masks": pictures.rows(given, made, "Images with their masks")
         }
-        figures = {"masks": pictures.rows(rows, "Test images with their masks")}
         if self.binary and bool(target.any()):
             figures["precision_recall"] = pictures.precision_recall(
                 overlap.between(prediction), self._truth(target)

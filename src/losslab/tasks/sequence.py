@@ -14,6 +14,8 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from losslab.runs.shown import Shown
+
 BLANK = 0
 MERGED = 2  # columns of the image a step of the prediction
 
@@ -55,7 +57,7 @@ class Sequences(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "dict[str, Figure]":
+    ) -> "Mapping[str, Figure | Shown]":
         """Rows of digits with what was read and what is true."""
         from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
 

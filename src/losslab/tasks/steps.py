@@ -31,7 +31,10 @@ def is_due(epoch: int, batches: int, batch_index: int, every: int) -> bool:
 
 
 class StepValues:
-    """Values of the steps since the last drain, kept as tensors until then."""
+    """Values of the steps since the last drain, kept as tensors until then.
+
+    They are numbers of one run, (), or of K runs that are trained together, (K,).
+    """
 
     def __init__(self) -> None:
         self._objectives: list[Tensor] = []
@@ -49,7 +52,7 @@ class StepValues:
         self._watched.update({name: value.detach() for name, value in values.items()})
 
     def drain(self, loss: str, step: int) -> dict[str, float]:
-        """What was kept since the last drain, as numbers by tag.
+        """What one run kept since the last drain, as numbers by tag.
 
         Args:
             loss: the loss's name, for the error.
@@ -60,14 +63,41 @@ class StepValues:
         """
         if not self._objectives:
             return {}
-        objectives = torch.stack(self._objectives).float().cpu()
-        finite = objectives.isfinite()
-        if not bool(finite.all()):
-            first = int(finite.logical_not().nonzero()[0])
-            raise Diverged(loss, float(objectives[first]), step - len(objectives) + 1 + first)
-        values = {"train/loss": float(objectives.mean())}
+        objectives, values = self.take()
+        found = divergence(objectives, loss, step)
+        if found is not None:
+            raise found
+        return {tag: float(value) for tag, value in values.items()}
+
+    def take(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """What was kept since the last time, on the CPU: each step's objective, values by tag.
+
+        Returns:
+            Objectives (steps,) or (steps, K), and means over the steps or last values, () or (K,).
+        """
+        objectives = _stacked(self._objectives)
+        values = {"train/loss": objectives.mean(dim=0)}
         for name, parts in self._parts.items():
-            values[f"train/part/{name}"] = float(torch.stack(parts).float().mean())
-        values |= {f"train/{name}": float(value) for name, value in self._watched.items()}
+            values[f"train/part/{name}"] = _stacked(parts).mean(dim=0)
+        values |= {f"train/{name}": value.cpu() for name, value in self._watched.items()}
         self._objectives, self._parts, self._watched = [], {}, {}
-        return values
+        return objectives, values
+
+
+def divergence(objectives: Tensor, loss: str, step: int) -> Diverged | None:
+    """The first objective of one run that is NaN or infinite, if one is.
+
+    Args:
+        objectives: of the steps up to now, (steps,).
+        loss: the loss's name, for the message.
+        step: the optimizer step now.
+    """
+    finite = objectives.isfinite()
+    if bool(finite.all()):
+        return None
+    first = int(finite.logical_not().nonzero()[0])
+    return Diverged(loss, float(objectives[first]), step - len(objectives) + 1 + first)
+
+
+def _stacked(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).cpu().double()

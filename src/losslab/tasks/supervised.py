@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from losslab.draws import draw_seed, seed_global
-from losslab.losses.base import Link, Loss, Reads
+from losslab.losses.base import Link, Reads
 from losslab.tasks.base import Task
 from losslab.tasks.steps import StepValues, is_due
+from losslab.tasks.supervision import Supervision, sum_of
 
 Batch = tuple[Tensor, ...]
 
@@ -58,14 +59,20 @@ class SupervisedModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
+        # registered here as well, so that their buffers follow the module to its device
         self.loss = loss
         self.sample_loss = sample_loss
-        self.task = task
-        self.form = form
-        self.link: Link | None = link
-        self.regularizer = regularizer
-        self.references = {key: form for key, (_, form) in references.items()}
         self.reference_losses = nn.ModuleDict({key: ref for key, (ref, _) in references.items()})
+        self.task = task
+        self.supervision = Supervision(
+            task,
+            loss,
+            form=form,
+            link=link,
+            regularizer=regularizer,
+            references=references,
+            sample_loss=sample_loss,
+        )
         self.seed = seed
         self.name = name
         self.monitor = monitor
@@ -110,31 +117,17 @@ class SupervisedModule(pl.LightningModule):
             draw_seed(self.seed, "dropout", self._rank, self._epoch, batch_index),
             self._seed_device,
         )
-        inputs, raw = self.task.pair(batch)
+        inputs, target = self.task.pair(batch)
         prediction = self.network(inputs)
-        target = self.task.target(raw, self.form)
-        parts = self._parts(prediction, target, *batch[2:])
+        penalised = self.supervision.regularizer is not None
+        parameters = dict(self.network.named_parameters()) if penalised else {}
+        parts = self.supervision.parts(prediction, target, parameters, *batch[2:])
         objective = sum_of(parts)
         self.step_values.add(objective, parts if len(parts) > 1 else {})
         self.due = is_due(self._epoch, self._batches, batch_index, self._every)
-        if self.due and isinstance(self.loss, Loss):
-            with torch.no_grad():
-                facts = self.loss.facts(prediction.detach(), target)
-            self.step_values.watch({f"fact/{name}": value for name, value in facts.items()})
+        if self.due:
+            self.step_values.watch(self.supervision.facts(prediction, target))
         return objective
-
-    def _parts(
-        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """The objective's parts; beside a regularizer, the whole loss is the part ``data``."""
-        if weights is not None and self.sample_loss is not None:
-            parts = {"loss": weighted_mean(self.sample_loss(prediction, target), weights)}
-        else:
-            parts = loss_parts(self.loss, prediction, target)
-        if self.regularizer is None:
-            return parts
-        penalty = self.regularizer(dict(self.network.named_parameters()))
-        return {"data": sum_of(parts), "regularizer": penalty}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Watch the gradient's norm, before clipping."""
@@ -179,7 +172,7 @@ class SupervisedModule(pl.LightningModule):
         gathered = {split: self._gather(index) for index, split in enumerate(self.splits)}
         if "val" in gathered:
             prediction, target = gathered["val"]
-            self.chosen = self.task.choose(prediction, target, self.link)
+            self.chosen = self.task.choose(prediction, target, self.supervision.link)
         self._report(gathered)
         self._seen = {}
 
@@ -190,17 +183,9 @@ class SupervisedModule(pl.LightningModule):
 
     def judge(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Loss, metrics and reference losses of a whole split, by name."""
-        values = {"loss": self._value(self.loss, self.form, prediction, target)}
-        values |= self.task.metrics(prediction, target, self.link, self.chosen)
-        for name, form in self.references.items():
-            loss = self.reference_losses[name]
-            values[f"ref/{name}"] = self._value(loss, form, prediction, target)
-        numbers = torch.stack([value.double().to("cpu") for value in values.values()]).tolist()
+        values = self.supervision.judged(prediction, target, self.chosen)
+        numbers = torch.stack([value.to("cpu").double() for value in values.values()]).tolist()
         return dict(zip(values, numbers, strict=True)) | self.task.network_metrics(self.network)
-
-    def _value(self, loss: nn.Module, form: Reads, prediction: Tensor, target: Tensor) -> Tensor:
-        value: Tensor = loss(prediction, self.task.target(target, form))
-        return value.mean()
 
     def _gather(self, index: int) -> Batch:
         """The split's predictions and targets, from all ranks."""
@@ -210,29 +195,3 @@ class SupervisedModule(pl.LightningModule):
         shares: list[Any] = [None] * self.trainer.world_size
         dist.all_gather_object(shares, tuple(column.cpu() for column in columns))
         return tuple(torch.cat(column).to(self.device) for column in zip(*shares, strict=True))
-
-
-def loss_parts(loss: nn.Module, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """The weighted parts of a loss, by name; a loss that has no others has one."""
-    if isinstance(loss, Loss):
-        return loss.terms(prediction, target)
-    return {"loss": loss(prediction, target)}
-
-
-def sum_of(parts: Mapping[str, Tensor]) -> Tensor:
-    """The sum of the parts, in their order."""
-    first, *others = parts.values()
-    for part in others:
-        first = first + part
-    return first
-
-
-def weighted_mean(elements: Tensor, weights: Tensor) -> Tensor:
-    r"""The samples' mean losses, weighted: :math:`\sum_i w_i \ell_i / \sum_i w_i`.
-
-    Args:
-        elements: a loss with ``reduction="none"``, (N, *).
-        weights: (N,).
-    """
-    samples = elements.flatten(1).mean(dim=1) if elements.ndim > 1 else elements
-    return (weights * samples).sum() / weights.sum()

@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -30,8 +31,12 @@ def test_the_folder_of_a_report(comparison, tmp_path):
 def test_the_same_runs_give_the_same_report(comparison, tmp_path):
     for name in ("one", "two"):
         write_report(comparison, tmp_path / name)
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    one, two = tmp_path / "one", tmp_path / "two"
+    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
+    assert Path("report.html") in files
+    assert Path("pictures/final_metrics.svg") in files
+    for file in files:
+        assert (one / file).read_bytes() == (two / file).read_bytes(), file
 
 
 def test_runs_are_a_tidy_row_each(comparison, tmp_path):

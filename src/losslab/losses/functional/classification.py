@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losslab.losses.base import full_precision
+from losslab.losses.functional.fused import Formula, row_sums
 
 
 def sparse_softmax_cross_entropy(
@@ -88,6 +89,26 @@ def binary_focal(
     return for_positive + for_negative
 
 
+def binary_focal_sums(
+    logits: Tensor,
+    target: Tensor,
+    gamma: float,
+    positive: Tensor | None = None,
+    negative: Tensor | None = None,
+) -> Tensor:
+    """:func:`binary_focal` summed over each row of ``(R, P)``, fused where there is much: ``(R,)``.
+
+    The weights are numbers without dimension, or ``(R, P)``; a negative one needs a positive one.
+    """
+    weights = [weight for weight in (positive, negative) if weight is not None]
+    return row_sums(FOCAL, logits, target, *weights, options=(gamma,)).squeeze(1)
+
+
+def binary_hinge_sums(scores: Tensor, target: Tensor, margin: float, squared: bool) -> Tensor:
+    """:func:`binary_hinge`, or its square, summed over each row of ``(R, P)``: ``(R,)``."""
+    return row_sums(HINGE, scores, target, options=(margin, squared)).squeeze(1)
+
+
 def softmax_focal(
     logits: Tensor, indices: Tensor, gamma: float, weight: Tensor | None = None
 ) -> Tensor:
@@ -149,3 +170,82 @@ def _split_scores(scores: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
     indices = indices.unsqueeze(1)
     own = scores.gather(1, indices).squeeze(1)
     return own, scores.scatter(1, indices, -math.inf)
+
+
+def sigmoid_and_complement(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``sigmoid(z)``, ``sigmoid(-z)`` and ``exp(-|z|)``, each exact where it is small."""
+    small = torch.exp(-logits.abs())
+    if not torch.compiler.is_compiling():  # a compiled exponential takes longer than a choice
+        return logits.sigmoid(), (-logits).sigmoid(), small
+    large_side = 1 / (1 + small)
+    positive = logits > 0
+    other_side = small * large_side
+    return (
+        torch.where(positive, large_side, other_side),
+        torch.where(positive, other_side, large_side),
+        small,
+    )
+
+
+def _focal_elements(
+    gamma: float, logits: Tensor, target: Tensor, *weights: Tensor
+) -> tuple[Tensor, ...]:
+    return (binary_focal(logits, target, gamma, *weights),)
+
+
+def _focal_fast(
+    _: None,
+    gamma: float,
+    logits: Tensor,
+    target: Tensor,
+    positive: Tensor | None = None,
+    negative: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    (z,) = full_precision(logits)
+    share = target.to(z.dtype)
+    other = 1 - share
+    if positive is not None:
+        share = positive * share
+    if negative is not None:
+        other = negative * other
+    p, q, small = sigmoid_and_complement(z)
+    log1p = 2 * torch.atanh(small / (small + 2))  # the kernel of log1p takes ten times as long
+    miss, alarm = torch.relu(-z) + log1p, torch.relu(z) + log1p  # -log p and -log q
+    if gamma == 0:
+        return _row(share * miss + other * alarm), (other * p - share * q).to(logits.dtype)
+    share, other = share * _power(q, alarm, gamma), other * _power(p, miss, gamma)
+    slope = other * (gamma * alarm * q + p) - share * (gamma * miss * p + q)
+    return _row(share * miss + other * alarm), slope.to(logits.dtype)
+
+
+def _power(probability: Tensor, surprise: Tensor, gamma: float) -> Tensor:
+    """``probability**gamma``, with its negative logarithm at hand."""
+    if gamma == 1:
+        return probability
+    return probability.square() if gamma == 2 else torch.exp(-gamma * surprise)
+
+
+def _hinge_elements(
+    margin: float, squared: bool, scores: Tensor, target: Tensor
+) -> tuple[Tensor, ...]:
+    hinge = binary_hinge(scores, target, margin)
+    return (hinge.square() if squared else hinge,)
+
+
+def _hinge_fast(
+    _: None, margin: float, squared: bool, scores: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    (s,) = full_precision(scores)
+    sign = 2 * (target > 0).to(s.dtype) - 1
+    hinge = torch.relu(margin - sign * s)
+    if squared:
+        return _row(hinge.square()), (-2 * sign * hinge).to(scores.dtype)
+    return _row(hinge), (-sign * (hinge > 0)).to(scores.dtype)
+
+
+def _row(elements: Tensor) -> Tensor:
+    return elements.sum(dim=-1, keepdim=True)
+
+
+FOCAL = Formula(_focal_elements, _focal_fast)
+HINGE = Formula(_hinge_elements, _hinge_fast)

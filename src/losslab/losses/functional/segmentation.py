@@ -1,7 +1,6 @@
 """Formulas of the overlap losses, from what each pixel counts for.
 
-Pixels come as ``(N, K, *)`` for K classes and go into sums as rows: one row a region, which is a
-class of an image or of the whole batch.
+Pixels come as ``(N, K, *)`` for K classes; a region is a class of an image or of the whole batch.
 """
 
 import math
@@ -12,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losslab.losses.base import full_precision
+from losslab.losses.functional.classification import sigmoid_and_complement
+from losslab.losses.functional.fused import Formula, row_sums
 
 
 class Pixels(NamedTuple):
@@ -33,12 +34,23 @@ class Pixels(NamedTuple):
     """1, or 0 for an ignored pixel"""
 
 
-class SoftCounts(NamedTuple):
-    """Expected counts of a region."""
+class Region(NamedTuple):
+    """Sums over the pixels of each region: ``(N, K)`` or ``(K,)``."""
 
-    true_positives: Tensor
-    false_positives: Tensor
-    false_negatives: Tensor
+    hits: Tensor
+    """sum p t"""
+    false_alarms: Tensor
+    """sum p (1 - t)"""
+    misses: Tensor
+    """sum (1 - p) t"""
+    target: Tensor
+    """sum t"""
+    counted: Tensor
+    """the number of pixels not ignored"""
+    errors: Tensor
+    """sum p**k + t**k - 2 p t"""
+    level: Tensor
+    """sum p**k"""
 
 
 def mask_pixels(logits: Tensor, masks: Tensor, counted: Tensor) -> Pixels:
@@ -55,6 +67,25 @@ def mask_pixels(logits: Tensor, masks: Tensor, counted: Tensor) -> Pixels:
         target=masks,
         counted=counted.to(logits.dtype),
     )
+
+
+def mask_regions(logits: Tensor, masks: Tensor, counted: Tensor | None, power: int = 1) -> Region:
+    """Sums over each independent mask, all arguments ``(N, K, *)``: ``(N, K)``.
+
+    ``counted`` tells the pixels that are not ignored; ``None`` where none is.
+    """
+    kept = logits.shape[:2]
+    shape = kept.numel(), logits.shape[2:].numel()
+    tensors = (logits, masks) if counted is None else (logits, masks, counted)
+    rows = [tensor.reshape(shape) for tensor in tensors]
+    sums = row_sums(MASKS, *rows, options=(power,))
+    return Region(*(values.view(kept) for values in sums.unbind(-1)))
+
+
+def class_regions(logits: Tensor, indices: Tensor, counted: Tensor, power: int = 1) -> Region:
+    """Sums over each class, ``(N, C)``, from logits ``(N, C, *)`` and indices ``(N, *)``."""
+    elements = _elements_of(class_pixels(logits, indices, counted), power)
+    return Region(*(values.unsqueeze(-1).flatten(2).sum(-1) for values in elements))
 
 
 def class_pixels(logits: Tensor, indices: Tensor, counted: Tensor) -> Pixels:
@@ -85,53 +116,36 @@ def one_hot(indices: Tensor, classes: int) -> Tensor:
     return empty.scatter(1, indices.unsqueeze(1), True)
 
 
-def rows(pixels: Tensor, per_image: bool) -> Tensor:
-    """``(N, K, *)`` as ``(N, K, pixels)``, or as ``(K, pixels)`` with the batch as one image."""
-    flat = pixels.unsqueeze(-1).flatten(2)
-    return flat if per_image else flat.transpose(0, 1).flatten(1)
-
-
-def soft_counts(pixels: Pixels) -> SoftCounts:
-    """Sums over the pixels of each row."""
-    return SoftCounts(pixels.hit.sum(-1), pixels.false_alarm.sum(-1), pixels.miss.sum(-1))
-
-
-def dice(pixels: Pixels, power: int = 1, smooth: float = 0.0) -> Tensor:
-    r"""``1 - (2 sum p t + s) / (sum p**k + sum t**k + s)`` of each row.
+def dice(region: Region, smooth: float = 0.0) -> Tensor:
+    r"""``1 - (2 sum p t + s) / (sum p**k + sum t**k + s)`` of each region.
 
     Computed as ``E / (2 sum p t + E + s)`` with the errors ``E = sum p**k + sum t**k - 2 sum p t``,
-    summed without subtraction so that a good mask keeps its digits. 0 for a row without target.
+    summed without subtraction so that a good mask keeps its digits. 0 for one without target.
     """
-    if power == 1:
-        errors = (pixels.false_alarm + pixels.miss).sum(-1)
-    else:
-        errors = (pixels.false_alarm - pixels.miss).square().sum(-1)
-    return _share(errors, 2 * pixels.hit.sum(-1) + smooth, pixels)
+    return _share(region.errors, 2 * region.hits + smooth, region)
 
 
 def tversky(
-    pixels: Pixels, fp_weight: float = 0.5, fn_weight: float = 0.5, smooth: float = 0.0
+    region: Region, fp_weight: float = 0.5, fn_weight: float = 0.5, smooth: float = 0.0
 ) -> Tensor:
-    """``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each row; 0 without target."""
-    counts = soft_counts(pixels)
-    errors = fp_weight * counts.false_positives + fn_weight * counts.false_negatives
-    return _share(errors, counts.true_positives + smooth, pixels)
+    """``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each; 0 without target."""
+    errors = fp_weight * region.false_alarms + fn_weight * region.misses
+    return _share(errors, region.hits + smooth, region)
 
 
-def foreground_level(pixels: Pixels, power: int = 1) -> Tensor:
-    """Mean of ``p**power`` over the counted pixels of each row: the loss of an empty target."""
-    level = (pixels.hit + pixels.false_alarm).pow(power).sum(-1)
-    return level / pixels.counted.sum(-1).clamp(min=1)
+def foreground_level(region: Region) -> Tensor:
+    """Mean of ``p**k`` over the counted pixels of each region: the loss of an empty target."""
+    return region.level / region.counted.clamp(min=1)
 
 
-def empty_target(pixels: Pixels) -> Tensor:
-    """Rows whose target has no foreground."""
-    return pixels.target.sum(-1) == 0
+def empty_target(region: Region) -> Tensor:
+    """Regions whose target has no foreground."""
+    return region.target == 0
 
 
-def has_pixels(pixels: Pixels) -> Tensor:
-    """Rows that are not ignored altogether."""
-    return pixels.counted.sum(-1) > 0
+def has_pixels(region: Region) -> Tensor:
+    """Regions that are not ignored altogether."""
+    return region.counted > 0
 
 
 def power_from_zero(values: Tensor, exponent: float) -> Tensor:
@@ -143,8 +157,72 @@ def power_from_zero(values: Tensor, exponent: float) -> Tensor:
     return torch.where(positive, torch.where(positive, values, 1).pow(exponent), 0)
 
 
-def _share(errors: Tensor, right: Tensor, pixels: Pixels) -> Tensor:
-    """``errors / (right + errors)``, 0 in rows without target, where both may be 0."""
-    empty = empty_target(pixels)
+def _share(errors: Tensor, right: Tensor, region: Region) -> Tensor:
+    """``errors / (right + errors)``, 0 in regions without target, where both may be 0."""
+    empty = empty_target(region)
     share = errors / torch.where(empty, 1, right + errors)
     return torch.where(empty, 0, share)
+
+
+def _elements_of(pixels: Pixels, power: int) -> tuple[Tensor, ...]:
+    """What :class:`Region` sums."""
+    if power == 1:
+        errors, level = pixels.false_alarm + pixels.miss, pixels.hit + pixels.false_alarm
+    else:
+        errors = (pixels.false_alarm - pixels.miss).square()
+        level = (pixels.hit + pixels.false_alarm).square()
+    return *pixels, errors, level
+
+
+def _mask_elements(
+    power: int, logits: Tensor, masks: Tensor, counted: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    if counted is None:
+        counted = torch.ones_like(masks, dtype=torch.bool)
+    return _elements_of(mask_pixels(logits, masks, counted), power)
+
+
+def _mask_fast(
+    weights: Tensor | None,
+    power: int,
+    logits: Tensor,
+    masks: Tensor,
+    counted: Tensor | None = None,
+) -> tuple[Tensor | None, Tensor | None]:
+    (z,) = full_precision(logits)
+    target = masks.to(z.dtype)
+    background = 1 - target
+    if counted is not None:
+        target, background = torch.where(counted, target, 0), torch.where(counted, background, 0)
+    p, q, _ = sigmoid_and_complement(z)
+    if weights is not None:
+        return None, _mask_slope(weights, power, target, background, p, q).to(logits.dtype)
+    hit, false_alarm, miss = p * target, p * background, q * target
+    sums = [values.sum(dim=-1) for values in (hit, false_alarm, miss, target)]
+    sums.append((target + background).sum(dim=-1) if counted is not None else _width(sums[0], z))
+    if power == 1:
+        sums += [sums[1] + sums[2], sums[0] + sums[1]]
+    else:
+        sums += [(false_alarm - miss).square().sum(-1), (hit + false_alarm).square().sum(-1)]
+    return torch.stack(sums, dim=-1), None
+
+
+def _mask_slope(
+    weights: Tensor, power: int, target: Tensor, background: Tensor, p: Tensor, q: Tensor
+) -> Tensor:
+    """The derivative of the weighted sums by the logits."""
+    hit, false_alarm, miss, _, _, errors, level = weights.unsqueeze(1).unbind(-1)
+    if power == 1:  # errors and level are sums of the others
+        false_alarm, miss, hit = false_alarm + errors + level, miss + errors, hit + level
+        return p * q * (target * (hit - miss) + background * false_alarm)
+    everything = target + background
+    of_squares = errors * (p * background - q * target) + level * p * everything
+    return p * q * (target * (hit - miss) + background * false_alarm + 2 * everything * of_squares)
+
+
+def _width(like: Tensor, rows: Tensor) -> Tensor:
+    """The number of pixels of each row."""
+    return torch.full_like(like, 1) * rows.shape[1]
+
+
+MASKS = Formula(_mask_elements, _mask_fast)

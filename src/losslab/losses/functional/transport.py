@@ -24,6 +24,8 @@ from losslab.losses.functional.points import (
 LARGE = 2048
 # more pivots than any cloud that fits in memory has needed
 MOST_PIVOTS = 10**8
+# a cloud is collapsed if its spread is below this share of the other's
+COLLAPSED = 0.1
 # share of the new potentials in a Sinkhorn step: both are updated at once, which oscillates at 1
 # and takes twice the steps at 1/2
 MIX = 0.9
@@ -120,8 +122,17 @@ def _solve(
     if ours >= LARGE and find_spec("ot"):
         rows, columns = np.arange(ours), _network_simplex(cost).argmax(axis=1)
     else:
+        if _spread(clouds[0]) < COLLAPSED * _spread(clouds[1]):
+            # all points find the same targets near, and scipy's search tries them over and over;
+            # what a target costs all of them alike does not matter to the best assignment
+            cost -= cost.mean(axis=0)
         rows, columns = linear_sum_assignment(cost)
     return rows, columns, np.full(ours, 1 / ours)
+
+
+def _spread(cloud: np.ndarray) -> float:
+    """The root mean square distance of the points from their mean."""
+    return float(np.sqrt(cloud.var(axis=0).sum()))
 
 
 def _network_simplex(cost: np.ndarray) -> np.ndarray:

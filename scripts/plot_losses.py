@@ -1,0 +1,48 @@
+"""Draw losses and their gradients: python scripts/plot_losses.py loss=mse,mae,huber loss.delta=2.
+
+Each loss takes of the options those that it has; several values give a line each:
+python scripts/plot_losses.py loss=focal loss.gamma=0,1,2,5 --probability
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Read the arguments, evaluate, draw one figure as PNG and SVG."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="+", metavar="loss=NAME[,NAME...] loss.OPTION=VALUE")
+    parser.add_argument(
+        "--probability", action="store_true", help="against the probability instead of the margin"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("logs/losses"),
+        help="without ending; default: %(default)s",
+    )
+    arguments = parser.parse_args()
+
+    from losslab.build import WrongInput  # noqa: PLC0415 (--help needs none of it)
+    from losslab.runs.pictures import style  # noqa: PLC0415
+    from losslab.runs.pictures.loss_shapes import loss_shapes as draw  # noqa: PLC0415
+    from losslab.shapes import chosen_losses, loss_shapes  # noqa: PLC0415
+
+    try:
+        losses = chosen_losses(arguments.overrides)
+        shapes, without = loss_shapes(losses, probability=arguments.probability)
+    except WrongInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for line in without:
+        print(f"no one-dimensional view of {line}")
+    if shapes:
+        print("\n".join(map(str, style.save(draw(shapes), arguments.output))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

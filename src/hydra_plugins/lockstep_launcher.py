@@ -1,0 +1,109 @@
+"""The launcher that trains the cells of a sweep together: ``hydra/launcher=lockstep``.
+
+Hydra imports this file for every command, so nothing here imports torch before cells are launched.
+"""
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from losslab.lockstep.grouping import Cell
+    from losslab.lockstep.sweep import Left
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class LockstepConf:
+    """The options of ``hydra/launcher=lockstep``.
+
+    Attributes:
+        max_cells: cells in a stack at most; ``null`` for as many as the memory holds.
+        workers: processes that train stacks side by side; ``null`` for one a core.
+    """
+
+    _target_: str = "hydra_plugins.lockstep_launcher.LockstepLauncher"
+    max_cells: int | None = None
+    workers: int | None = None
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="lockstep", node=LockstepConf, provider="losslab"
+)
+
+
+class LockstepLauncher(Launcher):
+    """Trains together what can be stacked, and hands the rest to Hydra's ordinary launcher.
+
+    Args:
+        max_cells: cells in a stack at most.
+        workers: processes.
+    """
+
+    def __init__(self, max_cells: int | None = None, workers: int | None = None) -> None:
+        self.max_cells = max_cells
+        self.workers = workers
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take over what Hydra's main has."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run all cells; each leaves its outcome in its record."""
+        from losslab.lockstep.sweep import train_cells  # noqa: PLC0415 (torch)
+        from losslab.runs.record import needs_running  # noqa: PLC0415
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        overrides = {}
+        cells = []
+        for own in job_overrides:
+            cell = self._cell(own)
+            overrides[cell.folder] = own
+            if needs_running(cell.folder):
+                cells.append(cell)
+        left = train_cells(cells, max_cells=self.max_cells, workers=self.workers)
+        self._launch_ordinarily([overrides[cell.folder] for cell, _ in left], left)
+        return [JobReturn(overrides=own, status=JobStatus.COMPLETED) for own in job_overrides]
+
+    def _cell(self, overrides: Sequence[str]) -> "Cell":
+        """The cell's config, composed before by the command line or else now, and its folder."""
+        from losslab.cli import compose, finished_config  # noqa: PLC0415 (imports nothing of torch)
+        from losslab.lockstep.grouping import Cell  # noqa: PLC0415
+
+        known = getattr(self.task_function, "cells", {})
+        composed = known.get(tuple(overrides)) or compose(overrides)
+        folder = Path(self.config.hydra.sweep.dir) / composed.hydra.sweep.subdir
+        return Cell(finished_config(composed, composed.hydra), folder)
+
+    def _launch_ordinarily(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:
+        """Run one by one what is left, saying why."""
+        if not jobs:
+            return
+        reasons: dict[str, list[str]] = {}
+        for cell, reason in left:
+            reasons.setdefault(reason, []).append(f"{cell.folder.parent.name}/{cell.folder.name}")
+        for reason, names in reasons.items():
+            log.info(f"Not in lockstep, since {reason}: {', '.join(names)}")
+        config = copy.deepcopy(self.config)
+        basic = ConfigStore.instance().load("hydra/launcher/basic.yaml").node
+        OmegaConf.update(config, "hydra.launcher", basic, merge=False, force_add=True)
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self.hydra_context, task_function=self.task_function, config=config
+        )
+        launcher.launch(jobs, initial_job_idx=0)

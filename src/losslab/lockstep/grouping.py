@@ -1,0 +1,136 @@
+"""Which cells of a sweep can be trained together, as far as their configs tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from losslab.build import target_of
+from losslab.lockstep.optimizers import ELEMENTWISE
+from losslab.tasks import SupervisedModule
+
+# the only values of the Trainer's options that the loop knows; what is not named here is refused
+TRAINER: dict[str, tuple[Any, ...]] = {
+    "accelerator": ("auto", "cpu", "gpu", "cuda"),
+    "devices": (1, "1"),
+    "strategy": ("auto",),
+    "precision": ("32-true", "64-true", "32", "64", 32, 64),
+    "accumulate_grad_batches": (1,),
+    "check_val_every_n_epoch": (1,),
+    "limit_train_batches": (1.0, None),
+    "limit_val_batches": (1.0, None),
+    "limit_test_batches": (1.0, None),
+    "overfit_batches": (0.0,),
+    "profiler": (None,),
+    "detect_anomaly": (False,),
+    "gradient_clip_algorithm": (None, "norm"),
+}
+READ = ("_target_", "max_epochs", "gradient_clip_val", "log_every_n_steps")
+CALLBACKS = ("keeper", "figures", "progress")
+
+# what may differ within a group: it changes no shape
+FREE = {
+    "loss",
+    "regularizer",
+    "scheduler",
+    "optimizer",
+    "seed",
+    "choices",
+    "overrides",
+    "paths",
+    "callbacks",
+    "logger",
+    "experiment",
+    "debug",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a sweep: its finished config and its folder."""
+
+    config: DictConfig
+    folder: Path
+
+
+def reason_against(config: DictConfig) -> str | None:
+    """Why a config cannot be trained with others; ``None`` if its parts may tell yet."""
+    if target_of(config.task.module, "task") is not SupervisedModule:
+        return f"task={config.choices.task} owns its training step"
+    if target_of(config.optimizer, "optimizer") not in ELEMENTWISE:
+        return f"optimizer={config.choices.optimizer} does not move each weight by itself"
+    if config.compile:
+        return "compile=true is for one network"
+    for name in config.logger.extra:
+        return f"logger={config.choices.get('logger')} ({name}) watches one run"
+    for name, node in config.callbacks.items():
+        if node and name not in CALLBACKS:
+            return f"callbacks.{name} is called by a Trainer"
+    return _reason_of_trainer(config.trainer)
+
+
+def _reason_of_trainer(trainer: DictConfig) -> str | None:
+    for name, value in trainer.items():
+        if name not in READ and value not in TRAINER.get(str(name), ()):
+            return f"trainer.{name!s}={value} needs a Trainer"
+    if not isinstance(trainer.max_epochs, int) or trainer.max_epochs < 1:
+        return f"trainer.max_epochs={trainer.max_epochs} needs a Trainer"
+    if place(trainer)[0].type == "mps":
+        return "MPS is not supported"
+    return None
+
+
+def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
+    """The device and the precision that the options of the Trainer ask for."""
+    kind = "cpu"
+    if trainer.accelerator in ("auto", "gpu", "cuda"):
+        kind = "cuda" if torch.cuda.is_available() else kind
+        if kind == "cpu" and torch.backends.mps.is_available():
+            kind = "mps"
+    double = str(trainer.precision).startswith("64")
+    return torch.device(kind), torch.float64 if double else torch.float32
+
+
+def group(cells: Sequence[Cell]) -> tuple[list[list[Cell]], list[tuple[Cell, str]]]:
+    """Sort cells into groups.
+
+    Returns:
+        Groups of two cells or more, and the other cells with the reason.
+    """
+    groups: dict[str, list[Cell]] = {}
+    left: list[tuple[Cell, str]] = []
+    for cell in cells:
+        reason = reason_against(cell.config)
+        if reason is None:
+            groups.setdefault(_shape(cell.config), []).append(cell)
+        else:
+            left.append((cell, reason))
+    for members in groups.values():
+        if len(members) == 1:
+            left.append((members[0], "no other cell has its data, model and optimizer"))
+    return [members for members in groups.values() if len(members) > 1], left
+
+
+def _shape(config: DictConfig) -> str:
+    """A text that cells share which differ in nothing that a group must have in common."""
+    plain: Any = OmegaConf.to_container(config)
+    common = {name: value for name, value in plain.items() if name not in FREE}
+    data = plain["data"]
+    common["data"] = {"_target_": data["_target_"], "batch_size": data.get("batch_size")}
+    common["optimizer"] = plain["optimizer"]["_target_"]
+    return repr(common)
+
+
+def split(cells: Sequence[Cell], parts: int) -> list[list[Cell]]:
+    """Even shares of a group's cells, those with one loss together."""
+    order = sorted(cells, key=lambda cell: _loss(cell.config))
+    ends = [round(len(order) * part / parts) for part in range(parts + 1)]
+    shares = [order[first:end] for first, end in zip(ends[:-1], ends[1:], strict=True)]
+    return [share for share in shares if share]
+
+
+def _loss(config: DictConfig) -> str:
+    return repr(OmegaConf.to_container(config.loss))

@@ -1,0 +1,259 @@
+"""The loop that trains a group of runs together."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from losslab.lockstep.member import Member
+from losslab.lockstep.objectives import Share, can_be_mapped
+from losslab.lockstep.optimizers import RowOptimizer
+from losslab.lockstep.stack import Stack, Unstackable
+from losslab.lockstep.streams import Streams
+from losslab.tasks.base import Task
+from losslab.tasks.steps import StepValues, divergence, is_due
+from losslab.tasks.supervision import sum_of
+
+Batch = tuple[Tensor, ...]
+
+
+class Group:
+    """Runs in one stack, from their initial weights to their test metrics.
+
+    Runs that end, because they diverge or stop early, leave the stack; the others do not notice.
+
+    Args:
+        members: the runs, those with the same objective side by side.
+        device: where they are trained.
+        dtype: in which precision.
+
+    Raises:
+        Unstackable: if the network cannot be stacked.
+
+    Attributes:
+        members: the runs in the stack, a row each.
+        refused: runs whose loss cannot take part, with the reason; they are not in the stack.
+    """
+
+    def __init__(self, members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> None:
+        self._place = (device, dtype)
+        self.task: Task = members[0].parts.task
+        self.trainer = members[0].config.trainer
+        for member in members:
+            member.parts.module.to(device, dtype)
+        self.streams = Streams([member.parts.data for member in members], device, dtype)
+        batch = next(self.streams.batches("train", epoch=0))
+        networks = [member.parts.network for member in members]
+        self.stack = Stack(networks, self.task.pair(batch)[0][0])
+        self.optimizer = RowOptimizer(self.stack.parameters, [one.optimizer for one in members])
+        self._mapped: dict[str, bool] = {}
+        self.refused: list[tuple[Member, str]] = []
+        self._arrange(list(members))
+        self._try_losses(batch)
+
+    def train(self) -> None:
+        """All epochs, then the test of each run's best checkpoint."""
+        finished: list[Member] = []
+        for epoch in range(self.trainer.max_epochs):
+            self._train_epoch(epoch)
+            if self.members:
+                stopped = self._end_epoch(epoch)
+                finished += stopped
+                self._drop(stopped)
+            if not self.members:
+                break
+        self._test(finished + self.members)
+
+    # --- rows -------------------------------------------------------------------------------
+
+    def _arrange(self, members: list[Member]) -> None:
+        """Let these be the rows, and find which of them share an objective."""
+        self.members = members
+        self.shares: list[Share] = []
+        first = 0
+        for key, same in itertools.groupby(members, key=lambda member: member.objective):
+            supervisions = [member.parts.module.supervision for member in same]
+            self.shares.append(Share(supervisions, first, mapped=self._mapped.get(key, False)))
+            first += len(supervisions)
+        self.values = [StepValues() for _ in self.shares]
+
+    def _drop(self, members: Sequence[Member]) -> None:
+        """Take runs out of the stack."""
+        if not members:
+            return
+        rows = [row for row, member in enumerate(self.members) if member not in members]
+        kept = [self.members[row] for row in rows]
+        if kept:
+            self.stack.keep(rows)
+            self.streams.keep(rows)
+            self.optimizer.keep(self.stack.parameters, rows)
+        self._arrange(kept)
+
+    def _try_losses(self, batch: Batch) -> None:
+        """Find out which losses can be mapped over rows, and which cannot take part at all."""
+        inputs, target = self.task.pair(batch)
+        with torch.no_grad():
+            prediction = self.stack(inputs)
+        for share in self.shares:
+            members = self.members[share.rows]
+            try:
+                self._mapped[members[0].objective] = can_be_mapped(
+                    share, prediction, target, self.stack.parameters, _weights(batch)
+                )
+            except Unstackable as reason:
+                self.refused += [(member, str(reason)) for member in members]
+        self._drop([member for member, _ in self.refused])
+        self._arrange(self.members)
+
+    # --- steps ------------------------------------------------------------------------------
+
+    def _train_epoch(self, epoch: int) -> None:
+        count = self.streams.count("train")
+        batches = self.streams.batches("train", epoch)
+        for index in range(count):
+            due = is_due(epoch, count, index, self.trainer.log_every_n_steps)
+            self._step(epoch, index, next(batches), due=due)
+            if index + 1 == count:
+                self._schedule()
+            if due and self._drain(epoch, count * epoch + index + 1):
+                if not self.members:
+                    return
+                # one run fewer: the rest of the epoch for those that are left
+                batches = self._batches_from(epoch, index + 1)
+
+    def _batches_from(self, epoch: int, index: int) -> Iterator[Batch]:
+        return itertools.islice(self.streams.batches("train", epoch), index, None)
+
+    def _step(self, epoch: int, index: int, batch: Batch, *, due: bool) -> None:
+        inputs, target = self.task.pair(batch)
+        seeds = [member.config.seed for member in self.members]
+        prediction = self.stack(inputs, self.stack.masks(seeds, epoch, index, inputs))
+        parameters, objectives = self.stack.parameters, []
+        for share, values in zip(self.shares, self.values, strict=True):
+            parts = share.parts(prediction, target, parameters, _weights(batch))
+            objectives.append(sum_of(parts))
+            values.add(objectives[-1], parts if len(parts) > 1 else {})
+            if due:
+                values.watch(share.facts(prediction.detach(), target))
+        # no row's objective depends on another's weights: the gradient of the sum is each one's own
+        found = torch.autograd.grad(
+            torch.cat(objectives).sum(), list(parameters.values()), allow_unused=True
+        )
+        gradients = {
+            name: gradient
+            for name, gradient in zip(parameters, found, strict=True)
+            if gradient is not None
+        }
+        if due:
+            norms = norms_of_rows(gradients)
+            for share, values in zip(self.shares, self.values, strict=True):
+                values.watch({"grad_norm": norms[share.rows]})
+        clip_rows(gradients, self.trainer.gradient_clip_val)
+        self.optimizer.step(gradients)
+
+    def _schedule(self) -> None:
+        for member in self.members:
+            member.schedule()
+        self.optimizer.regroup()
+
+    def _drain(self, epoch: int, step: int) -> bool:
+        """Log what the steps left; whether a run diverged and is no longer in the stack."""
+        diverged = []
+        for share, values in zip(self.shares, self.values, strict=True):
+            objectives, table = values.take()
+            columns = {tag: value.tolist() for tag, value in table.items()}
+            for place, member in enumerate(self.members[share.rows]):
+                error = divergence(objectives[:, place], member.name, step)
+                if error is not None:
+                    member.keeper.fail("diverged", str(error), error.step)
+                    diverged.append(member)
+                    continue
+                point = {tag: column[place] for tag, column in columns.items()}
+                point["lr"] = float(member.optimizer.param_groups[0]["lr"])
+                member.keeper.log(epoch, step, point)
+        self._drop(diverged)
+        return bool(diverged)
+
+    # --- ends of epochs ---------------------------------------------------------------------
+
+    def _end_epoch(self, epoch: int) -> list[Member]:
+        """Judge validation and hand each run its epoch; returns the runs that stop."""
+        judged = self._judged(*self._predict("val"), [{} for _ in self.members])
+        states, stopped = self.optimizer.rows(), []
+        counts = self.streams.count("train"), self.streams.count("val")
+        for row, member in enumerate(self.members):
+            weights = {name: value.clone() for name, value in self.stack.row(row).items()}
+            metrics = _logged(judged[row] | member.network_metrics(weights), "val/")
+            member.draw(weights, self.streams.of(member.parts.data, "val"), epoch, counts[0])
+            optimizer = self.optimizer.state_dict(row, states[row])
+            if member.end_epoch(epoch, *counts, metrics, weights, optimizer):
+                stopped.append(member)
+            member.schedule(metrics)
+        self.optimizer.regroup()
+        return stopped
+
+    def _predict(self, split: str) -> tuple[Tensor, Tensor]:
+        """Predictions and targets of a split, (K, n, *)."""
+        seen = []
+        with torch.no_grad():
+            for batch in self.streams.batches(split):
+                inputs, target = self.task.pair(batch)
+                seen.append((self.stack(inputs), target))
+        predictions, targets = zip(*seen, strict=True)
+        return torch.cat(predictions, dim=1), torch.cat(targets, dim=1)
+
+    def _judged(
+        self, prediction: Tensor, target: Tensor, chosen: Sequence[Mapping[str, float]]
+    ) -> list[dict[str, float]]:
+        with torch.no_grad():
+            shares = [share.judged(prediction, target, chosen[share.rows]) for share in self.shares]
+        return list(itertools.chain(*shares))
+
+    def _test(self, members: Sequence[Member]) -> None:
+        """Judge the best checkpoint of these runs on the splits they read, and end them."""
+        if not members:
+            return
+        self._arrange(sorted(members, key=lambda member: member.objective))
+        self.streams = Streams([one.parts.data for one in self.members], *self._place)
+        self.stack.load([member.best for member in self.members])
+        val, last = self._predict("val"), self.members[0].last_split
+        chosen = [
+            member.chosen(val[0][row], val[1][row]) for row, member in enumerate(self.members)
+        ]
+        on_val = self._judged(*val, chosen)
+        on_test = self._judged(*self._predict("test"), chosen) if last == "test" else None
+        for row, member in enumerate(self.members):
+            line = member.network_metrics(member.best)
+            test = {} if on_test is None else _logged(on_test[row] | line)
+            batches = self.streams.of(member.parts.data, last)
+            member.finish(_logged(on_val[row] | line), test, batches)
+
+
+def norms_of_rows(gradients: Mapping[str, Tensor]) -> Tensor:
+    """The norm of each run's gradient over all its parameters, (K,)."""
+    each = [gradient.flatten(1).norm(dim=1) for gradient in gradients.values()]
+    norms: Tensor = torch.stack(each).norm(dim=0)
+    return norms
+
+
+def clip_rows(gradients: Mapping[str, Tensor], largest: float | None) -> None:
+    """Scale each run's gradient, in place, to a norm of at most so much.
+
+    As ``torch.nn.utils.clip_grad_norm_`` does for one run.
+    """
+    if not largest:
+        return
+    scale = (largest / (norms_of_rows(gradients) + 1e-6)).clamp(max=1)
+    for gradient in gradients.values():
+        gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def _weights(batch: Batch) -> Tensor | None:
+    return batch[2] if len(batch) > 2 else None
+
+
+def _logged(values: Mapping[str, float], prefix: str = "") -> dict[str, float]:
+    """The values as a Trainer logs them, in float32."""
+    names = [f"{prefix}{name}" for name in values]
+    return dict(zip(names, torch.tensor(list(values.values())).float().tolist(), strict=True))

@@ -1,0 +1,170 @@
+"""One of the runs that are trained together: what it is made of, and what it leaves."""
+
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from losslab.assembly import Parts, fingerprint
+from losslab.build import build
+from losslab.callbacks import Figures
+from losslab.data.batches import Batches
+from losslab.lockstep.checkpoints import checkpoint
+from losslab.runs.held import HeldKeeper
+from losslab.tasks.base import Task
+from losslab.training import make_keeper, open_record, splits_read
+
+
+class Member:
+    """A run with its keeper, its schedule and its best weights so far.
+
+    Its own network and optimizer are never trained: the network is where its weights are put to be
+    drawn or measured, the optimizer holds the options that the schedule changes.
+
+    Attributes:
+        objective: the same for runs with the same loss, options and regularizer.
+        best: weights and buffers of the epoch whose checkpoint counts.
+        steps: optimizer steps done.
+    """
+
+    def __init__(self, config: DictConfig, folder: Path, parts: Parts) -> None:
+        self.config, self.folder, self.parts = config, folder, parts
+        self.name = str(config.choices.loss)
+        self.objective = _objective(config, parts)
+        self.keeper = make_keeper(config, folder, HeldKeeper)
+        made: Any = parts.module.configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = made
+        self.scheduler: Any = None
+        if isinstance(made, dict):
+            self.optimizer = made["optimizer"]
+            self.scheduler = made["lr_scheduler"]["scheduler"]
+        self.best: Mapping[str, Tensor] = {}
+        self.steps = 0
+        parts.module.splits = splits_read(config)
+        self.last_split: str = parts.module.splits[-1]
+        self._baselines = (
+            parts.task.baselines(parts.data, parts.network) if self.last_split == "test" else {}
+        )
+        node = config.callbacks.get("figures")
+        self.figures: Figures | None = (
+            build(node, "callbacks.figures", keeper=self.keeper) if node else None
+        )
+
+    @property
+    def plateau(self) -> bool:
+        """Whether the schedule reads a metric."""
+        return isinstance(self.scheduler, ReduceLROnPlateau)
+
+    def open(self) -> None:
+        """Begin the run's folder."""
+        open_record(self.keeper, self.config, self.parts, last=None)
+        self.keeper.note({"baselines": self._baselines})
+
+    def schedule(self, metrics: Mapping[str, float] | None = None) -> None:
+        """Let the schedule act after an epoch; one that reads a metric waits until it is known.
+
+        Args:
+            metrics: of the epoch, once they are measured.
+        """
+        if self.scheduler is None or self.plateau != (metrics is not None):
+            return
+        with warnings.catch_warnings(action="ignore"):  # that its optimizer has made no step
+            if metrics is None:
+                self.scheduler.step()
+            else:
+                self.scheduler.step(metrics[self.keeper.monitor])
+
+    def end_epoch(
+        self,
+        epoch: int,
+        batches: int,
+        val_batches: int,
+        metrics: Mapping[str, float],
+        weights: Mapping[str, Tensor],
+        optimizer: Mapping[str, Any],
+    ) -> bool:
+        """Hand the epoch to the keeper; returns whether the run stops.
+
+        Args:
+            epoch: counted from 0.
+            batches: steps in an epoch.
+            val_batches: batches of the validation split.
+            metrics: with their split.
+            weights: of the network, and its buffers.
+            optimizer: its ``state_dict``.
+        """
+        self.steps = batches * (epoch + 1)
+        state = self.parts.module.state_dict()
+        own = {name: weights.get(name.removeprefix("network."), state[name]) for name in state}
+        content = checkpoint(
+            epoch,
+            batches,
+            val_batches,
+            weights=own,
+            optimizer=optimizer,
+            scheduler=self.scheduler.state_dict() if self.scheduler is not None else None,
+            plateau=self.plateau,
+        )
+        stop = self.keeper.end_epoch(epoch, self.steps, metrics, partial(torch.save, content))
+        best = self.keeper.record["best"]
+        if best is not None and best["epoch"] == epoch:
+            self.best = weights
+        return stop
+
+    def network_metrics(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        """What the task reads off the network itself."""
+        task = self.parts.task
+        if type(task).network_metrics is Task.network_metrics:
+            return {}
+        self._load(weights)
+        return task.network_metrics(self.parts.network)
+
+    def chosen(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """What the task chooses on validation."""
+        return self.parts.task.choose(prediction, target, self.parts.module.supervision.link)
+
+    def draw(self, weights: Mapping[str, Tensor], batches: Batches, epoch: int, steps: int) -> None:
+        """Draw the validation split after an epoch where that is due.
+
+        Args:
+            weights: of the network.
+            batches: of the split.
+            epoch: counted from 0.
+            steps: in an epoch.
+        """
+        if self.figures is not None and self.figures.is_due(epoch):
+            self._load(weights)
+            self.figures.draw(self.parts.module, batches, "val", steps * (epoch + 1))
+
+    def finish(self, val: Mapping[str, float], test: Mapping[str, float], batches: Batches) -> None:
+        """Draw the last split under the best weights, and end the run well.
+
+        Args:
+            val: metrics of the validation split under the best weights.
+            test: of the test split, if the run reads it.
+            batches: of the last split.
+        """
+        if self.figures is not None:
+            self._load(self.best)
+            self.figures.draw(self.parts.module, batches, self.last_split, self.steps)
+        self.keeper.finish(test, val=val)
+
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        """Put weights into the run's own network, to be looked at."""
+        self.parts.network.load_state_dict(dict(weights))
+        self.parts.module.eval()
+
+
+def _objective(config: DictConfig, parts: Parts) -> str:
+    """A text that runs share whose losses are the same, whatever their data made of the options."""
+    buffers = [parts.module.loss, parts.module.sample_loss]
+    held = fingerprint(b for module in buffers if module is not None for b in module.buffers())
+    supervision = parts.module.supervision
+    options = OmegaConf.to_yaml(OmegaConf.masked_copy(config, ["loss", "regularizer"]))
+    return f"{config.choices.loss} {options} {held} {supervision.form} {supervision.link}"

@@ -1,0 +1,190 @@
+"""Many networks of one architecture, computed as one."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from losslab.draws import draw_seed, seed_global
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+
+
+class Unstackable(Exception):  # noqa: N818 (a finding, which a person reads)
+    """Why runs cannot be trained together, in words that go on from ``because``."""
+
+
+class Masked(nn.Module):
+    """Dropout by a mask that is given to it as a buffer."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The inputs times the mask; in evaluation the inputs."""
+        return inputs * self.mask if self.training else inputs
+
+
+class Stack:
+    """K networks whose weights are stacked: one forward pass of all, each on inputs of its own.
+
+    A dropout layer takes the masks that it would draw in a run alone, where the global generator
+    is seeded for each step; so the masks depend on (seed, step) and on nothing else.
+
+    Args:
+        networks: of one architecture, on one device.
+        sample: a batch of one run, which shows what the layers see.
+
+    Raises:
+        Unstackable: if the network cannot be mapped over weights, draws random numbers in another
+            way than by dropout, or changes its buffers.
+
+    Attributes:
+        parameters: by name, (K, *), with gradients.
+
+    Example:
+        >>> networks = [nn.Linear(2, 1) for _ in range(3)]
+        >>> stack = Stack(networks, torch.ones(5, 2))
+        >>> stack(torch.ones(3, 5, 2)).shape
+        torch.Size([3, 5, 1])
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], sample: Tensor) -> None:
+        self._template = copy.deepcopy(networks[0])
+        self._layers = _dropout_layers(self._template, sample)
+        for name in self._layers:
+            self._template.set_submodule(name, Masked())
+        self.parameters, self._buffers = stack_module_state(list(networks))
+        self._mapped = vmap(self._one)
+        self._require_stackable(sample)
+
+    def __call__(self, inputs: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
+        """The predictions of all networks.
+
+        Args:
+            inputs: of each network, (K, B, *).
+            masks: of the dropout layers, from :meth:`masks`; without them the networks evaluate.
+
+        Returns:
+            (K, B, *).
+        """
+        self._template.train(masks is not None)
+        buffers = self._buffers | (masks or {})
+        predictions: Tensor = self._mapped(self.parameters, buffers, inputs)
+        return predictions
+
+    def masks(
+        self, seeds: Sequence[int], epoch: int, batch: int, inputs: Tensor
+    ) -> dict[str, Tensor]:
+        """The dropout masks of a training step, (K, B, *) by buffer; empty without dropout.
+
+        Args:
+            seeds: of the runs.
+            epoch: counted from 0.
+            batch: the step in the epoch, counted from 0.
+            inputs: of the step, (K, B, *).
+        """
+        if not self._layers:
+            return {}
+        drawn = {seed: self._draw(seed, epoch, batch, inputs) for seed in dict.fromkeys(seeds)}
+        return {
+            f"{name}.mask": torch.stack([drawn[seed][place] for seed in seeds])
+            for place, name in enumerate(self._layers)
+        }
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these networks, in this order."""
+        index = torch.tensor(list(rows))
+        self.parameters = {
+            name: value.detach()[index.to(value.device)].requires_grad_()
+            for name, value in self.parameters.items()
+        }
+        self._buffers = {
+            name: value[index.to(value.device)] for name, value in self._buffers.items()
+        }
+
+    def load(self, rows: Sequence[Mapping[str, Tensor]]) -> None:
+        """Take these networks' weights and buffers, by name, in place of those now."""
+        self.parameters = {
+            name: torch.stack([row[name] for row in rows]) for name in self.parameters
+        }
+        self._buffers = {name: torch.stack([row[name] for row in rows]) for name in self._buffers}
+
+    def row(self, row: int) -> dict[str, Tensor]:
+        """One network's weights and buffers, by name: views."""
+        return {
+            name: value.detach()[row] for name, value in (self.parameters | self._buffers).items()
+        }
+
+    def _one(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor
+    ) -> Tensor:
+        prediction: Tensor = functional_call(self._template, (parameters, buffers), (inputs,))
+        return prediction
+
+    def _draw(self, seed: int, epoch: int, batch: int, inputs: Tensor) -> list[Tensor]:
+        # as SupervisedModule.training_step seeds it
+        seed_global(draw_seed(seed, "dropout", 0, epoch, batch), inputs.device)
+        return [
+            layer(torch.ones(inputs.shape[1], *shape, dtype=inputs.dtype, device=inputs.device))
+            for layer, shape in self._layers.values()
+        ]
+
+    def _require_stackable(self, sample: Tensor) -> None:
+        inputs = sample.expand(len(next(iter(self.parameters.values()))), *sample.shape)
+        masks = self.masks([0] * len(inputs), 0, 0, inputs)
+        before = torch.get_rng_state()
+        buffers = {name: value.clone() for name, value in self._buffers.items()}
+        try:
+            with torch.no_grad():
+                together = self(inputs, masks)
+        except (RuntimeError, ValueError) as error:
+            raise Unstackable(f"the network cannot be mapped: {_first_line(error)}") from error
+        if not torch.equal(before, torch.get_rng_state()):
+            raise Unstackable("the network draws random numbers of its own")
+        if any(not torch.equal(value, self._buffers[name]) for name, value in buffers.items()):
+            raise Unstackable("the network keeps running statistics")
+        self._template.train()
+        with torch.no_grad():
+            own = {name: value[-1] for name, value in (self._buffers | masks).items()}
+            weights = {name: value[-1] for name, value in self.parameters.items()}
+            alone = self._one(weights, own, sample)
+        if not torch.allclose(together[-1], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise Unstackable("the network computes something else when it is mapped")
+
+
+def _dropout_layers(
+    network: nn.Module, sample: Tensor
+) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
+    """The dropout layers in the order in which they draw, each with the shape of its samples."""
+    seen: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
+    handles = []
+    for name, module in network.named_modules():
+        if isinstance(module, DROPOUTS):
+
+            def note(
+                layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, name: str = name
+            ) -> None:
+                if name in seen or len(inputs[0]) != len(sample):
+                    raise Unstackable(f"the network uses its layer {name} in an unusual way")
+                seen[name] = (layer, tuple(inputs[0].shape[1:]))
+
+            handles.append(module.register_forward_hook(note))
+    if not handles:
+        return {}
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        network.train()(sample)
+    torch.set_rng_state(state)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

@@ -1,0 +1,181 @@
+"""The cells of a sweep, trained in groups; the groups are spread over processes."""
+
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from losslab.assembly import assemble, ready_data
+from losslab.build import WrongInput
+from losslab.lockstep.grouping import Cell, group, place, split
+from losslab.lockstep.loop import Group
+from losslab.lockstep.member import Member
+from losslab.lockstep.stack import Unstackable
+from losslab.training import recorded, settle
+
+log = logging.getLogger(__name__)
+
+Left = list[tuple[Cell, str]]
+
+
+def train_cells(
+    cells: Sequence[Cell], *, max_cells: int | None = None, workers: int | None = None
+) -> Left:
+    """Train the cells that can be stacked, and say which are left and why.
+
+    Args:
+        cells: of one sweep.
+        max_cells: cells in a stack at most; ``None`` for as many as the memory holds.
+        workers: processes; ``None`` for one a core, or as many as ``threads`` leaves.
+
+    Returns:
+        The cells that have to be run one by one, with the reason.
+    """
+    groups, left = group(cells)
+    if not groups:
+        return left
+    workers = workers or _cores() // max(1, cells[0].config.threads or 1) or 1
+    if place(groups[0][0].config.trainer)[0].type != "cpu":
+        workers = 1  # they would wait for each other on the device
+    shares = []
+    for members in groups:
+        parts = min(len(members), workers)
+        if max_cells is not None:
+            parts = max(parts, math.ceil(len(members) / max_cells))
+        shares += split(members, parts)
+    shares.sort(key=len, reverse=True)
+    workers = min(workers, len(shares))
+    log.info(
+        f"Training {sum(map(len, shares))} cells in lockstep: {len(groups)} groups, "
+        f"{len(shares)} stacks of up to {len(shares[0])}, {workers} processes"
+    )
+    for more in _in_processes(shares, workers):
+        left += more
+    return left
+
+
+def train_share(cells: Sequence[Cell]) -> Left:
+    """Train cells of one group in this process; see :func:`train_cells`."""
+    settle(cells[0].config)
+    members, left = _members(cells)
+    for alike in _same_sizes(members):
+        left += _train(alike)
+    return left
+
+
+def _members(cells: Sequence[Cell]) -> tuple[list[Member], Left]:
+    """The cells' parts; cells with the same config of the data share these."""
+    ready: dict[str, Any] = {}
+    members: list[Member] = []
+    left: Left = []
+    for cell in cells:
+        key = OmegaConf.to_yaml(cell.config.data)
+        try:
+            if key not in ready:
+                ready[key] = ready_data(cell.config)
+            members.append(Member(cell.config, cell.folder, assemble(cell.config, ready[key])))
+        except WrongInput as error:
+            left.append((cell, str(error)))
+    return members, left
+
+
+def _same_sizes(members: Iterable[Member]) -> list[list[Member]]:
+    """The runs whose splits have the same shapes, those with the same objective side by side."""
+    sizes: dict[str, list[Member]] = {}
+    for member in sorted(members, key=lambda member: member.objective):
+        data = member.parts.data
+        splits = (data.train, data.val, data.test)
+        shapes = [tensor.shape for split in splits for tensor in split.tensors()]
+        sizes.setdefault(repr(shapes), []).append(member)
+    return list(sizes.values())
+
+
+def _train(members: Sequence[Member]) -> Left:
+    """Train runs in one stack."""
+    device, dtype = place(members[0].config.trainer)
+    with _default_dtype(dtype):
+        try:
+            stack = Group(members, device, dtype)
+        except Unstackable as reason:
+            return [(Cell(member.config, member.folder), str(reason)) for member in members]
+        for member in stack.members:
+            member.open()
+        with _run_logs(stack.members), recorded(*(member.keeper for member in stack.members)):
+            stack.train()
+    return [(Cell(member.config, member.folder), reason) for member, reason in stack.refused]
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def _run_logs(members: Sequence[Member]) -> Iterator[None]:
+    """What is logged meanwhile stands in the ``run.log`` of each run, and nowhere else."""
+    root = logging.getLogger()
+    before = root.handlers
+    root.handlers = [
+        logging.FileHandler(member.folder / "run.log", delay=True) for member in members
+    ]
+    for handler in root.handlers:
+        handler.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    try:
+        yield
+    finally:
+        for handler in root.handlers:
+            handler.close()
+        root.handlers = before
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _in_processes(shares: Sequence[Sequence[Cell]], workers: int) -> Iterator[Left]:
+    """Train each share, in several processes where that helps."""
+    if workers == 1:
+        yield from map(train_share, shares)
+        return
+    # a fork has torch imported already; with a device in use only a new process is safe
+    forks = sys.platform == "linux" and not torch.cuda.is_initialized()
+    context = multiprocessing.get_context("fork" if forks else "spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+        try:
+            yield from pool.map(train_share, shares)
+        except BrokenProcessPool:
+            log.error("a process of the lockstep launcher was killed: the system's memory?")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _end_with_parent() -> None:
+    """Interrupt this process, so that its runs record it, when the one that started it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,53 @@
+"""A row's steps are those of torch's own optimizer on a run alone."""
+
+import pytest
+import torch
+
+from losslab.lockstep.optimizers import RowOptimizer
+
+OPTIMIZERS = {
+    "sgd": (torch.optim.SGD, [{"lr": 0.1}, {"lr": 0.2, "momentum": 0.9}, {"lr": 0.1}]),
+    "adam": (torch.optim.Adam, [{"lr": 0.1}, {"lr": 0.1}, {"lr": 0.01, "betas": (0.5, 0.9)}]),
+    "fused": (torch.optim.Adam, [{"lr": rate, "fused": True} for rate in (0.1, 0.2, 0.1)]),
+    "adamw": (torch.optim.AdamW, [{"weight_decay": decay} for decay in (0.0, 0.1, 0.5)]),
+}
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_rows_step_as_runs_alone(kind, options):
+    draw = torch.Generator().manual_seed(0)
+    stacked = {
+        "weight": torch.randn(3, 4, 2, generator=draw),
+        "bias": torch.randn(3, 4, generator=draw),
+    }
+    alone = [{name: value[row].clone() for name, value in stacked.items()} for row in range(3)]
+    runs = [kind(list(own.values()), **given) for own, given in zip(alone, options, strict=True)]
+    own = [kind([torch.zeros(1)], **given) for given in options]
+    rows = RowOptimizer(stacked, own)
+    kept = [0, 1, 2]
+    for step in range(6):
+        if step == 2:  # a schedule acts on one run
+            for optimizer in (runs[2], own[2]):
+                optimizer.param_groups[0]["lr"] = 0.3
+            rows.regroup()
+        if step == 4:  # a run ends
+            kept = [2, 0]
+            stacked = {name: value[kept] for name, value in stacked.items()}
+            rows.keep(stacked, kept)
+        # laid out in another order, as gradients of a mapped network can be
+        gradients = {
+            "weight": torch.randn(len(kept), 2, 4, generator=draw).transpose(1, 2),
+            "bias": torch.randn(len(kept), 4, generator=draw),
+        }
+        rows.step(gradients)
+        for place, row in enumerate(kept):
+            for name, value in alone[row].items():
+                value.grad = gradients[name][place].contiguous()
+            runs[row].step()
+            for name, value in alone[row].items():
+                torch.testing.assert_close(stacked[name][place], value, rtol=0, atol=1e-7)
+
+
+def test_optimizers_that_mix_weights_are_refused():
+    with pytest.raises(ValueError, match="of one class of SGD"):
+        RowOptimizer({"w": torch.zeros(1, 2)}, [torch.optim.LBFGS([torch.zeros(1)])])

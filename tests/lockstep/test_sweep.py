@@ -1,0 +1,151 @@
+"""A run trained together with others leaves what it leaves when it is trained alone."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from losslab.lockstep.sweep import train_cells
+from losslab.runs.curves import read_curves
+
+# what tells when and where a run ran
+UNPAIRED = {"pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "command"}
+
+
+SMALL = ["data.val_fraction=0.1", "data.test_fraction=0.7", "trainer.max_epochs=2"]
+DIGITS = ["data=digits", "model=mlp", "model.hidden=[16]", *SMALL]
+DOUBLE = "trainer.precision=64-true"
+
+SWEEPS = {
+    "losses and seeds": [*DIGITS, "loss=cross_entropy,focal,hinge", "seed=0,1"],
+    "options of one loss": [*DIGITS, "loss=focal", "loss.gamma=0.5,2"],
+    "learning rates": [*DIGITS, "loss=hinge,bce", "optimizer.lr=0.01,0.001"],
+    "decay": [*DIGITS, "loss=bce", "optimizer=adamw", "optimizer.weight_decay=0.1,0"],
+    "sgd with plateau": [*DIGITS, "loss=bce", "optimizer=sgd", "scheduler=plateau", "seed=0,1"],
+    "cosine": [*DIGITS, "loss=bce", "scheduler=cosine", "seed=0,1"],
+    "regularizer": [*DIGITS, "loss=bce", "regularizer=l1,l2,none"],
+    "label noise": [*DIGITS, "loss=bce", "data.label_noise=0,0.3"],
+    "class weights": [*DIGITS, "loss=cross_entropy", "loss.weight=balanced,null"],
+    "sizes differ": [*DIGITS, "loss=bce", "data.imbalance=1,0.3", "seed=0,1"],
+    "dropout": [*DIGITS, "model.dropout=0.5", "loss=bce,hinge", "seed=0,1"],
+    "clipping": [*DIGITS, "loss=bce,hinge", "trainer.gradient_clip_val=0.1"],
+    "one data set": [*DIGITS, "loss=bce,hinge", "data.split_seed=3", "seed=0,1"],
+    "cnn": ["model=cnn", "model.channels=[8]", *SMALL, "loss=bce,focal", "seed=0,1"],
+    "masks": [
+        "data.n=40",
+        "model.channels=[4,8]",
+        "data=segmentation",
+        "loss=dice,bce",
+        "seed=0,1",
+        SMALL[-1],
+    ],
+    "clouds": ["data.n=60", "data.points=32", "loss=chamfer,emd", SMALL[-1]],
+    "ranking": ["data.queries=100", "loss=margin_ranking", "loss.margin=0.1,1", SMALL[-1]],
+    "embeddings": ["data.copies=1", "loss=triplet,contrastive,angular", SMALL[-1]],
+    "images": ["loss=reconstruction", "task=reconstruction", "seed=0,1", SMALL[-1]],
+    "line": ["data=regression", "data.outliers=0.1", "loss=mse,huber", "seed=0,1", SMALL[-1]],
+}
+
+
+@pytest.mark.parametrize("overrides", SWEEPS.values(), ids=SWEEPS)
+def test_a_run_leaves_what_it_leaves_alone(both, overrides):
+    pairs, left = both(*overrides, DOUBLE)
+    assert not left
+    for alone, together in pairs:
+        assert files_of(alone) == files_of(together)
+        assert (alone / "config.yaml").read_text() == (together / "config.yaml").read_text()
+        for which in ("best", "last"):
+            saved = checkpoint_of(alone, which), checkpoint_of(together, which)
+            assert not differences(*saved, tolerance=1e-10)
+        # metrics are logged in float32
+        assert not differences(record_of(alone), record_of(together), tolerance=1e-6)
+        curves = curves_of(alone), curves_of(together)
+        assert curves[0].keys() == curves[1].keys()
+        assert not differences(*(dict(sorted(own.items())) for own in curves), tolerance=1e-6)
+
+
+def record_of(folder: Path) -> dict:
+    record = json.loads((folder / "record.json").read_text())
+    return {name: value for name, value in record.items() if name not in UNPAIRED}
+
+
+def curves_of(folder: Path) -> dict:
+    rows = read_curves(folder)
+    return {(row.epoch, row.step, row.name): row.value for row in rows.itertuples()}
+
+
+def files_of(folder: Path) -> list[str]:
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted("events" if "tfevents" in name else name for name in names)
+
+
+def checkpoint_of(folder: Path, which: str) -> dict:
+    return torch.load(folder / "checkpoints" / f"{which}.ckpt", weights_only=True)
+
+
+def differences(alone, together, tolerance: float, where: str = "") -> list[str]:  # noqa: PLR0911
+    """Where two nested results differ, numbers by more than the tolerance."""
+    if isinstance(alone, torch.Tensor):
+        if alone.dtype != together.dtype or alone.shape != together.shape:
+            return [f"{where}: {alone.dtype} {alone.shape}, {together.dtype} {together.shape}"]
+        largest = float((alone - together).abs().max()) if alone.numel() else 0.0
+        return [] if largest <= tolerance else [f"{where}: {largest}"]
+    if isinstance(alone, dict):
+        if list(alone) != list(together):
+            return [f"{where}: {list(alone)}, {list(together)}"]
+        pairs = [(alone[name], together[name], name) for name in alone]
+    elif isinstance(alone, list | tuple):
+        if len(alone) != len(together):
+            return [f"{where}: {len(alone)}, {len(together)} entries"]
+        pairs = [
+            (a, b, str(place)) for place, (a, b) in enumerate(zip(alone, together, strict=True))
+        ]
+    elif isinstance(alone, float) and isinstance(together, float):
+        same = alone == together or (math.isnan(alone) and math.isnan(together))
+        close = abs(alone - together) <= tolerance * max(1, abs(alone))
+        return [] if same or close else [f"{where}: {alone}, {together}"]
+    else:
+        return [] if alone == together else [f"{where}: {alone!r}, {together!r}"]
+    return [
+        line for a, b, name in pairs for line in differences(a, b, tolerance, f"{where}/{name}")
+    ]
+
+
+def test_a_run_that_diverges_ends_and_the_others_go_on(both):
+    pairs, left = both(
+        "data=regression", "loss=mse", "optimizer=sgd", "optimizer.lr=0.01,1e30", DOUBLE, SMALL[-1]
+    )
+    assert not left
+    for alone, together in pairs:
+        assert not differences(record_of(alone), record_of(together), tolerance=1e-6)
+    [failed] = [record_of(folder) for _, folder in pairs if record_of(folder)["status"] == "failed"]
+    assert failed["error"]["kind"] == "diverged"
+
+
+def test_each_run_stops_early_for_itself(both):
+    stopping = ["trainer.max_epochs=6", "callbacks.keeper.patience=1", "optimizer.lr=1e-9,0.01"]
+    pairs, _ = both(*DIGITS, "loss=cross_entropy", DOUBLE, *stopping)
+    epochs = [record_of(together)["epochs"] for _, together in pairs]
+    assert epochs == [record_of(alone)["epochs"] for alone, _ in pairs]
+    assert len(set(epochs)) == 2
+    for alone, together in pairs:
+        saved = checkpoint_of(alone, "best"), checkpoint_of(together, "best")
+        assert not differences(*saved, tolerance=1e-10)
+
+
+def test_what_cannot_be_stacked_is_left_with_the_reason(cells):
+    both = [
+        *cells("one", "loss=adversarial", "seed=0,1"),
+        *cells("one", *DIGITS, "loss=bce", "compile=true"),
+        *cells("one", "loss=ctc", "data.rows=60", "seed=0,1"),
+    ]
+    reasons = [reason for _, reason in train_cells(both, workers=1)]
+    assert reasons[:3] == ["task=generation owns its training step"] * 2 + [
+        "compile=true is for one network"
+    ]
+    # torch has no rule for a GRU under vmap
+    assert all(reason.startswith("the network cannot be mapped") for reason in reasons[3:])
+    assert len(reasons) == 5
+    assert not any(cell.folder.exists() for cell in both)

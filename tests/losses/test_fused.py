@@ -1,0 +1,81 @@
+"""The fused path, at sizes where it would not be taken yet, by the checks of every loss."""
+
+import pytest
+import torch
+from conformance import CHECKS, cases
+from torch.testing import assert_close
+from torch.utils._pytree import tree_map
+
+from losslab.losses import BCELoss, FocalLoss, HingeLoss, Reads
+from losslab.losses.functional import fused
+
+FUSED = ("bce", "focal", "hinge", "dice", "tversky", "bce_dice")
+CASES = [
+    case
+    for case in cases()
+    if case.name in FUSED and case.form in (Reads.BINARY_MASKS, Reads.CLASS_PROBABILITIES)
+]
+PROMISES = ("value", "gradient", "extremes", "half_precision", "vmaps", "functional_gradient")
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Fused whatever the size, in blocks of four elements."""
+    monkeypatch.setattr(fused, "FUSE_FROM", 0)
+    monkeypatch.setattr(fused, "BLOCK", 4)
+
+
+@pytest.mark.parametrize("check", PROMISES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_keeps_the_contract(case, check, always):
+    CHECKS[check](case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_second_derivatives_and_those_by_the_target(case, always):
+    prediction, target = case.example(n=2)
+    given = prediction.requires_grad_(), target.double().requires_grad_(case.name != "hinge")
+    assert torch.autograd.gradcheck(case.build(), given)
+    assert torch.autograd.gradgradcheck(case.build(), given)
+
+
+@pytest.mark.parametrize("loss", [BCELoss(), FocalLoss(), HingeLoss()], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
+def test_a_large_batch_of_any_mask_is_that_of_its_elements(loss, dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = (3 * torch.randn(3, 5, 7001, generator=generator)).mT.requires_grad_()
+    masks = (torch.rand(logits.shape, generator=generator) < 0.3).to(dtype)
+    assert logits.numel() > fused.FUSE_FROM
+    definition = type(loss)(reduction="none")
+    expected = definition(logits.double(), masks).mean()
+    assert_close(loss(logits, masks).double(), expected, rtol=1e-6, atol=0)
+    (slope,) = torch.autograd.grad(loss(logits, masks), logits)
+    assert_close(slope, torch.autograd.grad(expected, logits)[0], rtol=1e-5, atol=1e-12)
+
+
+def test_compiled_is_uncompiled(monkeypatch):
+    if not fused.has_compiler():
+        pytest.skip("no C++ compiler")
+    generator = torch.Generator().manual_seed(0)
+    logits = (3 * torch.randn(2**16, generator=generator)).requires_grad_()
+    masks = (torch.rand(2**16, generator=generator) < 0.3).float()
+    results = []
+    for least in (10**9, 0):
+        monkeypatch.setattr(fused, "COMPILE_FROM", least)
+        value = FocalLoss()(logits, masks)
+        results.append((value, *torch.autograd.grad(value, logits)))
+    assert not fused._uncompiled
+    assert_close(*results, rtol=1e-5, atol=1e-10)
+
+
+def test_where_compiling_fails_blocks_take_over(monkeypatch, caplog):
+    def fails(*_):
+        raise RuntimeError("no such compiler")
+
+    monkeypatch.setattr(fused, "COMPILE_FROM", 0)
+    monkeypatch.setattr(fused, "has_compiler", lambda: True)
+    monkeypatch.setattr(fused, "_compiled", lambda function: fails)
+    monkeypatch.setattr(fused, "_uncompiled", set())
+    batch = tree_map(lambda values: values.repeat(2**14, 1), CASES[0].example(torch.float32))
+    assert_close(BCELoss()(*batch), BCELoss(reduction="none")(*batch).mean())
+    assert "no such compiler" in caplog.text

@@ -1,0 +1,38 @@
+"""Hydra's own flags are told from overrides."""
+
+import sys
+
+import pytest
+
+from losslab import cli
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags", "overrides"),
+    [
+        ("--cfg job loss=dice", "--cfg job", "loss=dice"),
+        ("loss=dice -c all -p loss", "-c all -p loss", "loss=dice"),
+        ("--cfg=job loss=dice", "--cfg=job", "loss=dice"),
+        ("--info loss=dice", "--info", "loss=dice"),
+        ("-i defaults loss=dice", "-i defaults", "loss=dice"),
+        ("-cn train -cd a=b -cp conf seed=1", "-cn train -cd a=b -cp conf", "seed=1"),
+        ("-m ~data seed=1,2", "-m", "~data seed=1,2"),
+    ],
+)
+def test_a_flag_keeps_its_value(arguments, flags, overrides):
+    assert cli.divided(arguments.split()) == (flags.split(), overrides.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--cfg job loss=dice --package loss", "_target_: losslab.losses.DiceLoss"),
+        ("--cfg=job -p loss data=segmentation", "_target_: losslab.losses.DiceLoss"),
+        ("--info loss=dice", "Installed Hydra Plugins"),
+        ("-i defaults loss=dice", "loss/dice"),
+    ],
+)
+def test_hydras_views_of_a_command(monkeypatch, capsys, arguments, words):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    assert cli.run(arguments.split()) == cli.DONE
+    assert words in capsys.readouterr().out

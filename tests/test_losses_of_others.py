@@ -1,0 +1,51 @@
+"""A loss of another library takes part by its ``_target_`` alone, as docs/add-your-own.md says."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from losslab.cli import compose, finished_config
+from losslab.training import train
+
+PAGE = Path(__file__).parents[1] / "docs" / "add-your-own.md"
+SMALL = ["data.n=60", "data.image_size=16", "model.channels=[4,8]"]
+# the page's loss: its library, what makes the run small, and a metric that guessing does not reach
+PEERS = {
+    "multi_margin": ("torch", [], "accuracy", 0.5),
+    "monai_dice": ("monai", SMALL, "average_precision", 0.12),  # twice the foreground's share
+    "smp_dice": ("segmentation_models_pytorch", SMALL, "average_precision", 0.12),
+    "pml_triplet": ("pytorch_metric_learning", ["data.copies=1"], "recall_at_1", 0.35),
+}
+
+
+def results(overrides, folder):
+    """What one epoch gives on the test split."""
+    config = compose([*overrides, "trainer.max_epochs=1", "callbacks=quiet"])
+    config.paths.log_dir = str(folder)
+    train(finished_config(config, config.hydra), folder / "run")
+    return json.loads((folder / "run" / "record.json").read_text())["test"]
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "small", "metric", "least"),
+    [(name, *peer) for name, peer in PEERS.items()],
+    ids=PEERS,
+)
+def test_the_pages_yaml(tmp_path, name, library, small, metric, least):
+    pytest.importorskip(library, reason="pip install losslab[peers]")
+    [text] = re.findall(
+        rf"```yaml\n# conf/loss/{name}\.yaml\n(.*?)```", PAGE.read_text(), re.DOTALL
+    )
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / f"{name}.yaml").write_text(text)
+    test = results([f"loss={name}", f"hydra.searchpath=[file://{tmp_path}]", *small], tmp_path)
+    assert test[metric] > least
+
+
+def test_the_pages_line_without_a_file(tmp_path):
+    pytest.importorskip("monai", reason="pip install losslab[peers]")
+    [line] = re.findall(r"python train\.py (loss=mae .*)", PAGE.read_text())
+    test = results([*line.split(), *SMALL], tmp_path)
+    assert test["loss"] == pytest.approx(test["ref/dice"], rel=1e-4)  # the same formula as ours
