@@ -203,7 +203,7 @@ def write_index(entries: Sequence[Entry], folder: Path) -> Path:
     lines += [
         "",
         f"All together {sum(entry.runs for entry in known)} runs and {total / 60:.0f} minutes of "
-        "one core. All of it is about small data sets that are there without a download: a claim "
+        "one core. All of it is about small data sets: a claim "
         "that held here held on these data.",
     ]
     path = folder / "README.md"
