@@ -19,17 +19,14 @@ def main() -> int:
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
     arguments = parser.parse_args()
 
-    from losslab.build import WrongInput  # noqa: PLC0415 (--help needs none of it)
+    from losslab.build import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
     from losslab.training import evaluate  # noqa: PLC0415
 
-    try:
+    with said_in_one_line():
         metrics = evaluate(
             arguments.run, tuple(arguments.split or ("val", "test")), arguments.checkpoint
         )
         names = chosen(metrics, arguments.metric)
-    except WrongInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     table = Table("metric", *metrics, title=f"{arguments.run} ({arguments.checkpoint} checkpoint)")
     for name in names:
         row = [values.get(name) for values in metrics.values()]

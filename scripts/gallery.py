@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from losslab import gallery
-from losslab.build import WrongInput
+from losslab.build import said_in_one_line
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--pages-only", action="store_true", help="make no run")
     parser.add_argument("--share", help=argparse.SUPPRESS)  # what a worker process is given
     arguments = parser.parse_args()
-    try:
+    with said_in_one_line("interrupted; the same command goes on"):
         if arguments.share:
             part, parts = map(int, arguments.share.split("/"))
             return gallery.run_share(arguments.claims[0], part, parts, arguments.logs)
@@ -29,12 +29,6 @@ def main() -> int:
             docs=arguments.docs,
             pages_only=arguments.pages_only,
         )
-    except WrongInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
 
 
 if __name__ == "__main__":

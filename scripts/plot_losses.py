@@ -26,17 +26,14 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    from losslab.build import WrongInput  # noqa: PLC0415 (--help needs none of it)
+    from losslab.build import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
     from losslab.runs.pictures import style  # noqa: PLC0415
     from losslab.runs.pictures.loss_shapes import loss_shapes as draw  # noqa: PLC0415
     from losslab.shapes import chosen_losses, loss_shapes  # noqa: PLC0415
 
-    try:
+    with said_in_one_line():
         losses = chosen_losses(arguments.overrides)
         shapes, without = loss_shapes(losses, probability=arguments.probability)
-    except WrongInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     for line in without:
         print(f"no one-dimensional view of {line}")
     if shapes:

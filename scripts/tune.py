@@ -15,17 +15,11 @@ def main() -> int:
         print(__doc__)
         return 0 if arguments else 2
 
-    from losslab.build import WrongInput  # noqa: PLC0415 (--help needs none of it)
+    from losslab.build import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
     from losslab.tuning import run  # noqa: PLC0415
 
-    try:
+    with said_in_one_line("interrupted; go on with resume=FOLDER"):
         return run(arguments)
-    except WrongInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; go on with resume=FOLDER", file=sys.stderr)
-        return 130
 
 
 if __name__ == "__main__":

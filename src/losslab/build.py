@@ -1,7 +1,10 @@
 """From a config node to the object it names. Nothing else calls Hydra's ``instantiate``."""
 
 import inspect
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -11,6 +14,24 @@ from omegaconf import DictConfig, OmegaConf
 
 class WrongInput(Exception):  # noqa: N818 (it is read by users, not by programmers)
     """What the user asked for cannot be run; the message is the one line that they see."""
+
+
+@contextmanager
+def said_in_one_line(interrupted: str = "interrupted") -> Iterator[None]:
+    """Around a whole command: wrong input is one line and exit status 2, an interruption 130.
+
+    ``HYDRA_FULL_ERROR=1`` gives the trace.
+    """
+    try:
+        yield
+    except WrongInput as error:
+        if os.environ.get("HYDRA_FULL_ERROR"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        sys.exit(130)
 
 
 def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:

@@ -23,14 +23,14 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from losslab import choices
-from losslab.build import WrongInput
+from losslab.build import WrongInput, said_in_one_line
 from losslab.help import help_text
 from losslab.runs.folder import cell_name, is_run, replace_file
 from losslab.runs.overview import write_overview
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.runs.table import run_table
 
-DONE, FAILED, WRONG = 0, 1, 2
+DONE, FAILED = 0, 1
 SWEEP_FILE = "sweep.json"
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
 # Hydra's flags that a value follows; that of --info can be left out
@@ -45,17 +45,8 @@ OmegaConf.register_new_resolver("cell_folder", lambda given: cell_name(list(give
 
 def main() -> None:
     """Run the command line and exit: 0 all done, 1 a run failed, 2 wrong input."""
-    arguments = sys.argv[1:]
-    try:
-        sys.exit(run(arguments))
-    except WrongInput as error:
-        if os.environ.get("HYDRA_FULL_ERROR"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(WRONG)
-    except KeyboardInterrupt:
-        print("interrupted; go on with resume=FOLDER", file=sys.stderr)
-        sys.exit(130)
+    with said_in_one_line("interrupted; go on with resume=FOLDER"):
+        sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:

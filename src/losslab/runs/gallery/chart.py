@@ -16,11 +16,9 @@ from losslab.runs.conditions import Row
 from losslab.runs.gallery.claim import Chart
 from losslab.runs.gallery.rows import baseline, has, metric_named, setting, without
 from losslab.runs.metrics import Metric, metric_of
+from losslab.runs.pictures.style import COLOURS, MARKERS
 
-# Okabe and Ito's colours, apart for the colour-blind; dashes and markers tell lines apart in grey
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DPI = 100
 
 
