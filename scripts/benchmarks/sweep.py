@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from losslab import cli
+from losslab.composition import cells_of, compose_cells
 from losslab.lockstep.grouping import Cell
 from losslab.lockstep.sweep import train_cells
 from losslab.training import train
@@ -24,8 +24,7 @@ def sweep(rounds: int, model: str, seeds: int) -> None:
         "trainer=cpu",
         "callbacks=quiet",
     ] + (["model.hidden=[64]"] if model == "mlp" else [])
-    cells = [cli.compose(cell) for cell in cli.cells_of(overrides)]
-    configs = [cli.finished_config(cell, cell.hydra) for cell in cells]
+    configs = [cell.config for cell in compose_cells(cells_of(overrides))]
     times: dict[str, list[float]] = {"alone": [], "one process": [], "two processes": []}
     for _ in range(rounds + 1):  # the first round warms up
         with tempfile.TemporaryDirectory() as folder:

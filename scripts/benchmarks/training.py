@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
-from losslab import cli
 from losslab.assembly import assemble
+from losslab.composition import compose_cells
 from losslab.training import make_keeper, make_trainer, open_record, settle
 
 Step = Callable[[Tensor, Tensor], None]
@@ -26,19 +26,17 @@ def training(data_dir: str, rounds: int) -> None:
 
     The three take turns epoch by epoch, so that a change of the machine's speed meets them all.
     """
-    composed = cli.compose(
-        [
-            "loss=cross_entropy",
-            "data=mnist",
-            "model=mlp",
-            "model.hidden=[128]",
-            "data.batch_size=64",
-            f"paths.data_dir={data_dir}",
-            f"trainer.max_epochs={rounds + 1}",
-            "trainer=cpu",
-        ]
-    )
-    config = cli.finished_config(composed, composed.hydra)
+    given = [
+        "loss=cross_entropy",
+        "data=mnist",
+        "model=mlp",
+        "model.hidden=[128]",
+        "data.batch_size=64",
+        f"paths.data_dir={data_dir}",
+        f"trainer.max_epochs={rounds + 1}",
+        "trainer=cpu",
+    ]
+    config = compose_cells([given])[0].config
     settle(config)
     parts = assemble(config)
     with tempfile.TemporaryDirectory() as folder:

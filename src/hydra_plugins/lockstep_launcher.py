@@ -83,13 +83,12 @@ class LockstepLauncher(Launcher):
 
     def _cell(self, overrides: Sequence[str]) -> "Cell":
         """The cell's config, composed before by the command line or else now, and its folder."""
-        from losslab.cli import compose, finished_config  # noqa: PLC0415 (imports nothing of torch)
+        from losslab.composition import compose_cells  # noqa: PLC0415 (imports nothing of torch)
         from losslab.lockstep.grouping import Cell  # noqa: PLC0415
 
         known = getattr(self.task_function, "cells", {})
-        composed = known.get(tuple(overrides)) or compose(overrides)
-        folder = Path(self.config.hydra.sweep.dir) / composed.hydra.sweep.subdir
-        return Cell(finished_config(composed, composed.hydra), folder)
+        composed = known.get(tuple(overrides)) or compose_cells([overrides])[0]
+        return Cell(composed.config, Path(self.config.hydra.sweep.dir) / composed.place)
 
     def _launch_ordinarily(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:
         """Run one by one what is left, saying why."""

@@ -3,7 +3,6 @@
 Nothing here imports torch before a command is known to be well-formed.
 """
 
-import itertools
 import json
 import os
 import re
@@ -16,16 +15,22 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from losslab import choices
 from losslab.build import WrongInput, said_in_one_line
+from losslab.composition import (
+    Composed,
+    cells_of,
+    cells_of_experiment,
+    complete,
+    compose_cells,
+    finished_config,
+    parsed,
+)
 from losslab.help import help_text
-from losslab.runs.folder import cell_name, is_run, replace_file
+from losslab.runs.folder import is_run, replace_file
 from losslab.runs.overview import write_overview
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.runs.table import run_table
@@ -39,8 +44,6 @@ WITH_VALUE = {
     *("--config-dir", "-cd", "--experimental-rerun"),
 }
 INFO = ("--info", "-i")
-
-OmegaConf.register_new_resolver("cell_folder", lambda given: cell_name(list(given)), replace=True)
 
 
 def main() -> None:
@@ -137,151 +140,9 @@ def _refuse_sweep(overrides: list[str]) -> None:
             )
 
 
-def parsed(overrides: Sequence[str]) -> list[Any]:
-    """Hydra's reading of the overrides.
-
-    Raises:
-        WrongInput: for one that its grammar does not know.
-    """
-    try:
-        return list(OverridesParser.create().parse_overrides(list(overrides)))
-    except HydraException as error:
-        lines = str(error).splitlines()
-        raise WrongInput(f"malformed override: {lines[0]}") from error
-
-
-def values_of(override: Any) -> list[str]:
-    """The value of an override, or the values that it sweeps over, as Hydra writes them."""
-    if override.is_sweep_override():
-        return [str(value) for value in override.sweep_string_iterator()]
-    return [str(override.get_value_element_as_str())]
-
-
-def complete(overrides: list[str]) -> list[str]:
-    """Add the standard loss and data of the task where none is given.
-
-    Raises:
-        WrongInput: for an unknown choice or key.
-    """
-    given = list(overrides)
-    known = parsed(given)
-    chosen: dict[str, list[str]] = {}
-    for override in known:
-        if override.key_or_group in choices.GROUPS and not override.is_delete():
-            chosen[override.key_or_group] = values_of(override)
-            for name in chosen[override.key_or_group]:
-                choices.require_known(override.key_or_group, name)
-    if "task" in chosen and "data" not in chosen and "loss" not in chosen:
-        [only, *others] = chosen["task"]
-        if others:
-            raise WrongInput("a sweep over tasks needs data= and loss= beside it")
-        given.append(f"data={choices.node('task', only).standard_data}")
-    if "loss" not in chosen and "experiment" not in {o.key_or_group for o in known}:
-        data = chosen.get("data", ["digits"])
-        task = chosen["task"][0] if "task" in chosen else choices.brings("data", data[0], "task")
-        if task:
-            given.append(f"loss={choices.node('task', task).standard_loss}")
-    elif "loss" not in chosen:
-        given.append(f"loss={_loss_of_experiment(given)}")
-    return given
-
-
-def _loss_of_experiment(overrides: Sequence[str]) -> str:
-    """The loss that the experiment brings along, or else its task's standard loss."""
-    names = set()
-    for cell in cells_of(overrides):
-        config = compose(cell)
-        names.add(config.hydra.runtime.choices.get("loss") or config.task.standard_loss)
-    if len(names) > 1:
-        raise WrongInput(f"the experiments bring {' and '.join(sorted(names))}: add loss=")
-    return str(names.pop())
-
-
-def cells_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
-    """The cells that the chosen experiment lists under ``sweep``, a product each line.
-
-    Returns:
-        ``None`` where it lists none, or where the command line names what is swept.
-    """
-    known = parsed(overrides)
-    chosen = [values_of(each) for each in known if each.key_or_group == "experiment"]
-    if len(chosen) != 1 or any(each.is_sweep_override() for each in known):
-        return None
-    [name] = chosen[0]
-    choices.require_known("experiment", name)
-    lines = choices.node("experiment", name).get("sweep")
-    return [cell for line in lines for cell in cells_of(line.split())] if lines else None
-
-
-def cells_of(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each cell of a sweep, in Hydra's own order."""
-    columns = []
-    for override in parsed(overrides):
-        if override.is_sweep_override():
-            key = override.get_key_element()
-            columns.append([f"{key}={value}" for value in values_of(override)])
-        else:
-            columns.append([override.input_line])
-    return [list(cell) for cell in itertools.product(*columns)]
-
-
 def _without_hydra(overrides: Sequence[str]) -> list[str]:
     """The overrides that are the run's own; the others choose the launcher and its options."""
     return [each for each in overrides if not re.match(r"\+*~?hydra[./=]", each)]
-
-
-def compose(overrides: Sequence[str]) -> DictConfig:
-    """One cell's resolved config, with Hydra's own node.
-
-    Raises:
-        WrongInput: if Hydra refuses it.
-    """
-    try:
-        if not GlobalHydra.instance().is_initialized():
-            hydra.initialize_config_dir(str(choices.CONF), version_base="1.3")
-        config = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
-        _require_complete(config)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise WrongInput(_first_line(error)) from error
-    return config
-
-
-def _require_complete(config: DictConfig) -> None:
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    missing = sorted(OmegaConf.missing_keys(own))
-    if missing:
-        raise WrongInput(f"{missing[0]} is not given: add {missing[0]}=...")
-    OmegaConf.to_container(own, resolve=True)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:300]
-
-
-def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
-    """The config as the run keeps it: resolved, with its choices and reference losses in it."""
-    plain: Any = OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
-    )
-    chosen = {
-        str(group): str(name)
-        for group, name in hydra_node.runtime.choices.items()
-        if not str(group).startswith("hydra") and name is not None
-    }
-    for group in ("loss", "optimizer"):
-        plain[group].pop("tuning", None)  # what may be tuned is no option of the class
-    plain["choices"] = chosen
-    plain["overrides"] = list(hydra_node.overrides.task)
-    for key in ("sweep", "claim"):
-        plain.pop(key, None)  # what an experiment says of itself as a whole
-    task = plain["task"]
-    task["reference_losses"] = {
-        name: OmegaConf.to_container(choices.node("loss", name))
-        for name in task["reference_losses"]
-    }
-    finished: DictConfig = OmegaConf.create(plain)
-    return finished
 
 
 # --- one run ------------------------------------------------------------------------------------
@@ -289,8 +150,8 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
 
 def single(command: Command) -> int:
     """Check, train, show."""
-    composed = compose(command.overrides)
-    print(_check([finished_config(composed, composed.hydra)]), flush=True)
+    [composed] = compose_cells([command.overrides])
+    print(_check([composed.config]), flush=True)
     folders: list[Path] = []
     refusals: list[WrongInput] = []
 
@@ -305,7 +166,7 @@ def single(command: Command) -> int:
     if refusals:
         _remove_empty(folders[0])
         raise refusals[0]
-    return show_run(folders[0], Path(composed.paths.log_dir))
+    return show_run(folders[0], Path(composed.config.paths.log_dir))
 
 
 def show_run(folder: Path, log_dir: Path) -> int:
@@ -367,26 +228,26 @@ def sweep(command: Command, folder: Path | None) -> int:
         folder: where an earlier try at it lies; ``None`` for a new sweep.
     """
     cells = checked_cells(command)
-    folder = folder or Path(cells[0].hydra.sweep.dir)
+    folder = folder or cells[0].sweep_dir
     places = launch(command, cells, folder)
     show_comparison(folder)
     return show_unfinished(places, f"python train.py resume={folder}")
 
 
-def checked_cells(command: Command) -> list[DictConfig]:
-    """The composed config of each cell, with Hydra's own node.
+def checked_cells(command: Command) -> list[Composed]:
+    """The cells, each composed and checked.
 
     Raises:
         WrongInput: if a cell cannot run.
     """
-    cells = [compose(cell) for cell in _all_cells(command)]
+    cells = compose_cells(_all_cells(command))
     refuse_mixture(command, cells)
     _refuse_twins(cells)
-    _check([finished_config(cell, cell.hydra) for cell in cells])
+    _check([cell.config for cell in cells])
     return cells
 
 
-def launch(command: Command, cells: Sequence[DictConfig], folder: Path) -> list[Path]:
+def launch(command: Command, cells: Sequence[Composed], folder: Path) -> list[Path]:
     """Run those of the checked cells that need it, each in its place below the sweep's folder.
 
     Returns:
@@ -402,8 +263,8 @@ def launch(command: Command, cells: Sequence[DictConfig], folder: Path) -> list[
     own = [given for given in command.overrides if given not in _without_hydra(command.overrides)]
     own += ["hydra/sweeper=cells", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
     _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], SweepJob(cells))
-    _write_overview(folder, [finished_config(cell, cell.hydra) for cell in cells])
-    return [folder / cell.hydra.sweep.subdir for cell in cells]
+    _write_overview(folder, [cell.config for cell in cells])
+    return [folder / cell.place for cell in cells]
 
 
 def _all_cells(command: Command) -> list[list[str]]:
@@ -424,11 +285,11 @@ class SweepJob:
     It does not raise: Hydra would stop the other cells; the record holds the error.
 
     Attributes:
-        cells: the composed configs by their overrides, for a launcher that wants all at once.
+        cells: the cells by their overrides, for a launcher that wants all at once.
     """
 
-    def __init__(self, cells: Sequence[DictConfig] = ()) -> None:
-        self.cells = {tuple(cell.hydra.overrides.task): cell for cell in cells}
+    def __init__(self, cells: Sequence[Composed] = ()) -> None:
+        self.cells = {cell.overrides: cell for cell in cells}
 
     def __reduce__(self) -> tuple[type["SweepJob"], tuple[()]]:
         return SweepJob, ()  # a launcher's process needs the call alone
@@ -476,7 +337,7 @@ def show_unfinished(places: Sequence[Path], again: str) -> int:
     return FAILED if unfinished else DONE
 
 
-def refuse_mixture(command: Command, cells: Sequence[DictConfig]) -> None:
+def refuse_mixture(command: Command, cells: Sequence[Composed]) -> None:
     """Refuse cells on different task, data or model that were not swept on purpose.
 
     Raises:
@@ -486,7 +347,7 @@ def refuse_mixture(command: Command, cells: Sequence[DictConfig]) -> None:
     varied |= {cell.partition("=")[0] for listed in command.cells or [] for cell in listed}
     if varied & {"task", "data", "experiment"}:
         return
-    homes = {cell.hydra.runtime.choices.loss: cell.hydra.runtime.choices for cell in cells}
+    homes = {cell.config.choices.loss: cell.config.choices for cell in cells}
     if len({(home.task, home.data) for home in homes.values()}) == 1:
         return
     lives = ", ".join(
@@ -507,16 +368,16 @@ def _data_for_all(losses: Sequence[str]) -> list[str]:
     for data in homes:
         try:
             for loss in losses:
-                cell = compose([f"loss={loss}", f"data={data}"])
-                require_fit(finished_config(cell, cell.hydra))
+                [cell] = compose_cells([[f"loss={loss}", f"data={data}"]])
+                require_fit(cell.config)
         except WrongInput:
             continue
         fitting.append(data)
     return fitting
 
 
-def _refuse_twins(cells: Sequence[DictConfig]) -> None:
-    places = [cell.hydra.sweep.subdir for cell in cells]
+def _refuse_twins(cells: Sequence[Composed]) -> None:
+    places = [cell.place for cell in cells]
     for place in places:
         if places.count(place) > 1:
             raise WrongInput(f"two cells of this sweep are the same: {place}")

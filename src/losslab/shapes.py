@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from losslab import choices
 from losslab.build import WrongInput, build, target_of
-from losslab.cli import cells_of
+from losslab.composition import cells_of
 from losslab.losses.base import Loss, Reads
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
 from losslab.losses.sequence import SequenceTarget

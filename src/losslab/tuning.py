@@ -16,6 +16,7 @@ from rich.console import Console
 
 from losslab import choices, cli
 from losslab.build import WrongInput
+from losslab.composition import compose, parsed, values_of
 from losslab.runs.collect import collect
 from losslab.runs.comparison import compare
 from losslab.runs.console import show
@@ -67,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
             raise WrongInput(f"{folder} holds no tuning: it has no {PLAN_FILE}")
         return tune(Plan(**json.loads((folder / PLAN_FILE).read_text())), folder)
     plan = planned(arguments)
-    log_dir = Path(cli.compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
+    log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
     return tune(plan, log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
 
 
@@ -138,10 +139,10 @@ def planned(arguments: Sequence[str]) -> Plan:
     """
     own: dict[str, list[str]] = {}
     overrides = []
-    for override in cli.parsed(arguments):
+    for override in parsed(arguments):
         key = override.key_or_group
         if key in ("loss", "protocol", "budget", "seeds", "tuning_seeds"):
-            own[key] = cli.values_of(override)
+            own[key] = values_of(override)
         elif override.is_sweep_override():
             raise WrongInput(
                 f"{override.input_line} names several values: of the options only those of the "
@@ -200,7 +201,7 @@ def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, A
     """The ranges of a loss, the learning rate's first; what the command line sets is not tuned."""
     declared: dict[str, Any] = {}
     if protocol == "tuned":
-        optimizer = cli.compose([f"loss={loss}", *overrides]).hydra.runtime.choices.optimizer
+        optimizer = compose([f"loss={loss}", *overrides]).hydra.runtime.choices.optimizer
         found = choices.tunable("optimizer", optimizer) or {}
         if "lr" not in found:
             raise WrongInput(
@@ -222,20 +223,20 @@ def sobol_points(ranges: Mapping[str, Any], budget: int) -> list[dict[str, Any]]
         WrongInput: if a range is not declared as one.
     """
     try:
-        parsed = {key: Range.declared(key, content) for key, content in ranges.items()}
+        declared = {key: Range.declared(key, content) for key, content in ranges.items()}
     except ValueError as error:
         raise WrongInput(str(error)) from error
-    if not parsed:
+    if not declared:
         return [{}]
     from scipy.stats import qmc  # noqa: PLC0415 (a second that resuming does not need)
 
     sequence = qmc.Sobol(DIMENSIONS, scramble=True, rng=SOBOL_SEED)
-    if len(parsed) > DIMENSIONS:
-        raise WrongInput(f"at most {DIMENSIONS} options can be tuned, got {', '.join(parsed)}")
+    if len(declared) > DIMENSIONS:
+        raise WrongInput(f"at most {DIMENSIONS} options can be tuned, got {', '.join(declared)}")
     # a power of 2 is what a Sobol sequence balances
     cube = sequence.random_base2(max(1, (budget - 1).bit_length()))[:budget]
     points = [
-        {key: each.value(unit) for (key, each), unit in zip(parsed.items(), row, strict=False)}
+        {key: each.value(unit) for (key, each), unit in zip(declared.items(), row, strict=False)}
         for row in cube
     ]
     return [point for index, point in enumerate(points) if point not in points[:index]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from losslab import choices, cli, gallery
+from losslab import choices, cli, composition, gallery
 from losslab.runs.metrics import METRICS
 
 NAMES = [path.stem for path in sorted(gallery.CLAIMS.glob("*.yaml"))]
@@ -34,9 +34,9 @@ def test_every_cell_composes_and_has_seeds_enough(name):
     for cell in {
         tuple(each.rstrip("0123456789.") for each in cell): cell for cell in seeds
     }.values():
-        config = cli.compose(list(cell))
+        config = composition.compose(list(cell))
         assert config.hydra.runtime.choices.experiment == f"claims/{name}"
-        finished = cli.finished_config(config, config.hydra)
+        finished = composition.finished_config(config, config.hydra)
         assert not {"sweep", "claim"} & set(finished)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from losslab import choices, cli
+from losslab import choices, composition
 
 EVERY = [
     (group.name, name)
@@ -25,15 +25,15 @@ NEEDS = {
 @pytest.mark.parametrize(("group", "name"), EVERY, ids=str)
 def test_every_file_composes_and_resolves(group, name):
     choice = f"{group}={name}"
-    config = cli.compose(cli.complete([choice, *NEEDS.get(choice, [])]))
+    config = composition.compose(composition.complete([choice, *NEEDS.get(choice, [])]))
     assert config.hydra.runtime.choices[group] == name
-    finished = cli.finished_config(config, config.hydra)
+    finished = composition.finished_config(config, config.hydra)
     OmegaConf.to_container(finished, resolve=True, throw_on_missing=True)
 
 
 @pytest.mark.parametrize("name", choices.names("loss"))
 def test_a_loss_brings_its_home(name):
-    config = cli.compose(cli.complete([f"loss={name}"]))
+    config = composition.compose(composition.complete([f"loss={name}"]))
     chosen = config.hydra.runtime.choices
     assert chosen.data == choices.home(name)
     assert chosen.task == choices.task_of_loss(name)
@@ -48,7 +48,7 @@ def test_a_loss_file_says_what_it_is_for(name):
 
 
 def test_the_command_line_beats_what_a_choice_brings():
-    config = cli.compose(["loss=focal", "data=mnist", "model=mlp", "trainer.max_epochs=3"])
+    config = composition.compose(["loss=focal", "data=mnist", "model=mlp", "trainer.max_epochs=3"])
     chosen = config.hydra.runtime.choices
     assert (chosen.loss, chosen.data, chosen.model) == ("focal", "mnist", "mlp")
     assert config.trainer.max_epochs == 3
@@ -65,15 +65,15 @@ def test_the_command_line_beats_what_a_choice_brings():
     ],
 )
 def test_standard_choices_are_added(given, loss, data):
-    completed = cli.complete(given)
+    completed = composition.complete(given)
     assert f"loss={loss}" in completed
     if data:
-        assert cli.compose(completed).hydra.runtime.choices.data == data
+        assert composition.compose(completed).hydra.runtime.choices.data == data
 
 
 def test_two_cells_never_share_a_folder():
-    cells = cli.cells_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
-    folders = {cli.compose(cell).hydra.sweep.subdir for cell in cells}
+    cells = composition.cells_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
+    folders = {composition.compose(cell).hydra.sweep.subdir for cell in cells}
     assert len(folders) == 9
 
 
@@ -82,6 +82,17 @@ def test_a_loss_at_home_is_checked_and_described(name):
     """What precedes the first step of ``python train.py loss=<name>``."""
     from losslab.training import check
 
-    config = cli.compose(cli.complete([f"loss={name}"]))
-    described = check(cli.finished_config(config, config.hydra))
+    config = composition.compose(composition.complete([f"loss={name}"]))
+    described = check(composition.finished_config(config, config.hydra))
     assert "training" in described or "CartPole-v1" in described
+
+
+def test_cells_composed_together_are_what_each_is_alone():
+    given = ["loss=focal,bce", "seed=3,0,11", "data.label_noise=0.1"]
+    given += ["hydra.sweep.subdir=${seed}/${hydra.job.override_dirname}"]
+    cells = composition.cells_of(given)
+    for cell, together in zip(cells, composition.compose_cells(cells), strict=True):
+        alone = composition.compose(cell)
+        assert together.config == composition.finished_config(alone, alone.hydra)
+        assert together.overrides == tuple(alone.hydra.overrides.task)
+        assert together.place == alone.hydra.sweep.subdir

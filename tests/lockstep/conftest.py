@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab import cli
+from losslab.composition import cells_of, compose_cells
 from losslab.lockstep.grouping import Cell
 from losslab.lockstep.sweep import train_cells
 from losslab.training import train
@@ -15,12 +15,8 @@ def cells(tmp_path):
     """Composes the cells of a sweep, each with a folder below the one named."""
 
     def compose(name: str, *overrides: str) -> list[Cell]:
-        made = []
-        for own in cli.cells_of(["trainer=cpu", "callbacks=quiet", *overrides]):
-            composed = cli.compose(own)
-            folder = tmp_path / name / composed.hydra.sweep.subdir
-            made.append(Cell(cli.finished_config(composed, composed.hydra), folder))
-        return made
+        composed = compose_cells(cells_of(["trainer=cpu", "callbacks=quiet", *overrides]))
+        return [Cell(cell.config, tmp_path / name / cell.place) for cell in composed]
 
     return compose
 

@@ -21,7 +21,9 @@ def confusion(guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
     counts = np.bincount(
         (target * classes + guess).cpu().numpy(), minlength=classes * classes
     ).reshape(classes, classes)
-    figure = Figure(figsize=(5.5, 5), layout="constrained")
+    long = max(map(len, names)) > 2
+    # to fit the margins takes as long as to draw; short names fit the usual ones
+    figure = Figure(figsize=(5.5, 5), layout="constrained" if long else None)
     axes = figure.subplots()
     share = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -30,7 +32,7 @@ def confusion(guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
             colour = "white" if share[row, column] > 0.5 else "black"
             if count:
                 axes.text(column, row, str(count), ha="center", va="center", color=colour)
-        axes.set_xticks(range(classes), names, rotation=45 if max(map(len, names)) > 2 else 0)
+        axes.set_xticks(range(classes), names, rotation=45 if long else 0)
         axes.set_yticks(range(classes), names)
     axes.set(xlabel="predicted class", ylabel="true class", title="Confusion matrix (counts)")
     return figure
@@ -38,21 +40,54 @@ def confusion(guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
 
 def labelled(inputs: Tensor, guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
     """A grid of images, the mistakes first: what was predicted, and what is true."""
-    wrong = (guess != target).int()
-    order = wrong.argsort(descending=True, stable=True)[:20].cpu()
-    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
-    for axes, index in zip(figure.subplots(4, 5).flat, order.tolist(), strict=False):
-        image = inputs[index].float().cpu().numpy()
-        axes.imshow(image.transpose(1, 2, 0) if len(image) == 3 else image[0], cmap="gray_r")
+    wrong = guess != target
+    order = wrong.int().argsort(descending=True, stable=True)[:20].cpu()
+    labels, colours = [], []
+    for index in order.tolist():
         miss = bool(wrong[index])
         true = f" (true {names[int(target[index])]})" if miss else ""
-        axes.set_title(
-            f"{names[int(guess[index])]}{true}", color=ORANGE if miss else "black", fontsize=9
-        )
-    for axes in figure.axes:
-        axes.axis("off")
+        labels.append(f"{names[int(guess[index])]}{true}")
+        colours.append(ORANGE if miss else "black")
+    figure = Figure(figsize=(7.5, 6.5))
     figure.suptitle(f"Predictions, mistakes first ({int(wrong.sum())} of {len(wrong)} are wrong)")
+    _tile(figure, array(inputs[order]), labels, colours, columns=5)
     return figure
+
+
+def _tile(
+    figure: Figure,
+    images: "np.ndarray[Any, Any]",
+    labels: Sequence[str],
+    colours: Sequence[str],
+    columns: int,
+) -> None:
+    """Images (N, C, H, W) in a grid, each on its own grey scale below its label.
+
+    On one pair of axes: a pair an image takes ten times as long to draw, and every cell of a sweep
+    draws its grid.
+    """
+    channels, height, width = images.shape[1:]
+    if channels != 3:
+        images = 1 - _own_scale(images[:, :1])
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
+    across, down = 1.15 * width, 1.3 * height
+    for place, (image, label, colour) in enumerate(zip(images, labels, colours, strict=True)):
+        left, top = (place % columns) * across, (place // columns) * down
+        axes.imshow(
+            np.broadcast_to(image, (3, height, width)).transpose(1, 2, 0).clip(0, 1),
+            extent=(left, left + width, top + height, top),
+            interpolation="nearest",
+        )
+        axes.text(left + width / 2, top - 0.04 * height, label, color=colour, ha="center", size=9)
+    axes.set(xlim=(0, columns * across), ylim=(-(-len(images) // columns) * down, -0.3 * height))
+    axes.axis("off")
+
+
+def _own_scale(images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Each image from its own smallest value, 0, to its largest, 1."""
+    low, high = (end(images, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max))
+    scaled: np.ndarray[Any, Any] = (images - low) / np.maximum(high - low, 1e-12)
+    return scaled
 
 
 def against_target(prediction: Tensor, target: Tensor) -> Figure:
