@@ -202,9 +202,13 @@ def _composed(config: DictConfig) -> Composed:
 
 def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     """The config as the run keeps it: resolved, with its choices and reference losses in it."""
-    plain: Any = OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
-    )
+    plain: dict[str, Any] = {
+        str(key): OmegaConf.to_container(value, resolve=True)
+        if OmegaConf.is_config(value)
+        else value
+        for key, value in config.items()
+        if key != "hydra"
+    }
     chosen = {
         str(group): str(name)
         for group, name in hydra_node.runtime.choices.items()
