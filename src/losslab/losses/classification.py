@@ -21,7 +21,10 @@ from losslab.losses.class_targets import (
     require_classes,
     weights,
 )
-from losslab.losses.functional.classification import along_classes
+from losslab.losses.functional.classification import (
+    along_classes,
+    sparse_softmax_cross_entropy_total,
+)
 
 
 class CrossEntropyLoss(Loss):
@@ -79,21 +82,14 @@ class CrossEntropyLoss(Loss):
         """The loss of a batch."""
         require_class_indices(prediction, target)
         weight = class_weights("weight", self.weight, prediction)
-        result = functional.sparse_softmax_cross_entropy(
-            prediction,
-            target,
-            weight,
-            self.label_smoothing,
-            self.ignore_index,
-            reduction="none" if self.reduction == "none" else "sum",
-        )
+        options = weight, self.label_smoothing, self.ignore_index
         if self.reduction != "mean":
-            return result
+            return functional.sparse_softmax_cross_entropy(
+                prediction, target, *options, reduction=self.reduction
+            )
         require_elements(prediction)
-        counted = target != self.ignore_index
-        if weight is None:
-            return result / counted.sum(dtype=result.dtype).clamp(min=1)
-        return _per_count(result, (weight[target.where(counted, 0)] * counted).sum())
+        total, count = sparse_softmax_cross_entropy_total(prediction, target, *options)
+        return total / count.clamp(min=1) if weight is None else _per_count(total, count)
 
     def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The number of targets ignored, ``ignored``."""

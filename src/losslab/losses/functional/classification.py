@@ -35,6 +35,33 @@ def sparse_softmax_cross_entropy(
     )
 
 
+def sparse_softmax_cross_entropy_total(
+    logits: Tensor,
+    indices: Tensor,
+    weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int = -100,
+) -> tuple[Tensor, Tensor]:
+    """The sum of :func:`sparse_softmax_cross_entropy`, and of the weights it counts."""
+    (logits,) = full_precision(logits)
+    # its kernel adds up the weights as well, which takes as long as the loss of a small batch
+    if logits.dim() == 2 and label_smoothing == 0 and not logits.is_mps:
+        total, count = torch.ops.aten.nll_loss_forward.default(
+            logits.log_softmax(dim=1), indices, weight, _SUM, ignore_index
+        )
+        return total, count
+    total = sparse_softmax_cross_entropy(
+        logits, indices, weight, label_smoothing, ignore_index, reduction="sum"
+    )
+    counted = indices != ignore_index
+    if weight is None:
+        return total, counted.sum(dtype=total.dtype)
+    return total, (weight[indices.where(counted, 0)] * counted).sum()
+
+
+_SUM = 2  # torch's number of reduction="sum"
+
+
 def softmax_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
