@@ -1,47 +1,129 @@
-"""Lockstep against the same cells trained alone."""
+"""Lockstep against the same cells trained alone, one after the other or side by side."""
 
+import multiprocessing
+import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+from omegaconf import DictConfig
 
 from losslab.composition import cells_of, compose_cells
 from losslab.lockstep.grouping import Cell
 from losslab.lockstep.sweep import train_cells
 from losslab.training import train
 
+LOSSES = (
+    "loss=cross_entropy,categorical_cross_entropy,bce,hinge,focal",
+    "loss=cross_entropy loss.label_smoothing=0.1",
+    "loss=focal loss.gamma=1",
+    "loss=focal loss.gamma=5",
+)
+COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 
-def sweep(rounds: int, model: str, seeds: int) -> None:
-    """Seconds a cell on digits, 4 losses and some seeds: lockstep in one and two processes, alone.
 
-    Each round trains all cells in lockstep each way and one cell of each loss alone.
-    """
-    overrides = [
-        "loss=cross_entropy,focal,hinge,bce",
-        f"seed=range({seeds})",
-        "data=digits",
-        f"model={model}",
-        "trainer=cpu",
-        "callbacks=quiet",
-    ] + (["model.hidden=[64]"] if model == "mlp" else [])
-    configs = [cell.config for cell in compose_cells(cells_of(overrides))]
-    times: dict[str, list[float]] = {"alone": [], "one process": [], "two processes": []}
-    for _ in range(rounds + 1):  # the first round warms up
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            for place, config in enumerate(configs[::seeds]):
-                train(config, Path(folder) / str(place))
-            times["alone"].append((time.perf_counter() - start) / len(configs[::seeds]))
-        for workers, name in ((1, "one process"), (2, "two processes")):
-            with tempfile.TemporaryDirectory() as folder:
-                own = [Cell(c, Path(folder) / str(place)) for place, c in enumerate(configs)]
-                start = time.perf_counter()
-                assert not train_cells(own, workers=workers)
-                times[name].append((time.perf_counter() - start) / len(own))
-    print(f"{len(configs)} cells on digits, {model}, seconds a cell: median (min to max)")
-    for name, values in times.items():
-        low, middle, high = min(values[1:]), statistics.median(values[1:]), max(values[1:])
-        ratio = statistics.median(
-            a / b for a, b in zip(times["alone"][1:], values[1:], strict=True)
+def configs_of(overrides: Sequence[str], seeds: int) -> list[DictConfig]:
+    """The configs of eight classification losses with so many seeds, all losses of a seed first."""
+    return [
+        cell.config
+        for seed in range(seeds)
+        for line in LOSSES
+        for cell in compose_cells(
+            cells_of([*line.split(), f"seed={seed}", "trainer=cpu", "callbacks=quiet", *overrides])
         )
-        print(f"  {name:<14}{middle:8.3f}  ({low:.3f} to {high:.3f})  {ratio:.1f} times as fast")
+    ]
+
+
+def sweep(rounds: int, overrides: Sequence[str], seeds: int) -> None:
+    """Seconds a cell of eight losses and some seeds, each way in turn; the first round warms up.
+
+    Alone, one after the other and two side by side, only one seed's cells are trained.
+    """
+    configs = configs_of(overrides, seeds)
+    ways: dict[str, tuple[Callable[[Sequence[DictConfig], Path], None], list[DictConfig]]] = {
+        "alone": (one_by_one, configs[:8]),
+        "alone, by joblib": (side_by_side, configs[:8]),
+        "one process": (lambda cells, folder: in_lockstep(cells, folder, 1), configs),
+        "two processes": (lambda cells, folder: in_lockstep(cells, folder, 2), configs),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, (way, cells) in ways.items():
+            seconds = timed(way, cells)
+            if turn:
+                times[name].append(seconds / len(cells))
+    print(f"{len(configs)} cells, {' '.join(overrides)}, seconds a cell: median (min to max)")
+    for name, values in times.items():
+        middle = f"{statistics.median(values):8.3f}  ({min(values):.3f} to {max(values):.3f})"
+        ratios = [a / b for a, b in zip(times["alone"], values, strict=True)]
+        print(f"  {name:<18}{middle}  {statistics.median(ratios):.1f} times as fast as alone")
+
+
+def growth(overrides: Sequence[str]) -> None:
+    """Seconds a cell and memory of lockstep in one process, by the number of cells.
+
+    Each count has a process of its own, forked from this one when everything is imported.
+    """
+    configs = configs_of(overrides, COUNTS[-1] // 8)
+    timed(one_by_one, configs[:1])  # warms up
+    print("| cells | seconds a cell | MB above what is imported |")
+    print("|---|---|---|")
+    for count in COUNTS:
+        receiver, sender = multiprocessing.Pipe()
+        process = multiprocessing.get_context("fork").Process(
+            target=_report, args=(configs[:count], sender)
+        )
+        process.start()
+        seconds, memory = receiver.recv()
+        process.join()
+        print(f"| {count} | {seconds / count:.3f} | {memory:.0f} |", flush=True)
+
+
+def _report(cells: Sequence[DictConfig], pipe: Any) -> None:
+    before = peak_memory()
+    seconds = timed(trained, cells)
+    pipe.send((seconds, peak_memory() - before))
+
+
+def trained(cells: Sequence[DictConfig], folder: Path) -> None:
+    """Train as the launcher does: a cell that is the only one has nothing to go with."""
+    if len(cells) == 1:
+        one_by_one(cells, folder)
+    else:
+        in_lockstep(cells, folder, 1)
+
+
+def one_by_one(cells: Sequence[DictConfig], folder: Path) -> None:
+    """Train one after the other, as Hydra's own launcher does."""
+    for place, config in enumerate(cells):
+        train(config, folder / str(place))
+
+
+def side_by_side(cells: Sequence[DictConfig], folder: Path) -> None:
+    """Train in two processes that stay, as Hydra's launcher for joblib does."""
+    jobs = [delayed(train)(config, folder / str(place)) for place, config in enumerate(cells)]
+    Parallel(n_jobs=2)(jobs)
+
+
+def in_lockstep(cells: Sequence[DictConfig], folder: Path, workers: int) -> None:
+    """Train together."""
+    left = train_cells([Cell(c, folder / str(i)) for i, c in enumerate(cells)], workers=workers)
+    if left:
+        raise RuntimeError(f"not in lockstep: {left[0][1]}")
+
+
+def timed(way: Callable[[Sequence[DictConfig], Path], None], cells: Sequence[DictConfig]) -> float:
+    """Seconds that a way takes for these cells, in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        way(cells, Path(folder))
+        return time.perf_counter() - start
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

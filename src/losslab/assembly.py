@@ -17,6 +17,8 @@ from losslab.losses import Regularizer
 from losslab.losses.base import Loss, Reads
 from losslab.tasks import Task
 
+References = dict[str, tuple[nn.Module, Reads]]
+
 
 @dataclass
 class Parts:
@@ -27,25 +29,27 @@ class Parts:
     network: nn.Module
     weights_hash: str
     module: Any
+    references: References
 
 
-def assemble(config: DictConfig, data: Any = None) -> Parts:
+def assemble(config: DictConfig, like: Parts | None = None) -> Parts:
     """Build data, task, network, loss and module, in this order.
 
     Args:
         config: the resolved config.
-        data: of another run with the same config of the data, from :func:`ready_data`.
+        like: parts of a run with the same config of data and task, which are shared with it.
 
     Raises:
         WrongInput: if a part refuses its options or does not fit the others.
     """
     require_fit(config)
-    data = data or ready_data(config)
+    data = ready_data(config) if like is None else like.data
     task: Task = build(config.task.definition, "task", data)
     network = initial_network(config, data, task)
     weights_hash = fingerprint(network.state_dict().values())
     loss = build_loss(config.loss, data)
     form = fitting_form(config, loss, task.offers) or find_form(config, loss, task, data, network)
+    references = _references(config, task) if like is None else like.references
     if config.compile:
         network.compile()  # in place: the names in a checkpoint stay those of the network
     offered = {
@@ -54,7 +58,7 @@ def assemble(config: DictConfig, data: Any = None) -> Parts:
         "optimizer": _later(config.optimizer, "optimizer"),
         "scheduler": _later(config.scheduler, "scheduler"),
         "regularizer": _regularizer(config, network),
-        "references": _references(config, task),
+        "references": references,
         "seed": config.seed,
         "name": config.choices.loss,
         "monitor": config.task.monitor,
@@ -70,7 +74,7 @@ def assemble(config: DictConfig, data: Any = None) -> Parts:
         module.configure_optimizers()
     except (ValueError, TypeError) as error:
         raise WrongInput(f"optimizer or scheduler: {error}") from error
-    return Parts(data, task, network, weights_hash, module)
+    return Parts(data, task, network, weights_hash, module, references)
 
 
 def ready_data(config: DictConfig) -> Any:
@@ -232,7 +236,7 @@ def _regularizer(config: DictConfig, network: nn.Module) -> Penalty | None:
     return Penalty(regularizer, frozenset(regularizer.penalised(network)))
 
 
-def _references(config: DictConfig, task: Task) -> dict[str, tuple[nn.Module, Reads]]:
+def _references(config: DictConfig, task: Task) -> References:
     """The task's reference losses with the forms they read, from the configs' defaults."""
     references = {}
     for name, node in config.task.reference_losses.items():

@@ -157,7 +157,8 @@ class Member:
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         """Put weights into the run's own network, to be looked at."""
-        self.parts.network.load_state_dict(dict(weights))
+        for name, own in self.parts.network.state_dict().items():
+            own.copy_(weights[name])
         self.parts.module.eval()
 
 
@@ -166,5 +167,5 @@ def _objective(config: DictConfig, parts: Parts) -> str:
     buffers = [parts.module.loss, parts.module.sample_loss]
     held = fingerprint(b for module in buffers if module is not None for b in module.buffers())
     supervision = parts.module.supervision
-    options = OmegaConf.to_yaml(OmegaConf.masked_copy(config, ["loss", "regularizer"]))
+    options = [OmegaConf.to_container(config[node]) for node in ("loss", "regularizer")]
     return f"{config.choices.loss} {options} {held} {supervision.form} {supervision.link}"

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 
-from losslab.assembly import assemble, ready_data
+from losslab.assembly import Parts, assemble
 from losslab.build import WrongInput
 from losslab.lockstep.grouping import Cell, group, place, split
 from losslab.lockstep.loop import Group
@@ -75,18 +74,19 @@ def train_share(cells: Sequence[Cell]) -> Left:
 
 
 def _members(cells: Sequence[Cell]) -> tuple[list[Member], Left]:
-    """The cells' parts; cells with the same config of the data share these."""
-    ready: dict[str, Any] = {}
+    """The cells' parts; cells with the same config of data and task share these."""
+    alike: dict[str, Parts] = {}
     members: list[Member] = []
     left: Left = []
     for cell in cells:
-        key = OmegaConf.to_yaml(cell.config.data)
+        key = repr([OmegaConf.to_container(cell.config[node]) for node in ("data", "task")])
         try:
-            if key not in ready:
-                ready[key] = ready_data(cell.config)
-            members.append(Member(cell.config, cell.folder, assemble(cell.config, ready[key])))
+            parts = assemble(cell.config, alike.get(key))
+            members.append(Member(cell.config, cell.folder, parts))
         except WrongInput as error:
             left.append((cell, str(error)))
+        else:
+            alike.setdefault(key, parts)
     return members, left
 
 
