@@ -10,6 +10,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from losslab.draws import draw_seed, seed_global
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
 
 
 class Unstackable(Exception):  # noqa: N818 (a finding, which a person reads)
@@ -36,6 +37,10 @@ class Stack:
     A dropout layer takes the masks that it would draw in a run alone, where the global generator
     is seeded for each step; so the masks depend on (seed, step) and on nothing else.
 
+    Affine layers with element-wise ones between them are computed as what they are, one batched
+    product a layer: a tenth of what mapping takes where networks and batches are small. All else
+    is mapped by ``torch.func.vmap``.
+
     Args:
         networks: of one architecture, on one device.
         sample: a batch of one run, which shows what the layers see.
@@ -61,7 +66,13 @@ class Stack:
             self._template.set_submodule(name, Masked())
         self.parameters, self._buffers = stack_module_state(list(networks))
         self._mapped = vmap(self._one)
+        self._affine = _is_affine_chain(self._template, sample)
         self._require_stackable(sample)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the networks draw random numbers in training."""
+        return bool(self._layers)
 
     def __call__(self, inputs: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
         """The predictions of all networks.
@@ -75,8 +86,25 @@ class Stack:
         """
         self._template.train(masks is not None)
         buffers = self._buffers | (masks or {})
+        if self._affine:
+            return self._chained(buffers, inputs)
         predictions: Tensor = self._mapped(self.parameters, buffers, inputs)
         return predictions
+
+    def _chained(self, buffers: Mapping[str, Tensor], values: Tensor) -> Tensor:
+        """The predictions of a chain of affine and element-wise layers."""
+        for name, layer in self._template.named_children():
+            if isinstance(layer, nn.Linear):
+                weight = self.parameters[f"{name}.weight"].mT
+                bias = self.parameters.get(f"{name}.bias")
+                values = values @ weight if bias is None else bias[:, None].baddbmm(values, weight)
+            elif isinstance(layer, nn.Flatten):
+                values = values.flatten(2)
+            elif not isinstance(layer, Masked):
+                values = layer(values)
+            elif self._template.training:
+                values = values * buffers[f"{name}.mask"]
+        return values
 
     def masks(
         self, seeds: Sequence[int], epoch: int, batch: int, inputs: Tensor
@@ -96,6 +124,12 @@ class Stack:
             f"{name}.mask": torch.stack([drawn[seed][place] for seed in seeds])
             for place, name in enumerate(self._layers)
         }
+
+    def select(self, rows: Sequence[int]) -> "Stack":
+        """These networks as a stack of their own, as they are now."""
+        other = copy.copy(self)
+        other.keep(rows)
+        return other
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these networks, in this order."""
@@ -184,6 +218,22 @@ def _dropout_layers(
     for handle in handles:
         handle.remove()
     return seen
+
+
+def _is_affine_chain(network: nn.Module, sample: Tensor) -> bool:
+    """Whether a network is layers one after the other that :meth:`Stack._chained` knows."""
+    if not isinstance(network, nn.Sequential):
+        return False
+    layers = list(network.children())  # one that is used twice stands here once
+    flat = sample.ndim == 2 or (sample.ndim > 2 and type(layers[0]) is nn.Flatten)
+    plain = type(network).forward is nn.Sequential.forward and len(layers) == len(network)
+    return flat and plain and all(map(_is_known, layers))
+
+
+def _is_known(layer: nn.Module) -> bool:
+    if type(layer) is nn.Flatten:
+        return (layer.start_dim, layer.end_dim) == (1, -1)
+    return type(layer) in (nn.Linear, Masked, *ELEMENTWISE)
 
 
 def _first_line(error: Exception) -> str:
