@@ -1,5 +1,6 @@
 """The cells of a sweep, trained in groups; the groups are spread over processes."""
 
+import gc
 import logging
 import math
 import multiprocessing
@@ -59,8 +60,12 @@ def train_cells(
         f"Training {sum(map(len, shares))} cells in lockstep: {len(groups)} groups, "
         f"{len(shares)} stacks of up to {len(shares[0])}, {workers} processes"
     )
-    for more in _in_processes(shares, workers):
-        left += more
+    gc.freeze()  # what is imported stays: no search through it for garbage, no copy in a fork
+    try:
+        for more in _in_processes(shares, workers):
+            left += more
+    finally:
+        gc.unfreeze()
     return left
 
 
