@@ -95,9 +95,10 @@ class Stack:
         """The predictions of a chain of affine and element-wise layers."""
         for name, layer in self._template.named_children():
             if isinstance(layer, nn.Linear):
-                weight = self.parameters[f"{name}.weight"].mT
+                # the weight first: its gradient then lies as it does, and needs no copy
+                product = self.parameters[f"{name}.weight"] @ values.mT
                 bias = self.parameters.get(f"{name}.bias")
-                values = values @ weight if bias is None else bias[:, None].baddbmm(values, weight)
+                values = (product if bias is None else product + bias[:, :, None]).mT
             elif isinstance(layer, nn.Flatten):
                 values = values.flatten(2)
             elif not isinstance(layer, Masked):
