@@ -2,34 +2,36 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from benchmarks.batches import batches
 from benchmarks.losses import losses
 from benchmarks.sweep import growth, sweep
 from benchmarks.training import training
+from benchmarks.whole import whole
+
+MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "training": lambda given: training(given.data_dir, given.rounds),
+    "losses": lambda given: losses(given.rounds, keep=given.keep),
+    "batches": lambda given: batches(given.rounds, keep=given.keep),
+    "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds),
+    "growth": lambda given: growth(given.overrides or SMALL),
+    "whole": lambda given: whole(given.data_dir, given.rounds),
+}
+SMALL = ["data=digits", "model=mlp"]
 
 
 def main() -> int:
     """Choose the measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["training", "losses", "batches", "sweep", "growth"])
-    parser.add_argument("--data-dir", default="data", help="where MNIST lies, for training")
+    parser.add_argument("what", choices=list(MEASUREMENTS))
+    parser.add_argument("--data-dir", default="data", help="MNIST's, for training and whole")
     parser.add_argument("--rounds", type=int, default=9, help="of each side, in turn")
     parser.add_argument("--keep", action="store_true", help="freed memory kept: allocator=keep")
     parser.add_argument("--seeds", type=int, default=10, help="of a sweep, a loss")
     parser.add_argument("overrides", nargs="*", help="of a sweep: data=mnist model.hidden=[128]")
-    arguments = parser.parse_intermixed_args()
-    overrides = arguments.overrides or ["data=digits", "model=mlp"]
-    if arguments.what == "training":
-        training(arguments.data_dir, arguments.rounds)
-    elif arguments.what == "losses":
-        losses(arguments.rounds, keep=arguments.keep)
-    elif arguments.what == "batches":
-        batches(arguments.rounds, keep=arguments.keep)
-    elif arguments.what == "sweep":
-        sweep(arguments.rounds, overrides, arguments.seeds)
-    else:
-        growth(overrides)
+    given = parser.parse_intermixed_args()
+    MEASUREMENTS[given.what](given)
     return 0
 
 
