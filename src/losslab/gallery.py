@@ -32,6 +32,7 @@ ORDER = (
     "imbalance",
     "regularization",
     "foreground",
+    "misses",
     "point_clouds",
     "sequences",
     "blur",

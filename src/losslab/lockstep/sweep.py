@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from omegaconf import OmegaConf
@@ -21,6 +22,7 @@ from losslab.build import WrongInput
 from losslab.lockstep.grouping import Cell, group, place, split
 from losslab.lockstep.loop import Group
 from losslab.lockstep.member import Member
+from losslab.lockstep.memory import cells_that_fit
 from losslab.lockstep.stack import Unstackable
 from losslab.training import recorded, settle
 
@@ -69,13 +71,38 @@ def train_cells(
     return left
 
 
-def train_share(cells: Sequence[Cell]) -> Left:
-    """Train cells of one group in this process; see :func:`train_cells`."""
+def train_share(cells: Sequence[Cell], sharing: int = 1) -> Left:
+    """Train cells of one group in this process, as many at once as its memory holds.
+
+    Args:
+        cells: of the group.
+        sharing: processes that share the memory.
+
+    Returns:
+        As :func:`train_cells`.
+    """
     settle(cells[0].config)
-    members, left = _members(cells)
-    for alike in _same_sizes(members):
-        left += _train(alike)
+    left: Left = []
+    parts = _that_fit(cells, sharing)
+    if len(parts) > 1:
+        log.info(f"{len(cells)} cells in {len(parts)} stacks, one after the other: the memory")
+    for some in parts:
+        members, refused = _members(some)
+        left += refused
+        for alike in _same_sizes(members):
+            left += _train(alike)
     return left
+
+
+def _that_fit(cells: Sequence[Cell], sharing: int) -> list[list[Cell]]:
+    """Parts of a share that fit into memory, by what its first run needs."""
+    config = cells[0].config
+    device, dtype = place(config.trainer)
+    try:
+        most = cells_that_fit(assemble(config), device, dtype, sharing)
+    except WrongInput:  # said when it is the run's turn
+        most = len(cells)
+    return split(cells, math.ceil(len(cells) / most))
 
 
 def _members(cells: Sequence[Cell]) -> tuple[list[Member], Left]:
@@ -161,12 +188,13 @@ def _in_processes(shares: Sequence[Sequence[Cell]], workers: int) -> Iterator[Le
     if workers == 1:
         yield from map(train_share, shares)
         return
+    train = partial(train_share, sharing=workers)
     # a fork has torch imported already; with a device in use only a new process is safe
     forks = sys.platform == "linux" and not torch.cuda.is_initialized()
     context = multiprocessing.get_context("fork" if forks else "spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         try:
-            yield from pool.map(train_share, shares)
+            yield from pool.map(train, shares)
         except BrokenProcessPool:
             log.error("a process of the lockstep launcher was killed: the system's memory?")
         except KeyboardInterrupt:

@@ -1,0 +1,95 @@
+"""How many runs a device's memory holds at once."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from losslab.assembly import Parts
+from losslab.data.base import InMemoryData
+
+# copies of a network's weights that a run holds at the end of an epoch, when it holds the most: its
+# own network, the row of the stack, the gradient, two of the optimizer, the best so far, and what a
+# checkpoint is made of; 12 were measured
+COPIES = 14
+# of the layers' outputs on a batch: kept for the gradient, their gradients, and what is on the way
+OUTPUTS = 3
+# of a split's predictions, while metrics are computed
+JUDGED = 10
+SHARE = 0.8  # of the free memory
+
+
+def cells_that_fit(parts: Parts, device: torch.device, dtype: torch.dtype, sharing: int) -> int:
+    """How many runs of this kind may be trained together; 1 at least.
+
+    Args:
+        parts: of one of them.
+        device: where they are trained.
+        dtype: in which precision.
+        sharing: processes that take an equal part of the memory each.
+    """
+    return max(1, int(SHARE * free_bytes(device) / sharing / bytes_of_run(parts, dtype)))
+
+
+def bytes_of_run(parts: Parts, dtype: torch.dtype) -> int:
+    """An upper estimate of what a run needs, with splits of its own.
+
+    Args:
+        parts: of the run.
+        dtype: in which it is trained.
+    """
+    own = sum(weight.numel() for weight in parts.network.state_dict().values())
+    numbers = COPIES * own
+    if isinstance(parts.data, InMemoryData):
+        train, val, test = parts.data.train, parts.data.val, parts.data.test
+        batch = tuple(tensor[: parts.data.batch_size] for tensor in train.tensors())
+        inputs = parts.task.pair(batch)[0]
+        outputs, predictions = _numbers_of_outputs(parts.network, inputs)
+        numbers += OUTPUTS * (outputs + inputs.numel())
+        numbers += JUDGED * predictions * math.ceil(max(val.size, test.size) / len(inputs))
+        # as they are read, and as they lie on the device
+        tensors = [*train.tensors(), *val.tensors(), *test.tensors()]
+        numbers += 2 * sum(tensor.numel() for tensor in tensors)
+    return int(numbers * dtype.itemsize)
+
+
+def free_bytes(device: torch.device) -> int:
+    """The memory of a device that is not in use; on the CPU not beyond the process's own limit."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    limit = _bytes_to_limit()
+    return free if limit is None else min(free, limit)
+
+
+def _bytes_to_limit() -> int | None:
+    """What a control group, such as a container's or a job's, leaves; ``None`` without one."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text())
+        return max(0, limit - int((folder / "memory.current").read_text()))
+    except (OSError, ValueError):  # another system, or "max"
+        return None
+
+
+def _numbers_of_outputs(network: nn.Module, inputs: Tensor) -> tuple[int, int]:
+    """How many numbers all layers give for a batch, and how many the whole network."""
+    counts: list[int] = []
+
+    def count(layer: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            counts.append(output.numel())
+
+    leaves = [module for module in network.modules() if not list(module.children())]
+    handles = [leaf.register_forward_hook(count) for leaf in leaves]
+    training, state = network.training, torch.get_rng_state()
+    with torch.no_grad():
+        prediction = network.eval()(inputs)
+    network.train(training)
+    torch.set_rng_state(state)
+    for handle in handles:
+        handle.remove()
+    return sum(counts), prediction.numel()
