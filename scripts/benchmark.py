@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from benchmarks.batches import batches
 from benchmarks.losses import losses
+from benchmarks.start import start
 from benchmarks.sweep import growth, sweep
 from benchmarks.training import training
 from benchmarks.whole import whole
@@ -16,6 +17,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "batches": lambda given: batches(given.rounds, keep=given.keep),
     "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds),
     "growth": lambda given: growth(given.overrides or SMALL),
+    "start": lambda given: start(given.rounds),
     "whole": lambda given: whole(given.data_dir, given.rounds),
 }
 SMALL = ["data=digits", "model=mlp"]

@@ -78,6 +78,7 @@ def growth(overrides: Sequence[str]) -> None:
             target=_report, args=(configs[:count], sender)
         )
         process.start()
+        sender.close()  # so that a process that fails leaves an end of file
         seconds, memory = receiver.recv()
         process.join()
         print(f"| {count} | {seconds / count:.3f} | {memory:.0f} |", flush=True)

@@ -54,6 +54,7 @@ def test_the_estimate_is_above_what_a_stack_takes_and_not_far(cells):
     fork = multiprocessing.get_context("fork")
     process = fork.Process(target=_growth, args=(warm_up, made, sender))
     process.start()
+    sender.close()  # so that a process that fails leaves an end of file
     taken = receiver.recv()
     process.join()
     estimate = len(made) * memory.bytes_of_run(assemble(made[0].config), torch.float32)

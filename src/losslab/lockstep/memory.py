@@ -15,8 +15,8 @@ from losslab.data.base import InMemoryData
 # own network, the row of the stack, the gradient, two of the optimizer, the best so far, and what a
 # checkpoint is made of; 12 were measured
 COPIES = 14
-# of the layers' outputs on a batch: kept for the gradient, their gradients, and what is on the way
-OUTPUTS = 3
+# of the layers' outputs on a batch: kept for the gradient, its own, what convolutions unfold
+OUTPUTS = 5
 # of a split's predictions, while metrics are computed
 JUDGED = 10
 SHARE = 0.8  # of the free memory

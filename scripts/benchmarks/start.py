@@ -1,0 +1,43 @@
+"""From the command to its first training step, beside the imports alone."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+IMPORTS = "import torch, torchvision, pytorch_lightning"
+# the command's own work, but that the process ends where the first step begins
+FIRST_STEP = """
+import os, sys
+from losslab import cli
+from losslab.tasks import SupervisedModule
+SupervisedModule.training_step = lambda module, batch, batch_index: os._exit(0)
+cli.run(sys.argv[1:])
+sys.exit("no training step was reached")
+"""
+
+
+def start(rounds: int) -> None:
+    """Seconds to the first step of ``python train.py loss=focal``, in turn with the imports."""
+    times: dict[str, list[float]] = {"imports": [], "first step": []}
+    for turn in range(rounds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            commands = {
+                "imports": [IMPORTS],
+                "first step": [FIRST_STEP, "loss=focal", f"paths.log_dir={folder}"],
+            }
+            for name, given in commands.items():
+                begin = time.perf_counter()
+                command = [sys.executable, "-c", *given]
+                subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+                if turn:  # the first reads the files from the disk
+                    times[name].append(time.perf_counter() - begin)
+    print("python train.py loss=focal, in s: median (min to max)")
+    for name, values in times.items():
+        middle = f"{statistics.median(values):6.2f}"
+        print(f"  {name:<12}{middle}  ({min(values):.2f} to {max(values):.2f})")
+    over = [b - a for a, b in zip(*times.values(), strict=True)]
+    print(f"  difference {statistics.median(over):7.2f}  ({min(over):.2f} to {max(over):.2f})")
