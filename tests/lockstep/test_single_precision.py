@@ -1,0 +1,41 @@
+"""In float32 rounding grows with the steps; how far it may take a run from the one alone."""
+
+import json
+
+import pytest
+import torch
+
+LOSSES = "loss=cross_entropy,categorical_cross_entropy,bce,hinge,focal"
+# 6 steps an epoch
+SHORT = ("data=digits", "model=mlp", "data.val_fraction=0.1", "data.test_fraction=0.7")
+
+
+@pytest.mark.slow
+def test_weights_agree_to_1e_5_after_a_hundred_steps(both):
+    pairs, left = both(*SHORT, LOSSES, "seed=range(4)", "task.epochs=17")
+    assert not left
+    for alone, together in pairs:
+        weights, others = (
+            torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+            for folder in (alone, together)
+        )
+        for name, weight in weights.items():
+            assert torch.allclose(weight, others[name], rtol=1e-5, atol=1e-5), (alone, name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_whole_runs_agree_to_one_test_sample_in_99_of_100(both):
+    pairs, left = both("data=digits", "model=mlp", LOSSES, "seed=range(5)")
+    assert not left
+    off = []
+    for alone, together in pairs:
+        accuracies = (
+            json.loads((folder / "record.json").read_text())["test"]["accuracy"]
+            for folder in (alone, together)
+        )
+        off.append(abs(torch.tensor(list(accuracies)).diff().item()) > 1.01 / TEST_SAMPLES)
+    assert sum(off) <= 0.01 * len(pairs)
+
+
+TEST_SAMPLES = 360  # a fifth of the 1,797 digits, one more or less
