@@ -1,11 +1,15 @@
 """Environments: each step is experience, each episode has a seed of its own."""
 
+from functools import partial
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.envs.classic_control import CartPoleEnv
 
 from losslab.data.environments import Environments
+from losslab.data.vector import CartPoles, Separate, side_by_side
 
 
 def ready(**options):
@@ -24,14 +28,14 @@ def played_alone(data, index, actions):
     """The same experience from one bare environment and gymnasium's own loop."""
     environment = gymnasium.make(data.env_id, max_episode_steps=data.max_episode_steps)
     episode = 0
-    seen, _ = environment.reset(seed=data._training_seed(index, episode))
+    seen, _ = environment.reset(seed=data.training_seed(index, episode))
     for action in actions:
         after, reward, terminated, truncated, _ = environment.step(int(action[index]))
         yield seen, reward, after, terminated, truncated
         seen = after
         if terminated or truncated:
             episode += 1
-            seen, _ = environment.reset(seed=data._training_seed(index, episode))
+            seen, _ = environment.reset(seed=data.training_seed(index, episode))
 
 
 @pytest.mark.parametrize("limit", [None, 7], ids=["falls", "is cut"])
@@ -86,7 +90,7 @@ def test_no_two_purposes_share_a_seed():
     seeds = []
     for seed in range(5):
         data = ready(seed=seed, choice_episodes=60, val_episodes=50, test_episodes=100)
-        training = [data._training_seed(i, episode) for i in range(8) for episode in range(200)]
+        training = [data.training_seed(i, episode) for i in range(8) for episode in range(200)]
         assert training[0] == data.train[0]
         seeds += training + [int(s) for part in (data.choice, data.val, data.test) for s in part]
     assert len(set(seeds)) == len(seeds) == 5 * (8 * 200 + 60 + 50 + 100)
@@ -178,3 +182,46 @@ def test_networks_count_actions_from_zero():
     assert play.step(torch.tensor([0, 1])).rewards.tolist() == [1.0, 2.0]
     play.load_state_dict(play.state_dict())
     assert play.step(torch.tensor([1, 0])).truncated.tolist() == [True, True]
+
+
+def test_poles_side_by_side_are_gymnasiums_bit_for_bit():
+    """Some wait while others act, and each falls or is cut at its own time."""
+    for options in ({}, {"sutton_barto_reward": True}):
+        poles = side_by_side(partial(gymnasium.make, "CartPole-v1", **options), 37)
+        apart = Separate([gymnasium.make("CartPole-v1", **options) for _ in range(37)])
+        assert isinstance(poles, CartPoles)
+        draws = np.random.default_rng(0)
+        every, count = np.arange(37), 37
+        seen, expected = (v.reset(every, every.tolist()) for v in (poles, apart))
+        np.testing.assert_array_equal(seen, expected)
+        for number in range(1500):
+            index = np.flatnonzero(draws.random(count) < draws.choice([0.1, 0.8, 1.0]))
+            if not len(index):
+                continue
+            # mostly pushed back, so that many episodes reach their limit
+            leans = expected[index, 2] + expected[index, 3] > 0
+            actions = np.where(draws.random(len(index)) < 0.9, leans, 1 - leans).astype(int)
+            steps = [v.step(index, actions) for v in (poles, apart)]
+            for one, two in zip(*steps, strict=True):
+                np.testing.assert_array_equal(one, two)
+            expected[index] = steps[1][0]
+            over = index[steps[1][2] | steps[1][3]]
+            if len(over):
+                seeds = [1000 * number + place for place in over.tolist()]
+                begun = [v.reset(over, seeds) for v in (poles, apart)]
+                np.testing.assert_array_equal(*begun)
+                expected[over] = begun[1]
+            if number == 1000:
+                count = 20
+                for v in (poles, apart):
+                    v.keep(every[17:])
+                expected = expected[17:]
+
+
+def test_other_environments_are_not_taken_for_a_cart_pole():
+    class Heavier(CartPoleEnv):
+        """One whose step may be another."""
+
+    gymnasium.register("Heavier-v0", Heavier, max_episode_steps=9)
+    for env_id in ("Heavier-v0", "Acrobot-v1"):
+        assert isinstance(ready(env_id=env_id).vector(2), Separate)

@@ -70,6 +70,12 @@ ALGORITHMS = {
 }
 
 
+def collected(module):
+    """A round's steps of the one run, ``(T, N, *)``."""
+    steps, experience = module._collect(module.alone)
+    return {name: values[0] for name, values in steps.items()}, experience[0]
+
+
 def fitted(module, data, epochs, checkpoint=None):
     trainer = pl.Trainer(
         max_epochs=epochs,
@@ -124,7 +130,7 @@ def test_returns_of_training_are_those_of_the_steps(make):
 def test_a_round_of_reinforce_is_a_whole_episode_of_each_environment():
     data = environments(num_envs=4)
     module = policy_gradient(data)
-    steps, experience = module._collect()
+    steps, experience = collected(module)
     for index in range(4):
         own = experience[:, index]
         length = int(own.sum())
@@ -139,8 +145,11 @@ def test_what_follows_an_episode_is_not_learnt_from():
     """The advantages of a round are those of each episode alone."""
     data = environments(num_envs=3)
     module = policy_gradient(data, discount=0.9)
-    steps, experience = module._collect()
-    advantages = module._advantages(steps)
+    steps, experience = collected(module)
+    by_run = {name: values[None] for name, values in steps.items()}
+    with torch.no_grad():
+        values = module._values(module.alone, by_run["observations"])
+        [advantages] = module._advantages(module.alone, by_run, values)
     for index in range(3):
         length = int(experience[:, index].sum())
         with torch.no_grad():
@@ -152,9 +161,9 @@ def test_what_follows_an_episode_is_not_learnt_from():
 def test_a_rollout_goes_on_where_the_last_one_stopped():
     data = environments(num_envs=2)
     module = policy_gradient(data, rollout=5)
-    first, _ = module._collect()
+    first, _ = collected(module)
     module.rounds += 1
-    second, experience = module._collect()
+    second, experience = collected(module)
     assert experience.all()
     ended = first["terminated"][-1] | first["truncated"][-1]
     assert torch.equal(second["observations"][0][~ended], first["next_observations"][-1][~ended])
@@ -199,8 +208,8 @@ def test_the_target_network_follows_every_so_many_steps():
     module = q_learning(data, warmup=10, update_every=2, target_every=7, target_rate=1.0)
     learn, copies = module._learn, []
 
-    def watched():
-        learn()
+    def watched(runs):
+        learn(runs)
         target, own = (n.state_dict() for n in (module.target_network, module.network))
         if all(torch.equal(target[name], own[name]) for name in own):
             copies.append(module.updates)
@@ -218,7 +227,7 @@ def test_the_target_network_goes_a_part_of_the_way():
         for parameter in module.network.parameters():
             parameter.add_(1.0)
     before = [p.clone() for p in module.target_network.parameters()]
-    module._move_target()
+    module._move_target(module.alone)
     for old, new in zip(before, module.target_network.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.25)
 
@@ -227,7 +236,7 @@ def test_replayed_transitions_are_those_played():
     data = environments(num_envs=2, max_episode_steps=6)
     module = q_learning(data)
     for _ in range(15):
-        module._act()
+        module._act(module.alone)
     rows = module.replay.all()
     assert not rows.terminated.any()  # six steps never let the pole fall: all ends are cuts
     places = torch.arange(30) // 2 % 6

@@ -8,10 +8,10 @@ import gymnasium
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import Tensor
 
 from losslab.data import checks
+from losslab.data.vector import Array, Vector, side_by_side
 from losslab.draws import draw_seed
 
 EPISODES_AT_ONCE = 100
@@ -65,16 +65,17 @@ class Step(NamedTuple):
 class Play:
     """N environments that are played without end, each episode from a seed of its own.
 
-    gymnasium's default autoreset gives, after an episode's end, a step that only resets and is no
-    experience. Here it is disabled, and the environments that ended are reset by a mask, as
-    gymnasium documents for this mode: every step is experience, and its next observation is the
-    final one. Since an episode is a function of its seed and its actions, these two are all that
-    a checkpoint needs to stand at the same place again.
+    Every step is experience, and its next observation at an episode's end is the final one. Since
+    an episode is a function of its seed and its actions, these two are all that a checkpoint needs
+    to stand at the same place again.
 
     Args:
-        environments: gymnasium's vector, with autoreset disabled.
+        environments: as many as are played.
         seed_of: the seed of an environment's episode, from both their indices.
         first_action: gymnasium's number of the action that is 0 here.
+
+    Attributes:
+        observations: what each environment shows now, float32 ``(N, *)``.
 
     Example:
         >>> data = Environments("CartPole-v1", num_envs=2)
@@ -86,13 +87,10 @@ class Play:
     """
 
     def __init__(
-        self,
-        environments: SyncVectorEnv,
-        seed_of: Callable[[int, int], int],
-        first_action: int = 0,
+        self, environments: Vector, seed_of: Callable[[int, int], int], first_action: int = 0
     ) -> None:
         self.environments = environments
-        self.size = environments.num_envs
+        self.size = environments.size
         self._seed_of = seed_of
         self._first = first_action
         self.restart(0)
@@ -101,42 +99,49 @@ class Play:
         """Begin this episode in every environment, wherever they stand."""
         self._episodes = [episode] * self.size
         self._actions: list[list[int]] = [[] for _ in range(self.size)]
-        self.observations = _observations(self.environments.reset(seed=self._seeds())[0])
+        self.observations = self._begun(np.arange(self.size))
 
-    def step(self, actions: Tensor) -> Step:
-        """Act once in every environment; those whose episode ends begin their next one.
+    def step(self, actions: Tensor, playing: Tensor | None = None) -> Step:
+        """Act once in the environments; those whose episode ends begin their next one.
 
         Args:
             actions: indices from 0, int64 ``(N,)``, on the CPU.
+            playing: bool ``(N,)``, the environments that act; the others stay as they are, and
+                their rows are no experience: reward 0, next observation the same. ``None``: all.
         """
-        for taken, action in zip(self._actions, actions.tolist(), strict=True):
-            taken.append(action)
-        after, rewards, terminated, truncated, _ = self.environments.step(
-            actions.numpy() + self._first
-        )
-        step = Step(
-            self.observations,
-            actions,
-            torch.from_numpy(rewards).float(),
-            _observations(after),
-            torch.from_numpy(terminated.copy()),
-            torch.from_numpy(truncated.copy()),
-        )
-        over = terminated | truncated
-        self.observations = self._begin_next(over) if over.any() else step.next_observations
+        index = np.arange(self.size) if playing is None else np.flatnonzero(playing.numpy())
+        taken = actions.numpy()[index]
+        for place, action in zip(index.tolist(), taken.tolist(), strict=True):
+            self._actions[place].append(action)
+        after, *others = self.environments.step(index, taken + self._first)
+        rewards, terminated, truncated = (self._of_all(index, values) for values in others)
+        following = self.observations.clone()
+        following[torch.from_numpy(index)] = torch.from_numpy(after).float()
+        step = Step(self.observations, actions, rewards.float(), following, terminated, truncated)
+        self.observations = following
+        over = step.ended
+        if bool(over.any()):
+            self._begin_next(over.numpy())
         return step
 
-    def _begin_next(self, over: np.ndarray[Any, np.dtype[np.bool_]]) -> Tensor:
-        for index in np.flatnonzero(over):
-            self._episodes[index] += 1
-            self._actions[index] = []
-        after, _ = self.environments.reset(
-            seed=self._seeds(), options={"reset_mask": over.astype(np.bool_)}
-        )
-        return _observations(after)
+    def _of_all(self, index: Array, values: Array) -> Tensor:
+        """The values of some environments among zeros for the others."""
+        every = np.zeros(self.size, dtype=values.dtype)
+        every[index] = values
+        return torch.from_numpy(every)
 
-    def _seeds(self) -> list[int | None]:
-        return [self._seed_of(index, episode) for index, episode in enumerate(self._episodes)]
+    def _begin_next(self, over: Array) -> None:
+        index = np.flatnonzero(over)
+        for place in index:
+            self._episodes[place] += 1
+            self._actions[place] = []
+        self.observations = self.observations.clone()
+        self.observations[torch.from_numpy(index)] = self._begun(index)
+
+    def _begun(self, index: Array) -> Tensor:
+        """The first observations of these environments' episodes."""
+        seeds = [self._seed_of(place, self._episodes[place]) for place in index.tolist()]
+        return torch.from_numpy(self.environments.reset(index, seeds)).float()
 
     def state_dict(self) -> dict[str, Any]:
         """Which episode each environment is in, and the actions taken in it so far."""
@@ -154,12 +159,13 @@ class Play:
             )
         self._episodes = list(state["episodes"])
         self._actions = [list(actions) for actions in state["actions"]]
-        after = _observations(self.environments.reset(seed=self._seeds())[0])
-        for index, actions in enumerate(self._actions):
-            for action in actions:
-                seen = self.environments.envs[index].step(action + self._first)[0]
-                after[index] = torch.as_tensor(seen, dtype=torch.float32)
-        self.observations = after
+        self.observations = self._begun(np.arange(self.size))
+        lengths = np.array([len(actions) for actions in self._actions])
+        for step in range(lengths.max()):
+            index = np.flatnonzero(lengths > step)
+            taken = np.array([self._actions[place][step] for place in index]) + self._first
+            after = self.environments.step(index, taken)[0]
+            self.observations[torch.from_numpy(index)] = torch.from_numpy(after).float()
 
 
 class Environments(pl.LightningDataModule):
@@ -268,7 +274,7 @@ class Environments(pl.LightningDataModule):
             self.solved_at = spec.reward_threshold
         self.train = torch.tensor(
             [
-                self._training_seed(index % self.num_envs, index // self.num_envs)
+                self.training_seed(index % self.num_envs, index // self.num_envs)
                 for index in range(self.test_episodes)
             ]
         )
@@ -278,14 +284,11 @@ class Environments(pl.LightningDataModule):
 
     def play(self) -> Play:
         """The training environments, at the start of their first episodes."""
-        environments = self.vector(self.num_envs, AutoresetMode.DISABLED)
-        return Play(environments, self._training_seed, self.first_action)
+        return Play(self.vector(self.num_envs), self.training_seed, self.first_action)
 
-    def vector(
-        self, size: int, autoreset: AutoresetMode = AutoresetMode.NEXT_STEP
-    ) -> SyncVectorEnv:
-        """So many environments as gymnasium's vector."""
-        return SyncVectorEnv([self._make] * size, autoreset_mode=autoreset)
+    def vector(self, size: int) -> Vector:
+        """So many environments side by side."""
+        return side_by_side(self._make, size)
 
     def _make(self) -> Any:
         options = dict(self.env_options)
@@ -299,7 +302,8 @@ class Environments(pl.LightningDataModule):
             return environment
         return gymnasium.wrappers.FlattenObservation(environment)
 
-    def _training_seed(self, index: int, episode: int) -> int:
+    def training_seed(self, index: int, episode: int) -> int:
+        """The seed of an environment's episode in training."""
         return draw_seed(self.seed, "training episodes", index, episode)
 
     def _drawn(self, purpose: str, count: int) -> Tensor:
@@ -347,10 +351,6 @@ class Environments(pl.LightningDataModule):
     def batches(self, split: Tensor, *, trainer: pl.Trainer | None = None) -> Parts:
         """A split's seeds, as many a batch as are played side by side."""
         return Parts(split, EPISODES_AT_ONCE)
-
-
-def _observations(values: Any) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32)
 
 
 def _digest(*values: Any) -> str:

@@ -1,17 +1,19 @@
 """REINFORCE with a baseline, and its relatives: actor-critic and clipped PPO."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
+from losslab.data.environments import Step
 from losslab.draws import draw_seed
-from losslab.losses.base import require_at_least, require_between
+from losslab.losses.base import full_precision, require_at_least, require_between
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget
 from losslab.tasks.advantage import generalized_advantages
-from losslab.tasks.reinforcement import Control, ReinforcementModule
+from losslab.tasks.reinforcement import Control, ReinforcementModule, Rows, Runs
 
 
 class PolicyGradient(ReinforcementModule):
@@ -21,9 +23,8 @@ class PolicyGradient(ReinforcementModule):
     (:func:`~losslab.tasks.advantage.generalized_advantages`), and updates both networks.
 
     - **REINFORCE with a baseline** (``rollout=None``, ``trace=1``, ``passes=1``): a round is one
-      whole episode of each environment, and the advantage is its return minus the baseline. What
-      an environment does after its episode, while others still play, is neither learnt from nor
-      counted.
+      whole episode of each environment, and the advantage is its return minus the baseline. An
+      environment waits after its episode while others still play.
     - **Actor-critic** (``rollout`` a number of steps, ``trace`` below 1): episodes go on from round
       to round, and the value network stands for what comes after the round.
     - **PPO** (also ``passes`` and ``minibatches`` above 1, with a loss that has ``clip``).
@@ -46,6 +47,9 @@ class PolicyGradient(ReinforcementModule):
         ValueError: if an option is out of range, or the loss would learn from old steps without
             a ratio that accounts for it.
     """
+
+    networks = ("network", "value_network")
+    trained = ("network", "value_network")
 
     def __init__(
         self,
@@ -103,10 +107,6 @@ class PolicyGradient(ReinforcementModule):
             torch.manual_seed(draw_seed(seed, "value weights"))
             self.value_network = value_network(input_shape=task.environments.input_shape)
 
-    def trained(self) -> Iterable[nn.Module]:
-        """The policy and its baseline."""
-        return [self.network, self.value_network]
-
     def memory(self) -> dict[str, Any]:
         """The number of rounds, which the draws depend on."""
         return {"rounds": self.rounds}
@@ -115,95 +115,158 @@ class PolicyGradient(ReinforcementModule):
         """Take back what :meth:`memory` gave."""
         self.rounds = memory["rounds"]
 
-    def advance(self) -> None:
+    def advance(self, runs: Runs) -> None:
         """One round."""
-        steps, experience = self._collect()
-        self._learn(steps, experience)
-        self.rounds += 1
+        steps, experience = self._collect(runs)
+        self._learn(runs, steps, experience)
+        for run in runs.modules:
+            run.rounds += 1
 
     # --- playing -------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _collect(self) -> tuple[dict[str, Tensor], Tensor]:
-        """The round's steps ``(T, N, *)``, and which of them are experience, bool ``(T, N)``."""
-        play = self.play
-        playing = torch.ones(play.size, dtype=torch.bool)
+    def _collect(self, runs: Runs) -> tuple[dict[str, Tensor], Tensor]:
+        """The round's steps ``(K, T, N, *)``, and which are experience, bool ``(K, T, N)``.
+
+        A run whose round is over waits for the others.
+        """
+        play, shape = runs.play, (len(runs.modules), -1)
         if self.rollout is None:
             play.restart(self.rounds)
-            self.forget_running()
-        draws = self.stream("actions", self.rounds)
-        steps: list[Any] = []
+            for run in runs.modules:
+                run.forget_running()
+        draws = [run.stream("actions", run.rounds) for run in runs.modules]
+        playing = torch.ones(play.size, dtype=torch.bool).view(shape)
+        steps: list[tuple[Tensor, ...]] = []
         experience: list[Tensor] = []
-        while bool(playing.any()) and len(steps) != self.rollout:
-            logits = self.network(play.observations.to(self.device))
-            step = play.step(sampled(logits, torch.rand(play.size, generator=draws)))
-            self.count(step.rewards, step.ended, playing)
+        going = list(range(len(draws)))
+        while going and len(steps) != self.rollout:
+            logits = runs.outputs("network", play.observations.unflatten(0, shape))
+            uniform = torch.zeros(playing.shape)
+            for row in going:
+                uniform[row] = torch.rand(playing.shape[1], generator=draws[row])
+            step = play.step(sampled(logits.flatten(0, 1), uniform.flatten()), playing.flatten())
+            rewards, ended = step.rewards.view(shape), step.ended.view(shape)
+            for row in going:
+                runs.modules[row].count(rewards[row], ended[row], playing[row])
             steps.append(step)
             experience.append(playing)
             if self.rollout is None:
-                playing = playing & ~step.ended
-        names = type(steps[0])._fields
-        columns = (torch.stack(column) for column in zip(*steps, strict=True))
-        return dict(zip(names, columns, strict=True)), torch.stack(experience)
+                playing = playing & ~ended
+                going = playing.any(dim=1).nonzero().flatten().tolist()
+        columns = [torch.stack(column).unflatten(1, shape) for column in zip(*steps, strict=True)]
+        names = Step._fields
+        by_run = {name: c.transpose(0, 1) for name, c in zip(names, columns, strict=True)}
+        return by_run, torch.stack(experience, dim=1)
 
     # --- learning ------------------------------------------------------------------------------
 
-    def _learn(self, steps: dict[str, Tensor], experience: Tensor) -> None:
+    def _learn(self, runs: Runs, steps: Rows, experience: Tensor) -> None:
         """The round's optimizer steps."""
-        advantages = self._advantages(steps)
-        with torch.no_grad():
-            returns = advantages + self._values(steps["observations"])
-        rows = {
+        rows, counts = self._lessons(runs, steps, experience)
+        for number in range(self.passes):
+            for batch, own in self._minibatches(runs, rows, counts, number):
+                outputs = {
+                    "logits": runs.outputs("network", batch["observations"]),
+                    "values": runs.outputs("value_network", batch["observations"]).squeeze(-1),
+                }
+                runs.update(outputs, batch, own)
+
+    @torch.no_grad()
+    def _lessons(
+        self, runs: Runs, steps: Rows, experience: Tensor
+    ) -> tuple[dict[str, Tensor], list[int]]:
+        """What is learnt from, ``(K, B, *)``, and how many of the rows are each run's own."""
+        values = self._values(runs, steps["observations"])
+        advantages = self._advantages(runs, steps, values)
+        by_step = {
             "observations": steps["observations"],
             "actions": steps["actions"],
             "advantages": advantages,
-            "returns": returns,
+            "returns": advantages + values,
         }
-        rows = {name: values[experience].to(self.device) for name, values in rows.items()}
-        with torch.no_grad():
-            rows["old_log_probs"] = self._judgement(rows).log_probs
-        count = len(rows["actions"])
-        for number in range(self.passes):
-            for index in self._minibatches(count, self.rounds * self.passes + number):
-                self._step({name: values[index] for name, values in rows.items()})
+        own = [
+            [values[run][mask] for run, mask in enumerate(experience)]
+            for values in by_step.values()
+        ]
+        rows = {
+            name: pad_sequence(column, batch_first=True).to(self.device)
+            for name, column in zip(by_step, own, strict=True)
+        }
+        logits = runs.outputs("network", rows["observations"])
+        rows["old_log_probs"] = judgement(logits, rows["actions"]).log_probs
+        return rows, [len(actions) for actions in own[1]]
 
-    def _minibatches(self, count: int, number: int) -> Iterable[Tensor]:
+    def _minibatches(
+        self, runs: Runs, rows: Rows, counts: list[int], number: int
+    ) -> Iterator[tuple[Rows, list[int]]]:
+        """The parts of a pass with their counts; several need the same counts in all runs."""
         if self.minibatches == 1:
-            return [torch.arange(count)]
-        order = torch.randperm(count, generator=self.stream("minibatches", number))
-        return order.tensor_split(min(self.minibatches, count))
+            yield rows, counts
+            return
+        number += self.rounds * self.passes
+        orders = torch.stack(
+            [
+                torch.randperm(counts[0], generator=run.stream("minibatches", number))
+                for run in runs.modules
+            ]
+        ).to(self.device)
+        each = torch.arange(len(orders), device=self.device)[:, None]
+        for index in orders.tensor_split(min(self.minibatches, counts[0]), dim=1):
+            batch = {name: values[each, index] for name, values in rows.items()}
+            yield batch, [index.shape[1]] * len(orders)
 
-    def _step(self, rows: dict[str, Tensor]) -> None:
-        prediction = self._judgement(rows)
-        target = PolicyTarget(rows["advantages"], rows["old_log_probs"])
-        values = self.value_network(rows["observations"]).squeeze(1)
-        error = self.value_weight * F.mse_loss(values, rows["returns"])
-        parts = self.parts(prediction, target)
-        self.update(parts | {"value": error})
-        self.watch_facts(prediction, target)
+    def _advantages(self, runs: Runs, steps: Rows, values: Tensor) -> Tensor:
+        """How much better each step's action turned out, ``(K, T, N)``."""
+        following = self._values(runs, steps["next_observations"])
+        ended = steps["terminated"] | steps["truncated"]
+        columns = (steps["rewards"], values, following, steps["terminated"], ended)
+        by_step = (column.transpose(0, 1).flatten(1) for column in columns)
+        advantages = generalized_advantages(*by_step, discount=self.discount, trace=self.trace)
+        by_run: Tensor = advantages.unflatten(1, (len(values), -1)).transpose(0, 1)
+        return by_run
 
-    def _judgement(self, rows: dict[str, Tensor]) -> PolicyPrediction:
-        """What the policy says now of the actions taken."""
-        log_probs = F.log_softmax(self.network(rows["observations"]), dim=1)
-        taken = log_probs.gather(1, rows["actions"][:, None]).squeeze(1)
-        return PolicyPrediction(taken, -(log_probs.exp() * log_probs).sum(dim=1))
+    def _values(self, runs: Runs, observations: Tensor) -> Tensor:
+        """V of ``(K, T, N, *)`` observations, ``(K, T, N)`` on the CPU."""
+        values = runs.outputs("value_network", observations.flatten(1, 2))
+        (values,) = full_precision(values.squeeze(-1))
+        return values.cpu().view(observations.shape[:3])
 
-    @torch.no_grad()
-    def _advantages(self, steps: dict[str, Tensor]) -> Tensor:
-        return generalized_advantages(
-            steps["rewards"],
-            self._values(steps["observations"]),
-            self._values(steps["next_observations"]),
-            steps["terminated"],
-            steps["terminated"] | steps["truncated"],
-            discount=self.discount,
-            trace=self.trace,
-        )
+    # --- of one run ----------------------------------------------------------------------------
 
-    def _values(self, observations: Tensor) -> Tensor:
-        """V of ``(T, N, *)`` observations, ``(T, N)`` on the CPU."""
-        values: Tensor = self.value_network(observations.flatten(0, 1).to(self.device))
-        return values.float().cpu().view(observations.shape[:2])
+    def asked(self, outputs: Rows, rows: Rows) -> tuple[PolicyPrediction, PolicyTarget]:
+        """Log-probabilities and advantages."""
+        prediction = judgement(outputs["logits"], rows["actions"])
+        return prediction, PolicyTarget(rows["advantages"], rows["old_log_probs"])
+
+    def own_parts(self, outputs: Rows, rows: Rows) -> dict[str, Tensor]:
+        """The value network's squared error."""
+        error = F.mse_loss(outputs["values"], rows["returns"])
+        return {"value": self.value_weight * error}
+
+    def example(self, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Outputs and rows such as the objective gets."""
+        numbers = torch.linspace(-1, 1, count)
+        outputs = {"logits": numbers[:, None] * torch.ones(self.task.outputs), "values": numbers}
+        rows = {
+            "actions": torch.arange(count) % self.task.outputs,
+            "advantages": numbers,
+            "returns": numbers,
+            "old_log_probs": numbers - 2,
+        }
+        return outputs, rows
+
+
+def judgement(logits: Tensor, actions: Tensor) -> PolicyPrediction:
+    """What a policy says of the actions taken.
+
+    Args:
+        logits: ``(*, A)``.
+        actions: int64 ``(*)``.
+    """
+    log_probs = F.log_softmax(logits, dim=-1)
+    taken = log_probs.gather(-1, actions[..., None]).squeeze(-1)
+    return PolicyPrediction(taken, -(log_probs.exp() * log_probs).sum(dim=-1))
 
 
 def sampled(logits: Tensor, uniform: Tensor) -> Tensor:

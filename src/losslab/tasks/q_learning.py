@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from losslab.losses.base import require_at_least, require_between
 from losslab.losses.reinforcement import TransitionTarget
-from losslab.tasks.reinforcement import Control, ReinforcementModule
+from losslab.tasks.reinforcement import Control, ReinforcementModule, Rows, Runs
 from losslab.tasks.replay import ReplayBuffer, Transitions
 
 
@@ -40,6 +40,9 @@ class QLearning(ReinforcementModule):
     Raises:
         ValueError: if an option is out of range.
     """
+
+    networks = ("network", "target_network")
+    trained = ("network",)
 
     def __init__(
         self,
@@ -111,54 +114,80 @@ class QLearning(ReinforcementModule):
         done = min(self.env_steps / self.exploration_steps, 1.0)
         return 1.0 + done * (self.exploration_final - 1.0)
 
-    def advance(self) -> None:
+    def advance(self, runs: Runs) -> None:
         """One step of the environments, and the optimizer steps that are due after it."""
-        self._act()
+        self._act(runs)
         while self.updates < (self.env_steps - self.warmup) // self.update_every:
-            self._learn()
+            self._learn(runs)
 
     @torch.no_grad()
-    def _act(self) -> None:
-        draws = self.stream("exploration", self.env_steps)
-        play = self.play
-        values = self.network(play.observations.to(self.device))
-        step = play.step(explored(values, self.exploration(), draws))
-        self.count(step.rewards, step.ended)
-        self.replay.add(
-            Transitions(
-                step.observations,
-                step.actions,
-                step.rewards,
-                step.next_observations,
-                step.terminated,
-            )
-        )
+    def _act(self, runs: Runs) -> None:
+        play, shape = runs.play, (len(runs.modules), -1)
+        values = runs.outputs("network", play.observations.unflatten(0, shape))
+        actions = [
+            explored(own, run.exploration(), run.stream("exploration", run.env_steps))
+            for run, own in zip(runs.modules, values, strict=True)
+        ]
+        step = play.step(torch.cat(actions))
+        ended = step.ended.view(shape)
+        columns = [getattr(step, name).unflatten(0, shape) for name in Transitions._fields]
+        for place, run in enumerate(runs.modules):
+            own = Transitions(*(column[place] for column in columns))
+            run.count(own.rewards, ended[place])
+            run.replay.add(own)
 
-    def _learn(self) -> None:
+    def _learn(self, runs: Runs) -> None:
         """One optimizer step."""
-        rows = self.replay.sample(self.batch_size, self.stream("replay", self.updates))
-        rows = rows.to(self.device)
+        drawn = [
+            run.replay.sample(self.batch_size, run.stream("replay", run.updates))
+            for run in runs.modules
+        ]
+        columns = (torch.stack(column).to(self.device) for column in zip(*drawn, strict=True))
+        rows = dict(zip(Transitions._fields, columns, strict=True))
+        outputs = {"q": runs.outputs("network", rows["observations"])}
         with torch.no_grad():
-            next_values = self.target_network(rows.next_observations)
-            online = self.network(rows.next_observations) if self._double else None
-        prediction = self.network(rows.observations)
-        target = TransitionTarget(rows.actions, rows.rewards, rows.terminated, next_values, online)
-        self.update(self.parts(prediction, target))
-        if self.updates % self.every == 0:
-            self.watch_facts(prediction, target)
+            following = rows["next_observations"]
+            outputs["next_q_target"] = runs.outputs("target_network", following)
+            if any(run.asks_online for run in runs.modules):
+                outputs["next_q_online"] = runs.outputs("network", following)
+        runs.update(outputs, rows)
         if self.updates % self.target_every == 0:
-            self._move_target()
+            self._move_target(runs)
 
     @torch.no_grad()
-    def _move_target(self) -> None:
+    def _move_target(self, runs: Runs) -> None:
         """Bring the target network nearer to the network."""
-        target, own = self.target_network.parameters(), self.network.parameters()
-        torch._foreach_lerp_(list(target), list(own), self.target_rate)
+        target, own = runs.parameters("target_network"), runs.parameters("network")
+        torch._foreach_lerp_(target, own, self.target_rate)
+
+    # --- of one run ----------------------------------------------------------------------------
+
+    def asked(self, outputs: Rows, rows: Rows) -> tuple[Tensor, TransitionTarget]:
+        """Q-values and transitions."""
+        following = outputs["next_q_target"], outputs.get("next_q_online")
+        transitions = rows["actions"], rows["rewards"], rows["terminated"]
+        return outputs["q"], TransitionTarget(*transitions, *following)
+
+    def shows_facts(self) -> bool:
+        """Only now and then: there are many steps."""
+        return self.updates % self.every == 0
 
     @property
-    def _double(self) -> bool:
-        """Whether the online network values what follows too; only then is it asked."""
+    def asks_online(self) -> bool:
+        """Whether the loss reads what the online network makes of what follows."""
         return bool(getattr(self.loss, "double_q", True))
+
+    def example(self, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Outputs and rows such as the objective gets."""
+        numbers = torch.linspace(-1, 1, count)
+        values = numbers[:, None] * torch.ones(self.task.outputs)
+        outputs = dict.fromkeys(("q", "next_q_target", "next_q_online"), values)
+        rows = {
+            "actions": torch.arange(count) % self.task.outputs,
+            "rewards": numbers,
+            "terminated": numbers > 0,
+        }
+        return outputs, rows
 
 
 def explored(values: Tensor, epsilon: float, draws: torch.Generator) -> Tensor:

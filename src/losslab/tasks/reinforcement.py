@@ -1,8 +1,10 @@
 """What all reinforcement learning shares: counting, judging, going on."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from losslab.data.environments import Environments, Play
+    from losslab.data.vector import Vector
+
+Rows = Mapping[str, Tensor]
 
 EPISODES_OF_THE_MEAN = 100
 """Training episodes whose mean return says whether the environment is solved."""
@@ -58,8 +63,86 @@ class ValueControl(Control):
     offers = (Reads.ACTION_VALUES,)
 
 
+class Runs(Protocol):
+    """Runs that play and learn in step: one alone, or several trained together.
+
+    An algorithm says in their terms what all of them do; the first axis of a tensor is the runs'.
+    """
+
+    modules: Sequence[Any]
+    """The runs: of one algorithm, with the same options."""
+
+    @property
+    def play(self) -> "Play":
+        """The environments of all runs, those of the first run first."""
+
+    def outputs(self, network: str, inputs: Tensor) -> Tensor:
+        """What each run's network of this name makes of its inputs, ``(K, B, *)`` of both."""
+
+    def parameters(self, network: str) -> list[Tensor]:
+        """The weights of this name's networks."""
+
+    def update(
+        self,
+        outputs: Rows,
+        rows: Rows,
+        counts: Sequence[int] | None = None,
+    ) -> None:
+        """One optimizer step of each run on its :meth:`ReinforcementModule.objective`.
+
+        Args:
+            outputs: of the networks, ``(K, B, *)`` each.
+            rows: what is learnt from, ``(K, B, *)`` each.
+            counts: how many of the B rows are each run's own, the first ones; ``None``: all.
+        """
+
+
+class Alone:
+    """One run, by itself.
+
+    Args:
+        module: the run.
+    """
+
+    def __init__(self, module: "ReinforcementModule") -> None:
+        self.modules: Sequence[Any] = [module]
+
+    @property
+    def play(self) -> "Play":
+        """See :class:`Runs`."""
+        play: Play = self.modules[0].play
+        return play
+
+    def outputs(self, network: str, inputs: Tensor) -> Tensor:
+        """See :class:`Runs`."""
+        [module] = self.modules
+        outputs: Tensor = module.network_of(network, inputs[0])
+        return outputs[None]
+
+    def parameters(self, network: str) -> list[Tensor]:
+        """See :class:`Runs`."""
+        return list(getattr(self.modules[0], network).parameters())
+
+    def update(
+        self,
+        outputs: Rows,
+        rows: Rows,
+        counts: Sequence[int] | None = None,
+    ) -> None:
+        """See :class:`Runs`."""
+        self.modules[0].update(only(outputs), only(rows))
+
+
+def only(values: Rows, run: int = 0, count: int | None = None) -> dict[str, Tensor]:
+    """One run's entries, and of its rows the first so many."""
+    return {name: value[run, :count] for name, value in values.items()}
+
+
 class ReinforcementModule(pl.LightningModule):
-    """Plays, learns and is judged by greedy episodes; a subclass has :meth:`advance`.
+    """Plays, learns and is judged by greedy episodes.
+
+    A subclass is an algorithm: :meth:`advance` says what runs do that are trained with it, alone or
+    together, and :meth:`objective` what one of them learns.
 
     A training batch says how many environment steps of the epoch are done after it; the module
     plays until they are. All it draws depends on the seed, on what is drawn and on how far the run
@@ -81,9 +164,15 @@ class ReinforcementModule(pl.LightningModule):
     Attributes:
         env_steps: environment steps done.
         updates: optimizer steps done.
+        every: optimizer steps between values in the curves.
         returns: the training episodes' returns, in the order in which they ended.
         ended_at: the environment steps done when they ended.
     """
+
+    networks: ClassVar[tuple[str, ...]]
+    """The attributes that hold the networks."""
+    trained: ClassVar[tuple[str, ...]]
+    """Those that the optimizer trains."""
 
     def __init__(
         self,
@@ -112,6 +201,8 @@ class ReinforcementModule(pl.LightningModule):
         self.step_values = StepValues()
         self.due = False
         self.splits: tuple[str, ...] = ("val", "test")
+        self.every = 1
+        self.alone = Alone(self)
         self.env_steps = 0
         self.updates = 0
         self.returns: list[float] = []
@@ -121,7 +212,7 @@ class ReinforcementModule(pl.LightningModule):
         self.test_returns = torch.zeros(0)
         self._optimizer, self._scheduler = optimizer, scheduler
         self._play: Play | None = None
-        self._running = torch.zeros(0)
+        self._running = torch.zeros(task.environments.num_envs, dtype=torch.float32)
         self._written = 0
         self._judged: dict[int, list[Tensor]] = {}
 
@@ -130,15 +221,62 @@ class ReinforcementModule(pl.LightningModule):
         output: Tensor = self.network(observations)
         return output
 
+    def network_of(self, name: str, observations: Tensor) -> Tensor:
+        """What one of the networks makes of observations."""
+        dtype: Any = self.dtype
+        output: Tensor = getattr(self, name)(observations.to(self.device, dtype))
+        return output
+
     # --- what an algorithm says ----------------------------------------------------------------
 
-    def advance(self) -> None:
-        """Take some environment steps, and learn from them where there is enough."""
-        raise NotImplementedError(f"{type(self).__name__} must have a method advance()")
+    def advance(self, runs: Runs) -> None:
+        """Take some environment steps, and learn from them where there is enough.
 
-    def trained(self) -> Iterable[nn.Module]:
-        """The networks that the optimizer trains."""
-        return [self.network]
+        Args:
+            runs: those that do so, among them this one.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must have a method advance(runs)")
+
+    def objective(
+        self,
+        outputs: Rows,
+        rows: Rows,
+        parameters: Rows,
+    ) -> dict[str, Tensor]:
+        """The parts that sum to this run's objective, by name: a function of its arguments alone.
+
+        Args:
+            outputs: of the networks, ``(B, *)`` each.
+            rows: what is learnt from, ``(B, *)`` each.
+            parameters: of the network, by name, where a regularizer penalises them.
+        """
+        parts = loss_parts(self.loss, *self.asked(outputs, rows)) | self.own_parts(outputs, rows)
+        if self.regularizer is None:
+            return parts
+        return parts | {"regularizer": self.regularizer(parameters)}
+
+    def asked(self, outputs: Rows, rows: Rows) -> tuple[Any, Any]:
+        """The prediction and the target that the loss gets; see :meth:`objective`."""
+        raise NotImplementedError(f"{type(self).__name__} must have a method asked()")
+
+    def own_parts(self, outputs: Rows, rows: Rows) -> dict[str, Tensor]:
+        """What the objective holds beside the loss; see there."""
+        return {}
+
+    def facts(self, outputs: Rows, rows: Rows) -> dict[str, Tensor]:
+        """What the loss shows beside its value, by the name of the curve."""
+        if not isinstance(self.loss, Loss):
+            return {}
+        facts = self.loss.facts(*self.asked(outputs, rows))
+        return {f"fact/{name}": value for name, value in facts.items()}
+
+    def shows_facts(self) -> bool:
+        """Whether the facts of the last optimizer step are kept for the curves."""
+        return True
+
+    def example(self, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Outputs and rows such as :meth:`objective` gets, to try a loss on."""
+        raise NotImplementedError(f"{type(self).__name__} must have a method example()")
 
     def watched(self) -> dict[str, float]:
         """What else the curves should show."""
@@ -158,11 +296,10 @@ class ReinforcementModule(pl.LightningModule):
         """The training environments."""
         if self._play is None:
             self._play = self.task.environments.play()
-            self._running = torch.zeros(self._play.size)
         return self._play
 
     def on_fit_start(self) -> None:
-        """Refuse several processes: each would play the same episodes.
+        """Refuse several processes, since each would play the same episodes.
 
         Raises:
             ValueError: if the trainer has several.
@@ -172,6 +309,7 @@ class ReinforcementModule(pl.LightningModule):
                 "reinforcement learning runs in one process, got "
                 f"trainer.devices for {self.trainer.world_size}"
             )
+        self.every = int(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
 
     def training_step(self, batch: tuple[Tensor], batch_index: int) -> None:
         """Play and learn until the batch's environment steps are done."""
@@ -179,72 +317,67 @@ class ReinforcementModule(pl.LightningModule):
         seed_global(draw_seed(self.seed, "dropout", self.current_epoch, batch_index), self.device)
         until = self.current_epoch * self.task.environments.steps_per_epoch + int(batch[0])
         while self.env_steps < until:
-            self.advance()
-        last = batch_index + 1 == self.trainer.num_training_batches
+            self.advance(self.alone)
+        self.end_batch()
+        if batch_index + 1 == self.trainer.num_training_batches:
+            self._step_scheduler(plateau=False)
+
+    def end_batch(self) -> None:
+        """Find out whether there is something to write, and where the run stands then."""
         self.due = self.updates > self._written
         if self.due:
             self._written = self.updates
             self.step_values.watch({k: torch.tensor(v) for k, v in self._progress().items()})
-        if last:
-            self._step_scheduler(plateau=False)
 
     def count(self, rewards: Tensor, ended: Tensor, playing: Tensor | None = None) -> None:
         """Count one step of the environments, or of those of them that still play.
 
         Args:
-            rewards: ``(N,)``.
-            ended: bool ``(N,)``.
+            rewards: ``(N,)``, 0 where one does not play.
+            ended: bool ``(N,)``, false where one does not play.
             playing: bool ``(N,)``; ``None``: all.
         """
-        playing = torch.ones_like(ended) if playing is None else playing
-        self.env_steps += int(playing.sum())
+        self.env_steps += len(ended) if playing is None else int(playing.sum())
         self._running += rewards
-        over = ended & playing
-        self.returns += self._running[over].tolist()
-        self.ended_at += [self.env_steps] * int(over.sum())
-        self._running[ended] = 0
+        over = int(ended.sum())
+        if over:
+            self.returns += self._running[ended].tolist()
+            self.ended_at += [self.env_steps] * over
+            self._running[ended] = 0
 
     def forget_running(self) -> None:
         """Start the returns anew, where the environments were restarted."""
         self._running = torch.zeros_like(self._running)
 
-    def update(self, parts: dict[str, Tensor]) -> None:
-        """One optimizer step on the sum of the parts and of the regularizer's penalty."""
-        if self.regularizer is not None:
-            penalty = self.regularizer(dict(self.network.named_parameters()))
-            parts = parts | {"regularizer": penalty}
+    def update(self, outputs: Rows, rows: Rows) -> None:
+        """One optimizer step on the objective; see there."""
+        penalised = self.regularizer is not None
+        parameters = dict(self.network.named_parameters()) if penalised else {}
+        parts = self.objective(outputs, rows, parameters)
         objective = sum_of(parts)
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
         self.manual_backward(objective)
-        if (self.updates + 1 - self._written) % self.every == 0:
-            self._watch_gradient()
+        if self.watches_gradient():
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            self.step_values.watch({"grad_norm": get_total_norm(gradients)})
         if self.max_grad_norm is not None:
-            for network in self.trained():
-                clip_grad_norm_(network.parameters(), self.max_grad_norm)
+            for name in self.trained:
+                clip_grad_norm_(getattr(self, name).parameters(), self.max_grad_norm)
         optimizer.step()
+        self.note_update(objective, parts)
+        if self.shows_facts():
+            with torch.no_grad():
+                self.step_values.watch(self.facts(outputs, rows))
+
+    def watches_gradient(self) -> bool:
+        """Whether the norm of the next optimizer step's gradient is kept for the curves."""
+        return (self.updates + 1 - self._written) % self.every == 0
+
+    def note_update(self, objective: Tensor, parts: Rows) -> None:
+        """Count an optimizer step, and keep its objective and parts for the curves."""
         self.updates += 1
         self.step_values.add(objective, parts if len(parts) > 1 else {})
-
-    def parts(self, prediction: Any, target: Any) -> dict[str, Tensor]:
-        """The loss's parts, by name."""
-        return loss_parts(self.loss, prediction, target)
-
-    def watch_facts(self, prediction: Any, target: Any) -> None:
-        """Keep the loss's facts for the curves."""
-        if isinstance(self.loss, Loss):
-            with torch.no_grad():
-                facts = self.loss.facts(prediction, target)
-            self.step_values.watch({f"fact/{name}": value for name, value in facts.items()})
-
-    @property
-    def every(self) -> int:
-        """Optimizer steps between values in the curves."""
-        return int(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
-
-    def _watch_gradient(self) -> None:
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        self.step_values.watch({"grad_norm": get_total_norm(gradients)})
 
     def _progress(self) -> dict[str, float]:
         values = {"environment_steps": float(self.env_steps)} | self.watched()
@@ -266,11 +399,11 @@ class ReinforcementModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The chosen optimizer and scheduler."""
-        parameters = [p for network in self.trained() for p in network.parameters()]
+        parameters = [p for name in self.trained for p in getattr(self, name).parameters()]
         optimizer = self._optimizer(parameters)
         if self._scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer)}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer)}}
 
     def _step_scheduler(self, *, plateau: bool) -> None:
         # Lightning leaves schedulers alone where the module optimizes
@@ -317,9 +450,12 @@ class ReinforcementModule(pl.LightningModule):
             return
         with torch.inference_mode():
             self.network.eval()
-            played = self.greedy_returns(self.task.environments.test)
-        self.final_returns = played
-        self.final = {"return_mean_final": float(played.mean())}
+            self.judge_final(self.greedy_returns(self.task.environments.test))
+
+    def judge_final(self, returns: Tensor) -> None:
+        """Keep what the final policy reached in the test's episodes, ``(n,)``."""
+        self.final_returns = returns
+        self.final = {"return_mean_final": float(returns.mean())}
         steps = self.steps_to_solve()
         if steps is not None:
             self.final["steps_to_solve"] = steps
@@ -346,20 +482,13 @@ class ReinforcementModule(pl.LightningModule):
         Returns:
             Undiscounted returns, float32 ``(n,)``.
         """
-        environments = self.task.environments.vector(len(seeds))
-        start = self.task.environments.first_action
-        seen, _ = environments.reset(seed=seeds.tolist())
-        returns = torch.zeros(len(seeds))
-        playing = torch.ones(len(seeds), dtype=torch.bool)
-        while bool(playing.any()):
-            outputs = self.network(torch.as_tensor(seen, dtype=torch.float32, device=self.device))
-            actions = outputs.argmax(dim=1).cpu().numpy() + start
-            seen, rewards, terminated, truncated, _ = environments.step(actions)
-            # gymnasium resets what ended in the next step and plays on: no longer counted
-            returns += torch.where(playing, torch.from_numpy(rewards).float(), 0)
-            playing &= ~torch.from_numpy(terminated | truncated)
-        environments.close()
-        return returns
+        environments = self.task.environments
+        return greedy_returns(
+            partial(self.network_of, "network"),
+            environments.vector(len(seeds)),
+            seeds,
+            environments.first_action,
+        )
 
     def figures(self) -> "dict[str, Figure]":
         """The returns of training and of the test."""
@@ -369,13 +498,21 @@ class ReinforcementModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where the run stands."""
-        checkpoint["reinforcement"] = {
+        checkpoint["reinforcement"] = self.standing(self.play.state_dict())
+
+    def standing(self, play: Mapping[str, Any]) -> dict[str, Any]:
+        """Where the run stands; a copy.
+
+        Args:
+            play: the state of its environments.
+        """
+        return {
             "env_steps": self.env_steps,
             "updates": self.updates,
-            "returns": torch.tensor(self.returns),
-            "ended_at": torch.tensor(self.ended_at),
-            "play": self.play.state_dict(),
-            "running": self._running,
+            "returns": torch.tensor(self.returns, dtype=torch.float32),
+            "ended_at": torch.tensor(self.ended_at, dtype=torch.int64),
+            "play": dict(play),
+            "running": self._running.clone(),
             "memory": self.memory(),
         }
 
@@ -394,6 +531,32 @@ class ReinforcementModule(pl.LightningModule):
     def stream(self, purpose: str, counter: int) -> torch.Generator:
         """The random numbers for one purpose at one point of the run."""
         return generator(self.seed, purpose, counter)
+
+
+def greedy_returns(
+    values: Callable[[Tensor], Tensor], environments: "Vector", seeds: Tensor, first_action: int
+) -> Tensor:
+    """The returns of episodes in which the action of the highest value is always taken.
+
+    Args:
+        values: of what the environments show, ``(n, *)``: a value an action, ``(n, A)``.
+        environments: n of them.
+        seeds: one an episode, ``(n,)``.
+        first_action: gymnasium's number of the action that is 0 here.
+
+    Returns:
+        Undiscounted returns, float32 ``(n,)``, on the CPU.
+    """
+    index = np.arange(len(seeds))
+    seen = environments.reset(index, seeds.tolist()).astype(np.float32)
+    returns = np.zeros(len(seeds), dtype=np.float32)
+    while len(index):
+        actions = values(torch.from_numpy(seen)).argmax(dim=1).cpu().numpy() + first_action
+        seen[index], rewards, terminated, truncated = environments.step(index, actions[index])
+        returns[index] += rewards
+        index = index[~(terminated | truncated)]
+    environments.close()
+    return torch.from_numpy(returns)
 
 
 def returns_figure(module: ReinforcementModule) -> "Figure":

@@ -21,10 +21,6 @@ class Transitions(NamedTuple):
     terminated: Tensor
     """bool ``(B,)``; an episode cut by a time limit is not terminated."""
 
-    def to(self, device: torch.device | str) -> "Transitions":
-        """The same on a device."""
-        return Transitions(*(tensor.to(device) for tensor in self))
-
 
 class ReplayBuffer:
     """The last transitions, up to a capacity; the oldest go first.
@@ -71,7 +67,10 @@ class ReplayBuffer:
         count = len(transitions.rewards)
         if count > self.capacity:
             raise ValueError(f"transitions must be at most {self.capacity}, got {count}")
-        places = torch.arange(self.added, self.added + count) % self.capacity
+        first = self.added % self.capacity
+        places: slice | Tensor = slice(first, first + count)
+        if first + count > self.capacity:
+            places = torch.arange(self.added, self.added + count) % self.capacity
         for name, kept, new in zip(Transitions._fields, self._rows, transitions, strict=True):
             if new.shape != (count, *kept.shape[1:]):
                 raise ValueError(
