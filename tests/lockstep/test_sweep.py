@@ -18,6 +18,22 @@ SMALL = ["data.val_fraction=0.1", "data.test_fraction=0.7", "trainer.max_epochs=
 DIGITS = ["data=digits", "model=mlp", "model.hidden=[16]", *SMALL]
 DOUBLE = "trainer.precision=64-true"
 
+# episodes that end in a few steps, and several epochs and batches in a few updates
+PLAYED = [
+    "data=cartpole",
+    "model.hidden=[16]",
+    "data.steps_per_epoch=300",
+    "data.steps_per_batch=100",
+    "data.choice_episodes=6",
+    "data.val_episodes=5",
+    "data.test_episodes=7",
+    "trainer.max_epochs=3",
+    "trainer.log_every_n_steps=5",
+]
+REINFORCE = [*PLAYED, "loss=policy_gradient", "data.num_envs=3"]
+DQN = [*PLAYED, "loss=q_learning", "data.num_envs=2", "task.module.warmup=50"]
+DQN = [*DQN, "task.module.target_every=20", "task.module.exploration_steps=400"]
+
 SWEEPS = {
     "losses and seeds": [*DIGITS, "loss=cross_entropy,focal,hinge", "seed=0,1"],
     "options of one loss": [*DIGITS, "loss=focal", "loss.gamma=0.5,2"],
@@ -45,6 +61,22 @@ SWEEPS = {
     "ranking": ["data.queries=100", "loss=margin_ranking", "loss.margin=0.1,1", SMALL[-1]],
     "embeddings": ["data.copies=1", "loss=triplet,contrastive,angular", SMALL[-1]],
     "images": ["loss=reconstruction", "task=reconstruction", "seed=0,1", SMALL[-1]],
+    "reinforce": [*REINFORCE, "seed=0,1,2"],
+    "reinforce, options": [*REINFORCE, "loss.normalize=true,false", "optimizer.lr=0.01,0.001"],
+    "reinforce, schedules": [*REINFORCE, "scheduler=cosine,plateau", "regularizer=l2,none"],
+    "actor-critic": [*REINFORCE, "task.module.rollout=20", "task.module.trace=0.9", "seed=0,1"],
+    "ppo": [
+        *REINFORCE,
+        "loss.clip=0.2",
+        "loss.entropy_bonus=0.01",
+        "task.module.rollout=20",
+        "task.module.passes=2",
+        "task.module.minibatches=2",
+        "seed=0,1",
+    ],
+    "dqn": [*DQN, "seed=0,1,2"],
+    "dqn, options": [*DQN, "loss.double=true,false", "loss.td=huber,mse", "regularizer=l2"],
+    "dqn elsewhere": [*DQN, "data.env_id=Acrobot-v1", "data.max_episode_steps=60", "seed=0,1"],
     "line": ["data=regression", "data.outliers=0.1", "loss=mse,huber", "seed=0,1", SMALL[-1]],
 }
 
@@ -90,7 +122,7 @@ def differences(alone, together, tolerance: float, where: str = "") -> list[str]
     if isinstance(alone, torch.Tensor):
         if alone.dtype != together.dtype or alone.shape != together.shape:
             return [f"{where}: {alone.dtype} {alone.shape}, {together.dtype} {together.shape}"]
-        largest = float((alone - together).abs().max()) if alone.numel() else 0.0
+        largest = float((alone.double() - together.double()).abs().max()) if alone.numel() else 0.0
         return [] if largest <= tolerance else [f"{where}: {largest}"]
     if isinstance(alone, dict):
         if list(alone) != list(together):

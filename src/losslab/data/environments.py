@@ -143,9 +143,20 @@ class Play:
         seeds = [self._seed_of(place, self._episodes[place]) for place in index.tolist()]
         return torch.from_numpy(self.environments.reset(index, seeds)).float()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Which episode each environment is in, and the actions taken in it so far."""
-        return {"episodes": list(self._episodes), "actions": [list(a) for a in self._actions]}
+    def keep(self, index: Array) -> None:
+        """Go on with these environments, in this order."""
+        self.environments.keep(index)
+        self.size = len(index)
+        self._episodes = [self._episodes[place] for place in index.tolist()]
+        self._actions = [self._actions[place] for place in index.tolist()]
+        self.observations = self.observations[torch.from_numpy(index)]
+
+    def state_dict(self, places: slice = slice(None)) -> dict[str, Any]:
+        """Which episode each of these environments is in, and the actions taken in it so far."""
+        return {
+            "episodes": self._episodes[places],
+            "actions": [list(actions) for actions in self._actions[places]],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where the state says, by playing those actions again.

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.build import target_of
 from losslab.lockstep.optimizers import ELEMENTWISE
-from losslab.tasks import SupervisedModule
+from losslab.tasks import PolicyGradient, QLearning, SupervisedModule
 
 # the only values of the Trainer's options that the loop knows; what is not named here is refused
 TRAINER: dict[str, tuple[Any, ...]] = {
@@ -58,8 +58,9 @@ class Cell:
 
 def reason_against(config: DictConfig) -> str | None:
     """Why a config cannot be trained with others; ``None`` if its parts may tell yet."""
-    if target_of(config.task.module, "task") is not SupervisedModule:
-        return f"task={config.choices.task} owns its training step"
+    reason = _reason_of_task(config)
+    if reason is not None:
+        return reason
     if target_of(config.optimizer, "optimizer") not in ELEMENTWISE:
         return f"optimizer={config.choices.optimizer} does not move each weight by itself"
     if config.compile:
@@ -70,6 +71,19 @@ def reason_against(config: DictConfig) -> str | None:
         if node and name not in CALLBACKS:
             return f"callbacks.{name} is called by a Trainer"
     return _reason_of_trainer(config.trainer)
+
+
+def _reason_of_task(config: DictConfig) -> str | None:
+    module, options = target_of(config.task.module, "task"), config.task.module
+    if module is SupervisedModule:
+        return None
+    if module not in (PolicyGradient, QLearning):
+        return f"task={config.choices.task} owns its training step"
+    if config.trainer.get("gradient_clip_val"):
+        return "trainer.gradient_clip_val is for networks that a Trainer optimizes"
+    if module is PolicyGradient and options.rollout is None and options.minibatches > 1:
+        return "rounds of whole episodes can differ in the number of their minibatches"
+    return None
 
 
 def _reason_of_trainer(trainer: DictConfig) -> str | None:
@@ -119,7 +133,10 @@ def _shape(config: DictConfig) -> str:
     plain: Any = OmegaConf.to_container(config)
     common = {name: value for name, value in plain.items() if name not in FREE}
     data = plain["data"]
-    common["data"] = {"_target_": data["_target_"], "batch_size": data.get("batch_size")}
+    if "batch_size" in data:  # the splits' sizes are compared once they are read
+        common["data"] = {"_target_": data["_target_"], "batch_size": data["batch_size"]}
+    else:
+        common["data"] = {name: value for name, value in data.items() if name != "seed"}
     common["optimizer"] = plain["optimizer"]["_target_"]
     return repr(common)
 

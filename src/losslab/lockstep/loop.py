@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from losslab.lockstep.member import Member
-from losslab.lockstep.objectives import Share, can_be_mapped
+from losslab.lockstep.objectives import Share, Values, can_be_mapped
 from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.stack import Stack, Unstackable
 from losslab.lockstep.streams import Streams
@@ -95,11 +95,17 @@ class Group:
         inputs, target = self.task.pair(batch)
         with torch.no_grad():
             prediction = self.stack(inputs)
+        given = (prediction, target, self.stack.parameters, _weights(batch))
         for share in self.shares:
             members = self.members[share.rows]
+
+            def evaluated(mapped: bool, share: Share = share) -> tuple[Values, Values]:
+                trial = Share(share.supervisions, share.rows.start, mapped=mapped)
+                return trial.parts(*given), trial.facts(prediction, target)
+
             try:
                 self._mapped[members[0].objective] = can_be_mapped(
-                    share, prediction, target, self.stack.parameters, _weights(batch)
+                    share.supervisions[0].loss, len(members), evaluated
                 )
             except Unstackable as reason:
                 self.refused += [(member, str(reason)) for member in members]
@@ -185,9 +191,11 @@ class Group:
         for row, member in enumerate(self.members):
             weights = {name: value.clone() for name, value in self.stack.row(row).items()}
             metrics = _logged(judged[row] | member.network_metrics(weights), "val/")
-            member.draw(weights, self.streams.of(member.parts.data, "val"), epoch, counts[0])
+            step = counts[0] * (epoch + 1)
+            member.draw(weights, self.streams.of(member.parts.data, "val"), epoch, step)
             optimizer = self.optimizer.state_dict(row, states[row])
-            if member.end_epoch(epoch, *counts, metrics, weights, optimizer):
+            content = member.checkpoint(epoch, *counts, weights, optimizer)
+            if member.end_epoch(epoch, step, metrics, weights, content):
                 stopped.append(member)
             member.schedule(metrics)
         self.optimizer.regroup()

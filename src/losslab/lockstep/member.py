@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losslab.assembly import Parts, fingerprint
 from losslab.build import build
 from losslab.callbacks import Figures
-from losslab.data.batches import Batches
 from losslab.lockstep.checkpoints import checkpoint
 from losslab.runs.held import HeldKeeper
 from losslab.tasks.base import Task
@@ -36,7 +35,7 @@ class Member:
     def __init__(self, config: DictConfig, folder: Path, parts: Parts) -> None:
         self.config, self.folder, self.parts = config, folder, parts
         self.name = str(config.choices.loss)
-        self.objective = _objective(config, parts)
+        self.objective = self._objective()
         self.keeper = make_keeper(config, folder, HeldKeeper)
         made: Any = parts.module.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made
@@ -61,6 +60,13 @@ class Member:
         """Whether the schedule reads a metric."""
         return isinstance(self.scheduler, ReduceLROnPlateau)
 
+    @property
+    def sizes(self) -> str:
+        """A text that runs share whose splits have the same shapes."""
+        data = self.parts.data
+        splits = (data.train, data.val, data.test)
+        return repr([tensor.shape for split in splits for tensor in split.tensors()])
+
     def open(self) -> None:
         """Begin the run's folder."""
         open_record(self.keeper, self.config, self.parts, last=None)
@@ -80,38 +86,53 @@ class Member:
             else:
                 self.scheduler.step(metrics[self.keeper.monitor])
 
-    def end_epoch(
+    def checkpoint(
         self,
         epoch: int,
         batches: int,
         val_batches: int,
-        metrics: Mapping[str, float],
         weights: Mapping[str, Tensor],
         optimizer: Mapping[str, Any],
-    ) -> bool:
-        """Hand the epoch to the keeper; returns whether the run stops.
+    ) -> dict[str, Any]:
+        """The checkpoint of an epoch's end.
 
         Args:
             epoch: counted from 0.
             batches: steps in an epoch.
             val_batches: batches of the validation split.
-            metrics: with their split.
             weights: of the network, and its buffers.
             optimizer: its ``state_dict``.
         """
-        self.steps = batches * (epoch + 1)
         state = self.parts.module.state_dict()
-        own = {name: weights.get(name.removeprefix("network."), state[name]) for name in state}
-        content = checkpoint(
+        return checkpoint(
             epoch,
             batches,
             val_batches,
-            weights=own,
+            weights={n: weights.get(n.removeprefix("network."), state[n]) for n in state},
             optimizer=optimizer,
             scheduler=self.scheduler.state_dict() if self.scheduler is not None else None,
             plateau=self.plateau,
         )
-        stop = self.keeper.end_epoch(epoch, self.steps, metrics, partial(torch.save, content))
+
+    def end_epoch(
+        self,
+        epoch: int,
+        step: int,
+        metrics: Mapping[str, float],
+        weights: Mapping[str, Tensor],
+        content: Mapping[str, Any],
+    ) -> bool:
+        """Hand the epoch to the keeper; returns whether the run stops.
+
+        Args:
+            epoch: counted from 0.
+            step: optimizer steps at its end.
+            metrics: with their split.
+            weights: of the network, and its buffers.
+            content: the checkpoint.
+        """
+        self.steps = step
+        stop = self.keeper.end_epoch(epoch, step, metrics, partial(torch.save, content))
         best = self.keeper.record["best"]
         if best is not None and best["epoch"] == epoch:
             self.best = weights
@@ -129,20 +150,20 @@ class Member:
         """What the task chooses on validation."""
         return self.parts.task.choose(prediction, target, self.parts.module.supervision.link)
 
-    def draw(self, weights: Mapping[str, Tensor], batches: Batches, epoch: int, steps: int) -> None:
+    def draw(self, weights: Mapping[str, Tensor], batches: Any, epoch: int, step: int) -> None:
         """Draw the validation split after an epoch where that is due.
 
         Args:
             weights: of the network.
             batches: of the split.
             epoch: counted from 0.
-            steps: in an epoch.
+            step: optimizer steps at its end.
         """
         if self.figures is not None and self.figures.is_due(epoch):
             self._load(weights)
-            self.figures.draw(self.parts.module, batches, "val", steps * (epoch + 1))
+            self.figures.draw(self.parts.module, batches, "val", step)
 
-    def finish(self, val: Mapping[str, float], test: Mapping[str, float], batches: Batches) -> None:
+    def finish(self, val: Mapping[str, float], test: Mapping[str, float], batches: Any) -> None:
         """Draw the last split under the best weights, and end the run well.
 
         Args:
@@ -161,11 +182,14 @@ class Member:
             own.copy_(weights[name])
         self.parts.module.eval()
 
+    def _objective(self) -> str:
+        module = self.parts.module
+        options = objective_of(self.config, module.loss, module.sample_loss)
+        return f"{options} {module.supervision.form} {module.supervision.link}"
 
-def _objective(config: DictConfig, parts: Parts) -> str:
+
+def objective_of(config: DictConfig, *losses: nn.Module | None) -> str:
     """A text that runs share whose losses are the same, whatever their data made of the options."""
-    buffers = [parts.module.loss, parts.module.sample_loss]
-    held = fingerprint(b for module in buffers if module is not None for b in module.buffers())
-    supervision = parts.module.supervision
+    held = fingerprint(b for loss in losses if loss is not None for b in loss.buffers())
     options = [OmegaConf.to_container(config[node]) for node in ("loss", "regularizer")]
-    return f"{config.choices.loss} {options} {held} {supervision.form} {supervision.link}"
+    return f"{config.choices.loss} {options} {held}"

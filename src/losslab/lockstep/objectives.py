@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import vmap
 
 from losslab.lockstep.stack import Unstackable
@@ -46,13 +46,13 @@ class Share:
         if weights is not None:
             given.append(weights[self.rows])
         functions = [supervision.parts for supervision in self.supervisions]
-        return _over_rows(functions, given, mapped=self.mapped)
+        return over_rows(functions, given, mapped=self.mapped)
 
     def facts(self, prediction: Tensor, target: Tensor) -> Values:
         """What the loss shows beside its value, each (rows,)."""
         functions = [supervision.facts for supervision in self.supervisions]
         given = [prediction[self.rows], target[self.rows]]
-        return _over_rows(functions, given, mapped=self.mapped)
+        return over_rows(functions, given, mapped=self.mapped)
 
     def judged(
         self, prediction: Tensor, target: Tensor, chosen: Sequence[Mapping[str, float]]
@@ -69,7 +69,7 @@ class Share:
             index = torch.tensor(places, device=prediction.device) + self.rows.start
             given: list[Any] = [prediction[index], target[index]]
             given.append(_columns([chosen[place] for place in places], prediction))
-            values = _over_rows(
+            values = over_rows(
                 [self.supervisions[place].judged for place in places],
                 given,
                 mapped=self.supervisions[0].task.maps_metrics,
@@ -88,47 +88,37 @@ class Share:
 
 
 def can_be_mapped(
-    share: Share,
-    prediction: Tensor,
-    target: Tensor,
-    parameters: Mapping[str, Tensor],
-    weights: Tensor | None,
+    loss: nn.Module, rows: int, evaluated: Callable[[bool], tuple[Values, Values]]
 ) -> bool:
     """Whether a loss gives the same mapped over its rows as it gives a row.
 
     Args:
-        share: the loss with its rows.
-        prediction: of the whole stack, as all that follows.
-        target: what it is held against.
-        parameters: of the networks.
-        weights: of the samples, where they have some.
+        loss: of these rows.
+        rows: how many they are.
+        evaluated: parts and facts of the rows, each (rows,), mapped or not.
 
     Raises:
         Unstackable: if the loss draws random numbers, changes what it holds, or gives more than
             a number.
     """
-    loss, rows = share.supervisions[0].loss, (len(share.supervisions),)
     state, held = torch.get_rng_state(), [buffer.clone() for buffer in loss.buffers()]
-    given = (prediction, target, parameters, weights)
-    expected = sum_of(Share(share.supervisions, share.rows.start, mapped=False).parts(*given))
+    expected = sum_of(evaluated(False)[0])
     if not torch.equal(state, torch.get_rng_state()):
         raise Unstackable("the loss draws random numbers")
     if any(not torch.equal(a, b) for a, b in zip(held, loss.buffers(), strict=True)):
         raise Unstackable("the loss changes its buffers")
-    if expected.shape != rows:
+    if expected.shape != (rows,):
         raise Unstackable("the loss is no single number")
-    together = Share(share.supervisions, share.rows.start, mapped=True)
     try:
         with warnings.catch_warnings(action="ignore"):  # of operations that run as loops
-            found = sum_of(together.parts(*given))
-            facts = together.facts(prediction, target)
+            parts, facts = evaluated(True)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return False
-    same = torch.allclose(found, expected, rtol=1e-4, atol=1e-6, equal_nan=True)
-    return same and all(value.shape == rows for value in facts.values())
+    same = torch.allclose(sum_of(parts), expected, rtol=1e-4, atol=1e-6, equal_nan=True)
+    return same and all(value.shape == (rows,) for value in facts.values())
 
 
-def _over_rows(
+def over_rows(
     functions: Sequence[Callable[..., Values]], arguments: Sequence[Any], *, mapped: bool
 ) -> Values:
     """The rows' values, stacked: the first function mapped over all rows, or each on its own."""

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -23,7 +24,9 @@ from losslab.lockstep.grouping import Cell, group, place, split
 from losslab.lockstep.loop import Group
 from losslab.lockstep.member import Member
 from losslab.lockstep.memory import cells_that_fit
+from losslab.lockstep.reinforcement import Player, Players
 from losslab.lockstep.stack import Unstackable
+from losslab.tasks.reinforcement import ReinforcementModule
 from losslab.training import recorded, settle
 
 log = logging.getLogger(__name__)
@@ -114,7 +117,8 @@ def _members(cells: Sequence[Cell]) -> tuple[list[Member], Left]:
         key = repr([OmegaConf.to_container(cell.config[node]) for node in ("data", "task")])
         try:
             parts = assemble(cell.config, alike.get(key))
-            members.append(Member(cell.config, cell.folder, parts))
+            kind = Player if isinstance(parts.module, ReinforcementModule) else Member
+            members.append(kind(cell.config, cell.folder, parts))
         except WrongInput as error:
             left.append((cell, str(error)))
         else:
@@ -126,10 +130,7 @@ def _same_sizes(members: Iterable[Member]) -> list[list[Member]]:
     """The runs whose splits have the same shapes, those with the same objective side by side."""
     sizes: dict[str, list[Member]] = {}
     for member in sorted(members, key=lambda member: member.objective):
-        data = member.parts.data
-        splits = (data.train, data.val, data.test)
-        shapes = [tensor.shape for split in splits for tensor in split.tensors()]
-        sizes.setdefault(repr(shapes), []).append(member)
+        sizes.setdefault(member.sizes, []).append(member)
     return list(sizes.values())
 
 
@@ -138,7 +139,8 @@ def _train(members: Sequence[Member]) -> Left:
     device, dtype = place(members[0].config.trainer)
     with _default_dtype(dtype):
         try:
-            stack = Group(members, device, dtype)
+            loop: Any = Players if isinstance(members[0], Player) else Group
+            stack = loop(members, device, dtype)
         except Unstackable as reason:
             return [(Cell(member.config, member.folder), str(reason)) for member in members]
         for member in stack.members:
