@@ -9,6 +9,7 @@ import torch
 
 from losslab.lockstep.sweep import train_cells
 from losslab.runs.curves import read_curves
+from losslab.training import train
 
 # what tells when and where a run ran
 UNPAIRED = {"pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "command"}
@@ -145,15 +146,23 @@ def differences(alone, together, tolerance: float, where: str = "") -> list[str]
     ]
 
 
-def test_a_run_that_diverges_ends_and_the_others_go_on(both):
-    pairs, left = both(
-        "data=regression", "loss=mse", "optimizer=sgd", "optimizer.lr=0.01,1e30", DOUBLE, SMALL[-1]
-    )
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data=regression", "loss=mse", "optimizer.lr=0.01,1e30", SMALL[-1]],
+        [*DQN, "optimizer.lr=0.01,1e300", "seed=0,1"],
+        [*REINFORCE, "optimizer.lr=0.01,1e300", "seed=0,1"],
+    ],
+    ids=["supervised", "dqn", "reinforce"],
+)
+def test_a_run_that_diverges_ends_and_the_others_go_on(both, overrides):
+    pairs, left = both(*overrides, "optimizer=sgd", DOUBLE)
     assert not left
     for alone, together in pairs:
         assert not differences(record_of(alone), record_of(together), tolerance=1e-6)
-    [failed] = [record_of(folder) for _, folder in pairs if record_of(folder)["status"] == "failed"]
-    assert failed["error"]["kind"] == "diverged"
+    failed = [record_of(folder) for _, folder in pairs if record_of(folder)["status"] == "failed"]
+    assert len(failed) == len(pairs) // 2
+    assert all(record["error"]["kind"] == "diverged" for record in failed)
 
 
 def test_each_run_stops_early_for_itself(both):
@@ -165,6 +174,30 @@ def test_each_run_stops_early_for_itself(both):
     for alone, together in pairs:
         saved = checkpoint_of(alone, "best"), checkpoint_of(together, "best")
         assert not differences(*saved, tolerance=1e-10)
+
+
+@pytest.mark.parametrize("played", [DQN, REINFORCE], ids=["dqn", "reinforce"])
+def test_each_run_that_plays_stops_early_for_itself(both, played):
+    stopping = ["trainer.max_epochs=5", "callbacks.keeper.patience=1", "optimizer.lr=0.01"]
+    pairs, _ = both(*played, DOUBLE, *stopping, "seed=2,4")
+    assert len({record_of(together)["epochs"] for _, together in pairs}) > 1
+    for alone, together in pairs:
+        assert not differences(record_of(alone), record_of(together), tolerance=1e-6)
+        saved = checkpoint_of(alone, "last"), checkpoint_of(together, "last")
+        assert not differences(*saved, tolerance=1e-10)
+
+
+@pytest.mark.parametrize("played", [DQN, REINFORCE], ids=["dqn", "reinforce"])
+def test_a_run_that_plays_is_gone_on_with_alone(both, cells, played):
+    """For one more epoch, from the checkpoint that it left."""
+    pairs, _ = both(*played, DOUBLE, "seed=0,1")
+    [longer] = cells("longer", *played, DOUBLE, "seed=1", "trainer.max_epochs=4")
+    for folder in pairs[1]:
+        train(longer.config, folder, resume=True)
+        assert record_of(folder)["epochs"] == 4
+    saved = [checkpoint_of(folder, "last") for folder in pairs[1]]
+    assert not differences(*saved, tolerance=1e-10)
+    assert not differences(*map(record_of, pairs[1]), tolerance=1e-6)
 
 
 def test_what_cannot_be_stacked_is_left_with_the_reason(cells):
@@ -180,4 +213,26 @@ def test_what_cannot_be_stacked_is_left_with_the_reason(cells):
     # torch has no rule for a GRU under vmap
     assert all(reason.startswith("the network cannot be mapped") for reason in reasons[3:])
     assert len(reasons) == 5
+    assert not any(cell.folder.exists() for cell in both)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ([*DQN, "model.dropout=0.5"], "the network draws random numbers as it plays"),
+        ([*REINFORCE, "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val is for networks"),
+        (
+            [*REINFORCE, "loss.clip=0.2", "task.module.minibatches=2"],
+            "rounds of whole episodes can differ in the number of their minibatches",
+        ),
+        ([*REINFORCE, "data.num_envs=2,4", "seed=0"], "no other cell has its data"),
+    ],
+    ids=["dropout", "clipping", "minibatches", "environments"],
+)
+def test_what_cannot_play_in_a_stack_is_left_with_the_reason(cells, overrides, reason):
+    seeds = [] if "seed=0" in overrides else ["seed=0,1"]
+    both = cells("one", *overrides, *seeds)
+    left = train_cells(both, workers=1)
+    assert [cell for cell, _ in left] == both
+    assert all(why.startswith(reason) for _, why in left)
     assert not any(cell.folder.exists() for cell in both)

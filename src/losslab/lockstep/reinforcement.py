@@ -373,18 +373,18 @@ class Players:
         self, policies: Stack, members: Sequence[Player], splits: Sequence[str]
     ) -> list[tuple[Tensor, ...]]:
         """For each run the returns of these splits' greedy episodes, all played side by side."""
-        own = [torch.cat([getattr(member.data, split) for split in splits]) for member in members]
-        seeds, shape = torch.cat(own), (len(members), -1)
         data = members[0].data
+        own = [torch.cat([getattr(member.data, split) for split in splits]) for member in members]
+        seeds = torch.stack(own)
         with torch.no_grad():
             returns = greedy_returns(
-                lambda seen: policies(seen.to(*self._place).unflatten(0, shape)).flatten(0, 1),
-                data.vector(len(seeds)),
+                lambda seen: policies(seen.to(*self._place)),
+                data.vector(seeds.numel()),
                 seeds,
                 data.first_action,
             )
         sizes = [len(getattr(data, split)) for split in splits]
-        return [row.split(sizes) for row in returns.view(shape)]
+        return [row.split(sizes) for row in returns]
 
     def _test(self, members: Sequence[Player]) -> None:
         """Judge final policy and best checkpoint of these runs on the splits they read."""

@@ -84,7 +84,8 @@ class Stack:
         Returns:
             (K, B, *).
         """
-        self._template.train(masks is not None)
+        if self._template.training != (masks is not None):
+            self._template.train(masks is not None)
         buffers = self._buffers | (masks or {})
         if self._affine:
             return self._chained(buffers, inputs)

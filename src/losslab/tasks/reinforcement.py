@@ -5,7 +5,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from losslab.build import WrongInput
 from losslab.draws import draw_seed, generator, seed_global
 from losslab.losses.base import Link, Loss, Reads
-from losslab.tasks.base import Task
+from losslab.tasks.base import Module, Task
 from losslab.tasks.steps import StepValues
 from losslab.tasks.supervision import loss_parts, sum_of
 
@@ -138,7 +137,7 @@ def only(values: Rows, run: int = 0, count: int | None = None) -> dict[str, Tens
     return {name: value[run, :count] for name, value in values.items()}
 
 
-class ReinforcementModule(pl.LightningModule):
+class ReinforcementModule(Module):
     """Plays, learns and is judged by greedy episodes.
 
     A subclass is an algorithm: :meth:`advance` says what runs do that are trained with it, alone or
@@ -337,12 +336,12 @@ class ReinforcementModule(pl.LightningModule):
             ended: bool ``(N,)``, false where one does not play.
             playing: bool ``(N,)``; ``None``: all.
         """
-        self.env_steps += len(ended) if playing is None else int(playing.sum())
-        self._running += rewards
-        over = int(ended.sum())
-        if over:
-            self.returns += self._running[ended].tolist()
-            self.ended_at += [self.env_steps] * over
+        self.env_steps += ended.numel() if playing is None else int(playing.sum())
+        self._running.add_(rewards)
+        if bool(ended.any()):
+            returns = self._running[ended].tolist()
+            self.returns += returns
+            self.ended_at += [self.env_steps] * len(returns)
             self._running[ended] = 0
 
     def forget_running(self) -> None:
@@ -484,11 +483,11 @@ class ReinforcementModule(pl.LightningModule):
         """
         environments = self.task.environments
         return greedy_returns(
-            partial(self.network_of, "network"),
+            partial(self.alone.outputs, "network"),
             environments.vector(len(seeds)),
-            seeds,
+            seeds[None],
             environments.first_action,
-        )
+        )[0]
 
     def figures(self) -> "dict[str, Figure]":
         """The returns of training and of the test."""
@@ -536,27 +535,34 @@ class ReinforcementModule(pl.LightningModule):
 def greedy_returns(
     values: Callable[[Tensor], Tensor], environments: "Vector", seeds: Tensor, first_action: int
 ) -> Tensor:
-    """The returns of episodes in which the action of the highest value is always taken.
+    """The returns of K runs' episodes in which the action of the highest value is always taken.
 
     Args:
-        values: of what the environments show, ``(n, *)``: a value an action, ``(n, A)``.
-        environments: n of them.
-        seeds: one an episode, ``(n,)``.
+        values: of what the environments show, ``(K, m, *)``: a value an action, ``(K, m, A)``.
+        environments: K n of them.
+        seeds: one an episode, ``(K, n)``.
         first_action: gymnasium's number of the action that is 0 here.
 
     Returns:
-        Undiscounted returns, float32 ``(n,)``, on the CPU.
+        Undiscounted returns, float32 ``(K, n)``, on the CPU.
     """
-    index = np.arange(len(seeds))
-    seen = environments.reset(index, seeds.tolist()).astype(np.float32)
-    returns = np.zeros(len(seeds), dtype=np.float32)
-    while len(index):
-        actions = values(torch.from_numpy(seen)).argmax(dim=1).cpu().numpy() + first_action
+    shown = np.arange(seeds.numel()).reshape(seeds.shape)  # the places that the networks see
+    seen = environments.reset(shown.flatten(), seeds.flatten().tolist()).astype(np.float32)
+    returns = np.zeros(seeds.numel(), dtype=np.float32)
+    actions = np.zeros(seeds.numel(), dtype=np.int64)
+    playing = np.ones(seeds.numel(), dtype=np.bool_)
+    while (index := np.flatnonzero(playing)).size:
+        most = playing.reshape(seeds.shape).sum(axis=1).max()
+        if most <= shown.shape[1] // 2:  # leave out those whose episodes are over
+            order = np.argsort(~playing[shown], axis=1, kind="stable")[:, :most]
+            shown = np.take_along_axis(shown, order, axis=1)
+        chosen = values(torch.from_numpy(seen[shown])).argmax(dim=-1)
+        actions[shown] = chosen.cpu().numpy() + first_action
         seen[index], rewards, terminated, truncated = environments.step(index, actions[index])
         returns[index] += rewards
-        index = index[~(terminated | truncated)]
+        playing[index] = ~(terminated | truncated)
     environments.close()
-    return torch.from_numpy(returns)
+    return torch.from_numpy(returns.reshape(seeds.shape))
 
 
 def returns_figure(module: ReinforcementModule) -> "Figure":

@@ -76,7 +76,7 @@ class ReplayBuffer:
                 raise ValueError(
                     f"{name} must have shape {(count, *kept.shape[1:])}, got {tuple(new.shape)}"
                 )
-            kept[places] = new.to(kept.device, kept.dtype)
+            kept[places] = new
         self.added += count
 
     def sample(self, count: int, generator: torch.Generator) -> Transitions:

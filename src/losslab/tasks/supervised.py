@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -12,14 +11,14 @@ from torch.nn.utils import get_total_norm
 
 from losslab.draws import draw_seed, seed_global
 from losslab.losses.base import Link, Reads
-from losslab.tasks.base import Task
+from losslab.tasks.base import Module, Task
 from losslab.tasks.steps import StepValues, is_due
 from losslab.tasks.supervision import Supervision, sum_of
 
 Batch = tuple[Tensor, ...]
 
 
-class SupervisedModule(pl.LightningModule):
+class SupervisedModule(Module):
     """Trains a network with a loss and judges it with the task's metrics and reference losses.
 
     The network computes ``prediction = network(inputs)``; all the rest is made of prediction and
@@ -88,17 +87,6 @@ class SupervisedModule(pl.LightningModule):
         """The network's prediction."""
         prediction: Tensor = self.network(inputs)
         return prediction
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; plain ones skip the search for parameters.
-
-        Lightning notes the name of each hook on the module, some forty times a step, and a module's
-        own ``__setattr__`` takes a tenth of a small network's step for it.
-        """
-        if value is None or type(value) in (str, bool, int):
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
 
     # --- training ---------------------------------------------------------------------------
 
