@@ -7,7 +7,7 @@ from collections.abc import Callable
 from benchmarks.batches import batches
 from benchmarks.losses import losses
 from benchmarks.start import start
-from benchmarks.sweep import growth, sweep
+from benchmarks.sweep import growth, plays, sweep
 from benchmarks.training import training
 from benchmarks.whole import whole
 
@@ -16,11 +16,13 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "losses": lambda given: losses(given.rounds, keep=given.keep),
     "batches": lambda given: batches(given.rounds, keep=given.keep),
     "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds),
+    "plays": lambda given: plays(given.rounds, given.overrides or PLAYED, given.seeds),
     "growth": lambda given: growth(given.overrides or SMALL),
     "start": lambda given: start(given.rounds),
     "whole": lambda given: whole(given.data_dir, given.rounds),
 }
 SMALL = ["data=digits", "model=mlp"]
+PLAYED = ["loss=q_learning", "trainer.max_epochs=2"]
 
 
 def main() -> int:

@@ -63,6 +63,26 @@ def sweep(rounds: int, overrides: Sequence[str], seeds: int) -> None:
         print(f"  {name:<18}{middle}  {statistics.median(ratios):.1f} times as fast as alone")
 
 
+def plays(rounds: int, overrides: Sequence[str], seeds: int) -> None:
+    """CPU seconds of some seeds of one loss that plays: two alone, all together in this process."""
+    cells = cells_of([f"seed=range({seeds})", "trainer=cpu", "callbacks=quiet", *overrides])
+    configs = [cell.config for cell in compose_cells(cells)]
+    ratios = []
+    print(f"{seeds} seeds, {' '.join(overrides)}, CPU seconds a cell")
+    for turn in range(rounds + 1):
+        start = time.process_time()
+        timed(one_by_one, configs[:2])
+        middle = time.process_time()
+        timed(lambda cells, folder: in_lockstep(cells, folder, 1), configs)
+        alone, together = (middle - start) / 2, (time.process_time() - middle) / seeds
+        if turn:  # the first round warms up
+            ratios.append(alone / together)
+            print(
+                f"  alone {alone:.3f}, together {together:.3f}: {ratios[-1]:.2f} times", flush=True
+            )
+    print(f"  median {statistics.median(ratios):.2f} times as fast")
+
+
 def growth(overrides: Sequence[str]) -> None:
     """Seconds a cell and memory of lockstep in one process, by the number of cells.
 

@@ -96,10 +96,8 @@ class Stack:
         """The predictions of a chain of affine and element-wise layers."""
         for name, layer in self._template.named_children():
             if isinstance(layer, nn.Linear):
-                # the weight first: its gradient then lies as it does, and needs no copy
-                product = self.parameters[f"{name}.weight"] @ values.mT
-                bias = self.parameters.get(f"{name}.bias")
-                values = (product if bias is None else product + bias[:, :, None]).mT
+                weight = self.parameters[f"{name}.weight"]
+                values = _affine(values, weight, self.parameters.get(f"{name}.bias"))
             elif isinstance(layer, nn.Flatten):
                 values = values.flatten(2)
             elif not isinstance(layer, Masked):
@@ -220,6 +218,15 @@ def _dropout_layers(
     for handle in handles:
         handle.remove()
     return seen
+
+
+def _affine(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Each network's affine map, (K, B, I) to (K, B, O), by weights (K, O, I) and biases (K, O)."""
+    if bias is not None and not torch.is_grad_enabled():
+        return bias[:, None].baddbmm(values, weight.mT)
+    # the weight first: its gradient then lies as it does, and needs no copy
+    product = weight @ values.mT
+    return (product if bias is None else product + bias[:, :, None]).mT
 
 
 def _is_affine_chain(network: nn.Module, sample: Tensor) -> bool:
