@@ -124,3 +124,18 @@ def test_other_environments_are_played(command):
     )
     assert outcome.code == 0, outcome.err
     assert outcome.record()["test"]["return_mean"] == 1.0  # the goal, by the one safe way
+
+
+@pytest.mark.parametrize("loss", ["policy_gradient", "q_learning"])
+def test_seeds_are_played_in_lockstep(command, loss):
+    short = ["trainer.max_epochs=2", "data.steps_per_epoch=1500", *FEW]
+    outcome = command("-m", "hydra/launcher=lockstep", f"loss={loss}", "seed=0,1,2", *short)
+    assert outcome.code == 0, outcome.err
+    assert "Training 3 cells in lockstep" in outcome.out + outcome.err
+    assert "Not in lockstep" not in outcome.out + outcome.err
+    assert len(outcome.records()) == 3
+    for run, record in outcome.records().items():
+        assert record["status"] == "done"
+        assert {"return_mean", "return_mean_final"} <= record["test"].keys()
+        assert (run / "figures" / "test_returns.png").is_file()
+        assert list(run.glob("events.out.tfevents.*"))
