@@ -55,6 +55,8 @@ class Step(NamedTuple):
     """bool ``(N,)``: the task ended, nothing of value comes after."""
     truncated: Tensor
     """bool ``(N,)``: a time limit cut the episode; its value goes on."""
+    returns: Tensor
+    """float32 ``(N,)``, the sum of the episode's rewards up to here."""
 
     @property
     def ended(self) -> Tensor:
@@ -99,6 +101,7 @@ class Play:
         """Begin this episode in every environment, wherever they stand."""
         self._episodes = [episode] * self.size
         self._actions: list[list[int]] = [[] for _ in range(self.size)]
+        self._returns = torch.zeros(self.size, dtype=torch.float32)
         self.observations = self._begun(np.arange(self.size))
 
     def step(self, actions: Tensor, playing: Tensor | None = None) -> Step:
@@ -117,8 +120,10 @@ class Play:
         rewards, terminated, truncated = (self._of_all(index, values) for values in others)
         following = self.observations.clone()
         following[torch.from_numpy(index)] = torch.from_numpy(after).float()
-        step = Step(self.observations, actions, rewards.float(), following, terminated, truncated)
-        self.observations = following
+        rewards = rewards.float()
+        returns = self._returns + rewards
+        step = Step(self.observations, actions, rewards, following, terminated, truncated, returns)
+        self.observations, self._returns = following, returns
         over = step.ended
         if bool(over.any()):
             self._begin_next(over.numpy())
@@ -135,8 +140,9 @@ class Play:
         for place in index:
             self._episodes[place] += 1
             self._actions[place] = []
-        self.observations = self.observations.clone()
+        self.observations, self._returns = self.observations.clone(), self._returns.clone()
         self.observations[torch.from_numpy(index)] = self._begun(index)
+        self._returns[torch.from_numpy(index)] = 0
 
     def _begun(self, index: Array) -> Tensor:
         """The first observations of these environments' episodes."""
@@ -149,7 +155,8 @@ class Play:
         self.size = len(index)
         self._episodes = [self._episodes[place] for place in index.tolist()]
         self._actions = [self._actions[place] for place in index.tolist()]
-        self.observations = self.observations[torch.from_numpy(index)]
+        places = torch.from_numpy(index)
+        self.observations, self._returns = self.observations[places], self._returns[places]
 
     def state_dict(self, places: slice = slice(None)) -> dict[str, Any]:
         """Which episode each of these environments is in, and the actions taken in it so far."""
@@ -170,13 +177,16 @@ class Play:
             )
         self._episodes = list(state["episodes"])
         self._actions = [list(actions) for actions in state["actions"]]
+        self._returns = torch.zeros(self.size, dtype=torch.float32)
         self.observations = self._begun(np.arange(self.size))
         lengths = np.array([len(actions) for actions in self._actions])
         for step in range(lengths.max()):
             index = np.flatnonzero(lengths > step)
             taken = np.array([self._actions[place][step] for place in index]) + self._first
-            after = self.environments.step(index, taken)[0]
-            self.observations[torch.from_numpy(index)] = torch.from_numpy(after).float()
+            after, rewards, *_ = self.environments.step(index, taken)
+            places = torch.from_numpy(index)
+            self.observations[places] = torch.from_numpy(after).float()
+            self._returns[places] += torch.from_numpy(rewards).float()
 
 
 class Environments(pl.LightningDataModule):

@@ -13,7 +13,7 @@ from losslab.draws import draw_seed
 from losslab.losses.base import full_precision, require_at_least, require_between
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget
 from losslab.tasks.advantage import generalized_advantages
-from losslab.tasks.reinforcement import Control, ReinforcementModule, Rows, Runs
+from losslab.tasks.reinforcement import Control, ReinforcementModule, Rows, Runs, count_step
 
 
 class PolicyGradient(ReinforcementModule):
@@ -133,8 +133,6 @@ class PolicyGradient(ReinforcementModule):
         play, shape = runs.play, (len(runs.modules), -1)
         if self.rollout is None:
             play.restart(self.rounds)
-            for run in runs.modules:
-                run.forget_running()
         draws = [run.stream("actions", run.rounds) for run in runs.modules]
         playing = torch.ones(play.size, dtype=torch.bool).view(shape)
         steps: list[tuple[Tensor, ...]] = []
@@ -146,13 +144,11 @@ class PolicyGradient(ReinforcementModule):
             for row in going:
                 uniform[row] = torch.rand(playing.shape[1], generator=draws[row])
             step = play.step(sampled(logits.flatten(0, 1), uniform.flatten()), playing.flatten())
-            rewards, ended = step.rewards.view(shape), step.ended.view(shape)
-            for row in going:
-                runs.modules[row].count(rewards[row], ended[row], playing[row])
+            count_step(runs, step, playing)
             steps.append(step)
             experience.append(playing)
             if self.rollout is None:
-                playing = playing & ~ended
+                playing = playing & ~step.ended.view(shape)
                 going = playing.any(dim=1).nonzero().flatten().tolist()
         columns = [torch.stack(column).unflatten(1, shape) for column in zip(*steps, strict=True)]
         names = Step._fields

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from losslab.losses.base import require_at_least, require_between
 from losslab.losses.reinforcement import TransitionTarget
-from losslab.tasks.reinforcement import Control, ReinforcementModule, Rows, Runs
+from losslab.tasks.reinforcement import Control, ReinforcementModule, Rows, Runs, count_step
 from losslab.tasks.replay import ReplayBuffer, Transitions
 
 
@@ -129,12 +129,10 @@ class QLearning(ReinforcementModule):
             for run, own in zip(runs.modules, values, strict=True)
         ]
         step = play.step(torch.cat(actions))
-        ended = step.ended.view(shape)
+        count_step(runs, step)
         columns = [getattr(step, name).unflatten(0, shape) for name in Transitions._fields]
         for place, run in enumerate(runs.modules):
-            own = Transitions(*(column[place] for column in columns))
-            run.count(own.rewards, ended[place])
-            run.replay.add(own)
+            run.replay.add(Transitions(*(column[place] for column in columns)))
 
     def _learn(self, runs: Runs) -> None:
         """One optimizer step."""

@@ -21,7 +21,7 @@ from losslab.tasks.supervision import loss_parts, sum_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.data.environments import Environments, Play
+    from losslab.data.environments import Environments, Play, Step
     from losslab.data.vector import Vector
 
 Rows = Mapping[str, Tensor]
@@ -132,6 +132,25 @@ class Alone:
         self.modules[0].update(only(outputs), only(rows))
 
 
+def count_step(runs: Runs, step: "Step", playing: Tensor | None = None) -> None:
+    """Count one step of the environments of each run, and the episodes that ended with it.
+
+    Args:
+        runs: those that took it.
+        step: of all their environments.
+        playing: which of these took it, bool ``(K, N)``; ``None``: all.
+    """
+    ended = step.ended.view(len(runs.modules), -1)
+    taken = [ended.shape[1]] * len(ended) if playing is None else playing.sum(dim=1).tolist()
+    over, returns = ended.any(dim=1).tolist(), step.returns.view(ended.shape)
+    for row, run in enumerate(runs.modules):
+        run.env_steps += taken[row]
+        if over[row]:
+            own = returns[row][ended[row]].tolist()
+            run.returns += own
+            run.ended_at += [run.env_steps] * len(own)
+
+
 def only(values: Rows, run: int = 0, count: int | None = None) -> dict[str, Tensor]:
     """One run's entries, and of its rows the first so many."""
     return {name: value[run, :count] for name, value in values.items()}
@@ -211,7 +230,6 @@ class ReinforcementModule(Module):
         self.test_returns = torch.zeros(0)
         self._optimizer, self._scheduler = optimizer, scheduler
         self._play: Play | None = None
-        self._running = torch.zeros(task.environments.num_envs, dtype=torch.float32)
         self._written = 0
         self._judged: dict[int, list[Tensor]] = {}
 
@@ -327,26 +345,6 @@ class ReinforcementModule(Module):
         if self.due:
             self._written = self.updates
             self.step_values.watch({k: torch.tensor(v) for k, v in self._progress().items()})
-
-    def count(self, rewards: Tensor, ended: Tensor, playing: Tensor | None = None) -> None:
-        """Count one step of the environments, or of those of them that still play.
-
-        Args:
-            rewards: ``(N,)``, 0 where one does not play.
-            ended: bool ``(N,)``, false where one does not play.
-            playing: bool ``(N,)``; ``None``: all.
-        """
-        self.env_steps += ended.numel() if playing is None else int(playing.sum())
-        self._running.add_(rewards)
-        if bool(ended.any()):
-            returns = self._running[ended].tolist()
-            self.returns += returns
-            self.ended_at += [self.env_steps] * len(returns)
-            self._running[ended] = 0
-
-    def forget_running(self) -> None:
-        """Start the returns anew, where the environments were restarted."""
-        self._running = torch.zeros_like(self._running)
 
     def update(self, outputs: Rows, rows: Rows) -> None:
         """One optimizer step on the objective; see there."""
@@ -511,7 +509,6 @@ class ReinforcementModule(Module):
             "returns": torch.tensor(self.returns, dtype=torch.float32),
             "ended_at": torch.tensor(self.ended_at, dtype=torch.int64),
             "play": dict(play),
-            "running": self._running.clone(),
             "memory": self.memory(),
         }
 
@@ -524,7 +521,6 @@ class ReinforcementModule(Module):
         self._written = self.updates
         self.returns, self.ended_at = state["returns"].tolist(), state["ended_at"].tolist()
         self.play.load_state_dict(state["play"])
-        self._running = state["running"]
         self.remember(state["memory"])
 
     def stream(self, purpose: str, counter: int) -> torch.Generator:
