@@ -44,6 +44,18 @@ def test_processes_share_the_memory(monkeypatch):
     assert memory.cells_that_fit(parts, torch.device("cpu"), torch.float32, 1) == 1
 
 
+def test_a_replay_buffer_and_its_checkpoints_count():
+    cells = compose_cells(
+        [
+            ["loss=q_learning", "trainer=cpu", f"task.module.replay_capacity={n}"]
+            for n in (100, 1100)
+        ]
+    )
+    small, large = (memory.bytes_of_run(assemble(one.config), torch.float32) for one in cells)
+    # 4 numbers of each observation, action, reward and end; in use, best, last and in the making
+    assert large - small == 4 * 1000 * (4 + 1 + 1 + 4 + 1) * 4
+
+
 @pytest.mark.slow
 def test_the_estimate_is_above_what_a_stack_takes_and_not_far(cells):
     warm_up, made = (

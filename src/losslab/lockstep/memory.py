@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from losslab.assembly import Parts
 from losslab.data.base import InMemoryData
+from losslab.tasks.reinforcement import ReinforcementModule
 
 # copies of a network's weights that a run holds at the end of an epoch, when it holds the most: its
 # own network, the row of the stack, the gradient, two of the optimizer, the best so far, and what a
@@ -19,6 +20,9 @@ COPIES = 14
 OUTPUTS = 5
 # of a split's predictions, while metrics are computed
 JUDGED = 10
+# of what a run that plays learns from again: itself, in the best and the last checkpoint, and in
+# the one that is made
+REPLAYS = 4
 SHARE = 0.8  # of the free memory
 
 
@@ -41,8 +45,11 @@ def bytes_of_run(parts: Parts, dtype: torch.dtype) -> int:
         parts: of the run.
         dtype: in which it is trained.
     """
-    own = sum(weight.numel() for weight in parts.network.state_dict().values())
-    numbers = COPIES * own
+    plays = isinstance(parts.module, ReinforcementModule)
+    networks = parts.module if plays else parts.network
+    numbers = COPIES * sum(weight.numel() for weight in networks.state_dict().values())
+    if plays:
+        numbers += REPLAYS * parts.module.numbers_held
     if isinstance(parts.data, InMemoryData):
         train, val, test = parts.data.train, parts.data.val, parts.data.test
         batch = tuple(tensor[: parts.data.batch_size] for tensor in train.tensors())

@@ -101,6 +101,11 @@ class QLearning(ReinforcementModule):
         """The replay buffer."""
         return {"replay": self.replay.state_dict()}
 
+    @property
+    def numbers_held(self) -> int:
+        """Those of a full replay buffer."""
+        return self.replay.numbers
+
     def remember(self, memory: Mapping[str, Any]) -> None:
         """Take back what :meth:`memory` gave."""
         self.replay.load_state_dict(memory["replay"])

@@ -303,6 +303,11 @@ class ReinforcementModule(Module):
         """What a checkpoint must hold beside the weights and where the environments stand."""
         return {}
 
+    @property
+    def numbers_held(self) -> int:
+        """How many numbers :meth:`memory` can hold."""
+        return 0
+
     def remember(self, memory: Mapping[str, Any]) -> None:
         """Take back what :meth:`memory` gave."""
 

@@ -55,6 +55,11 @@ class ReplayBuffer:
         self.added = 0
         """How many were ever added."""
 
+    @property
+    def numbers(self) -> int:
+        """How many it holds when it is full."""
+        return sum(rows.numel() for rows in self._rows)
+
     def __len__(self) -> int:
         return min(self.added, self.capacity)
 
