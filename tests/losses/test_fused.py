@@ -45,7 +45,7 @@ def test_a_large_batch_of_any_mask_is_that_of_its_elements(loss, dtype):
     generator = torch.Generator().manual_seed(0)
     logits = (3 * torch.randn(3, 5, 7001, generator=generator)).mT.requires_grad_()
     masks = (torch.rand(logits.shape, generator=generator) < 0.3).to(dtype)
-    assert logits.numel() > fused.FUSE_FROM
+    assert logits.numel() > fused.BLOCK
     definition = type(loss)(reduction="none")
     expected = definition(logits.double(), masks).mean()
     assert_close(loss(logits, masks).double(), expected, rtol=1e-6, atol=0)

@@ -452,12 +452,10 @@ class BCEDiceLoss(DiceLoss):
     def cross_entropy(self, logits: Tensor, masks: Tensor, counted: Tensor | None) -> Tensor:
         """The sum of each region."""
         kept = logits.shape[:2]
-        shape = kept.numel(), logits.shape[2:].numel()
         weights = []
         if counted is not None:  # the negative weight leaves out what is ignored
-            weights = [logits.new_ones(()), counted.reshape(shape).float()]
-        rows = logits.reshape(shape), masks.reshape(shape)
-        sums = binary_focal_sums(*rows, 0.0, *weights).view(kept)
+            weights = [logits.new_ones(()), counted.float()]
+        sums = binary_focal_sums(logits, masks, 0.0, *weights, rows=kept.numel()).view(kept)
         return sums if self.per_image else sums.sum(dim=0)
 
     def regions(self, prediction: Tensor, target: Tensor) -> Region:
