@@ -100,19 +100,18 @@ class OverlapLoss(Loss):
         """What the pixels of each region sum to."""
         if prediction.shape == target.shape:
             prediction, target = _with_channels(prediction), _with_channels(target)
-            region = functional.mask_regions(prediction, target, self.counted(target), self.power)
-        else:
-            _require_class_indices(prediction, target)
             counted = self.counted(target)
-            if counted is None:
-                counted = torch.ones_like(target, dtype=torch.bool)
-            region = functional.class_regions(prediction, target, counted, self.power)
-            region = Region(*(sums[:, self.first_class :] for sums in region))
-        return self.of_batch(region)
-
-    def of_batch(self, region: Region) -> Region:
-        """Sums of each image as they are, or of the batch as one large image."""
-        return region if self.per_image else Region(*(sums.sum(dim=0) for sums in region))
+            return functional.mask_regions(
+                prediction, target, counted, self.power, per_image=self.per_image
+            )
+        _require_class_indices(prediction, target)
+        counted = self.counted(target)
+        if counted is None:
+            counted = torch.ones_like(target, dtype=torch.bool)
+        region = functional.class_regions(
+            prediction, target, counted, self.power, per_image=self.per_image
+        )
+        return Region(*(sums[..., self.first_class :] for sums in region))
 
     def counted(self, target: Tensor) -> Tensor | None:
         """The pixels that are not ignored; ``None`` where none is."""
@@ -442,7 +441,9 @@ class BCEDiceLoss(DiceLoss):
         if self.reduction == "mean":
             require_elements(prediction)
         logits, masks, counted = self.masks(prediction, target)
-        region = self.of_batch(functional.mask_regions(logits, masks, counted, self.power))
+        region = functional.mask_regions(
+            logits, masks, counted, self.power, per_image=self.per_image
+        )
         bce = self.cross_entropy(logits, masks, counted) / region.counted.clamp(min=1)
         return {
             "bce": self.bce_weight * self.reduce_regions(bce, functional.has_pixels(region)),
@@ -461,7 +462,7 @@ class BCEDiceLoss(DiceLoss):
     def regions(self, prediction: Tensor, target: Tensor) -> Region:
         """What the pixels of each region sum to, classes taken one against all."""
         masks = self.masks(prediction, target)
-        return self.of_batch(functional.mask_regions(*masks, self.power))
+        return functional.mask_regions(*masks, self.power, per_image=self.per_image)
 
     def masks(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Logits and masks, ``(N, K, *)``, and the counted pixels."""

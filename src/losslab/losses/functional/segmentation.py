@@ -37,14 +37,14 @@ class Pixels(NamedTuple):
 class Region(NamedTuple):
     """Sums over the pixels of each region: ``(N, K)`` or ``(K,)``."""
 
+    counted: Tensor
+    """the number of pixels not ignored"""
     hits: Tensor
     """sum p t"""
     false_alarms: Tensor
     """sum p (1 - t)"""
     misses: Tensor
     """sum (1 - p) t"""
-    counted: Tensor
-    """the number of pixels not ignored"""
     errors: Tensor
     """sum p**k + t**k - 2 p t"""
     level: Tensor
@@ -67,27 +67,39 @@ def mask_pixels(logits: Tensor, masks: Tensor, counted: Tensor) -> Pixels:
     )
 
 
-def mask_regions(logits: Tensor, masks: Tensor, counted: Tensor | None, power: int = 1) -> Region:
-    """Sums over each independent mask, all arguments ``(N, K, *)``: ``(N, K)``.
+def mask_regions(
+    logits: Tensor,
+    masks: Tensor,
+    counted: Tensor | None,
+    power: int = 1,
+    *,
+    per_image: bool = True,
+) -> Region:
+    """Sums over each independent mask, all arguments ``(N, K, *)``: ``(N, K)``, or ``(K,)``.
 
     ``counted`` tells the pixels that are not ignored; ``None`` where none is.
     """
     kept = logits.shape[:2]
     tensors = (masks,) if counted is None else (masks, counted)
     sums = row_sums(MASKS, kept.numel(), logits, *tensors, options=(power,))
-    hits, false_alarms, misses, errors, level = sums.view(*kept, sums.shape[1]).unbind(-1)
+    sums = sums.view(*kept, sums.shape[1])
     if counted is None:
-        counts = hits.new_full(kept, logits.shape[2:].numel())
+        counts = sums.new_full(kept, logits.shape[2:].numel())
     else:
-        counts = counted.flatten(2).sum(dim=-1, dtype=hits.dtype)
-    return Region(hits, false_alarms, misses, counts, errors, level)
+        counts = counted.flatten(2).sum(dim=-1, dtype=sums.dtype)
+    if not per_image:
+        sums, counts = sums.sum(dim=0), counts.sum(dim=0)
+    return Region(counts, *sums.unbind(-1))
 
 
-def class_regions(logits: Tensor, indices: Tensor, counted: Tensor, power: int = 1) -> Region:
-    """Sums over each class, ``(N, C)``, from logits ``(N, C, *)`` and indices ``(N, *)``."""
+def class_regions(
+    logits: Tensor, indices: Tensor, counted: Tensor, power: int = 1, *, per_image: bool = True
+) -> Region:
+    """Sums over each class: ``(N, C)`` or ``(C,)``, of logits ``(N, C, *)``, indices ``(N, *)``."""
     pixels = class_pixels(logits, indices, counted)
-    elements = *pixels[:3], pixels.counted, *_errors_and_level(pixels, power)
-    return Region(*(values.unsqueeze(-1).flatten(2).sum(-1) for values in elements))
+    elements = pixels.counted, *pixels[:3], *_errors_and_level(pixels, power)
+    sums = (values.unsqueeze(-1).flatten(2).sum(-1) for values in elements)
+    return Region(*(each if per_image else each.sum(dim=0) for each in sums))
 
 
 def class_pixels(logits: Tensor, indices: Tensor, counted: Tensor) -> Pixels:
@@ -122,7 +134,7 @@ def dice(region: Region, smooth: float = 0.0) -> Tensor:
     r"""``1 - (2 sum p t + s) / (sum p**k + sum t**k + s)`` of each region.
 
     Computed as ``E / (2 sum p t + E + s)`` with the errors ``E = sum p**k + sum t**k - 2 sum p t``,
-    summed without subtraction so that a good mask keeps its digits. 0 for one without target.
+    summed without subtraction so that a good mask keeps its digits. Finite without target.
     """
     return _share(region.errors, 2 * region.hits + smooth, region)
 
@@ -130,7 +142,7 @@ def dice(region: Region, smooth: float = 0.0) -> Tensor:
 def tversky(
     region: Region, fp_weight: float = 0.5, fn_weight: float = 0.5, smooth: float = 0.0
 ) -> Tensor:
-    """``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each; 0 without target."""
+    """``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each; finite without target."""
     errors = fp_weight * region.false_alarms + fn_weight * region.misses
     return _share(errors, region.hits + smooth, region)
 
@@ -160,9 +172,8 @@ def power_from_zero(values: Tensor, exponent: float) -> Tensor:
 
 
 def _share(errors: Tensor, right: Tensor, region: Region) -> Tensor:
-    """``errors / (right + errors)``, 0 in regions without target, where both may be 0."""
-    empty = empty_target(region)
-    return torch.where(empty, 0, errors / (right + errors + empty))
+    """``errors / (right + errors)``; without target, where both may be 0, some finite number."""
+    return errors / (right + errors + empty_target(region))
 
 
 def _errors_and_level(pixels: Pixels, power: int) -> tuple[Tensor, Tensor]:
