@@ -123,16 +123,15 @@ class OverlapLoss(Loss):
         return 0 if self.include_background else 1
 
     def judged(self, region: Region) -> tuple[Tensor, Tensor]:
-        """The loss of each region, and whether it counts."""
+        """The loss of each region, 0 where it does not count, and whether it counts."""
         values, counts = self.overlap(region), functional.has_pixels(region)
         empty = functional.empty_target(region)
         if self.empty == "skip":
-            return values, counts & ~empty
+            return torch.where(empty, 0, values), counts & ~empty
         return torch.where(empty, self.cost_of_empty(region), values), counts
 
     def reduce_regions(self, values: Tensor, counts: Tensor) -> Tensor:
-        """Reduce the loss of the regions that count."""
-        values = torch.where(counts, values, 0)
+        """Reduce the loss of the regions that count; that of others is 0."""
         if self.reduction == "mean":
             return values.sum() / self.mean_divisor(counts)
         return self.reduce(values)

@@ -136,7 +136,7 @@ def dice(region: Region, smooth: float = 0.0) -> Tensor:
     Computed as ``E / (2 sum p t + E + s)`` with the errors ``E = sum p**k + sum t**k - 2 sum p t``,
     summed without subtraction so that a good mask keeps its digits. Finite without target.
     """
-    return _share(region.errors, 2 * region.hits + smooth, region)
+    return _share(region.errors, 2 * region.hits, smooth, region)
 
 
 def tversky(
@@ -144,7 +144,7 @@ def tversky(
 ) -> Tensor:
     """``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each; finite without target."""
     errors = fp_weight * region.false_alarms + fn_weight * region.misses
-    return _share(errors, region.hits + smooth, region)
+    return _share(errors, region.hits, smooth, region)
 
 
 def foreground_level(region: Region) -> Tensor:
@@ -171,9 +171,10 @@ def power_from_zero(values: Tensor, exponent: float) -> Tensor:
     return torch.where(positive, torch.where(positive, values, 1).pow(exponent), 0)
 
 
-def _share(errors: Tensor, right: Tensor, region: Region) -> Tensor:
-    """``errors / (right + errors)``; without target, where both may be 0, some finite number."""
-    return errors / (right + errors + empty_target(region))
+def _share(errors: Tensor, overlap: Tensor, smooth: float, region: Region) -> Tensor:
+    """``errors / (overlap + errors + s)``; without target, where all may be 0, some number."""
+    whole = overlap + errors + empty_target(region)
+    return errors / (whole + smooth if smooth else whole)
 
 
 def _errors_and_level(pixels: Pixels, power: int) -> tuple[Tensor, Tensor]:
@@ -220,13 +221,14 @@ def _mask_pull(
     hit, false_alarm, miss, errors, level = weights.unsqueeze(1).unbind(-1)
     if power == 1:  # errors and level are sums of the others
         false_alarm, miss, hit = false_alarm + errors + level, miss + errors, hit + level
-    target, background = _sides(masks, weights.dtype, counted)
-    by_p = torch.addcmul(background * false_alarm, target, hit - miss)
+    target = masks.to(weights.dtype)
+    by_p = torch.addcmul(false_alarm, target, hit - miss - false_alarm)
     if power == 2:
         p, q = sigmoid_and_complement(logits.to(weights.dtype))
-        of_squares = errors * (p * background - q * target) + level * p * (target + background)
-        by_p += 2 * (target + background) * of_squares
-    return None, (slope_of_p * by_p).to(logits.dtype)
+        by_p += 2 * (errors * (p * (1 - target) - q * target) + level * p)
+    if counted is not None:
+        by_p = torch.where(counted, by_p, 0)
+    return None, by_p.mul_(slope_of_p).to(logits.dtype)
 
 
 def _sides(masks: Tensor, dtype: torch.dtype, counted: Tensor | None) -> tuple[Tensor, Tensor]:
