@@ -52,7 +52,7 @@ def test_second_derivatives_and_those_by_the_target(case, always):
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
 def test_a_large_batch_of_any_mask_is_that_of_its_elements(loss, dtype):
     generator = torch.Generator().manual_seed(0)
-    logits = (3 * torch.randn(3, 5, 7001, generator=generator)).mT.requires_grad_()
+    logits = (3 * torch.randn(3, 5, 9001, generator=generator)).mT.requires_grad_()
     masks = (torch.rand(logits.shape, generator=generator) < 0.3).to(dtype)
     assert logits.numel() > fused.BLOCK
     definition = type(loss)(reduction="none")

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 FUSE_FROM = 2**11
 # elements from which on the formulas are compiled: seconds once, milliseconds a call
 COMPILE_FROM = 2**21
-# elements of a block a thread: its dozen temporaries fit into a core's cache
-BLOCK = 2**16
+# elements of a block a thread: its dozen temporaries stay near the core, its calls cost little
+BLOCK = 2**17
 
 Fast = Callable[..., tuple[Tensor | None, Tensor]]
 
