@@ -70,7 +70,9 @@ def losses(rounds: int, keep: bool, page: Path | None) -> None:
             for name, batch, ours, peers in pairs():
                 prediction, target = batch(size, dtype)
                 calls = {"ours": ours, **peers}
-                times = in_turn({**calls, "floor": floor}, prediction, target, rounds)
+                repeats = max(1, 2**19 // size)
+                all_of_them = {**calls, "floor": floor}
+                times = in_turn(all_of_them, prediction, target, rounds, repeats)
                 memory = {key: peak_memory(call, prediction, target) for key, call in calls.items()}
                 kind = str(dtype).removeprefix("torch.")
                 found.append(Measured(name, prediction.numel(), kind, times, memory))

@@ -44,7 +44,9 @@ def draw(found: Sequence["Measured"], path: Path) -> None:
             Line2D([], [], color=FAINT, marker=MARKERS[step], linestyle="", label=f"{2**size:,}")
             for step, size in enumerate(sizes)
         ]
-        figure.legend(handles=[*of_peers, *of_sizes], loc="outside lower center", ncols=10)
+        figure.legend(
+            handles=[*of_peers, *of_sizes], loc="outside lower center", ncols=4, handlelength=1.2
+        )
         figure.suptitle(
             "Right of the line ours is faster; shapes: elements of a batch", x=0.01, ha="left"
         )

@@ -9,19 +9,24 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def in_turn(
-    calls: dict[str, Any], prediction: Tensor, target: Tensor, rounds: int
+    calls: dict[str, Any], prediction: Tensor, target: Tensor, rounds: int, repeats: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of CPU time of each call with its gradient, round by round; the first warms up."""
+    """Seconds of CPU time of each call with its gradient, round by round; the first warms up.
+
+    A call is repeated where one is too short to be timed.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
             given = prediction.detach().requires_grad_(name != "floor")
             start = time.thread_time()
-            result = call(given, target)
-            if result.requires_grad:
-                result.backward()
+            for _ in range(repeats):
+                given.grad = None
+                result = call(given, target)
+                if result.requires_grad:
+                    result.backward()
             if turn:
-                times[name].append(time.thread_time() - start)
+                times[name].append((time.thread_time() - start) / repeats)
     return times
 
 
