@@ -1,25 +1,38 @@
 """Losses that compare all points or samples of a batch with all, beside peers."""
 
 import statistics
+from pathlib import Path
 
 import torch
 
+from benchmarks.page import put
 from benchmarks.peers import of_batches
-from benchmarks.timing import in_turn, ratio
+from benchmarks.timing import in_turn, peak_memory, ratio
 from losslab.allocator import keep_freed_memory
 
+HEAD = (
+    "| loss | batch | ours, ms | peer, ms | peer / ours (quartiles) | ours, MB | peer, MB |",
+    "|---|---|---|---|---|---|---|",
+)
 
-def batches(rounds: int, keep: bool) -> None:
+
+def batches(rounds: int, keep: bool, page: Path | None) -> None:
     """Value and gradient of losses that compare all with all, and of peers, in ms of CPU time."""
     torch.set_num_threads(1)
     if keep:
         keep_freed_memory()
-    print("| loss | batch | ours | peer | peer / ours (quartiles) |")
-    print("|---|---|---|---|---|")
+    print(*HEAD, sep="\n")
+    rows = []
     for name, batch, pair, ours, peers in of_batches():
-        times = in_turn({"ours": ours, **peers}, *pair, rounds)
-        middle = {key: f"{statistics.median(spent) * 1e3:.1f}" for key, spent in times.items()}
+        calls = {"ours": ours, **peers}
+        times = in_turn(calls, *pair, rounds)
+        time = {key: f"{statistics.median(spent) * 1e3:.1f}" for key, spent in times.items()}
+        held = {key: f"{peak_memory(call, *pair) / 1e6:.1f}" for key, call in calls.items()}
         for peer in peers:
-            against = ratio(times["ours"], times[peer])
-            cells = f"| {name} | {batch} | {middle['ours']} | {peer} {middle[peer]} | {against} |"
-            print(cells, flush=True)
+            rows.append(
+                f"| {name} | {batch} | {time['ours']} | {peer} {time[peer]} "
+                f"| {ratio(times['ours'], times[peer])} | {held['ours']} | {held[peer]} |"
+            )
+            print(rows[-1], flush=True)
+    if page:
+        put(page, "batches", [*HEAD, *rows])

@@ -1,45 +1,87 @@
-"""Each loss beside its peers and beside the least a loss can do."""
+"""Each loss beside its peers and beside the least a loss can do: time and peak memory."""
 
 import statistics
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.page import put
 from benchmarks.peers import SIZES, pairs
-from benchmarks.timing import in_turn, ratio
+from benchmarks.picture import draw
+from benchmarks.timing import in_turn, peak_memory, quartiles, ratio
 from losslab.allocator import keep_freed_memory
 
+HEAD = (
+    "| loss | elements | dtype | floor, ns | ours, ns | peer, ns | peer / ours (quartiles) "
+    "| ours, bytes | peer, bytes |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
 
-def losses(rounds: int, keep: bool) -> None:
-    """Value and gradient of each loss and its peers in turn, in ns an element of CPU time.
+
+@dataclass(frozen=True)
+class Measured:
+    """One loss on one batch: seconds of each round and the peak in bytes, of ours and of peers."""
+
+    name: str
+    size: int
+    dtype: str
+    times: dict[str, list[float]]
+    memory: dict[str, int]
+
+    @property
+    def peers(self) -> list[str]:
+        """The libraries beside ours."""
+        return [name for name in self.memory if name != "ours"]
+
+    def quartiles(self, peer: str) -> list[float]:
+        """Of the peer's time by ours."""
+        return quartiles(self.times["ours"], self.times[peer])
+
+    def rows(self) -> list[str]:
+        """One a peer, an element of the prediction; one without where there is none."""
+        time = {
+            name: f"{statistics.median(s) / self.size * 1e9:.2f}" for name, s in self.times.items()
+        }
+        held = {name: f"{peak / self.size:.1f}" for name, peak in self.memory.items()}
+        start = f"| {self.name} | {self.size} | {self.dtype} | {time['floor']} | {time['ours']} |"
+        if not self.peers:
+            return [f"{start} - | - | {held['ours']} | - |"]
+        return [
+            f"{start} {peer} {time[peer]} | {ratio(self.times['ours'], self.times[peer])} "
+            f"| {held['ours']} | {held[peer]} |"
+            for peer in self.peers
+        ]
+
+
+def losses(rounds: int, keep: bool, page: Path | None) -> None:
+    """Value and gradient of each loss and its peers in turn, on one thread.
 
     The floor is what it takes to read logits and target and to write a gradient.
     """
     torch.set_num_threads(1)
     if keep:
         keep_freed_memory()
-    print("| loss | elements | dtype | floor | ours | peer | peer / ours (quartiles) |")
-    print("|---|---|---|---|---|---|---|")
+    print(*HEAD, sep="\n")
+    found = []
     for size in SIZES:
         for dtype in (torch.float32, torch.bfloat16):
             for name, batch, ours, peers in pairs():
                 prediction, target = batch(size, dtype)
-                calls = {"ours": ours, **peers, "floor": floor}
-                times = in_turn(calls, prediction, target, rounds)
-                for peer in peers or ["-"]:
-                    print(row(name, size, dtype, times, peer), flush=True)
+                calls = {"ours": ours, **peers}
+                repeats = max(1, 2**19 // size)
+                all_of_them = {**calls, "floor": floor}
+                times = in_turn(all_of_them, prediction, target, rounds, repeats)
+                memory = {key: peak_memory(call, prediction, target) for key, call in calls.items()}
+                kind = str(dtype).removeprefix("torch.")
+                found.append(Measured(name, prediction.numel(), kind, times, memory))
+                print(*found[-1].rows(), sep="\n", flush=True)
+    if page:
+        put(page, "losses", [*HEAD, *(row for one in found for row in one.rows())])
+        draw(found, page.parent / "images" / "losses.png")
 
 
 def floor(prediction: Tensor, target: Tensor) -> Tensor:
     """The least a loss can do: one pass over its inputs that writes one output."""
     return torch.add(prediction.flatten()[: target.numel()], target.flatten())
-
-
-def row(name: str, size: int, dtype: torch.dtype, times: dict[str, list[float]], peer: str) -> str:
-    """A row of the table."""
-    kind = str(dtype).removeprefix("torch.")
-    middle = {key: f"{statistics.median(spent) / size * 1e9:.2f}" for key, spent in times.items()}
-    cells = f"| {name} | {size} | {kind} | {middle['floor']} | {middle['ours']} |"
-    if peer == "-":
-        return f"{cells} - | - |"
-    return f"{cells} {peer} {middle[peer]} | {ratio(times['ours'], times[peer])} |"

@@ -35,6 +35,12 @@ def classes(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return torch.randn(size // 10, 10).to(dtype), torch.randint(10, (size // 10,))
 
 
+def class_masks(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Logits of ten classes and indices a pixel, two images."""
+    shape = (2, 10, 64, size // 1280)
+    return torch.randn(shape).to(dtype), torch.randint(10, (2, *shape[2:]))
+
+
 def peer(library: str, path: str) -> Any:
     """What the path names in the library; ``None`` where that is not installed."""
     if not find_spec(library):
@@ -55,22 +61,46 @@ def pairs() -> Iterator[tuple[str, Batch, Call, dict[str, Call]]]:
     yield "focal", masks, losses.FocalLoss(), focal
     yield "bce", masks, losses.BCELoss(), {"torch": nn.BCEWithLogitsLoss()}
     yield "hinge", masks, losses.HingeLoss(), {}
-    for name, ours, options in (
-        ("dice", losses.DiceLoss(per_image=False), {}),
-        ("tversky", losses.TverskyLoss(per_image=False), {"alpha": 0.3, "beta": 0.7}),
-    ):
+    for name, ours, kind, options in overlaps():
         peers: dict[str, Call] = {}
-        kind = f"losses.{name.title()}Loss"
-        if smp := peer("segmentation_models_pytorch", f"segmentation_models_pytorch.{kind}"):
+        smp = peer("segmentation_models_pytorch", f"segmentation_models_pytorch.losses.{kind}")
+        if smp:
             peers["SMP"] = smp("binary", **options)
-        if monai := peer("monai", f"monai.{kind}"):
+        monai = peer("monai", f"monai.losses.{kind}")
+        if monai and "gamma" not in options:
             peers["MONAI"] = monai(sigmoid=True, batch=True, **options)
         yield name, masks, ours, peers
+    yield "dice, 10 classes", class_masks, losses.DiceLoss(per_image=False), dices_of_classes()
     yield "mse", values, losses.MSELoss(), {"torch": nn.MSELoss()}
     yield "mae", values, losses.MAELoss(), {"torch": nn.L1Loss()}
     yield "huber", values, losses.HuberLoss(), {"torch": nn.HuberLoss()}
     yield "smooth_l1", values, losses.SmoothL1Loss(), {"torch": nn.SmoothL1Loss()}
     yield "cross_entropy", classes, losses.CrossEntropyLoss(), {"torch": nn.CrossEntropyLoss()}
+    of_classes: dict[str, Call] = {}
+    if of_kornia := peer("kornia", "kornia.losses.focal_loss"):
+        of_classes["kornia"] = partial(of_kornia, alpha=None, reduction="mean")
+    yield "focal, 10 classes", classes, losses.FocalLoss(), of_classes
+
+
+def overlaps() -> Iterator[tuple[str, Call, str, dict[str, float]]]:
+    """Name, our loss, the peers' class and its options: alpha weighs false positives there."""
+    prices = {"alpha": 0.3, "beta": 0.7}
+    yield "dice", losses.DiceLoss(per_image=False), "DiceLoss", {}
+    yield "tversky", losses.TverskyLoss(per_image=False), "TverskyLoss", prices
+    ours = losses.FocalTverskyLoss(per_image=False)
+    yield "focal_tversky", ours, "TverskyLoss", {**prices, "gamma": ours.exponent}
+
+
+def dices_of_classes() -> dict[str, Call]:
+    """The peers' dice over softmax classes."""
+    found: dict[str, Call] = {}
+    kind = "losses.DiceLoss"
+    if smp := peer("segmentation_models_pytorch", f"segmentation_models_pytorch.{kind}"):
+        found["SMP"] = smp("multiclass")
+    if monai := peer("monai", f"monai.{kind}"):
+        dice = monai(softmax=True, to_onehot_y=True, batch=True)
+        found["MONAI"] = lambda logits, indices: dice(logits, indices.unsqueeze(1))
+    return found
 
 
 # --- losses that compare all with all -----------------------------------------------------------
@@ -90,6 +120,15 @@ def of_batches() -> Iterator[tuple[str, str, tuple[Tensor, Tensor], Call, dict[s
         yield "emd", "16 of 1,024 points", (sphere(16, 1024), sphere(16, 1024)), EMD, emd
         collapsed = 0.001 * torch.randn(16, 1024, 3), sphere(16, 1024)
         yield "emd", "16 of 1,024 points, collapsed", collapsed, EMD, emd
+    if geomloss := peer("geomloss", "geomloss.SamplesLoss"):
+        annealed = losses.EMDLoss(method="sinkhorn")
+        of_geomloss: dict[str, Call] = {}
+        # of the same blur, as it is and annealed so slowly that it is as near to the exact value
+        for name, scaling in (("geomloss", 0.5), ("geomloss, scaling 0.95", 0.95)):
+            options = {"p": 1, "blur": annealed.blur, "scaling": scaling, "debias": False}
+            of_geomloss[name] = averaged(geomloss("sinkhorn", **options))
+        clouds = sphere(4, 256), sphere(4, 256)
+        yield "emd, sinkhorn", "4 of 256 points", clouds, annealed, of_geomloss
     library = "pytorch_metric_learning"
     if pml := peer(library, f"{library}.losses.TripletMarginLoss"):
         mean = peer(library, f"{library}.reducers.MeanReducer")
@@ -132,6 +171,11 @@ def chunked_matrix(prediction: Tensor, target: Tensor) -> Tensor:
             nearest = torch.minimum(nearest, least)
     there = (x - y[torch.cat(to_target)]).square().sum(dim=1).mean()
     return there + (y - x[to_prediction]).square().sum(dim=1).mean()
+
+
+def averaged(each: Call) -> Call:
+    """The mean of a loss that gives one value a cloud."""
+    return lambda prediction, target: each(prediction, target).mean()
 
 
 def mean_of_plans(cost_of: Any, prediction: Tensor, target: Tensor) -> Tensor:

@@ -5,27 +5,51 @@ import time
 from typing import Any
 
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 
 def in_turn(
-    calls: dict[str, Any], prediction: Tensor, target: Tensor, rounds: int
+    calls: dict[str, Any], prediction: Tensor, target: Tensor, rounds: int, repeats: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of CPU time of each call with its gradient, round by round; the first warms up."""
+    """Seconds of CPU time of each call with its gradient, round by round; the first warms up.
+
+    A call is repeated where one is too short to be timed.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
             given = prediction.detach().requires_grad_(name != "floor")
             start = time.thread_time()
-            result = call(given, target)
-            if result.requires_grad:
-                result.backward()
+            for _ in range(repeats):
+                given.grad = None
+                result = call(given, target)
+                if result.requires_grad:
+                    result.backward()
             if turn:
-                times[name].append(time.thread_time() - start)
+                times[name].append((time.thread_time() - start) / repeats)
     return times
+
+
+def peak_memory(call: Any, prediction: Tensor, target: Tensor) -> int:
+    """The most bytes that torch held at once in a call with its gradient, inputs not counted."""
+    given = prediction.detach().requires_grad_()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        call(given, target).backward()
+    events = profiled.profiler.kineto_results.events()
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
 
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
     """Their time by ours, round by round: median and quartiles."""
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    low, median, high = statistics.quantiles(ratios, n=4)
+    low, median, high = quartiles(ours, theirs)
     return f"{median:.2f} ({low:.2f} to {high:.2f})"
+
+
+def quartiles(ours: list[float], theirs: list[float]) -> list[float]:
+    """Of their time by ours, round by round."""
+    return statistics.quantiles((b / a for a, b in zip(ours, theirs, strict=True)), n=4)

@@ -6,7 +6,16 @@ from conformance import CHECKS, cases
 from torch.testing import assert_close
 from torch.utils._pytree import tree_map
 
-from losslab.losses import BCELoss, FocalLoss, HingeLoss, Reads
+from losslab.losses import (
+    BCELoss,
+    FocalLoss,
+    HingeLoss,
+    HuberLoss,
+    MAELoss,
+    MSELoss,
+    Reads,
+    SmoothL1Loss,
+)
 from losslab.losses.functional import fused
 
 FUSED = ("bce", "focal", "hinge", "dice", "tversky", "bce_dice")
@@ -43,9 +52,9 @@ def test_second_derivatives_and_those_by_the_target(case, always):
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
 def test_a_large_batch_of_any_mask_is_that_of_its_elements(loss, dtype):
     generator = torch.Generator().manual_seed(0)
-    logits = (3 * torch.randn(3, 5, 7001, generator=generator)).mT.requires_grad_()
+    logits = (3 * torch.randn(3, 5, 9001, generator=generator)).mT.requires_grad_()
     masks = (torch.rand(logits.shape, generator=generator) < 0.3).to(dtype)
-    assert logits.numel() > fused.FUSE_FROM
+    assert logits.numel() > fused.BLOCK
     definition = type(loss)(reduction="none")
     expected = definition(logits.double(), masks).mean()
     assert_close(loss(logits, masks).double(), expected, rtol=1e-6, atol=0)
@@ -66,6 +75,23 @@ def test_compiled_is_uncompiled(monkeypatch):
         results.append((value, *torch.autograd.grad(value, logits)))
     assert not fused._uncompiled
     assert_close(*results, rtol=1e-5, atol=1e-10)
+
+
+@pytest.mark.parametrize("loss", [MSELoss(), MAELoss(), HuberLoss(0.5), SmoothL1Loss(0.5)], ids=str)
+def test_large_errors_in_half_precision_are_compiled(loss, monkeypatch):
+    if not fused.has_compiler():
+        pytest.skip("no C++ compiler")
+    monkeypatch.setattr(fused, "COMPILE_FROM", 0)
+    generator = torch.Generator().manual_seed(0)
+    values, target = torch.randn(2, 300, 7, generator=generator).bfloat16()
+    values.requires_grad_()
+    wide = values.detach().double().requires_grad_()
+    value, expected = loss(values, target), loss(wide, target.double())
+    assert not fused._uncompiled
+    assert value.dtype == torch.float32
+    assert_close(value.double(), expected, rtol=1e-5, atol=0)
+    (slope,), (expected,) = torch.autograd.grad(value, values), torch.autograd.grad(expected, wide)
+    assert_close(slope.double(), expected, rtol=torch.finfo(torch.bfloat16).eps, atol=1e-9)
 
 
 def test_where_compiling_fails_blocks_take_over(monkeypatch, caplog):

@@ -64,6 +64,71 @@ def test_all_triplets_in_float32_do_not_cancel():
     assert_close(single.double(), double, rtol=1e-5, atol=0)
 
 
+def clouds():
+    x = torch.nn.functional.normalize(torch.randn(96, 8, generator=torch.manual_seed(0)))
+    noise = torch.randn(96, 8, generator=torch.manual_seed(1))
+    tight = x[torch.arange(96) % 5] + 1e-6 * noise
+    return {
+        "on a sphere": x,
+        "a few near pairs": torch.cat([x[:90], x[:6] + 1e-6 * noise[:6]]),
+        "twice the same": torch.cat([x[:90], x[:6]]),
+        "tight classes": tight,
+        "collapsed": x[:1] + 1e-6 * noise,
+        "all the same": x[:1].expand(96, 8),
+        "far from the origin": x + 1e3,
+        "one far from the others": torch.cat([x[:95], 1e6 * x[95:]]),
+        "tiny": 1e-30 * x,
+        "huge": 1e30 * x,
+    }
+
+
+def distances(x):
+    slope = torch.randn(96, 96, generator=torch.manual_seed(2), dtype=torch.float64)
+    x = x.clone().requires_grad_()
+    distance = metric.pairwise_distance(x)
+    (pull,) = torch.autograd.grad(distance, x, slope.to(x.dtype))
+    return distance.double(), pull.double()
+
+
+@pytest.mark.parametrize("x", clouds().values(), ids=clouds())
+def test_distances_of_float32_are_those_of_float64(x):
+    (single, pull), (double, expected) = distances(x), distances(x.double())
+    assert_close(single, double, rtol=1e-6, atol=0)
+    assert_close(pull, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def curvature(x):
+    def bent(x):
+        return metric.pairwise_distance(x).square().square().sum() / 4
+
+    _, pull = torch.func.vjp(torch.func.grad(bent), x)
+    return pull(torch.ones_like(x))[0].double()
+
+
+def test_distances_of_float32_have_second_derivatives():
+    x = clouds()["on a sphere"]
+    assert_close(curvature(x), curvature(x.double()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mining", ["all", "hard", "semi_hard"])
+def test_triplets_of_float32_are_mapped_and_compiled(mining):
+    loss = TripletLoss(mining=mining, mean_over="active")
+    batches = [batch(seed, dtype=torch.float32) for seed in range(3)]
+    expected = [torch.func.grad_and_value(loss)(*pair) for pair in batches]
+    stacked = [torch.stack(tensors) for tensors in zip(*batches, strict=True)]
+    slopes, values = torch.func.vmap(torch.func.grad_and_value(loss))(*stacked)
+    assert_close((slopes, values), tuple(map(torch.stack, zip(*expected, strict=True))))
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    assert_close(compiled(*batches[0]), expected[0][1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_of_equal_distances_the_positive_comes_first(dtype):
+    values = torch.tensor([[2.0, 1.0, 2.0, 0.0, 1.0], [0.0, 0.0, 0.0, 3e38, 1e-40]], dtype=dtype)
+    last = torch.tensor([[1, 1, 0, 1, 0], [1, 0, 1, 0, 0]]).bool()
+    assert metric.ascending(values, last).tolist() == [[3, 4, 1, 2, 0], [1, 0, 2, 4, 3]]
+
+
 def test_soft_triplets_are_in_chunks_what_they_are_at_once(monkeypatch):
     x, labels = batch(0)
     loss = TripletLoss(soft_margin=True)

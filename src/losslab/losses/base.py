@@ -90,11 +90,6 @@ class Loss(nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in options.items())
 
 
-def one_row(tensor: Tensor) -> Tensor:
-    """All elements as one row, ``(1, elements)``."""
-    return tensor.reshape(1, tensor.numel())
-
-
 def full_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Half-precision tensors as float32, others as they are."""
     half = (torch.float16, torch.bfloat16)

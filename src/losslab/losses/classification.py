@@ -8,7 +8,6 @@ from losslab.losses.base import (
     Loss,
     Reads,
     Reduction,
-    one_row,
     require_between,
     require_elements,
     require_same_shape,
@@ -25,6 +24,7 @@ from losslab.losses.functional.classification import (
     along_classes,
     sparse_softmax_cross_entropy_total,
 )
+from losslab.losses.functional.fused import is_compiled
 
 
 class CrossEntropyLoss(Loss):
@@ -203,10 +203,9 @@ class BCELoss(Loss):
         require_same_shape(prediction, target)
         pos_weight = self._weight_of(prediction)
         per_class = pos_weight is not None and pos_weight.dim() > 0
-        if self.reduction == "none" or per_class:
+        if self.reduction == "none" or per_class or not is_compiled(prediction):
             return self.reduce(functional.binary_cross_entropy(prediction, target, pos_weight))
-        logits, masks = one_row(prediction), one_row(target)
-        total = functional.binary_focal_sums(logits, masks, gamma=0.0, positive=pos_weight).sum()
+        total = functional.binary_focal_sums(prediction, target, 0.0, pos_weight).sum()
         return self.reduce_total(total, prediction)
 
     def _weight_of(self, prediction: Tensor) -> Tensor | None:

@@ -9,7 +9,6 @@ from losslab.losses.base import (
     Loss,
     Reads,
     Reduction,
-    one_row,
     require_at_least,
     require_between,
     require_choice,
@@ -93,9 +92,8 @@ class HingeLoss(Loss):
         if reads_masks(prediction, target):
             if self.reduction == "none":
                 return self._power(functional.binary_hinge(prediction, target, self.margin))
-            logits, masks = one_row(prediction), one_row(target)
-            total = functional.binary_hinge_sums(logits, masks, self.margin, self.squared).sum()
-            return self.reduce_total(total, prediction)
+            sums = functional.binary_hinge_sums(prediction, target, self.margin, self.squared)
+            return self.reduce_total(sums.sum(), prediction)
         if self.multiclass == "crammer_singer":
             hinge = functional.crammer_singer_hinge(prediction, target, self.margin)
             return self.reduce(self._power(hinge))
@@ -162,11 +160,9 @@ class FocalLoss(Loss):
             positive, negative = self._binary_weights(prediction)
             if self.reduction == "none":
                 return functional.binary_focal(prediction, target, self.gamma, positive, negative)
-            logits, masks = one_row(prediction), one_row(target)
-            total = functional.binary_focal_sums(
-                logits, masks, self.gamma, positive, negative
-            ).sum()
-            return self.reduce_total(total, prediction)
+            options = self.gamma, positive, negative
+            sums = functional.binary_focal_sums(prediction, target, *options)
+            return self.reduce_total(sums.sum(), prediction)
         weight = self._class_weights(prediction)
         return self.reduce(functional.softmax_focal(prediction, target, self.gamma, weight))
 

@@ -208,20 +208,21 @@ class TripletLoss(EmbeddingLoss):
         """One value an anchor."""
         if self.normalize:
             embeddings = metric.normalized(embeddings)
-        distance = metric.pairwise_distance(embeddings)
-        if self.distance == "squared":
-            distance = distance.square()
         positive, negative = metric.same_label(labels)
+        if self.mining == "hard":
+            far, near, both = metric.hardest(embeddings, positive, negative)
+            loss = self._of_triplets(self._power(far) - self._power(near), both)
+            return Sums(loss, (loss > 0).sum(), both.sum())
+        distance = self._power(metric.pairwise_distance(embeddings))
         if self.mining == "all":
             return self._of_all(distance, positive, negative)
-        if self.mining == "hard":
-            far, near, both = metric.hardest(distance, positive, negative)
-            loss = self._of_triplets(far - near, both)
-            return Sums(loss, (loss > 0).sum(), both.sum())
         nearest = metric.semi_hard_negative(distance, positive, negative)
         there = positive & negative.any(dim=1, keepdim=True)
         loss = self._of_triplets(distance - nearest, there)
         return Sums(loss.sum(dim=1), (loss > 0).sum(), there.sum())
+
+    def _power(self, distance: Tensor) -> Tensor:
+        return distance.square() if self.distance == "squared" else distance
 
     def _of_all(self, distance: Tensor, positive: Tensor, negative: Tensor) -> Sums:
         triplets = positive.sum(dim=1) * negative.sum(dim=1)

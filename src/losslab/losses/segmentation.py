@@ -100,19 +100,18 @@ class OverlapLoss(Loss):
         """What the pixels of each region sum to."""
         if prediction.shape == target.shape:
             prediction, target = _with_channels(prediction), _with_channels(target)
-            region = functional.mask_regions(prediction, target, self.counted(target), self.power)
-        else:
-            _require_class_indices(prediction, target)
             counted = self.counted(target)
-            if counted is None:
-                counted = torch.ones_like(target, dtype=torch.bool)
-            region = functional.class_regions(prediction, target, counted, self.power)
-            region = Region(*(sums[:, self.first_class :] for sums in region))
-        return self.of_batch(region)
-
-    def of_batch(self, region: Region) -> Region:
-        """Sums of each image as they are, or of the batch as one large image."""
-        return region if self.per_image else Region(*(sums.sum(dim=0) for sums in region))
+            return functional.mask_regions(
+                prediction, target, counted, self.power, per_image=self.per_image
+            )
+        _require_class_indices(prediction, target)
+        counted = self.counted(target)
+        if counted is None:
+            counted = torch.ones_like(target, dtype=torch.bool)
+        region = functional.class_regions(
+            prediction, target, counted, self.power, per_image=self.per_image
+        )
+        return Region(*(sums[..., self.first_class :] for sums in region))
 
     def counted(self, target: Tensor) -> Tensor | None:
         """The pixels that are not ignored; ``None`` where none is."""
@@ -124,16 +123,15 @@ class OverlapLoss(Loss):
         return 0 if self.include_background else 1
 
     def judged(self, region: Region) -> tuple[Tensor, Tensor]:
-        """The loss of each region, and whether it counts."""
+        """The loss of each region, 0 where it does not count, and whether it counts."""
         values, counts = self.overlap(region), functional.has_pixels(region)
         empty = functional.empty_target(region)
         if self.empty == "skip":
-            return values, counts & ~empty
+            return torch.where(empty, 0, values), counts & ~empty
         return torch.where(empty, self.cost_of_empty(region), values), counts
 
     def reduce_regions(self, values: Tensor, counts: Tensor) -> Tensor:
-        """Reduce the loss of the regions that count."""
-        values = torch.where(counts, values, 0)
+        """Reduce the loss of the regions that count; that of others is 0."""
         if self.reduction == "mean":
             return values.sum() / self.mean_divisor(counts)
         return self.reduce(values)
@@ -442,7 +440,9 @@ class BCEDiceLoss(DiceLoss):
         if self.reduction == "mean":
             require_elements(prediction)
         logits, masks, counted = self.masks(prediction, target)
-        region = self.of_batch(functional.mask_regions(logits, masks, counted, self.power))
+        region = functional.mask_regions(
+            logits, masks, counted, self.power, per_image=self.per_image
+        )
         bce = self.cross_entropy(logits, masks, counted) / region.counted.clamp(min=1)
         return {
             "bce": self.bce_weight * self.reduce_regions(bce, functional.has_pixels(region)),
@@ -452,18 +452,16 @@ class BCEDiceLoss(DiceLoss):
     def cross_entropy(self, logits: Tensor, masks: Tensor, counted: Tensor | None) -> Tensor:
         """The sum of each region."""
         kept = logits.shape[:2]
-        shape = kept.numel(), logits.shape[2:].numel()
         weights = []
         if counted is not None:  # the negative weight leaves out what is ignored
-            weights = [logits.new_ones(()), counted.reshape(shape).float()]
-        rows = logits.reshape(shape), masks.reshape(shape)
-        sums = binary_focal_sums(*rows, 0.0, *weights).view(kept)
+            weights = [logits.new_ones(()), counted.float()]
+        sums = binary_focal_sums(logits, masks, 0.0, *weights, rows=kept.numel()).view(kept)
         return sums if self.per_image else sums.sum(dim=0)
 
     def regions(self, prediction: Tensor, target: Tensor) -> Region:
         """What the pixels of each region sum to, classes taken one against all."""
         masks = self.masks(prediction, target)
-        return self.of_batch(functional.mask_regions(*masks, self.power))
+        return functional.mask_regions(*masks, self.power, per_image=self.per_image)
 
     def masks(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Logits and masks, ``(N, K, *)``, and the counted pixels."""

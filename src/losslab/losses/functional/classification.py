@@ -84,9 +84,21 @@ def binary_cross_entropy(
 ) -> Tensor:
     """Element-wise ``w t softplus(-z) + (1 - t) softplus(z)``.
 
-    Each term is computed by itself: ``z - z t + softplus(-z)`` cancels for confident logits.
+    Neither form here cancels for confident logits, as ``z - z t + softplus(-z)`` does.
     """
-    return binary_focal(logits, target, gamma=0.0, positive=pos_weight)
+    if pos_weight is not None:
+        return binary_focal(logits, target, gamma=0.0, positive=pos_weight)
+    (logits,) = full_precision(logits)
+    target = target.to(logits.dtype)
+    # with s = -1 for the class nearest to the target, else 1, and r the rest of the target:
+    # softplus(s z) - r z, whose terms have one sign or leave half of the larger
+    nearest = target.round()
+    against = torch.rsub(nearest, 1, alpha=2) * logits
+    surprise = F.softplus(against, threshold=_LINEAR_FROM)
+    return torch.addcmul(surprise, target - nearest, logits, value=-1)
+
+
+_LINEAR_FROM = 40  # softplus(z) is z there, in float64 too
 
 
 def binary_focal(
@@ -105,6 +117,8 @@ def binary_focal(
         positive: weight a of the positive class, broadcast to the logits.
         negative: weight b of the negative class.
     """
+    if gamma == 0 and positive is None and negative is None:
+        return binary_cross_entropy(logits, target)
     (logits,) = full_precision(logits)
     target = target.to(logits.dtype)
     for_positive = target * _focal(logits, gamma)
@@ -122,18 +136,23 @@ def binary_focal_sums(
     gamma: float,
     positive: Tensor | None = None,
     negative: Tensor | None = None,
+    *,
+    rows: int = 1,
 ) -> Tensor:
-    """:func:`binary_focal` summed over each row of ``(R, P)``, fused where there is much: ``(R,)``.
+    """:func:`binary_focal` summed over each of some rows, fused where there is much: ``(R, 1)``.
 
-    The weights are numbers without dimension, or ``(R, P)``; a negative one needs a positive one.
+    The weights are numbers without dimension, or of the shape of the logits; a negative one needs
+    a positive one.
     """
     weights = [weight for weight in (positive, negative) if weight is not None]
-    return row_sums(FOCAL, logits, target, *weights, options=(gamma,)).squeeze(1)
+    return row_sums(FOCAL, rows, logits, target, *weights, options=(gamma,))
 
 
-def binary_hinge_sums(scores: Tensor, target: Tensor, margin: float, squared: bool) -> Tensor:
-    """:func:`binary_hinge`, or its square, summed over each row of ``(R, P)``: ``(R,)``."""
-    return row_sums(HINGE, scores, target, options=(margin, squared)).squeeze(1)
+def binary_hinge_sums(
+    scores: Tensor, target: Tensor, margin: float, squared: bool, *, rows: int = 1
+) -> Tensor:
+    """:func:`binary_hinge`, or its square, summed over each of some rows: ``(R, 1)``."""
+    return row_sums(HINGE, rows, scores, target, options=(margin, squared))
 
 
 def softmax_focal(
@@ -155,7 +174,8 @@ def softmax_focal(
 def binary_hinge(scores: Tensor, target: Tensor, margin: float = 1.0) -> Tensor:
     """Element-wise ``max(0, margin - y s)`` with y = +1 where the target is positive, else -1."""
     (scores,) = full_precision(scores)
-    return F.relu(margin - torch.where(target > 0, scores, -scores))
+    away = 1 - 2 * (target > 0).to(scores.dtype)  # -y
+    return F.relu(margin + away * scores)
 
 
 def crammer_singer_hinge(scores: Tensor, indices: Tensor, margin: float = 1.0) -> Tensor:
@@ -199,19 +219,27 @@ def _split_scores(scores: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
     return own, scores.scatter(1, indices, -math.inf)
 
 
-def sigmoid_and_complement(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``sigmoid(z)``, ``sigmoid(-z)`` and ``exp(-|z|)``, each exact where it is small."""
-    small = torch.exp(-logits.abs())
+def sigmoid_and_complement(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """``sigmoid(z)`` and ``sigmoid(-z)``, each exact where it is small."""
     if not torch.compiler.is_compiling():  # a compiled exponential takes longer than a choice
-        return logits.sigmoid(), (-logits).sigmoid(), small
+        return logits.sigmoid(), (-logits).sigmoid()
+    small = torch.exp(-logits.abs())
     large_side = 1 / (1 + small)
-    positive = logits > 0
-    other_side = small * large_side
+    positive, other_side = logits > 0, small * large_side
     return (
         torch.where(positive, large_side, other_side),
         torch.where(positive, other_side, large_side),
-        small,
     )
+
+
+def log_of_larger(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithm of the larger of ``sigmoid(z)`` and ``sigmoid(-z)``, and ``exp(-|z|)``."""
+    size = logits.abs()
+    if not torch.compiler.is_compiling():  # the kernel keeps the exponential on the CPU
+        log_larger, small = torch.ops.aten.log_sigmoid_forward.default(size)
+        return log_larger, small
+    small = torch.exp(-size)
+    return -2 * torch.atanh(small / (small + 2)), small
 
 
 def _focal_elements(
@@ -221,7 +249,7 @@ def _focal_elements(
 
 
 def _focal_fast(
-    _: None,
+    weights: None,
     gamma: float,
     logits: Tensor,
     target: Tensor,
@@ -230,19 +258,37 @@ def _focal_fast(
 ) -> tuple[Tensor, Tensor]:
     (z,) = full_precision(logits)
     share = target.to(z.dtype)
+    if gamma == 0 and positive is None:
+        return _cross_entropy_fast(z, share, logits.dtype)
     other = 1 - share
     if positive is not None:
         share = positive * share
     if negative is not None:
         other = negative * other
-    p, q, small = sigmoid_and_complement(z)
-    log1p = 2 * torch.atanh(small / (small + 2))  # the kernel of log1p takes ten times as long
-    miss, alarm = torch.relu(-z) + log1p, torch.relu(z) + log1p  # -log p and -log q
+    p, q = sigmoid_and_complement(z)
+    log_larger = log_of_larger(z)[0]
+    miss, alarm = (-z).relu_().sub_(log_larger), z.relu().sub_(log_larger)  # -log p and -log q
     if gamma == 0:
         return _row(share * miss + other * alarm), (other * p - share * q).to(logits.dtype)
     share, other = share * _power(q, alarm, gamma), other * _power(p, miss, gamma)
-    slope = other * (gamma * alarm * q + p) - share * (gamma * miss * p + q)
-    return _row(share * miss + other * alarm), slope.to(logits.dtype)
+    of_negative = torch.addcmul(p, alarm, q, value=gamma).mul_(other)
+    of_positive = torch.addcmul(q, miss, p, value=gamma).mul_(share)
+    slope = of_negative.sub_(of_positive).to(logits.dtype)
+    return _row(share.mul_(miss).addcmul_(other, alarm)), slope
+
+
+def _cross_entropy_fast(z: Tensor, target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy as ``|z| |h| - log max(p, q)``, with h the hard decision's error.
+
+    h, the decision (0 or 1) minus the target, is exact where that is right.
+    """
+    log_larger, small = log_of_larger(z)
+    decision = z.sign().clamp_(min=0)
+    error = decision - target
+    rest = small.div_(small + 1)  # the smaller of p and q
+    loss = torch.addcmul(log_larger, z, error, value=-1)
+    slope = error.add_(rest).addcmul_(decision, rest, value=-2)
+    return -_row(loss), slope.to(dtype)
 
 
 def _power(probability: Tensor, surprise: Tensor, gamma: float) -> Tensor:

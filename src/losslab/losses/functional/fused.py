@@ -5,6 +5,7 @@ keeps what each operation needs. Here the sums and their slope are formulas of t
 compiled loop where there is much to do and a compiler, else block by block within the cache.
 """
 
+import inspect
 import logging
 import os
 import shutil
@@ -17,12 +18,14 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-# below, autograd's own operations are as fast
-FUSE_FROM = 2**15
+# elements below which autograd's own operations are as fast
+FUSE_FROM = 2**11
 # elements from which on the formulas are compiled: seconds once, milliseconds a call
 COMPILE_FROM = 2**21
-# elements of a block a thread: its dozen temporaries fit into a core's cache
-BLOCK = 2**14
+# elements of a block a thread: its dozen temporaries stay near the core, its calls cost little
+BLOCK = 2**17
+
+Fast = Callable[..., tuple[Tensor | None, Tensor]]
 
 
 class Formula(NamedTuple):
@@ -31,15 +34,20 @@ class Formula(NamedTuple):
     elements: Callable[..., tuple[Tensor, ...]]
     """The definition: from ``(*options, logits, *constants)`` the elements of each sum, in
     operations that autograd may differentiate as often as asked."""
-    fast: Callable[..., tuple[Tensor | None, Tensor | None]]
-    """Sums ``(R, K)`` and slope, from ``(weights, *options, logits, *constants)``.
-
-    Without weights the sums, and where K is 1 their derivative by the logits at once. With weights
-    ``(R, K)`` of the sums the derivative alone. It has the dtype of the logits."""
+    fast: Fast
+    """Sums ``(R, K)`` and what is kept of the slope, ``(R, P)`` in the dtype of the logits, from
+    ``(None, *options, logits, *constants)``. For one sum that is the slope itself."""
+    pull: Fast | None = None
+    """``None`` and the slope of the weighted sums, from weights ``(R, K)`` and
+    ``(weights, *options, kept, logits, *constants)``."""
 
 
 def row_sums(
-    formula: Formula, logits: Tensor, *constants: Tensor, options: tuple[float, ...] = ()
+    formula: Formula,
+    rows: int,
+    logits: Tensor,
+    *constants: Tensor,
+    options: tuple[float, ...] = (),
 ) -> Tensor:
     """The sums of each row: ``(R, K)``, float32 at least.
 
@@ -48,86 +56,99 @@ def row_sums(
 
     Args:
         formula: of the sums.
-        logits: ``(R, P)``.
-        constants: ``(R, P)`` as the formula takes them, or numbers without dimension.
+        rows: R, into which all elements are divided in their order.
+        logits: any shape.
+        constants: of the shape of the logits, or numbers without dimension.
         options: numbers that the formula takes.
     """
     small = logits.numel() < FUSE_FROM or logits.device.type != "cpu"
     if small or torch.compiler.is_compiling():  # a compiler fuses the definition by itself
-        return _by_definition(formula, options, logits, *constants)
-    sums: Tensor = _RowSums.apply(formula, options, logits, *constants)[0]
+        return _by_definition(formula, rows, options, logits, *constants)
+    sums: Tensor = _RowSums.apply(formula, rows, options, logits, *constants)[0]
     return sums
 
 
+def is_compiled(logits: Tensor) -> bool:
+    """Whether the sums of these logits go through a compiled formula."""
+    large = logits.numel() >= COMPILE_FROM and logits.device.type == "cpu"
+    return large and not torch.compiler.is_compiling() and has_compiler()
+
+
 class _RowSums(torch.autograd.Function):
-    """The sums, and their slope where it was formed with them."""
+    """The sums, and what is kept of their slope."""
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, Tensor]:
-        formula, options, logits, *constants = inputs
-        sums, slope = _run(formula.fast, None, options, logits.detach(), *constants)
+        formula, rows, options, logits, *constants = inputs
+        sums, kept = _run(formula.fast, None, options, *_in_rows(rows, logits.detach(), *constants))
         assert sums is not None
-        return sums, logits.new_empty(0) if slope is None else slope
+        return sums, kept
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.formula, ctx.options, *tensors = inputs
+        ctx.formula, ctx.rows, ctx.options, *tensors = inputs
         ctx.save_for_backward(output[1], *tensors)
         ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx: Any, weights: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        slope, *tensors = ctx.saved_tensors
-        needed = ctx.needs_input_grad[2:]
+        kept, *tensors = ctx.saved_tensors
+        needed = ctx.needs_input_grad[3:]
         if weights is None:
-            return None, None, *(None for _ in needed)
+            return None, None, None, *(None for _ in needed)
         if torch.is_grad_enabled() or any(needed[1:]):  # a second derivative, or by a constant
-            return None, None, *_pull_back(ctx.formula, ctx.options, tensors, needed, weights)
-        grad = (
-            torch.mul(slope, weights, out=torch.empty_like(slope))
-            if slope.dim() == 2
-            else _run(ctx.formula.fast, weights, ctx.options, *tensors)[1]
-        )
-        return None, None, grad, *(None for _ in needed[1:])
+            return None, None, None, *_pull_back(ctx, tensors, needed, weights)
+        pull = ctx.formula.pull
+        if pull is None:
+            grad = torch.mul(kept, weights, out=torch.empty_like(kept))
+        else:
+            grad = _run(pull, weights, ctx.options, kept, *_in_rows(ctx.rows, *tensors))[1]
+        return None, None, None, grad.view_as(tensors[0]), *(None for _ in needed[1:])
 
     @staticmethod
     def vmap(
         info: Any,  # noqa: ARG004
         in_dims: tuple[Any, ...],
         formula: Formula,
+        rows: int,
         options: tuple[float, ...],
         *tensors: Tensor,
     ) -> tuple[tuple[Tensor, Tensor], tuple[int, None]]:
         def of_one(*tensors: Tensor) -> Tensor:
-            return _by_definition(formula, options, *tensors)
+            return _by_definition(formula, rows, options, *tensors)
 
-        sums = torch.func.vmap(of_one, in_dims[2:])(*tensors)
+        sums = torch.func.vmap(of_one, in_dims[3:])(*tensors)
         return (sums, sums.new_empty(0)), (0, None)
 
 
+# torch reads it at every call otherwise, which takes as long as the loss of a small batch
+_RowSums.forward.__signature__ = inspect.signature(_RowSums.forward)  # type: ignore[attr-defined]
+
+
+def _in_rows(rows: int, *tensors: Tensor) -> list[Tensor]:
+    """The tensors as ``(R, P)``; numbers as they are."""
+    shape = rows, tensors[0].numel() // max(1, rows)
+    return [tensor.reshape(shape) if tensor.dim() else tensor for tensor in tensors]
+
+
 def _by_definition(
-    formula: Formula, options: tuple[float, ...], logits: Tensor, *constants: Tensor
+    formula: Formula, rows: int, options: tuple[float, ...], *tensors: Tensor
 ) -> Tensor:
-    elements = formula.elements(*options, logits, *constants)
+    elements = formula.elements(*options, *_in_rows(rows, *tensors))
     return torch.stack([values.sum(dim=-1) for values in elements], dim=-1)
 
 
 def _pull_back(
-    formula: Formula,
-    options: tuple[float, ...],
-    tensors: Sequence[Tensor],
-    needed: Sequence[bool],
-    weights: Tensor,
+    ctx: Any, tensors: Sequence[Tensor], needed: Sequence[bool], weights: Tensor
 ) -> list[Tensor | None]:
     """The gradients of the needed tensors, by the definition and differentiable themselves."""
     places = [place for place, is_needed in enumerate(needed) if is_needed]
 
     def of_needed(*leaves: Tensor) -> Tensor:
         given = dict(zip(places, leaves, strict=True))
-        return _by_definition(
-            formula, options, *(given.get(place, tensor) for place, tensor in enumerate(tensors))
-        )
+        all_of_them = (given.get(place, tensor) for place, tensor in enumerate(tensors))
+        return _by_definition(ctx.formula, ctx.rows, ctx.options, *all_of_them)
 
     pull = torch.func.vjp(of_needed, *(tensors[place] for place in places))[1]
     found = dict(zip(places, pull(weights), strict=True))
@@ -135,13 +156,10 @@ def _pull_back(
 
 
 def _run(
-    function: Callable[..., tuple[Tensor | None, Tensor | None]],
-    weights: Tensor | None,
-    options: tuple[float, ...],
-    *tensors: Tensor,
-) -> tuple[Tensor | None, Tensor | None]:
+    function: Fast, weights: Tensor | None, options: tuple[float, ...], *tensors: Tensor
+) -> tuple[Tensor | None, Tensor]:
     """A fast formula on all rows: compiled if that pays and works, else by blocks."""
-    if tensors[0].numel() >= COMPILE_FROM and function not in _uncompiled and has_compiler():
+    if is_compiled(tensors[0]) and function not in _uncompiled:
         try:
             sums, slope = _compiled(function)(weights, *options, *tensors)
             return sums, slope
@@ -152,38 +170,38 @@ def _run(
 
 
 def _by_blocks(
-    function: Callable[..., tuple[Tensor | None, Tensor | None]],
-    weights: Tensor | None,
-    options: tuple[float, ...],
-    *tensors: Tensor,
-) -> tuple[Tensor | None, Tensor | None]:
+    function: Fast, weights: Tensor | None, options: tuple[float, ...], *tensors: Tensor
+) -> tuple[Tensor | None, Tensor]:
     """Some rows at a time, or a part of one."""
     height, width = tensors[0].shape
     block = BLOCK * torch.get_num_threads()
+    if height * width <= block:
+        return function(weights, *options, *tensors)
     rows = max(1, block // width)
     slopes = torch.empty_like(tensors[0], memory_format=torch.contiguous_format)
     sums: list[Tensor] = []
-    slope: Tensor | None = None
     for top in range(0, height, rows):
         some = slice(top, top + rows)
         parts = []
         for left in range(0, width, block):
             place = some, slice(left, left + block)
-            block_sums, slope = function(
+            block_sums, slopes[place] = function(
                 None if weights is None else weights[some],
                 *options,
                 *(tensor[place] if tensor.dim() else tensor for tensor in tensors),
             )
             if block_sums is not None:
                 parts.append(block_sums)
-            if slope is not None:
-                slopes[place] = slope
         if parts:
             sums.append(torch.stack(parts).sum(dim=0))
-    return torch.cat(sums) if sums else None, None if slope is None else slopes
+    return torch.cat(sums) if sums else None, slopes
 
 
-_uncompiled: set[Callable[..., Any]] = set()
+# Until a process has run a kernel such as this one, torch's log1p and log-sigmoid take 9 times as
+# long (torch 2.14 with AVX-512 on an AMD EPYC; what that one changes is not known).
+torch.full((64,), 0.5).atanh()
+
+_uncompiled: set[Fast] = set()
 
 
 @cache

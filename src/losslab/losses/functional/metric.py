@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losslab.losses.base import full_precision
-from losslab.losses.functional.points import power_of_two
+from losslab.losses.functional.points import euclidean_norm, fold_vmap, power_of_two
 
 # one chunk of triplets where they have to be looked at one by one
 TRIPLET_CHUNK = 2**22
@@ -28,16 +28,80 @@ def normalized(embeddings: Tensor) -> Tensor:
 
 
 def pairwise_distance(embeddings: Tensor) -> Tensor:
-    """Euclidean distances ``(N, N)`` from differences, float32 at least; gradient 0 at 0.
-
-    The form with a matrix product is faster and loses the distance of near pairs to cancellation.
-    """
+    """Euclidean distances ``(N, N)``, float32 at least; near pairs keep theirs, gradient 0 at 0."""
     (embeddings,) = full_precision(embeddings)
     # in a unit near the largest coordinate, so that squares neither underflow nor overflow
     unit = power_of_two(embeddings.detach().abs().amax())
     embeddings = embeddings / unit
-    distance = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
+    if embeddings.dtype == torch.float32 and embeddings.device.type == "cpu":
+        distance: Tensor = _Distances.apply(embeddings)
+    else:
+        distance = _from_differences(embeddings)
     return distance * unit
+
+
+def _from_differences(x: Tensor) -> Tensor:
+    """Distances that lose nothing, at the price of a loop without a matrix product."""
+    distance: Tensor = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    return distance
+
+
+class _Distances(torch.autograd.Function):
+    """Distances of float32 rows, with float64 matrix products both ways."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        distance: Tensor = distances_by_product(x)
+        return distance
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        x, distance = ctx.saved_tensors
+        # sum_j s_ij (x_i - x_j): in float64 the difference of the sums keeps what float32 holds
+        pull = (slope + slope.mT) / distance.masked_fill(distance == 0, math.inf)
+        pull, x = pull.double(), x.double()
+        total: Tensor = pull.sum(dim=-1, keepdim=True) * x - pull @ x
+        return total.to(slope.dtype)
+
+
+# A pair nearer than this share of the largest squared norm is measured by its difference: of
+# other squares, float64 products leave an error below 1e-7.
+NEAR = 2.0**-24
+
+
+# An operator of its own, since torch.compile and vmap cannot look for near pairs.
+@torch.library.custom_op("losslab::distances_by_product", mutates_args=())
+def distances_by_product(x: Tensor) -> Tensor:
+    """Distances ``(N, N)`` of float32 rows on the CPU: ``|x|^2 - 2 xy + |y|^2`` in float64.
+
+    That form loses the distance of near pairs to cancellation; those are measured again.
+    """
+    wide = x.double()
+    wide -= wide.mean(dim=0)
+    norms = wide.square().sum(dim=1)
+    squares = torch.addmm(norms[:, None] + norms, wide, wide.T, alpha=-2).fill_diagonal_(math.inf)
+    first, second = (squares < NEAR * norms.amax()).nonzero(as_tuple=True)
+    if len(first) > squares.numel() / 16:
+        return _from_differences(x)
+    distance = squares.fill_diagonal_(0).float().sqrt_()
+    distance[first, second] = (wide[first] - wide[second]).norm(dim=1).float()
+    return distance
+
+
+@distances_by_product.register_fake
+def _(x: Tensor) -> Tensor:
+    return x.new_empty(len(x), len(x))
+
+
+@distances_by_product.register_vmap
+def _(info: object, in_dims: tuple[int], x: Tensor) -> tuple[Tensor, int]:
+    return torch.stack([distances_by_product(rows) for rows in x.movedim(in_dims[0], 0)]), 0
 
 
 def gram(rows: Tensor) -> Tensor:
@@ -80,11 +144,12 @@ def triplet_hinge_sums(
 ) -> tuple[Tensor, Tensor]:
     r"""For each anchor, :math:`\sum_{p,n} \max(0, d_{ap} - d_{an} + m)` and its active triplets.
 
-    By sorting and prefix sums, ``N^2 log N`` in time and ``N^2`` in memory. With the negatives
-    sorted, the k nearer than :math:`t = d_{ap} + m` are active, and with :math:`d_k` the last of
-    them their sum is :math:`k (t - d_k) + S_k`, where :math:`S_k = \sum_{j<k} j (d_{j+1} - d_j)`
-    is a prefix sum. Nothing cancels, since no term is negative. The gradient counts the active
-    triplets of each pair, which is exact.
+    By one sort, ``N^2 log N`` in time and ``N^2`` in memory. Sort the negatives' :math:`d_{an}`
+    and the positives' :math:`d_{ap} + m` together, :math:`v_1 \le v_2 \le \dots`: a triplet is
+    active where its negative stands before its positive, and covers the gaps between them. So the
+    sum is :math:`\sum_k (v_{k+1} - v_k)\, N_k\, P_k` with :math:`N_k` negatives up to k and
+    :math:`P_k` positives after it. Nothing cancels, since no term is negative. The gradient counts
+    the active triplets of each pair, which is exact.
 
     Args:
         distance: ``(N, N)``.
@@ -95,26 +160,46 @@ def triplet_hinge_sums(
     Returns:
         sums ``(N,)`` and the number of active triplets ``(N,)``, in the dtype of ``distance``.
     """
-    fixed = distance.detach()
-    threshold = (fixed + margin).masked_fill(~positive, -math.inf)
-    sorted_negatives = fixed.masked_fill(~negative, math.inf).sort(dim=1).values
-    # active negatives of each positive, and active positives of each negative
-    of_positive = torch.searchsorted(sorted_negatives, threshold)
-    sorted_thresholds = threshold.sort(dim=1).values.contiguous()
-    inactive = torch.searchsorted(sorted_thresholds, fixed.contiguous(), right=True)
-    of_negative = (distance.shape[1] - inactive).masked_fill(~negative, 0)
+    ends = torch.where(negative, distance.detach(), distance.detach() + margin)
+    order = ascending(ends, negative)
+    kinds = positive.to(ends.dtype) - negative.to(ends.dtype)
+    kinds = kinds.gather(1, order)  # 1 for a positive, -1 for a negative, 0 for the anchor itself
+    before = kinds.clamp(max=0).neg().cumsum(dim=1)
+    after = positive.sum(dim=1, keepdim=True) - kinds.relu().cumsum(dim=1)
+    value = (ends.gather(1, order).diff(dim=1) * before[:, :-1] * after[:, :-1]).sum(dim=1)
 
-    near = sorted_negatives.masked_fill(sorted_negatives == math.inf, 0)
-    gaps = near.diff(dim=1).clamp(min=0)  # negative only at the step into the filled end
-    ranks = torch.arange(1, near.shape[1], device=near.device)
-    prefix = F.pad((gaps * ranks).cumsum(dim=1), (1, 0))
-    last = (of_positive - 1).clamp(min=0)
-    to_last = (threshold - near.gather(1, last)).masked_fill(of_positive == 0, 0)
-    value = (of_positive * to_last + prefix.gather(1, last)).sum(dim=1)
+    of_positive, of_negative = before * (kinds > 0), after * (kinds < 0)
+    counts = torch.zeros_like(ends).scatter(1, order, of_positive - of_negative)
+    slope = (counts * distance).sum(dim=1)
+    return value + (slope - slope.detach()), of_positive.sum(dim=1)
 
-    counts = of_positive.to(distance.dtype)
-    slope = ((counts - of_negative) * distance).sum(dim=1)
-    return value + (slope - slope.detach()), counts.sum(dim=1)
+
+# An operator of its own, since numpy sorts float32 in a twentieth of torch's time.
+@torch.library.custom_op("losslab::ascending", mutates_args=())
+def ascending(values: Tensor, last: Tensor) -> Tensor:
+    """The indices that sort each row of ``(N, M)``; of equal values those marked ``last`` follow.
+
+    No value is negative.
+    """
+    if values.dtype != torch.float32 or values.device.type != "cpu":
+        first = last.byte().argsort(dim=1, stable=True)
+        return first.gather(1, values.gather(1, first).argsort(dim=1, stable=True))
+    # the bits of positive numbers are in their order: value, mark and index make one integer
+    keys = values.contiguous().view(torch.int32).long() << 32
+    keys |= (last.long() << 31) + torch.arange(values.shape[1])
+    keys.numpy().sort(axis=1)
+    return keys & (2**31 - 1)
+
+
+@ascending.register_fake
+def _(values: Tensor, last: Tensor) -> Tensor:
+    return torch.empty_like(values, dtype=torch.int64, memory_format=torch.contiguous_format)
+
+
+@ascending.register_vmap
+def _(info: object, in_dims: tuple[int | None, ...], *rows: Tensor) -> tuple[Tensor, int]:
+    folded = fold_vmap(info.batch_size, in_dims, *rows)  # type: ignore[attr-defined]
+    return ascending(*folded).unflatten(0, (info.batch_size, -1)), 0  # type: ignore[attr-defined]
 
 
 def triplet_softplus_sums(distance: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
@@ -138,15 +223,21 @@ def triplet_softplus_sums(distance: Tensor, positive: Tensor, negative: Tensor) 
     return torch.cat(sums) + (slope - slope.detach())
 
 
-def hardest(distance: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The farthest positive and the nearest negative of each anchor: two ``(N,)``, and a mask.
+def hardest(
+    embeddings: Tensor, positive: Tensor, negative: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Distances of each anchor's farthest positive and nearest negative: two ``(N,)``, and a mask.
 
-    The mask tells the anchors that have both; the distances of others are 0.
+    The mask tells the anchors that have both; the distances of others are 0. Of all distances only
+    the order is used, so that memory for the gradient is linear.
     """
+    distance = pairwise_distance(embeddings.detach())
     both = positive.any(dim=1) & negative.any(dim=1)
-    far = distance.masked_fill(~positive, -math.inf).amax(dim=1)
-    near = distance.masked_fill(~negative, math.inf).amin(dim=1)
-    return torch.where(both, far, 0), torch.where(both, near, 0), both
+    far = distance.masked_fill(~positive, -math.inf).argmax(dim=1)
+    near = distance.masked_fill(~negative, math.inf).argmin(dim=1)
+    (embeddings,) = full_precision(embeddings)
+    to_far, to_near = (euclidean_norm(embeddings - embeddings[index]) for index in (far, near))
+    return torch.where(both, to_far, 0), torch.where(both, to_near, 0), both
 
 
 def semi_hard_negative(distance: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
@@ -154,12 +245,12 @@ def semi_hard_negative(distance: Tensor, positive: Tensor, negative: Tensor) -> 
 
     Where every negative is nearer, the farthest of them; 0 where there is no such pair.
     """
-    candidates = distance.masked_fill(~negative, math.inf).sort(dim=1)
-    position = torch.searchsorted(
-        candidates.values.detach(), distance.detach().contiguous(), right=True
-    )
+    candidates = distance.detach().masked_fill(~negative, math.inf)
+    order = ascending(candidates, negative)
+    from_here = distance.detach().masked_fill(~positive, -math.inf)  # others are not looked up
+    position = torch.searchsorted(candidates.gather(1, order), from_here, right=True)
     last = negative.sum(dim=1, keepdim=True) - 1
-    index = candidates.indices.gather(1, torch.minimum(position, last).clamp(min=0))
+    index = order.gather(1, torch.minimum(position, last).clamp(min=0))
     there = positive & negative.any(dim=1, keepdim=True)
     return torch.where(there, distance.gather(1, index), 0)
 

@@ -37,16 +37,14 @@ class Pixels(NamedTuple):
 class Region(NamedTuple):
     """Sums over the pixels of each region: ``(N, K)`` or ``(K,)``."""
 
+    counted: Tensor
+    """the number of pixels not ignored"""
     hits: Tensor
     """sum p t"""
     false_alarms: Tensor
     """sum p (1 - t)"""
     misses: Tensor
     """sum (1 - p) t"""
-    target: Tensor
-    """sum t"""
-    counted: Tensor
-    """the number of pixels not ignored"""
     errors: Tensor
     """sum p**k + t**k - 2 p t"""
     level: Tensor
@@ -69,23 +67,39 @@ def mask_pixels(logits: Tensor, masks: Tensor, counted: Tensor) -> Pixels:
     )
 
 
-def mask_regions(logits: Tensor, masks: Tensor, counted: Tensor | None, power: int = 1) -> Region:
-    """Sums over each independent mask, all arguments ``(N, K, *)``: ``(N, K)``.
+def mask_regions(
+    logits: Tensor,
+    masks: Tensor,
+    counted: Tensor | None,
+    power: int = 1,
+    *,
+    per_image: bool = True,
+) -> Region:
+    """Sums over each independent mask, all arguments ``(N, K, *)``: ``(N, K)``, or ``(K,)``.
 
     ``counted`` tells the pixels that are not ignored; ``None`` where none is.
     """
     kept = logits.shape[:2]
-    shape = kept.numel(), logits.shape[2:].numel()
-    tensors = (logits, masks) if counted is None else (logits, masks, counted)
-    rows = [tensor.reshape(shape) for tensor in tensors]
-    sums = row_sums(MASKS, *rows, options=(power,))
-    return Region(*(values.view(kept) for values in sums.unbind(-1)))
+    tensors = (masks,) if counted is None else (masks, counted)
+    sums = row_sums(MASKS, kept.numel(), logits, *tensors, options=(power,))
+    sums = sums.view(*kept, sums.shape[1])
+    if counted is None:
+        counts = sums.new_full(kept, logits.shape[2:].numel())
+    else:
+        counts = counted.flatten(2).sum(dim=-1, dtype=sums.dtype)
+    if not per_image:
+        sums, counts = sums.sum(dim=0), counts.sum(dim=0)
+    return Region(counts, *sums.unbind(-1))
 
 
-def class_regions(logits: Tensor, indices: Tensor, counted: Tensor, power: int = 1) -> Region:
-    """Sums over each class, ``(N, C)``, from logits ``(N, C, *)`` and indices ``(N, *)``."""
-    elements = _elements_of(class_pixels(logits, indices, counted), power)
-    return Region(*(values.unsqueeze(-1).flatten(2).sum(-1) for values in elements))
+def class_regions(
+    logits: Tensor, indices: Tensor, counted: Tensor, power: int = 1, *, per_image: bool = True
+) -> Region:
+    """Sums over each class: ``(N, C)`` or ``(C,)``, of logits ``(N, C, *)``, indices ``(N, *)``."""
+    pixels = class_pixels(logits, indices, counted)
+    elements = pixels.counted, *pixels[:3], *_errors_and_level(pixels, power)
+    sums = (values.unsqueeze(-1).flatten(2).sum(-1) for values in elements)
+    return Region(*(each if per_image else each.sum(dim=0) for each in sums))
 
 
 def class_pixels(logits: Tensor, indices: Tensor, counted: Tensor) -> Pixels:
@@ -120,17 +134,17 @@ def dice(region: Region, smooth: float = 0.0) -> Tensor:
     r"""``1 - (2 sum p t + s) / (sum p**k + sum t**k + s)`` of each region.
 
     Computed as ``E / (2 sum p t + E + s)`` with the errors ``E = sum p**k + sum t**k - 2 sum p t``,
-    summed without subtraction so that a good mask keeps its digits. 0 for one without target.
+    summed without subtraction so that a good mask keeps its digits. Finite without target.
     """
-    return _share(region.errors, 2 * region.hits + smooth, region)
+    return _share(region.errors, 2 * region.hits, smooth, region)
 
 
 def tversky(
     region: Region, fp_weight: float = 0.5, fn_weight: float = 0.5, smooth: float = 0.0
 ) -> Tensor:
-    """``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each; 0 without target."""
+    """``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each; finite without target."""
     errors = fp_weight * region.false_alarms + fn_weight * region.misses
-    return _share(errors, region.hits + smooth, region)
+    return _share(errors, region.hits, smooth, region)
 
 
 def foreground_level(region: Region) -> Tensor:
@@ -140,7 +154,7 @@ def foreground_level(region: Region) -> Tensor:
 
 def empty_target(region: Region) -> Tensor:
     """Regions whose target has no foreground."""
-    return region.target == 0
+    return (region.hits == 0) & (region.misses == 0)  # they sum to that of the target
 
 
 def has_pixels(region: Region) -> Tensor:
@@ -157,21 +171,18 @@ def power_from_zero(values: Tensor, exponent: float) -> Tensor:
     return torch.where(positive, torch.where(positive, values, 1).pow(exponent), 0)
 
 
-def _share(errors: Tensor, right: Tensor, region: Region) -> Tensor:
-    """``errors / (right + errors)``, 0 in regions without target, where both may be 0."""
-    empty = empty_target(region)
-    share = errors / torch.where(empty, 1, right + errors)
-    return torch.where(empty, 0, share)
+def _share(errors: Tensor, overlap: Tensor, smooth: float, region: Region) -> Tensor:
+    """``errors / (overlap + errors + s)``; without target, where all may be 0, some number."""
+    whole = overlap + errors + empty_target(region)
+    return errors / (whole + smooth if smooth else whole)
 
 
-def _elements_of(pixels: Pixels, power: int) -> tuple[Tensor, ...]:
-    """What :class:`Region` sums."""
+def _errors_and_level(pixels: Pixels, power: int) -> tuple[Tensor, Tensor]:
+    """``p**k + t**k - 2 p t`` and ``p**k`` of each pixel."""
     if power == 1:
-        errors, level = pixels.false_alarm + pixels.miss, pixels.hit + pixels.false_alarm
-    else:
-        errors = (pixels.false_alarm - pixels.miss).square()
-        level = (pixels.hit + pixels.false_alarm).square()
-    return *pixels, errors, level
+        return pixels.false_alarm + pixels.miss, pixels.hit + pixels.false_alarm
+    errors = (pixels.false_alarm - pixels.miss).square()
+    return errors, (pixels.hit + pixels.false_alarm).square()
 
 
 def _mask_elements(
@@ -179,50 +190,54 @@ def _mask_elements(
 ) -> tuple[Tensor, ...]:
     if counted is None:
         counted = torch.ones_like(masks, dtype=torch.bool)
-    return _elements_of(mask_pixels(logits, masks, counted), power)
+    pixels = mask_pixels(logits, masks, counted)
+    return *pixels[:3], *_errors_and_level(pixels, power)
 
 
 def _mask_fast(
-    weights: Tensor | None,
-    power: int,
-    logits: Tensor,
-    masks: Tensor,
-    counted: Tensor | None = None,
-) -> tuple[Tensor | None, Tensor | None]:
+    _: None, power: int, logits: Tensor, masks: Tensor, counted: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The five sums; kept is ``p (1 - p)``, the slope of p."""
     (z,) = full_precision(logits)
-    target = masks.to(z.dtype)
-    background = 1 - target
-    if counted is not None:
-        target, background = torch.where(counted, target, 0), torch.where(counted, background, 0)
-    p, q, _ = sigmoid_and_complement(z)
-    if weights is not None:
-        return None, _mask_slope(weights, power, target, background, p, q).to(logits.dtype)
+    target, background = _sides(masks, z.dtype, counted)
+    p, q = sigmoid_and_complement(z)
     hit, false_alarm, miss = p * target, p * background, q * target
-    sums = [values.sum(dim=-1) for values in (hit, false_alarm, miss, target)]
-    sums.append((target + background).sum(dim=-1) if counted is not None else _width(sums[0], z))
+    sums = [values.sum(dim=-1) for values in (hit, false_alarm, miss)]
     if power == 1:
         sums += [sums[1] + sums[2], sums[0] + sums[1]]
     else:
-        sums += [(false_alarm - miss).square().sum(-1), (hit + false_alarm).square().sum(-1)]
-    return torch.stack(sums, dim=-1), None
+        sums += [false_alarm.sub(miss).square().sum(-1), hit.add(false_alarm).square().sum(-1)]
+    return torch.stack(sums, dim=-1), (p * q).to(logits.dtype)
 
 
-def _mask_slope(
-    weights: Tensor, power: int, target: Tensor, background: Tensor, p: Tensor, q: Tensor
-) -> Tensor:
-    """The derivative of the weighted sums by the logits."""
-    hit, false_alarm, miss, _, _, errors, level = weights.unsqueeze(1).unbind(-1)
+def _mask_pull(
+    weights: Tensor,
+    power: int,
+    slope_of_p: Tensor,
+    logits: Tensor,
+    masks: Tensor,
+    counted: Tensor | None = None,
+) -> tuple[None, Tensor]:
+    hit, false_alarm, miss, errors, level = weights.unsqueeze(1).unbind(-1)
     if power == 1:  # errors and level are sums of the others
         false_alarm, miss, hit = false_alarm + errors + level, miss + errors, hit + level
-        return p * q * (target * (hit - miss) + background * false_alarm)
-    everything = target + background
-    of_squares = errors * (p * background - q * target) + level * p * everything
-    return p * q * (target * (hit - miss) + background * false_alarm + 2 * everything * of_squares)
+    target = masks.to(weights.dtype)
+    by_p = torch.addcmul(false_alarm, target, hit - miss - false_alarm)
+    if power == 2:
+        p, q = sigmoid_and_complement(logits.to(weights.dtype))
+        by_p += 2 * (errors * (p * (1 - target) - q * target) + level * p)
+    if counted is not None:
+        by_p = torch.where(counted, by_p, 0)
+    return None, by_p.mul_(slope_of_p).to(logits.dtype)
 
 
-def _width(like: Tensor, rows: Tensor) -> Tensor:
-    """The number of pixels of each row."""
-    return torch.full_like(like, 1) * rows.shape[1]
+def _sides(masks: Tensor, dtype: torch.dtype, counted: Tensor | None) -> tuple[Tensor, Tensor]:
+    """``t`` and ``1 - t``, both 0 for an ignored pixel."""
+    target = masks.to(dtype)
+    background = 1 - target
+    if counted is None:
+        return target, background
+    return torch.where(counted, target, 0), torch.where(counted, background, 0)
 
 
-MASKS = Formula(_mask_elements, _mask_fast)
+MASKS = Formula(_mask_elements, _mask_fast, _mask_pull)
