@@ -13,14 +13,14 @@ from benchmarks.training import training
 from benchmarks.whole import whole
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "training": lambda given: training(given.data_dir, given.rounds),
+    "training": lambda given: training(given.data_dir, given.rounds, given.page),
     "losses": lambda given: losses(given.rounds, given.keep, given.page),
     "batches": lambda given: batches(given.rounds, given.keep, given.page),
-    "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds),
-    "plays": lambda given: plays(given.rounds, given.overrides or PLAYED, given.seeds),
-    "growth": lambda given: growth(given.overrides or SMALL),
-    "start": lambda given: start(given.rounds),
-    "whole": lambda given: whole(given.data_dir, given.rounds),
+    "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds, given.page),
+    "plays": lambda given: plays(given.rounds, given.overrides or PLAYED, given.seeds, given.page),
+    "growth": lambda given: growth(given.overrides or SMALL, given.page),
+    "start": lambda given: start(given.rounds, given.page),
+    "whole": lambda given: whole(given.data_dir, given.rounds, given.page),
 }
 SMALL = ["data=digits", "model=mlp"]
 PLAYED = ["loss=q_learning", "trainer.max_epochs=2"]
@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--data-dir", default="data", help="MNIST's, for training and whole")
     parser.add_argument("--rounds", type=int, default=9, help="of each side, in turn")
     parser.add_argument("--keep", action="store_true", help="freed memory kept: allocator=keep")
-    parser.add_argument("--page", type=Path, help="of losses or batches: docs/performance.md")
+    parser.add_argument("--page", type=Path, help="where the table goes: docs/performance.md")
     parser.add_argument("--seeds", type=int, default=10, help="of a sweep, a loss")
     parser.add_argument("overrides", nargs="*", help="of a sweep: data=mnist model.hidden=[128]")
     given = parser.parse_intermixed_args()

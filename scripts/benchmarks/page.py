@@ -1,6 +1,40 @@
 """Where measured tables and plots go: a page with markers around each table."""
 
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+
+def beside(
+    name: str, unit: str, times: Mapping[str, Sequence[float]], ratios: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Lines of a table: medians and extremes of each way, then ratios of two, round by round.
+
+    Args:
+        name: of what was timed.
+        unit: of the times.
+        times: by way, one a round.
+        ratios: pairs of ways, the first divided by the second.
+    """
+    lines = [f"| {name} | {unit}, median (min to max) |", "|---|---|"]
+    lines += [f"| {way} | {spread(values, 3)} |" for way, values in times.items()]
+    for above, below in ratios:
+        values = [a / b for a, b in zip(times[above], times[below], strict=True)]
+        lines.append(f"| {above} / {below} | {spread(values, 2)} times |")
+    return lines
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Median, smallest and largest."""
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def show(page: Path | None, name: str, lines: list[str]) -> None:
+    """Print a table, and put it on the page if there is one."""
+    print(*lines, sep="\n", flush=True)
+    if page:
+        put(page, name, lines)
 
 
 def put(page: Path, name: str, lines: list[str]) -> None:

@@ -1,11 +1,12 @@
 """From the command to its first training step, beside the imports alone."""
 
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.page import beside, show
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTS = "import torch, torchvision, pytorch_lightning"
@@ -20,7 +21,7 @@ sys.exit("no training step was reached")
 """
 
 
-def start(rounds: int) -> None:
+def start(rounds: int, page: Path | None) -> None:
     """Seconds to the first step of ``python train.py loss=focal``, in turn with the imports."""
     times: dict[str, list[float]] = {"imports": [], "first step": []}
     for turn in range(rounds + 1):
@@ -35,9 +36,5 @@ def start(rounds: int) -> None:
                 subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
                 if turn:  # the first reads the files from the disk
                     times[name].append(time.perf_counter() - begin)
-    print("python train.py loss=focal, in s: median (min to max)")
-    for name, values in times.items():
-        middle = f"{statistics.median(values):6.2f}"
-        print(f"  {name:<12}{middle}  ({min(values):.2f} to {max(values):.2f})")
-    over = [b - a for a, b in zip(*times.values(), strict=True)]
-    print(f"  difference {statistics.median(over):7.2f}  ({min(over):.2f} to {max(over):.2f})")
+    times["first step, less the imports"] = [b - a for a, b in zip(*times.values(), strict=True)]
+    show(page, "start", beside("python train.py loss=focal", "s", times, []))

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
+from benchmarks.page import beside, show
 from losslab.composition import cells_of, compose_cells
 from losslab.lockstep.grouping import Cell
 from losslab.lockstep.sweep import train_cells
@@ -38,7 +38,7 @@ def configs_of(overrides: Sequence[str], seeds: int) -> list[DictConfig]:
     ]
 
 
-def sweep(rounds: int, overrides: Sequence[str], seeds: int) -> None:
+def sweep(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
     """Seconds a cell of eight losses and some seeds, each way in turn; the first round warms up.
 
     Alone, one after the other and two side by side, only one seed's cells are trained.
@@ -56,42 +56,38 @@ def sweep(rounds: int, overrides: Sequence[str], seeds: int) -> None:
             seconds = timed(way, cells)
             if turn:
                 times[name].append(seconds / len(cells))
-    print(f"{len(configs)} cells, {' '.join(overrides)}, seconds a cell: median (min to max)")
-    for name, values in times.items():
-        middle = f"{statistics.median(values):8.3f}  ({min(values):.3f} to {max(values):.3f})"
-        ratios = [a / b for a, b in zip(times["alone"], values, strict=True)]
-        print(f"  {name:<18}{middle}  {statistics.median(ratios):.1f} times as fast as alone")
+    what = " ".join(given for given in overrides if not given.startswith("paths."))
+    ratios = [("alone", name) for name in times if name != "alone"]
+    name = f"{len(configs)} cells, {what}"
+    show(page, f"sweep {what}", beside(name, "s a cell", times, ratios))
 
 
-def plays(rounds: int, overrides: Sequence[str], seeds: int) -> None:
+def plays(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
     """CPU seconds of some seeds of one loss that plays: two alone, all together in this process."""
     cells = cells_of([f"seed=range({seeds})", "trainer=cpu", "callbacks=quiet", *overrides])
     configs = [cell.config for cell in compose_cells(cells)]
-    ratios = []
-    print(f"{seeds} seeds, {' '.join(overrides)}, CPU seconds a cell")
+    times: dict[str, list[float]] = {"alone": [], "one process": []}
     for turn in range(rounds + 1):
         start = time.process_time()
         timed(one_by_one, configs[:2])
         middle = time.process_time()
         timed(lambda cells, folder: in_lockstep(cells, folder, 1), configs)
-        alone, together = (middle - start) / 2, (time.process_time() - middle) / seeds
         if turn:  # the first round warms up
-            ratios.append(alone / together)
-            print(
-                f"  alone {alone:.3f}, together {together:.3f}: {ratios[-1]:.2f} times", flush=True
-            )
-    print(f"  median {statistics.median(ratios):.2f} times as fast")
+            times["alone"].append((middle - start) / 2)
+            times["one process"].append((time.process_time() - middle) / seeds)
+    what = " ".join(overrides)
+    lines = beside(f"{seeds} cells, {what}", "CPU s a cell", times, [("alone", "one process")])
+    show(page, f"plays {seeds} {what}", lines)
 
 
-def growth(overrides: Sequence[str]) -> None:
+def growth(overrides: Sequence[str], page: Path | None) -> None:
     """Seconds a cell and memory of lockstep in one process, by the number of cells.
 
     Each count has a process of its own, forked from this one when everything is imported.
     """
     configs = configs_of(overrides, COUNTS[-1] // 8)
     timed(one_by_one, configs[:1])  # warms up
-    print("| cells | seconds a cell | MB above what is imported |")
-    print("|---|---|---|")
+    lines = ["| cells | s a cell | MB above what is imported |", "|---|---|---|"]
     for count in COUNTS:
         receiver, sender = multiprocessing.Pipe()
         process = multiprocessing.get_context("fork").Process(
@@ -101,7 +97,8 @@ def growth(overrides: Sequence[str]) -> None:
         sender.close()  # so that a process that fails leaves an end of file
         seconds, memory = receiver.recv()
         process.join()
-        print(f"| {count} | {seconds / count:.3f} | {memory:.0f} |", flush=True)
+        lines.append(f"| {count} | {seconds / count:.3f} | {memory:.0f} |")
+    show(page, "growth", lines)
 
 
 def _report(cells: Sequence[DictConfig], pipe: Any) -> None:

@@ -1,7 +1,6 @@
 """A training step beside a bare loop and beside the usual DataLoader."""
 
 import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
+from benchmarks.page import beside, show
 from losslab.assembly import assemble
 from losslab.composition import compose_cells
 from losslab.training import make_keeper, make_trainer, open_record, settle
@@ -22,7 +22,7 @@ from losslab.training import make_keeper, make_trainer, open_record, settle
 Step = Callable[[Tensor, Tensor], None]
 
 
-def training(data_dir: str, rounds: int) -> None:
+def training(data_dir: str, rounds: int, page: Path | None) -> None:
     """One training step, MLP 784-128-10, batch 64, on data in memory and by a DataLoader.
 
     A bare loop and losslab take their steps on the same tensors and on a ``DataLoader`` over
@@ -49,7 +49,7 @@ def training(data_dir: str, rounds: int) -> None:
         turns = Turns(parts.data, data_dir)
         turns.watch(trainer.callbacks[0])
         trainer.fit(parts.module, turns, parts.data.val_dataloader())
-    turns.report()
+    turns.report(page)
 
 
 class Turns:
@@ -98,21 +98,15 @@ class Turns:
 
         callback.on_validation_start = stop  # type: ignore[method-assign]
 
-    def report(self) -> None:
-        """Medians, and the ratios epoch by epoch; the first epoch warms up."""
-        times = {name: values[1:] for name, values in self.times.items()}
-        print("a training step, MLP 784-128-10, batch 64, in ms: median (min to max)")
-        for name, values in times.items():
-            low, middle, high = min(values), statistics.median(values), max(values)
-            print(f"  {name:<24}{middle * 1e3:8.3f}  ({low * 1e3:.3f} to {high * 1e3:.3f})")
-        for above, below in (
+    def report(self, page: Path | None) -> None:
+        """Times and ratios; the first epoch warms up."""
+        times = {name: [s * 1e3 for s in values[1:]] for name, values in self.times.items()}
+        ratios = [
             ("losslab", "bare loop"),
             ("losslab, DataLoader", "losslab"),
             ("bare loop, DataLoader", "losslab"),
-        ):
-            ratios = [a / b for a, b in zip(times[above], times[below], strict=True)]
-            low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-            print(f"  {above} / {below}: {middle:.2f}  ({low:.2f} to {high:.2f})")
+        ]
+        show(page, "training", beside("a step, 784-128-10, batch 64", "ms", times, ratios))
 
 
 def bare_step() -> Step:

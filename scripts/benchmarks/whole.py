@@ -1,11 +1,12 @@
 """A whole sweep, as it is typed, beside the same runs the usual way."""
 
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.page import beside, show
 
 ROOT = Path(__file__).resolve().parents[2]
 LOSSES = "cross_entropy,categorical_cross_entropy,bce,hinge,focal"
@@ -13,7 +14,7 @@ SEEDS = 6
 CELLS = SEEDS * len(LOSSES.split(","))
 
 
-def whole(data_dir: str, rounds: int) -> None:
+def whole(data_dir: str, rounds: int, page: Path | None) -> None:
     """Seconds of 30 runs of 2,000 steps, MLP 784-128-10, with imports, curves, report and all.
 
     Lockstep runs all of them; the usual way one, in its own process, which counts 30 times.
@@ -32,12 +33,8 @@ def whole(data_dir: str, rounds: int) -> None:
                 str(turn),
             ]
             times["the usual way"].append(seconds(usual) * CELLS)
-    print(f"{CELLS} runs of 2,000 steps, 784-128-10, whole commands, in s: median (min to max)")
-    for name, values in times.items():
-        middle = f"{statistics.median(values):8.1f}"
-        print(f"  {name:<14}{middle}  ({min(values):.1f} to {max(values):.1f})")
-    ratios = [b / a for a, b in zip(*times.values(), strict=True)]
-    print(f"  {statistics.median(ratios):.1f} times  ({min(ratios):.1f} to {max(ratios):.1f})")
+    name = f"{CELLS} runs of 2,000 steps, 784-128-10, whole commands"
+    show(page, "whole", beside(name, "s", times, [("the usual way", "lockstep")]))
 
 
 def lockstep(data_dir: str, folder: str) -> list[str]:
