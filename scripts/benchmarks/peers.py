@@ -123,7 +123,7 @@ def of_batches() -> Iterator[tuple[str, str, tuple[Tensor, Tensor], Call, dict[s
     if geomloss := peer("geomloss", "geomloss.SamplesLoss"):
         annealed = losses.EMDLoss(method="sinkhorn")
         of_geomloss: dict[str, Call] = {}
-        # of the same blur, as it is and annealed so slowly that it is as near to the exact value
+        # as it is, and annealed so slowly that it is as near to the exact value as ours
         for name, scaling in (("geomloss", 0.5), ("geomloss, scaling 0.95", 0.95)):
             options = {"p": 1, "blur": annealed.blur, "scaling": scaling, "debias": False}
             of_geomloss[name] = averaged(geomloss("sinkhorn", **options))
