@@ -14,7 +14,7 @@ from benchmarks.whole import whole
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "training": lambda given: training(given.data_dir, given.rounds, given.page),
-    "losses": lambda given: losses(given.rounds, given.keep, given.page),
+    "losses": lambda given: losses(given.rounds, given.keep, given.page, given.only),
     "batches": lambda given: batches(given.rounds, given.keep, given.page),
     "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds, given.page),
     "plays": lambda given: plays(given.rounds, given.overrides or PLAYED, given.seeds, given.page),
@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="of each side, in turn")
     parser.add_argument("--keep", action="store_true", help="freed memory kept: allocator=keep")
     parser.add_argument("--page", type=Path, help="where the table goes: docs/performance.md")
+    parser.add_argument("--only", help="of losses, the one that is measured: focal")
     parser.add_argument("--seeds", type=int, default=10, help="of a sweep, a loss")
     parser.add_argument("overrides", nargs="*", help="of a sweep: data=mnist model.hidden=[128]")
     given = parser.parse_intermixed_args()

@@ -55,10 +55,16 @@ class Measured:
         ]
 
 
-def losses(rounds: int, keep: bool, page: Path | None) -> None:
+def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None:
     """Value and gradient of each loss and its peers in turn, on one thread.
 
     The floor is what it takes to read logits and target and to write a gradient.
+
+    Args:
+        rounds: of all in turn.
+        keep: whether freed memory is kept.
+        page: where the table goes, and the picture beside it.
+        only: the loss that is measured alone, without a picture; ``None``: all.
     """
     torch.set_num_threads(1)
     if keep:
@@ -68,6 +74,8 @@ def losses(rounds: int, keep: bool, page: Path | None) -> None:
     for size in SIZES:
         for dtype in (torch.float32, torch.bfloat16):
             for name, batch, ours, peers in pairs():
+                if only not in (None, name):
+                    continue
                 prediction, target = batch(size, dtype)
                 calls = {"ours": ours, **peers}
                 repeats = max(1, 2**19 // size)
@@ -77,8 +85,11 @@ def losses(rounds: int, keep: bool, page: Path | None) -> None:
                 kind = str(dtype).removeprefix("torch.")
                 found.append(Measured(name, prediction.numel(), kind, times, memory))
                 print(*found[-1].rows(), sep="\n", flush=True)
-    if page:
-        put(page, "losses", [*HEAD, *(row for one in found for row in one.rows())])
+    table = [*HEAD, *(row for one in found for row in one.rows())]
+    if page and only:
+        put(page, f"{only}, allocator={'keep' if keep else 'system'}", table)
+    elif page:
+        put(page, "losses", table)
         draw(found, page.parent / "images" / "losses.png")
 
 
