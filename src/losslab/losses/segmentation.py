@@ -106,8 +106,6 @@ class OverlapLoss(Loss):
             )
         _require_class_indices(prediction, target)
         counted = self.counted(target)
-        if counted is None:
-            counted = torch.ones_like(target, dtype=torch.bool)
         region = functional.class_regions(
             prediction, target, counted, self.power, per_image=self.per_image
         )

@@ -3,7 +3,6 @@
 Pixels come as ``(N, K, *)`` for K classes; a region is a class of an image or of the whole batch.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -93,34 +92,49 @@ def mask_regions(
 
 
 def class_regions(
-    logits: Tensor, indices: Tensor, counted: Tensor, power: int = 1, *, per_image: bool = True
+    logits: Tensor,
+    indices: Tensor,
+    counted: Tensor | None,
+    power: int = 1,
+    *,
+    per_image: bool = True,
 ) -> Region:
-    """Sums over each class: ``(N, C)`` or ``(C,)``, of logits ``(N, C, *)``, indices ``(N, *)``."""
-    pixels = class_pixels(logits, indices, counted)
-    elements = pixels.counted, *pixels[:3], *_errors_and_level(pixels, power)
-    sums = (values.unsqueeze(-1).flatten(2).sum(-1) for values in elements)
-    return Region(*(each if per_image else each.sum(dim=0) for each in sums))
+    """Sums over each class: ``(N, C)`` or ``(C,)``, of logits ``(N, C, *)``, indices ``(N, *)``.
 
-
-def class_pixels(logits: Tensor, indices: Tensor, counted: Tensor) -> Pixels:
-    """Pixels of exclusive classes, p the softmax: ``(N, C, *)`` from indices ``(N, *)``."""
+    ``counted``, ``(N, *)``, tells the pixels that are not ignored; ``None`` where none is. p is the
+    softmax.
+    """
     (logits,) = full_precision(logits)
-    indices = torch.where(counted, indices, 0).unsqueeze(1)
-    target = one_hot(indices.squeeze(1), logits.shape[1]).to(logits.dtype)
-    counted = counted.unsqueeze(1).expand_as(logits)
-    target = torch.where(counted, target, 0)
-    # softmax(z)_t is the sigmoid of the lead of class t over all others together, who share the
-    # rest: no 1 - p anywhere, which would round to 0 for a confident pixel
-    others = logits.scatter(1, indices, -math.inf)
-    lead = logits.gather(1, indices) - others.logsumexp(dim=1, keepdim=True)
-    rest = F.logsigmoid(-lead).exp()
-    return Pixels(
-        hit=F.logsigmoid(lead).exp() * target,
-        false_alarm=torch.where(counted, rest * others.softmax(dim=1), 0),
-        miss=rest * target,
-        target=target,
-        counted=counted.to(logits.dtype),
-    )
+    logits, indices = logits.unsqueeze(-1).flatten(2), indices.unsqueeze(-1).flatten(1)
+    pixels = torch.ones((), device=logits.device).expand(indices.shape)
+    if counted is not None:
+        counted = counted.unsqueeze(-1).flatten(1)
+        indices, pixels = torch.where(counted, indices, 0), counted.to(logits.dtype)
+    index = indices.unsqueeze(1)
+    probability = logits.softmax(dim=1)
+    others = probability.scatter(1, index, 0)
+    # 1 - p of the target's class as a sum, since the difference would be 0 for a confident pixel;
+    # p itself with the slope of that sum, since its own would be p times the difference
+    rest = others.sum(dim=1, keepdim=True)
+    own = probability.detach().gather(1, index) + (rest.detach() - rest)
+    if counted is not None:
+        others, rest, own = (
+            torch.where(counted.unsqueeze(1), each, 0) for each in (others, rest, own)
+        )
+    target = one_hot(indices, logits.shape[1]).to(logits.dtype)
+
+    def of_targets(values: Tensor) -> Tensor:
+        return (target * values).sum(dim=-1)
+
+    hits, false_alarms, misses = of_targets(own), others.sum(dim=-1), of_targets(rest)
+    if power == 1:
+        errors, level = false_alarms + misses, hits + false_alarms
+    else:
+        squares = others.square().sum(dim=-1)
+        errors, level = (squares + of_targets(each.square()) for each in (rest, own))
+    counts = pixels.to(logits.dtype).sum(dim=-1, keepdim=True).expand_as(hits)
+    sums = counts, hits, false_alarms, misses, errors, level
+    return Region(*(each if per_image else each.sum(dim=0) for each in sums))
 
 
 def one_hot(indices: Tensor, classes: int) -> Tensor:
