@@ -48,6 +48,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     parts = assemble(config)
     parts.module.splits = splits_read(config)
     last = checkpoint_of(folder, "last", parts) if resume else None
+    if last is not None:
+        widen(config, parts)
     keeper = make_keeper(config, folder)
     trainer = make_trainer(config, keeper)
     open_record(keeper, config, parts, last)
@@ -69,6 +71,8 @@ def join(folder: Path) -> None:
     parts.module.splits = splits_read(config)
     trainer = make_trainer(config, make_keeper(config, folder))
     last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
+    if last is not None:
+        widen(config, parts)
     trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
     judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
 
@@ -104,8 +108,18 @@ def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict
     parts = assemble(config)
     parts.module.splits = splits
     checkpoint = checkpoint_of(folder, which, parts)
+    widen(config, parts)
     trainer = build(config.trainer, "trainer", **quiet_trainer())
     return judge(trainer, parts, checkpoint)
+
+
+def widen(config: DictConfig, parts: Parts) -> None:
+    """Make a module of a run in float64 one: a checkpoint would be rounded into one in float32.
+
+    Lightning converts a module after it has loaded the checkpoint.
+    """
+    if str(config.trainer.precision).startswith("64"):
+        parts.module.double()
 
 
 def splits_read(config: DictConfig) -> tuple[str, ...]:

@@ -123,6 +123,18 @@ def test_killed_in_mid_training_and_resumed(command, tmp_path):
         assert before[field] == after[field]
 
 
+def test_a_run_in_float64_goes_on_to_the_bit(command):
+    double = ["loss=focal", "model=mlp", "trainer.precision=64-true"]
+    broken = command(*double, "trainer.max_epochs=2").run
+    resumed = command(f"resume={broken}", "trainer.max_epochs=3")
+    assert resumed.code == 0, resumed.err
+    whole = command(*double, "trainer.max_epochs=3")
+    [unbroken] = [run for run in whole.records() if run != broken]
+    for name, weight in weights(unbroken, "last").items():
+        assert weight.dtype == torch.float64
+        assert torch.equal(weight, weights(broken, "last")[name])
+
+
 def wait_for_epoch(logs, epoch):
     end = time.monotonic() + 120
     while time.monotonic() < end:
