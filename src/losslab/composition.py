@@ -168,16 +168,17 @@ def compose_cells(cells: Sequence[Sequence[str]]) -> list[Composed]:
     composed = []
     for cell in cells:
         seeds = [given for given in cell if SEED.fullmatch(given)]
-        others = tuple(given for given in cell if given not in seeds)
-        if len(seeds) == 1 and others in bases:
-            _reseed(bases[others], seeds[0])
+        # the seed's place counts, since a record keeps the overrides in their order
+        alike = tuple("seed" if given in seeds else given for given in cell)
+        if len(seeds) == 1 and alike in bases:
+            _reseed(bases[alike], seeds[0])
         else:
-            bases[others] = compose(cell)
-        composed.append(_composed(bases[others]))
+            bases[alike] = compose(cell)
+        composed.append(_composed(bases[alike]))
     return composed
 
 
-SEED = re.compile(r"seed=\d+")
+SEED = re.compile(r"seed=(0|[1-9]\d*)")  # as Hydra reads a whole number
 
 
 def _reseed(config: DictConfig, seed: str) -> None:

@@ -118,8 +118,13 @@ def widen(config: DictConfig, parts: Parts) -> None:
 
     Lightning converts a module after it has loaded the checkpoint.
     """
-    if str(config.trainer.precision).startswith("64"):
+    if is_double(config.trainer):
         parts.module.double()
+
+
+def is_double(trainer: DictConfig) -> bool:
+    """Whether the options of the Trainer ask for float64."""
+    return str(trainer.precision).startswith("64")
 
 
 def splits_read(config: DictConfig) -> tuple[str, ...]:

@@ -91,6 +91,7 @@ def test_cells_composed_together_are_what_each_is_alone():
     given = ["loss=focal,bce", "seed=3,0,11", "data.label_noise=0.1"]
     given += ["hydra.sweep.subdir=${seed}/${hydra.job.override_dirname}"]
     cells = composition.cells_of(given)
+    cells += [["loss=bce"], ["loss=bce", "seed=2"], ["seed=5", "loss=bce"], ["loss=bce", "seed=7"]]
     for cell, together in zip(cells, composition.compose_cells(cells), strict=True):
         alone = composition.compose(cell)
         assert together.config == composition.finished_config(alone, alone.hydra)

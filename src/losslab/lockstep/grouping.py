@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from losslab.build import target_of
 from losslab.lockstep.optimizers import ELEMENTWISE
 from losslab.tasks import PolicyGradient, QLearning, SupervisedModule
+from losslab.training import is_double
 
 # the only values of the Trainer's options that the loop knows; what is not named here is refused
 TRAINER: dict[str, tuple[Any, ...]] = {
@@ -104,8 +105,7 @@ def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
         kind = "cuda" if torch.cuda.is_available() else kind
         if kind == "cpu" and torch.backends.mps.is_available():
             kind = "mps"
-    double = str(trainer.precision).startswith("64")
-    return torch.device(kind), torch.float64 if double else torch.float32
+    return torch.device(kind), torch.float64 if is_double(trainer) else torch.float32
 
 
 def group(cells: Sequence[Cell]) -> tuple[list[list[Cell]], list[tuple[Cell, str]]]:

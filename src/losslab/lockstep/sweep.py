@@ -86,11 +86,11 @@ def train_share(cells: Sequence[Cell], sharing: int = 1) -> Left:
     """
     settle(cells[0].config)
     left: Left = []
-    parts = _that_fit(cells, sharing)
-    if len(parts) > 1:
-        log.info(f"{len(cells)} cells in {len(parts)} stacks, one after the other: the memory")
-    for some in parts:
-        members, refused = _members(some)
+    some = _that_fit(cells, sharing)
+    if len(some) > 1:
+        log.info(f"{len(cells)} cells in {len(some)} stacks, one after the other: the memory")
+    for together in some:
+        members, refused = _members(together)
         left += refused
         for alike in _same_sizes(members):
             left += _train(alike)
@@ -187,10 +187,10 @@ def _cores() -> int:
 
 def _in_processes(shares: Sequence[Sequence[Cell]], workers: int) -> Iterator[Left]:
     """Train each share, in several processes where that helps."""
-    if workers == 1:
-        yield from map(train_share, shares)
-        return
     train = partial(train_share, sharing=workers)
+    if workers == 1:
+        yield from map(train, shares)
+        return
     # a fork has torch imported already; with a device in use only a new process is safe
     forks = sys.platform == "linux" and not torch.cuda.is_initialized()
     context = multiprocessing.get_context("fork" if forks else "spawn")
