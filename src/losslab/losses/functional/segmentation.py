@@ -1,6 +1,8 @@
-"""Formulas of the overlap losses, from what each pixel counts for.
+"""Formulas of the overlap losses, from sums over regions of pixels.
 
 Pixels come as ``(N, K, *)`` for K classes; a region is a class of an image or of the whole batch.
+Probability p and complement enter by products with the target t that are exact where ``1 - p``
+would round to 0 or 1; an ignored pixel adds nothing.
 """
 
 from typing import NamedTuple
@@ -12,25 +14,6 @@ from torch.nn import functional as F
 from losslab.losses.base import full_precision
 from losslab.losses.functional.classification import sigmoid_and_complement
 from losslab.losses.functional.fused import Formula, row_sums
-
-
-class Pixels(NamedTuple):
-    """What each pixel counts for, with p its probability and t its target.
-
-    An ignored pixel counts 0 everywhere. Probability and complement enter by products that are
-    exact where ``1 - p`` would round to 0 or 1.
-    """
-
-    hit: Tensor
-    """p t"""
-    false_alarm: Tensor
-    """p (1 - t)"""
-    miss: Tensor
-    """(1 - p) t"""
-    target: Tensor
-    """t"""
-    counted: Tensor
-    """1, or 0 for an ignored pixel"""
 
 
 class Region(NamedTuple):
@@ -48,22 +31,6 @@ class Region(NamedTuple):
     """sum p**k + t**k - 2 p t"""
     level: Tensor
     """sum p**k"""
-
-
-def mask_pixels(logits: Tensor, masks: Tensor, counted: Tensor) -> Pixels:
-    """Pixels of independent masks, p the sigmoid: all arguments and results ``(N, K, *)``."""
-    (logits,) = full_precision(logits)
-    masks = torch.where(counted, masks, 0).to(logits.dtype)
-    # sigmoid's own gradient p (1 - p) is 0 where p rounds to 1; this form keeps it
-    probability = F.logsigmoid(logits).exp()
-    complement = F.logsigmoid(-logits).exp()
-    return Pixels(
-        hit=probability * masks,
-        false_alarm=torch.where(counted, probability * (1 - masks), 0),
-        miss=complement * masks,
-        target=masks,
-        counted=counted.to(logits.dtype),
-    )
 
 
 def mask_regions(
@@ -106,10 +73,9 @@ def class_regions(
     """
     (logits,) = full_precision(logits)
     logits, indices = logits.unsqueeze(-1).flatten(2), indices.unsqueeze(-1).flatten(1)
-    pixels = torch.ones((), device=logits.device).expand(indices.shape)
     if counted is not None:
         counted = counted.unsqueeze(-1).flatten(1)
-        indices, pixels = torch.where(counted, indices, 0), counted.to(logits.dtype)
+        indices = torch.where(counted, indices, 0)
     index = indices.unsqueeze(1)
     probability = logits.softmax(dim=1)
     others = probability.scatter(1, index, 0)
@@ -132,7 +98,10 @@ def class_regions(
     else:
         squares = others.square().sum(dim=-1)
         errors, level = (squares + of_targets(each.square()) for each in (rest, own))
-    counts = pixels.to(logits.dtype).sum(dim=-1, keepdim=True).expand_as(hits)
+    if counted is None:
+        counts = hits.new_full(hits.shape, indices.shape[1])
+    else:
+        counts = counted.sum(dim=-1, keepdim=True, dtype=hits.dtype).expand_as(hits)
     sums = counts, hits, false_alarms, misses, errors, level
     return Region(*(each if per_image else each.sum(dim=0) for each in sums))
 
@@ -191,21 +160,20 @@ def _share(errors: Tensor, overlap: Tensor, smooth: float, region: Region) -> Te
     return errors / (whole + smooth if smooth else whole)
 
 
-def _errors_and_level(pixels: Pixels, power: int) -> tuple[Tensor, Tensor]:
-    """``p**k + t**k - 2 p t`` and ``p**k`` of each pixel."""
-    if power == 1:
-        return pixels.false_alarm + pixels.miss, pixels.hit + pixels.false_alarm
-    errors = (pixels.false_alarm - pixels.miss).square()
-    return errors, (pixels.hit + pixels.false_alarm).square()
-
-
 def _mask_elements(
     power: int, logits: Tensor, masks: Tensor, counted: Tensor | None = None
 ) -> tuple[Tensor, ...]:
-    if counted is None:
-        counted = torch.ones_like(masks, dtype=torch.bool)
-    pixels = mask_pixels(logits, masks, counted)
-    return *pixels[:3], *_errors_and_level(pixels, power)
+    """What each pixel adds to the five sums, p the sigmoid."""
+    (z,) = full_precision(logits)
+    target, background = _sides(masks, z.dtype, counted)
+    # sigmoid's own gradient p (1 - p) is 0 where p rounds to 1; this form keeps it
+    p, q = F.logsigmoid(z).exp(), F.logsigmoid(-z).exp()
+    hit, false_alarm, miss = p * target, p * background, q * target
+    if power == 1:
+        errors, level = false_alarm + miss, hit + false_alarm
+    else:
+        errors, level = (false_alarm - miss).square(), (hit + false_alarm).square()
+    return hit, false_alarm, miss, errors, level
 
 
 def _mask_fast(
