@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
 from gymnasium.utils import seeding
 
 Array = np.ndarray[Any, Any]
@@ -81,12 +81,12 @@ class Separate:
 
 
 class CartPoles:
-    """gymnasium's CartPole, all poles at once: the same numbers, bit for bit.
+    """gymnasium's vectorised CartPole, of which some poles may wait: its CartPole's numbers.
 
     One environment's step takes 10 us, nearly all of it Python; a hundred take 60 us here.
 
     Args:
-        one: gymnasium's environment with its time limit, whose constants count.
+        one: gymnasium's environment with its time limit.
         size: how many poles.
 
     Example:
@@ -100,62 +100,44 @@ class CartPoles:
     """
 
     def __init__(self, one: Any, size: int) -> None:
-        self.size = size
-        self._one = one.unwrapped
-        self._limit: int = one.spec.max_episode_steps
-        self._pays_falls: bool = self._one._sutton_barto_reward
-        self._state = np.zeros((4, size))
-        self._elapsed = np.zeros(size, dtype=np.int64)
+        self._options = {
+            "max_episode_steps": one.spec.max_episode_steps,
+            "sutton_barto_reward": one.unwrapped._sutton_barto_reward,
+        }
+        self._begin(np.zeros((4, size)), np.zeros(size, dtype=np.int32))
+
+    def _begin(self, state: Array, steps: Array) -> None:
+        self.size = len(steps)
+        poles: Any = CartPoleVectorEnv(num_envs=self.size, **self._options)
+        poles.state, poles.steps = state, steps
+        self._poles = poles
 
     def reset(self, index: Array, seeds: Sequence[int]) -> Array:
         """See :class:`Vector`."""
+        # each from a seed of its own, as one environment is; the vectorised one has one for all
         for place, seed in zip(index, seeds, strict=True):
-            self._state[:, place] = seeding.np_random(seed)[0].uniform(-0.05, 0.05, size=4)
-        self._elapsed[index] = 0
-        return _rows(self._state[:, index])
+            begun = seeding.np_random(seed)[0].uniform(-0.05, 0.05, size=4)
+            self._poles.state[:, place] = begun
+        self._poles.steps[index] = 0
+        return np.ascontiguousarray(self._poles.state[:, index].T, dtype=np.float32)
 
     def step(self, index: Array, actions: Array) -> tuple[Array, Array, Array, Array]:
         """See :class:`Vector`."""
-        whole = len(index) == self.size
-        state = self._moved(self._state if whole else self._state[:, index], actions)
-        if whole:
-            self._state = state
-        else:
-            self._state[:, index] = state
-        self._elapsed[index] += 1
-        position, angle = np.abs(state[0]), np.abs(state[2])
-        fallen = (position > self._one.x_threshold) | (angle > self._one.theta_threshold_radians)
-        paid = (-1.0, 0.0) if self._pays_falls else (1.0, 1.0)
-        return _rows(state), np.where(fallen, *paid), fallen, self._elapsed[index] >= self._limit
+        poles = self._poles
+        waiting = np.ones(self.size, dtype=np.bool_)
+        waiting[index] = False
+        state, steps = poles.state[:, waiting], poles.steps[waiting]
+        given = np.zeros(self.size, dtype=np.int64)
+        given[index] = actions
+        poles.prev_done[:] = False  # so that none begins anew by itself
+        moved = poles.step(given)[:4]
+        poles.state[:, waiting], poles.steps[waiting] = state, steps
+        observations, rewards, terminated, truncated = (each[index] for each in moved)
+        return observations, rewards, terminated, truncated
 
     def keep(self, index: Array) -> None:
         """See :class:`Vector`."""
-        self._state, self._elapsed = self._state[:, index], self._elapsed[index]
-        self.size = len(index)
+        self._begin(self._poles.state[:, index], self._poles.steps[index])
 
     def close(self) -> None:
         """See :class:`Vector`."""
-
-    def _moved(self, state: Array, actions: Array) -> Array:
-        """The state after a step, by gymnasium's formula in its order of operations."""
-        one = self._one
-        x, x_dot, theta, theta_dot = state
-        force = np.where(actions == 1, one.force_mag, -one.force_mag)
-        cos, sin = np.cos(theta), np.sin(theta)
-        push = (force + one.polemass_length * np.square(theta_dot) * sin) / one.total_mass
-        theta_acc = (one.gravity * sin - cos * push) / (
-            one.length * (4.0 / 3.0 - one.masspole * np.square(cos) / one.total_mass)
-        )
-        x_acc = push - one.polemass_length * theta_acc * cos / one.total_mass
-        return np.stack(
-            (
-                x + one.tau * x_dot,
-                x_dot + one.tau * x_acc,
-                theta + one.tau * theta_dot,
-                theta_dot + one.tau * theta_acc,
-            )
-        )
-
-
-def _rows(state: Array) -> Array:
-    return np.ascontiguousarray(state.T, dtype=np.float32)
