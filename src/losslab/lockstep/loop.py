@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from losslab.lockstep.member import Member
-from losslab.lockstep.objectives import Share, Values, can_be_mapped
+from losslab.lockstep.objectives import Share
 from losslab.lockstep.optimizers import RowOptimizer
-from losslab.lockstep.stack import Stack, Unstackable
+from losslab.lockstep.rows import StackedRuns
+from losslab.lockstep.stack import Stack
 from losslab.lockstep.streams import Streams
 from losslab.tasks.base import Task
 from losslab.tasks.steps import StepValues, divergence, is_due
@@ -18,10 +19,8 @@ from losslab.tasks.supervision import sum_of
 Batch = tuple[Tensor, ...]
 
 
-class Group:
+class Group(StackedRuns[Member, Share]):
     """Runs in one stack, from their initial weights to their test metrics.
-
-    Runs that end, because they diverge or stop early, leave the stack; the others do not notice.
 
     Args:
         members: the runs, those with the same objective side by side.
@@ -30,13 +29,10 @@ class Group:
 
     Raises:
         Unstackable: if the network cannot be stacked.
-
-    Attributes:
-        members: the runs in the stack, a row each.
-        refused: runs whose loss cannot take part, with the reason; they are not in the stack.
     """
 
     def __init__(self, members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
         self._place = (device, dtype)
         self.task: Task = members[0].parts.task
         self.trainer = members[0].config.trainer
@@ -47,9 +43,7 @@ class Group:
         networks = [member.parts.network for member in members]
         self.stack = Stack(networks, self.task.pair(batch)[0][0])
         self.optimizer = RowOptimizer(self.stack.parameters, [one.optimizer for one in members])
-        self._mapped: dict[str, bool] = {}
-        self.refused: list[tuple[Member, str]] = []
-        self._arrange(list(members))
+        self.arrange(members)
         self._try_losses(batch)
 
     def train(self) -> None:
@@ -60,57 +54,35 @@ class Group:
             if self.members:
                 stopped = self._end_epoch(epoch)
                 finished += stopped
-                self._drop(stopped)
+                self.drop(stopped)
             if not self.members:
                 break
         self._test(finished + self.members)
 
     # --- rows -------------------------------------------------------------------------------
 
-    def _arrange(self, members: list[Member]) -> None:
-        """Let these be the rows, and find which of them share an objective."""
-        self.members = members
-        self.shares: list[Share] = []
-        first = 0
-        for key, same in itertools.groupby(members, key=lambda member: member.objective):
-            supervisions = [member.parts.module.supervision for member in same]
-            self.shares.append(Share(supervisions, first, mapped=self._mapped.get(key, False)))
-            first += len(supervisions)
+    def share(self, members: Sequence[Member], first: int, *, mapped: bool) -> Share:
+        """The loss of these runs on their rows."""
+        supervisions = [member.parts.module.supervision for member in members]
+        return Share(supervisions, first, mapped=mapped)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows."""
+        self.stack.keep(rows)
+        self.streams.keep(rows)
+        self.optimizer.keep(self.stack.parameters, rows)
+
+    def arrange(self, members: Sequence[Member]) -> None:
+        """Let these be the rows, with no values of steps yet."""
+        super().arrange(members)
         self.values = [StepValues() for _ in self.shares]
 
-    def _drop(self, members: Sequence[Member]) -> None:
-        """Take runs out of the stack."""
-        if not members:
-            return
-        rows = [row for row, member in enumerate(self.members) if member not in members]
-        kept = [self.members[row] for row in rows]
-        if kept:
-            self.stack.keep(rows)
-            self.streams.keep(rows)
-            self.optimizer.keep(self.stack.parameters, rows)
-        self._arrange(kept)
-
     def _try_losses(self, batch: Batch) -> None:
-        """Find out which losses can be mapped over rows, and which cannot take part at all."""
         inputs, target = self.task.pair(batch)
         with torch.no_grad():
             prediction = self.stack(inputs)
         given = (prediction, target, self.stack.parameters, _weights(batch))
-        for share in self.shares:
-            members = self.members[share.rows]
-
-            def evaluated(mapped: bool, share: Share = share) -> tuple[Values, Values]:
-                trial = Share(share.supervisions, share.rows.start, mapped=mapped)
-                return trial.parts(*given), trial.facts(prediction, target)
-
-            try:
-                self._mapped[members[0].objective] = can_be_mapped(
-                    share.supervisions[0].loss, len(members), evaluated
-                )
-            except Unstackable as reason:
-                self.refused += [(member, str(reason)) for member in members]
-        self._drop([member for member, _ in self.refused])
-        self._arrange(self.members)
+        self.try_losses(lambda share: (share.parts(*given), share.facts(prediction, target)))
 
     # --- steps ------------------------------------------------------------------------------
 
@@ -178,7 +150,7 @@ class Group:
                 point = {tag: column[place] for tag, column in columns.items()}
                 point["lr"] = float(member.optimizer.param_groups[0]["lr"])
                 member.keeper.log(epoch, step, point)
-        self._drop(diverged)
+        self.drop(diverged)
         return bool(diverged)
 
     # --- ends of epochs ---------------------------------------------------------------------
@@ -222,7 +194,7 @@ class Group:
         """Judge the best checkpoint of these runs on the splits they read, and end them."""
         if not members:
             return
-        self._arrange(sorted(members, key=lambda member: member.objective))
+        self.arrange(sorted(members, key=lambda member: member.objective))
         self.streams = Streams([one.parts.data for one in self.members], *self._place)
         self.stack.load([member.best for member in self.members])
         val, last = self._predict("val"), self.members[0].last_split

@@ -1,6 +1,5 @@
 """The loop that trains runs of reinforcement learning together, in one batch of environments."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from losslab.data.environments import Environments, Play
 from losslab.lockstep.checkpoints import checkpoint
 from losslab.lockstep.loop import clip_rows, norms_of_rows
 from losslab.lockstep.member import Member, objective_of
-from losslab.lockstep.objectives import Values, can_be_mapped, over_rows
+from losslab.lockstep.objectives import Values, over_rows
 from losslab.lockstep.optimizers import RowOptimizer
+from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack, Unstackable
 from losslab.tasks.reinforcement import ReinforcementModule, Rows, greedy_returns, only
 from losslab.tasks.steps import Diverged
@@ -159,11 +159,11 @@ class Learners:
         return {name: torch.stack([values[name] for values in rows]) for name in rows[0]}
 
 
-class Players:
+class Players(StackedRuns[Player, Learners]):
     """Runs of one algorithm in one stack and one batch of environments, from first to last step.
 
     All take their environment steps and optimizer steps together; an epoch ends for each after so
-    many environment steps of its own. Runs that end leave the stack; the others do not notice.
+    many environment steps of its own.
 
     Args:
         members: the runs, those with the same objective side by side.
@@ -174,12 +174,11 @@ class Players:
         Unstackable: if the networks cannot be stacked.
 
     Attributes:
-        members: the runs in the stack, a row each.
-        refused: runs whose loss cannot take part, with the reason; they are not in the stack.
         play: the environments of all, those of the first run first.
     """
 
     def __init__(self, members: Sequence[Player], device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
         self._place = (device, dtype)
         self.trainer = members[0].config.trainer
         for member in members:
@@ -195,14 +194,12 @@ class Players:
         if any(stack.draws for stack in self._stacks.values()):
             raise Unstackable("the network draws random numbers as it plays")
         self.optimizer = RowOptimizer(self._weights(), [one.optimizer for one in members])
-        self._mapped: dict[str, bool] = {}
-        self.refused: list[tuple[Member, str]] = []
         self._finished: list[Player] = []
-        self._arrange(list(members))
+        self.arrange(members)
         self.play = Play(
             data.vector(len(members) * data.num_envs), self._seed_of, data.first_action
         )
-        self._try_losses()
+        self.try_losses(self._on_example)
 
     def train(self) -> None:
         """All epochs, then the test of each run's best checkpoint and of its final policy."""
@@ -276,54 +273,29 @@ class Players:
         row, place = divmod(index, self._each)
         return self.members[row].data.training_seed(place, episode)
 
-    def _arrange(self, members: list[Player]) -> None:
-        """Let these be the rows, and find which of them share an objective."""
-        self.members = members
+    def share(self, members: Sequence[Player], first: int, *, mapped: bool) -> Learners:
+        """The objective of these runs on their rows."""
+        return Learners([member.module for member in members], first, mapped=mapped)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows."""
+        for stack in self._stacks.values():
+            stack.keep(rows)
+        self.optimizer.keep(self._weights(), rows)
+        self.play.keep(np.arange(self.play.size).reshape(-1, self._each)[list(rows)].flatten())
+
+    def arrange(self, members: Sequence[Player]) -> None:
+        """Let these be the rows; the algorithm sees their modules."""
+        super().arrange(members)
         self.modules: Sequence[Any] = [member.module for member in members]
-        self.shares: list[Learners] = []
-        first = 0
-        for key, same in itertools.groupby(members, key=lambda member: member.objective):
-            modules = [member.module for member in same]
-            self.shares.append(Learners(modules, first, mapped=self._mapped.get(key, False)))
-            first += len(modules)
 
-    def _drop(self, members: Sequence[Player]) -> None:
-        """Take runs out of the stack."""
-        if not members:
-            return
-        rows = [row for row, member in enumerate(self.members) if member not in members]
-        if rows:
-            for stack in self._stacks.values():
-                stack.keep(rows)
-            self.optimizer.keep(self._weights(), rows)
-            self.play.keep(np.arange(self.play.size).reshape(-1, self._each)[rows].flatten())
-        self._arrange([self.members[row] for row in rows])
-
-    def _try_losses(self) -> None:
-        """Find out which losses can be mapped over rows, and which cannot take part at all."""
-        parameters = self._stacks["network"].parameters
-        for share in self.shares:
-            members = self.members[share.rows]
-            outputs, rows = (
-                {name: value.expand(len(self.members), *value.shape) for name, value in own.items()}
-                for own in members[0].module.example(8)
-            )
-
-            def evaluated(
-                mapped: bool, share: Learners = share, outputs: Rows = outputs, rows: Rows = rows
-            ) -> tuple[Values, Values]:
-                trial = Learners(share.modules, share.rows.start, mapped=mapped)
-                parts = trial.parts(outputs, rows, parameters, None)
-                return parts, trial.facts(outputs, rows, None)
-
-            try:
-                self._mapped[members[0].objective] = can_be_mapped(
-                    members[0].module.loss, len(members), evaluated
-                )
-            except Unstackable as reason:
-                self.refused += [(member, str(reason)) for member in members]
-        self._drop([member for member in self.members if member in dict(self.refused)])
-        self._arrange(self.members)
+    def _on_example(self, share: Learners) -> tuple[Values, Values]:
+        outputs, rows = (
+            {name: value.expand(len(self.members), *value.shape) for name, value in own.items()}
+            for own in share.modules[0].example(8)
+        )
+        parts = share.parts(outputs, rows, self._stacks["network"].parameters, None)
+        return parts, share.facts(outputs, rows, None)
 
     # --- ends of batches and epochs ------------------------------------------------------------
 
@@ -341,7 +313,7 @@ class Players:
                     leaving.append(member)
             stopped = self._end_epochs(ended) if ended else []
             self._finished += stopped
-            self._drop(leaving + stopped)
+            self.drop(leaving + stopped)
             going = [member for member in ended if member not in stopped]
 
     def _end_epochs(self, members: Sequence[Player]) -> list[Player]:
