@@ -8,15 +8,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from losslab.assembly import Parts, assemble
 from losslab.build import WrongInput
@@ -84,46 +84,52 @@ def train_share(cells: Sequence[Cell], sharing: int = 1) -> Left:
     Returns:
         As :func:`train_cells`.
     """
-    settle(cells[0].config)
+    config = cells[0].config
+    settle(config)
     left: Left = []
-    some = _that_fit(cells, sharing)
+    known: dict[str, Parts] = {}
+    most = len(cells)
+    with suppress(WrongInput):  # said when it is the run's turn
+        first = assemble(config)
+        known[_alike(config)] = first
+        most = cells_that_fit(first, *place(config.trainer), sharing)
+    some = split(cells, math.ceil(len(cells) / most))
     if len(some) > 1:
         log.info(f"{len(cells)} cells in {len(some)} stacks, one after the other: the memory")
     for together in some:
-        members, refused = _members(together)
+        members, refused = _members(together, known)
         left += refused
-        for alike in _same_sizes(members):
-            left += _train(alike)
+        for same_sizes in _same_sizes(members):
+            left += _train(same_sizes)
     return left
 
 
-def _that_fit(cells: Sequence[Cell], sharing: int) -> list[list[Cell]]:
-    """Parts of a share that fit into memory, by what its first run needs."""
-    config = cells[0].config
-    device, dtype = place(config.trainer)
-    try:
-        most = cells_that_fit(assemble(config), device, dtype, sharing)
-    except WrongInput:  # said when it is the run's turn
-        most = len(cells)
-    return split(cells, math.ceil(len(cells) / most))
+def _members(cells: Sequence[Cell], known: Mapping[str, Parts]) -> tuple[list[Member], Left]:
+    """The cells' parts; cells with the same config of data and task share these.
 
-
-def _members(cells: Sequence[Cell]) -> tuple[list[Member], Left]:
-    """The cells' parts; cells with the same config of data and task share these."""
-    alike: dict[str, Parts] = {}
+    Args:
+        cells: of one group.
+        known: parts to share that are there already, by :func:`_alike`.
+    """
+    shared = dict(known)
     members: list[Member] = []
     left: Left = []
     for cell in cells:
-        key = repr([OmegaConf.to_container(cell.config[node]) for node in ("data", "task")])
+        key = _alike(cell.config)
         try:
-            parts = assemble(cell.config, alike.get(key))
+            parts = assemble(cell.config, shared.get(key))
             kind = Player if isinstance(parts.module, ReinforcementModule) else Member
             members.append(kind(cell.config, cell.folder, parts))
         except WrongInput as error:
             left.append((cell, str(error)))
         else:
-            alike.setdefault(key, parts)
+            shared.setdefault(key, parts)
     return members, left
+
+
+def _alike(config: DictConfig) -> str:
+    """A text that runs share whose data and reference losses are the same."""
+    return repr([OmegaConf.to_container(config[node]) for node in ("data", "task")])
 
 
 def _same_sizes(members: Iterable[Member]) -> list[list[Member]]:
