@@ -1,14 +1,11 @@
 """From the command to its first training step, beside the imports alone."""
 
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.page import beside, show
+from benchmarks.timing import of_command
 
-ROOT = Path(__file__).resolve().parents[2]
 IMPORTS = "import torch, torchvision, pytorch_lightning"
 # the command's own work, but that the process ends where the first step begins
 FIRST_STEP = """
@@ -31,10 +28,8 @@ def start(rounds: int, page: Path | None) -> None:
                 "first step": [FIRST_STEP, "loss=focal", f"paths.log_dir={folder}"],
             }
             for name, given in commands.items():
-                begin = time.perf_counter()
-                command = [sys.executable, "-c", *given]
-                subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+                seconds = of_command("-c", *given)
                 if turn:  # the first reads the files from the disk
-                    times[name].append(time.perf_counter() - begin)
+                    times[name].append(seconds)
     times["first step, less the imports"] = [b - a for a, b in zip(*times.values(), strict=True)]
     show(page, "start", beside("python train.py loss=focal", "s", times, []))

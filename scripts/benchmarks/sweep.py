@@ -1,7 +1,6 @@
 """Lockstep against the same cells trained alone, one after the other or side by side."""
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from benchmarks.page import beside, show
 from losslab.composition import cells_of, compose_cells
 from losslab.lockstep.grouping import Cell
 from losslab.lockstep.sweep import train_cells
+from losslab.runs.keeper import peak_memory_mb
 from losslab.training import train
 
 LOSSES = (
@@ -102,9 +102,9 @@ def growth(overrides: Sequence[str], page: Path | None) -> None:
 
 
 def _report(cells: Sequence[DictConfig], pipe: Any) -> None:
-    before = peak_memory()
+    before = peak_memory_mb() or 0
     seconds = timed(trained, cells)
-    pipe.send((seconds, peak_memory() - before))
+    pipe.send((seconds, (peak_memory_mb() or 0) - before))
 
 
 def trained(cells: Sequence[DictConfig], folder: Path) -> None:
@@ -140,8 +140,3 @@ def timed(way: Callable[[Sequence[DictConfig], Path], None], cells: Sequence[Dic
         start = time.perf_counter()
         way(cells, Path(folder))
         return time.perf_counter() - start
-
-
-def peak_memory() -> float:
-    """The most memory that this process has held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

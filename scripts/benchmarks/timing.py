@@ -1,11 +1,30 @@
-"""Calls measured in turn, so that a change of the machine's speed meets all of them."""
+"""How long calls and commands take, and how much memory calls hold.
+
+Sides are measured in turn, so that a change of the machine's speed meets all of them.
+"""
 
 import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def of_command(*arguments: str, folder: Path = ROOT) -> float:
+    """Seconds that this interpreter takes for a command; what it prints is dropped.
+
+    Raises:
+        CalledProcessError: if it fails.
+    """
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, cwd=folder)
+    return time.perf_counter() - start
 
 
 def in_turn(

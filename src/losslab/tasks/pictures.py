@@ -50,7 +50,10 @@ def labelled(inputs: Tensor, guess: Tensor, target: Tensor, names: Sequence[str]
         colours.append(ORANGE if miss else "black")
     figure = Figure(figsize=(7.5, 6.5))
     figure.suptitle(f"Predictions, mistakes first ({int(wrong.sum())} of {len(wrong)} are wrong)")
-    _tile(figure, array(inputs[order]), labels, colours, columns=5)
+    images = inputs[order.to(inputs.device)]
+    if images.shape[1] != 3:
+        images = 1 - stretched(images[:, 0])[:, None]
+    _tile(figure, array(images), labels, colours, columns=5)
     return figure
 
 
@@ -61,14 +64,12 @@ def _tile(
     colours: Sequence[str],
     columns: int,
 ) -> None:
-    """Images (N, C, H, W) in a grid, each on its own grey scale below its label.
+    """Images (N, 1 or 3, H, W) of numbers from 0 to 1 in a grid, each below its label.
 
     On one pair of axes: a pair an image takes ten times as long to draw, and every cell of a sweep
     draws its grid.
     """
-    channels, height, width = images.shape[1:]
-    if channels != 3:
-        images = 1 - _own_scale(images[:, :1])
+    height, width = images.shape[2:]
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
     across, down = 1.15 * width, 1.3 * height
     for place, (image, label, colour) in enumerate(zip(images, labels, colours, strict=True)):
@@ -81,13 +82,6 @@ def _tile(
         axes.text(left + width / 2, top - 0.04 * height, label, color=colour, ha="center", size=9)
     axes.set(xlim=(0, columns * across), ylim=(-(-len(images) // columns) * down, -0.3 * height))
     axes.axis("off")
-
-
-def _own_scale(images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Each image from its own smallest value, 0, to its largest, 1."""
-    low, high = (end(images, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max))
-    scaled: np.ndarray[Any, Any] = (images - low) / np.maximum(high - low, 1e-12)
-    return scaled
 
 
 def against_target(prediction: Tensor, target: Tensor) -> Figure:
