@@ -4,6 +4,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from omegaconf import DictConfig
 
 from benchmarks.page import beside, show
 from losslab.composition import cells_of, compose_cells
-from losslab.lockstep.grouping import Cell
+from losslab.lockstep.grouping import Cell, place
 from losslab.lockstep.sweep import train_cells
 from losslab.runs.keeper import peak_memory_mb
 from losslab.training import train
@@ -23,6 +24,7 @@ LOSSES = (
     "loss=focal loss.gamma=1",
     "loss=focal loss.gamma=5",
 )
+Way = Callable[[Sequence[DictConfig], Path], None]
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 
 
@@ -44,12 +46,14 @@ def sweep(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) 
     Alone, one after the other and two side by side, only one seed's cells are trained.
     """
     configs = configs_of(overrides, seeds)
-    ways: dict[str, tuple[Callable[[Sequence[DictConfig], Path], None], list[DictConfig]]] = {
-        "alone": (one_by_one, configs[:8]),
-        "alone, by joblib": (side_by_side, configs[:8]),
-        "one process": (lambda cells, folder: in_lockstep(cells, folder, 1), configs),
-        "two processes": (lambda cells, folder: in_lockstep(cells, folder, 2), configs),
-    }
+    ways: dict[str, tuple[Way, list[DictConfig]]] = {"alone": (one_by_one, configs[:8])}
+    if place(configs[0].trainer)[0].type == "cuda":
+        ways["one process, kernel by kernel"] = (partial(in_lockstep, capture=False), configs)
+        ways["one process, captured"] = (in_lockstep, configs)
+    else:
+        ways["alone, by joblib"] = (side_by_side, configs[:8])
+        ways["one process"] = (in_lockstep, configs)
+        ways["two processes"] = (partial(in_lockstep, workers=2), configs)
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name, (way, cells) in ways.items():
@@ -71,7 +75,7 @@ def plays(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) 
         start = time.process_time()
         timed(one_by_one, configs[:2])
         middle = time.process_time()
-        timed(lambda cells, folder: in_lockstep(cells, folder, 1), configs)
+        timed(in_lockstep, configs)
         if turn:  # the first round warms up
             times["alone"].append((middle - start) / 2)
             times["one process"].append((time.process_time() - middle) / seeds)
@@ -112,24 +116,27 @@ def trained(cells: Sequence[DictConfig], folder: Path) -> None:
     if len(cells) == 1:
         one_by_one(cells, folder)
     else:
-        in_lockstep(cells, folder, 1)
+        in_lockstep(cells, folder)
 
 
 def one_by_one(cells: Sequence[DictConfig], folder: Path) -> None:
     """Train one after the other, as Hydra's own launcher does."""
-    for place, config in enumerate(cells):
-        train(config, folder / str(place))
+    for number, config in enumerate(cells):
+        train(config, folder / str(number))
 
 
 def side_by_side(cells: Sequence[DictConfig], folder: Path) -> None:
     """Train in two processes that stay, as Hydra's launcher for joblib does."""
-    jobs = [delayed(train)(config, folder / str(place)) for place, config in enumerate(cells)]
+    jobs = [delayed(train)(config, folder / str(number)) for number, config in enumerate(cells)]
     Parallel(n_jobs=2)(jobs)
 
 
-def in_lockstep(cells: Sequence[DictConfig], folder: Path, workers: int) -> None:
+def in_lockstep(
+    cells: Sequence[DictConfig], folder: Path, workers: int = 1, *, capture: bool = True
+) -> None:
     """Train together."""
-    left = train_cells([Cell(c, folder / str(i)) for i, c in enumerate(cells)], workers=workers)
+    placed = [Cell(config, folder / str(number)) for number, config in enumerate(cells)]
+    left = train_cells(placed, workers=workers, capture=capture)
     if left:
         raise RuntimeError(f"not in lockstep: {left[0][1]}")
 

@@ -31,11 +31,13 @@ class LockstepConf:
     Attributes:
         max_cells: cells in a stack at most; ``null`` for as many as the memory holds.
         workers: processes that train stacks side by side; ``null`` for one a core.
+        capture: whether a GPU records the steps of a stack as CUDA graphs and replays them.
     """
 
     _target_: str = "hydra_plugins.lockstep_launcher.LockstepLauncher"
     max_cells: int | None = None
     workers: int | None = None
+    capture: bool = True
 
 
 ConfigStore.instance().store(
@@ -49,11 +51,15 @@ class LockstepLauncher(Launcher):
     Args:
         max_cells: cells in a stack at most.
         workers: processes.
+        capture: whether a GPU replays recorded steps.
     """
 
-    def __init__(self, max_cells: int | None = None, workers: int | None = None) -> None:
+    def __init__(
+        self, max_cells: int | None = None, workers: int | None = None, capture: bool = True
+    ) -> None:
         self.max_cells = max_cells
         self.workers = workers
+        self.capture = capture
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -77,7 +83,9 @@ class LockstepLauncher(Launcher):
             overrides[cell.folder] = own
             if needs_running(cell.folder):
                 cells.append(cell)
-        left = train_cells(cells, max_cells=self.max_cells, workers=self.workers)
+        left = train_cells(
+            cells, max_cells=self.max_cells, workers=self.workers, capture=self.capture
+        )
         self._launch_ordinarily([overrides[cell.folder] for cell, _ in left], left)
         return [JobReturn(overrides=own, status=JobStatus.COMPLETED) for own in job_overrides]
 

@@ -123,6 +123,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
             hydra.initialize_config_dir(str(choices.CONF), version_base="1.3")
         config = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
         _require_complete(config)
+        _require_launchable(config.hydra.launcher)
     except (HydraException, OmegaConfBaseException) as error:
         raise WrongInput(_first_line(error)) from error
     return config
@@ -134,6 +135,14 @@ def _require_complete(config: DictConfig) -> None:
     if missing:
         raise WrongInput(f"{missing[0]} is not given: add {missing[0]}=...")
     OmegaConf.to_container(own, resolve=True)
+
+
+def _require_launchable(launcher: DictConfig) -> None:
+    """Refuse what the lockstep launcher cannot count with, before Hydra makes it."""
+    for name in ("max_cells", "workers"):
+        value = launcher.get(name)
+        if value is not None and value < 1:
+            raise WrongInput(f"hydra.launcher.{name} must be >= 1, got {value}")
 
 
 def _first_line(error: Exception) -> str:

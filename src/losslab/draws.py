@@ -32,6 +32,14 @@ def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
     return torch.Generator().manual_seed(draw_seed(seed, purpose, *counters))
 
 
+def global_state() -> torch.Tensor:
+    """The state of the generators that :func:`seed_global` seeds: changed, somebody drew."""
+    state = torch.get_rng_state()
+    if torch.cuda.is_initialized():
+        state = torch.cat([state, torch.cuda.get_rng_state()])
+    return state
+
+
 def seed_global(seed: int, device: torch.device) -> None:
     """Seed the generator that dropout reads on this device, and the CPU's.
 

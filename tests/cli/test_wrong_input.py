@@ -12,6 +12,10 @@ WITHOUT_TORCH = {
     "malformed": (["loss=focal", "loss.gamma"], "malformed"),
     "sweep_without_m": (["loss=mse,mae"], "add -m"),
     "missing_path": (["data=table"], "data.path"),
+    "no_cells": (
+        ["-m", "loss=mse,mae", "hydra/launcher=lockstep", "hydra.launcher.max_cells=0"],
+        "hydra.launcher.max_cells must be >= 1",
+    ),
     "twins": (["-m", "loss=mse", "seed=1,1"], "same"),
 }
 WITH_TORCH = {

@@ -20,9 +20,9 @@ def test_a_share_is_trained_in_parts_where_the_memory_is_short(cells, monkeypatc
     monkeypatch.setattr(memory, "bytes_of_run", lambda parts, dtype: 350_000)  # 0.8 MB hold two
     train = sweep._train
 
-    def counted(members):
+    def counted(members, **options):
         shares.append(len(members))
-        return train(members)
+        return train(members, **options)
 
     monkeypatch.setattr(sweep, "_train", counted)
     made = cells("sweep", *SMALL, "seed=range(5)")

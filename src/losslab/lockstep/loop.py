@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from losslab.lockstep.capture import captured
 from losslab.lockstep.member import Member
-from losslab.lockstep.objectives import Share
+from losslab.lockstep.objectives import Share, Values
 from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack
@@ -19,6 +21,19 @@ from losslab.tasks.supervision import sum_of
 Batch = tuple[Tensor, ...]
 
 
+class Step(NamedTuple):
+    """What a step of K runs computes before weights move; in memory that the next may take."""
+
+    objectives: Tensor
+    """(K,)."""
+    parts: list[Values]
+    """A share: the parts of its objectives, where they have several, each (rows,)."""
+    watched: list[Values]
+    """A share: facts and norms of the gradients, where they are due, each (rows,)."""
+    gradients: Values
+    """By parameter, (K, *)."""
+
+
 class Group(StackedRuns[Member, Share]):
     """Runs in one stack, from their initial weights to their test metrics.
 
@@ -26,14 +41,23 @@ class Group(StackedRuns[Member, Share]):
         members: the runs, those with the same objective side by side.
         device: where they are trained.
         dtype: in which precision.
+        capture: whether a device that can record a step replays it; see :mod:`lockstep.capture`.
 
     Raises:
         Unstackable: if the network cannot be stacked.
     """
 
-    def __init__(self, members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        capture: bool = True,
+    ) -> None:
         super().__init__()
         self._place = (device, dtype)
+        self._captures = capture
         self.task: Task = members[0].parts.task
         self.trainer = members[0].config.trainer
         for member in members:
@@ -76,6 +100,8 @@ class Group(StackedRuns[Member, Share]):
         """Let these be the rows, with no values of steps yet."""
         super().arrange(members)
         self.values = [StepValues() for _ in self.shares]
+        # other rows lie elsewhere: what was recorded is of no use to them
+        self._computed = captured(self._compute, self._place[0] if self._captures else None)
 
     def _try_losses(self, batch: Batch) -> None:
         inputs, target = self.task.pair(batch)
@@ -104,31 +130,52 @@ class Group(StackedRuns[Member, Share]):
         return itertools.islice(self.streams.batches("train", epoch), index, None)
 
     def _step(self, epoch: int, index: int, batch: Batch, *, due: bool) -> None:
-        inputs, target = self.task.pair(batch)
+        inputs = self.task.pair(batch)[0]
         seeds = [member.config.seed for member in self.members]
-        prediction = self.stack(inputs, self.stack.masks(seeds, epoch, index, inputs))
-        parameters, objectives = self.stack.parameters, []
-        for share, values in zip(self.shares, self.values, strict=True):
-            parts = share.parts(prediction, target, parameters, _weights(batch))
-            objectives.append(sum_of(parts))
-            values.add(objectives[-1], parts if len(parts) > 1 else {})
+        masks = self.stack.masks(seeds, epoch, index, inputs)
+        found: Step = self._computed(due, len(batch), *batch, *masks.values())
+        objectives = found.objectives.clone()
+        for number, (share, values) in enumerate(zip(self.shares, self.values, strict=True)):
+            values.add(objectives[share.rows], _copies(found.parts[number]))
             if due:
-                values.watch(share.facts(prediction.detach(), target))
+                values.watch(_copies(found.watched[number]))
+        self.optimizer.step(found.gradients)
+
+    def _compute(self, due: bool, columns: int, *tensors: Tensor) -> "Step":
+        """What a step computes: a function of the batch, the masks, and the weights in their place.
+
+        Args:
+            due: whether values are watched.
+            columns: how many of the tensors are the batch's; the others are the masks.
+            tensors: (K, B, *).
+        """
+        batch = tensors[:columns]
+        masks = dict(zip(self.stack.masked, tensors[columns:], strict=True))
+        inputs, target = self.task.pair(batch)
+        parameters, prediction = self.stack.parameters, self.stack(inputs, masks)
+        given = (prediction, target, parameters, _weights(batch))
+        parts = [share.parts(*given) for share in self.shares]
         # no row's objective depends on another's weights: the gradient of the sum is each one's own
-        found = torch.autograd.grad(
-            torch.cat(objectives).sum(), list(parameters.values()), allow_unused=True
-        )
+        objectives = torch.cat([sum_of(own) for own in parts])
+        found = torch.autograd.grad(objectives.sum(), list(parameters.values()), allow_unused=True)
         gradients = {
             name: gradient
             for name, gradient in zip(parameters, found, strict=True)
             if gradient is not None
         }
-        if due:
-            norms = norms_of_rows(gradients)
-            for share, values in zip(self.shares, self.values, strict=True):
-                values.watch({"grad_norm": norms[share.rows]})
+        watched = self._watched(prediction.detach(), target, gradients) if due else []
         clip_rows(gradients, self.trainer.gradient_clip_val)
-        self.optimizer.step(gradients)
+        several = [own if len(own) > 1 else {} for own in parts]
+        return Step(objectives.detach(), several, watched, gradients)
+
+    def _watched(
+        self, prediction: Tensor, target: Tensor, gradients: Mapping[str, Tensor]
+    ) -> list[Values]:
+        norms = norms_of_rows(gradients)
+        return [
+            share.facts(prediction, target) | {"grad_norm": norms[share.rows]}
+            for share in self.shares
+        ]
 
     def _schedule(self) -> None:
         for member in self.members:
@@ -227,6 +274,10 @@ def clip_rows(gradients: Mapping[str, Tensor], largest: float | None) -> None:
     scale = (largest / (norms_of_rows(gradients) + 1e-6)).clamp(max=1)
     for gradient in gradients.values():
         gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def _copies(values: Values) -> Values:
+    return {name: value.clone() for name, value in values.items()}
 
 
 def _weights(batch: Batch) -> Tensor | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
+from losslab.draws import global_state
 from losslab.lockstep.stack import Unstackable
 from losslab.tasks.supervision import Supervision, sum_of
 
@@ -101,9 +102,9 @@ def can_be_mapped(
         Unstackable: if the loss draws random numbers, changes what it holds, or gives more than
             a number.
     """
-    state, held = torch.get_rng_state(), [buffer.clone() for buffer in loss.buffers()]
+    state, held = global_state(), [buffer.clone() for buffer in loss.buffers()]
     expected = sum_of(evaluated(False)[0])
-    if not torch.equal(state, torch.get_rng_state()):
+    if not torch.equal(state, global_state()):
         raise Unstackable("the loss draws random numbers")
     if any(not torch.equal(a, b) for a, b in zip(held, loss.buffers(), strict=True)):
         raise Unstackable("the loss changes its buffers")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from losslab.draws import draw_seed, seed_global
+from losslab.draws import draw_seed, global_state, seed_global
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
@@ -74,6 +74,11 @@ class Stack:
         """Whether the networks draw random numbers in training."""
         return bool(self._layers)
 
+    @property
+    def masked(self) -> list[str]:
+        """The buffers that hold dropout masks."""
+        return [f"{name}.mask" for name in self._layers]
+
     def __call__(self, inputs: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
         """The predictions of all networks.
 
@@ -121,8 +126,8 @@ class Stack:
             return {}
         drawn = {seed: self._draw(seed, epoch, batch, inputs) for seed in dict.fromkeys(seeds)}
         return {
-            f"{name}.mask": torch.stack([drawn[seed][place] for seed in seeds])
-            for place, name in enumerate(self._layers)
+            name: torch.stack([drawn[seed][place] for seed in seeds])
+            for place, name in enumerate(self.masked)
         }
 
     def select(self, rows: Sequence[int]) -> "Stack":
@@ -172,14 +177,14 @@ class Stack:
     def _require_stackable(self, sample: Tensor) -> None:
         inputs = sample.expand(len(next(iter(self.parameters.values()))), *sample.shape)
         masks = self.masks([0] * len(inputs), 0, 0, inputs)
-        before = torch.get_rng_state()
+        before = global_state()
         buffers = {name: value.clone() for name, value in self._buffers.items()}
         try:
             with torch.no_grad():
                 together = self(inputs, masks)
         except (RuntimeError, ValueError) as error:
             raise Unstackable(f"the network cannot be mapped: {_first_line(error)}") from error
-        if not torch.equal(before, torch.get_rng_state()):
+        if not torch.equal(before, global_state()):
             raise Unstackable("the network draws random numbers of its own")
         if any(not torch.equal(value, self._buffers[name]) for name, value in buffers.items()):
             raise Unstackable("the network keeps running statistics")

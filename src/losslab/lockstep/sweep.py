@@ -35,7 +35,11 @@ Left = list[tuple[Cell, str]]
 
 
 def train_cells(
-    cells: Sequence[Cell], *, max_cells: int | None = None, workers: int | None = None
+    cells: Sequence[Cell],
+    *,
+    max_cells: int | None = None,
+    workers: int | None = None,
+    capture: bool = True,
 ) -> Left:
     """Train the cells that can be stacked, and say which are left and why.
 
@@ -43,6 +47,7 @@ def train_cells(
         cells: of one sweep.
         max_cells: cells in a stack at most; ``None`` for as many as the memory holds.
         workers: processes; ``None`` for one a core, or as many as ``threads`` leaves.
+        capture: whether a GPU records the steps and replays them.
 
     Returns:
         The cells that have to be run one by one, with the reason.
@@ -67,19 +72,20 @@ def train_cells(
     )
     gc.freeze()  # what is imported stays: no search through it for garbage, no copy in a fork
     try:
-        for more in _in_processes(shares, workers):
+        for more in _in_processes(shares, workers, capture):
             left += more
     finally:
         gc.unfreeze()
     return left
 
 
-def train_share(cells: Sequence[Cell], sharing: int = 1) -> Left:
+def train_share(cells: Sequence[Cell], sharing: int = 1, *, capture: bool = True) -> Left:
     """Train cells of one group in this process, as many at once as its memory holds.
 
     Args:
         cells: of the group.
         sharing: processes that share the memory.
+        capture: as :func:`train_cells`.
 
     Returns:
         As :func:`train_cells`.
@@ -100,7 +106,7 @@ def train_share(cells: Sequence[Cell], sharing: int = 1) -> Left:
         members, refused = _members(together, known)
         left += refused
         for same_sizes in _same_sizes(members):
-            left += _train(same_sizes)
+            left += _train(same_sizes, capture=capture)
     return left
 
 
@@ -140,12 +146,13 @@ def _same_sizes(members: Iterable[Member]) -> list[list[Member]]:
     return list(sizes.values())
 
 
-def _train(members: Sequence[Member]) -> Left:
+def _train(members: Sequence[Member], *, capture: bool) -> Left:
     """Train runs in one stack."""
     device, dtype = place(members[0].config.trainer)
     with _default_dtype(dtype):
         try:
-            loop: Any = Players if isinstance(members[0], Player) else Group
+            plays = isinstance(members[0], Player)
+            loop: Any = Players if plays else partial(Group, capture=capture)
             stack = loop(members, device, dtype)
         except Unstackable as reason:
             return [(Cell(member.config, member.folder), str(reason)) for member in members]
@@ -191,9 +198,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _in_processes(shares: Sequence[Sequence[Cell]], workers: int) -> Iterator[Left]:
+def _in_processes(shares: Sequence[Sequence[Cell]], workers: int, capture: bool) -> Iterator[Left]:
     """Train each share, in several processes where that helps."""
-    train = partial(train_share, sharing=workers)
+    train = partial(train_share, sharing=workers, capture=capture)
     if workers == 1:
         yield from map(train, shares)
         return
