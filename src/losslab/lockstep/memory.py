@@ -14,8 +14,8 @@ from losslab.tasks.reinforcement import ReinforcementModule
 
 # copies of a network's weights that a run holds at the end of an epoch, when it holds the most: its
 # own network, the row of the stack, the gradient, two of the optimizer, the best so far, and what a
-# checkpoint is made of; 12 were measured
-COPIES = 14
+# checkpoint is made of; 11 to 18 were measured, as freed blocks happen to lie
+COPIES = 18
 # of the layers' outputs on a batch: kept for the gradient, its own, what convolutions unfold
 OUTPUTS = 5
 # of a split's predictions, while metrics are computed
