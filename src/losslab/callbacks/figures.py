@@ -76,7 +76,8 @@ class Figures(pl.Callback):
             self.keeper.arrays(tag, to_bytes(picture))
             figure = predictions({"": picture})
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100)
+        # the standard compression makes it a fifth smaller, in three times the time
+        figure.savefig(buffer, format="png", dpi=100, pil_kwargs={"compress_level": 1})
         self.keeper.image(tag, buffer.getvalue(), step)
 
     def _predict(self, module: Any, batches: Any) -> list[torch.Tensor]:
