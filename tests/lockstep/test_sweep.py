@@ -152,14 +152,18 @@ def differences(alone, together, tolerance: float, where: str = "") -> list[str]
         ["data=regression", "loss=mse", "optimizer.lr=0.01,1e30", SMALL[-1]],
         [*DQN, "optimizer.lr=0.01,1e300", "seed=0,1"],
         [*REINFORCE, "optimizer.lr=0.01,1e300", "seed=0,1"],
+        # a loss that refuses what is no number, and metrics that do
+        ["data.n=60", "data.points=32", "loss=chamfer", "optimizer.lr=0.01,1e300", SMALL[-1]],
+        ["data.queries=100", "loss=margin_ranking", "optimizer.lr=0.01,1e300", SMALL[-1]],
     ],
-    ids=["supervised", "dqn", "reinforce"],
+    ids=["supervised", "dqn", "reinforce", "refused by the loss", "refused by a metric"],
 )
 def test_a_run_that_diverges_ends_and_the_others_go_on(both, overrides):
     pairs, left = both(*overrides, "optimizer=sgd", DOUBLE)
     assert not left
     for alone, together in pairs:
         assert not differences(record_of(alone), record_of(together), tolerance=1e-6)
+        assert not differences(curves_of(alone), curves_of(together), tolerance=1e-6)
     failed = [record_of(folder) for _, folder in pairs if record_of(folder)["status"] == "failed"]
     assert len(failed) == len(pairs) // 2
     assert all(record["error"]["kind"] == "diverged" for record in failed)

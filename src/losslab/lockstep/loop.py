@@ -1,6 +1,7 @@
 """The loop that trains a group of runs together."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack
 from losslab.lockstep.streams import Streams
 from losslab.tasks.base import Task
-from losslab.tasks.steps import StepValues, divergence, is_due
+from losslab.tasks.steps import Diverged, StepValues, divergence, is_due
 from losslab.tasks.supervision import sum_of
 
 Batch = tuple[Tensor, ...]
@@ -56,6 +57,7 @@ class Group(StackedRuns[Member, Share]):
         capture: bool = True,
     ) -> None:
         super().__init__()
+        self.values: list[StepValues] = []
         self._place = (device, dtype)
         self._captures = capture
         self.task: Task = members[0].parts.task
@@ -97,9 +99,17 @@ class Group(StackedRuns[Member, Share]):
         self.optimizer.keep(self.stack.parameters, rows)
 
     def arrange(self, members: Sequence[Member]) -> None:
-        """Let these be the rows, with no values of steps yet."""
+        """Let these be the rows; those that stay keep the values of their steps."""
+        before = {
+            self.members[share.rows.start].objective: (self.members[share.rows], values)
+            for share, values in zip(self.shares, self.values, strict=True)
+        }
         super().arrange(members)
-        self.values = [StepValues() for _ in self.shares]
+        self.values = []
+        for share in self.shares:
+            own = self.members[share.rows]
+            alike, values = before.get(own[0].objective, ([], StepValues()))
+            self.values.append(values.of([alike.index(one) for one in own if one in alike]))
         # other rows lie elsewhere: what was recorded is of no use to them
         self._computed = captured(self._compute, self._place[0] if self._captures else None)
 
@@ -114,10 +124,13 @@ class Group(StackedRuns[Member, Share]):
 
     def _train_epoch(self, epoch: int) -> None:
         count = self.streams.count("train")
-        batches = self.streams.batches("train", epoch)
+        batches = self._batches_from(epoch, 0)
         for index in range(count):
             due = is_due(epoch, count, index, self.trainer.log_every_n_steps)
-            self._step(epoch, index, next(batches), due=due)
+            while not self._step(epoch, index, next(batches), due=due):
+                if not self.members:
+                    return
+                batches = self._batches_from(epoch, index)
             if index + 1 == count:
                 self._schedule()
             if due and self._drain(epoch, count * epoch + index + 1):
@@ -129,17 +142,24 @@ class Group(StackedRuns[Member, Share]):
     def _batches_from(self, epoch: int, index: int) -> Iterator[Batch]:
         return itertools.islice(self.streams.batches("train", epoch), index, None)
 
-    def _step(self, epoch: int, index: int, batch: Batch, *, due: bool) -> None:
+    def _step(self, epoch: int, index: int, batch: Batch, *, due: bool) -> bool:
+        """Do a step; False where it is to be done anew, without runs that have diverged."""
         inputs = self.task.pair(batch)[0]
         seeds = [member.config.seed for member in self.members]
         masks = self.stack.masks(seeds, epoch, index, inputs)
-        found: Step = self._computed(due, len(batch), *batch, *masks.values())
+        try:
+            found: Step = self._computed(due, len(batch), *batch, *masks.values())
+        except Exception as error:  # a loss may refuse in any way what is no number
+            step = self.streams.count("train") * epoch + index + 1
+            self._drop_diverged(self.stack(inputs, masks), step, error)
+            return False
         objectives = found.objectives.clone()
         for number, (share, values) in enumerate(zip(self.shares, self.values, strict=True)):
             values.add(objectives[share.rows], _copies(found.parts[number]))
             if due:
                 values.watch(_copies(found.watched[number]))
         self.optimizer.step(found.gradients)
+        return True
 
     def _compute(self, due: bool, columns: int, *tensors: Tensor) -> "Step":
         """What a step computes: a function of the batch, the masks, and the weights in their place.
@@ -165,7 +185,7 @@ class Group(StackedRuns[Member, Share]):
         }
         watched = self._watched(prediction.detach(), target, gradients) if due else []
         clip_rows(gradients, self.trainer.gradient_clip_val)
-        several = [own if len(own) > 1 else {} for own in parts]
+        several = [_detached(own) if len(own) > 1 else {} for own in parts]
         return Step(objectives.detach(), several, watched, gradients)
 
     def _watched(
@@ -176,6 +196,20 @@ class Group(StackedRuns[Member, Share]):
             share.facts(prediction, target) | {"grad_norm": norms[share.rows]}
             for share in self.shares
         ]
+
+    def _drop_diverged(self, prediction: Tensor, step: int, error: Exception) -> None:
+        """End the runs whose networks no longer give numbers, which a loss or a metric refused.
+
+        Raises:
+            Exception: the error, if it has another reason.
+        """
+        finite = prediction.detach().flatten(1).isfinite().all(dim=1).tolist()
+        diverged = [one for one, fine in zip(self.members, finite, strict=True) if not fine]
+        if not diverged:
+            raise error
+        for member in diverged:
+            member.keeper.fail("diverged", str(Diverged(member.name, math.nan, step)), step)
+        self.drop(diverged)
 
     def _schedule(self) -> None:
         for member in self.members:
@@ -204,13 +238,18 @@ class Group(StackedRuns[Member, Share]):
 
     def _end_epoch(self, epoch: int) -> list[Member]:
         """Judge validation and hand each run its epoch; returns the runs that stop."""
-        judged = self._judged(*self._predict("val"), [{} for _ in self.members])
-        states, stopped = self.optimizer.rows(), []
         counts = self.streams.count("train"), self.streams.count("val")
+        step = counts[0] * (epoch + 1)
+        prediction, target = self._predict("val")
+        try:
+            judged = self._judged(prediction, target, [{} for _ in self.members])
+        except Exception as error:  # a metric may refuse in any way what is no number
+            self._drop_diverged(prediction, step, error)
+            return self._end_epoch(epoch) if self.members else []
+        states, stopped = self.optimizer.rows(), []
         for row, member in enumerate(self.members):
             weights = {name: value.clone() for name, value in self.stack.row(row).items()}
             metrics = _logged(judged[row] | member.network_metrics(weights), "val/")
-            step = counts[0] * (epoch + 1)
             member.draw(weights, self.streams.of(member.parts.data, "val"), epoch, step)
             optimizer = self.optimizer.state_dict(row, states[row])
             content = member.checkpoint(epoch, *counts, weights, optimizer)
@@ -274,6 +313,10 @@ def clip_rows(gradients: Mapping[str, Tensor], largest: float | None) -> None:
     scale = (largest / (norms_of_rows(gradients) + 1e-6)).clamp(max=1)
     for gradient in gradients.values():
         gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def _detached(values: Values) -> Values:
+    return {name: value.detach() for name, value in values.items()}
 
 
 def _copies(values: Values) -> Values:

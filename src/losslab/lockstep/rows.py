@@ -34,6 +34,7 @@ class StackedRuns(Generic[Run, Share]):
     shares: list[Share]
 
     def __init__(self) -> None:
+        self.members, self.shares = [], []
         self.refused: list[tuple[Run, str]] = []
         self._mapped: dict[str, bool] = {}
 

@@ -1,6 +1,6 @@
 """What training steps leave for the curves, without making the device wait."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -50,6 +50,16 @@ class StepValues:
     def watch(self, values: Mapping[str, Tensor]) -> None:
         """Keep what is looked at now and then; the last values before a drain are logged."""
         self._watched.update({name: value.detach() for name, value in values.items()})
+
+    def of(self, places: Sequence[int]) -> "StepValues":
+        """Those of some of K runs, in this order."""
+        kept, index = StepValues(), list(places)
+        kept._objectives = [value[index] for value in self._objectives]
+        kept._parts = {
+            name: [value[index] for value in parts] for name, parts in self._parts.items()
+        }
+        kept._watched = {name: value[index] for name, value in self._watched.items()}
+        return kept
 
     def drain(self, loss: str, step: int) -> dict[str, float]:
         """What one run kept since the last drain, as numbers by tag.

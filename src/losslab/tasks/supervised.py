@@ -1,6 +1,7 @@
 """The one LightningModule of every supervised task."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn.utils import get_total_norm
 from losslab.draws import draw_seed, seed_global
 from losslab.losses.base import Link, Reads
 from losslab.tasks.base import Module, Task
-from losslab.tasks.steps import StepValues, is_due
+from losslab.tasks.steps import Diverged, StepValues, is_due
 from losslab.tasks.supervision import Supervision, sum_of
 
 Batch = tuple[Tensor, ...]
@@ -110,13 +111,28 @@ class SupervisedModule(Module):
         prediction = self.network(inputs)
         penalised = self.supervision.regularizer is not None
         parameters = dict(self.network.named_parameters()) if penalised else {}
-        parts = self.supervision.parts(prediction, target, parameters, *batch[2:])
+        try:
+            parts = self.supervision.parts(prediction, target, parameters, *batch[2:])
+        except Exception as error:  # a loss may refuse in any way what is no number
+            self._raise_if_diverged(prediction, error, steps=1)
+            raise
         objective = sum_of(parts)
         self.step_values.add(objective, parts if len(parts) > 1 else {})
         self.due = is_due(self._epoch, self._batches, batch_index, self._every)
         if self.due:
             self.step_values.watch(self.supervision.facts(prediction, target))
         return objective
+
+    def _raise_if_diverged(self, prediction: Tensor, error: Exception, steps: int) -> None:
+        """Say that the run diverged, if its network no longer gives numbers.
+
+        Args:
+            prediction: the network's, which a loss or a metric refused.
+            error: what that one raised.
+            steps: begun since the last one that was done.
+        """
+        if not bool(prediction.isfinite().all()):
+            raise Diverged(self.name, math.nan, int(self.trainer.global_step) + steps) from error
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Watch the gradient's norm, before clipping."""
@@ -172,7 +188,11 @@ class SupervisedModule(Module):
 
     def judge(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Loss, metrics and reference losses of a whole split, by name."""
-        values = self.supervision.judged(prediction, target, self.chosen)
+        try:
+            values = self.supervision.judged(prediction, target, self.chosen)
+        except Exception as error:  # a metric may refuse in any way what is no number
+            self._raise_if_diverged(prediction, error, steps=0)
+            raise
         numbers = torch.stack([value.to("cpu").double() for value in values.values()]).tolist()
         return dict(zip(values, numbers, strict=True)) | self.task.network_metrics(self.network)
 
