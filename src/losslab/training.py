@@ -315,10 +315,10 @@ def recorded(*keepers: Keeper) -> Iterator[None]:
         raise KeyboardInterrupt from None
     except Exception as error:
         full = bool(os.environ.get("HYDRA_FULL_ERROR"))
-        if not full and not isinstance(error, Diverged | MemoryError):
-            log.exception("the run failed")
         for keeper in _running(keepers):
             _record_failure(keeper, error)
+        if not full and not isinstance(error, Diverged | MemoryError):
+            log.exception("the run failed")
         if full and not isinstance(error, Diverged | MemoryError):
             raise
 

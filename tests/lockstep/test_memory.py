@@ -17,7 +17,7 @@ LARGE = ("data=digits", "model=mlp", "model.hidden=[1024,1024]", "task.epochs=2"
 def test_a_share_is_trained_in_parts_where_the_memory_is_short(cells, monkeypatch):
     shares = []
     monkeypatch.setattr(memory, "free_bytes", lambda device: 10**6)
-    monkeypatch.setattr(memory, "bytes_of_run", lambda parts, dtype: 350_000)  # 0.8 MB hold two
+    monkeypatch.setattr(memory, "bytes_of_run", lambda *given: 350_000)  # 0.8 MB hold two
     train = sweep._train
 
     def counted(members, **options):

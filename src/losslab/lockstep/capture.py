@@ -25,8 +25,8 @@ class Captured:
     """A function that is recorded for each shape of its arguments, and replayed from then on.
 
     A step of many small networks is a hundred kernels or more, and to launch one from Python takes
-    longer than it runs. A replay launches them all at once: faster wherever the step is not bound
-    by arithmetic, and nowhere slower. What comes once is called, what comes again is recorded.
+    longer than it runs. A replay launches them all at once. What comes once is called, what comes
+    again is recorded, which takes as long as some calls.
 
     Args:
         function: of tensors, and of values that can be hashed. It has no effect but its result,
@@ -35,7 +35,7 @@ class Captured:
 
     Attributes:
         recordings: by shape of the arguments.
-        refused: why the function cannot be recorded, once that is known; then it is always called.
+        refused: why a call could not be recorded, once that is known; then no other is.
     """
 
     def __init__(self, function: Callable[..., Any], record: Recorder) -> None:
@@ -88,6 +88,7 @@ class CudaGraphs:
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream()  # libraries keep a workspace a stream
 
     def __call__(self, function: Callable[[], Result]) -> tuple[Replay, Result]:
         """Record a call.
@@ -95,15 +96,18 @@ class CudaGraphs:
         Raises:
             RuntimeError: if the function waits for the device, which a graph cannot hold.
         """
-        beside, current = torch.cuda.Stream(), torch.cuda.current_stream()
-        beside.wait_stream(current)
+        current, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
+        self._stream.wait_stream(current)
         # found here and not in the recording: one that fails leaves torch's generators unusable
-        with torch.cuda.stream(beside), _no_waiting():
+        with torch.cuda.stream(self._stream), _no_waiting():
             for _ in range(WARM_UP):
                 function()
-        current.wait_stream(beside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        current.wait_stream(self._stream)
+        # a recording that fails would stay on its stream
+        with (
+            torch.cuda.stream(current),
+            torch.cuda.graph(graph, pool=self._pool, stream=self._stream),
+        ):
             result = function()
         return graph.replay, result
 

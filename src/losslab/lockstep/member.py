@@ -62,10 +62,10 @@ class Member:
 
     @property
     def sizes(self) -> str:
-        """A text that runs share whose splits have the same shapes."""
+        """A text that runs share whose splits and weights have the same shapes."""
         data = self.parts.data
-        splits = (data.train, data.val, data.test)
-        return repr([tensor.shape for split in splits for tensor in split.tensors()])
+        splits = [*data.train.tensors(), *data.val.tensors(), *data.test.tensors()]
+        return repr([tensor.shape for tensor in (*splits, *self.parts.network.parameters())])
 
     def open(self) -> None:
         """Begin the run's folder."""

@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 from losslab.assembly import Parts
 from losslab.data.base import InMemoryData
+from losslab.lockstep.capture import RECORDERS
 from losslab.tasks.reinforcement import ReinforcementModule
 
 # copies of a network's weights that a run holds at the end of an epoch, when it holds the most: its
 # own network, the row of the stack, the gradient, two of the optimizer, the best so far, and what a
 # checkpoint is made of; 11 to 18 were measured, as freed blocks happen to lie
 COPIES = 18
+# gradients that recorded steps keep: of full and of last batches, with values to watch and without
+RECORDED = 4
 # of the layers' outputs on a batch: kept for the gradient, its own, what convolutions unfold
 OUTPUTS = 5
 # of a split's predictions, while metrics are computed
@@ -35,19 +38,21 @@ def cells_that_fit(parts: Parts, device: torch.device, dtype: torch.dtype, shari
         dtype: in which precision.
         sharing: processes that take an equal part of the memory each.
     """
-    return max(1, int(SHARE * free_bytes(device) / sharing / bytes_of_run(parts, dtype)))
+    copies = COPIES + RECORDED * (device.type in RECORDERS)
+    return max(1, int(SHARE * free_bytes(device) / sharing / bytes_of_run(parts, dtype, copies)))
 
 
-def bytes_of_run(parts: Parts, dtype: torch.dtype) -> int:
+def bytes_of_run(parts: Parts, dtype: torch.dtype, copies: int = COPIES) -> int:
     """An upper estimate of what a run needs, with splits of its own.
 
     Args:
         parts: of the run.
         dtype: in which it is trained.
+        copies: of its weights.
     """
     plays = isinstance(parts.module, ReinforcementModule)
     networks = parts.module if plays else parts.network
-    numbers = COPIES * sum(weight.numel() for weight in networks.state_dict().values())
+    numbers = copies * sum(weight.numel() for weight in networks.state_dict().values())
     if plays:
         numbers += REPLAYS * parts.module.numbers_held
     if isinstance(parts.data, InMemoryData):

@@ -99,11 +99,14 @@ def can_be_mapped(
         evaluated: parts and facts of the rows, each (rows,), mapped or not.
 
     Raises:
-        Unstackable: if the loss draws random numbers, changes what it holds, or gives more than
-            a number.
+        Unstackable: if the loss raises, draws random numbers, changes what it holds, or gives more
+            than a number.
     """
     state, held = global_state(), [buffer.clone() for buffer in loss.buffers()]
-    expected = sum_of(evaluated(False)[0])
+    try:
+        expected = sum_of(evaluated(False)[0])
+    except Exception as error:  # it will say so when it is trained alone
+        raise Unstackable(f"the loss refuses an example: {error}") from error
     if not torch.equal(state, global_state()):
         raise Unstackable("the loss draws random numbers")
     if any(not torch.equal(a, b) for a, b in zip(held, loss.buffers(), strict=True)):

@@ -291,7 +291,10 @@ class Players(StackedRuns[Player, Learners]):
 
     def _on_example(self, share: Learners) -> tuple[Values, Values]:
         outputs, rows = (
-            {name: value.expand(len(self.members), *value.shape) for name, value in own.items()}
+            {
+                name: value.to(self._place[0]).expand(len(self.members), *value.shape)
+                for name, value in own.items()
+            }
             for own in share.modules[0].example(8)
         )
         parts = share.parts(outputs, rows, self._stacks["network"].parameters, None)

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def train_cells(
     groups, left = group(cells)
     if not groups:
         return left
-    workers = workers or _cores() // max(1, cells[0].config.threads or 1) or 1
+    workers = workers or _cores() // (cells[0].config.threads or _cores()) or 1
     if place(groups[0][0].config.trainer)[0].type != "cpu":
         workers = 1  # they would wait for each other on the device
     shares = []
@@ -103,10 +104,15 @@ def train_share(cells: Sequence[Cell], sharing: int = 1, *, capture: bool = True
     if len(some) > 1:
         log.info(f"{len(cells)} cells in {len(some)} stacks, one after the other: the memory")
     for together in some:
-        members, refused = _members(together, known)
-        left += refused
-        for same_sizes in _same_sizes(members):
-            left += _train(same_sizes, capture=capture)
+        left += _train_together(together, known, capture=capture)
+        gc.collect()  # a stack holds itself, and the next one may need its memory
+    return left
+
+
+def _train_together(cells: Sequence[Cell], known: Mapping[str, Parts], *, capture: bool) -> Left:
+    members, left = _members(cells, known)
+    for same_sizes in _same_sizes(members):
+        left += _train(same_sizes, capture=capture)
     return left
 
 
@@ -159,7 +165,8 @@ def _train(members: Sequence[Member], *, capture: bool) -> Left:
         for member in stack.members:
             member.open()
         with _run_logs(stack.members), recorded(*(member.keeper for member in stack.members)):
-            stack.train()
+            if stack.members:
+                stack.train()
     return [(Cell(member.config, member.folder), reason) for member, reason in stack.refused]
 
 
@@ -178,17 +185,25 @@ def _run_logs(members: Sequence[Member]) -> Iterator[None]:
     """What is logged meanwhile stands in the ``run.log`` of each run, and nowhere else."""
     root = logging.getLogger()
     before = root.handlers
-    root.handlers = [
-        logging.FileHandler(member.folder / "run.log", delay=True) for member in members
-    ]
-    for handler in root.handlers:
-        handler.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    root.handlers = [_RunLogs([member.folder / "run.log" for member in members])]
     try:
         yield
     finally:
-        for handler in root.handlers:
-            handler.close()
         root.handlers = before
+
+
+class _RunLogs(logging.Handler):
+    """Writes to many files, none of which stays open: a process may have a thousand at most."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        super().__init__()
+        self._files = files
+        self.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for path in self._files:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(self.format(record) + "\n")
 
 
 # --- processes ----------------------------------------------------------------------------------
@@ -200,21 +215,36 @@ def _cores() -> int:
 
 def _in_processes(shares: Sequence[Sequence[Cell]], workers: int, capture: bool) -> Iterator[Left]:
     """Train each share, in several processes where that helps."""
-    train = partial(train_share, sharing=workers, capture=capture)
+    options: dict[str, Any] = {"sharing": workers, "capture": capture}
     if workers == 1:
-        yield from map(train, shares)
+        yield from (train_share(share, **options) for share in shares)
         return
-    # a fork has torch imported already; with a device in use only a new process is safe
-    forks = sys.platform == "linux" and not torch.cuda.is_initialized()
+    # a fork has torch imported already; where a device or several threads were in use, it hangs
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_initialized()
+    forks = sys.platform == "linux" and alone
     context = multiprocessing.get_context("fork" if forks else "spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         try:
-            yield from pool.map(train, shares)
+            yield from pool.map(partial(_train_unless_interrupted, **options), shares)
         except BrokenProcessPool:
             log.error("a process of the lockstep launcher was killed: the system's memory?")
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+_interrupted = threading.Event()
+
+
+def _train_unless_interrupted(cells: Sequence[Cell], **options: Any) -> Left:
+    """:func:`train_share`, but not after an interruption: the pool still hands on what waits."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+    try:
+        return train_share(cells, **options)
+    except KeyboardInterrupt:
+        _interrupted.set()
+        raise
 
 
 def _end_with_parent() -> None:

@@ -50,8 +50,8 @@ def class_weights(name: str, weight: Tensor | None, prediction: Tensor) -> Tenso
 
 
 def computing(weight: Tensor, prediction: Tensor) -> Tensor:
-    """The weight in the precision that a loss of this prediction computes in."""
-    return weight.to(torch.promote_types(prediction.dtype, torch.float32))
+    """The weight where a loss of this prediction computes, and in its precision."""
+    return weight.to(prediction.device, torch.promote_types(prediction.dtype, torch.float32))
 
 
 def require_classes(prediction: Tensor) -> None:

@@ -208,10 +208,6 @@ class DiceLoss(OverlapLoss):
         """The loss of each region that has foreground."""
         return functional.dice(region, self.smooth)
 
-    def cost_of_empty(self, region: Region) -> Tensor:
-        """The loss of each region that has none, under ``empty="soft"``."""
-        return functional.foreground_level(region)
-
 
 class TverskyLoss(OverlapLoss):
     r"""Tversky loss: overlap with a price of its own for false positives and false negatives.

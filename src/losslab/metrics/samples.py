@@ -23,7 +23,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
         >>> round(frechet_distance(points, points + 2.0), 4)
         12.0
     """
-    first, second = real.double().cpu().numpy(), fake.double().cpu().numpy()
+    first, second = real.cpu().double().numpy(), fake.cpu().double().numpy()
     shift = first.mean(axis=0) - second.mean(axis=0)
     covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     # the root's trace from a symmetric product: it has no trouble with singular covariances
@@ -62,9 +62,9 @@ def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[f
 
 
 def _share_inside(points: Tensor, others: Tensor, neighbours: int) -> float:
-    manifold = others.double().cpu().numpy()
+    manifold = others.cpu().double().numpy()
     radii = cKDTree(manifold).query(manifold, k=neighbours + 1)[0][:, -1]
-    distances = torch.cdist(points.double().cpu(), torch.from_numpy(manifold)).numpy()
+    distances = torch.cdist(points.cpu().double(), torch.from_numpy(manifold)).numpy()
     return float((distances <= radii).any(axis=1).mean())
 
 

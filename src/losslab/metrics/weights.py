@@ -21,6 +21,6 @@ def weight_summary(network: nn.Module) -> dict[str, float]:
     kept = [weight.detach().flatten() for weight in network.parameters() if weight.ndim > 1]
     if not kept:
         return {}
-    weights = torch.cat(kept).double()
+    weights = torch.cat(kept).cpu().double()
     rms, share = weights.square().mean().sqrt(), (weights.abs() < NEAR_ZERO).double().mean()
     return {"weight_rms": float(rms), "near_zero_weights": float(share)}

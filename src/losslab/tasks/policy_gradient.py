@@ -279,6 +279,6 @@ def sampled(logits: Tensor, uniform: Tensor) -> Tensor:
         >>> sampled(torch.zeros(3, 2), torch.tensor([0.1, 0.49, 0.51])).tolist()
         [0, 0, 1]
     """
-    bounds = logits.double().cpu().softmax(dim=1).cumsum(dim=1)
+    bounds = logits.cpu().double().softmax(dim=1).cumsum(dim=1)
     # the last bound can be rounded to just below 1
     return (bounds[:, :-1] <= uniform[:, None]).sum(dim=1)

@@ -33,7 +33,7 @@ class Ranking(Task):
         self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
     ) -> dict[str, Tensor]:
         """See the class."""
-        scores, grades = prediction.double().cpu().numpy(), target.cpu().numpy()
+        scores, grades = prediction.cpu().double().numpy(), target.cpu().numpy()
         rows = [
             judge_query(score[grade >= 0], grade[grade >= 0])
             for score, grade in zip(scores, grades, strict=True)

@@ -164,6 +164,8 @@ class SupervisedModule(Module):
         prediction = self.network(inputs)
         if prediction.dtype in (torch.float16, torch.bfloat16):
             prediction = prediction.float()
+        if prediction.device.type == "mps":  # which has no float64, in which metrics are computed
+            prediction, target = prediction.cpu(), target.cpu()
         self._seen.setdefault(index, []).append((prediction, target))
 
     def on_validation_epoch_end(self) -> None:

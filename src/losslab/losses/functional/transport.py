@@ -70,7 +70,7 @@ def optimal_plan(prediction: Tensor, target: Tensor, p: int) -> tuple[Tensor, Te
     """
     require_finite("prediction and target", prediction, target)
     clouds = list(
-        zip(prediction.double().cpu().numpy(), target.double().cpu().numpy(), strict=True)
+        zip(prediction.cpu().double().numpy(), target.cpu().double().numpy(), strict=True)
     )
     solve = partial(_solve, p=p)
     workers = min(len(clouds), torch.get_num_threads())

@@ -1,0 +1,136 @@
+"""What goes wrong in one run of a stack, or in building it, ends no other run."""
+
+import json
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from losslab.lockstep import sweep
+from losslab.lockstep.sweep import _run_logs, train_cells
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGITS = ["data=digits", "model=mlp", "model.hidden=[8]", "task.epochs=1", "data.test_fraction=0.7"]
+LOSSES = """
+import torch
+from losslab.losses import Reads
+
+class Own(torch.nn.Module):
+    reads = (Reads.VALUES,)
+    def __init__(self, **options):
+        super().__init__()
+
+class Raising(Own):
+    def forward(self, prediction, target):
+        raise ValueError("not today")
+
+class Drawing(Own):
+    def forward(self, prediction, target):
+        return (prediction * torch.rand_like(prediction)).mean()
+"""
+
+
+def status_of(cell):
+    return json.loads((cell.folder / "record.json").read_text())["status"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Raising", "the loss refuses an example: not today"),
+        ("Drawing", "the loss draws random numbers"),
+    ],
+)
+def test_a_loss_that_cannot_take_part_is_left_and_the_others_go_on(
+    cells, tmp_path, monkeypatch, caplog, name, reason
+):
+    (tmp_path / "own_losses.py").write_text(LOSSES)
+    monkeypatch.syspath_prepend(tmp_path)
+    line = ["data=regression", "task.epochs=1", "loss=mae", "seed=0,1"]
+    own, fine = cells("own", *line, f"loss._target_=own_losses.{name}"), cells("fine", *line)
+    left = train_cells([*own, *fine], workers=1)
+    assert left == [(cell, reason) for cell in own]
+    assert [status_of(cell) for cell in fine] == ["done", "done"]
+    assert train_cells(own, workers=1) == left  # nothing is left of the stack
+    assert "Traceback" not in caplog.text
+
+
+def test_runs_with_other_numbers_of_classes_go_into_stacks_of_their_own(cells):
+    small = ["data=segmentation", "data.n=20", "model.channels=[4,8]", "task.epochs=1"]
+    made = cells("one", *small, "loss=cross_entropy", "data.classes=3,4", "seed=0,1")
+    assert train_cells(made, workers=1) == []
+    assert [status_of(cell) for cell in made] == ["done"] * 4
+
+
+def test_what_is_logged_stands_in_the_log_of_more_runs_than_files_can_be_open(tmp_path):
+    class Run:
+        def __init__(self, number: int) -> None:
+            self.folder = tmp_path / str(number)
+            self.folder.mkdir()
+
+    runs = [Run(number) for number in range(100)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 90), hard))
+    try:
+        with _run_logs(runs):
+            logging.getLogger("losslab").warning("said once")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert all((run.folder / "run.log").read_text().count("said once") == 1 for run in runs)
+
+
+def test_stacks_leave_the_memory_before_the_next_is_built(cells, monkeypatch):
+    import gc
+
+    from losslab.lockstep.loop import Group
+
+    alive = []
+    monkeypatch.setattr(sweep, "cells_that_fit", lambda *given: 2)
+    build = Group.__init__
+
+    def counted(self, *given, **options):
+        alive.append(sum(isinstance(one, Group) for one in gc.get_objects()))
+        build(self, *given, **options)
+
+    monkeypatch.setattr(Group, "__init__", counted)
+    assert train_cells(cells("one", *DIGITS, "loss=bce", "seed=range(6)"), workers=1) == []
+    assert alive == [1, 1, 1]  # the one that is being built
+
+
+def _two_processes(made):
+    os.setsid()
+    train_cells(made, workers=2, max_cells=1)
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_the_stacks_that_wait_as_well(cells):
+    long = [*DIGITS, "trainer.max_epochs=100000", "loss=bce", "seed=range(6)"]
+    made = cells("one", *long)
+    process = multiprocessing.get_context("fork").Process(target=_two_processes, args=(made,))
+    process.start()
+    begun = time.monotonic()
+    while sum((cell.folder / "record.json").exists() for cell in made) < 2:
+        assert time.monotonic() < begun + 60
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    process.join(60)
+    assert not process.is_alive()
+    records = [status_of(cell) for cell in made if (cell.folder / "record.json").exists()]
+    assert records == ["interrupted"] * 2
+
+
+@pytest.mark.slow
+def test_processes_of_two_threads_each_end(tmp_path):
+    """Forked from a process that has used its threads, they would wait for each other for ever."""
+    launcher = ["hydra/launcher=lockstep", "hydra.launcher.workers=2", "threads=2"]
+    given = [*DIGITS, "loss=bce", "seed=0,1", "trainer=cpu", f"paths.log_dir={tmp_path}"]
+    line = [sys.executable, str(ROOT / "train.py"), "-m", *given, *launcher]
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    subprocess.run(line, check=True, timeout=120, env=environment, cwd=tmp_path)
