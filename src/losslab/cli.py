@@ -345,10 +345,10 @@ def refuse_mixture(command: Command, cells: Sequence[Composed]) -> None:
     """
     varied = {o.key_or_group for o in parsed(command.overrides) if o.is_sweep_override()}
     varied |= {cell.partition("=")[0] for listed in command.cells or [] for cell in listed}
-    if varied & {"task", "data", "experiment"}:
+    if varied & {"task", "data", "model", "experiment"}:
         return
     homes = {cell.config.choices.loss: cell.config.choices for cell in cells}
-    if len({(home.task, home.data) for home in homes.values()}) == 1:
+    if len({(home.task, home.data, home.model) for home in homes.values()}) == 1:
         return
     lives = ", ".join(
         f"{loss} lives on {home.data}" if not index else f"{loss} on {home.data}"
@@ -407,8 +407,14 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
     config = saved_config(folder)
     for override in parsed(overrides):
         key, value = override.key_or_group, override.value()
-        if OmegaConf.select(config, key, default=_ABSENT) is _ABSENT:
+        before = OmegaConf.select(config, key, default=_ABSENT)
+        if before is _ABSENT:
             raise WrongInput(f"{key} is no option of {folder / 'config.yaml'}")
+        if key in (*choices.GROUPS, "seed") or OmegaConf.is_dict(before):
+            raise WrongInput(
+                f"{key} stays what it is in a run that goes on: resume= takes single options, "
+                "such as trainer.max_epochs=20"
+            )
         with open_dict(config):
             OmegaConf.update(config, key, value)
     train(config, folder, resume=True)
