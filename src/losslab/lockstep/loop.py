@@ -161,7 +161,7 @@ class Group(StackedRuns[Member, Share]):
         self.optimizer.step(found.gradients)
         return True
 
-    def _compute(self, due: bool, columns: int, *tensors: Tensor) -> "Step":
+    def _compute(self, due: bool, columns: int, *tensors: Tensor) -> Step:
         """What a step computes: a function of the batch, the masks, and the weights in their place.
 
         Args:
