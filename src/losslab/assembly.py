@@ -1,6 +1,7 @@
 """From a resolved config to the parts of a run, and to one line where they do not fit."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -93,7 +94,12 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
     torch.manual_seed(draw_seed(config.seed, "weights"))
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
     offered = accepted(target_of(config.model, "model"), sizes)
-    network: nn.Module = build(config.model, f"model={config.choices.model}", **offered)
+    name = f"model={config.choices.model}"
+    with warnings.catch_warnings(action="ignore"):  # that weights of no number are left as they are
+        network: nn.Module = build(config.model, name, **offered)
+    for parameter, weight in network.named_parameters():
+        if not weight.numel():  # torch makes layers of no unit, and the output is then constant
+            raise WrongInput(f"{name}: {parameter} must hold a number at least, got none")
     return network
 
 

@@ -123,7 +123,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
             hydra.initialize_config_dir(str(choices.CONF), version_base="1.3")
         config = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
         _require_complete(config)
-        _require_launchable(config.hydra.launcher)
+        _require_counts(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise WrongInput(_first_line(error)) from error
     return config
@@ -137,12 +137,23 @@ def _require_complete(config: DictConfig) -> None:
     OmegaConf.to_container(own, resolve=True)
 
 
-def _require_launchable(launcher: DictConfig) -> None:
-    """Refuse what the lockstep launcher cannot count with, before Hydra makes it."""
-    for name in ("max_cells", "workers"):
-        value = launcher.get(name)
-        if value is not None and value < 1:
-            raise WrongInput(f"hydra.launcher.{name} must be >= 1, got {value}")
+COUNTS = (
+    "threads",
+    "trainer.max_epochs",
+    "trainer.log_every_n_steps",
+    "callbacks.keeper.patience",
+    "hydra.launcher.max_cells",
+    "hydra.launcher.workers",
+)
+
+
+def _require_counts(config: DictConfig) -> None:
+    """Refuse numbers that nothing can be counted with, which nobody else would before a run."""
+    for name in COUNTS:
+        value = OmegaConf.select(config, name)
+        without_end = name == "trainer.max_epochs" and value == -1
+        if value is not None and not without_end and value < 1:
+            raise WrongInput(f"{name} must be >= 1, got {value}")
 
 
 def _first_line(error: Exception) -> str:

@@ -16,6 +16,8 @@ WITHOUT_TORCH = {
         ["-m", "loss=mse,mae", "hydra/launcher=lockstep", "hydra.launcher.max_cells=0"],
         "hydra.launcher.max_cells must be >= 1",
     ),
+    "no_epochs": (["loss=mse", "trainer.max_epochs=0"], "trainer.max_epochs must be >= 1, got 0"),
+    "no_threads": (["loss=mse", "threads=-1"], "threads must be >= 1, got -1"),
     "twins": (["-m", "loss=mse", "seed=1,1"], "same"),
 }
 WITH_TORCH = {
@@ -25,6 +27,7 @@ WITH_TORCH = {
     ),
     "gamma": (["loss=focal", "loss.gamma=-1"], "gamma must be >= 0"),
     "outliers": (["loss=mse", "data.outliers=1.5"], "outliers"),
+    "no_units": (["loss=mse", "model.hidden=[0]"], "must hold a number at least"),
     "no_mnist": (["data=mnist", "paths.data_dir=nowhere"], "data=digits"),
     "no_file": (["data=table", "data.path=no.csv", "data.target=y"], "no.csv"),
     "no_image": (["data=arrays", "data.path=x.npz", "model=cnn"], "model=cnn expects images"),
