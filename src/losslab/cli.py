@@ -105,6 +105,8 @@ def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Com
         else:
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
+    if folder is not None and not any(each.is_sweep_override() for each in parsed(overrides)):
+        multirun = False  # no new cells: what is in the folder says what it is
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
     if multirun and cells is None and folder is None:
         cells = cells_of_experiment(overrides)
@@ -410,10 +412,10 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
         before = OmegaConf.select(config, key, default=_ABSENT)
         if before is _ABSENT:
             raise WrongInput(f"{key} is no option of {folder / 'config.yaml'}")
-        if key in (*choices.GROUPS, "seed") or OmegaConf.is_dict(before):
+        if key.partition(".")[0] not in MAY_CHANGE or OmegaConf.is_dict(before):
             raise WrongInput(
-                f"{key} stays what it is in a run that goes on: resume= takes single options, "
-                "such as trainer.max_epochs=20"
+                f"{key} stays what it is in a run that goes on: resume= takes single options of "
+                "trainer and callbacks, such as trainer.max_epochs=20"
             )
         with open_dict(config):
             OmegaConf.update(config, key, value)
@@ -422,6 +424,8 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
 
 
 _ABSENT = object()
+# what else a run is made of would no longer be what its record and its pairs say
+MAY_CHANGE = ("trainer", "callbacks", "threads", "allocator", "paths", "test")
 
 
 def _run_rank(folder: Path) -> int:

@@ -58,6 +58,10 @@ def test_a_sweep_grows_by_resuming_it_with_more_seeds(command):
     more = command("-m", *arguments, "seed=range(3)", f"resume={sweep}")
     assert more.code == 0, more.err
     assert len(more.records()) == 3
+    again = command("-m", f"resume={sweep}")  # -m by habit: nothing else is meant than without
+    assert again.code == 0, again.err
+    assert "seed=range(3)" in (sweep / "sweep.json").read_text()
+    assert len(again.records()) == 3
 
 
 def test_two_cells_at_once(command):

@@ -193,7 +193,7 @@ def test_notes_on_the_whole(collected, made_up, tmp_path):
     assert unreadable_notes(comparison) == [f"cannot read {tmp_path}: no JSON"]
     assert comparison_notes(comparison) == [
         "1 run left out: made again later",
-        "the test split has not been read: these are validation metrics",
+        "these are validation metrics: what was chosen by them is not tested by them",
         "p-values are corrected by Holm over 3 comparisons",
     ]
 

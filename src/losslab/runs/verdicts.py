@@ -233,7 +233,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     if comparison.searched:
         lines.append(f"{_runs(len(comparison.searched))} of a search left out: test unread")
     if comparison.split == "val":
-        lines.append("the test split has not been read: these are validation metrics")
+        lines.append("these are validation metrics: what was chosen by them is not tested by them")
     claimed = any(pair.distinguishable for table in comparison.tables for pair in table.pairs)
     if claimed and len({table.conditions.data for table in comparison.tables}) == 1:
         data = comparison.tables[0].conditions.data
