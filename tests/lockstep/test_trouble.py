@@ -2,7 +2,6 @@
 
 import json
 import logging
-import multiprocessing
 import os
 import resource
 import signal
@@ -104,33 +103,31 @@ def test_stacks_leave_the_memory_before_the_next_is_built(cells, monkeypatch):
     assert alive == [1, 1, 1]  # the one that is being built
 
 
-def _two_processes(made):
-    os.setsid()
-    train_cells(made, workers=2, max_cells=1)
-
-
 @pytest.mark.slow
-def test_an_interruption_ends_the_stacks_that_wait_as_well(cells):
-    long = [*DIGITS, "trainer.max_epochs=100000", "loss=bce", "seed=range(6)"]
-    made = cells("one", *long)
-    process = multiprocessing.get_context("fork").Process(target=_two_processes, args=(made,))
-    process.start()
+def test_an_interruption_ends_the_stacks_that_wait_as_well(tmp_path):
+    launcher = ["hydra/launcher=lockstep", "hydra.launcher.workers=2", "hydra.launcher.max_cells=1"]
+    long = [*DIGITS, "trainer.max_epochs=100000", "loss=bce", "seed=range(6)", "callbacks=quiet"]
+    line = command_line(tmp_path, *long, *launcher)
+    process = subprocess.Popen(line, cwd=tmp_path, start_new_session=True)
     begun = time.monotonic()
-    while sum((cell.folder / "record.json").exists() for cell in made) < 2:
-        assert time.monotonic() < begun + 60
+    while len(list(tmp_path.rglob("record.json"))) < 2:
+        assert time.monotonic() < begun + 100
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    process.join(60)
-    assert not process.is_alive()
-    records = [status_of(cell) for cell in made if (cell.folder / "record.json").exists()]
-    assert records == ["interrupted"] * 2
+    assert process.wait(60) == 130
+    records = [json.loads(path.read_text()) for path in tmp_path.rglob("record.json")]
+    assert [record["status"] for record in records] == ["interrupted"] * 2
 
 
 @pytest.mark.slow
 def test_processes_of_two_threads_each_end(tmp_path):
     """Forked from a process that has used its threads, they would wait for each other for ever."""
     launcher = ["hydra/launcher=lockstep", "hydra.launcher.workers=2", "threads=2"]
-    given = [*DIGITS, "loss=bce", "seed=0,1", "trainer=cpu", f"paths.log_dir={tmp_path}"]
-    line = [sys.executable, str(ROOT / "train.py"), "-m", *given, *launcher]
+    line = command_line(tmp_path, *DIGITS, "loss=bce", "seed=0,1", *launcher)
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     subprocess.run(line, check=True, timeout=120, env=environment, cwd=tmp_path)
+
+
+def command_line(logs, *overrides):
+    given = [*overrides, "trainer=cpu", f"paths.log_dir={logs}"]
+    return [sys.executable, str(ROOT / "train.py"), "-m", *given]
