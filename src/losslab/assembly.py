@@ -95,7 +95,8 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
     offered = accepted(target_of(config.model, "model"), sizes)
     name = f"model={config.choices.model}"
-    with warnings.catch_warnings(action="ignore"):  # that weights of no number are left as they are
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")  # said below
         network: nn.Module = build(config.model, name, **offered)
     for parameter, weight in network.named_parameters():
         if not weight.numel():  # torch makes layers of no unit, and the output is then constant

@@ -152,7 +152,9 @@ def _require_counts(config: DictConfig) -> None:
     for name in COUNTS:
         value = OmegaConf.select(config, name)
         without_end = name == "trainer.max_epochs" and value == -1
-        if value is not None and not without_end and value < 1:
+        if value is None or without_end:
+            continue
+        if not isinstance(value, int | float) or value < 1:
             raise WrongInput(f"{name} must be >= 1, got {value}")
 
 

@@ -17,6 +17,7 @@ WITHOUT_TORCH = {
         "hydra.launcher.max_cells must be >= 1",
     ),
     "no_epochs": (["loss=mse", "trainer.max_epochs=0"], "trainer.max_epochs must be >= 1, got 0"),
+    "no_number": (["loss=mse", "trainer.max_epochs=many"], "trainer.max_epochs must be >= 1"),
     "no_threads": (["loss=mse", "threads=-1"], "threads must be >= 1, got -1"),
     "twins": (["-m", "loss=mse", "seed=1,1"], "same"),
 }

@@ -12,9 +12,9 @@ import torch
 from losslab.lockstep import capture
 from losslab.lockstep.capture import Captured, captured
 from losslab.lockstep.sweep import train_cells
-from losslab.runs.curves import read_curves
 
 from .recording import record_operations
+from .test_sweep import curves_of
 
 
 @pytest.fixture
@@ -103,10 +103,6 @@ def test_runs_whose_steps_are_replayed_leave_what_others_leave(cells, recorded, 
         assert curves_of(other.folder) == curves_of(one.folder)
         weights, others = weights_of(one.folder), weights_of(other.folder)
         assert all(torch.equal(others[name], weight) for name, weight in weights.items())
-
-
-def curves_of(folder: Path) -> dict[tuple[int, str], float]:
-    return {(row.step, row.name): row.value for row in read_curves(folder).itertuples()}
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:

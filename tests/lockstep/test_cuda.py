@@ -8,7 +8,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from losslab.lockstep.loop import Group
 from losslab.lockstep.sweep import _members, train_cells
 
-from .test_capture import DIGITS, SMALL, SWEEPS, curves_of
+from .test_capture import DIGITS, SMALL, SWEEPS
+from .test_sweep import curves_of
 
 STEPS = SWEEPS | {
     "class weights": ["data=digits", "loss=cross_entropy", "loss.weight=balanced", *SMALL],

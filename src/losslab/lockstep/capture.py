@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from losslab.lockstep.stack import first_line
+
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -63,7 +65,7 @@ class Captured:
         try:
             replay, result = self._record(partial(self._function, *held))
         except RuntimeError as error:
-            self.refused = str(error).strip().splitlines()[0]
+            self.refused = first_line(error)
             log.info(f"Steps are launched kernel by kernel, since {self.refused}")
         else:
             self.recordings[key] = _Recording(_tensors(held), replay, result)

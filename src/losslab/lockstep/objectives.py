@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from losslab.draws import global_state
-from losslab.lockstep.stack import Unstackable
+from losslab.lockstep.stack import Unstackable, first_line
 from losslab.tasks.supervision import Supervision, sum_of
 
 Values = dict[str, Tensor]
@@ -106,7 +106,7 @@ def can_be_mapped(
     try:
         expected = sum_of(evaluated(False)[0])
     except Exception as error:  # it will say so when it is trained alone
-        raise Unstackable(f"the loss refuses an example: {error}") from error
+        raise Unstackable(f"the loss refuses an example: {first_line(error)}") from error
     if not torch.equal(state, global_state()):
         raise Unstackable("the loss draws random numbers")
     if any(not torch.equal(a, b) for a, b in zip(held, loss.buffers(), strict=True)):

@@ -183,7 +183,7 @@ class Stack:
             with torch.no_grad():
                 together = self(inputs, masks)
         except (RuntimeError, ValueError) as error:
-            raise Unstackable(f"the network cannot be mapped: {_first_line(error)}") from error
+            raise Unstackable(f"the network cannot be mapped: {first_line(error)}") from error
         if not torch.equal(before, global_state()):
             raise Unstackable("the network draws random numbers of its own")
         if any(not torch.equal(value, self._buffers[name]) for name, value in buffers.items()):
@@ -250,5 +250,6 @@ def _is_known(layer: nn.Module) -> bool:
     return type(layer) in (nn.Linear, Masked, *ELEMENTWISE)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+def first_line(error: Exception) -> str:
+    """What an error says, for a line of a log; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

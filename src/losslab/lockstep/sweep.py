@@ -110,6 +110,7 @@ def train_share(cells: Sequence[Cell], sharing: int = 1, *, capture: bool = True
 
 
 def _train_together(cells: Sequence[Cell], known: Mapping[str, Parts], *, capture: bool) -> Left:
+    """Train cells that fit into memory; nothing of them is held when it returns."""
     members, left = _members(cells, known)
     for same_sizes in _same_sizes(members):
         left += _train(same_sizes, capture=capture)
@@ -145,7 +146,7 @@ def _alike(config: DictConfig) -> str:
 
 
 def _same_sizes(members: Iterable[Member]) -> list[list[Member]]:
-    """The runs whose splits have the same shapes, those with the same objective side by side."""
+    """Runs whose splits and weights have the same shapes, those of one objective side by side."""
     sizes: dict[str, list[Member]] = {}
     for member in sorted(members, key=lambda member: member.objective):
         sizes.setdefault(member.sizes, []).append(member)
