@@ -1,0 +1,74 @@
+"""Folders made by version 0.1 go on being readable: resumed, evaluated, compared.
+
+``v0_1/`` was made by that version's commands and is never made anew.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from losslab import cli
+from losslab.runs.collect import collect
+from losslab.runs.record import read_record
+from losslab.runs.tuning import PLAN_FILE, read_tuning
+from losslab.training import evaluate
+
+PAST = Path(__file__).parent / "v0_1"
+RUNS = ("focal", "huber", "triplet")
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Path:
+    """Return a copy of the folders, which a test may write into."""
+    return Path(shutil.copytree(PAST, tmp_path / "v0_1"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_past_run_is_evaluated_to_the_values_of_its_record(past: Path, name: str) -> None:
+    folder = past / "runs" / name
+    recorded = read_record(folder)["test"]
+    measured = evaluate(folder, ("val", "test"))["test"]
+    assert recorded.keys() <= measured.keys()
+    for metric, value in recorded.items():
+        assert measured[metric] == pytest.approx(value, rel=1e-4, abs=1e-5), metric
+
+
+@pytest.mark.slow
+def test_a_past_run_goes_on(past: Path) -> None:
+    folder = past / "runs" / "focal"
+    assert cli.run([f"resume={folder}", "trainer.max_epochs=3"]) == cli.DONE
+    record = read_record(folder)
+    assert (record["status"], record["epochs"]) == ("done", 3)
+
+
+@pytest.mark.slow
+def test_a_past_sweep_runs_what_is_missing(past: Path) -> None:
+    sweep = past / "sweep"
+    kept = {run.folder: run.record["heartbeat"] for run in collect([sweep]).runs}
+    [lost] = [run.folder for run in collect([sweep]).runs if (run.loss, run.seed) == ("huber", 1)]
+    before = read_record(lost)
+    shutil.rmtree(lost)
+    assert cli.run([f"resume={sweep}"]) == cli.DONE
+    after = read_record(lost)
+    assert after["hashes"] == before["hashes"]
+    assert after["test"]["mae"] == pytest.approx(before["test"]["mae"], rel=1e-5)
+    left = {run.folder: run.record["heartbeat"] for run in collect([sweep]).runs}
+    assert {folder: at for folder, at in left.items() if folder != lost} == {
+        folder: at for folder, at in kept.items() if folder != lost
+    }
+
+
+def test_a_past_sweep_is_read_whole() -> None:
+    collection = collect([PAST / "sweep"])
+    assert not collection.unreadable
+    found = sorted((run.loss, run.seed, run.outcome) for run in collection.runs)
+    assert found == [(loss, seed, "done") for loss in ("huber", "mse") for seed in range(3)]
+
+
+def test_a_past_tuning_is_read_whole() -> None:
+    tuning = read_tuning(PAST / "tuning")
+    plan = json.loads((PAST / "tuning" / PLAN_FILE).read_text())
+    assert list(tuning.losses) == plan["losses"] == ["mse", "huber"]
+    assert all(tuning.best(loss) is not None for loss in tuning.losses)
