@@ -8,10 +8,10 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from losslab.runs.collect import Collection, collect
-from losslab.runs.comparison import compare
-from losslab.runs.console import show
-from losslab.runs.tuning import PLAN_FILE, read_tuning
+from losslab.analysis.comparison import compare
+from losslab.analysis.load import Collection, collect
+from losslab.analysis.search import PLAN_FILE, read_tuning
+from losslab.report.console import show
 
 
 class Parser(argparse.ArgumentParser):

@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
     arguments = parser.parse_args()
 
-    from losslab.build import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
+    from losslab.config.instantiate import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
     from losslab.training import evaluate  # noqa: PLC0415
 
     with said_in_one_line():
@@ -37,7 +37,7 @@ def main() -> int:
 
 def chosen(metrics: dict[str, dict[str, float]], asked: list[str] | None) -> list[str]:
     """The metrics asked for, or all; refuses a name that there is none of."""
-    from losslab.build import WrongInput  # noqa: PLC0415
+    from losslab.config.instantiate import WrongInput  # noqa: PLC0415
 
     known = list(dict.fromkeys(name for values in metrics.values() for name in values))
     for name in asked or []:

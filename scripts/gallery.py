@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from losslab import gallery
-from losslab.build import said_in_one_line
+from losslab.config.instantiate import said_in_one_line
+from losslab.gallery import run as gallery
 
 
 def main() -> int:

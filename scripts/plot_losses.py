@@ -26,10 +26,10 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    from losslab.build import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
-    from losslab.runs.pictures import style  # noqa: PLC0415
-    from losslab.runs.pictures.loss_shapes import loss_shapes as draw  # noqa: PLC0415
-    from losslab.shapes import chosen_losses, loss_shapes  # noqa: PLC0415
+    from losslab.config.instantiate import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
+    from losslab.loss_shapes import chosen_losses, loss_shapes  # noqa: PLC0415
+    from losslab.report.figures import style  # noqa: PLC0415
+    from losslab.report.figures.loss_shapes import loss_shapes as draw  # noqa: PLC0415
 
     with said_in_one_line():
         losses = chosen_losses(arguments.overrides)

@@ -1,11 +1,13 @@
-"""What all tests share: the folder of the conformance suite, and its option."""
+"""What all tests share: made-up runs, the folder of the conformance suite, and its option."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "losses"))
+sys.path[:0] = [str(Path(__file__).parent / "losses"), str(Path(__file__).parent)]
+
+pytest_plugins = ["made_up_runs"]
 
 
 def pytest_addoption(parser):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger
 
-from losslab.composition import compose, finished_config
+from losslab.config.compose import compose, finished_config
 from losslab.training import train
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab.composition import compose, finished_config
+from losslab.config.compose import compose, finished_config
 from losslab.training import train
 
 PAGE = Path(__file__).parents[1] / "docs" / "add-your-own.md"

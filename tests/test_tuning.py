@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from losslab import choices, tuning
-from losslab.build import WrongInput
-from losslab.runs.tuning import Range
+from losslab import tuning
+from losslab.analysis.search import Range
+from losslab.config import groups
+from losslab.config.instantiate import WrongInput
 
 UNIT = {"low": 0, "high": 1}
 
@@ -40,14 +41,14 @@ def test_no_point_is_tried_twice():
     assert tuning.sobol_points({}, 8) == [{}]
 
 
-LOSSES = choices.names("loss")
+LOSSES = groups.names("loss")
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_declares_what_may_be_tuned(loss):
-    declared = choices.tunable("loss", loss)
+    declared = groups.tunable("loss", loss)
     assert declared is not None, "write 'tuning: {}' for a loss without options"
-    own = choices.node("loss", loss)
+    own = groups.node("loss", loss)
     for name, content in declared.items():
         assert name in own
         Range.declared(f"loss.{name}", content)

@@ -8,7 +8,7 @@ import torch
 from benchmarks.page import put
 from benchmarks.peers import of_batches
 from benchmarks.timing import in_turn, peak_memory, ratio
-from losslab.allocator import keep_freed_memory
+from losslab.runtime import keep_freed_memory
 
 HEAD = (
     "| loss | batch | ours, ms | peer, ms | peer / ours (quartiles) | ours, MB | peer, MB |",

@@ -11,7 +11,7 @@ from benchmarks.page import put
 from benchmarks.peers import SIZES, pairs
 from benchmarks.picture import draw
 from benchmarks.timing import in_turn, peak_memory, quartiles, ratio
-from losslab.allocator import keep_freed_memory
+from losslab.runtime import keep_freed_memory
 
 HEAD = (
     "| loss | elements | dtype | floor, ns | ours, ns | peer, ns | peer / ours (quartiles) "

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from losslab.runs.pictures.style import COLOURS, FAINT, MARKERS, RC, logarithmic
+from losslab.report.figures.style import COLOURS, FAINT, MARKERS, RC, logarithmic
 
 if TYPE_CHECKING:
     from benchmarks.losses import Measured

@@ -11,7 +11,7 @@ IMPORTS = "import torch, torchvision, pytorch_lightning"
 FIRST_STEP = """
 import os, sys
 from losslab import cli
-from losslab.tasks import SupervisedModule
+from losslab.modules.supervised import SupervisedModule
 SupervisedModule.training_step = lambda module, batch, batch_index: os._exit(0)
 cli.run(sys.argv[1:])
 sys.exit("no training step was reached")

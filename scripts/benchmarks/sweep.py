@@ -12,10 +12,10 @@ from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
 from benchmarks.page import beside, show
-from losslab.composition import cells_of, compose_cells
+from losslab.config.compose import cells_of, compose_cells
 from losslab.lockstep.grouping import Cell, place
 from losslab.lockstep.sweep import train_cells
-from losslab.runs.keeper import peak_memory_mb
+from losslab.runs.writer import peak_memory_mb
 from losslab.training import train
 
 LOSSES = (

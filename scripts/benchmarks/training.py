@@ -15,8 +15,8 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
 from benchmarks.page import beside, show
-from losslab.assembly import assemble
-from losslab.composition import compose_cells
+from losslab.components import assemble
+from losslab.config.compose import compose_cells
 from losslab.training import make_keeper, make_trainer, open_record, settle
 
 Step = Callable[[Tensor, Tensor], None]

@@ -91,7 +91,7 @@ class LockstepLauncher(Launcher):
 
     def _cell(self, overrides: Sequence[str]) -> "Cell":
         """The cell's config, composed before by the command line or else now, and its folder."""
-        from losslab.composition import compose_cells  # noqa: PLC0415 (imports nothing of torch)
+        from losslab.config.compose import compose_cells  # noqa: PLC0415 (imports nothing of torch)
         from losslab.lockstep.grouping import Cell  # noqa: PLC0415
 
         known = getattr(self.task_function, "cells", {})

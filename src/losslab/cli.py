@@ -18,9 +18,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from losslab import choices
-from losslab.build import WrongInput, said_in_one_line
-from losslab.composition import (
+from losslab.config import groups
+from losslab.config.compose import (
     Composed,
     cells_of,
     cells_of_experiment,
@@ -29,11 +28,12 @@ from losslab.composition import (
     finished_config,
     parsed,
 )
-from losslab.help import help_text
+from losslab.config.help import help_text
+from losslab.config.instantiate import WrongInput, said_in_one_line
+from losslab.report.run_table import run_table
+from losslab.report.sweep_summary import write_overview
 from losslab.runs.folder import is_run, replace_file
-from losslab.runs.overview import write_overview
 from losslab.runs.record import Record, needs_running, read_record
-from losslab.runs.table import run_table
 
 DONE, FAILED = 0, 1
 SWEEP_FILE = "sweep.json"
@@ -316,9 +316,9 @@ def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
 def show_comparison(folder: Path) -> None:
     """Print what the runs of a sweep say of their losses, and write the report."""
     # a third of a second of scipy and yaml that --help does not need
-    from losslab.runs.collect import collect  # noqa: PLC0415
-    from losslab.runs.comparison import compare  # noqa: PLC0415
-    from losslab.runs.console import show  # noqa: PLC0415
+    from losslab.analysis.comparison import compare  # noqa: PLC0415
+    from losslab.analysis.load import collect  # noqa: PLC0415
+    from losslab.report.console import show  # noqa: PLC0415
 
     console = Console()
     collection = collect([folder])
@@ -363,9 +363,9 @@ def refuse_mixture(command: Command, cells: Sequence[Composed]) -> None:
 
 def _data_for_all(losses: Sequence[str]) -> list[str]:
     """Of the losses' homes, those whose task gives what every one of the losses reads."""
-    from losslab.assembly import require_fit  # noqa: PLC0415
+    from losslab.components import require_fit  # noqa: PLC0415
 
-    homes = dict.fromkeys(home for home in map(choices.home, losses) if home)
+    homes = dict.fromkeys(home for home in map(groups.home, losses) if home)
     fitting = []
     for data in homes:
         try:
@@ -446,7 +446,7 @@ def _hydra_main(arguments: Sequence[str], job: Any) -> int:
         job(config)
 
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base="1.3", config_path=str(choices.CONF), config_name="train")(
+    hydra.main(version_base="1.3", config_path=str(groups.CONF), config_name="train")(
         job_as_typed
     )()
     return DONE

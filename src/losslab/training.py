@@ -14,15 +14,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.profilers import Profiler
 
-from losslab.allocator import keep_freed_memory
-from losslab.assembly import Parts, assemble
-from losslab.build import WrongInput, build
 from losslab.callbacks import RunKeeping
+from losslab.components import Parts, assemble
+from losslab.config.instantiate import WrongInput, build
+from losslab.config.past import translated
 from losslab.data.base import ValThenTest
+from losslab.modules.step_values import Diverged
 from losslab.runs.folder import cell_name
-from losslab.runs.keeper import Keeper
 from losslab.runs.record import Record, read_record
-from losslab.tasks import Diverged
+from losslab.runs.writer import Keeper
+from losslab.runtime import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -373,7 +374,8 @@ def saved_config(folder: Path) -> DictConfig:
     path = folder / "config.yaml"
     if not path.is_file() or not (folder / "record.json").is_file():
         raise WrongInput(f"{folder} is no run folder: it has no config.yaml and record.json")
-    config = OmegaConf.load(path)
+    saved = OmegaConf.to_container(OmegaConf.load(path))
+    config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
     return config
 

@@ -14,15 +14,10 @@ from typing import Any
 
 from rich.console import Console
 
-from losslab import choices, cli
-from losslab.build import WrongInput
-from losslab.composition import compose, parsed, values_of
-from losslab.runs.collect import collect
-from losslab.runs.comparison import compare
-from losslab.runs.console import show
-from losslab.runs.folder import replace_file
-from losslab.runs.statistics import needed_seeds
-from losslab.runs.tuning import (
+from losslab import cli
+from losslab.analysis.comparison import compare
+from losslab.analysis.load import collect
+from losslab.analysis.search import (
     FINAL,
     LEARNING_RATE,
     PLAN_FILE,
@@ -31,6 +26,12 @@ from losslab.runs.tuning import (
     Tuning,
     read_tuning,
 )
+from losslab.analysis.statistics import needed_seeds
+from losslab.config import groups
+from losslab.config.compose import compose, parsed, values_of
+from losslab.config.instantiate import WrongInput
+from losslab.report.console import show
+from losslab.runs.folder import replace_file
 
 PROTOCOLS = ("controlled", "tuned")
 TUNING_SEEDS = [1000, 1001, 1002]
@@ -156,7 +157,7 @@ def planned(arguments: Sequence[str]) -> Plan:
         raise WrongInput("which losses? add loss=cross_entropy,focal")
     losses = own["loss"]
     for loss in losses:
-        choices.require_known("loss", loss)
+        groups.require_known("loss", loss)
     protocol = _one(own, "protocol", "controlled")
     if protocol not in PROTOCOLS:
         raise WrongInput(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
@@ -202,13 +203,13 @@ def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, A
     declared: dict[str, Any] = {}
     if protocol == "tuned":
         optimizer = compose([f"loss={loss}", *overrides]).hydra.runtime.choices.optimizer
-        found = choices.tunable("optimizer", optimizer) or {}
+        found = groups.tunable("optimizer", optimizer) or {}
         if "lr" not in found:
             raise WrongInput(
                 f"conf/optimizer/{optimizer}.yaml declares no range of lr under tuning:"
             )
         declared[LEARNING_RATE] = found["lr"]
-    own = choices.tunable("loss", loss) or {}
+    own = groups.tunable("loss", loss) or {}
     declared |= {f"loss.{name}": content for name, content in own.items()}
     return {key: content for key, content in declared.items() if not _given(overrides, key)}
 

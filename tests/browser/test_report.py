@@ -2,10 +2,10 @@
 
 import pytest
 
-from losslab.runs.collect import Collection, Run
-from losslab.runs.comparison import compare
+from losslab.analysis.comparison import compare
+from losslab.analysis.load import Collection, Run
+from losslab.report import write_report
 from losslab.runs.record import new_record
-from losslab.runs.report import write_report
 
 pytestmark = pytest.mark.browser
 

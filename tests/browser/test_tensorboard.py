@@ -11,8 +11,8 @@ import urllib.request
 
 import pytest
 
-from losslab.runs.keeper import Keeper
-from losslab.runs.overview import write_overview
+from losslab.report.sweep_summary import write_overview
+from losslab.runs.writer import Keeper
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from losslab import choices, cli, composition, gallery
-from losslab.runs.metrics import METRICS
+from losslab import cli
+from losslab.config import composition, gallery, groups
+from losslab.metrics.labels import METRICS
 
 NAMES = [path.stem for path in sorted(gallery.CLAIMS.glob("*.yaml"))]
 
@@ -43,7 +44,7 @@ def test_every_cell_composes_and_has_seeds_enough(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_claim_says_its_command_and_plans_with_cells_that_it_has(name):
     claim = gallery.known_claim(name)
-    text = (choices.CONF / "experiment" / "claims" / f"{name}.yaml").read_text()
+    text = (groups.CONF / "experiment" / "claims" / f"{name}.yaml").read_text()
     assert claim.command in text
     swept = " ".join(claim.sweep)
     for planned in claim.planned:
@@ -53,8 +54,8 @@ def test_a_claim_says_its_command_and_plans_with_cells_that_it_has(name):
 
 
 def test_shown_metrics_have_a_name():
-    from losslab.runs.gallery.rows import MEASURES
-    from losslab.runs.metrics import metric
+    from losslab.gallery.rows import MEASURES
+    from losslab.metrics.labels import metric
 
     for name in NAMES:
         for shown in gallery.known_claim(name).shown:

@@ -3,13 +3,13 @@
 import pytest
 from omegaconf import OmegaConf
 
-from losslab import choices, composition
+from losslab.config import compose, groups
 
 EVERY = [
     (group.name, name)
-    for group in sorted(choices.CONF.iterdir())
+    for group in sorted(groups.CONF.iterdir())
     if group.is_dir() and group.name not in ("hydra", "paths")
-    for name in choices.names(group.name)
+    for name in groups.names(group.name)
 ]
 NEEDS = {
     "data=table": ["data.path=x.csv", "data.target=y"],
@@ -25,30 +25,30 @@ NEEDS = {
 @pytest.mark.parametrize(("group", "name"), EVERY, ids=str)
 def test_every_file_composes_and_resolves(group, name):
     choice = f"{group}={name}"
-    config = composition.compose(composition.complete([choice, *NEEDS.get(choice, [])]))
+    config = compose.compose(compose.complete([choice, *NEEDS.get(choice, [])]))
     assert config.hydra.runtime.choices[group] == name
-    finished = composition.finished_config(config, config.hydra)
+    finished = compose.finished_config(config, config.hydra)
     OmegaConf.to_container(finished, resolve=True, throw_on_missing=True)
 
 
-@pytest.mark.parametrize("name", choices.names("loss"))
+@pytest.mark.parametrize("name", groups.names("loss"))
 def test_a_loss_brings_its_home(name):
-    config = composition.compose(composition.complete([f"loss={name}"]))
+    config = compose.compose(compose.complete([f"loss={name}"]))
     chosen = config.hydra.runtime.choices
-    assert chosen.data == choices.home(name)
-    assert chosen.task == choices.task_of_loss(name)
-    assert config.task.standard_data in choices.names("data")
+    assert chosen.data == groups.home(name)
+    assert chosen.task == groups.task_of_loss(name)
+    assert config.task.standard_data in groups.names("data")
 
 
-@pytest.mark.parametrize("name", choices.names("loss"))
+@pytest.mark.parametrize("name", groups.names("loss"))
 def test_a_loss_file_says_what_it_is_for(name):
-    first, second = (choices.CONF / "loss" / f"{name}.yaml").read_text().splitlines()[:2]
+    first, second = (groups.CONF / "loss" / f"{name}.yaml").read_text().splitlines()[:2]
     assert first.startswith("# ")
     assert f"loss={name}" in first + second
 
 
 def test_the_command_line_beats_what_a_choice_brings():
-    config = composition.compose(["loss=focal", "data=mnist", "model=mlp", "trainer.max_epochs=3"])
+    config = compose.compose(["loss=focal", "data=mnist", "model=mlp", "trainer.max_epochs=3"])
     chosen = config.hydra.runtime.choices
     assert (chosen.loss, chosen.data, chosen.model) == ("focal", "mnist", "mlp")
     assert config.trainer.max_epochs == 3
@@ -65,35 +65,35 @@ def test_the_command_line_beats_what_a_choice_brings():
     ],
 )
 def test_standard_choices_are_added(given, loss, data):
-    completed = composition.complete(given)
+    completed = compose.complete(given)
     assert f"loss={loss}" in completed
     if data:
-        assert composition.compose(completed).hydra.runtime.choices.data == data
+        assert compose.compose(completed).hydra.runtime.choices.data == data
 
 
 def test_two_cells_never_share_a_folder():
-    cells = composition.cells_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
-    folders = {composition.compose(cell).hydra.sweep.subdir for cell in cells}
+    cells = compose.cells_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
+    folders = {compose.compose(cell).hydra.sweep.subdir for cell in cells}
     assert len(folders) == 9
 
 
-@pytest.mark.parametrize("name", choices.names("loss"))
+@pytest.mark.parametrize("name", groups.names("loss"))
 def test_a_loss_at_home_is_checked_and_described(name):
     """What precedes the first step of ``python train.py loss=<name>``."""
     from losslab.training import check
 
-    config = composition.compose(composition.complete([f"loss={name}"]))
-    described = check(composition.finished_config(config, config.hydra))
+    config = compose.compose(compose.complete([f"loss={name}"]))
+    described = check(compose.finished_config(config, config.hydra))
     assert "training" in described or "CartPole-v1" in described
 
 
 def test_cells_composed_together_are_what_each_is_alone():
     given = ["loss=focal,bce", "seed=3,0,11", "data.label_noise=0.1"]
     given += ["hydra.sweep.subdir=${seed}/${hydra.job.override_dirname}"]
-    cells = composition.cells_of(given)
+    cells = compose.cells_of(given)
     cells += [["loss=bce"], ["loss=bce", "seed=2"], ["seed=5", "loss=bce"], ["loss=bce", "seed=7"]]
-    for cell, together in zip(cells, composition.compose_cells(cells), strict=True):
-        alone = composition.compose(cell)
-        assert together.config == composition.finished_config(alone, alone.hydra)
+    for cell, together in zip(cells, compose.compose_cells(cells), strict=True):
+        alone = compose.compose(cell)
+        assert together.config == compose.finished_config(alone, alone.hydra)
         assert together.overrides == tuple(alone.hydra.overrides.task)
         assert together.place == alone.hydra.sweep.subdir

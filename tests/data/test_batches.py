@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from losslab.data import Batches, Split
-from losslab.draws import draw_seed
+from losslab.rng import draw_seed
 
 
 def numbered(n, weights=None):

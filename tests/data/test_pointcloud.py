@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from losslab.data.pointcloud import SOLIDS, PointCloud, rotations, sampled
-from losslab.draws import generator
+from losslab.rng import generator
 
 
 def ready(**options):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab.composition import cells_of, compose_cells
+from losslab.config.compose import cells_of, compose_cells
 from losslab.lockstep.grouping import Cell
 from losslab.lockstep.sweep import train_cells
 from losslab.training import train

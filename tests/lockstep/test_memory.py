@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from losslab.assembly import assemble
-from losslab.composition import compose_cells
+from losslab.components import assemble
+from losslab.config.compose import compose_cells
 from losslab.lockstep import memory, sweep
 
 SMALL = ("loss=mse", "data=regression", "data.n=60", "task.epochs=1")
@@ -70,7 +70,7 @@ def test_the_estimate_is_above_what_a_stack_takes_and_not_far(cells, tmp_path):
 GROWTH = """
 import ast, sys
 from pathlib import Path
-from losslab.composition import cells_of, compose_cells
+from losslab.config.compose import cells_of, compose_cells
 from losslab.lockstep.grouping import Cell
 from losslab.lockstep.sweep import train_share
 

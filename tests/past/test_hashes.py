@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from losslab.assembly import assemble
-from losslab.composition import complete, compose_cells
+from losslab.components import assemble
+from losslab.config.compose import complete, compose_cells
 
 HASHES = json.loads((Path(__file__).parent / "hashes.json").read_text())
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from losslab import cli
-from losslab.runs.collect import collect
+from losslab.analysis.load import collect
+from losslab.analysis.search import PLAN_FILE, read_tuning
 from losslab.runs.record import read_record
-from losslab.runs.tuning import PLAN_FILE, read_tuning
 from losslab.training import evaluate
 
 PAST = Path(__file__).parent / "v0_1"

@@ -2,8 +2,8 @@ import numpy as np
 from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-from losslab.runs.keeper import Keeper
 from losslab.runs.projector import FOLDER, write_embedding
+from losslab.runs.writer import Keeper
 
 
 def test_the_projector_finds_vectors_and_labels(tmp_path):

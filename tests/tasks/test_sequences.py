@@ -7,7 +7,7 @@ from torch.nn.functional import one_hot
 from losslab.data.digit_sequences import DigitSequences
 from losslab.losses import CTCLoss
 from losslab.losses.base import Reads
-from losslab.tasks.sequence import Sequences, decode
+from losslab.tasks.sequences import Sequences, decode
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,6 @@
 
 from losslab.callbacks.figures import Figures
 from losslab.callbacks.progress import Progress
-from losslab.callbacks.run_keeping import RunKeeping
+from losslab.callbacks.run_writer import RunKeeping
 
 __all__ = ["Figures", "Progress", "RunKeeping"]

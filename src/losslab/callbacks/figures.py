@@ -6,8 +6,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from losslab.runs.keeper import Keeper
-from losslab.runs.shown import Shown, to_bytes
+from losslab.runs.figure_data import Shown, to_bytes
+from losslab.runs.writer import Keeper
 
 
 class Figures(pl.Callback):
@@ -69,7 +69,7 @@ class Figures(pl.Callback):
 
     def _keep(self, tag: str, picture: Any, step: int) -> None:
         """Keep a figure; of arrays both themselves and their figure."""
-        from losslab.runs.pictures.predictions import predictions  # noqa: PLC0415 (matplotlib)
+        from losslab.report.figures.predictions import predictions  # noqa: PLC0415 (matplotlib)
 
         figure = picture
         if isinstance(picture, Shown):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
-from losslab.draws import generator
+from losslab.rng import generator
 
 TargetKind = Literal["classes", "values", "multilabel", "masks", "sequences", "relevance"]
 

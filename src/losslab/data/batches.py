@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler, SequentialSampler
 
-from losslab.draws import generator
+from losslab.rng import generator
 
 
 class Split(NamedTuple):

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.digits import _digits
-from losslab.draws import generator
+from losslab.rng import generator
 
 BLANK = 0
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.pointcloud import CANDIDATES, Rotation, require_sampling, sampled
-from losslab.draws import generator
+from losslab.rng import generator
 
 Vertices = NDArray[np.float64]
 Triangles = NDArray[np.int64]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.draws import generator
+from losslab.rng import generator
 
 Rotation = Literal["none", "upright", "any"]
 ROTATIONS = ("none", "upright", "any")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.draws import generator
+from losslab.rng import generator
 
 GRADES = 5
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.draws import generator
+from losslab.rng import generator
 
 NoiseKind = Literal["normal", "skewed"]
 Curve = Literal["line", "sine", "quadratic", "step"]

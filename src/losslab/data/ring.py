@@ -7,7 +7,7 @@ import torch
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.draws import generator
+from losslab.rng import generator
 
 
 class Ring(InMemoryData):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.draws import generator
+from losslab.rng import generator
 
 # Each shape is a function of coordinates in units of the radius of a disc of the same area.
 Shape = Callable[[Tensor, Tensor], Tensor]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from losslab.draws import generator
+from losslab.rng import generator
 
 TRAIN, VAL, TEST = 0, 1, 2
 NAMES = ("train", "val", "test")

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.build import target_of
+from losslab.config.instantiate import target_of
 from losslab.lockstep.optimizers import ELEMENTWISE
-from losslab.tasks import PolicyGradient, QLearning, SupervisedModule
+from losslab.modules.supervised import SupervisedModule
+from losslab.rl.policy_gradient import PolicyGradient
+from losslab.rl.q_learning import QLearning
 from losslab.training import is_double
 
 # the only values of the Trainer's options that the loop knows; what is not named here is refused

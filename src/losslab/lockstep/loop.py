@@ -8,16 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from losslab.lockstep.batches import Streams
 from losslab.lockstep.capture import captured
-from losslab.lockstep.member import Member
-from losslab.lockstep.objectives import Share, Values
+from losslab.lockstep.objective import Share, Values
 from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.rows import StackedRuns
+from losslab.lockstep.single import Member
 from losslab.lockstep.stack import Stack
-from losslab.lockstep.streams import Streams
+from losslab.modules.objective import sum_of
+from losslab.modules.step_values import Diverged, StepValues, divergence, is_due
 from losslab.tasks.base import Task
-from losslab.tasks.steps import Diverged, StepValues, divergence, is_due
-from losslab.tasks.supervision import sum_of
 
 Batch = tuple[Tensor, ...]
 

@@ -8,10 +8,10 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from losslab.assembly import Parts
+from losslab.components import Parts
 from losslab.data.base import InMemoryData
 from losslab.lockstep.capture import RECORDERS
-from losslab.tasks.reinforcement import ReinforcementModule
+from losslab.rl.module import ReinforcementModule
 
 # copies of a network's weights that a run holds at the end of an epoch, when it holds the most: its
 # own network, the row of the stack, the gradient, two of the optimizer, the best so far, and what a

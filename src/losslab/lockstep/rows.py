@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from losslab.lockstep.member import Member
-from losslab.lockstep.objectives import Values, can_be_mapped
+from losslab.lockstep.objective import Values, can_be_mapped
+from losslab.lockstep.single import Member
 from losslab.lockstep.stack import Unstackable
 
 

@@ -19,15 +19,15 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.assembly import Parts, assemble
-from losslab.build import WrongInput
+from losslab.components import Parts, assemble
+from losslab.config.instantiate import WrongInput
 from losslab.lockstep.grouping import Cell, group, place, split
 from losslab.lockstep.loop import Group
-from losslab.lockstep.member import Member
 from losslab.lockstep.memory import cells_that_fit
-from losslab.lockstep.reinforcement import Player, Players
+from losslab.lockstep.rl import Player, Players
+from losslab.lockstep.single import Member
 from losslab.lockstep.stack import Unstackable
-from losslab.tasks.reinforcement import ReinforcementModule
+from losslab.rl.module import ReinforcementModule
 from losslab.training import recorded, settle
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,8 @@ from losslab.losses.classification import (
     BCELoss,
     CategoricalCrossEntropyLoss,
     CrossEntropyLoss,
+    FocalLoss,
+    HingeLoss,
 )
 from losslab.losses.functional.information import (
     cross_entropy,
@@ -14,7 +16,6 @@ from losslab.losses.functional.information import (
     kl_divergence,
     self_information,
 )
-from losslab.losses.margins import FocalLoss, HingeLoss
 from losslab.losses.metric import AngularLoss, ContrastiveLoss, TripletLoss
 from losslab.losses.points import ChamferLoss, EMDLoss, PaddedPoints
 from losslab.losses.ranking import MarginRankingLoss

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from losslab.losses.base import Link, Reads
@@ -11,22 +10,7 @@ from losslab.losses.base import Link, Reads
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
-
-
-class Module(pl.LightningModule):
-    """Lightning's, whose plain attributes cost nothing to set."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; plain ones skip the search for parameters.
-
-        Lightning notes the name of each hook on the module, some forty times a step, and a module's
-        own ``__setattr__`` takes a tenth of a small network's step for it.
-        """
-        if value is None or type(value) in (str, bool, int):
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
+    from losslab.runs.figure_data import Shown
 
 
 class Task:

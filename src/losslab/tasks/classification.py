@@ -24,7 +24,7 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
+    from losslab.runs.figure_data import Shown
 
 
 class Classification(Task):
@@ -107,12 +107,12 @@ class Classification(Task):
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | Shown]":
         """The confusion matrix and, for images, a grid of predictions with their labels."""
-        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         guess = prediction.argmax(dim=1)
-        figures = {"confusion": pictures.confusion(guess, target, self.class_names)}
+        figures = {"confusion": drawing.confusion(guess, target, self.class_names)}
         if inputs.ndim == 4:
-            figures["predictions"] = pictures.labelled(inputs, guess, target, self.class_names)
+            figures["predictions"] = drawing.labelled(inputs, guess, target, self.class_names)
         return figures
 
 

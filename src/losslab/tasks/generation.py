@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from losslab.draws import draw_seed, generator
 from losslab.losses.base import Link, Reads
 from losslab.metrics.samples import (
     covered_modes,
@@ -14,12 +13,13 @@ from losslab.metrics.samples import (
     precision_recall,
     sharpness,
 )
+from losslab.rng import draw_seed, generator
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
+    from losslab.runs.figure_data import Shown
 
 
 class Generation(Task):
@@ -86,13 +86,13 @@ class Generation(Task):
 
     def drawn(self, real: Tensor, fake: Tensor) -> "Mapping[str, Figure | Shown]":
         """A grid of samples, or points in the plane."""
-        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         if self.plane:
-            return {"samples": pictures.points({"real": real, "generated": fake})}
+            return {"samples": drawing.points({"real": real, "generated": fake})}
         fake = fake.clamp(self.low, self.high)
         lines = {f"generated {row + 1}": fake[10 * row : 10 * row + 10, 0] for row in range(5)}
-        return {"samples": pictures.rows({"real": real[:10, 0]}, lines, "Samples", columns=10)}
+        return {"samples": drawing.rows({"real": real[:10, 0]}, lines, "Samples", columns=10)}
 
 
 def trained_eye(inputs: Tensor, targets: Tensor, classes: int) -> tuple[nn.Module, nn.Module]:

@@ -14,7 +14,7 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
+    from losslab.runs.figure_data import Shown
 
 
 class MetricLearning(Task):
@@ -70,9 +70,9 @@ class MetricLearning(Task):
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | Shown]":
         """The embeddings in two dimensions, coloured by class."""
-        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
-        return {"embedding": pictures.embedding(prediction, target, self.class_names)}
+        return {"embedding": drawing.embedding(prediction, target, self.class_names)}
 
     def embedding(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, list[str]]:
         """The embeddings of length 1 with the names of their classes."""

@@ -13,7 +13,7 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
+    from losslab.runs.figure_data import Shown
 
 
 class PointClouds(Task):
@@ -66,6 +66,6 @@ class PointClouds(Task):
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | Shown]":
         """Clouds above their reconstructions."""
-        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
-        return {"clouds": pictures.clouds(inputs, prediction)}
+        return {"clouds": drawing.clouds(inputs, prediction)}

@@ -15,7 +15,7 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
+    from losslab.runs.figure_data import Shown
 
 
 class Ranking(Task):
@@ -47,9 +47,9 @@ class Ranking(Task):
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | Shown]":
         """The scores of each grade."""
-        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
-        return {"scores": pictures.scores_by_grade(prediction.flatten(), target.flatten())}
+        return {"scores": drawing.scores_by_grade(prediction.flatten(), target.flatten())}
 
 
 def judge_query(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from losslab.tasks.generation import trained_eye
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
+    from losslab.runs.figure_data import Shown
 
 
 SMALLEST_SIDE = 6
@@ -94,8 +94,8 @@ class Reconstruction(Task):
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | Shown]":
         """Images above their reconstructions."""
-        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         drawn = prediction.clamp(self.low, self.high)
         given, made = {"image": inputs.mean(dim=1)}, {"drawn again": drawn.mean(dim=1)}
-        return {"reconstruction": pictures.rows(given, made, "Images and their reconstructions")}
+        return {"reconstruction": drawing.rows(given, made, "Images and their reconstructions")}

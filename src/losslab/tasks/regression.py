@@ -12,7 +12,7 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
+    from losslab.runs.figure_data import Shown
 
 
 class Regression(Task):
@@ -63,11 +63,11 @@ class Regression(Task):
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | Shown]":
         """The fitted curve for one feature, predictions against targets else."""
-        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         if inputs.shape[1:] == torch.Size([1]) and target.shape[1:] == torch.Size([1]):
-            return {"fit": pictures.fitted_curve(inputs, prediction, target, self.truth)}
-        return {"fit": pictures.against_target(prediction, target)}
+            return {"fit": drawing.fitted_curve(inputs, prediction, target, self.truth)}
+        return {"fit": drawing.against_target(prediction, target)}
 
 
 def r2(prediction: Tensor, target: Tensor) -> Tensor:

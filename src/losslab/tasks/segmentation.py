@@ -14,7 +14,7 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.shown import Shown
+    from losslab.runs.figure_data import Shown
 
 BINARY = (Reads.BINARY_MASKS,)
 CLASSES = (Reads.CLASS_MASKS, Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
@@ -102,17 +102,17 @@ class Segmentation(Task):
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | Shown]":
         """Images, true masks and predicted masks in rows; for one foreground its PR curve."""
-        from losslab.tasks import pictures  # noqa: PLC0415 (matplotlib: only where it is drawn)
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         last = max(1, self.outputs - 1)
         shown = prediction[:, 0].sigmoid() if self.binary else prediction.argmax(dim=1) / last
-        given = {"image": pictures.stretched(inputs.mean(dim=1)), "true mask": target / last}
+        given = {"image": drawing.stretched(inputs.mean(dim=1)), "true mask": target / last}
         made = {"probability" if self.binary else "predicted": shown}
         figures: dict[str, Figure | Shown] = {
-            "masks": pictures.rows(given, made, "Images with their masks")
+            "masks": drawing.rows(given, made, "Images with their masks")
         }
         if self.binary and bool(target.any()):
-            figures["precision_recall"] = pictures.precision_recall(
+            figures["precision_recall"] = drawing.precision_recall(
                 overlap.between(prediction), self._truth(target)
             )
         return figures

@@ -1,0 +1,59 @@
+"""Drives a run's keeper: curves, best and last checkpoint, early stopping, record."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from losslab.runs.writer import Keeper
+
+
+class RunKeeping(pl.Callback):
+    """Feeds the keeper with what the module kept, on the first rank.
+
+    Args:
+        keeper: the run's keeper.
+        name: the loss's name, for the error of a run that diverges.
+    """
+
+    def __init__(self, keeper: Keeper, name: str) -> None:
+        self.keeper = keeper
+        self.name = name
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the steps' values where they are due."""
+        if not getattr(pl_module, "due", False):
+            return
+        step = trainer.global_step
+        values = pl_module.step_values.drain(self.name, step)
+        if trainer.optimizers:
+            values["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        if trainer.is_global_zero:
+            self.keeper.log(trainer.current_epoch, step, values)
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the checkpoints and decide whether to stop, where the epoch was validated."""
+        if (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
+            return  # Lightning still holds the metrics of an earlier epoch
+        metrics = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val/")
+        }
+        stop = False
+        # every rank calls save_checkpoint: strategies gather their shares in it
+        saved = self.keeper.folder / "checkpoints" / "epoch.tmp"
+        trainer.save_checkpoint(saved)
+        if trainer.is_global_zero:
+
+            def hand_over(path: Path) -> None:
+                saved.replace(path)
+
+            stop = self.keeper.end_epoch(
+                trainer.current_epoch, trainer.global_step, metrics, hand_over
+            )
+        trainer.should_stop = bool(trainer.strategy.broadcast(stop)) or trainer.should_stop

@@ -1,0 +1,1 @@
+"""What a run is asked to be: groups, composition, instantiation; nothing imports torch."""

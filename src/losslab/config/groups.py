@@ -1,0 +1,91 @@
+"""What conf/ offers, read off its files: no torch, no composition."""
+
+import difflib
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from losslab.config.instantiate import WrongInput
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+GROUPS = ("loss", "data", "task", "model", "optimizer", "scheduler", "regularizer")
+
+
+@functools.cache
+def _load(group: str, name: str) -> Any:
+    return OmegaConf.load(CONF / group / f"{name}.yaml")
+
+
+def names(group: str) -> list[str]:
+    """The choices of a group, sorted."""
+    folder = CONF / group
+    return sorted(
+        path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")
+    )
+
+
+def summary(group: str, name: str) -> str:
+    """What a choice is for: the first comment line of its file, without the command."""
+    first = (CONF / group / f"{name}.yaml").read_text().partition("\n")[0]
+    return first.lstrip("# ").split(": python train.py")[0].rstrip(".")
+
+
+def brings(group: str, name: str, other: str) -> str | None:
+    """The choice of another group that this one brings along, if it does."""
+    for entry in _load(group, name).get("defaults", []):
+        if isinstance(entry, str):
+            continue
+        for key, value in entry.items():
+            if str(key).removeprefix("override ").partition("@")[0] == f"/{other}":
+                return str(value)
+    return None
+
+
+def home(loss: str) -> str | None:
+    """The data on which a loss lives."""
+    return brings("loss", loss, "data")
+
+
+def task_of_loss(loss: str) -> str | None:
+    """The task in which a loss is at home."""
+    data = home(loss)
+    return brings("loss", loss, "task") or (data and brings("data", data, "task"))
+
+
+def node(group: str, name: str) -> Any:
+    """A choice's own options, without what it brings along and without what may be tuned."""
+    loaded = _load(group, name)
+    own = {key: value for key, value in loaded.items() if key not in ("defaults", "tuning")}
+    return OmegaConf.create(own)
+
+
+def tunable(group: str, name: str) -> dict[str, Any] | None:
+    """What ``scripts/tune.py`` may vary of a choice, as its file says; ``None``: it says nothing.
+
+    A value is a range ``{low: 0, high: 5}``, with ``log: true`` on a logarithmic scale, or a list.
+    """
+    declared: Any = _load(group, name).get("tuning")
+    found: Any = None if declared is None else OmegaConf.to_container(declared)
+    return None if found is None else dict(found)
+
+
+def require_known(group: str, name: str) -> None:
+    """Refuse a name that the group does not have.
+
+    Raises:
+        WrongInput: with the nearest names.
+    """
+    known = names(group)
+    if name not in known:
+        raise WrongInput(
+            f"unknown {group} '{name}'{nearest(name, known)} Known: {', '.join(known)}"
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``: did you mean x?`` where something is near, else a full stop."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f": did you mean {' or '.join(close)}?" if close else "."

@@ -1,0 +1,191 @@
+"""The runs of a claim as rows, with what is measured on them besides their test metrics."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from losslab.analysis.groups import Row
+from losslab.analysis.load import Run, group, settings_key
+from losslab.gallery.claim import Picked
+from losslab.metrics.labels import Metric, metric_of
+
+ABSENT = object()
+
+
+def rows_of(runs: Sequence[Run], measured: Sequence[str]) -> list[Row]:
+    """The runs that differ in nothing but the seed together, each under a legible name.
+
+    Args:
+        runs: of a claim.
+        measured: the metrics that the claim names; those of :data:`MEASURES` are taken now.
+
+    Returns:
+        The rows, by loss and by the settings that vary, small values first.
+    """
+    wanted = {name: MEASURES[name][1] for name in measured if name in MEASURES}
+    rows = group((_measured(run, wanted) for run in runs), settings_key)
+    told = _told(rows)
+    rows.sort(key=lambda row: [row[0].loss, *(_sortable(_setting(row[0], key)) for key in told)])
+    return [Row(_label(row[0], told), tuple(sorted(row, key=lambda run: run.seed))) for row in rows]
+
+
+def picked(rows: Sequence[Row], settings: Picked) -> Row:
+    """The one row that has these settings.
+
+    Raises:
+        ValueError: if none has, or several have.
+    """
+    found = [row for row in rows if has(row, settings)]
+    if len(found) != 1:
+        labels = ", ".join(row.label for row in found or rows)
+        raise ValueError(f"{dict(settings)} picks {len(found)} rows of: {labels}")
+    return found[0]
+
+
+def has(row: Row, settings: Picked) -> bool:
+    """Whether a row has all of these settings; a list stands for any of its values."""
+    return all(
+        _setting(row.runs[0], key) in (value if isinstance(value, list) else [value])
+        for key, value in settings.items()
+    )
+
+
+def baseline(row: Row, name: str) -> Row:
+    """What the records of a row say of a baseline, such as raw inputs, as a row of its own."""
+    runs = tuple(_with_test(run, run.record["baselines"].get(name, {})) for run in row.runs)
+    return Row(name.replace("_", " "), runs)
+
+
+def constant(row: Row, metric: str, value: float) -> Row:
+    """A row whose every run has one value of one metric."""
+    return Row(f"{value:g}", tuple(_with_test(run, {metric: value}) for run in row.runs))
+
+
+def without(row: Row, *keys: str) -> str:
+    """The row's label without some of its settings."""
+    name, _, options = row.label.partition(" (")
+    gone = tuple(f"{_short(key)}=" for key in keys)
+    kept = [each for each in options.removesuffix(")").split(", ") if not each.startswith(gone)]
+    return f"{name} ({', '.join(kept)})" if any(kept) else name
+
+
+def _setting(run: Run, key: str) -> Any:
+    if key == "loss":
+        return run.loss
+    own = run.settings
+    return own.get(key, own.get(f"choices.{key}", ABSENT))
+
+
+def setting(row: Row, key: str) -> Any:
+    """A setting of a row; ``None`` where it has none."""
+    value = _setting(row.runs[0], key)
+    return None if value is ABSENT else value
+
+
+def _with_test(run: Run, metrics: Mapping[str, float]) -> Run:
+    record = {**run.record, "test": dict(metrics)}
+    return replace(run, record=record)  # type: ignore[arg-type]
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def _told(rows: Sequence[Sequence[Run]]) -> list[str]:
+    """The settings that the claim's cells give, beside loss and seed, and that vary."""
+    given: dict[str, None] = {}
+    for row in rows:
+        given |= dict.fromkeys(str(each).partition("=")[0].lstrip("+") for each in row[0].overrides)
+    return [
+        key
+        for key in given
+        if key not in UNTOLD
+        and not key.startswith(("hydra", "paths"))
+        and len({_setting(row[0], key) for row in rows} - {ABSENT}) > 1
+    ]
+
+
+UNTOLD = ("loss", "seed", "experiment", "callbacks", "logger", "task", "data")
+"""What is not told beside the loss: it is said already, or follows from it."""
+
+
+def _label(run: Run, told: Sequence[str]) -> str:
+    """The loss, with the settings that tell the rows apart."""
+    values = {key: _setting(run, key) for key in told}
+    texts = [
+        f"{_short(key)}={_text(value)}" for key, value in values.items() if value is not ABSENT
+    ]
+    return f"{run.loss} ({', '.join(texts)})" if texts else run.loss
+
+
+def _sortable(value: Any) -> tuple[bool, float, str]:
+    """Numbers by size, before words."""
+    number = isinstance(value, int | float)
+    return (not number, float(value) if number else 0.0, "" if number else str(value))
+
+
+def _short(key: str) -> str:
+    """A setting's name where it is plain whose it is."""
+    return key.rpartition(".")[2]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else str(value)
+
+
+# --- what is measured on a run besides its test metrics -------------------------------------------
+
+
+def _measured(run: Run, wanted: Mapping[str, Callable[[Run], float]]) -> Run:
+    if not wanted or run.outcome != "done":
+        return run
+    found = {name: measure(run) for name, measure in wanted.items()}
+    known = {name: value for name, value in found.items() if not math.isnan(value)}
+    return _with_test(run, {**run.record["test"], **known})
+
+
+def curve_value(run: Run, name: str, which: int) -> float:
+    """The first (0) or last (-1) value of one curve; NaN where there is none."""
+    values = run.curves.loc[run.curves["name"] == name, "value"]
+    return float(values.iloc[which]) if len(values) else math.nan
+
+
+def _gap(run: Run) -> float:
+    """Validation loss above the mean training loss of the last epoch, without the penalty."""
+    training = curve_value(run, "train/part/data", -1)
+    if math.isnan(training):
+        training = curve_value(run, "train/loss", -1)
+    return curve_value(run, "val/loss", -1) - training
+
+
+def _median_error(run: Run) -> float:
+    """How far the intercept is from the line of medians of exponential noise with mean 0."""
+    noise, intercept = run.settings["data.noise"], run.settings["data.intercept"]
+    median = intercept + noise * (math.log(2) - 1)
+    return abs(run.record["test"].get("intercept", math.nan) - float(median))
+
+
+MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
+    "gradient_norm": (
+        Metric("gradient_norm", "first gradient norm that was logged", low=0),
+        lambda run: curve_value(run, "train/grad_norm", 0),
+    ),
+    "train_val_gap": (
+        Metric("train_val_gap", "validation loss minus training loss", "lower"),
+        _gap,
+    ),
+    "median_error": (
+        Metric("median_error", "intercept's distance from the line of medians", "lower", low=0),
+        _median_error,
+    ),
+}
+"""What claims measure on a run's curves and settings."""
+
+
+def metric_named(name: str, row: Row) -> Metric:
+    """The metric or measure of a name, for a row's task."""
+    return MEASURES[name][0] if name in MEASURES else metric_of(name, row.runs[0].config["task"])

@@ -1,0 +1,397 @@
+"""The loop that trains runs of reinforcement learning together, in one batch of environments."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from losslab.components import Parts
+from losslab.lockstep.lightning_state import checkpoint
+from losslab.lockstep.loop import clip_rows, norms_of_rows
+from losslab.lockstep.objective import Values, over_rows
+from losslab.lockstep.optimizers import RowOptimizer
+from losslab.lockstep.rows import StackedRuns
+from losslab.lockstep.single import Member, objective_of
+from losslab.lockstep.stack import Stack, Unstackable
+from losslab.modules.objective import sum_of
+from losslab.modules.step_values import Diverged
+from losslab.rl.environments import Environments, Play
+from losslab.rl.module import ReinforcementModule, Rows, greedy_returns, only
+
+
+class Player(Member):
+    """A run of reinforcement learning; its module counts, draws and remembers as if it were alone.
+
+    Its weights stand in the stack, its environments among those of all.
+
+    Attributes:
+        epoch: the epoch it is in, counted from 0.
+        batch: the batch in it.
+        last: the network's weights when the training ended.
+    """
+
+    def __init__(self, config: DictConfig, folder: Path, parts: Parts) -> None:
+        super().__init__(config, folder, parts)
+        self.module: ReinforcementModule = parts.module
+        self.data: Environments = parts.data
+        self.epoch = self.batch = 0
+        self.last: dict[str, Tensor] = {}
+        self._ends = [int(end) for (end,) in self.data.train_dataloader()]
+
+    @property
+    def sizes(self) -> str:
+        """A text that runs share whose steps have the same shapes: all in a group do."""
+        return ""
+
+    def end_batches(self) -> bool:
+        """End the batches whose environment steps are done, at most up to an epoch's end.
+
+        Returns:
+            Whether the epoch ended.
+
+        Raises:
+            Diverged: if an objective was NaN or infinite.
+        """
+        begun = self.epoch * self.data.steps_per_epoch
+        while self.module.env_steps >= begun + self._ends[self.batch]:
+            self.module.end_batch()
+            self.batch = (self.batch + 1) % len(self._ends)
+            if self.batch == 0:
+                self.schedule()
+            if self.module.due:
+                step = self.module.updates
+                values = self.module.step_values.drain(self.name, step)
+                values["lr"] = float(self.optimizer.param_groups[0]["lr"])
+                self.keeper.log(self.epoch, step, values)
+            if self.batch == 0:
+                return True
+        return False
+
+    def end_playing_epoch(
+        self,
+        metrics: Mapping[str, float],
+        weights: Mapping[str, Tensor],
+        optimizer: Mapping[str, Any],
+        play: Mapping[str, Any],
+    ) -> bool:
+        """Hand the epoch to the keeper; returns whether the run stops.
+
+        Args:
+            metrics: with their split.
+            weights: of all networks.
+            optimizer: its ``state_dict``.
+            play: the state of the run's environments.
+        """
+        step = self.module.updates
+        self.draw({}, None, self.epoch, step)
+        state = self.module.state_dict()
+        content = checkpoint(
+            self.epoch,
+            len(self._ends),
+            sum(map(len, self.data.val_dataloader())),
+            weights={name: weights.get(name, value) for name, value in state.items()},
+            optimizer=optimizer,
+            scheduler=self.scheduler.state_dict() if self.scheduler is not None else None,
+            plateau=self.plateau,
+            updates=step,
+        )
+        content["reinforcement"] = self.module.standing(play)
+        self.last = of_network("network", weights)
+        stop = self.end_epoch(self.epoch, step, metrics, self.last, content)
+        self.epoch += 1
+        return stop or self.epoch == self.config.trainer.max_epochs
+
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        """Nothing: the pictures show what was played."""
+
+    def _objective(self) -> str:
+        return objective_of(self.config, self.parts.module.loss)
+
+
+class Learners:
+    """Consecutive rows of a stack whose runs have the same loss, options and regularizer.
+
+    The arguments of the methods are those of the whole stack, (K, *).
+
+    Args:
+        modules: of the rows' runs.
+        first: the first row.
+        mapped: whether the loss is mapped over the rows.
+    """
+
+    def __init__(self, modules: Sequence[Any], first: int, *, mapped: bool) -> None:
+        self.modules = list(modules)
+        self.rows = slice(first, first + len(self.modules))
+        self.mapped = mapped
+
+    def parts(
+        self, outputs: Rows, rows: Rows, parameters: Rows, counts: Sequence[int] | None
+    ) -> Values:
+        """The parts of the rows' objectives, each (rows,)."""
+        own = {} if self.modules[0].regularizer is None else parameters
+        functions = [module.objective for module in self.modules]
+        return self._over_rows(functions, [outputs, rows, own], counts)
+
+    def facts(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None) -> Values:
+        """What the loss shows beside its value, each (rows,)."""
+        with torch.no_grad():
+            functions = [module.facts for module in self.modules]
+            return self._over_rows(functions, [outputs, rows], counts)
+
+    def _over_rows(
+        self,
+        functions: Sequence[Callable[..., Values]],
+        arguments: Sequence[Rows],
+        counts: Sequence[int] | None,
+    ) -> Values:
+        given = [{name: v[self.rows] for name, v in own.items()} for own in arguments]
+        if counts is None or len(set(counts)) == 1:
+            return over_rows(functions, given, mapped=self.mapped)
+        rows = []
+        for row, (function, count) in enumerate(zip(functions, counts[self.rows], strict=True)):
+            cut = [only(own, row, count) for own in given[:2]]
+            whole = [{name: value[row] for name, value in own.items()} for own in given[2:]]
+            rows.append(function(*cut, *whole))
+        return {name: torch.stack([values[name] for values in rows]) for name in rows[0]}
+
+
+class Players(StackedRuns[Player, Learners]):
+    """Runs of one algorithm in one stack and one batch of environments, from first to last step.
+
+    All take their environment steps and optimizer steps together; an epoch ends for each after so
+    many environment steps of its own.
+
+    Args:
+        members: the runs, those with the same objective side by side.
+        device: where the networks are.
+        dtype: in which precision.
+
+    Raises:
+        Unstackable: if the networks cannot be stacked.
+
+    Attributes:
+        play: the environments of all, those of the first run first.
+    """
+
+    def __init__(self, members: Sequence[Player], device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._place = (device, dtype)
+        self.trainer = members[0].config.trainer
+        for member in members:
+            member.module.to(device, dtype)
+            member.module.every = self.trainer.log_every_n_steps
+        data, first = members[0].data, members[0].module
+        sample = torch.zeros(2, *data.input_shape, device=device, dtype=dtype)
+        self._trained = first.trained
+        self._stacks = {
+            name: Stack([getattr(member.module, name) for member in members], sample)
+            for name in first.networks
+        }
+        if any(stack.draws for stack in self._stacks.values()):
+            raise Unstackable("the network draws random numbers as it plays")
+        self.optimizer = RowOptimizer(self._weights(), [one.optimizer for one in members])
+        self._finished: list[Player] = []
+        self.arrange(members)
+        self.play = Play(
+            data.vector(len(members) * data.num_envs), self._seed_of, data.first_action
+        )
+        self.try_losses(self._on_example)
+
+    def train(self) -> None:
+        """All epochs, then the test of each run's best checkpoint and of its final policy."""
+        while self.members:
+            self.modules[0].advance(self)
+            self._end_batches()
+        if self._finished:
+            self._test(self._finished)
+
+    # --- what an algorithm asks for, see losslab.rl.module.Runs ----------------------
+
+    def outputs(self, network: str, inputs: Tensor) -> Tensor:
+        """What each run's network of this name makes of its inputs, (K, B, *) of both."""
+        return self._stacks[network](inputs.to(*self._place))
+
+    def parameters(self, network: str) -> list[Tensor]:
+        """The stacked weights of this name's networks."""
+        return list(self._stacks[network].parameters.values())
+
+    def update(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None = None) -> None:
+        """One optimizer step of each run on its own objective."""
+        parameters = self._stacks["network"].parameters
+        parts = [share.parts(outputs, rows, parameters, counts) for share in self.shares]
+        objectives = [sum_of(own) for own in parts]
+        self._step(torch.cat(objectives).sum())
+        for share, objective, own in zip(self.shares, objectives, parts, strict=True):
+            columns = {name: part.detach().unbind() for name, part in own.items()}
+            for place, value in enumerate(objective.detach().unbind()):
+                at_place = {name: column[place] for name, column in columns.items()}
+                share.modules[place].note_update(value, at_place)
+            showing = [place for place, one in enumerate(share.modules) if one.shows_facts()]
+            if showing:
+                facts = share.facts(outputs, rows, counts)
+                for place in showing:
+                    share.modules[place].step_values.watch({n: v[place] for n, v in facts.items()})
+
+    def _step(self, objective: Tensor) -> None:
+        # no row's objective depends on another's weights: the gradient of the sum is each one's own
+        weights = self._weights()
+        found = torch.autograd.grad(objective, list(weights.values()), allow_unused=True)
+        gradients = {
+            name: gradient
+            for name, gradient in zip(weights, found, strict=True)
+            if gradient is not None
+        }
+        for name in self._trained:
+            own = of_network(name, gradients)
+            if name == "network":
+                self._watch_gradient(own)
+            clip_rows(own, self.modules[0].max_grad_norm)
+        self.optimizer.step(gradients)
+
+    def _watch_gradient(self, gradients: Rows) -> None:
+        watching = [row for row, module in enumerate(self.modules) if module.watches_gradient()]
+        if watching:
+            norms = norms_of_rows(gradients)
+            for row in watching:
+                self.modules[row].step_values.watch({"grad_norm": norms[row]})
+
+    # --- rows ----------------------------------------------------------------------------------
+
+    def _weights(self, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """The stacked weights by network and name: of those that are trained, or of these."""
+        return {
+            f"{network}.{name}": value
+            for network in names or self._trained
+            for name, value in self._stacks[network].parameters.items()
+        }
+
+    def _seed_of(self, index: int, episode: int) -> int:
+        row, place = divmod(index, self._each)
+        return self.members[row].data.training_seed(place, episode)
+
+    def share(self, members: Sequence[Player], first: int, *, mapped: bool) -> Learners:
+        """The objective of these runs on their rows."""
+        return Learners([member.module for member in members], first, mapped=mapped)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows."""
+        for stack in self._stacks.values():
+            stack.keep(rows)
+        self.optimizer.keep(self._weights(), rows)
+        self.play.keep(np.arange(self.play.size).reshape(-1, self._each)[list(rows)].flatten())
+
+    def arrange(self, members: Sequence[Player]) -> None:
+        """Let these be the rows; the algorithm sees their modules."""
+        super().arrange(members)
+        self.modules: Sequence[Any] = [member.module for member in members]
+
+    def _on_example(self, share: Learners) -> tuple[Values, Values]:
+        outputs, rows = (
+            {
+                name: value.to(self._place[0]).expand(len(self.members), *value.shape)
+                for name, value in own.items()
+            }
+            for own in share.modules[0].example(8)
+        )
+        parts = share.parts(outputs, rows, self._stacks["network"].parameters, None)
+        return parts, share.facts(outputs, rows, None)
+
+    # --- ends of batches and epochs ------------------------------------------------------------
+
+    def _end_batches(self) -> None:
+        """Write what is due, and judge the runs whose epoch ended."""
+        going = self.members
+        while going:
+            ended, leaving = [], []
+            for member in going:
+                try:
+                    if member.end_batches():
+                        ended.append(member)
+                except Diverged as error:
+                    member.keeper.fail("diverged", str(error), error.step)
+                    leaving.append(member)
+            stopped = self._end_epochs(ended) if ended else []
+            self._finished += stopped
+            self.drop(leaving + stopped)
+            going = [member for member in ended if member not in stopped]
+
+    def _end_epochs(self, members: Sequence[Player]) -> list[Player]:
+        """Judge these runs and hand each its epoch; returns those that stop."""
+        rows = [self.members.index(member) for member in members]
+        policies = self._stacks["network"].select(rows)
+        splits = self._returns(policies, members, ("choice", "val"))
+        judged = [
+            {"val/return_choice": float(choice.mean()), "val/return_mean": float(val.mean())}
+            for choice, val in splits
+        ]
+        for member, metrics in zip(members, judged, strict=True):
+            member.schedule(metrics)
+        self.optimizer.regroup()
+        states, stopped = self.optimizer.rows(), []
+        for row, member, metrics in zip(rows, members, judged, strict=True):
+            weights = {
+                f"{network}.{name}": value.clone()
+                for network, stack in self._stacks.items()
+                for name, value in stack.row(row).items()
+            }
+            optimizer = self.optimizer.state_dict(row, states[row])
+            play = self.play.state_dict(slice(row * self._each, (row + 1) * self._each))
+            if member.end_playing_epoch(metrics, weights, optimizer, play):
+                stopped.append(member)
+        return stopped
+
+    def _returns(
+        self, policies: Stack, members: Sequence[Player], splits: Sequence[str]
+    ) -> list[tuple[Tensor, ...]]:
+        """For each run the returns of these splits' greedy episodes, all played side by side."""
+        data = members[0].data
+        own = [torch.cat([getattr(member.data, split) for split in splits]) for member in members]
+        seeds = torch.stack(own)
+        with torch.no_grad():
+            returns = greedy_returns(
+                lambda seen: policies(seen.to(*self._place)),
+                data.vector(seeds.numel()),
+                seeds,
+                data.first_action,
+            )
+        sizes = [len(getattr(data, split)) for split in splits]
+        return [row.split(sizes) for row in returns]
+
+    def _test(self, members: Sequence[Player]) -> None:
+        """Judge final policy and best checkpoint of these runs on the splits they read."""
+        policies, tested = self._stacks["network"], members[0].last_split == "test"
+        if tested:
+            policies.load([member.last for member in members])
+            for member, (returns,) in zip(
+                members, self._returns(policies, members, ("test",)), strict=True
+            ):
+                member.module.judge_final(returns)
+        policies.load([member.best for member in members])
+        splits = ("val", "test") if tested else ("val",)
+        for member, (val, *test) in zip(
+            members, self._returns(policies, members, splits), strict=True
+        ):
+            metrics = {}
+            if tested:
+                member.module.test_returns = test[0]
+                metrics = {"return_mean": float(test[0].mean())} | member.module.final
+            member.finish({"return_mean": float(val.mean())}, metrics, None)
+
+    @property
+    def _each(self) -> int:
+        """The number of environments of a run."""
+        return self.members[0].data.num_envs
+
+
+def of_network(network: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One network's entries, under their own names."""
+    prefix = f"{network}."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }

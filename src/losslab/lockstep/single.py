@@ -1,0 +1,195 @@
+"""One of the runs that are trained together: what it is made of, and what it leaves."""
+
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from losslab.callbacks import Figures
+from losslab.components import Parts, fingerprint
+from losslab.config.instantiate import build
+from losslab.lockstep.lightning_state import checkpoint
+from losslab.runs.buffered_writer import HeldKeeper
+from losslab.tasks.base import Task
+from losslab.training import make_keeper, open_record, splits_read
+
+
+class Member:
+    """A run with its keeper, its schedule and its best weights so far.
+
+    Its own network and optimizer are never trained: the network is where its weights are put to be
+    drawn or measured, the optimizer holds the options that the schedule changes.
+
+    Attributes:
+        objective: the same for runs with the same loss, options and regularizer.
+        best: weights and buffers of the epoch whose checkpoint counts.
+        steps: optimizer steps done.
+    """
+
+    def __init__(self, config: DictConfig, folder: Path, parts: Parts) -> None:
+        self.config, self.folder, self.parts = config, folder, parts
+        self.name = str(config.choices.loss)
+        self.objective = self._objective()
+        self.keeper = make_keeper(config, folder, HeldKeeper)
+        made: Any = parts.module.configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = made
+        self.scheduler: Any = None
+        if isinstance(made, dict):
+            self.optimizer = made["optimizer"]
+            self.scheduler = made["lr_scheduler"]["scheduler"]
+        self.best: Mapping[str, Tensor] = {}
+        self.steps = 0
+        parts.module.splits = splits_read(config)
+        self.last_split: str = parts.module.splits[-1]
+        self._baselines = (
+            parts.task.baselines(parts.data, parts.network) if self.last_split == "test" else {}
+        )
+        node = config.callbacks.get("figures")
+        self.figures: Figures | None = (
+            build(node, "callbacks.figures", keeper=self.keeper) if node else None
+        )
+
+    @property
+    def plateau(self) -> bool:
+        """Whether the schedule reads a metric."""
+        return isinstance(self.scheduler, ReduceLROnPlateau)
+
+    @property
+    def sizes(self) -> str:
+        """A text that runs share whose splits and weights have the same shapes."""
+        data = self.parts.data
+        splits = [*data.train.tensors(), *data.val.tensors(), *data.test.tensors()]
+        return repr([tensor.shape for tensor in (*splits, *self.parts.network.parameters())])
+
+    def open(self) -> None:
+        """Begin the run's folder."""
+        open_record(self.keeper, self.config, self.parts, last=None)
+        self.keeper.note({"baselines": self._baselines})
+
+    def schedule(self, metrics: Mapping[str, float] | None = None) -> None:
+        """Let the schedule act after an epoch; one that reads a metric waits until it is known.
+
+        Args:
+            metrics: of the epoch, once they are measured.
+        """
+        if self.scheduler is None or self.plateau != (metrics is not None):
+            return
+        with warnings.catch_warnings(action="ignore"):  # that its optimizer has made no step
+            if metrics is None:
+                self.scheduler.step()
+            else:
+                self.scheduler.step(metrics[self.keeper.monitor])
+
+    def checkpoint(
+        self,
+        epoch: int,
+        batches: int,
+        val_batches: int,
+        weights: Mapping[str, Tensor],
+        optimizer: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """The checkpoint of an epoch's end.
+
+        Args:
+            epoch: counted from 0.
+            batches: steps in an epoch.
+            val_batches: batches of the validation split.
+            weights: of the network, and its buffers.
+            optimizer: its ``state_dict``.
+        """
+        state = self.parts.module.state_dict()
+        return checkpoint(
+            epoch,
+            batches,
+            val_batches,
+            weights={n: weights.get(n.removeprefix("network."), state[n]) for n in state},
+            optimizer=optimizer,
+            scheduler=self.scheduler.state_dict() if self.scheduler is not None else None,
+            plateau=self.plateau,
+        )
+
+    def end_epoch(
+        self,
+        epoch: int,
+        step: int,
+        metrics: Mapping[str, float],
+        weights: Mapping[str, Tensor],
+        content: Mapping[str, Any],
+    ) -> bool:
+        """Hand the epoch to the keeper; returns whether the run stops.
+
+        Args:
+            epoch: counted from 0.
+            step: optimizer steps at its end.
+            metrics: with their split.
+            weights: of the network, and its buffers.
+            content: the checkpoint.
+        """
+        self.steps = step
+        stop = self.keeper.end_epoch(epoch, step, metrics, partial(torch.save, content))
+        best = self.keeper.record["best"]
+        if best is not None and best["epoch"] == epoch:
+            self.best = weights
+        return stop
+
+    def network_metrics(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        """What the task reads off the network itself."""
+        task = self.parts.task
+        if type(task).network_metrics is Task.network_metrics:
+            return {}
+        self._load(weights)
+        return task.network_metrics(self.parts.network)
+
+    def chosen(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """What the task chooses on validation."""
+        return self.parts.task.choose(prediction, target, self.parts.module.supervision.link)
+
+    def draw(self, weights: Mapping[str, Tensor], batches: Any, epoch: int, step: int) -> None:
+        """Draw the validation split after an epoch where that is due.
+
+        Args:
+            weights: of the network.
+            batches: of the split.
+            epoch: counted from 0.
+            step: optimizer steps at its end.
+        """
+        if self.figures is not None and self.figures.is_due(epoch):
+            self._load(weights)
+            self.figures.draw(self.parts.module, batches, "val", step)
+
+    def finish(self, val: Mapping[str, float], test: Mapping[str, float], batches: Any) -> None:
+        """Draw the last split under the best weights, and end the run well.
+
+        Args:
+            val: metrics of the validation split under the best weights.
+            test: of the test split, if the run reads it.
+            batches: of the last split.
+        """
+        if self.figures is not None:
+            self._load(self.best)
+            self.figures.draw(self.parts.module, batches, self.last_split, self.steps)
+        self.keeper.finish(test, val=val)
+
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        """Put weights into the run's own network, to be looked at."""
+        for name, own in self.parts.network.state_dict().items():
+            own.copy_(weights[name])
+        self.parts.module.eval()
+
+    def _objective(self) -> str:
+        module = self.parts.module
+        options = objective_of(self.config, module.loss, module.sample_loss)
+        return f"{options} {module.supervision.form} {module.supervision.link}"
+
+
+def objective_of(config: DictConfig, *losses: nn.Module | None) -> str:
+    """A text that runs share whose losses are the same, whatever their data made of the options."""
+    held = fingerprint(b for loss in losses if loss is not None for b in loss.buffers())
+    options = [OmegaConf.to_container(config[node]) for node in ("loss", "regularizer")]
+    return f"{config.choices.loss} {options} {held}"

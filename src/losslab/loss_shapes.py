@@ -1,0 +1,272 @@
+"""What a loss looks like along one dimension: its value and, by autograd, its gradient."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from losslab.config import groups
+from losslab.config.compose import cells_of
+from losslab.config.instantiate import WrongInput, build, target_of
+from losslab.losses.base import Loss, Reads
+from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
+from losslab.losses.sequence import SequenceTarget
+from losslab.report.figures.loss_shapes import Shape
+
+Against = Literal["residual", "margin", "probability", "distance", "negative", "ratio"]
+Pair = tuple[Any, Any]
+POINTS = 801
+
+NEAR = 0.5
+"""How far anchor and positive are from each other where a negative is moved."""
+
+AXES: dict[Against, tuple[str, float, float]] = {
+    "residual": ("residual, prediction - target (unit of the target)", -3, 3),
+    "margin": ("margin, lead of the right class (logits)", -4, 4),
+    "probability": ("probability of the right class", -6, 6),
+    # just off the ends, where two embeddings on the unit circle cannot move
+    "distance": ("distance of two embeddings", 0.002, 1.998),
+    "negative": (f"distance of the negative (the positive: {NEAR:g})", 0.3, 1.95),
+    "ratio": ("probability of the action (1: what it was)", 0.1, 2),
+}
+"""The name of each axis and its ends; probabilities are reached from the margin."""
+
+BY: dict[Against, str] = {"negative": "distance", "ratio": "probability"}
+"""What the gradient is taken by, where that has another name."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How a form of prediction and target is reduced to one number x.
+
+    Attributes:
+        against: what x is.
+        cases: prediction and target at x, by what is added to the loss's name.
+        options: of the loss, where its own cannot work on one sample.
+    """
+
+    against: Against
+    cases: Mapping[str, Callable[[Tensor], Pair]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _one(*shape: int) -> Callable[[Tensor], Pair]:
+    """The view of one element that is x while its target is 0."""
+    return lambda x: (x.reshape(shape), x.new_zeros(shape))
+
+
+def _embeddings(labels: list[int]) -> Callable[[Tensor], Pair]:
+    """Two embeddings of length 1 at distance x."""
+
+    def pair(x: Tensor) -> Pair:
+        half = x / 2
+        other = (1 - half.square()).clamp(min=0).sqrt()
+        return torch.stack([half, other, -half, other]).reshape(2, 2), torch.tensor(labels)
+
+    return pair
+
+
+def _triplet(x: Tensor) -> Pair:
+    """Two embeddings of a class, and one of another class at distance x from both."""
+    near = x.new_tensor(NEAR / 2)
+    height = (1 - near.square()).sqrt()
+    along = (2 - x.square()) / (2 * height)
+    away = (1 - along.square()).clamp(min=0).sqrt()
+    zero = 0 * x
+    rows = [near, height, zero, -near, height, zero, zero, along, away]
+    return torch.stack(rows).reshape(3, 3), torch.tensor([0, 0, 1])
+
+
+def _sequence(x: Tensor) -> Pair:
+    """One step that is to read one label, x ahead of the blank."""
+    one = torch.ones(1, dtype=torch.int64)
+    return torch.stack([0 * x, x]).reshape(1, 1, 2), SequenceTarget(one.reshape(1, 1), one, one)
+
+
+def _policy(advantage: float) -> Callable[[Tensor], Pair]:
+    def pair(x: Tensor) -> Pair:
+        zero = x.new_zeros(1)
+        target = PolicyTarget(x.new_full((1,), advantage), old_log_probs=zero)
+        return PolicyPrediction(x.log().reshape(1), zero), target
+
+    return pair
+
+
+def _transition(x: Tensor) -> Pair:
+    zero, values = x.new_zeros(1), x.new_zeros(1, 1)
+    end = torch.ones(1, dtype=torch.bool)
+    actions = torch.zeros(1, dtype=torch.int64)
+    return x.reshape(1, 1), TransitionTarget(actions, zero, end, values, values)
+
+
+def _two_classes(target: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Pair]:
+    """Two logits, the right one x ahead."""
+    return lambda x: (torch.stack([x, 0 * x]).reshape(1, 2), target(x))
+
+
+def _one_of_two(x: Tensor) -> Tensor:
+    return x.new_tensor([[1, 0]])
+
+
+VIEWS: dict[Reads, tuple[View, ...]] = {
+    Reads.VALUES: (View("residual", {"": _one(1, 1)}),),
+    Reads.POINT_SETS: (View("residual", {"": _one(1, 1, 1)}),),
+    Reads.ACTION_VALUES: (View("residual", {"": _transition}),),
+    Reads.BINARY_MASKS: (
+        View("margin", {"": lambda x: (x.reshape(1, 1, 1, 1), x.new_ones(1, 1, 1, 1))}),
+    ),
+    Reads.CLASS_INDICES: (View("margin", {"": _two_classes(lambda _: torch.tensor([0]))}),),
+    Reads.CLASS_PROBABILITIES: (View("margin", {"": _two_classes(_one_of_two)}),),
+    Reads.RELEVANCE: (View("margin", {"": _two_classes(_one_of_two)}),),
+    Reads.SEQUENCES: (View("margin", {"": _sequence}),),
+    Reads.DISCRIMINATOR: (View("margin", {"": lambda x: (x.reshape(1), -x.reshape(1))}),),
+    Reads.LABELLED_EMBEDDINGS: (
+        View("distance", {"one class": _embeddings([0, 0]), "two classes": _embeddings([0, 1])}),
+        View("negative", {"": _triplet}),
+    ),
+    Reads.ADVANTAGES: (
+        View(
+            "ratio",
+            {"good action": _policy(1.0), "bad action": _policy(-1.0)},
+            {"normalize": False},  # over a batch of one nothing would be left
+        ),
+    ),
+}
+"""One sample of each form; the first view in which a loss costs anything is drawn."""
+
+
+def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Names and options of the losses that overrides such as ``loss=mse,huber`` ask for, by label.
+
+    Each loss takes of the options those that it has.
+
+    Raises:
+        WrongInput: for an unknown loss, and for an option that none of the losses has.
+
+    Example:
+        >>> chosen_losses(["loss=mse,huber", "loss.delta=1,2"])["huber, delta=2"]
+        ('huber', {'delta': 2})
+    """
+    losses: dict[str, tuple[str, dict[str, Any]]] = {}
+    asked: set[str] = set()
+    taken: set[str] = set()
+    for cell in cells_of(overrides):
+        pairs = dict(override.lstrip("+").split("=", 1) for override in cell)
+        name = pairs.pop("loss", None)
+        others = sorted(key for key in pairs if not key.startswith("loss."))
+        if name is None or others:
+            got = others[0] if others else " ".join(cell)
+            raise WrongInput(f"expected loss=NAME and loss.OPTION=VALUE, got {got}")
+        groups.require_known("loss", name)
+        known = {str(key) for key in groups.node("loss", name)} - {"_target_"}
+        given = {key.removeprefix("loss."): value for key, value in pairs.items()}
+        own = {key: value for key, value in given.items() if key in known}
+        asked |= given.keys()
+        taken |= own.keys()
+        label = ", ".join([name, *(f"{key}={value}" for key, value in own.items())])
+        options: Any = OmegaConf.to_container(
+            OmegaConf.from_dotlist([f"{key}={value}" for key, value in own.items()])
+        )
+        losses[label] = name, options
+    if asked - taken:
+        raise WrongInput(f"none of the losses has the option {sorted(asked - taken)[0]}")
+    return losses
+
+
+def loss_shapes(
+    losses: Mapping[str, tuple[str, Mapping[str, Any]]], *, probability: bool = False
+) -> tuple[list[Shape], list[str]]:
+    """The shapes of losses with their options.
+
+    Args:
+        losses: name in ``conf/loss`` and options, by label.
+        probability: draw losses of a margin against the probability that it stands for.
+
+    Returns:
+        The shapes, and a line for each loss that has none.
+
+    Raises:
+        WrongInput: if a loss refuses its options.
+    """
+    shapes: list[Shape] = []
+    without: list[str] = []
+    for label, (name, options) in losses.items():
+        try:
+            shapes += _shapes_of(label, name, options, probability)
+        except NoView as reason:
+            without.append(f"{label}: {reason}")
+    return shapes, without
+
+
+class NoView(Exception):  # noqa: N818 (it is an answer)
+    """Why a loss cannot be drawn along one dimension."""
+
+
+def _shapes_of(label: str, name: str, options: Mapping[str, Any], probability: bool) -> list[Shape]:
+    views = _views(name)
+    for view in views:
+        shapes = _drawn(label, name, {**view.options, **options}, view, probability)
+        if any(shape.loss.any() or shape.gradient.any() for shape in shapes):
+            return shapes
+    tried = " or ".join(view.against for view in views)
+    raise NoView(f"one {tried} alone costs nothing: it compares several samples")
+
+
+def _drawn(
+    label: str, name: str, options: Mapping[str, Any], view: View, probability: bool
+) -> list[Shape]:
+    loss = _built(name, options)
+    against = view.against
+    if probability and against == "margin":
+        if getattr(loss, "link", "softmax") is None:
+            raise NoView("it defines no probability; it can be drawn against the margin")
+        against = "probability"
+    axis, low, high = AXES[against]
+    shapes = []
+    for case, pair in view.cases.items():
+        x, values, slopes = _along(loss, pair, low, high)
+        if against == "probability":
+            x = 1 / (1 + np.exp(-x))
+        title = f"{label}, {case}" if case else label
+        shapes.append(Shape(title, axis, BY.get(view.against, view.against), x, values, slopes))
+    return shapes
+
+
+def _built(name: str, options: Mapping[str, Any]) -> Any:
+    own = OmegaConf.merge(groups.node("loss", name), OmegaConf.create(dict(options)))
+    return build(own, f"loss={name}")
+
+
+def _views(name: str) -> Sequence[View]:
+    """The views of the first form that the loss reads and that has one."""
+    target = target_of(groups.node("loss", name), f"loss={name}")
+    if isinstance(target, type) and issubclass(target, Loss):
+        forms: Sequence[Reads] = _built(name, {}).reads
+    else:  # a loss of another library: what its task gives
+        task = groups.task_of_loss(name)
+        if task is None:
+            raise NoView("it does not say what it reads, and conf/ does not say its data")
+        forms = target_of(groups.node("task", task).definition, f"task={task}").offers
+    for form in forms:
+        if form in VIEWS:
+            return VIEWS[form]
+    raise NoView(f"{' or '.join(form.value for form in forms)} have no single dimension")
+
+
+def _along(
+    loss: nn.Module, pair: Callable[[Tensor], Pair], low: float, high: float
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The loss and its gradient by x, at points between the ends."""
+    points = torch.linspace(low, high, POINTS, dtype=torch.float64)
+    values, slopes = [], []
+    for point in points:
+        x = point.clone().requires_grad_()
+        value = loss(*pair(x)).sum()
+        (slope,) = torch.autograd.grad(value, x)
+        values.append(float(value.detach()))
+        slopes.append(float(slope))
+    return points.numpy(), np.array(values), np.array(slopes)

@@ -1,0 +1,215 @@
+"""The one LightningModule of every supervised task."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from losslab.losses.base import Link, Reads
+from losslab.modules.base import Module
+from losslab.modules.objective import Supervision, sum_of
+from losslab.modules.step_values import Diverged, StepValues, is_due
+from losslab.rng import draw_seed, seed_global
+from losslab.tasks.base import Task
+
+Batch = tuple[Tensor, ...]
+
+
+class SupervisedModule(Module):
+    """Trains a network with a loss and judges it with the task's metrics and reference losses.
+
+    The network computes ``prediction = network(inputs)``; all the rest is made of prediction and
+    target alone.
+
+    Args:
+        network: maps inputs to predictions.
+        loss: any module called ``loss(prediction, target)``.
+        task: gives the targets, the metrics and the pictures.
+        form: the target form that the loss reads.
+        link: how the loss makes a probability of a logit; ``None`` where it does not.
+        optimizer: makes the optimizer from the parameters.
+        scheduler: makes a scheduler from the optimizer, or ``None``.
+        regularizer: called with the network's named parameters, or ``None``.
+        references: the losses that judge every run of the task, by name, with their forms.
+        seed: the run's seed; dropout masks are drawn from it.
+        name: the loss's name, for messages.
+        monitor: the validation metric that schedulers watch.
+        sample_loss: the loss with ``reduction="none"``, for data whose samples have weights.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        task: Task,
+        *,
+        form: Reads,
+        link: Link | None,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None,
+        regularizer: Callable[[Mapping[str, Tensor]], Tensor] | None,
+        references: Mapping[str, tuple[nn.Module, Reads]],
+        seed: int,
+        name: str,
+        monitor: str,
+        sample_loss: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        # registered here as well, so that their buffers follow the module to its device
+        self.loss = loss
+        self.sample_loss = sample_loss
+        self.reference_losses = nn.ModuleDict({key: ref for key, (ref, _) in references.items()})
+        self.task = task
+        self.supervision = Supervision(
+            task,
+            loss,
+            form=form,
+            link=link,
+            regularizer=regularizer,
+            references=references,
+            sample_loss=sample_loss,
+        )
+        self.seed = seed
+        self.name = name
+        self.monitor = monitor
+        self.step_values = StepValues()
+        self.due = False
+        self.splits: tuple[str, ...] = ("val", "test")
+        self.chosen: dict[str, float] = {}
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self._seen: dict[int, list[Batch]] = {}
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network's prediction."""
+        prediction: Tensor = self.network(inputs)
+        return prediction
+
+    # --- training ---------------------------------------------------------------------------
+
+    def on_train_epoch_start(self) -> None:
+        """Note what stays the same for an epoch: to ask the trainer costs a percent of a step."""
+        trainer: Any = self.trainer
+        self._epoch = int(trainer.current_epoch)
+        self._rank = int(trainer.global_rank)
+        self._batches = int(trainer.num_training_batches)
+        self._every = int(trainer.log_every_n_steps)
+        self._seed_device = self.device
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """One objective: the loss and, where there is one, the regularizer's penalty."""
+        # a step's dropout depends on nothing but (seed, rank, epoch, step): resumed runs repeat it
+        seed_global(
+            draw_seed(self.seed, "dropout", self._rank, self._epoch, batch_index),
+            self._seed_device,
+        )
+        inputs, target = self.task.pair(batch)
+        prediction = self.network(inputs)
+        penalised = self.supervision.regularizer is not None
+        parameters = dict(self.network.named_parameters()) if penalised else {}
+        try:
+            parts = self.supervision.parts(prediction, target, parameters, *batch[2:])
+        except Exception as error:  # a loss may refuse in any way what is no number
+            self._raise_if_diverged(prediction, error, steps=1)
+            raise
+        objective = sum_of(parts)
+        self.step_values.add(objective, parts if len(parts) > 1 else {})
+        self.due = is_due(self._epoch, self._batches, batch_index, self._every)
+        if self.due:
+            self.step_values.watch(self.supervision.facts(prediction, target))
+        return objective
+
+    def _raise_if_diverged(self, prediction: Tensor, error: Exception, steps: int) -> None:
+        """Say that the run diverged, if its network no longer gives numbers.
+
+        Args:
+            prediction: the network's, which a loss or a metric refused.
+            error: what that one raised.
+            steps: begun since the last one that was done.
+        """
+        if not bool(prediction.isfinite().all()):
+            raise Diverged(self.name, math.nan, int(self.trainer.global_step) + steps) from error
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Watch the gradient's norm, before clipping."""
+        if self.due:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            self.step_values.watch({"grad_norm": get_total_norm(gradients)})
+
+    def configure_optimizers(self) -> Any:
+        """The chosen optimizer and scheduler; a scheduler steps once an epoch."""
+        optimizer = self._optimizer(self.network.parameters())
+        if self._scheduler is None:
+            return optimizer
+        scheduler = self._scheduler(optimizer)
+        entry = {"scheduler": scheduler, "interval": "epoch", "monitor": f"val/{self.monitor}"}
+        return {"optimizer": optimizer, "lr_scheduler": entry}
+
+    # --- judging ----------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Keep the predictions; a split is judged whole."""
+        self._keep(0, batch)
+
+    def test_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Keep the predictions of one of the splits."""
+        self._keep(dataloader_idx, batch)
+
+    def _keep(self, index: int, batch: Batch) -> None:
+        inputs, target = self.task.pair(batch)
+        prediction = self.network(inputs)
+        if prediction.dtype in (torch.float16, torch.bfloat16):
+            prediction = prediction.float()
+        if prediction.device.type == "mps":  # which has no float64, in which metrics are computed
+            prediction, target = prediction.cpu(), target.cpu()
+        self._seen.setdefault(index, []).append((prediction, target))
+
+    def on_validation_epoch_end(self) -> None:
+        """Judge the validation split."""
+        if not self.trainer.sanity_checking:
+            self._report({"val": self._gather(0)})
+        self._seen = {}
+
+    def on_test_epoch_end(self) -> None:
+        """Judge each split; what is chosen on validation is chosen first."""
+        gathered = {split: self._gather(index) for index, split in enumerate(self.splits)}
+        if "val" in gathered:
+            prediction, target = gathered["val"]
+            self.chosen = self.task.choose(prediction, target, self.supervision.link)
+        self._report(gathered)
+        self._seen = {}
+
+    def _report(self, gathered: Mapping[str, Batch]) -> None:
+        for split, (prediction, target) in gathered.items():
+            values = self.judge(prediction, target)
+            self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+
+    def judge(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """Loss, metrics and reference losses of a whole split, by name."""
+        try:
+            values = self.supervision.judged(prediction, target, self.chosen)
+        except Exception as error:  # a metric may refuse in any way what is no number
+            self._raise_if_diverged(prediction, error, steps=0)
+            raise
+        numbers = torch.stack([value.to("cpu").double() for value in values.values()]).tolist()
+        return dict(zip(values, numbers, strict=True)) | self.task.network_metrics(self.network)
+
+    def _gather(self, index: int) -> Batch:
+        """The split's predictions and targets, from all ranks."""
+        columns = tuple(torch.cat(column) for column in zip(*self._seen[index], strict=True))
+        if self.trainer.world_size == 1:
+            return columns
+        shares: list[Any] = [None] * self.trainer.world_size
+        dist.all_gather_object(shares, tuple(column.cpu() for column in columns))
+        return tuple(torch.cat(column).to(self.device) for column in zip(*shares, strict=True))
+
+
+# Lightning looks at each step whether training_step takes the batch's index; told, it looks faster
+SupervisedModule.training_step.__signature__ = inspect.signature(  # type: ignore[attr-defined]
+    SupervisedModule.training_step
+)

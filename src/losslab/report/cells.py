@@ -1,0 +1,37 @@
+"""What stands in a cell of a table, in a terminal as in a report."""
+
+from losslab.analysis.comparison import Summary
+from losslab.analysis.groups import Row
+
+SPLITS = {"test": "test", "val": "validation"}
+"""The splits in words."""
+
+
+def cell(summary: Summary) -> str:
+    """``92.11 [90.30, 93.92]``; empty where nothing was measured."""
+    return f"{mean_text(summary)} {interval_text(summary)}".strip()
+
+
+def mean_text(summary: Summary) -> str:
+    """``92.11``; empty where nothing was measured."""
+    return summary.metric.number(summary.mean) if summary.n else ""
+
+
+def interval_text(summary: Summary) -> str:
+    """``[90.30, 93.92]``; empty for fewer than two seeds."""
+    if summary.n < 2:
+        return ""
+    number, (low, high, _) = summary.metric.number, summary.interval
+    return f"[{number(low, like=summary.mean)}, {number(high, like=summary.mean)}]"
+
+
+def seeds_text(row: Row) -> str:
+    """``8``, or ``6, 2 of 8 failed``."""
+    running = sum(run.outcome == "running" for run in row.absent)
+    counts = {
+        "failed": len(row.failed),
+        "running": running,
+        "missing": len(row.absent) - running,
+    }
+    parts = [f"{count} of {len(row.runs)} {word}" for word, count in counts.items() if count]
+    return ", ".join([str(len(row.done)), *parts])

@@ -1,0 +1,133 @@
+"""The comparison in a terminal: a table a data set, the verdicts, and what must not be hidden."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table as Grid
+from rich.text import Text
+
+from losslab.analysis.comparison import Comparison, Table
+from losslab.analysis.conclusions import (
+    claims,
+    comparison_notes,
+    notes,
+    unreadable_notes,
+    verdicts,
+    wins,
+)
+from losslab.analysis.groups import Row
+from losslab.analysis.search import Tuning
+from losslab.metrics.labels import Metric
+from losslab.report import write_report
+from losslab.report.cells import SPLITS, cell, seeds_text
+from losslab.report.run_table import plain_table
+
+MOST_SENTENCES = 12
+"""Of more verdicts than these the terminal shows the claims; all of them stand in the report."""
+
+
+def show(
+    console: Console, comparison: Comparison, folder: Path, tuning: Tuning | None = None
+) -> None:
+    """Print a comparison, write its report into the folder, and say where it is."""
+    if tuning is not None:
+        for line in tuning.lines():
+            console.print(Text(line))
+        console.print()
+    console.print(ComparisonTables(comparison))
+    report = write_report(comparison, folder, tuning)
+    # whole lines, so that a path can be copied
+    for line in (*unreadable_notes(comparison), f"report: {report}"):
+        console.print(Text(line), soft_wrap=True)
+
+
+class ComparisonTables:
+    """Rich's view of a comparison, as wide as there is room.
+
+    One row a loss with its options, the best first: the mean of each metric with its 95 % interval,
+    how many seeds it is of, and which rows it is better than. Metrics that do not fit the width go
+    into further tables below.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in self.comparison.tables:
+            columns = _Columns(table, self.comparison.split)
+            yield Text(columns.title)
+            yield from columns.grids(console, options)
+            yield from map(Text, _sentences(table))
+            yield Text()
+        yield from map(Text, map(str, wins(self.comparison)))
+        yield from map(Text, comparison_notes(self.comparison))
+
+
+def _sentences(table: Table) -> list[str]:
+    lines = verdicts(table)
+    if len(lines) > MOST_SENTENCES:
+        lines = [line for metric in table.judging for line in claims(table, metric)]
+    return lines + [f"note: {line}" for line in notes(table)]
+
+
+class _Columns:
+    """The columns of one table, in as many grids as the width asks for."""
+
+    def __init__(self, table: Table, split: str) -> None:
+        self.table = table
+        self.title = f"{table.title}: {SPLITS[split]} metrics, mean [95 % interval] over seeds"
+
+    def grids(self, console: Console, options: ConsoleOptions) -> Iterator[Grid]:
+        """The grids: the first counts the seeds and says who is better than whom."""
+        chunk: list[Metric] = []
+        first = True
+        for metric in self.table.columns:
+            grid = self._grid([*chunk, metric], options, first=first)
+            if chunk and console.measure(grid, options=_wide(options)).maximum > options.max_width:
+                yield self._grid(chunk, options, first=first)
+                chunk, first = [], False
+            chunk.append(metric)
+        yield self._grid(chunk, options, first=first)
+
+    def _grid(self, metrics: Sequence[Metric], options: ConsoleOptions, *, first: bool) -> Grid:
+        rows = self.table.rows
+        compared = bool(self.table.pairs)
+        grid = plain_table(None)
+        if compared:
+            grid.add_column("", justify="right")
+        # a long list of options must not take the room of the numbers
+        grid.add_column("loss", overflow="fold", max_width=max(options.max_width // 3, 20))
+        if first:
+            grid.add_column("seeds")
+        for metric in metrics:
+            header = metric.short_header
+            header = _ascii(header) if options.ascii_only else header
+            grid.add_column(header, justify="right", no_wrap=True)
+        if first and compared:
+            grid.add_column("better than")
+        for place, row in enumerate(rows, 1):
+            texts = [str(place)] if compared else []
+            texts += [row.label, *([seeds_text(row)] if first else [])]
+            texts += [cell(self.table.summary(row, metric)) for metric in metrics]
+            texts += [self._beaten(row)] if first and compared else []
+            grid.add_row(*texts)
+        return grid
+
+    def _beaten(self, row: Row) -> str:
+        """The places of the rows that this one is better than, by the first judging metric."""
+        places = {other.label: place for place, other in enumerate(self.table.rows, 1)}
+        beaten = [
+            places[pair.b if pair.a == row.label else pair.a]
+            for pair in self.table.pairs_of(self.table.judging[0])
+            if pair.better == row.label
+        ]
+        return ", ".join(map(str, sorted(beaten)))
+
+
+def _wide(options: ConsoleOptions) -> ConsoleOptions:
+    return options.update(width=10_000)
+
+
+def _ascii(header: str) -> str:
+    return header.replace("↑", "(max)").replace("↓", "(min)")

@@ -1,0 +1,51 @@
+"""How hard each loss pulls on the network while it trains."""
+
+from matplotlib.figure import Figure
+
+from losslab.analysis.comparison import Table
+from losslab.report.figures.curves import MOST_THIN_LINES
+from losslab.report.figures.over_time import Curves
+from losslab.report.figures.style import (
+    NothingToDraw,
+    headline,
+    logarithmic,
+    panels,
+    styled,
+    table_looks,
+    thinned,
+)
+
+NAME = "train/grad_norm"
+
+
+@styled
+def gradient_norms(table: Table, read: Curves | None = None) -> Figure:
+    """The norm of the whole gradient by step, a line a row.
+
+    Raises:
+        NothingToDraw: if no run has recorded it.
+    """
+    read = read or Curves(table)
+    if NAME not in read.names:
+        raise NothingToDraw(f"{table.name}: no gradient norms were recorded")
+    figure, [axes] = panels(1, 6.2, 3.6)
+    look = table_looks(table)
+    thin = sum(len(row.done) for row in table.rows) <= MOST_THIN_LINES
+    for place, row in enumerate(table.rows):
+        band = read.band(row, NAME)
+        if band is None:
+            continue
+        style = look[row.label]
+        for x, y in band.runs.values() if thin else ():
+            axes.plot(*thinned(x, y), color=style.colour, linewidth=0.5, alpha=0.3)
+        x, middle = thinned(band.x, band.mean)
+        axes.plot(x, middle, label=row.label, **style.marked(len(x), place))
+    logarithmic(axes, "y")
+    axes.set(xlabel=read.axis(NAME), ylabel="norm of the gradient")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    headline(
+        figure,
+        f"{table.title}: norm of the gradient by all weights",
+        f"mean over seeds{'; thin: the seeds' if thin else ''}",
+    )
+    return figure

@@ -1,0 +1,175 @@
+"""What several runs made of the same samples: on one plot, in rows, or side by side."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from losslab.report.figures.style import (
+    COLOURS,
+    FAINT,
+    INK,
+    NothingToDraw,
+    headline,
+    legend_below,
+    looks,
+    new_figure,
+    panels,
+    styled,
+    wrapped,
+)
+from losslab.runs.figure_data import Clouds, Images, Line, Scatter, Shown
+
+COLUMNS = 8
+"""Samples in a row, at most."""
+CLOUD_COLUMNS = 5
+
+
+@styled
+def predictions(shown: Mapping[str, Shown], note: str = "") -> Figure:
+    """The predictions of several runs, or of one.
+
+    Args:
+        shown: by the run's name, all of one kind.
+        note: stands beside the title: of what data and seed this is.
+
+    Raises:
+        NothingToDraw: if there is no run, or if they show different things.
+    """
+    kinds = {type(each) for each in shown.values()}
+    if len(kinds) != 1:
+        raise NothingToDraw(f"expected predictions of one kind, got {len(kinds)}")
+    [kind] = kinds
+    figure = DRAWN[kind](dict(shown))
+    title = next(iter(shown.values())).title
+    headline(figure, f"{note}: {title[:1].lower()}{title[1:]}" if note else title)
+    return figure
+
+
+# --- on one plot ----------------------------------------------------------------------------------
+
+
+def _lines(shown: Mapping[str, Line]) -> Figure:
+    figure, [axes] = panels(1, 5.6, 4.4)
+    look = looks(sorted(shown))
+    first = next(iter(shown.values()))
+    if first.points is not None:
+        axes.plot(
+            *first.points.T,
+            ".",
+            color=FAINT,
+            alpha=0.5,
+            markersize=4,
+            markeredgewidth=0,
+            label=first.points_name,
+        )
+    for place, (name, line) in enumerate(shown.items()):
+        style = look[name]
+        axes.plot(line.x, line.y, label=name or "this run", **style.marked(len(line.x), place))
+        if line.mark is not None:
+            axes.plot(
+                *line.mark,
+                style.marker,
+                markersize=10,
+                markerfacecolor="none",
+                markeredgecolor=style.colour,
+                markeredgewidth=1.5,
+                label=line.mark_name if place == 0 else None,
+            )
+    if first.truth is not None:
+        axes.plot(*first.truth.T, color=INK, linewidth=0.9, label="truth")
+    axes.set(xlabel=first.xlabel, ylabel=first.ylabel)
+    handles, labels = axes.get_legend_handles_labels()
+    legend_below(figure, handles, labels)
+    return figure
+
+
+# --- in rows --------------------------------------------------------------------------------------
+
+
+def _images(shown: Mapping[str, Images]) -> Figure:
+    first = next(iter(shown.values()))
+    rows = list(zip(first.given_names.tolist(), first.given, strict=True))
+    if len(shown) == 1:
+        rows += zip(first.made_names.tolist(), first.made, strict=True)
+    else:
+        rows += [(name, images.made[0]) for name, images in shown.items()]
+    across = min(COLUMNS, *(len(images) for _, images in rows))
+    figure = new_figure(1.05 * across + 1.2, 1.05 * len(rows) + 0.4)
+    grid = figure.subplots(len(rows), across, squeeze=False)
+    low = min(float(images.min()) for _, images in rows)
+    high = max(float(images.max()) for _, images in rows)
+    for line, (name, images) in zip(grid, rows, strict=True):
+        for axes, image in zip(line, images, strict=False):
+            axes.imshow(image, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest")
+            _bare(axes)
+        line[0].set_ylabel(wrapped(name, 16), rotation=0, ha="right", va="center")
+    return figure
+
+
+def _clouds(shown: Mapping[str, Clouds]) -> Figure:
+    first = next(iter(shown.values()))
+    rows = {"given": first.given}
+    rows |= {name or "drawn again": clouds.made for name, clouds in shown.items()}
+    across = min(CLOUD_COLUMNS, *map(len, rows.values()))
+    figure = new_figure(1.75 * across + 1.2, 1.7 * len(rows) + 0.4)
+    options = {"projection": "3d", "proj_type": "ortho"}
+    grid = figure.subplots(len(rows), across, squeeze=False, subplot_kw=options)
+    size = max(float(np.abs(clouds[:across]).max()) for clouds in rows.values())
+    for line, (name, clouds) in zip(grid, rows.items(), strict=True):
+        for axes, cloud in zip(line, clouds, strict=False):
+            depth = cloud @ [1.0, -1.0, 0.5]  # towards the eye of matplotlib's standard view
+            axes.scatter(*cloud.T, c=depth, cmap="viridis_r", s=4, depthshade=False, linewidths=0)
+            axes.set(xlim=(-size, size), ylim=(-size, size), zlim=(-size, size))
+            axes.set_box_aspect((1, 1, 1), zoom=1.35)
+            axes.set_axis_off()
+        line[0].text2D(
+            -0.1, 0.5, wrapped(name, 16), transform=line[0].transAxes, ha="right", va="center"
+        )
+    return figure
+
+
+def _bare(axes: Axes) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+
+def _scatters(shown: Mapping[str, Scatter]) -> Figure:
+    size = 5.2 if len(shown) == 1 else 3.3
+    figure, grid = panels(len(shown), size, size)
+    for axes, (name, scatter) in zip(grid, shown.items(), strict=True):
+        _scatter(axes, scatter)
+        axes.set(title=name, xlabel=scatter.xlabel, ylabel=scatter.ylabel)
+        axes.set_aspect("equal", adjustable="datalim")
+    if not scatter.named_in_place:
+        handles, labels = grid[0].get_legend_handles_labels()
+        legend_below(figure, handles, labels)
+    return figure
+
+
+def _scatter(axes: Axes, scatter: Scatter) -> None:
+    colours = COLOURS if scatter.named_in_place else (FAINT, *COLOURS)
+    markers = "." if scatter.named_in_place else ".x+1234*"
+    for group in np.unique(scatter.groups):
+        name, colour = str(scatter.names[group]), colours[group % len(colours)]
+        points = scatter.points[scatter.groups == group]
+        marker = markers[group % len(markers)]
+        axes.plot(*points.T, marker, color=colour, markersize=3.5, alpha=0.6, label=name)
+        if scatter.named_in_place:
+            x, y = np.median(points, axis=0)
+            box = {"facecolor": "#ffffff", "edgecolor": colour, "boxstyle": "round,pad=0.15"}
+            axes.text(x, y, name, ha="center", va="center", color="#111111", bbox=box)
+
+
+DRAWN: dict[type, Callable[[Any], Figure]] = {
+    Line: _lines,
+    Images: _images,
+    Clouds: _clouds,
+    Scatter: _scatters,
+}

@@ -1,0 +1,111 @@
+"""Two losses at the same seed: what each difference is, and what their mean is known to be."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from losslab.analysis.comparison import Pair, Table
+from losslab.metrics.labels import Metric
+from losslab.report.figures.style import (
+    BETTER,
+    FAINT,
+    INK,
+    WORSE,
+    NothingToDraw,
+    beside,
+    headline,
+    panels,
+    styled,
+)
+
+MOST_PAIRS = 16
+"""Of more pairs than these those with the best row are drawn."""
+
+
+@styled
+def seed_differences(table: Table, metric: Metric | None = None) -> Figure:
+    """The per-seed differences of a judging metric, a line a pair: right of 0 the first is better.
+
+    Raises:
+        NothingToDraw: if nothing is compared by the metric.
+    """
+    metric = metric or table.judging[0]
+    every = table.pairs_of(metric)
+    pairs = drawn_pairs(table, every)
+    if not pairs:
+        raise NothingToDraw(f"{table.name}: nothing is compared by {metric.name}")
+    figure, [axes] = panels(1, 8.2, 0.42 * len(pairs) + 1.35)
+    for place, pair in enumerate(pairs):
+        _draw(axes, place, pair)
+    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+    axes.grid(axis="y", visible=False)
+    axes.set_yticks(range(len(pairs)), [f"{pair.a} - {pair.b}" for pair in pairs])
+    unit = "points" if metric.percent else metric.unit
+    axes.set(
+        ylim=(len(pairs) - 0.4, -0.6),
+        xlabel=f"difference in {metric.label}{f' [{unit}]' if unit else ''}, {_sides(metric)}",
+    )
+    left_out = "" if len(pairs) == len(every) else f"; {len(pairs)} of {len(every)} pairs"
+    headline(
+        figure,
+        f"{table.title}: differences at the same seed{left_out}",
+        "small: the seeds; bar: 95 % interval of their mean; "
+        f"coloured where it is claimed; p by Holm over {pairs[0].comparisons}",
+    )
+    return figure
+
+
+def drawn_pairs(table: Table, pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs that have a seed in common; of very many those with the best row."""
+    there = [pair for pair in pairs if pair.n]
+    if len(there) <= MOST_PAIRS:
+        return there
+    best = table.rows[0].label
+    return [pair for pair in there if best in (pair.a, pair.b)][: 2 * MOST_PAIRS]
+
+
+def _sides(metric: Metric) -> str:
+    better, worse = ("right", "left") if metric.sign > 0 else ("left", "right")
+    return f"{better} of 0 the first is better, {worse} the second"
+
+
+def _draw(axes: Axes, place: int, pair: Pair) -> None:
+    scale = pair.metric.scale
+    colour = FAINT if pair.better is None else BETTER if pair.better == pair.a else WORSE
+    values = [scale * value for value in pair.differences.values()]
+    low, high, _ = pair.interval
+    axes.plot(
+        values,
+        beside(values, place + 0.2, 0.08),
+        "o",
+        color=colour,
+        alpha=0.55,
+        markersize=3,
+        markeredgewidth=0,
+    )
+    axes.plot(
+        [scale * low, scale * high],
+        [place, place],
+        color=colour,
+        linewidth=2.2,
+        solid_capstyle="butt",
+    )
+    axes.plot(scale * pair.mean, place, "D" if pair.better else "o", color=colour, markersize=6)
+    axes.annotate(
+        _words(pair), (1.01, place), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8
+    )
+
+
+def _words(pair: Pair) -> str:
+    lost = [
+        f"{label} diverged at {len(seeds)}"
+        for label, seeds in ((pair.a, pair.lost_by_a), (pair.b, pair.lost_by_b))
+        if seeds
+    ]
+    verdict = f"p = {pair.adjusted_p:.2g}"
+    if pair.exploratory:
+        verdict = f"exploratory: n = {pair.n} of {pair.needed}"
+    elif pair.better is not None:
+        verdict = f"{pair.better} is better, {verdict}"
+    return "\n".join([verdict, *lost])

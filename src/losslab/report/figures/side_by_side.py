@@ -1,0 +1,91 @@
+"""The task's own pictures of every loss, at one seed: from the arrays and PNG files of the runs."""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from losslab.analysis.comparison import Table
+from losslab.analysis.load import Run
+from losslab.report.figures.predictions import predictions
+from losslab.report.figures.style import NothingToDraw, headline, panels, styled
+from losslab.runs.figure_data import ENDING, read_shown
+from losslab.runs.folder import RunFolder
+
+MOST_RUNS = 8
+"""Of more rows than these the best are shown."""
+
+
+def own_pictures(table: Table) -> Iterator[tuple[str, Figure]]:
+    """The pictures that the runs left, each for all losses, by name: ``fit``, ``masks``.
+
+    They are of the first seed at which the most rows have any.
+    """
+    rows = {row.label: row.by_seed for row in table.rows}
+    files = {
+        seed: {label: _files(runs[seed]) for label, runs in rows.items() if seed in runs}
+        for seed in sorted({seed for runs in rows.values() for seed in runs})
+    }
+    if not files:
+        return
+    seed = max(files, key=lambda seed: sum(map(bool, files[seed].values())))
+    found = files[seed]
+    note = f"{table.title}, seed {seed}"
+    for name in dict.fromkeys(name for paths in found.values() for name in paths):
+        having = {label: paths[name] for label, paths in found.items() if name in paths}
+        shown = dict(list(having.items())[:MOST_RUNS])
+        more = f", the best {len(shown)} of {len(having)} rows" if len(shown) < len(having) else ""
+        yield name, _together(shown, f"{note}{more}", name)
+
+
+def _files(run: Run) -> dict[str, Path]:
+    """A run's pictures of the last split that it was judged on: arrays before PNG files."""
+    folder = RunFolder(run.folder).figures
+    if run.outcome != "done":
+        return {}
+    for split in ("test", "val"):
+        prefix = f"{split}_"
+        png = {path.stem.removeprefix(prefix): path for path in folder.glob(f"{prefix}*.png")}
+        arrays = {
+            path.stem.removeprefix(prefix): path for path in folder.glob(f"{prefix}*{ENDING}")
+        }
+        if png:
+            return dict(sorted((png | arrays).items()))
+    return {}
+
+
+def _together(paths: Mapping[str, Path], note: str, name: str) -> Figure:
+    if all(path.suffix == ENDING for path in paths.values()):
+        shown = {label: read_shown(path) for label, path in paths.items()}
+        if len({type(each) for each in shown.values()}) == 1:
+            return predictions(shown, note)
+    png = {label: path.with_suffix(".png") for label, path in paths.items()}
+    return montage(png, f"{note}: {name.replace('_', ' ')}")
+
+
+@styled
+def montage(images: Mapping[str, Path], title: str) -> Figure:
+    """Picture files side by side: up to three in a row, more as near to a square as goes.
+
+    Raises:
+        NothingToDraw: if there are none.
+    """
+    if not images:
+        raise NothingToDraw("there is no picture")
+    pixels = [imread(path) for path in images.values()]
+    width = 3.6
+    height = width * max(image.shape[0] / image.shape[1] for image in pixels) + 0.3
+    figure, grid = panels(len(pixels), width, height, columns=_columns(len(pixels)))
+    for axes, label, image in zip(grid, images, pixels, strict=True):
+        axes.imshow(image, interpolation="antialiased")
+        axes.set(title=label, xticks=[], yticks=[])
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+    headline(figure, title)
+    return figure
+
+
+def _columns(count: int) -> int:
+    return 3 if count == 3 else min(4, math.ceil(math.sqrt(count)))

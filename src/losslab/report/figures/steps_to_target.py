@@ -1,0 +1,115 @@
+"""How long training takes to reach a value: a dot a seed."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from losslab.analysis.comparison import Table
+from losslab.analysis.groups import Row
+from losslab.metrics.labels import Metric
+from losslab.report.figures.over_time import Curves
+from losslab.report.figures.style import (
+    INK,
+    Look,
+    NothingToDraw,
+    beside,
+    headline,
+    panels,
+    styled,
+    table_looks,
+)
+
+
+@styled
+def steps_to_target(
+    table: Table,
+    metric: Metric | None = None,
+    target: float | None = None,
+    read: Curves | None = None,
+) -> Figure:
+    """When each run first reaches a value on validation; the line is the median of all runs.
+
+    Args:
+        table: whose rows are compared.
+        metric: by default the first judging one that was measured while training.
+        target: by default what :func:`common_target` gives.
+        read: the table's curves, where they have been read already.
+
+    Raises:
+        NothingToDraw: if the metric was not measured while training.
+    """
+    read = read or Curves(table)
+    metric = metric or table.judging[0]
+    if f"val/{metric.name}" not in read.names:
+        raise NothingToDraw(f"{table.title}: {metric.name} was not measured while training")
+    target = common_target(table, metric, read) if target is None else target
+    figure, [axes] = panels(1, 6.8, 0.42 * len(table.rows) + 1.35)
+    look = table_looks(table)
+    for place, row in enumerate(table.rows):
+        _draw(axes, place, reached(row, metric, target, read), look[row.label])
+    axes.grid(axis="y", visible=False)
+    axes.set_yticks(range(len(table.rows)), [row.label for row in table.rows])
+    axes.set(
+        ylim=(len(table.rows) - 0.4, -0.6), xlabel=f"{read.axis('val/')} at which it is reached"
+    )
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+    headline(
+        figure,
+        f"{table.title}: time to a validation {metric.label} of {metric.text(target)}",
+        "small: the seeds; line: their median, those that never get there counted as last",
+    )
+    return figure
+
+
+def common_target(table: Table, metric: Metric, read: Curves) -> float:
+    """The best value that the mean of even the worst row reaches."""
+    peaks = []
+    for row in table.rows:
+        band = read.band(row, f"val/{metric.name}")
+        if band is not None and len(band.mean):
+            peaks.append(metric.sign * np.max(metric.sign * band.mean))
+    return float(metric.sign * min(metric.sign * peak for peak in peaks))
+
+
+def reached(row: Row, metric: Metric, target: float, read: Curves) -> dict[int, float]:
+    """By seed, where a run is first at least as good as the target; infinity for never."""
+    band = read.band(row, f"val/{metric.name}")
+    places = {}
+    for seed, (x, values) in (band.runs if band else {}).items():
+        there = metric.sign * values >= metric.sign * target
+        places[seed] = float(x[there.argmax()]) if there.any() else math.inf
+    return places
+
+
+def _draw(axes: Axes, place: int, places: Mapping[int, float], look: Look) -> None:
+    found = [value for value in places.values() if math.isfinite(value)]
+    axes.plot(
+        found,
+        beside(found, place, -0.13),
+        look.marker,
+        color=look.colour,
+        alpha=0.8,
+        markersize=4.5,
+        markeredgewidth=0,
+    )
+    middle = float(np.median(list(places.values()))) if places else math.inf
+    if math.isfinite(middle):
+        axes.plot(
+            [middle, middle], [place - 0.38, place + 0.22], color=INK, linewidth=1.5, zorder=1
+        )
+    never = len(places) - len(found)
+    words = f"median {middle:g}" if math.isfinite(middle) else "most never"
+    if never:
+        words += f"\n{never} of {len(places)} never"
+    axes.annotate(
+        words if places else "no run",
+        (1.01, place),
+        xycoords=axes.get_yaxis_transform(),
+        va="center",
+        fontsize=8,
+    )

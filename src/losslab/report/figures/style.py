@@ -1,0 +1,238 @@
+"""The look of every picture: readable in print, in grey and by a colour-blind reader.
+
+Series differ by colour, line and marker at once. The colours are those of Okabe and Ito ("Color
+Universal Design", 2008) without the yellow, which paper swallows.
+"""
+
+import io
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from losslab.analysis.comparison import Table
+
+INK, FAINT, RULE, PAPER = "#222222", "#666666", "#dddddd", "#ffffff"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+BETTER, WORSE = COLOURS[0], COLOURS[1]
+LINES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.5)),
+    (0, (6, 2, 1, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+
+RC: Any = {  # matplotlib types every key
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.formatter.limits": (-3, 5),
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.handlelength": 3.2,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 5,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "savefig.facecolor": PAPER,
+    "svg.fonttype": "none",  # text stays text: searchable, and in the colours of the page
+    "svg.hashsalt": "losslab",
+    "text.parse_math": False,  # a loss may be called a$b
+}
+
+
+class NothingToDraw(ValueError):  # noqa: N818 (it is an answer)
+    """The runs do not hold what a picture shows."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is drawn."""
+
+    colour: str
+    line: Any
+    marker: str
+
+    @property
+    def curve(self) -> dict[str, Any]:
+        """The arguments of ``axes.plot`` for a curve."""
+        return {"color": self.colour, "linestyle": self.line}
+
+    def marked(self, points: int, place: int) -> dict[str, Any]:
+        """The same with a few markers, at another point for each place."""
+        every = max(1, points // 5)
+        return {
+            **self.curve,
+            "marker": self.marker,
+            "markevery": (place * every // 4 % max(1, every), every),
+        }
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """A drawing in the common style, whatever style the process has."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(RC)
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look for each name, the same for the same names in the same order.
+
+    Example:
+        >>> looks(["mse", "mae"])["mae"].marker
+        's'
+    """
+    return {
+        name: Look(
+            COLOURS[index % len(COLOURS)],
+            LINES[index % len(LINES)],
+            MARKERS[index % len(MARKERS)],
+        )
+        for index, name in enumerate(dict.fromkeys(names))
+    }
+
+
+def table_looks(table: Table) -> dict[str, Look]:
+    """A look for each row, the same whichever metric ranks them."""
+    return looks(sorted(row.label for row in table.rows))
+
+
+def thinned(x: np.ndarray, *columns: np.ndarray, points: int = 250) -> list[np.ndarray]:
+    """No more points than can be seen, the last among them."""
+    step = max(1, -(-len(x) // points))
+    kept = np.arange(len(x) - 1, -1, -step)[::-1]
+    return [column[kept] for column in (x, *columns)]
+
+
+def beside(values: Sequence[float], place: float, step: float) -> list[float]:
+    """Heights from ``place`` on that show equal values side by side."""
+    seen: dict[str, int] = {}
+    heights = []
+    for value in values:
+        same = f"{value:.5g}"  # metrics come in float32
+        seen[same] = seen.get(same, -1) + 1
+        heights.append(place + step * seen[same])
+    return heights
+
+
+def wrapped(text: str, letters: int) -> str:
+    """Lines of at most so many letters, broken at spaces and after underscores where that goes."""
+    lines = [""]
+    for part in re.findall(r"[^ _]*[ _]?", text):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > letters:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+class FewTicks(LogLocator):
+    """Ticks at 1, 2 and 5 of each decade; over many decades, at the powers of ten alone."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The places of the ticks between two ends."""
+        few = vmin > 0 and vmax > 300 * vmin
+        self.set_params(subs=(1,) if few else (1, 2, 5), numticks=8)
+        return super().tick_values(vmin, vmax)
+
+
+def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with plain numbers; what is not positive is cut."""
+    axes.set(**{f"{which}scale": "log"})
+    axis: Axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(FewTicks())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def spans_decades(values: Iterable[np.ndarray]) -> bool:
+    """Whether positive values reach over so much that a linear axis would hide most of them."""
+    every = np.concatenate([[], *values])
+    every = every[np.isfinite(every)]
+    return bool(len(every) and every.min() > 0 and every.max() > 50 * every.min())
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def panels(
+    count: int, width: float, height: float, columns: int = 3, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many axes of this size in even rows; ``options`` are of ``subplots``."""
+    down = -(-count // columns)
+    across = -(-count // down)
+    figure = new_figure(max(5.0, across * width), down * height)
+    grid = figure.subplots(down, across, squeeze=False, **options)
+    for axes in grid.flat[count:]:
+        axes.remove()
+    return figure, list(grid.flat[:count])
+
+
+def headline(figure: Figure, *lines: str) -> None:
+    """What the figure shows, and how to read it: broken where it is wider than the figure."""
+    letters = int(figure.get_figwidth() * 13.5)
+    text = "\n".join(part for line in lines for part in textwrap.wrap(line, letters))
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10)
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """One legend for all axes, under them, as wide as there is room."""
+    width = figure.get_figwidth()
+    longest = max(map(len, labels), default=1)
+    columns = max(1, min(len(labels), int(width / (0.55 + 0.085 * longest))))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+@styled
+def svg(figure: Figure) -> str:
+    """The figure as an ``<svg>`` element that can stand within a page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
+
+
+@styled
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write ``path`` as PNG, 200 dots an inch, and as SVG; returns the two files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
+    figure.savefig(files[0], dpi=200)
+    figure.savefig(files[1], metadata={"Date": None})
+    return files

@@ -1,0 +1,138 @@
+"""The tables of a report: as data frames, and as text."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from losslab.analysis.comparison import Comparison, Table
+from losslab.report.cells import cell, seeds_text
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
+    """One tidy row a run: where, what, which seed, what became of it, its settings and metrics."""
+    import pandas as pd  # noqa: PLC0415 (a third of a second that a single run does not need)
+
+    rows: list[dict[str, Any]] = []
+    for table in comparison.tables:
+        for row in table.rows:
+            for run in row.runs:
+                record = run.record
+                rows.append(
+                    {
+                        "conditions": table.name,
+                        "data": run.data,
+                        "task": record["task"],
+                        "loss": run.loss,
+                        "row": row.label,
+                        "seed": run.seed,
+                        "outcome": run.outcome,
+                        "problem": run.problem,
+                        "epochs": record["epochs"],
+                        "steps": record["steps"],
+                        "seconds": record["seconds"],
+                        "best_epoch": record["best"]["epoch"] if record["best"] else None,
+                        "folder": str(run.folder),
+                    }
+                    | {f"test/{name}": value for name, value in run.metrics("test").items()}
+                    | {f"val/{name}": value for name, value in run.metrics("val").items()}
+                    | dict(run.settings)
+                )
+    return pd.DataFrame(rows)
+
+
+def table_frame(comparison: Comparison) -> "pandas.DataFrame":
+    """One tidy row a row of the tables and metric: mean, interval, n, failures."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(
+        [
+            {
+                "conditions": table.name,
+                "row": row.label,
+                "loss": row.loss,
+                "metric": metric.name,
+                "better": metric.better,
+                "mean": summary.mean,
+                "low": summary.interval.low,
+                "high": summary.interval.high,
+                "interval": summary.interval.method,
+                "sd": summary.deviation,
+                "n": summary.n,
+                "failed": len(row.failed),
+                "missing": len(row.absent),
+                "runs": len(row.runs),
+            }
+            for table in comparison.tables
+            for row in table.rows
+            for metric in table.columns
+            for summary in [table.summary(row, metric)]
+        ]
+    )
+
+
+def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
+    """One tidy row a pair of rows and judging metric: all that was tested of it."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(
+        [
+            {
+                "conditions": table.name,
+                "metric": pair.metric.name,
+                "a": pair.a,
+                "b": pair.b,
+                "n": pair.n,
+                "difference": pair.mean,
+                "low": pair.interval.low,
+                "high": pair.interval.high,
+                "interval": pair.interval.method,
+                "sd": pair.deviation,
+                "test": "signed ranks" if pair.ranked else "sign flips",
+                "p": pair.p,
+                "holm_p": pair.adjusted_p,
+                "comparisons": pair.comparisons,
+                "needed_seeds": pair.needed,
+                "probability_of_improvement": pair.improvement,
+                "detectable": pair.detectable,
+                "better": pair.better,
+                "paired": pair.paired,
+            }
+            for table in comparison.tables
+            for pair in table.pairs
+        ]
+    )
+
+
+def grid(table: Table) -> list[list[str]]:
+    """The table as text: a head, then a line a row."""
+    head = ["loss", "seeds", *(metric.header for metric in table.columns)]
+    lines = [
+        [row.label, seeds_text(row), *(cell(table.summary(row, m)) for m in table.columns)]
+        for row in table.rows
+    ]
+    return [head, *lines]
+
+
+def pairs_grid(table: Table) -> list[list[str]]:
+    """The pairs as text: a head, then a line a pair of rows and judging metric."""
+    head = [
+        *("metric", "a", "b", "n", "a - b [95 %]", "p", "Holm's p", "P(a better)"),
+        "detectable",
+    ]
+    lines = []
+    for pair in table.pairs:
+        number, (low, high, _) = pair.metric.number, pair.interval
+        ends = "" if math.isnan(low) else f" [{number(low, pair.mean)}, {number(high, pair.mean)}]"
+        difference = pair.metric.difference_text(pair.mean) + ends if pair.differences else ""
+        detectable = pair.metric.difference_text(pair.detectable, sign=False)
+        lines.append(
+            [
+                *(pair.metric.label, pair.a, pair.b, str(pair.n), difference),
+                *(f"{pair.p:.2g}", f"{pair.adjusted_p:.2g}"),
+                f"{pair.improvement:.2f}" if pair.n else "",
+                detectable if math.isfinite(pair.detectable) else "none",
+            ]
+        )
+    return [head, *lines]

@@ -1,0 +1,89 @@
+"""The report as Markdown, and its tables for LaTeX."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from losslab.analysis.comparison import Comparison, Table
+from losslab.analysis.conclusions import comparison_notes, notes, unreadable_notes, verdicts, wins
+from losslab.analysis.search import Tuning
+from losslab.report.figures.selection import Picture
+from losslab.report.frames import grid, pairs_grid
+
+
+def markdown(
+    comparison: Comparison,
+    tuning: Tuning | None = None,
+    pictures: Mapping[str, Sequence[Picture]] = {},
+    tuned: Sequence[Picture] = (),
+) -> str:
+    """The report as Markdown; the arguments are those of :func:`losslab.report.html.page`."""
+    return "\n".join(_markdown(comparison, tuning, pictures, tuned)) + "\n"
+
+
+def _markdown(
+    comparison: Comparison,
+    tuning: Tuning | None,
+    pictures: Mapping[str, Sequence[Picture]],
+    tuned: Sequence[Picture],
+) -> Iterator[str]:
+    yield "# Comparison"
+    if tuning is not None:
+        yield "\n## Tuning\n"
+        yield from (f"- {line}" for line in tuning.lines())
+        yield from map(_image, tuned)
+    for table in comparison.tables:
+        yield f"\n## {table.title}\n"
+        yield from _markdown_table(grid(table))
+        yield ""
+        yield from (f"- {line}" for line in verdicts(table))
+        yield from (f"- {line}" for line in notes(table))
+        yield from map(_image, pictures.get(table.name, ()))
+        if table.pairs:
+            yield ""
+            yield from _markdown_table(pairs_grid(table))
+    last = [
+        *map(str, wins(comparison)),
+        *comparison_notes(comparison),
+        *unreadable_notes(comparison),
+    ]
+    if last:
+        yield "\n## Over all\n"
+        yield from (f"- {line}" for line in last)
+
+
+def _image(picture: Picture) -> str:
+    return f"\n![{picture.caption}](pictures/{picture.name}.png)\n\n{picture.caption}"
+
+
+def _markdown_table(grid: Sequence[Sequence[str]]) -> Iterator[str]:
+    head, *lines = grid
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
+    yield from (f"| {' | '.join(line)} |" for line in lines)
+
+
+def latex(comparison: Comparison) -> str:
+    """The tables for LaTeX, with booktabs."""
+    return "\n\n".join(_latex(table) for table in comparison.tables) + "\n"
+
+
+def _latex(table: Table) -> str:
+    head, *lines = grid(table)
+    body = [r" & ".join(map(_escaped, line)) + r" \\" for line in (head, *lines)]
+    return "\n".join(
+        [
+            f"% {table.title}: mean and 95 % interval over seeds",
+            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            r"\toprule",
+            body[0],
+            r"\midrule",
+            *body[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def _escaped(text: str) -> str:
+    for character in ("&", "%", "_", "#"):
+        text = text.replace(character, rf"\{character}")
+    return text.replace("↑", r"$\uparrow$").replace("↓", r"$\downarrow$").replace("²", "$^2$")

@@ -1,0 +1,69 @@
+"""The table a person sees at the end of a run."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from losslab.metrics.labels import number
+from losslab.runs.record import Record
+
+
+def run_table(record: Record, folder: Path, log_dir: Path | None = None) -> RenderableType:
+    """What a run came to: its metrics side by side, time, folder, and how to see the curves.
+
+    Reference losses are left out; they are in the record. Print it with ``soft_wrap=True``, so
+    that a long path stays on one line.
+
+    Args:
+        record: the run's.
+        folder: the run's folder.
+        log_dir: what TensorBoard should show; ``None`` shows the run alone.
+    """
+    best = record["best"]
+    validation = best["metrics"] if best else {}
+    splits = {"validation": validation} | ({"test": record["test"]} if record["test"] else {})
+    table = plain_table(f"{record['loss']} on {record['data']}, seed {record['seed']}")
+    table.add_column("metric")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for name in _plain_names([*record["test"], *validation]):
+        table.add_row(name, *(_cell(metrics, name) for metrics in splits.values()))
+    lines = [
+        f"best epoch  {best['epoch'] + 1 if best else 'none'} of {record['epochs']}",
+        f"time        {_duration(record['seconds'])}",
+        f"run folder  {folder}",
+        f"curves      tensorboard --logdir {log_dir or folder}",
+    ]
+    return Group(table, *(Text(line) for line in lines))
+
+
+def plain_table(title: str | None) -> Table:
+    """A table with a line below its head and none else."""
+    return Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+
+
+def _plain_names(names: Iterable[str]) -> list[str]:
+    """Each name once, without those of a family such as ``ref/mse``."""
+    return [name for name in dict.fromkeys(names) if "/" not in name]
+
+
+def _cell(metrics: Mapping[str, float], name: str) -> str:
+    return number(metrics[name]) if name in metrics else ""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

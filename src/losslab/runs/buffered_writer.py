@@ -1,0 +1,79 @@
+"""A keeper that holds a run in memory: for runs that are trained together in one process."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from losslab.runs.record import Record, Status
+from losslab.runs.writer import HEARTBEAT_EVERY, Keeper
+
+Save = Callable[[Path], None]
+
+
+class HeldKeeper(Keeper):
+    """Decides as a :class:`Keeper` and leaves the same files, but writes them at the run's end.
+
+    Meanwhile record, curves and events go to disk with each sign of life, the checkpoints never: a
+    kill leaves a record that is stale, and the run begins anew. To write each epoch of a hundred
+    runs that one process trains together would take longer than to train them.
+
+    What :meth:`end_epoch` gets as ``save`` must be able to write the epoch's checkpoint later.
+
+    Example:
+        >>> import tempfile
+        >>> keeper = HeldKeeper(Path(tempfile.mkdtemp()), "val/mae", "min", events=False)
+        >>> keeper.start({"loss": "mse"})
+        >>> for epoch, mae in enumerate([2.0, 3.0]):
+        ...     save = lambda path, epoch=epoch: path.write_text(f"epoch {epoch}") and None
+        ...     stop = keeper.end_epoch(epoch, 10 * (epoch + 1), {"val/mae": mae}, save)
+        >>> keeper.files.best.exists()
+        False
+        >>> keeper.finish({"test/mae": 2.5})
+        >>> keeper.files.best.read_text(), keeper.files.last.read_text()
+        ('epoch 0', 'epoch 1')
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._held: Record | None = None
+        self._unfinished: Save | None = None
+        self._best: Save | None = None
+        self._last: Save | None = None
+
+    @property
+    def record(self) -> Record:
+        """The record as it stands in memory; before the run has begun, as it stands on disk."""
+        return super().record if self._held is None else self._held
+
+    def _flush(self) -> None:
+        if self._held is None or self._is_due():
+            super()._flush()
+
+    def _write(self, record: Record) -> None:
+        begins = self._held is None
+        self._held = record
+        if begins or record["status"] != "running" or self._is_due():
+            super()._write(record)
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._beaten > HEARTBEAT_EVERY
+
+    def _save(self, save: Save) -> None:
+        self._unfinished = save
+
+    def _keep_as_best(self) -> None:
+        self._best = self._unfinished
+
+    def _keep_as_last(self) -> None:
+        self._last = self._unfinished
+
+    def _end(self, record: Record, status: Status) -> None:
+        super()._flush()
+        if self._best is not None and self._last is not None:
+            super()._save(self._best)
+            super()._keep_as_best()
+            if self._last is not self._best:
+                super()._save(self._last)
+            super()._keep_as_last()
+        super()._end(record, status)

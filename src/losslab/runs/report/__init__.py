@@ -1,5 +1,0 @@
-"""The report of a comparison: one folder of tables and text."""
-
-from losslab.runs.report.write import write_report
-
-__all__ = ["write_report"]

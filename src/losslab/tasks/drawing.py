@@ -1,0 +1,238 @@
+"""Pictures of predictions, for a person to look at."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from torch import Tensor
+from torchmetrics.functional.classification import binary_precision_recall_curve
+
+from losslab.runs.figure_data import Clouds, Images, Line, Scatter
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"  # apart in grey and for the colour-blind
+
+
+def confusion(guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
+    """Confusion matrix: a row a true class, a column a predicted one, counts in the cells."""
+    classes = len(names)
+    counts = np.bincount(
+        (target * classes + guess).cpu().numpy(), minlength=classes * classes
+    ).reshape(classes, classes)
+    long = max(map(len, names)) > 2
+    # to fit the margins takes as long as to draw; short names fit the usual ones
+    figure = Figure(figsize=(5.5, 5), layout="constrained" if long else None)
+    axes = figure.subplots()
+    share = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if classes <= 20:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            if count:
+                axes.text(column, row, str(count), ha="center", va="center", color=colour)
+        axes.set_xticks(range(classes), names, rotation=45 if long else 0)
+        axes.set_yticks(range(classes), names)
+    axes.set(xlabel="predicted class", ylabel="true class", title="Confusion matrix (counts)")
+    return figure
+
+
+def labelled(inputs: Tensor, guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
+    """A grid of images, the mistakes first: what was predicted, and what is true."""
+    wrong = guess != target
+    order = wrong.int().argsort(descending=True, stable=True)[:20].cpu()
+    labels, colours = [], []
+    for index in order.tolist():
+        miss = bool(wrong[index])
+        true = f" (true {names[int(target[index])]})" if miss else ""
+        labels.append(f"{names[int(guess[index])]}{true}")
+        colours.append(ORANGE if miss else "black")
+    figure = Figure(figsize=(7.5, 6.5))
+    figure.suptitle(f"Predictions, mistakes first ({int(wrong.sum())} of {len(wrong)} are wrong)")
+    images = inputs[order.to(inputs.device)]
+    if images.shape[1] != 3:
+        images = 1 - stretched(images[:, 0])[:, None]
+    _tile(figure, array(images), labels, colours, columns=5)
+    return figure
+
+
+def _tile(
+    figure: Figure,
+    images: "np.ndarray[Any, Any]",
+    labels: Sequence[str],
+    colours: Sequence[str],
+    columns: int,
+) -> None:
+    """Images (N, 1 or 3, H, W) of numbers from 0 to 1 in a grid, each below its label.
+
+    All are one image on one pair of axes: each more would take a millisecond or ten of a picture
+    that every cell of a sweep draws.
+    """
+    height, width = images.shape[2:]
+    across, down = width + math.ceil(0.15 * width), height + math.ceil(0.3 * height)
+    rows = -(-len(images) // columns)
+    sheet = np.ones((rows * down, columns * across, 3))
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
+    for place, (image, label, colour) in enumerate(zip(images, labels, colours, strict=True)):
+        top, left = (place // columns + 1) * down - height, (place % columns) * across
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0).clip(0, 1)
+        axes.text(left + width / 2, top - 0.04 * height, label, color=colour, ha="center", size=9)
+    axes.imshow(sheet, extent=(0, columns * across, rows * down, 0), interpolation="nearest")
+    axes.axis("off")
+
+
+def against_target(prediction: Tensor, target: Tensor) -> Figure:
+    """Predictions against targets, with the line of equality."""
+    y, t = prediction.flatten().float().cpu().numpy(), target.flatten().float().cpu().numpy()
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(t, y, ".", color=BLUE, markersize=4)
+    ends = [min(t.min(), y.min()), max(t.max(), y.max())]
+    axes.plot(ends, ends, "--", color=GREY, label="equality")
+    axes.set(xlabel="target", ylabel="prediction", title="Predictions against targets")
+    axes.legend()
+    return figure
+
+
+def read_rows(images: Tensor, read: Sequence[str], true: Sequence[str]) -> Figure:
+    """Images of rows of characters, each with what was read and what is true."""
+    figure = Figure(figsize=(7, 1.0 * len(images)), layout="constrained")
+    grid = figure.subplots(len(images), 1, squeeze=False)[:, 0]
+    for axes, image, guess, text in zip(grid, images, read, true, strict=True):
+        axes.imshow(image.float().cpu(), cmap="gray_r", aspect="equal")
+        axes.set_title(
+            f"read {guess}, true {text}", color="black" if guess == text else ORANGE, fontsize=9
+        )
+        axes.axis("off")
+    return figure
+
+
+def scores_by_grade(scores: Tensor, grades: Tensor) -> Figure:
+    """How the scores of each grade are spread; padding is left out."""
+    kept = sorted({grade for grade in grades.tolist() if grade >= 0})
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.boxplot(
+        [scores[grades == grade].float().cpu().numpy() for grade in kept],
+        tick_labels=[str(grade) for grade in kept],
+        showfliers=False,
+    )
+    axes.set(xlabel="grade", ylabel="score", title="Scores by grade (quartiles; whiskers 1.5 IQR)")
+    return figure
+
+
+# --- arrays that a report draws beside those of other runs ----------------------------------------
+
+
+def fitted_curve(
+    inputs: Tensor, prediction: Tensor, target: Tensor, truth: Mapping[str, float] | None
+) -> Line:
+    """The points, the fitted curve and, where it is known, the true line."""
+    x, y, fit = (array(part[:, 0]) for part in (inputs, target, prediction))
+    order = np.argsort(x)
+    ends = x[order[[0, -1]]]
+    return Line(
+        title="Fitted curve on test samples",
+        xlabel="input",
+        ylabel="target",
+        x=x[order],
+        y=fit[order],
+        points=np.stack([x, y], axis=1),
+        points_name="test samples",
+        truth=None
+        if truth is None
+        else np.stack([ends, truth["slope"] * ends + truth["intercept"]], axis=1),
+    )
+
+
+def precision_recall(score: Tensor, truth: Tensor, points: int = 300) -> Line:
+    """Precision against recall of all pixels together, and where a score of 0.5 lies.
+
+    Args:
+        score: numbers from 0 to 1.
+        truth: boolean, the same shape.
+        points: of the curve, at most.
+    """
+    precision, recall, _ = binary_precision_recall_curve(
+        score.flatten(), truth.flatten().long(), validate_args=False
+    )
+    kept = np.linspace(0, len(recall) - 1, min(points, len(recall))).astype(int)
+    guess = score > 0.5
+    right = (guess & truth).sum()
+    half = torch.stack([right / truth.sum(), right / guess.sum()])
+    return Line(
+        title="Precision and recall of pixels",
+        xlabel="recall",
+        ylabel="precision",
+        x=array(recall)[kept],
+        y=array(precision)[kept],
+        mark=array(half) if bool(guess.any()) else None,
+        mark_name="at 0.5",
+    )
+
+
+def rows(
+    given: Mapping[str, Tensor], made: Mapping[str, Tensor], title: str, columns: int = 8
+) -> Images:
+    """Images (N, H, W) in named rows, one sample a column: the given ones, then the run's own."""
+
+    def stacked(images: Mapping[str, Tensor]) -> "np.ndarray[Any, Any]":
+        return np.stack([array(row[:columns]) for row in images.values()])
+
+    return Images(title, stacked(given), np.array(list(given)), stacked(made), np.array(list(made)))
+
+
+def stretched(images: Tensor) -> Tensor:
+    """Images (N, H, W) as grey values from 0 to 1: each from its own darkest to brightest pixel."""
+    low, high = images.amin(dim=(1, 2), keepdim=True), images.amax(dim=(1, 2), keepdim=True)
+    return (images - low) / (high - low).clamp(min=1e-12)
+
+
+def clouds(given: Tensor, made: Tensor, columns: int = 5) -> Clouds:
+    """Point clouds (N, P, D), one sample a column: the given ones and those of the run.
+
+    Of clouds in other spaces the first three axes are shown, or 0 for a third.
+    """
+    first, second = (_in_space(array(row[:columns])) for row in (given, made))
+    return Clouds("Point clouds, one sample a column", first, second)
+
+
+def _in_space(clouds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    missing = max(0, 3 - clouds.shape[2])
+    return np.pad(clouds, ((0, 0), (0, 0), (0, missing)))[:, :, :3]
+
+
+def embedding(rows: Tensor, labels: Tensor, names: Sequence[str]) -> Scatter:
+    """Embeddings of length 1 on their two principal axes, each class in its colour and number."""
+    points = array(rows)
+    points = points / np.linalg.norm(points, axis=1, keepdims=True).clip(min=1e-12)
+    pca = PCA(min(2, *points.shape), random_state=0).fit(points)
+    share = pca.explained_variance_ratio_.sum()
+    return Scatter(
+        title="Embeddings of length 1",
+        xlabel=f"principal axes 1 and 2 ({share:.0%} of the variance)",
+        ylabel="",
+        points=np.pad(pca.transform(points), ((0, 0), (0, 2 - pca.n_components_))),
+        groups=labels.cpu().numpy(),
+        names=np.array(names),
+        named_in_place=True,
+    )
+
+
+def points(clouds: Mapping[str, Tensor]) -> Scatter:
+    """Named sets of points in the plane, one above the other."""
+    return Scatter(
+        title="Samples",
+        xlabel="x",
+        ylabel="y",
+        points=np.concatenate([array(cloud[:, :2]) for cloud in clouds.values()]),
+        groups=np.repeat(np.arange(len(clouds)), [len(cloud) for cloud in clouds.values()]),
+        names=np.array(list(clouds)),
+    )
+
+
+def array(values: Tensor) -> "np.ndarray[Any, Any]":
+    """Numbers in float32, wherever they are."""
+    return values.float().cpu().numpy()

@@ -1,0 +1,86 @@
+"""Sequences: what stands in a row, in order, wherever it stands."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.text import char_error_rate
+
+from losslab.losses import SequenceTarget
+from losslab.losses.base import Link, Reads
+from losslab.tasks.base import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from losslab.runs.figure_data import Shown
+
+BLANK = 0
+MERGED = 2  # columns of the image a step of the prediction
+
+
+class Sequences(Task):
+    """Logits a time step (N, T, C) for a row of labels; class 0 is the blank.
+
+    The data's target is ``(N, U + 1)``: labels padded with 0, then the width of the row. A step of
+    the prediction stands for two columns of the input.
+
+    Metrics, of greedy decoding (the best class a step, repeats merged, blanks removed): cer, the
+    edit distance over the number of true characters, and exact_match, the share of rows without an
+    error.
+    """
+
+    offers: tuple[Reads, ...] = (Reads.SEQUENCES,)
+    standard_link: ClassVar[Link | None] = "softmax"
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        self.width: int = data.input_shape[-1]
+
+    def target(self, target: Tensor, form: Reads) -> SequenceTarget:
+        """Labels, their number, and how many steps of the prediction count."""
+        labels = target[:, :-1]
+        return SequenceTarget(labels, (labels != BLANK).sum(dim=1), -(-target[:, -1] // MERGED))
+
+    def metrics(
+        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """See the class."""
+        read = decode(prediction, self.target(target, Reads.SEQUENCES).input_lengths)
+        true = [_text(row) for row in target[:, :-1]]
+        right = [guess == text for guess, text in zip(read, true, strict=True)]
+        return {
+            "cer": char_error_rate(read, true),
+            "exact_match": torch.tensor(right).double().mean(),
+        }
+
+    def figures(
+        self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
+    ) -> "Mapping[str, Figure | Shown]":
+        """Rows of digits with what was read and what is true."""
+        from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
+
+        read = decode(prediction[:8], self.target(target[:8], Reads.SEQUENCES).input_lengths)
+        true = [_text(row) for row in target[:8, :-1]]
+        return {"rows": drawing.read_rows(inputs[:8, 0], read, true)}
+
+
+def decode(logits: Tensor, lengths: Tensor) -> list[str]:
+    """Greedy decoding: the best class a step, repeats merged, blanks removed.
+
+    Example:
+        >>> steps = torch.tensor([[1, 1, 0, 1, 5]])
+        >>> decode(torch.nn.functional.one_hot(steps, 11).float(), torch.tensor([5]))
+        ['004']
+    """
+    best = logits.argmax(dim=2)
+    inside = torch.arange(best.shape[1], device=best.device) < lengths.unsqueeze(1)
+    best = best.where(inside, BLANK)
+    changes = best[:, 1:] != best[:, :-1]
+    kept = torch.cat([torch.ones_like(changes[:, :1]), changes], dim=1) & (best != BLANK)
+    return [_text(row[keep]) for row, keep in zip(best.cpu(), kept.cpu(), strict=True)]
+
+
+def _text(labels: Tensor) -> str:
+    return "".join(str(label - 1) for label in labels.tolist() if label != BLANK)

@@ -1,0 +1,292 @@
+"""Numbers against scipy and plain arithmetic; claims against simulation."""
+
+import math
+import statistics as plain
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from losslab.analysis.comparison import compare
+from losslab.analysis.load import Collection
+
+MSE = [1.0, 1.5, 1.2, 1.4, 1.1, 1.3, 1.6]
+MAE = [0.8, 1.4, 0.9, 1.2, 1.0, 1.4, 1.1]
+
+
+def only_pair(collection, **given):
+    [table] = compare(collection, **given).tables
+    [pair] = table.pairs
+    return pair
+
+
+def test_a_pair_is_compared_seed_by_seed(collected):
+    pair = only_pair(collected({"mse": MSE, "mae": MAE}))
+    differences = np.subtract(MAE, MSE)
+    assert (pair.a, pair.b, pair.metric.name) == ("mae", "mse", "mae")  # the better one first
+    assert pair.seeds == (0, 1, 2, 3, 4, 5, 6)
+    assert_allclose([pair.differences[seed] for seed in range(7)], differences)
+    assert_allclose(pair.mean, differences.mean())
+    assert_allclose(pair.deviation, differences.std(ddof=1))
+    student = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert_allclose(pair.interval[:2], [student.low, student.high])
+    reference = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=math.inf
+    )
+    assert_allclose(pair.p, reference.pvalue)
+    assert (pair.wins, pair.losses, pair.ties) == (6, 1, 0)
+    assert_allclose(pair.improvement, 6 / 7)
+    assert pair.adjusted_p == pair.p
+    assert pair.paired
+    assert not pair.ranked
+
+
+def test_the_same_pair_turned(collected):
+    pair = only_pair(collected({"mse": MSE, "mae": [*MAE[:5], "diverged", "diverged"]}))
+    turned = pair.turned
+    assert (turned.a, turned.b, turned.mean) == (pair.b, pair.a, -pair.mean)
+    assert turned.interval[:2] == (-pair.interval.high, -pair.interval.low)
+    assert (turned.lost_by_a, turned.lost_by_b) == (pair.lost_by_b, pair.lost_by_a)
+    assert_allclose(turned.improvement, 1 - pair.improvement)
+    assert turned.turned == pair
+
+
+def test_only_common_seeds_count(collected):
+    pair = only_pair(collected({"mse": [1.0, 2.0, None, 4.0], "mae": [0.5, None, 1.0, 2.0]}))
+    assert pair.differences == {0: -0.5, 3: -2.0}
+    assert pair.n == 2
+
+
+def test_a_run_that_diverged_loses_its_pair(collected):
+    """Seed 5: mse diverged; seed 6: both. An error in mid-run, or no memory, is no pair at all."""
+    ours = [*MAE[:6], "diverged", 1.0, 1.0]
+    theirs = [*MSE[:5], "diverged", "diverged", "exception", "memory"]
+    pair = only_pair(collected({"mse": theirs, "mae": ours}))
+    assert (pair.a, pair.n, pair.ranked) == ("mae", 7, True)
+    assert (pair.lost_by_a, pair.lost_by_b, pair.lost_by_both) == ((), (5,), (6,))
+    assert_allclose(pair.mean, np.subtract(MAE[:5], MSE[:5]).mean())
+    assert (pair.wins, pair.ties) == (6, 1)
+    # a lost pair is larger than any difference; a tie drops out of the signed ranks
+    ranked = [*np.subtract(MSE[:5], MAE[:5]).round(9), 100.0]
+    expected = stats.permutation_test(
+        (stats.rankdata(ranked),), np.sum, permutation_type="samples", n_resamples=math.inf
+    )
+    assert_allclose(pair.p, expected.pvalue)
+
+
+def test_losing_every_pair_is_enough_for_a_claim(collected):
+    pair = only_pair(collected({"mse": ["diverged"] * 6, "mae": MAE[:6]}))
+    assert pair.better == "mae"
+    assert pair.p == 2 / 2**6
+    assert math.isnan(pair.mean)
+
+
+def test_a_value_that_is_not_finite_is_lost(collected):
+    [table] = compare(collected({"mse": [1.0, math.nan, math.inf], "mae": [1.0, 2.0, 3.0]})).tables
+    [row] = [row for row in table.rows if row.label == "mse"]
+    summary = table.summary(row, table.judging[0])
+    assert (summary.values, summary.lost, summary.mean) == ({0: 1.0}, (1, 2), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        # Student's 5 % points are 3.182 for 3 degrees of freedom and 12.71 for one
+        ([3.0, 4.0, 5.0, 6.0], 4.5 - 3.182 * 1.291 / 2, 4.5 + 3.182 * 1.291 / 2),
+        ([0.1, 0.9], 0.0, 0.5 + 12.71 * 0.4),  # no absolute error is below 0
+        ([1.0], math.nan, math.nan),
+    ],
+    ids=["four", "within what is possible", "one"],
+)
+def test_a_mean_and_its_interval(collected, values, low, high):
+    [table] = compare(collected({"mse": values})).tables
+    summary = table.summary(table.rows[0], table.judging[0])
+    assert summary.mean == plain.fmean(values)
+    assert_allclose(summary.interval[:2], [low, high], atol=0.005)
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode", "order"),
+    [
+        ("mae", "min", ["mae", "mse", "huber", "sse"]),
+        ("my_score", "max", ["huber", "mse", "mae", "sse"]),
+    ],
+)
+def test_the_best_stands_first_and_what_has_no_value_last(collected, metric, mode, order):
+    collection = collected(
+        {"sse": ["diverged"], "huber": [3.0], "mae": [1.0], "mse": [2.0]},
+        settings={"task.metrics": [metric], "task.monitor": metric, "task.mode": mode},
+    )
+    for run in collection.runs:
+        if run.outcome == "done":
+            run.record["test"] = {metric: run.record["test"]["mae"]}
+    [table] = compare(collection).tables
+    assert [row.label for row in table.rows] == order
+
+
+def test_holm_corrects_for_every_comparison_of_every_table(collected, sweep):
+    maes = {"mse": MSE, "mae": MAE, "huber": [value - 0.6 for value in MSE]}
+    other = sweep(maes, settings={"choices.data": "table"})
+    for run in other:
+        run.record["hashes"]["data"] += " of table"
+    comparison = compare(Collection((*collected(maes).runs, *other)), judging=["mae", "rmse"])
+    assert [table.name for table in comparison.tables] == ["regression", "table"]
+    assert comparison.comparisons == 12
+    pairs = [pair for table in comparison.tables for pair in table.pairs]
+    assert [len(table.pairs_of(table.judging[1])) for table in comparison.tables] == [3, 3]
+    p = np.array([pair.p for pair in pairs])
+    # step down by hand: the smallest times 12, the next times 11, never below the one before
+    order = np.argsort(p, kind="stable")
+    expected = np.minimum(np.maximum.accumulate(p[order] * (12 - np.arange(12))), 1)
+    assert_allclose([pairs[index].adjusted_p for index in order], expected)
+    assert {pair.needed for pair in pairs} == {9}
+    assert all(pair.exploratory for pair in pairs)
+
+
+def test_a_baseline_makes_fewer_comparisons(collected):
+    maes = {"mse": MSE, "mae": MAE, "huber": MAE, "sse": MSE}
+    [table] = compare(collected(maes), baseline="mse").tables
+    assert {(pair.a, pair.b) for pair in table.pairs} == {
+        ("mae", "mse"),
+        ("huber", "mse"),
+        ("sse", "mse"),
+    }
+    assert {pair.comparisons for pair in table.pairs} == {3}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"baseline": "focal"}, "there is no baseline 'focal'. Rows: mae, mse"),
+        ({"judging": ["map"]}, "unknown metric 'map'. Known: mae, rmse, loss, ref/mse"),
+        ({"columns": ["map"]}, "unknown metric 'map'. Known: mae, rmse, loss, ref/mse"),
+        ({"judging": ["loss"]}, "loss cannot judge: whether higher or lower is better"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_asked_for(collected, given, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        compare(collected({"mse": MSE, "mae": MAE}), **given)
+
+
+def test_nothing_to_compare():
+    with pytest.raises(ValueError, match="no run"):
+        compare(Collection(()))
+
+
+def test_columns_on_request_stand_after_what_judges(collected):
+    [table] = compare(collected({"mse": MSE}), judging=["rmse"], columns=["ref/mse", "mae"]).tables
+    assert [column.name for column in table.columns] == ["rmse", "ref/mse", "mae"]
+    [table] = compare(collected({"mse": MSE})).tables
+    assert [column.name for column in table.columns] == ["mae", "rmse"]
+
+
+def test_validation_stands_in_where_no_test_was_read(collected):
+    collection = collected({"mse": MSE, "mae": MAE})
+    assert compare(collection).split == "test"
+    assert compare(collection, split="val").split == "val"
+    for run in collection.runs:
+        run.record["test"] = {}
+    comparison = compare(collection)
+    assert comparison.split == "val"
+    assert comparison.tables[0].pairs[0].n == 7
+
+
+def test_runs_of_a_search_do_not_stand_beside_those_that_read_the_test_split(collected, sweep):
+    search = sweep({"mse": [1.0, "diverged"], "huber": [1.0]}, settings={"test": False})
+    for run in search:
+        run.record["seed"] += 1000
+        run.record["test"] = {}
+    everything = Collection((*collected({"mse": MSE, "mae": MAE}).runs, *search))
+    comparison = compare(everything)
+    assert {run.seed for run in comparison.runs} == set(range(7))
+    assert len(comparison.searched) == 3
+    assert len(compare(everything, split="val").runs) == 17
+    with pytest.raises(ValueError, match="test split unread"):
+        compare(Collection(tuple(search)), split="test")
+
+
+def test_runs_of_which_none_has_come_to_an_epoch(collected):
+    collection = collected({"mse": ["running"], "mae": ["running"]}, best=None)
+    [table] = compare(collection).tables
+    assert [column.name for column in table.columns] == ["mae"]
+    assert table.pairs[0].n == 0
+
+
+def test_equal_up_to_single_precision_is_a_tie(collected):
+    values = [float(np.float32(value)) for value in MSE]
+    pair = only_pair(collected({"mse": MSE, "mae": values}))
+    assert (pair.ties, pair.mean, pair.p, pair.improvement) == (7, 0, 1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("hashes", "environment", "paired", "unequal"),
+    [
+        ({}, {}, True, []),
+        ({"weights": "other"}, {}, False, ["initial weights"]),
+        ({"data": "x", "batches": "y"}, {}, False, ["data", "batch order"]),
+        ({"batches": None}, {}, False, []),
+        ({"batches": "y"}, {"data.env_id": "Pole"}, True, ["batch order"]),
+    ],
+    ids=["equal", "weights", "data and batches", "not recorded", "reinforcement learning"],
+)
+def test_runs_are_paired_where_the_hashes_agree(sweep, hashes, environment, paired, unequal):
+    runs = sweep({"mse": MSE}, settings=environment)
+    others = sweep({"mae": MAE}, settings=environment)
+    for name, value in hashes.items():
+        others[2].record["hashes"][name] = value
+    for run in others if None in hashes.values() else []:
+        del run.record["hashes"]["batches"]
+    pair = only_pair(Collection((*runs, *others)))
+    assert (pair.paired, pair.unequal) == (paired, unequal)
+
+
+def test_a_loss_that_defines_no_such_metric_is_not_compared_by_it(collected):
+    collection = collected({"mse": MSE, "mae": MAE, "hinge": MSE})
+    for run in collection.runs:
+        if run.loss == "hinge":
+            del run.record["test"]["rmse"]
+    [table] = compare(collection, judging=["rmse", "mae"]).tables
+    assert len(table.pairs_of(table.judging[0])) == 1
+    assert len(table.pairs_of(table.judging[1])) == 3
+    assert {pair.comparisons for pair in table.pairs} == {4}
+
+
+def test_a_run_that_never_got_there_is_worse_than_one_that_did(collected):
+    task = {"task.metrics": ["steps_to_solve"]}
+    collection = collected({"mse": [400.0] * 6, "mae": [200.0] * 6}, settings=task)
+    for run in collection.runs:
+        solved = run.loss == "mae" or run.seed == 0
+        steps = {"steps_to_solve": run.record["test"]["mae"]} if solved else {}
+        run.record["test"] = {"return_mean": 1.0} | steps
+    pair = only_pair(collection)
+    assert (pair.a, pair.lost_by_b, pair.differences) == ("mae", (1, 2, 3, 4, 5), {0: -200.0})
+    assert pair.better == "mae"
+
+
+@pytest.mark.parametrize(("n", "claimed"), [(5, False), (6, True)])
+def test_no_claim_below_the_seeds_that_it_needs(collected, n, claimed):
+    pair = only_pair(collected({"mse": [100.0] * n, "mae": [1.0 + s / 10 for s in range(n)]}))
+    assert pair.needed == 6
+    assert pair.exploratory is not claimed
+    assert pair.better == ("mae" if claimed else None)
+    assert math.isinf(pair.detectable) is not claimed
+
+
+def test_equal_losses_are_seldom_called_different(collected):
+    """Three equal losses, eight seeds, a tenth of the runs diverging: the whole way to a claim."""
+    stream = np.random.default_rng(11)
+    wrong, times = 0, 150
+    for _ in range(times):
+        shared = stream.normal(5, 1, size=8)
+        maes = {
+            loss: [
+                "diverged" if stream.random() < 0.1 else float(value)
+                for value in shared + 0.3 * stream.normal(size=8)
+            ]
+            for loss in ("mse", "mae", "huber")
+        }
+        [table] = compare(collected(maes)).tables
+        wrong += any(pair.distinguishable for pair in table.pairs)
+    assert wrong / times <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / times)

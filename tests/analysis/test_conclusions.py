@@ -1,0 +1,265 @@
+"""The sentences, and that each says what the numbers say."""
+
+import pytest
+
+from losslab.analysis.comparison import compare
+from losslab.analysis.conclusions import (
+    claims,
+    comparison_notes,
+    notes,
+    unreadable_notes,
+    verdicts,
+    wins,
+)
+from losslab.analysis.load import Collection, Unreadable
+
+MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
+MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5]
+NEAR = [2.1, 2.4, 2.3, 2.3, 2.2, 2.2]
+
+
+def said(collection, **given):
+    [table] = compare(collection, **given).tables
+    return verdicts(table)
+
+
+@pytest.mark.parametrize(
+    ("maes", "sentences"),
+    [
+        (
+            {"mse": MSE, "mae": MAE},
+            [
+                "mae is better than mse: mean absolute error -1.00 [-1.148, -0.852], p = 0.031 "
+                "(sign flips), better at 6 of 6 seeds"
+            ],
+        ),
+        (
+            {"mse": MSE, "huber": NEAR},
+            [
+                "mean absolute error: no difference is distinguishable from chance",
+                "mse against huber: not distinguishable: mean absolute error 0 [-0.115, 0.115], "
+                "p = 1 (sign flips); paired SD 0.110; with 6 a true difference of 0.196 is found "
+                "in 80 % of cases",
+            ],
+        ),
+        (
+            {"mse": MSE[:5], "mae": MAE[:5]},
+            [
+                "mean absolute error: n = 5: exploratory, no difference of any size could reach "
+                "p < 0.05 over one comparison; that takes at least 6 seeds",
+                "mae against mse: mean absolute error -1.04 [-1.182, -0.898]; paired SD 0.114; "
+                "6 seeds are needed to see 1.04",
+            ],
+        ),
+        (
+            {"mse": [2.0], "mae": [1.0]},
+            [
+                "mean absolute error: n = 1: exploratory, no difference of any size could reach "
+                "p < 0.05 over one comparison; that takes at least 6 seeds",
+                "mae against mse: mean absolute error -1.00; one pair says nothing of the spread",
+            ],
+        ),
+        (
+            {"mse": [*MSE[:5], "diverged"], "mae": MAE},
+            [
+                "mae is better than mse: mean absolute error -1.04 [-1.182, -0.898], p = 0.031 "
+                "(signed ranks), better at 6 of 6 seeds (mse diverged at 1)"
+            ],
+        ),
+        (
+            {"mse": ["diverged"] * 6, "mae": MAE},
+            [
+                "mae is better than mse: no seed at which both finished (mse diverged at 6), "
+                "p = 0.031 (signed ranks), better at 6 of 6 seeds"
+            ],
+        ),
+        ({"mse": MSE}, ["mean absolute error: one row, nothing to compare"]),
+        (
+            {"mse": [1.0, None], "mae": [None, 1.0]},
+            [
+                "mean absolute error: n = 0: exploratory, no difference of any size could reach "
+                "p < 0.05 over one comparison; that takes at least 6 seeds",
+                "mse and mae have no seed in common",
+            ],
+        ),
+    ],
+    ids=[
+        *("claimed", "not distinguishable", "exploratory", "one pair", "lost a pair"),
+        *("lost all", "one row", "no common seed"),
+    ],
+)
+def test_a_verdict_says_the_numbers(collected, maes, sentences):
+    assert said(collected(maes)) == sentences
+
+
+def test_a_claim_names_the_better_one_first_whatever_the_baseline(collected):
+    maes = {"mse": MSE, "mae": MAE}
+    assert said(collected(maes), baseline="mae") == said(collected(maes), baseline="mse")
+
+
+def test_claims_of_many_rows_in_short(collected):
+    maes = {"mse": MSE * 2, "mae": MAE * 2, "huber": NEAR * 2, "sse": [*MSE, *([None] * 6)]}
+    [table] = compare(collected(maes)).tables
+    assert claims(table, table.judging[0]) == [
+        "mean absolute error: mae is better than mse, huber",
+        "mean absolute error: n = 6: exploratory, no difference of any size could reach p < 0.05 "
+        "over 6 comparisons; that takes at least 8 seeds",
+        "mean absolute error: 1 of 6 pairs are not distinguishable",
+    ]
+
+
+# --- what must not be hidden ----------------------------------------------------------------------
+
+
+def noted(runs):
+    [table] = compare(Collection(tuple(runs))).tables
+    return notes(table)
+
+
+def test_nothing_to_note(sweep):
+    assert noted(sweep({"mse": MSE, "mae": MAE})) == []
+
+
+def test_failures_are_listed_with_their_reason(sweep):
+    runs = sweep({"mse": [1.0, "diverged", "diverged", "running", "memory"], "mae": [1.0] * 5})
+    assert noted(runs) == [
+        "mse: 2 of 5 diverged, seed 1, 2 (diverged at step 7: mse gave nan)",
+        "mse: 1 of 5 running, seed 3 (running)",
+        "mse: 1 of 5 missing, seed 4 (memory at step 7: mse gave nan)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "record", "note"),
+    [
+        (
+            {"optimizer.lr": 0.1},
+            {},
+            "not only the loss differs: optimizer.lr: 0.02 for mse; 0.1 for mae",
+        ),
+        ({}, {"epochs": 3}, "unequal epochs: mae 3, mse 20"),
+        (
+            {},
+            {"hashes": {"weights": "x", "data": "data0", "batches": "y"}},
+            "not paired, the same seed gives another initial weights and another batch order",
+        ),
+        (
+            {},
+            {"hashes": {}},
+            "perhaps not paired, the hashes that would tell are not recorded",
+        ),
+    ],
+    ids=["a setting", "epochs", "not paired", "no hashes"],
+)
+def test_what_is_not_equal_is_said(sweep, settings, record, note):
+    runs = sweep({"mse": [2.0]}) + sweep({"mae": [1.0]}, settings=settings, **record)
+    assert note in noted(runs)
+
+
+def test_a_comparison_of_something_else_than_losses_is_called_so(sweep):
+    runs = sweep({"mse": [1.0]}, settings={"optimizer.lr": 0.1}) + sweep({"mse": [1.0]})
+    assert noted(runs) == [
+        "the loss is the same in all rows; what differs: "
+        "optimizer.lr: 0.1 for mse (optimizer.lr=0.1); 0.02 for mse (optimizer.lr=0.02)"
+    ]
+
+
+def test_cells_without_a_partner_are_named(sweep):
+    runs = sweep({"mse": [1.0, 1.0, 1.0], "mae": [1.0, None, None]})
+    assert noted(runs) == ["mae has no run with seed 1, 2"]
+
+
+def test_a_metric_that_a_loss_does_not_define_is_no_gap(sweep):
+    runs = sweep({"mse": MSE, "mae": MAE})
+    for run in runs:
+        if run.loss == "mae":
+            del run.record["test"]["rmse"]
+    assert noted(runs) == ["no rmse is defined for mae"]
+
+
+def test_where_the_losses_scale_is_part_of_the_result(sweep):
+    settings = {"optimizer._target_": "torch.optim.SGD", "choices.regularizer": "l2"}
+    assert noted(sweep({"mse": MSE, "mae": MAE}, settings=settings)) == [
+        "under SGD a loss's scale is part of its step size",
+        "a regularizer's strength is relative to each loss's scale",
+    ]
+    assert noted(sweep({"mse": MSE}, settings=settings)) == []
+
+
+def test_reinforcement_learning_is_paired_by_environment_alone(sweep):
+    runs = sweep({"mse": MSE, "mae": MAE}, settings={"data.env_id": "Pole"})
+    assert noted(runs) == [
+        "paired by environment seed alone: what is met in training depends on the policy"
+    ]
+
+
+def test_notes_on_the_whole(collected, made_up, tmp_path):
+    runs = collected({"mse": MSE, "mae": MAE, "huber": MSE}).runs
+    collection = Collection(runs, (Unreadable(tmp_path, "no JSON"),), (made_up(),))
+    comparison = compare(collection, split="val")
+    assert unreadable_notes(comparison) == [f"cannot read {tmp_path}: no JSON"]
+    assert comparison_notes(comparison) == [
+        "1 run left out: made again later",
+        "these are validation metrics: what was chosen by them is not tested by them",
+        "p-values are corrected by Holm over 3 comparisons",
+    ]
+
+
+def test_a_claim_is_about_its_data_set(collected):
+    lines = comparison_notes(compare(collected({"mse": MSE, "mae": MAE})))
+    assert lines == ["all of this is about regression: it says nothing of losses in general"]
+
+
+# --- several conditions ---------------------------------------------------------------------------
+
+
+def on(sweep, data, maes):
+    runs = sweep(maes, settings={"choices.data": data})
+    for run in runs:
+        run.record["hashes"]["data"] = data
+    return runs
+
+
+def test_wins_are_counted_over_data_sets(sweep):
+    low, high = [value / 10 for value in MAE * 2], MSE * 2
+    runs = on(sweep, "one", {"mse": high, "mae": low}) + on(sweep, "two", {"mse": low, "mae": high})
+    runs += on(sweep, "three", {"mse": high, "mae": low})
+    runs += on(sweep, "four", {"mse": NEAR, "mae": MSE[:3]})
+    [counted] = wins(compare(Collection(tuple(runs))))
+    assert str(counted) == (
+        "mean absolute error: mae is better than mse on 2 of 4 data sets, worse on 1 "
+        "(by the means alone: ahead on 3, behind on 1)"
+    )
+
+
+def test_conditions_on_one_data_set_are_no_data_sets(sweep):
+    runs = [
+        run
+        for lr in (0.1, 0.2)
+        for run in sweep({"mse": MSE, "mae": MAE}, settings={"optimizer.lr": lr})
+    ]
+    [counted] = wins(compare(Collection(tuple(runs))))
+    assert "on 0 of 2 conditions, worse on 0" in str(counted)  # six seeds are too few for two
+
+
+def test_one_table_has_no_counts_of_wins(collected):
+    assert wins(compare(collected({"mse": MSE, "mae": MAE}))) == []
+
+
+def test_a_loss_counts_as_one_whatever_it_was_tuned_to(sweep):
+    runs = [
+        run
+        for data, delta in (("one", 1.0), ("two", 3.0))
+        for run in on(sweep, data, {"mse": MSE})
+        + [
+            found
+            for found in sweep(
+                {"huber": MAE},
+                settings={"choices.data": data, "loss.delta": delta},
+                overrides=(f"loss.delta={delta:g}",),
+            )
+            if found.record["hashes"].update(data=data) is None
+        ]
+    ]
+    [counted] = wins(compare(Collection(tuple(runs))))
+    assert (counted.a, counted.b, counted.conditions) == ("huber", "mse", 2)

@@ -1,0 +1,157 @@
+import json
+import math
+
+import pytest
+
+from losslab.analysis.search import Range, Trial, Tuning, read_tuning
+
+LOG = {"low": 0.01, "high": 1, "log": True}
+
+
+@pytest.mark.parametrize(
+    ("declared", "unit", "value"),
+    [
+        ({"low": 0, "high": 5}, 0.0, 0.0),
+        ({"low": 0, "high": 5}, 0.123456, 0.617),
+        (LOG, 0.5, 0.1),
+        (LOG, 0.999, 0.995),
+        ([True, False], 0.49, True),
+        ([True, False], 0.5, False),
+        (["a", "b", "c"], 0.999999, "c"),
+        (["a", "b", "c"], 1.0, "c"),
+    ],
+    ids=str,
+)
+def test_a_range_at_a_point_of_the_unit_interval(declared, unit, value):
+    assert Range.declared("loss.x", declared).value(unit) == value
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        *([], 3, None, {"low": 0}, {"low": 0, "high": 5, "step": 1}),
+        *({"low": 5, "high": 5}, {"low": 0, "high": 1, "log": True}, {"low": 0, "high": math.inf}),
+    ],
+    ids=str,
+)
+def test_what_is_no_range(declared):
+    with pytest.raises(ValueError, match=r"the range of loss\.x must"):
+        Range.declared("loss.x", declared)
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "edge"),
+    [
+        ({"low": 0, "high": 10}, 0.4, True),
+        ({"low": 0, "high": 10}, 0.6, False),
+        ({"low": 0, "high": 10}, 9.6, True),
+        (LOG, 0.012, True),
+        (LOG, 0.05, False),
+        (LOG, 0.9, True),
+        ([1, 2], 1, False),
+    ],
+    ids=str,
+)
+def test_the_outer_twentieth_of_a_range_is_its_edge(declared, value, edge):
+    assert Range.declared("loss.x", declared).on_edge(value) is edge
+
+
+PLAN = {
+    "protocol": "tuned",
+    "budget": 3,
+    "losses": ["mse", "huber"],
+    "tuning_seeds": [100, 101],
+    "seeds": [0, 1],
+    "overrides": [],
+    "ranges": {
+        "mse": {"optimizer.lr": {"low": 0.01, "high": 1, "log": True}},
+        "huber": {
+            "optimizer.lr": {"low": 0.01, "high": 1, "log": True},
+            "loss.delta": {"low": 0, "high": 4},
+        },
+    },
+    "points": {
+        "mse": [{"optimizer.lr": lr} for lr in (0.02, 0.1, 0.98)],
+        "huber": [
+            {"optimizer.lr": lr, "loss.delta": delta}
+            for lr, delta in ((0.02, 1.0), (0.1, 2.0), (0.98, 3.0))
+        ],
+    },
+}
+MAES = {
+    "mse": [(0.3, 0.5), (0.2, 0.3), (0.1, 0.2)],
+    "huber": [(0.2, 0.4), (0.1, "diverged"), (0.3, 0.35)],
+}
+
+
+@pytest.fixture
+def tuning(made_up, on_disk, tmp_path) -> Tuning:
+    """A search that came to its end; its runs have not read the test split."""
+    for loss, points in PLAN["points"].items():
+        for number, (options, maes) in enumerate(zip(points, MAES[loss], strict=True)):
+            runs = [
+                made_up(
+                    loss,
+                    seed,
+                    settings=options,
+                    kind="diverged" if mae == "diverged" else None,
+                    best={"epoch": 3, "metrics": {"mae": mae}},
+                )
+                for seed, mae in zip(PLAN["tuning_seeds"], maes, strict=True)
+            ]
+            on_disk(*runs, below=f"search/{number}")
+    (tmp_path / "tuning.json").write_text(json.dumps(PLAN))
+    return read_tuning(tmp_path)
+
+
+def test_a_tuning_is_read_back(tuning):
+    assert (tuning.metric.name, tuning.losses) == ("mae", ["mse", "huber"])
+    assert [trial.values for trial in tuning.trials["mse"]] == [
+        {100: 0.3, 101: 0.5},
+        {100: 0.2, 101: 0.3},
+        {100: 0.1, 101: 0.2},
+    ]
+    assert [trial.failed for trial in tuning.trials["huber"]] == [0, 1, 0]
+
+
+def test_the_best_point_has_the_best_mean_of_those_that_never_failed(tuning):
+    assert tuning.best("mse").options == {"optimizer.lr": 0.98}
+    assert tuning.best("huber").point == 0
+
+
+def test_a_loss_of_which_no_run_finished_has_no_best_point(tuning):
+    trials = {"mse": (Trial("mse", 0, {"optimizer.lr": 0.02}, {}, (100, 101)),)}
+    failed = Tuning(**{**vars(tuning), "trials": trials})
+    assert failed.best("mse") is None
+    assert failed.lines()[1:] == ["mse: no run finished; 2 of 2 runs failed"]
+
+
+def test_what_a_report_says_of_it(tuning):
+    assert tuning.lines() == [
+        "protocol tuned: tuned were each loss's own options and the learning rate; up to 3 points "
+        "a loss from the same Sobol sequence, 2 tuning seeds each (100, 101), chosen by validation "
+        "mean absolute error; the test split was not read",
+        "mse: best of 3 points optimizer.lr=0.98: 0.1500 on validation",
+        "huber: best of 3 points optimizer.lr=0.02, loss.delta=1.0: 0.3000 on validation; "
+        "1 of 6 runs failed",
+        "warning: mse's best optimizer.lr=0.98 lies on the edge of its range, 0.01 to 1 (log): "
+        "what is beyond was not tried",
+    ]
+
+
+def test_a_tidy_row_a_run(tuning):
+    frame = tuning.frame()
+    assert len(frame) == 12
+    mse = frame[frame.loss == "mse"]
+    assert mse.learning_rate.tolist() == [0.02, 0.02, 0.1, 0.1, 0.98, 0.98]
+    assert mse.value.tolist() == [0.3, 0.5, 0.2, 0.3, 0.1, 0.2]
+    assert mse.best.tolist() == [False] * 4 + [True] * 2
+    assert frame[frame.loss == "huber"].value.isna().sum() == 1
+
+
+def test_a_search_that_has_not_begun(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_tuning(tmp_path)
+    (tmp_path / "tuning.json").write_text(json.dumps(PLAN))
+    with pytest.raises(ValueError, match="no run below"):
+        read_tuning(tmp_path)

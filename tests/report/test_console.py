@@ -1,0 +1,96 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from losslab.analysis.comparison import compare
+from losslab.analysis.load import Collection
+from losslab.report.console import ComparisonTables, show
+
+MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3] * 2
+MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5] * 2
+METRICS = ["mae", "rmse", "r2", "slope_error", "intercept_error"]
+
+
+def text_of(comparison, width=110, **options):
+    file = io.StringIO()
+    Console(file=file, width=width, **options).print(ComparisonTables(comparison))
+    return file.getvalue()
+
+
+def many_metrics(collected):
+    collection = collected({"mse": MSE, "mae": MAE}, settings={"task.metrics": METRICS})
+    for run in collection.runs:
+        run.record["test"] = dict.fromkeys(METRICS, run.record["test"]["mae"] / 10)
+    return collection
+
+
+def lines_of(text, first):
+    """The cells of each line of a table that begins so."""
+    return [line.split() for line in text.splitlines() if line.split()[:1] == [first]]
+
+
+def test_the_table(collected):
+    text = text_of(compare(collected({"mse": MSE, "mae": [*MAE[:11], "diverged"]})))
+    assert text.startswith("regression: test metrics, mean [95 % interval] over seeds\n")
+    [head] = [line.split() for line in text.splitlines() if "seeds" in line and "loss" in line]
+    assert head == ["loss", "seeds", "mae", "↓", "rmse", "↓", "better", "than"]
+    [first] = lines_of(text, "1")
+    assert first[:7] == ["1", "mae", "11,", "1", "of", "12", "failed"]
+    [second] = lines_of(text, "2")
+    assert second[:6] == ["2", "mse", "12", "2.250", "[2.137,", "2.363]"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_tables_fit_the_width_and_lose_nothing(collected, width):
+    text = text_of(compare(many_metrics(collected)), width)
+    assert max(map(len, text.splitlines())) <= width
+    heads = " ".join(line for line in text.splitlines() if "↓" in line or "↑" in line)
+    assert [heads.split().count(name) for name in METRICS] == [1] * len(METRICS)
+    assert text.count("0.2250 [0.2137, 0.2363]") == len(METRICS)
+    assert "…" not in text
+    assert "\x1b" not in text
+
+
+def test_long_options_take_no_room_from_the_numbers(collected, sweep):
+    overrides = tuple(f"loss.option_{index}=12345" for index in range(6))
+    settings = {f"loss.option_{index}": 12345 for index in range(6)}
+    runs = sweep({"huber": MSE}, settings=settings, overrides=overrides)
+    text = text_of(compare(Collection((*runs, *sweep({"mae": MAE})))), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "2.250 [2.137, 2.363]" in text
+
+
+def test_who_is_better_is_named_by_its_place(collected):
+    maes = {"mse": MSE, "mae": MAE, "huber": [value + 0.9 for value in MAE]}
+    text = text_of(compare(collected(maes)))
+    [[first], [second], [third]] = (lines_of(text, place) for place in "123")
+    assert first[-2:] == ["2,", "3"]
+    assert second[-1] == "3"
+    assert third[-1].endswith("]")
+
+
+def test_of_many_verdicts_the_terminal_shows_the_claims(collected):
+    maes = {f"loss{index}": [value + index / 100 for value in MSE] for index in range(6)}
+    text = text_of(compare(collected(maes)))
+    assert "loss0 is better than loss1, loss2, loss3, loss4, loss5" in text
+    assert " against " not in text
+
+
+def test_a_terminal_without_unicode_gets_ascii(collected):
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    comparison = compare(collected({"mse": MSE, "mae": MAE}))
+    Console(file=file, width=100).print(ComparisonTables(comparison))
+    file.seek(0)
+    assert "mae (min)" in file.read()
+
+
+def test_a_comparison_is_shown_with_the_path_of_its_report(collected, tmp_path):
+    file = io.StringIO()
+    folder = tmp_path / ("long" * 40)
+    show(Console(file=file, width=80), compare(collected({"mse": MSE, "mae": MAE})), folder)
+    last = file.getvalue().splitlines()[-1]
+    path = Path(last.removeprefix("report: "))
+    assert path.parent == folder
+    assert path.is_file()

@@ -1,0 +1,107 @@
+"""The overview of a sweep, read back as TensorBoard's own accumulator reads it."""
+
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.util import tensor_util
+
+from losslab.report.sweep_summary import telling_columns, write_overview
+from losslab.runs.writer import Keeper
+
+COLUMNS = [{"loss": loss, "lr": 0.1, "seed": seed} for loss in ("mse", "huber") for seed in (0, 1)]
+
+
+def write_run(folder: Path, loss: str, seed: int, values: list[float], ends: str = "done") -> None:
+    cell = f"{loss},data=line"
+    keeper = Keeper(folder / cell / f"seed{seed}", "val/mae", "min")
+    keeper.start({"loss": loss, "seed": seed, "cell": cell})
+    for epoch, value in enumerate(values):
+        metrics = {"val/mae": value, "val/ref/mse": value**2, "val/loss": 7.0}
+        keeper.end_epoch(epoch, 10 * (epoch + 1), metrics, lambda path: path.touch())
+    if ends == "done":
+        keeper.finish({"mae": values[-1], "ref/mse": values[-1] ** 2, "loss": 7.0})
+    else:
+        keeper.fail("diverged", "loss became NaN")
+
+
+def read(folder: Path) -> EventAccumulator:
+    return EventAccumulator(str(folder)).Reload()
+
+
+def curve(events: EventAccumulator, tag: str) -> list[tuple[int, float]]:
+    return [(point.step, pytest.approx(point.value)) for point in events.Scalars(tag)]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    write_run(tmp_path, "mse", 0, [4.0, 2.0])
+    write_run(tmp_path, "mse", 1, [2.0, 1.0, 9.0])  # longer than its twin
+    write_run(tmp_path, "mse", 2, [100.0], ends="failed")
+    write_run(tmp_path, "huber", 0, [3.0, 2.5])
+    return tmp_path
+
+
+def test_a_mean_over_the_finished_seeds_is_a_run_on_the_common_tags(sweep: Path) -> None:
+    for _ in range(2):  # a second call replaces the first
+        write_overview(sweep, COLUMNS)
+    mean = read(sweep / "mean" / "mse")
+    # 10 and 20: the steps that both finished seeds have
+    assert curve(mean, "val/mae") == [(10, 3.0), (20, 1.5)]
+    assert curve(mean, "val_band/mae/mean") == [(10, 3.0), (20, 1.5)]
+    # the sample standard deviation of 4 and 2, and of 2 and 1
+    assert curve(mean, "val_band/mae/lower") == [(10, 3 - 2**0.5), (20, 1.5 - 0.5**0.5)]
+    assert curve(mean, "val_band/mae/upper") == [(10, 3 + 2**0.5), (20, 1.5 + 0.5**0.5)]
+    alone = read(sweep / "mean" / "huber")
+    assert curve(alone, "val_band/mae/lower") == curve(alone, "val/mae")
+
+
+def test_means_begin_before_every_run_so_that_tensorboard_lists_them_first(sweep: Path) -> None:
+    write_overview(sweep, COLUMNS)
+    seeds = [read(run).FirstEventTimestamp() for run in sweep.glob("*/seed*")]
+    means = [read(run).FirstEventTimestamp() for run in sweep.glob("mean/*")]
+    assert len(seeds) == 4
+    assert max(means) < min(seeds)
+
+
+def test_the_layout_draws_bands_first_and_every_run_after_them(sweep: Path) -> None:
+    write_overview(sweep, COLUMNS)
+    layout = layout_pb2.Layout()
+    event = read(sweep).Tensors("custom_scalars__config__")[0]
+    layout.ParseFromString(tensor_util.make_ndarray(event.tensor_proto).item())
+    charts = [(category.title, category.chart[0]) for category in layout.category]
+    assert [title for title, _ in charts] == [
+        "Mean over seeds, band of ± 1 standard deviation",
+        "The same, judged by the other losses",
+        "Metrics, every run",
+        "Judged by the other losses, every run",
+        "Each run's own objective",
+    ]
+    [series] = charts[0][1].margin.series
+    assert (series.value, series.lower) == ("val_band/mae/mean", "val_band/mae/lower")
+    assert charts[2][1].multiline.tag == ["^val/mae$"]
+    assert charts[3][1].multiline.tag == ["^val/ref/mse$"]
+
+
+def test_a_sweep_in_which_nothing_finished_has_no_means(tmp_path: Path) -> None:
+    write_run(tmp_path, "mse", 0, [1.0], ends="failed")
+    write_overview(tmp_path, COLUMNS)
+    assert not (tmp_path / "mean").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (COLUMNS, {"loss": ["mse", "huber"]}),
+        ([{"loss": "mse", "lr": 0.1}], {"loss": ["mse"]}),
+        (
+            [{"loss": "focal", "loss.gamma": gamma, "seed": 0} for gamma in (0, 2)],
+            {"loss": ["focal"], "loss.gamma": [0, 2]},
+        ),
+        ([{"loss": "mse"}, {"loss": "huber", "loss.delta": 1.0}], {"loss": ["mse", "huber"]}),
+    ],
+    ids=["constants and seeds go", "one run", "a swept option stays", "an option of one loss goes"],
+)
+def test_hparams_have_the_columns_that_tell_runs_apart(rows, expected) -> None:
+    assert telling_columns(rows) == expected

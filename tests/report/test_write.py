@@ -1,0 +1,90 @@
+import itertools
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from losslab.analysis.comparison import compare
+from losslab.report import write_report
+from losslab.report.write import latex, markdown
+
+MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
+MAE = [1.0, 1.4, 1.3, 1.2, 1.1, "diverged"]
+
+
+@pytest.fixture
+def comparison(collected):
+    return compare(collected({"mse": MSE, "mae": MAE}), columns=["mae", "ref/mse"])
+
+
+def test_the_folder_of_a_report(comparison, tmp_path):
+    folder = tmp_path / "deep" / "report"
+    first = write_report(comparison, folder)
+    assert first.parent == folder
+    assert first.is_file()
+    assert {"runs.csv", "table.csv", "pairs.csv", "table.tex", "report.md"} <= {
+        path.name for path in folder.iterdir()
+    }
+
+
+def test_the_same_runs_give_the_same_report(comparison, tmp_path):
+    for name in ("one", "two"):
+        write_report(comparison, tmp_path / name)
+    one, two = tmp_path / "one", tmp_path / "two"
+    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
+    assert Path("report.html") in files
+    assert Path("pictures/final_metrics.svg") in files
+    for file in files:
+        assert (one / file).read_bytes() == (two / file).read_bytes(), file
+
+
+def test_runs_are_a_tidy_row_each(comparison, tmp_path):
+    write_report(comparison, tmp_path)
+    runs = pd.read_csv(tmp_path / "runs.csv").set_index(["loss", "seed"])
+    assert len(runs) == 12
+    assert runs.loc[("mae", 5), "outcome"] == "diverged"
+    assert runs.loc[("mae", 5), "problem"] == "diverged at step 7: mae gave nan"
+    assert runs.loc[("mse", 1), "test/mae"] == 2.5
+    assert runs.loc[("mse", 1), "optimizer.lr"] == 0.02
+
+
+def test_a_table_is_a_tidy_row_a_mean(comparison, tmp_path):
+    write_report(comparison, tmp_path)
+    table = pd.read_csv(tmp_path / "table.csv").set_index(["row", "metric"])
+    mae = table.loc[("mae", "mae")]
+    assert_allclose(mae["mean"], 1.2)
+    assert (mae["n"], mae["failed"], mae["runs"], mae["better"]) == (5, 1, 6, "lower")
+    assert_allclose(table.loc[("mse", "ref/mse"), "mean"], sum(x * x for x in MSE) / 6)
+
+
+def test_pairs_hold_all_that_was_tested(comparison, tmp_path):
+    write_report(comparison, tmp_path)
+    [pair] = pd.read_csv(tmp_path / "pairs.csv").to_dict("records")
+    assert (pair["a"], pair["b"], pair["n"], pair["test"]) == ("mae", "mse", 6, "signed ranks")
+    assert pd.isna(pair["better"])
+    # the lost pair has rank 6, and two differences are equal
+    sums = [sum(signs) for signs in itertools.product(*((-r, r) for r in (1, 2.5, 2.5, 4, 5, 6)))]
+    assert_allclose(pair["p"], sum(abs(total) >= 15 - 6 for total in sums) / 64)
+    assert_allclose(pair["difference"], -1.04)
+
+
+def test_markdown_says_the_table_the_verdict_and_the_pairs(comparison):
+    text = markdown(comparison)
+    assert "| loss | seeds | mean absolute error ↓ | mse loss ↓ |\n|---|---|---|---|\n" in text
+    assert "| mae | 5, 1 of 6 failed | 1.200 [" in text
+    assert "- mae: 1 of 6 diverged, seed 5" in text
+    assert "| mean absolute error | mae | mse | 6 | -1.04 [-1.182, -0.898] |" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in rows} == {5, 10}
+
+
+def test_latex_is_escaped(collected):
+    settings = {"choices.data": "my_data", "task.metrics": ["accuracy"]}
+    collection = collected({"cross_entropy": MSE}, settings=settings)
+    for run in collection.runs:
+        run.record["test"] = {"accuracy": 0.5, "r2": 0.5}
+    lines = latex(compare(collection, columns=["accuracy", "r2"])).splitlines()
+    assert lines[1] == r"\begin{tabular}{lrrr}"
+    assert lines[3] == r"loss & seeds & accuracy [\%] $\uparrow$ & R$^2$ $\uparrow$ \\"
+    assert lines[5] == r"cross\_entropy & 6 & 50.00 [50.00, 50.00] & 0.5000 [0.5000, 0.5000] \\"
