@@ -3,7 +3,8 @@
 import pytest
 
 from losslab import cli
-from losslab.config import composition, gallery, groups
+from losslab.config import compose, groups
+from losslab.gallery import run as gallery
 from losslab.metrics.labels import METRICS
 
 NAMES = [path.stem for path in sorted(gallery.CLAIMS.glob("*.yaml"))]
@@ -35,9 +36,9 @@ def test_every_cell_composes_and_has_seeds_enough(name):
     for cell in {
         tuple(each.rstrip("0123456789.") for each in cell): cell for cell in seeds
     }.values():
-        config = composition.compose(list(cell))
+        config = compose.compose(list(cell))
         assert config.hydra.runtime.choices.experiment == f"claims/{name}"
-        finished = composition.finished_config(config, config.hydra)
+        finished = compose.finished_config(config, config.hydra)
         assert not {"sweep", "claim"} & set(finished)
 
 
