@@ -19,10 +19,10 @@ def main() -> int:
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
     arguments = parser.parse_args()
 
-    from losslab.config.instantiate import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
+    from losslab.config.instantiate import cli_errors  # noqa: PLC0415 (--help needs none of it)
     from losslab.training import evaluate  # noqa: PLC0415
 
-    with said_in_one_line():
+    with cli_errors():
         metrics = evaluate(
             arguments.run, tuple(arguments.split or ("val", "test")), arguments.checkpoint
         )
@@ -37,12 +37,12 @@ def main() -> int:
 
 def chosen(metrics: dict[str, dict[str, float]], asked: list[str] | None) -> list[str]:
     """The metrics asked for, or all; refuses a name that there is none of."""
-    from losslab.config.instantiate import WrongInput  # noqa: PLC0415
+    from losslab.config.instantiate import UserError  # noqa: PLC0415
 
     known = list(dict.fromkeys(name for values in metrics.values() for name in values))
     for name in asked or []:
         if name not in known:
-            raise WrongInput(f"unknown metric '{name}'. Known: {', '.join(known)}")
+            raise UserError(f"unknown metric '{name}'. Known: {', '.join(known)}")
     return asked or known
 
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from losslab.config.instantiate import said_in_one_line
+from losslab.config.instantiate import cli_errors
 from losslab.gallery import run as gallery
 
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--pages-only", action="store_true", help="make no run")
     parser.add_argument("--share", help=argparse.SUPPRESS)  # what a worker process is given
     arguments = parser.parse_args()
-    with said_in_one_line("interrupted; the same command goes on"):
+    with cli_errors("interrupted; the same command goes on"):
         if arguments.share:
             part, parts = map(int, arguments.share.split("/"))
             return gallery.run_share(arguments.claims[0], part, parts, arguments.logs)

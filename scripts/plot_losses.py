@@ -26,12 +26,12 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    from losslab.config.instantiate import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
+    from losslab.config.instantiate import cli_errors  # noqa: PLC0415 (--help needs none of it)
     from losslab.loss_shapes import chosen_losses, loss_shapes  # noqa: PLC0415
     from losslab.report.figures import style  # noqa: PLC0415
     from losslab.report.figures.loss_shapes import loss_shapes as draw  # noqa: PLC0415
 
-    with said_in_one_line():
+    with cli_errors():
         losses = chosen_losses(arguments.overrides)
         shapes, without = loss_shapes(losses, probability=arguments.probability)
     for line in without:

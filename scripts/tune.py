@@ -15,10 +15,10 @@ def main() -> int:
         print(__doc__)
         return 0 if arguments else 2
 
-    from losslab.config.instantiate import said_in_one_line  # noqa: PLC0415 (--help needs none of it)
+    from losslab.config.instantiate import cli_errors  # noqa: PLC0415 (--help needs none of it)
     from losslab.tuning import run  # noqa: PLC0415
 
-    with said_in_one_line("interrupted; go on with resume=FOLDER"):
+    with cli_errors("interrupted; go on with resume=FOLDER"):
         return run(arguments)
 
 

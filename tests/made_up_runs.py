@@ -17,7 +17,7 @@ CONFIG: dict[str, Any] = {
     "paths": {"log_dir": "logs"},
     "trainer": {"max_epochs": 20, "profiler": None},
     "logger": {"events": True},
-    "callbacks": {"keeper": {"_target_": "x", "patience": None}},
+    "callbacks": {"run_writer": {"_target_": "x", "patience": None}},
     "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.02, "betas": [0.9, 0.999]},
     "scheduler": {},
     "regularizer": {},

@@ -5,7 +5,7 @@ import pytest
 
 from losslab import loss_shapes as shapes
 from losslab.config import groups
-from losslab.config.instantiate import WrongInput
+from losslab.config.instantiate import UserError
 from losslab.loss_shapes import chosen_losses, loss_shapes
 
 
@@ -89,5 +89,5 @@ def test_each_loss_takes_the_options_that_it_has():
     ids=["unknown", "option", "other", "none", "refused"],
 )
 def test_wrong_input_is_said_in_one_line(overrides, message):
-    with pytest.raises(WrongInput, match=message):
+    with pytest.raises(UserError, match=message):
         loss_shapes(chosen_losses(overrides))

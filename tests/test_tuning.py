@@ -7,7 +7,7 @@ from scipy.stats import qmc
 from losslab import tuning
 from losslab.analysis.search import Range
 from losslab.config import groups
-from losslab.config.instantiate import WrongInput
+from losslab.config.instantiate import UserError
 
 UNIT = {"low": 0, "high": 1}
 
@@ -103,7 +103,7 @@ def test_what_the_command_line_sets_is_not_tuned():
 )
 def test_what_cannot_be_planned(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WrongInput, match=message):
+    with pytest.raises(UserError, match=message):
         tuning.run(arguments)
     assert not list(tmp_path.iterdir())
 
@@ -117,5 +117,5 @@ def test_what_cannot_be_planned(arguments, message, tmp_path, monkeypatch):
 )
 def test_what_cannot_be_resumed(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WrongInput, match=message):
+    with pytest.raises(UserError, match=message):
         tuning.run(arguments)

@@ -12,9 +12,9 @@ from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
 from benchmarks.page import beside, show
-from losslab.config.compose import cells_of, compose_cells
+from losslab.config.compose import compose_jobs, jobs_of
 from losslab.lockstep.grouping import Cell, place
-from losslab.lockstep.sweep import train_cells
+from losslab.lockstep.sweep import train_jobs
 from losslab.runs.writer import peak_memory_mb
 from losslab.training import train
 
@@ -34,8 +34,8 @@ def configs_of(overrides: Sequence[str], seeds: int) -> list[DictConfig]:
         cell.config
         for seed in range(seeds)
         for line in LOSSES
-        for cell in compose_cells(
-            cells_of([*line.split(), f"seed={seed}", "trainer=cpu", "callbacks=quiet", *overrides])
+        for cell in compose_jobs(
+            jobs_of([*line.split(), f"seed={seed}", "trainer=cpu", "callbacks=quiet", *overrides])
         )
     ]
 
@@ -68,8 +68,8 @@ def sweep(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) 
 
 def plays(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
     """CPU seconds of some seeds of one loss that plays: two alone, all together in this process."""
-    cells = cells_of([f"seed=range({seeds})", "trainer=cpu", "callbacks=quiet", *overrides])
-    configs = [cell.config for cell in compose_cells(cells)]
+    cells = jobs_of([f"seed=range({seeds})", "trainer=cpu", "callbacks=quiet", *overrides])
+    configs = [cell.config for cell in compose_jobs(cells)]
     times: dict[str, list[float]] = {"alone": [], "one process": []}
     for turn in range(rounds + 1):
         start = time.process_time()
@@ -136,7 +136,7 @@ def in_lockstep(
 ) -> None:
     """Train together."""
     placed = [Cell(config, folder / str(number)) for number, config in enumerate(cells)]
-    left = train_cells(placed, workers=workers, capture=capture)
+    left = train_jobs(placed, workers=workers, capture=capture)
     if left:
         raise RuntimeError(f"not in lockstep: {left[0][1]}")
 

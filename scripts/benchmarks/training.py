@@ -15,9 +15,9 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
 from benchmarks.page import beside, show
-from losslab.components import assemble
-from losslab.config.compose import compose_cells
-from losslab.training import make_keeper, make_trainer, open_record, settle
+from losslab.components import build_components
+from losslab.config.compose import compose_jobs
+from losslab.training import configure_process, make_run_writer, make_trainer, open_record
 
 Step = Callable[[Tensor, Tensor], None]
 
@@ -39,13 +39,13 @@ def training(data_dir: str, rounds: int, page: Path | None) -> None:
         f"trainer.max_epochs={2 * rounds + 2}",
         "trainer=cpu",
     ]
-    config = compose_cells([given])[0].config
-    settle(config)
-    parts = assemble(config)
+    config = compose_jobs([given])[0].config
+    configure_process(config)
+    parts = build_components(config)
     with tempfile.TemporaryDirectory() as folder:
-        keeper = make_keeper(config, Path(folder))
-        open_record(keeper, config, parts, last=None)
-        trainer = make_trainer(config, keeper)
+        writer = make_run_writer(config, Path(folder))
+        open_record(writer, config, parts, last=None)
+        trainer = make_trainer(config, writer)
         turns = Turns(parts.data, data_dir)
         turns.watch(trainer.callbacks[0])
         trainer.fit(parts.module, turns, parts.data.val_dataloader())

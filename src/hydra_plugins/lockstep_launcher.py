@@ -1,6 +1,6 @@
-"""The launcher that trains the cells of a sweep together: ``hydra/launcher=lockstep``.
+"""The launcher that trains the jobs of a sweep together: ``hydra/launcher=lockstep``.
 
-Hydra imports this file for every command, so nothing here imports torch before cells are launched.
+Hydra imports this file for every command, so nothing here imports torch before jobs are launched.
 """
 
 import copy
@@ -18,7 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
-    from losslab.lockstep.grouping import Cell
+    from losslab.lockstep.grouping import Job
     from losslab.lockstep.sweep import Left
 
 log = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ class LockstepConf:
     """The options of ``hydra/launcher=lockstep``.
 
     Attributes:
-        max_cells: cells in a stack at most; ``null`` for as many as the memory holds.
+        max_jobs: jobs in a stack at most; ``null`` for as many as the memory holds.
         workers: processes that train stacks side by side; ``null`` for one a core.
         capture: whether a GPU records the steps of a stack as CUDA graphs and replays them.
     """
 
     _target_: str = "hydra_plugins.lockstep_launcher.LockstepLauncher"
-    max_cells: int | None = None
+    max_jobs: int | None = None
     workers: int | None = None
     capture: bool = True
 
@@ -49,15 +49,15 @@ class LockstepLauncher(Launcher):
     """Trains together what can be stacked, and hands the rest to Hydra's ordinary launcher.
 
     Args:
-        max_cells: cells in a stack at most.
+        max_jobs: jobs in a stack at most.
         workers: processes.
         capture: whether a GPU replays recorded steps.
     """
 
     def __init__(
-        self, max_cells: int | None = None, workers: int | None = None, capture: bool = True
+        self, max_jobs: int | None = None, workers: int | None = None, capture: bool = True
     ) -> None:
-        self.max_cells = max_cells
+        self.max_jobs = max_jobs
         self.workers = workers
         self.capture = capture
 
@@ -70,41 +70,39 @@ class LockstepLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run all cells; each leaves its outcome in its record."""
-        from losslab.lockstep.sweep import train_cells  # noqa: PLC0415 (torch)
+        """Run all jobs; each leaves its outcome in its record."""
+        from losslab.lockstep.sweep import train_jobs  # noqa: PLC0415 (torch)
         from losslab.runs.record import needs_running  # noqa: PLC0415
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         overrides = {}
-        cells = []
+        jobs = []
         for own in job_overrides:
-            cell = self._cell(own)
-            overrides[cell.folder] = own
-            if needs_running(cell.folder):
-                cells.append(cell)
-        left = train_cells(
-            cells, max_cells=self.max_cells, workers=self.workers, capture=self.capture
-        )
-        self._launch_ordinarily([overrides[cell.folder] for cell, _ in left], left)
+            job = self._cell(own)
+            overrides[job.folder] = own
+            if needs_running(job.folder):
+                jobs.append(job)
+        left = train_jobs(jobs, max_jobs=self.max_jobs, workers=self.workers, capture=self.capture)
+        self._launch_ordinarily([overrides[job.folder] for job, _ in left], left)
         return [JobReturn(overrides=own, status=JobStatus.COMPLETED) for own in job_overrides]
 
-    def _cell(self, overrides: Sequence[str]) -> "Cell":
-        """The cell's config, composed before by the command line or else now, and its folder."""
-        from losslab.config.compose import compose_cells  # noqa: PLC0415 (imports nothing of torch)
-        from losslab.lockstep.grouping import Cell  # noqa: PLC0415
+    def _cell(self, overrides: Sequence[str]) -> "Job":
+        """The job's config, composed before by the command line or else now, and its folder."""
+        from losslab.config.compose import compose_jobs  # noqa: PLC0415 (imports nothing of torch)
+        from losslab.lockstep.grouping import Job  # noqa: PLC0415
 
-        known = getattr(self.task_function, "cells", {})
-        composed = known.get(tuple(overrides)) or compose_cells([overrides])[0]
-        return Cell(composed.config, Path(self.config.hydra.sweep.dir) / composed.place)
+        known = getattr(self.task_function, "jobs", {})
+        composed = known.get(tuple(overrides)) or compose_jobs([overrides])[0]
+        return Job(composed.config, Path(self.config.hydra.sweep.dir) / composed.place)
 
     def _launch_ordinarily(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:
         """Run one by one what is left, saying why."""
         if not jobs:
             return
         reasons: dict[str, list[str]] = {}
-        for cell, reason in left:
-            reasons.setdefault(reason, []).append(f"{cell.folder.parent.name}/{cell.folder.name}")
+        for job, reason in left:
+            reasons.setdefault(reason, []).append(f"{job.folder.parent.name}/{job.folder.name}")
         for reason, names in reasons.items():
             log.info(f"Not in lockstep, since {reason}: {', '.join(names)}")
         config = copy.deepcopy(self.config)

@@ -21,15 +21,16 @@ from rich.console import Console
 from losslab.config import groups
 from losslab.config.compose import (
     Composed,
-    cells_of,
-    cells_of_experiment,
     complete,
-    compose_cells,
+    compose_jobs,
     finished_config,
+    jobs_of,
+    jobs_of_experiment,
     parsed,
 )
 from losslab.config.help import help_text
-from losslab.config.instantiate import WrongInput, said_in_one_line
+from losslab.config.instantiate import UserError, cli_errors
+from losslab.config.past import translated_override
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_overview
 from losslab.runs.folder import is_run, replace_file
@@ -48,7 +49,7 @@ INFO = ("--info", "-i")
 
 def main() -> None:
     """Run the command line and exit: 0 all done, 1 a run failed, 2 wrong input."""
-    with said_in_one_line("interrupted; go on with resume=FOLDER"):
+    with cli_errors("interrupted; go on with resume=FOLDER"):
         sys.exit(run(sys.argv[1:]))
 
 
@@ -80,7 +81,7 @@ class Command:
         overrides: Hydra's overrides, complete with what the task's standards add.
         multirun: whether ``-m`` was given.
         resume: the folder to go on with.
-        cells: what each cell of a sweep has beside the overrides; ``None``: the product of those
+        jobs: what each job of a sweep has beside the overrides; ``None``: the product of those
             that name several values.
     """
 
@@ -88,14 +89,14 @@ class Command:
     overrides: list[str]
     multirun: bool
     resume: Path | None
-    cells: list[list[str]] | None = None
+    jobs: list[list[str]] | None = None
 
 
-def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Command:
-    """Sort the arguments and complete the overrides; listed cells are complete by themselves.
+def parse(arguments: Sequence[str], jobs: list[list[str]] | None = None) -> Command:
+    """Sort the arguments and complete the overrides; listed jobs are complete by themselves.
 
     Raises:
-        WrongInput: for an override that Hydra's grammar or conf/ does not know.
+        UserError: for an override that Hydra's grammar or conf/ does not know.
     """
     flags, given = divided(arguments)
     overrides, folder = [], None
@@ -106,15 +107,15 @@ def parse(arguments: Sequence[str], cells: list[list[str]] | None = None) -> Com
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     if folder is not None and not any(each.is_sweep_override() for each in parsed(overrides)):
-        multirun = False  # no new cells: what is in the folder says what it is
+        multirun = False  # no new jobs: what is in the folder says what it is
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    if multirun and cells is None and folder is None:
-        cells = cells_of_experiment(overrides)
-    if cells is None and (folder is None or multirun):
+    if multirun and jobs is None and folder is None:
+        jobs = jobs_of_experiment(overrides)
+    if jobs is None and (folder is None or multirun):
         overrides = complete(overrides)
     if not multirun:
         _refuse_sweep(overrides)
-    return Command(flags, overrides, multirun, folder, cells)
+    return Command(flags, overrides, multirun, folder, jobs)
 
 
 def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -137,8 +138,8 @@ def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def _refuse_sweep(overrides: list[str]) -> None:
     for override in parsed(overrides):
         if override.is_sweep_override():
-            raise WrongInput(
-                f"{override.input_line} names several values: add -m to run one cell each"
+            raise UserError(
+                f"{override.input_line} names several values: add -m to run one job each"
             )
 
 
@@ -152,16 +153,16 @@ def _without_hydra(overrides: Sequence[str]) -> list[str]:
 
 def single(command: Command) -> int:
     """Check, train, show."""
-    [composed] = compose_cells([command.overrides])
+    [composed] = compose_jobs([command.overrides])
     print(_check([composed.config]), flush=True)
     folders: list[Path] = []
-    refusals: list[WrongInput] = []
+    refusals: list[UserError] = []
 
     def job(config: DictConfig) -> None:
         folders.append(Path(HydraConfig.get().runtime.output_dir))
         try:
             _train_job(config)
-        except WrongInput as error:  # Hydra would print its trace and exit with 1
+        except UserError as error:  # Hydra would print its trace and exit with 1
             refusals.append(error)
 
     _hydra_main(command.flags + command.overrides, job)
@@ -223,34 +224,34 @@ def _error_line(record: Record) -> str:
 
 
 def sweep(command: Command, folder: Path | None) -> int:
-    """Check every cell, run those that need it, compare what came out.
+    """Check every job, run those that need it, compare what came out.
 
     Args:
         command: the sweep's command.
         folder: where an earlier try at it lies; ``None`` for a new sweep.
     """
-    cells = checked_cells(command)
-    folder = folder or cells[0].sweep_dir
-    places = launch(command, cells, folder)
+    jobs = checked_jobs(command)
+    folder = folder or jobs[0].sweep_dir
+    places = launch(command, jobs, folder)
     show_comparison(folder)
     return show_unfinished(places, f"python train.py resume={folder}")
 
 
-def checked_cells(command: Command) -> list[Composed]:
-    """The cells, each composed and checked.
+def checked_jobs(command: Command) -> list[Composed]:
+    """The jobs, each composed and checked.
 
     Raises:
-        WrongInput: if a cell cannot run.
+        UserError: if a job cannot run.
     """
-    cells = compose_cells(_all_cells(command))
-    refuse_mixture(command, cells)
-    _refuse_twins(cells)
-    _check([cell.config for cell in cells])
-    return cells
+    jobs = compose_jobs(_all_jobs(command))
+    refuse_mixture(command, jobs)
+    _refuse_duplicates(jobs)
+    _check([job.config for job in jobs])
+    return jobs
 
 
-def launch(command: Command, cells: Sequence[Composed], folder: Path) -> list[Path]:
-    """Run those of the checked cells that need it, each in its place below the sweep's folder.
+def launch(command: Command, jobs: Sequence[Composed], folder: Path) -> list[Path]:
+    """Run those of the checked jobs that need it, each in its place below the sweep's folder.
 
     Returns:
         The places.
@@ -258,21 +259,21 @@ def launch(command: Command, cells: Sequence[Composed], folder: Path) -> list[Pa
     folder.mkdir(parents=True, exist_ok=True)
     saved = {
         "arguments": command.flags + command.overrides,
-        "listed": command.cells,
-        "cells": [_without_hydra(cell) for cell in _all_cells(command)],
+        "listed": command.jobs,
+        "jobs": [_without_hydra(job) for job in _all_jobs(command)],
     }
     replace_file(folder / SWEEP_FILE, json.dumps(saved).encode())
     own = [given for given in command.overrides if given not in _without_hydra(command.overrides)]
-    own += ["hydra/sweeper=cells", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
-    _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], SweepJob(cells))
-    _write_overview(folder, [cell.config for cell in cells])
-    return [folder / cell.place for cell in cells]
+    own += ["hydra/sweeper=jobs", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
+    _hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], SweepJob(jobs))
+    _write_overview(folder, [job.config for job in jobs])
+    return [folder / job.place for job in jobs]
 
 
-def _all_cells(command: Command) -> list[list[str]]:
-    if command.cells is None:
-        return cells_of(command.overrides)
-    return [[*command.overrides, *cell] for cell in command.cells]
+def _all_jobs(command: Command) -> list[list[str]]:
+    if command.jobs is None:
+        return jobs_of(command.overrides)
+    return [[*command.overrides, *job] for job in command.jobs]
 
 
 def _quoted(path: Path) -> str:
@@ -282,28 +283,28 @@ def _quoted(path: Path) -> str:
 
 
 class SweepJob:
-    """The job of a sweep: one cell.
+    """The job of a sweep: one job.
 
-    It does not raise: Hydra would stop the other cells; the record holds the error.
+    It does not raise: Hydra would stop the other jobs; the record holds the error.
 
     Attributes:
-        cells: the cells by their overrides, for a launcher that wants all at once.
+        jobs: the jobs by their overrides, for a launcher that wants all at once.
     """
 
-    def __init__(self, cells: Sequence[Composed] = ()) -> None:
-        self.cells = {cell.overrides: cell for cell in cells}
+    def __init__(self, jobs: Sequence[Composed] = ()) -> None:
+        self.jobs = {job.overrides: job for job in jobs}
 
     def __reduce__(self) -> tuple[type["SweepJob"], tuple[()]]:
         return SweepJob, ()  # a launcher's process needs the call alone
 
     def __call__(self, config: DictConfig) -> None:
-        """Train the cell where it is not done."""
+        """Train the job where it is not done."""
         folder = Path(HydraConfig.get().runtime.output_dir)
         if not needs_running(folder):
             return
         try:
             _train_job(config)
-        except WrongInput as error:
+        except UserError as error:
             print(f"error: {error}", file=sys.stderr)
 
 
@@ -329,7 +330,7 @@ def show_comparison(folder: Path) -> None:
 
 
 def show_unfinished(places: Sequence[Path], again: str) -> int:
-    """Name the cells that are not done, and the command that runs them; returns the exit code."""
+    """Name the jobs that are not done, and the command that runs them; returns the exit code."""
     unfinished = [place for place in places if not is_run(place) or needs_running(place)]
     for place in unfinished:
         reason = _error_line(read_record(place)) if is_run(place) else "it left no record"
@@ -339,17 +340,17 @@ def show_unfinished(places: Sequence[Path], again: str) -> int:
     return FAILED if unfinished else DONE
 
 
-def refuse_mixture(command: Command, cells: Sequence[Composed]) -> None:
-    """Refuse cells on different task, data or model that were not swept on purpose.
+def refuse_mixture(command: Command, jobs: Sequence[Composed]) -> None:
+    """Refuse jobs on different task, data or model that were not swept on purpose.
 
     Raises:
-        WrongInput: naming which loss lives where, and the data that fit them all.
+        UserError: naming which loss lives where, and the data that fit them all.
     """
     varied = {o.key_or_group for o in parsed(command.overrides) if o.is_sweep_override()}
-    varied |= {cell.partition("=")[0] for listed in command.cells or [] for cell in listed}
+    varied |= {job.partition("=")[0] for listed in command.jobs or [] for job in listed}
     if varied & {"task", "data", "model", "experiment"}:
         return
-    homes = {cell.config.choices.loss: cell.config.choices for cell in cells}
+    homes = {job.config.choices.loss: job.config.choices for job in jobs}
     if len({(home.task, home.data, home.model) for home in homes.values()}) == 1:
         return
     lives = ", ".join(
@@ -358,7 +359,7 @@ def refuse_mixture(command: Command, cells: Sequence[Composed]) -> None:
     )
     fitting = _data_for_all(list(homes))
     advice = f"add data={' or data='.join(fitting)}" if fitting else "no data fit them all"
-    raise WrongInput(f"{lives}: {advice}")
+    raise UserError(f"{lives}: {advice}")
 
 
 def _data_for_all(losses: Sequence[str]) -> list[str]:
@@ -370,36 +371,38 @@ def _data_for_all(losses: Sequence[str]) -> list[str]:
     for data in homes:
         try:
             for loss in losses:
-                [cell] = compose_cells([[f"loss={loss}", f"data={data}"]])
-                require_fit(cell.config)
-        except WrongInput:
+                [job] = compose_jobs([[f"loss={loss}", f"data={data}"]])
+                require_fit(job.config)
+        except UserError:
             continue
         fitting.append(data)
     return fitting
 
 
-def _refuse_twins(cells: Sequence[Composed]) -> None:
-    places = [cell.place for cell in cells]
+def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
+    places = [job.place for job in jobs]
     for place in places:
         if places.count(place) > 1:
-            raise WrongInput(f"two cells of this sweep are the same: {place}")
+            raise UserError(f"two jobs of this sweep are the same: {place}")
 
 
 # --- going on -----------------------------------------------------------------------------------
 
 
 def resume(command: Command) -> int:
-    """Go on with a run from its last checkpoint, or with a sweep's missing and failed cells."""
+    """Go on with a run from its last checkpoint, or with a sweep's missing and failed jobs."""
     folder = command.resume
     assert folder is not None
     if (folder / SWEEP_FILE).is_file():
         if not command.multirun:
             saved = json.loads((folder / SWEEP_FILE).read_text())
-            listed = saved.get("listed")
-            command = parse(["-m", *saved["arguments"], *command.overrides], listed)
+            saved_jobs = saved.get("listed")
+            listed = saved_jobs and [[translated_override(g) for g in job] for job in saved_jobs]
+            arguments = [translated_override(given) for given in saved["arguments"]]
+            command = parse(["-m", *arguments, *command.overrides], listed)
         return sweep(command, folder)
     if command.multirun or not is_run(folder):
-        raise WrongInput(f"resume={folder}: no run and no sweep folder")
+        raise UserError(f"resume={folder}: no run and no sweep folder")
     return _resume_run(folder, command.overrides)
 
 
@@ -411,9 +414,9 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
         key, value = override.key_or_group, override.value()
         before = OmegaConf.select(config, key, default=_ABSENT)
         if before is _ABSENT:
-            raise WrongInput(f"{key} is no option of {folder / 'config.yaml'}")
+            raise UserError(f"{key} is no option of {folder / 'config.yaml'}")
         if key.partition(".")[0] not in MAY_CHANGE or OmegaConf.is_dict(before):
-            raise WrongInput(
+            raise UserError(
                 f"{key} stays what it is in a run that goes on: resume= takes single options of "
                 "trainer and callbacks, such as trainer.max_epochs=20"
             )

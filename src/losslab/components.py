@@ -1,4 +1,4 @@
-"""From a resolved config to the parts of a run, and to one line where they do not fit."""
+"""From a resolved config to the components of a run, and to one line where they do not fit."""
 
 import hashlib
 import warnings
@@ -12,17 +12,17 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from losslab.config import groups
-from losslab.config.instantiate import WrongInput, accepted, build, target_of
+from losslab.config.instantiate import UserError, accepted, build, target_of
 from losslab.losses import Regularizer
-from losslab.losses.base import Loss, Reads
-from losslab.rng import draw_seed
+from losslab.losses.base import Loss, TargetFormat
+from losslab.rng import derive_seed
 from losslab.tasks import Task
 
-References = dict[str, tuple[nn.Module, Reads]]
+References = dict[str, tuple[nn.Module, TargetFormat]]
 
 
 @dataclass
-class Parts:
+class Components:
     """What a run is made of; the network is built before the loss, and from its own draw."""
 
     data: Any
@@ -33,15 +33,15 @@ class Parts:
     references: References
 
 
-def assemble(config: DictConfig, like: Parts | None = None) -> Parts:
+def build_components(config: DictConfig, like: Components | None = None) -> Components:
     """Build data, task, network, loss and module, in this order.
 
     Args:
         config: the resolved config.
-        like: parts of a run with the same config of data and task, which are shared with it.
+        like: components of a run with the same config of data and task, which are shared with it.
 
     Raises:
-        WrongInput: if a part refuses its options or does not fit the others.
+        UserError: if a part refuses its options or does not fit the others.
     """
     require_fit(config)
     data = ready_data(config) if like is None else like.data
@@ -49,13 +49,15 @@ def assemble(config: DictConfig, like: Parts | None = None) -> Parts:
     network = initial_network(config, data, task)
     weights_hash = fingerprint(network.state_dict().values())
     loss = build_loss(config.loss, data)
-    form = fitting_form(config, loss, task.offers) or find_form(config, loss, task, data, network)
+    target_format = matching_format(config, loss, task.provides) or probe_format(
+        config, loss, task, data, network
+    )
     references = _references(config, task) if like is None else like.references
     if config.compile:
         network.compile()  # in place: the names in a checkpoint stay those of the network
     offered = {
-        "form": form,
-        "link": loss.link if isinstance(loss, Loss) else task.standard_link,
+        "target_format": target_format,
+        "inverse_link": loss.inverse_link if isinstance(loss, Loss) else task.standard_inverse_link,
         "optimizer": _later(config.optimizer, "optimizer"),
         "scheduler": _later(config.scheduler, "scheduler"),
         "regularizer": _regularizer(config, network),
@@ -69,13 +71,13 @@ def assemble(config: DictConfig, like: Parts | None = None) -> Parts:
     taken = accepted(target_of(config.task.module, "task"), offered)
     for name in ("regularizer", "scheduler", "sample_loss"):
         if offered[name] is not None and name not in taken:
-            raise WrongInput(f"task={config.choices.task} takes no {name.replace('_', ' ')}")
+            raise UserError(f"task={config.choices.task} takes no {name.replace('_', ' ')}")
     module = build(config.task.module, "task", network, loss, task, **taken)
     try:
         module.configure_optimizers()
     except (ValueError, TypeError) as error:
-        raise WrongInput(f"optimizer or scheduler: {error}") from error
-    return Parts(data, task, network, weights_hash, module, references)
+        raise UserError(f"optimizer or scheduler: {error}") from error
+    return Components(data, task, network, weights_hash, module, references)
 
 
 def ready_data(config: DictConfig) -> Any:
@@ -85,13 +87,13 @@ def ready_data(config: DictConfig) -> Any:
         data.prepare_data()
         data.setup()
     except (ValueError, OSError) as error:
-        raise WrongInput(f"data={config.choices.data}: {' '.join(str(error).split())}") from error
+        raise UserError(f"data={config.choices.data}: {' '.join(str(error).split())}") from error
     return data
 
 
 def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
     """The network with the seed's initial weights; it is told the sizes it asks for by name."""
-    torch.manual_seed(draw_seed(config.seed, "weights"))
+    torch.manual_seed(derive_seed(config.seed, "weights"))
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
     offered = accepted(target_of(config.model, "model"), sizes)
     name = f"model={config.choices.model}"
@@ -100,7 +102,7 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
         network: nn.Module = build(config.model, name, **offered)
     for parameter, weight in network.named_parameters():
         if not weight.numel():  # torch makes layers of no unit, and the output is then constant
-            raise WrongInput(f"{name}: {parameter} must hold a number at least, got none")
+            raise UserError(f"{name}: {parameter} must hold a number at least, got none")
     return network
 
 
@@ -122,11 +124,11 @@ def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str
     """The options that read ``balanced``: n / (C n_c) a class, negatives a positive for pos_weight.
 
     Raises:
-        WrongInput: if the data have no classes to count.
+        UserError: if the data have no classes to count.
     """
     asked = [name for name in ("weight", "pos_weight", "alpha") if node.get(name) == "balanced"]
     if asked and counts is None:
-        raise WrongInput(f"loss.{asked[0]}=balanced needs class counts, and these data have none")
+        raise UserError(f"loss.{asked[0]}=balanced needs class counts, and these data have none")
     if not asked or counts is None:
         return {}
     counts = counts.double()
@@ -141,73 +143,75 @@ def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str
 # --- does the loss read what the task gives? --------------------------------------------------
 
 
-def require_fit(config: DictConfig) -> Reads | None:
-    """The target form that the loss reads, before any data are made; see :func:`fitting_form`."""
+def require_fit(config: DictConfig) -> TargetFormat | None:
+    """Return the target format that the loss accepts; see :func:`matching_format`."""
     loss, task = target_of(config.loss, "loss"), target_of(config.task.definition, "task")
-    return fitting_form(config, loss, task.offers)
+    return matching_format(config, loss, task.provides)
 
 
-def fitting_form(config: DictConfig, loss: Any, offers: tuple[Reads, ...]) -> Reads | None:
-    """The first offered form that the loss reads.
+def matching_format(
+    config: DictConfig, loss: Any, provides: tuple[TargetFormat, ...]
+) -> TargetFormat | None:
+    """The first offered target format that the loss reads.
 
     Returns:
-        The form, or ``None`` for a loss of another library, which says nothing.
+        The target format, or ``None`` for a loss of another library, which says nothing.
 
     Raises:
-        WrongInput: if there is none.
+        UserError: if there is none.
     """
-    reads: tuple[Reads, ...] | None = getattr(loss, "reads", None)
-    if reads is None:
+    accepts: tuple[TargetFormat, ...] | None = getattr(loss, "accepts", None)
+    if accepts is None:
         return None
-    for form in offers:
-        if form in reads:
-            return form
-    raise WrongInput(
-        f"loss={config.choices.loss} reads {_names(reads)}, but task={config.choices.task} gives "
-        f"{_names(offers)}. Losses that fit: {_fitting(offers)}"
+    for target_format in provides:
+        if target_format in accepts:
+            return target_format
+    raise UserError(
+        f"loss={config.choices.loss} reads {_names(accepts)}, but task={config.choices.task} gives "
+        f"{_names(provides)}. Losses that fit: {_fitting(provides)}"
     )
 
 
-def find_form(
+def probe_format(
     config: DictConfig, loss: nn.Module, task: Task, data: Any, network: nn.Module
-) -> Reads:
-    """The first form that a loss of another library takes, found by trying one batch.
+) -> TargetFormat:
+    """The first target format that a loss of another library takes, found by trying one batch.
 
     Raises:
-        WrongInput: if it takes none.
+        UserError: if it takes none.
     """
     inputs, targets = task.pair(next(iter(data.train_dataloader())))
     refusals = []
-    for form in task.offers:
+    for target_format in task.provides:
         try:
-            value = loss(network(inputs), task.target(targets, form))
+            value = loss(network(inputs), task.target(targets, target_format))
             value.mean().backward()
         except (ValueError, TypeError, RuntimeError, IndexError, AssertionError) as error:
-            refusals.append(f"{form.value}: {str(error).splitlines()[0][:120]}")
+            refusals.append(f"{target_format.value}: {str(error).splitlines()[0][:120]}")
         else:
             network.zero_grad(set_to_none=True)
-            return form
-    raise WrongInput(
+            return target_format
+    raise UserError(
         f"loss={config.choices.loss} takes nothing that task={config.choices.task} gives "
-        f"({'; '.join(refusals)}). Losses that fit: {_fitting(task.offers)}"
+        f"({'; '.join(refusals)}). Losses that fit: {_fitting(task.provides)}"
     )
 
 
-def _fitting(offers: tuple[Reads, ...]) -> str:
-    """The losses of conf/ that read one of the offered forms."""
+def _fitting(provides: tuple[TargetFormat, ...]) -> str:
+    """The losses of conf/ that read one of the offered target formats."""
     fitting = []
     for name in groups.names("loss"):
-        reads = getattr(target_of(groups.node("loss", name), f"loss={name}"), "reads", ())
-        if set(reads) & set(offers):
+        accepts = getattr(target_of(groups.node("loss", name), f"loss={name}"), "accepts", ())
+        if set(accepts) & set(provides):
             fitting.append(name)
     return ", ".join(fitting)
 
 
-def _names(forms: Iterable[Reads]) -> str:
-    return " or ".join(form.value for form in forms)
+def _names(target_formats: Iterable[TargetFormat]) -> str:
+    return " or ".join(target_format.value for target_format in target_formats)
 
 
-# --- the smaller parts ------------------------------------------------------------------------
+# --- the smaller components -------------------------------------------------------------------
 
 
 def _later(node: DictConfig, name: str) -> Any:
@@ -244,13 +248,16 @@ def _regularizer(config: DictConfig, network: nn.Module) -> Penalty | None:
 
 
 def _references(config: DictConfig, task: Task) -> References:
-    """The task's reference losses with the forms they read, from the configs' defaults."""
+    """The task's reference losses with the formats they read, from the configs' defaults."""
     references = {}
     for name, node in config.task.reference_losses.items():
         loss = build(node, f"reference loss {name}")
-        form = next((form for form in task.offers if form in loss.reads), None)
-        if form is not None:
-            references[name] = (loss, form)
+        target_format = next(
+            (target_format for target_format in task.provides if target_format in loss.accepts),
+            None,
+        )
+        if target_format is not None:
+            references[name] = (loss, target_format)
     return references
 
 
@@ -260,8 +267,8 @@ def _sample_loss(config: DictConfig, data: Any) -> nn.Module | None:
         return None
     try:
         return build_loss(config.loss, data, reduction="none")
-    except WrongInput as error:
-        raise WrongInput(
+    except UserError as error:
+        raise UserError(
             f"the data have sample weights, and loss={config.choices.loss} has no value a sample: "
             f"{error}"
         ) from error

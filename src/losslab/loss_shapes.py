@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from losslab.config import groups
-from losslab.config.compose import cells_of
-from losslab.config.instantiate import WrongInput, build, target_of
-from losslab.losses.base import Loss, Reads
+from losslab.config.compose import jobs_of
+from losslab.config.instantiate import UserError, build, target_of
+from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
 from losslab.losses.sequence import SequenceTarget
 from losslab.report.figures.loss_shapes import Shape
@@ -112,23 +112,23 @@ def _one_of_two(x: Tensor) -> Tensor:
     return x.new_tensor([[1, 0]])
 
 
-VIEWS: dict[Reads, tuple[View, ...]] = {
-    Reads.VALUES: (View("residual", {"": _one(1, 1)}),),
-    Reads.POINT_SETS: (View("residual", {"": _one(1, 1, 1)}),),
-    Reads.ACTION_VALUES: (View("residual", {"": _transition}),),
-    Reads.BINARY_MASKS: (
+VIEWS: dict[TargetFormat, tuple[View, ...]] = {
+    TargetFormat.VALUES: (View("residual", {"": _one(1, 1)}),),
+    TargetFormat.POINT_SETS: (View("residual", {"": _one(1, 1, 1)}),),
+    TargetFormat.ACTION_VALUES: (View("residual", {"": _transition}),),
+    TargetFormat.BINARY_MASKS: (
         View("margin", {"": lambda x: (x.reshape(1, 1, 1, 1), x.new_ones(1, 1, 1, 1))}),
     ),
-    Reads.CLASS_INDICES: (View("margin", {"": _two_classes(lambda _: torch.tensor([0]))}),),
-    Reads.CLASS_PROBABILITIES: (View("margin", {"": _two_classes(_one_of_two)}),),
-    Reads.RELEVANCE: (View("margin", {"": _two_classes(_one_of_two)}),),
-    Reads.SEQUENCES: (View("margin", {"": _sequence}),),
-    Reads.DISCRIMINATOR: (View("margin", {"": lambda x: (x.reshape(1), -x.reshape(1))}),),
-    Reads.LABELLED_EMBEDDINGS: (
+    TargetFormat.CLASS_INDICES: (View("margin", {"": _two_classes(lambda _: torch.tensor([0]))}),),
+    TargetFormat.CLASS_PROBABILITIES: (View("margin", {"": _two_classes(_one_of_two)}),),
+    TargetFormat.RELEVANCE: (View("margin", {"": _two_classes(_one_of_two)}),),
+    TargetFormat.SEQUENCES: (View("margin", {"": _sequence}),),
+    TargetFormat.DISCRIMINATOR: (View("margin", {"": lambda x: (x.reshape(1), -x.reshape(1))}),),
+    TargetFormat.LABELLED_EMBEDDINGS: (
         View("distance", {"one class": _embeddings([0, 0]), "two classes": _embeddings([0, 1])}),
         View("negative", {"": _triplet}),
     ),
-    Reads.ADVANTAGES: (
+    TargetFormat.ADVANTAGES: (
         View(
             "ratio",
             {"good action": _policy(1.0), "bad action": _policy(-1.0)},
@@ -145,7 +145,7 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
     Each loss takes of the options those that it has.
 
     Raises:
-        WrongInput: for an unknown loss, and for an option that none of the losses has.
+        UserError: for an unknown loss, and for an option that none of the losses has.
 
     Example:
         >>> chosen_losses(["loss=mse,huber", "loss.delta=1,2"])["huber, delta=2"]
@@ -154,13 +154,13 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
     losses: dict[str, tuple[str, dict[str, Any]]] = {}
     asked: set[str] = set()
     taken: set[str] = set()
-    for cell in cells_of(overrides):
+    for cell in jobs_of(overrides):
         pairs = dict(override.lstrip("+").split("=", 1) for override in cell)
         name = pairs.pop("loss", None)
         others = sorted(key for key in pairs if not key.startswith("loss."))
         if name is None or others:
             got = others[0] if others else " ".join(cell)
-            raise WrongInput(f"expected loss=NAME and loss.OPTION=VALUE, got {got}")
+            raise UserError(f"expected loss=NAME and loss.OPTION=VALUE, got {got}")
         groups.require_known("loss", name)
         known = {str(key) for key in groups.node("loss", name)} - {"_target_"}
         given = {key.removeprefix("loss."): value for key, value in pairs.items()}
@@ -173,7 +173,7 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
         )
         losses[label] = name, options
     if asked - taken:
-        raise WrongInput(f"none of the losses has the option {sorted(asked - taken)[0]}")
+        raise UserError(f"none of the losses has the option {sorted(asked - taken)[0]}")
     return losses
 
 
@@ -190,7 +190,7 @@ def loss_shapes(
         The shapes, and a line for each loss that has none.
 
     Raises:
-        WrongInput: if a loss refuses its options.
+        UserError: if a loss refuses its options.
     """
     shapes: list[Shape] = []
     without: list[str] = []
@@ -222,7 +222,7 @@ def _drawn(
     loss = _built(name, options)
     against = view.against
     if probability and against == "margin":
-        if getattr(loss, "link", "softmax") is None:
+        if getattr(loss, "inverse_link", "softmax") is None:
             raise NoView("it defines no probability; it can be drawn against the margin")
         against = "probability"
     axis, low, high = AXES[against]
@@ -245,12 +245,12 @@ def _views(name: str) -> Sequence[View]:
     """The views of the first form that the loss reads and that has one."""
     target = target_of(groups.node("loss", name), f"loss={name}")
     if isinstance(target, type) and issubclass(target, Loss):
-        forms: Sequence[Reads] = _built(name, {}).reads
+        forms: Sequence[TargetFormat] = _built(name, {}).accepts
     else:  # a loss of another library: what its task gives
         task = groups.task_of_loss(name)
         if task is None:
             raise NoView("it does not say what it reads, and conf/ does not say its data")
-        forms = target_of(groups.node("task", task).definition, f"task={task}").offers
+        forms = target_of(groups.node("task", task).definition, f"task={task}").provides
     for form in forms:
         if form in VIEWS:
             return VIEWS[form]

@@ -9,7 +9,7 @@ import hashlib
 import torch
 
 
-def draw_seed(seed: int, purpose: str, *counters: int) -> int:
+def derive_seed(seed: int, purpose: str, *counters: int) -> int:
     """A 63-bit seed that depends on all arguments and on nothing else.
 
     Args:
@@ -18,9 +18,9 @@ def draw_seed(seed: int, purpose: str, *counters: int) -> int:
         counters: the epoch or step of the draw.
 
     Example:
-        >>> draw_seed(0, "batches", 3) == draw_seed(0, "batches", 3)
+        >>> derive_seed(0, "batches", 3) == derive_seed(0, "batches", 3)
         True
-        >>> draw_seed(0, "batches", 3) == draw_seed(0, "batches", 4)
+        >>> derive_seed(0, "batches", 3) == derive_seed(0, "batches", 4)
         False
     """
     text = repr((seed, purpose, counters)).encode()
@@ -28,8 +28,8 @@ def draw_seed(seed: int, purpose: str, *counters: int) -> int:
 
 
 def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
-    """A fresh CPU generator for one draw; see :func:`draw_seed`."""
-    return torch.Generator().manual_seed(draw_seed(seed, purpose, *counters))
+    """A fresh CPU generator for one draw; see :func:`derive_seed`."""
+    return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
 
 
 def global_state() -> torch.Tensor:

@@ -14,15 +14,15 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.profilers import Profiler
 
-from losslab.callbacks import RunKeeping
-from losslab.components import Parts, assemble
-from losslab.config.instantiate import WrongInput, build
+from losslab.callbacks import RunWriterCallback
+from losslab.components import Components, build_components
+from losslab.config.instantiate import UserError, build
 from losslab.config.past import translated
 from losslab.data.base import ValThenTest
 from losslab.modules.step_values import Diverged
-from losslab.runs.folder import cell_name
+from losslab.runs.folder import job_name
 from losslab.runs.record import Record, read_record
-from losslab.runs.writer import Keeper
+from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
 
 log = logging.getLogger(__name__)
@@ -43,23 +43,25 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
         The run's record; a run that failed says so in its status.
 
     Raises:
-        WrongInput: if the run cannot be set up as asked; nothing is written then.
+        UserError: if the run cannot be set up as asked; nothing is written then.
     """
-    settle(config)
-    parts = assemble(config)
-    parts.module.splits = splits_read(config)
-    last = checkpoint_of(folder, "last", parts) if resume else None
+    configure_process(config)
+    components = build_components(config)
+    components.module.splits = splits_read(config)
+    last = checkpoint_of(folder, "last", components) if resume else None
     if last is not None:
-        widen(config, parts)
-    keeper = make_keeper(config, folder)
-    trainer = make_trainer(config, keeper)
-    open_record(keeper, config, parts, last)
-    with recorded(keeper), rank_environment(folder, last):
+        cast_to_float64(config, components)
+    writer = make_run_writer(config, folder)
+    trainer = make_trainer(config, writer)
+    open_record(writer, config, components, last)
+    with recorded(writer), rank_environment(folder, last):
         if last is None:
-            note_baselines(keeper, parts)
-        trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
-        metrics = judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
-        keeper.finish(metrics.get("test", {}), val=metrics["val"])
+            note_baselines(writer, components)
+        trainer.fit(
+            components.module, components.data, ckpt_path=last, weights_only=True if last else None
+        )
+        metrics = judge(trainer, components, folder / "checkpoints" / "best.ckpt")
+        writer.finish(metrics.get("test", {}), val=metrics["val"])
     finish_loggers(trainer)
     return read_record(folder)
 
@@ -67,30 +69,32 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
 def join(folder: Path) -> None:
     """Take part in a run as a further rank: the same steps, none of the writing."""
     config = saved_config(folder)
-    settle(config)
-    parts = assemble(config)
-    parts.module.splits = splits_read(config)
-    trainer = make_trainer(config, make_keeper(config, folder))
+    configure_process(config)
+    components = build_components(config)
+    components.module.splits = splits_read(config)
+    trainer = make_trainer(config, make_run_writer(config, folder))
     last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
     if last is not None:
-        widen(config, parts)
-    trainer.fit(parts.module, parts.data, ckpt_path=last, weights_only=True if last else None)
-    judge(trainer, parts, folder / "checkpoints" / "best.ckpt")
+        cast_to_float64(config, components)
+    trainer.fit(
+        components.module, components.data, ckpt_path=last, weights_only=True if last else None
+    )
+    judge(trainer, components, folder / "checkpoints" / "best.ckpt")
 
 
 def check(config: DictConfig) -> str:
-    """Refuse a config that cannot run: put its parts together once, train nothing.
+    """Refuse a config that cannot run: put its components together once, train nothing.
 
     Returns:
         What the data are: sizes of the splits, class counts.
 
     Raises:
-        WrongInput: with the one line that the user sees.
+        UserError: with the one line that the user sees.
     """
-    settle(config)
-    parts = assemble(config)
+    configure_process(config)
+    components = build_components(config)
     build(config.trainer, "trainer", **quiet_trainer())
-    return str(parts.data.describe())
+    return str(components.data.describe())
 
 
 def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict[str, Any]:
@@ -105,22 +109,22 @@ def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict
         Metrics by split.
     """
     config = saved_config(folder)
-    settle(config)
-    parts = assemble(config)
-    parts.module.splits = splits
-    checkpoint = checkpoint_of(folder, which, parts)
-    widen(config, parts)
+    configure_process(config)
+    components = build_components(config)
+    components.module.splits = splits
+    checkpoint = checkpoint_of(folder, which, components)
+    cast_to_float64(config, components)
     trainer = build(config.trainer, "trainer", **quiet_trainer())
-    return judge(trainer, parts, checkpoint)
+    return judge(trainer, components, checkpoint)
 
 
-def widen(config: DictConfig, parts: Parts) -> None:
+def cast_to_float64(config: DictConfig, components: Components) -> None:
     """Make a module of a run in float64 one: a checkpoint would be rounded into one in float32.
 
     Lightning converts a module after it has loaded the checkpoint.
     """
     if is_double(config.trainer):
-        parts.module.double()
+        components.module.double()
 
 
 def is_double(trainer: DictConfig) -> bool:
@@ -133,7 +137,7 @@ def splits_read(config: DictConfig) -> tuple[str, ...]:
     return ("val", "test") if config.get("test", True) else ("val",)
 
 
-def settle(config: DictConfig) -> None:
+def configure_process(config: DictConfig) -> None:
     """Set what belongs to the process: threads, allocator, log levels, Lightning's device check."""
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -152,46 +156,50 @@ def settle(config: DictConfig) -> None:
         warnings.filterwarnings("ignore", module=module)
 
 
-def make_keeper(config: DictConfig, folder: Path, kind: type[Keeper] = Keeper) -> Keeper:
-    """The run's keeper; it writes nothing before it is told to."""
+def make_run_writer(
+    config: DictConfig, folder: Path, kind: type[RunWriter] = RunWriter
+) -> RunWriter:
+    """The run's writer; it writes nothing before it is told to."""
     return kind(
         folder,
         monitor=f"val/{config.task.monitor}",
         mode=config.task.mode,
-        patience=config.callbacks.keeper.patience,
+        patience=config.callbacks.run_writer.patience,
         events=config.logger.events,
         choose=config.task.checkpoint,
     )
 
 
-def open_record(keeper: Keeper, config: DictConfig, parts: Parts, last: Path | None) -> None:
+def open_record(
+    writer: RunWriter, config: DictConfig, components: Components, last: Path | None
+) -> None:
     """Begin the run's folder, or go on with it from its last checkpoint."""
-    keeper.folder.mkdir(parents=True, exist_ok=True)
+    writer.folder.mkdir(parents=True, exist_ok=True)
     if last is not None:
-        keeper.resume(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
-        OmegaConf.save(config, keeper.files.config)
+        writer.resume(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
+        OmegaConf.save(config, writer.files.config)
         return
     try:
-        keeper.start(
+        writer.start(
             {
                 "task": config.choices.task,
                 "data": config.choices.data,
                 "loss": config.choices.loss,
                 "seed": config.seed,
-                "cell": cell_name(config.overrides),
+                "cell": job_name(config.overrides),
                 "choices": OmegaConf.to_container(config.choices),
                 "hashes": {
-                    "weights": parts.weights_hash,
-                    "data": parts.data.fingerprint(),
-                    "batches": parts.data.order_fingerprint(),
+                    "weights": components.weights_hash,
+                    "data": components.data.fingerprint(),
+                    "batches": components.data.order_fingerprint(),
                 },
             },
             hparams=hparams(config),
-            group=f"{cell_name(config.overrides)} on {config.choices.data}",
+            group=f"{job_name(config.overrides)} on {config.choices.data}",
         )
     except FileExistsError as error:
-        raise WrongInput(str(error)) from error
-    OmegaConf.save(config, keeper.files.config)
+        raise UserError(str(error)) from error
+    OmegaConf.save(config, writer.files.config)
 
 
 def hparams(config: DictConfig) -> dict[str, Any]:
@@ -211,17 +219,17 @@ def hparams(config: DictConfig) -> dict[str, Any]:
     } | {name: value for name, value in options.items() if value is not None}
 
 
-def make_trainer(config: DictConfig, keeper: Keeper) -> pl.Trainer:
+def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
     """Lightning's trainer with the run's callbacks and loggers."""
-    keeping = RunKeeping(keeper, config.choices.loss)
+    keeping = RunWriterCallback(writer, config.choices.loss)
     callbacks: list[pl.Callback] = []
     for name, node in config.callbacks.items():
         # a callback costs each step a few percent, and a bar is drawn on a terminal only
-        if name == "keeper" or not node or (name == "progress" and not sys.stderr.isatty()):
+        if name == "run_writer" or not node or (name == "progress" and not sys.stderr.isatty()):
             continue
         given: dict[str, dict[str, Any]] = {
-            "figures": {"keeper": keeper},
-            "progress": {"metric": keeper.monitor},
+            "figures": {"writer": writer},
+            "progress": {"metric": writer.monitor},
         }
         callbacks.append(build(node, f"callbacks.{name}", **given.get(str(name), {})))
     loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
@@ -264,7 +272,7 @@ def finish_loggers(trainer: pl.Trainer) -> None:
 
 
 def quiet_trainer() -> dict[str, Any]:
-    """What of the Trainer's defaults is switched off: losslab's own parts do it."""
+    """What of the Trainer's defaults is switched off: losslab's own components do it."""
     return {
         "logger": False,
         "enable_checkpointing": False,
@@ -275,21 +283,23 @@ def quiet_trainer() -> dict[str, Any]:
     }
 
 
-def note_baselines(keeper: Keeper, parts: Parts) -> None:
+def note_baselines(writer: RunWriter, components: Components) -> None:
     """Record what needs no training; it is measured on the test split."""
-    if "test" in parts.module.splits:
-        keeper.note({"baselines": parts.task.baselines(parts.data, parts.network)})
+    if "test" in components.module.splits:
+        writer.note({"baselines": components.task.baselines(components.data, components.network)})
 
 
-def judge(trainer: pl.Trainer, parts: Parts, checkpoint: Path) -> dict[str, dict[str, float]]:
+def judge(
+    trainer: pl.Trainer, components: Components, checkpoint: Path
+) -> dict[str, dict[str, float]]:
     """The metrics of the module's splits under a checkpoint's weights.
 
     What is chosen, such as a threshold, is chosen on validation.
     """
-    splits = parts.module.splits
+    splits = components.module.splits
     trainer.test(
-        parts.module,
-        datamodule=ValThenTest(parts.data, splits),
+        components.module,
+        datamodule=ValThenTest(components.data, splits),
         ckpt_path=checkpoint,
         verbose=False,
         weights_only=True,
@@ -303,7 +313,7 @@ def judge(trainer: pl.Trainer, parts: Parts, checkpoint: Path) -> dict[str, dict
 
 
 @contextmanager
-def recorded(*keepers: Keeper) -> Iterator[None]:
+def recorded(*writers: RunWriter) -> Iterator[None]:
     """Whatever ends the runs stands in their records; only an interruption goes on upwards.
 
     Runs that have ended by themselves keep what their record says.
@@ -311,30 +321,30 @@ def recorded(*keepers: Keeper) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        for keeper in _running(keepers):
-            keeper.interrupt()
+        for writer in _running(writers):
+            writer.interrupt()
         raise KeyboardInterrupt from None
     except Exception as error:
         full = bool(os.environ.get("HYDRA_FULL_ERROR"))
-        for keeper in _running(keepers):
-            _record_failure(keeper, error)
+        for writer in _running(writers):
+            _record_failure(writer, error)
         if not full and not isinstance(error, Diverged | MemoryError):
             log.exception("the run failed")
         if full and not isinstance(error, Diverged | MemoryError):
             raise
 
 
-def _running(keepers: Iterable[Keeper]) -> list[Keeper]:
-    return [keeper for keeper in keepers if keeper.record["status"] == "running"]
+def _running(writers: Iterable[RunWriter]) -> list[RunWriter]:
+    return [writer for writer in writers if writer.record["status"] == "running"]
 
 
-def _record_failure(keeper: Keeper, error: Exception) -> None:
+def _record_failure(writer: RunWriter, error: Exception) -> None:
     if isinstance(error, Diverged):
-        keeper.fail("diverged", str(error), error.step)
+        writer.fail("diverged", str(error), error.step)
     elif isinstance(error, MemoryError):
-        keeper.fail("memory", str(error) or "out of memory")
+        writer.fail("memory", str(error) or "out of memory")
     else:
-        keeper.fail(_kind(error), _one_line(error))
+        writer.fail(_kind(error), _one_line(error))
 
 
 def _kind(error: Exception) -> str:
@@ -369,36 +379,36 @@ def saved_config(folder: Path) -> DictConfig:
     """The resolved config that a run left.
 
     Raises:
-        WrongInput: if the folder is no run's.
+        UserError: if the folder is no run's.
     """
     path = folder / "config.yaml"
     if not path.is_file() or not (folder / "record.json").is_file():
-        raise WrongInput(f"{folder} is no run folder: it has no config.yaml and record.json")
+        raise UserError(f"{folder} is no run folder: it has no config.yaml and record.json")
     saved = OmegaConf.to_container(OmegaConf.load(path))
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
     return config
 
 
-def checkpoint_of(folder: Path, which: str, parts: Parts) -> Path:
+def checkpoint_of(folder: Path, which: str, components: Components) -> Path:
     """The path of a checkpoint that fits the network.
 
     Raises:
-        WrongInput: if it is not there, cannot be read, or is of another architecture.
+        UserError: if it is not there, cannot be read, or is of another architecture.
     """
     path = folder / "checkpoints" / f"{which}.ckpt"
     if not path.is_file():
-        raise WrongInput(f"{path} is not there: the run ended before its first epoch did")
+        raise UserError(f"{path} is not there: the run ended before its first epoch did")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     except Exception as error:  # a broken file can raise anything
-        raise WrongInput(f"{path} is no checkpoint that can be read: {_one_line(error)}") from error
-    own = parts.module.state_dict()
+        raise UserError(f"{path} is no checkpoint that can be read: {_one_line(error)}") from error
+    own = components.module.state_dict()
     for name in sorted(saved.keys() | own.keys()):
         there = tuple(saved[name].shape) if name in saved else "missing"
         here = tuple(own[name].shape) if name in own else "missing"
         if there != here:
-            raise WrongInput(
+            raise UserError(
                 f"{path} is of another architecture: {name} is {there} there and {here} here"
             )
     return path

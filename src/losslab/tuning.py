@@ -29,7 +29,7 @@ from losslab.analysis.search import (
 from losslab.analysis.statistics import needed_seeds
 from losslab.config import groups
 from losslab.config.compose import compose, parsed, values_of
-from losslab.config.instantiate import WrongInput
+from losslab.config.instantiate import UserError
 from losslab.report.console import show
 from losslab.runs.folder import replace_file
 
@@ -59,14 +59,14 @@ def run(arguments: Sequence[str]) -> int:
     """Tune as the arguments say, or go on with ``resume=FOLDER``; returns the exit code.
 
     Raises:
-        WrongInput: with the one line that the user sees.
+        UserError: with the one line that the user sees.
     """
     if any(argument.startswith("resume=") for argument in arguments):
         if len(arguments) > 1:
-            raise WrongInput("resume=FOLDER goes on as planned: give nothing else")
+            raise UserError("resume=FOLDER goes on as planned: give nothing else")
         folder = Path(arguments[0].removeprefix("resume="))
         if not (folder / PLAN_FILE).is_file():
-            raise WrongInput(f"{folder} holds no tuning: it has no {PLAN_FILE}")
+            raise UserError(f"{folder} holds no tuning: it has no {PLAN_FILE}")
         return tune(Plan(**json.loads((folder / PLAN_FILE).read_text())), folder)
     plan = planned(arguments)
     log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
@@ -81,31 +81,31 @@ def tune(plan: Plan, folder: Path) -> int:
     tuning = read_tuning(folder)
     winners = {loss: [dict(best.options)] for loss in plan.losses if (best := tuning.best(loss))}
     if not winners:
-        raise WrongInput(f"no run of the search finished: see {search}")
-    command = _command(plan.overrides, _cells(plan, winners, plan.seeds))
-    places = cli.launch(command, cli.checked_cells(command), final)
+        raise UserError(f"no run of the search finished: see {search}")
+    command = _command(plan.overrides, _jobs(plan, winners, plan.seeds))
+    places = cli.launch(command, cli.checked_jobs(command), final)
     return _report(tuning, folder, places)
 
 
 def _search(plan: Plan, folder: Path, search: Path) -> None:
     quiet = [] if _given(plan.overrides, "callbacks") else ["callbacks=quiet"]
-    cells = _cells(plan, plan.points, plan.tuning_seeds)
-    command = _command([*plan.overrides, *quiet, "test=false"], cells)
-    checked = cli.checked_cells(command)
+    jobs = _jobs(plan, plan.points, plan.tuning_seeds)
+    command = _command([*plan.overrides, *quiet, "test=false"], jobs)
+    checked = cli.checked_jobs(command)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
     print(f"tuning folder: {folder}", flush=True)
     cli.launch(command, checked, search)
 
 
-def _command(overrides: list[str], cells: list[list[str]]) -> cli.Command:
-    return cli.Command(flags=[], overrides=overrides, multirun=True, resume=None, cells=cells)
+def _command(overrides: list[str], jobs: list[list[str]]) -> cli.Command:
+    return cli.Command(flags=[], overrides=overrides, multirun=True, resume=None, jobs=jobs)
 
 
-def _cells(
+def _jobs(
     plan: Plan, points: Mapping[str, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
 ) -> list[list[str]]:
-    """A cell a loss, point and seed."""
+    """A job a loss, point and seed."""
     return [
         [f"loss={loss}", *(f"{key}={_text(value)}" for key, value in point.items()), f"seed={seed}"]
         for loss, tried in points.items()
@@ -136,7 +136,7 @@ def planned(arguments: Sequence[str]) -> Plan:
             overrides that all runs share.
 
     Raises:
-        WrongInput: for what is missing, unknown or contradictory.
+        UserError: for what is missing, unknown or contradictory.
     """
     own: dict[str, list[str]] = {}
     overrides = []
@@ -145,31 +145,31 @@ def planned(arguments: Sequence[str]) -> Plan:
         if key in ("loss", "protocol", "budget", "seeds", "tuning_seeds"):
             own[key] = values_of(override)
         elif override.is_sweep_override():
-            raise WrongInput(
+            raise UserError(
                 f"{override.input_line} names several values: of the options only those of the "
                 "losses and the learning rate are tuned"
             )
         elif key in ("seed", "test"):
-            raise WrongInput(f"{key}= is set by the tuning: use seeds= and tuning_seeds=")
+            raise UserError(f"{key}= is set by the tuning: use seeds= and tuning_seeds=")
         else:
             overrides.append(override.input_line)
     if "loss" not in own:
-        raise WrongInput("which losses? add loss=cross_entropy,focal")
+        raise UserError("which losses? add loss=cross_entropy,focal")
     losses = own["loss"]
     for loss in losses:
         groups.require_known("loss", loss)
     protocol = _one(own, "protocol", "controlled")
     if protocol not in PROTOCOLS:
-        raise WrongInput(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
+        raise UserError(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
     budget = _numbers([_one(own, "budget", "20")], "budget")[0]
     if budget < 1:
-        raise WrongInput(f"budget must be at least 1, got {budget}")
+        raise UserError(f"budget must be at least 1, got {budget}")
     pairs = len(losses) * (len(losses) - 1) // 2
     tuning_seeds = _numbers(own.get("tuning_seeds", list(map(str, TUNING_SEEDS))), "tuning_seeds")
     seeds = _numbers(own.get("seeds", list(map(str, range(needed_seeds(max(1, pairs)))))), "seeds")
     common = sorted(set(seeds) & set(tuning_seeds))
     if common:
-        raise WrongInput(
+        raise UserError(
             f"seeds and tuning_seeds must share none, and both have {', '.join(map(str, common))}"
         )
     ranges = {loss: _declared(loss, protocol, overrides) for loss in losses}
@@ -180,7 +180,7 @@ def planned(arguments: Sequence[str]) -> Plan:
 def _one(own: Mapping[str, list[str]], key: str, standard: str) -> str:
     [value, *others] = own.get(key, [standard])
     if others:
-        raise WrongInput(f"{key} must be one value, got {', '.join([value, *others])}")
+        raise UserError(f"{key} must be one value, got {', '.join([value, *others])}")
     return value
 
 
@@ -188,9 +188,9 @@ def _numbers(values: Sequence[str], key: str) -> list[int]:
     try:
         numbers = [int(value) for value in values]
     except ValueError:
-        raise WrongInput(f"{key} must be whole numbers, got {', '.join(values)}") from None
+        raise UserError(f"{key} must be whole numbers, got {', '.join(values)}") from None
     if len(set(numbers)) < len(numbers):
-        raise WrongInput(f"{key} must differ, got {', '.join(values)}")
+        raise UserError(f"{key} must differ, got {', '.join(values)}")
     return numbers
 
 
@@ -205,7 +205,7 @@ def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, A
         optimizer = compose([f"loss={loss}", *overrides]).hydra.runtime.choices.optimizer
         found = groups.tunable("optimizer", optimizer) or {}
         if "lr" not in found:
-            raise WrongInput(
+            raise UserError(
                 f"conf/optimizer/{optimizer}.yaml declares no range of lr under tuning:"
             )
         declared[LEARNING_RATE] = found["lr"]
@@ -221,19 +221,19 @@ def sobol_points(ranges: Mapping[str, Any], budget: int) -> list[dict[str, Any]]
     loss without any has one point.
 
     Raises:
-        WrongInput: if a range is not declared as one.
+        UserError: if a range is not declared as one.
     """
     try:
         declared = {key: Range.declared(key, content) for key, content in ranges.items()}
     except ValueError as error:
-        raise WrongInput(str(error)) from error
+        raise UserError(str(error)) from error
     if not declared:
         return [{}]
     from scipy.stats import qmc  # noqa: PLC0415 (a second that resuming does not need)
 
     sequence = qmc.Sobol(DIMENSIONS, scramble=True, rng=SOBOL_SEED)
     if len(declared) > DIMENSIONS:
-        raise WrongInput(f"at most {DIMENSIONS} options can be tuned, got {', '.join(declared)}")
+        raise UserError(f"at most {DIMENSIONS} options can be tuned, got {', '.join(declared)}")
     # a power of 2 is what a Sobol sequence balances
     cube = sequence.random_base2(max(1, (budget - 1).bit_length()))[:budget]
     points = [

@@ -44,12 +44,12 @@ def test_a_pair_is_compared_seed_by_seed(collected):
 
 def test_the_same_pair_turned(collected):
     pair = only_pair(collected({"mse": MSE, "mae": [*MAE[:5], "diverged", "diverged"]}))
-    turned = pair.turned
+    turned = pair.swapped
     assert (turned.a, turned.b, turned.mean) == (pair.b, pair.a, -pair.mean)
     assert turned.interval[:2] == (-pair.interval.high, -pair.interval.low)
     assert (turned.lost_by_a, turned.lost_by_b) == (pair.lost_by_b, pair.lost_by_a)
     assert_allclose(turned.improvement, 1 - pair.improvement)
-    assert turned.turned == pair
+    assert turned.swapped == pair
 
 
 def test_only_common_seeds_count(collected):

@@ -6,9 +6,9 @@ from losslab.analysis.comparison import compare
 from losslab.analysis.conclusions import (
     claims,
     comparison_notes,
+    conclusions,
     notes,
     unreadable_notes,
-    verdicts,
     wins,
 )
 from losslab.analysis.load import Collection, Unreadable
@@ -20,7 +20,7 @@ NEAR = [2.1, 2.4, 2.3, 2.3, 2.2, 2.2]
 
 def said(collection, **given):
     [table] = compare(collection, **given).tables
-    return verdicts(table)
+    return conclusions(table)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_claim_is_about_its_data_set(collected):
     assert lines == ["all of this is about regression: it says nothing of losses in general"]
 
 
-# --- several conditions ---------------------------------------------------------------------------
+# --- several comparison groups ----------------------------------------------------------------
 
 
 def on(sweep, data, maes):
@@ -239,7 +239,9 @@ def test_conditions_on_one_data_set_are_no_data_sets(sweep):
         for run in sweep({"mse": MSE, "mae": MAE}, settings={"optimizer.lr": lr})
     ]
     [counted] = wins(compare(Collection(tuple(runs))))
-    assert "on 0 of 2 conditions, worse on 0" in str(counted)  # six seeds are too few for two
+    assert "on 0 of 2 comparison_groups, worse on 0" in str(
+        counted
+    )  # six seeds are too few for two
 
 
 def test_one_table_has_no_counts_of_wins(collected):
@@ -262,4 +264,4 @@ def test_a_loss_counts_as_one_whatever_it_was_tuned_to(sweep):
         ]
     ]
     [counted] = wins(compare(Collection(tuple(runs))))
-    assert (counted.a, counted.b, counted.conditions) == ("huber", "mse", 2)
+    assert (counted.a, counted.b, counted.comparison_groups) == ("huber", "mse", 2)

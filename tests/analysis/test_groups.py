@@ -1,6 +1,6 @@
 import pytest
 
-from losslab.analysis.groups import conditions
+from losslab.analysis.groups import comparison_groups
 
 
 def labels(part):
@@ -8,15 +8,15 @@ def labels(part):
 
 
 def test_runs_that_differ_in_the_seed_alone_are_a_row(sweep):
-    [part] = conditions(reversed(sweep({"mse": [1.0, 2.0, 3.0], "mae": [1.0, 2.0, 3.0]})))
+    [part] = comparison_groups(reversed(sweep({"mse": [1.0, 2.0, 3.0], "mae": [1.0, 2.0, 3.0]})))
     assert sorted(labels(part)) == ["mae", "mse"]
     assert [[run.seed for run in row.runs] for row in part.rows] == [[0, 1, 2]] * 2
     assert (part.name, part.data) == ("regression", "regression")
-    assert not part.differing
+    assert not part.confounders
 
 
 def test_a_row_knows_what_became_of_its_runs(sweep):
-    [part] = conditions(
+    [part] = comparison_groups(
         sweep({"mse": [1.0, "diverged", "exception", "memory", "running", "interrupted"]})
     )
     [row] = part.rows
@@ -62,41 +62,41 @@ def test_a_label_says_what_was_given_or_varies(made_up, runs, expected):
         made_up(loss, 0, 1.0, settings=settings, overrides=overrides)
         for loss, settings, overrides in runs
     ]
-    [part] = conditions(made)
+    [part] = comparison_groups(made)
     assert labels(part) == expected
 
 
 def test_losses_are_compared_at_equal_settings(sweep):
     slow = sweep({"mse": [1.0], "mae": [1.0]}, settings={"optimizer.lr": 0.01})
     fast = sweep({"mse": [1.0], "mae": [1.0]}, settings={"optimizer.lr": 0.1})
-    parts = conditions(slow + fast)
+    parts = comparison_groups(slow + fast)
     assert [part.name for part in parts] == [
         "regression, optimizer.lr=0.01",
         "regression, optimizer.lr=0.1",
     ]
     assert [labels(part) for part in parts] == [["mse", "mae"]] * 2
-    assert not any(part.differing for part in parts)
+    assert not any(part.confounders for part in parts)
 
 
 def test_options_tuned_a_loss_do_not_part_the_losses(sweep):
     runs = sweep({"huber": [1.0]}, settings={"loss.delta": 2.0})
     runs += sweep({"huber": [1.0]}, settings={"loss.delta": 3.0}) + sweep({"mse": [1.0]})
-    [part] = conditions(runs)
+    [part] = comparison_groups(runs)
     assert labels(part) == ["huber (delta=2)", "huber (delta=3)", "mse"]
 
 
 def test_what_differs_between_losses_is_said(sweep):
-    [part] = conditions(
+    [part] = comparison_groups(
         sweep({"mse": [1.0]}, settings={"optimizer.lr": 0.01})
         + sweep({"mae": [1.0], "huber": [1.0]}, settings={"optimizer.lr": 0.1})
     )
-    assert list(map(str, part.differing)) == ["optimizer.lr: 0.01 for mse; 0.1 for mae, huber"]
+    assert list(map(str, part.confounders)) == ["optimizer.lr: 0.01 for mse; 0.1 for mae, huber"]
 
 
 def test_a_group_chosen_otherwise_stands_for_what_follows_from_it(sweep):
     other = {"choices.model": "mlp", "model._target_": "MLP", "model.width": 64}
-    [part] = conditions(sweep({"mse": [1.0]}) + sweep({"mae": [1.0]}, settings=other))
-    assert list(map(str, part.differing)) == ["model: linear for mse; mlp for mae"]
+    [part] = comparison_groups(sweep({"mse": [1.0]}) + sweep({"mae": [1.0]}, settings=other))
+    assert list(map(str, part.confounders)) == ["model: linear for mse; mlp for mae"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_data_sets_are_not_mixed(sweep, settings, hashes, tables):
     other = sweep({"mae": [1.0]}, settings=settings)
     for run in other:
         run.record["hashes"].update(hashes)
-    assert len(conditions(sweep({"mse": [1.0]}) + other)) == tables
+    assert len(comparison_groups(sweep({"mse": [1.0]}) + other)) == tables
 
 
 def test_conditions_on_one_data_set_are_told_apart_by_what_varies_there(sweep):
@@ -130,7 +130,7 @@ def test_conditions_on_one_data_set_are_told_apart_by_what_varies_there(sweep):
     ]
     for index, run in enumerate(runs):
         run.record["hashes"]["data"] = str(index // 2)
-    assert [part.name for part in conditions(runs)] == [
+    assert [part.name for part in comparison_groups(runs)] == [
         "regression, outliers=0",
         "regression, outliers=0.1",
         "table",
@@ -144,5 +144,5 @@ def test_what_all_runs_were_asked_for_is_shared(made_up):
         made_up("mse", 0, 1.0, overrides=(*given, "loss.delta=1")),
         made_up("mae", 0, 1.0, overrides=(*given, "model=linear")),
     ]
-    [part] = conditions(runs)
+    [part] = comparison_groups(runs)
     assert part.shared == ("trainer.max_epochs=3", "optimizer.lr=0.02")

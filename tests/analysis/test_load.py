@@ -95,7 +95,7 @@ def test_a_search_does_not_hide_what_was_tested(made_up, on_disk):
         ({"task.learning_rate": 0.1}, (), True),  # what it decides is optimizer.lr
         ({"optimizer.lr": 0.1}, (), False),
         ({"optimizer.betas": [0.5, 0.9]}, (), False),
-        ({"callbacks.keeper.patience": 3}, (), False),
+        ({"callbacks.run_writer.patience": 3}, (), False),
         ({"callbacks.averaging._target_": "x"}, (), False),
         ({"task.reference_losses.mse._target_": "Other"}, (), False),
         ({"loss.delta": 2.0}, (), False),

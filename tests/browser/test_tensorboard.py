@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from losslab.report.sweep_summary import write_overview
-from losslab.runs.writer import Keeper
+from losslab.runs.writer import RunWriter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -28,15 +28,15 @@ def board(tmp_path_factory):
     for loss, level in LOSSES.items():
         for seed in range(2):
             run = folder / f"{loss},{OPTIONS}" / f"seed{seed}"
-            keeper = Keeper(run, "val/mae", "min")
+            writer = RunWriter(run, "val/mae", "min")
             fields = {"loss": loss, "seed": seed, "cell": f"{loss},{OPTIONS}"}
             columns.append({"loss": loss, "lr": 0.1, "seed": seed})
-            keeper.start(fields, hparams=columns[-1], group=loss)
+            writer.start(fields, hparams=columns[-1], group=loss)
             for epoch in range(5):
                 mae = level + 0.1 * seed + math.exp(-epoch)
                 metrics = {"val/mae": mae, "val/ref/mse": mae**2}
-                keeper.end_epoch(epoch, 10 * epoch + 10, metrics, lambda path: path.touch())
-            keeper.finish({"mae": level + 0.1 * seed})
+                writer.end_epoch(epoch, 10 * epoch + 10, metrics, lambda path: path.touch())
+            writer.finish({"mae": level + 0.1 * seed})
     write_overview(folder, columns)
     with socket.socket() as free:
         free.bind(("localhost", 0))

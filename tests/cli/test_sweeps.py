@@ -1,4 +1,4 @@
-"""Sweeps as processes: a folder a cell, failures that stop nobody else, and going on."""
+"""Sweeps as processes: a folder a job, failures that stop nobody else, and going on."""
 
 import json
 
@@ -66,8 +66,8 @@ def test_a_sweep_grows_by_resuming_it_with_more_seeds(command):
 
 def test_two_cells_at_once(command):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    cells = ["loss=mse,mae", *LINE, "trainer.max_epochs=2", "seed=0,1"]
-    outcome = command("-m", *cells, "hydra/launcher=joblib", cold=True)
+    jobs = ["loss=mse,mae", *LINE, "trainer.max_epochs=2", "seed=0,1"]
+    outcome = command("-m", *jobs, "hydra/launcher=joblib", cold=True)
     assert outcome.code == 0, outcome.err
     assert [record["status"] for record in outcome.records().values()] == ["done"] * 4
 
@@ -85,11 +85,11 @@ def test_a_sweep_in_lockstep_hands_over_what_cannot_be_stacked_and_is_resumed(co
     assert outcome.code == 0, outcome.err
     records = outcome.records()
     assert [record["status"] for record in records.values()] == ["done"] * 4
-    assert "Training 4 cells in lockstep" in outcome.out + outcome.err
+    assert "Training 4 jobs in lockstep" in outcome.out + outcome.err
     [sweep] = (outcome.logs / "sweeps").iterdir()
     victim = next(iter(records))
     (victim / "record.json").unlink()
-    again = command(f"resume={sweep}")  # one cell alone is no stack
+    again = command(f"resume={sweep}")  # one job alone is no stack
     assert again.code == 0, again.err
-    assert "Not in lockstep, since no other cell" in again.out + again.err
+    assert "Not in lockstep, since no other job" in again.out + again.err
     assert again.records()[victim]["test"] == pytest.approx(records[victim]["test"], rel=1e-4)

@@ -131,7 +131,7 @@ def test_seeds_are_played_in_lockstep(command, loss):
     short = ["trainer.max_epochs=2", "data.steps_per_epoch=1500", *FEW]
     outcome = command("-m", "hydra/launcher=lockstep", f"loss={loss}", "seed=0,1,2", *short)
     assert outcome.code == 0, outcome.err
-    assert "Training 3 cells in lockstep" in outcome.out + outcome.err
+    assert "Training 3 jobs in lockstep" in outcome.out + outcome.err
     assert "Not in lockstep" not in outcome.out + outcome.err
     assert len(outcome.records()) == 3
     for run, record in outcome.records().items():

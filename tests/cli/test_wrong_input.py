@@ -13,8 +13,8 @@ WITHOUT_TORCH = {
     "sweep_without_m": (["loss=mse,mae"], "add -m"),
     "missing_path": (["data=table"], "data.path"),
     "no_cells": (
-        ["-m", "loss=mse,mae", "hydra/launcher=lockstep", "hydra.launcher.max_cells=0"],
-        "hydra.launcher.max_cells must be >= 1",
+        ["-m", "loss=mse,mae", "hydra/launcher=lockstep", "hydra.launcher.max_jobs=0"],
+        "hydra.launcher.max_jobs must be >= 1",
     ),
     "no_epochs": (["loss=mse", "trainer.max_epochs=0"], "trainer.max_epochs must be >= 1, got 0"),
     "no_number": (["loss=mse", "trainer.max_epochs=many"], "trainer.max_epochs must be >= 1"),

@@ -10,14 +10,14 @@ from losslab.metrics.labels import METRICS
 NAMES = [path.stem for path in sorted(gallery.CLAIMS.glob("*.yaml"))]
 
 
-def cells_of(name):
+def jobs_of(name):
     command = cli.parse(["-m", f"experiment=claims/{name}"])
-    assert command.cells is not None
-    return [[*command.overrides, *cell] for cell in command.cells]
+    assert command.jobs is not None
+    return [[*command.overrides, *job] for job in command.jobs]
 
 
-def seedless(cell):
-    return tuple(each for each in cell if not each.startswith(("seed=", "callbacks=")))
+def seedless(job):
+    return tuple(each for each in job if not each.startswith(("seed=", "callbacks=")))
 
 
 def test_the_index_has_every_claim():
@@ -28,15 +28,13 @@ def test_the_index_has_every_claim():
 def test_every_cell_composes_and_has_seeds_enough(name):
     claim = gallery.known_claim(name)
     seeds = {}
-    for cell in cells_of(name):
-        [seed] = [each for each in cell if each.startswith("seed=")]
-        seeds.setdefault(seedless(cell), set()).add(seed)
+    for job in jobs_of(name):
+        [seed] = [each for each in job if each.startswith("seed=")]
+        seeds.setdefault(seedless(job), set()).add(seed)
     assert min(map(len, seeds.values())) >= claim.needed
-    # cells that differ in numbers alone compose alike
-    for cell in {
-        tuple(each.rstrip("0123456789.") for each in cell): cell for cell in seeds
-    }.values():
-        config = compose.compose(list(cell))
+    # jobs that differ in numbers alone compose alike
+    for job in {tuple(each.rstrip("0123456789.") for each in job): job for job in seeds}.values():
+        config = compose.compose(list(job))
         assert config.hydra.runtime.choices.experiment == f"claims/{name}"
         finished = compose.finished_config(config, config.hydra)
         assert not {"sweep", "claim"} & set(finished)
@@ -65,4 +63,4 @@ def test_shown_metrics_have_a_name():
 
 def test_the_command_line_replaces_what_an_experiment_sweeps():
     command = cli.parse(["-m", "experiment=claims/outliers", "loss=mse,mae"])
-    assert command.cells is None
+    assert command.jobs is None

@@ -72,8 +72,8 @@ def test_standard_choices_are_added(given, loss, data):
 
 
 def test_two_cells_never_share_a_folder():
-    cells = compose.cells_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
-    folders = {compose.compose(cell).hydra.sweep.subdir for cell in cells}
+    jobs = compose.jobs_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
+    folders = {compose.compose(job).hydra.sweep.subdir for job in jobs}
     assert len(folders) == 9
 
 
@@ -90,10 +90,10 @@ def test_a_loss_at_home_is_checked_and_described(name):
 def test_cells_composed_together_are_what_each_is_alone():
     given = ["loss=focal,bce", "seed=3,0,11", "data.label_noise=0.1"]
     given += ["hydra.sweep.subdir=${seed}/${hydra.job.override_dirname}"]
-    cells = compose.cells_of(given)
-    cells += [["loss=bce"], ["loss=bce", "seed=2"], ["seed=5", "loss=bce"], ["loss=bce", "seed=7"]]
-    for cell, together in zip(cells, compose.compose_cells(cells), strict=True):
-        alone = compose.compose(cell)
+    jobs = compose.jobs_of(given)
+    jobs += [["loss=bce"], ["loss=bce", "seed=2"], ["seed=5", "loss=bce"], ["loss=bce", "seed=7"]]
+    for job, together in zip(jobs, compose.compose_jobs(jobs), strict=True):
+        alone = compose.compose(job)
         assert together.config == compose.finished_config(alone, alone.hydra)
         assert together.overrides == tuple(alone.hydra.overrides.task)
         assert together.place == alone.hydra.sweep.subdir

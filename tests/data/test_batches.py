@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from losslab.data import Batches, Split
-from losslab.rng import draw_seed
+from losslab.rng import derive_seed
 
 
 def numbered(n, weights=None):
@@ -20,7 +20,7 @@ def seen(batches):
 def test_order_is_the_permutation_of_seed_and_epoch():
     batches = Batches(numbered(50), 8, seed=3, shuffle=True)
     batches.set_epoch(5)
-    rng = torch.Generator().manual_seed(draw_seed(3, "batches", 5))
+    rng = torch.Generator().manual_seed(derive_seed(3, "batches", 5))
     expected = torch.randperm(50, generator=rng).tolist()
     assert [label for batch in seen(batches) for label in batch] == expected
 

@@ -1,35 +1,35 @@
-"""Sweeps in this process: each cell alone, and all together."""
+"""Sweeps in this process: each job alone, and all together."""
 
 from pathlib import Path
 
 import pytest
 
-from losslab.config.compose import cells_of, compose_cells
-from losslab.lockstep.grouping import Cell
-from losslab.lockstep.sweep import train_cells
+from losslab.config.compose import compose_jobs, jobs_of
+from losslab.lockstep.grouping import Job
+from losslab.lockstep.sweep import train_jobs
 from losslab.training import train
 
 
 @pytest.fixture
-def cells(tmp_path):
-    """Composes the cells of a sweep, each with a folder below the one named."""
+def jobs(tmp_path):
+    """Composes the jobs of a sweep, each with a folder below the one named."""
 
-    def compose(name: str, *overrides: str) -> list[Cell]:
-        composed = compose_cells(cells_of(["trainer=cpu", "callbacks=quiet", *overrides]))
-        return [Cell(cell.config, tmp_path / name / cell.place) for cell in composed]
+    def compose(name: str, *overrides: str) -> list[Job]:
+        composed = compose_jobs(jobs_of(["trainer=cpu", "callbacks=quiet", *overrides]))
+        return [Job(job.config, tmp_path / name / job.place) for job in composed]
 
     return compose
 
 
 @pytest.fixture
-def both(cells):
+def both(jobs):
     """Runs a sweep each way: pairs of folders, alone and together, and what was left."""
 
     def run(*overrides: str, **options) -> tuple[list[tuple[Path, Path]], list]:
-        alone, together = cells("alone", *overrides), cells("together", *overrides)
-        left = train_cells(together, workers=1, **options)
-        for cell in alone:
-            train(cell.config, cell.folder)
+        alone, together = jobs("alone", *overrides), jobs("together", *overrides)
+        left = train_jobs(together, workers=1, **options)
+        for job in alone:
+            train(job.config, job.folder)
         return [(a.folder, b.folder) for a, b in zip(alone, together, strict=True)], left
 
     return run

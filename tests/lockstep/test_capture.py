@@ -11,7 +11,7 @@ import torch
 
 from losslab.lockstep import capture
 from losslab.lockstep.capture import Captured, captured
-from losslab.lockstep.sweep import train_cells
+from losslab.lockstep.sweep import train_jobs
 
 from .recording import record_operations
 from .test_sweep import curves_of
@@ -79,7 +79,7 @@ SWEEPS = {
     "dropout": [*DIGITS, "loss=hinge", "model.dropout=0.5", "seed=0,1"],
     "clipping": [*DIGITS, "loss=bce,hinge", "trainer.gradient_clip_val=0.1"],
     "regularizer": [*DIGITS, "loss=bce", "regularizer=l1,l2,none"],
-    "one stops": [*DIGITS, "loss=bce", "callbacks.keeper.patience=1", "optimizer.lr=1e-9,0.01"],
+    "one stops": [*DIGITS, "loss=bce", "callbacks.run_writer.patience=1", "optimizer.lr=1e-9,0.01"],
     "cnn": ["model=cnn", "model.channels=[8]", *SMALL, "loss=bce,focal"],
     "masks": [
         *["data=segmentation", "data.n=40", "model.channels=[4,8]", SMALL[-1]],
@@ -92,11 +92,11 @@ SWEEPS = {
 
 
 @pytest.mark.parametrize("overrides", SWEEPS.values(), ids=SWEEPS)
-def test_runs_whose_steps_are_replayed_leave_what_others_leave(cells, recorded, overrides):
-    called, replayed = cells("called", *overrides), cells("replayed", *overrides)
-    assert not train_cells(called, workers=1, capture=False)
+def test_runs_whose_steps_are_replayed_leave_what_others_leave(jobs, recorded, overrides):
+    called, replayed = jobs("called", *overrides), jobs("replayed", *overrides)
+    assert not train_jobs(called, workers=1, capture=False)
     assert not recorded
-    assert not train_cells(replayed, workers=1)
+    assert not train_jobs(replayed, workers=1)
     assert any(steps.recordings for steps in recorded)
     assert [steps.refused for steps in recorded] == [None] * len(recorded)
     for one, other in zip(called, replayed, strict=True):

@@ -6,15 +6,15 @@ import sys
 import pytest
 import torch
 
-from losslab.components import assemble
-from losslab.config.compose import compose_cells
+from losslab.components import build_components
+from losslab.config.compose import compose_jobs
 from losslab.lockstep import memory, sweep
 
 SMALL = ("loss=mse", "data=regression", "data.n=60", "task.epochs=1")
 LARGE = ("data=digits", "model=mlp", "model.hidden=[1024,1024]", "task.epochs=2", "loss=focal")
 
 
-def test_a_share_is_trained_in_parts_where_the_memory_is_short(cells, monkeypatch):
+def test_a_share_is_trained_in_parts_where_the_memory_is_short(jobs, monkeypatch):
     shares = []
     monkeypatch.setattr(memory, "free_bytes", lambda device: 10**6)
     monkeypatch.setattr(memory, "bytes_of_run", lambda *given: 350_000)  # 0.8 MB hold two
@@ -25,53 +25,55 @@ def test_a_share_is_trained_in_parts_where_the_memory_is_short(cells, monkeypatc
         return train(members, **options)
 
     monkeypatch.setattr(sweep, "_train", counted)
-    made = cells("sweep", *SMALL, "seed=range(5)")
-    assert sweep.train_cells(made, workers=1) == []
+    made = jobs("sweep", *SMALL, "seed=range(5)")
+    assert sweep.train_jobs(made, workers=1) == []
     assert sorted(shares) == [1, 2, 2]
-    assert all((cell.folder / "record.json").is_file() for cell in made)
+    assert all((job.folder / "record.json").is_file() for job in made)
 
 
 def test_processes_share_the_memory(monkeypatch):
-    [composed] = compose_cells([[*SMALL, "trainer=cpu"]])
-    parts = assemble(composed.config)
+    [composed] = compose_jobs([[*SMALL, "trainer=cpu"]])
+    parts = build_components(composed.config)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 10**9)
     alone, together = (
-        memory.cells_that_fit(parts, torch.device("cpu"), torch.float32, sharing)
+        memory.runs_that_fit(parts, torch.device("cpu"), torch.float32, sharing)
         for sharing in (1, 4)
     )
     assert together == pytest.approx(alone / 4, rel=0.01)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
-    assert memory.cells_that_fit(parts, torch.device("cpu"), torch.float32, 1) == 1
+    assert memory.runs_that_fit(parts, torch.device("cpu"), torch.float32, 1) == 1
 
 
 def test_a_replay_buffer_and_its_checkpoints_count():
-    cells = compose_cells(
+    jobs = compose_jobs(
         [
             ["loss=q_learning", "trainer=cpu", f"task.module.replay_capacity={n}"]
             for n in (100, 1100)
         ]
     )
-    small, large = (memory.bytes_of_run(assemble(one.config), torch.float32) for one in cells)
+    small, large = (
+        memory.bytes_of_run(build_components(one.config), torch.float32) for one in jobs
+    )
     # 4 numbers of each observation, action, reward and end; in use, best, last and in the making
     assert large - small == 4 * 1000 * (4 + 1 + 1 + 4 + 1) * 4
 
 
 @pytest.mark.slow
-def test_the_estimate_is_above_what_a_stack_takes_and_not_far(cells, tmp_path):
-    made = cells("sweep", *LARGE, "seed=range(8)")
+def test_the_estimate_is_above_what_a_stack_takes_and_not_far(jobs, tmp_path):
+    made = jobs("sweep", *LARGE, "seed=range(8)")
     # in a new process: one that other tests have used has memory at hand
     given = [sys.executable, "-c", GROWTH, str(tmp_path), repr(SMALL), repr(LARGE)]
     done = subprocess.run(given, check=True, capture_output=True, text=True, timeout=120)
     taken = 2**10 * int(done.stdout.splitlines()[-1])
-    estimate = len(made) * memory.bytes_of_run(assemble(made[0].config), torch.float32)
+    estimate = len(made) * memory.bytes_of_run(build_components(made[0].config), torch.float32)
     assert taken < estimate < 3 * taken
 
 
 GROWTH = """
 import ast, sys
 from pathlib import Path
-from losslab.config.compose import cells_of, compose_cells
-from losslab.lockstep.grouping import Cell
+from losslab.config.compose import jobs_of, compose_jobs
+from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_share
 
 def peak_kb():
@@ -80,8 +82,8 @@ def peak_kb():
 
 def trained(name, overrides):
     common = ["trainer=cpu", "callbacks=quiet"]
-    composed = compose_cells(cells_of([*common, *ast.literal_eval(overrides), "seed=range(8)"]))
-    train_share([Cell(one.config, Path(sys.argv[1]) / name / one.place) for one in composed])
+    composed = compose_jobs(jobs_of([*common, *ast.literal_eval(overrides), "seed=range(8)"]))
+    train_share([Job(one.config, Path(sys.argv[1]) / name / one.place) for one in composed])
 
 trained("small", sys.argv[2])
 before = peak_kb()

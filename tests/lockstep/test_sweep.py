@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from losslab.lockstep.sweep import train_cells
+from losslab.lockstep.sweep import train_jobs
 from losslab.runs.curves import read_curves
 from losslab.training import train
 
@@ -170,7 +170,7 @@ def test_a_run_that_diverges_ends_and_the_others_go_on(both, overrides):
 
 
 def test_each_run_stops_early_for_itself(both):
-    stopping = ["trainer.max_epochs=6", "callbacks.keeper.patience=1", "optimizer.lr=1e-9,0.01"]
+    stopping = ["trainer.max_epochs=6", "callbacks.run_writer.patience=1", "optimizer.lr=1e-9,0.01"]
     pairs, _ = both(*DIGITS, "loss=cross_entropy", DOUBLE, *stopping)
     epochs = [record_of(together)["epochs"] for _, together in pairs]
     assert epochs == [record_of(alone)["epochs"] for alone, _ in pairs]
@@ -182,7 +182,7 @@ def test_each_run_stops_early_for_itself(both):
 
 @pytest.mark.parametrize("played", [DQN, REINFORCE], ids=["dqn", "reinforce"])
 def test_each_run_that_plays_stops_early_for_itself(both, played):
-    stopping = ["trainer.max_epochs=5", "callbacks.keeper.patience=1", "optimizer.lr=0.01"]
+    stopping = ["trainer.max_epochs=5", "callbacks.run_writer.patience=1", "optimizer.lr=0.01"]
     pairs, _ = both(*played, DOUBLE, *stopping, "seed=2,4")
     assert len({record_of(together)["epochs"] for _, together in pairs}) > 1
     for alone, together in pairs:
@@ -192,10 +192,10 @@ def test_each_run_that_plays_stops_early_for_itself(both, played):
 
 
 @pytest.mark.parametrize("played", [DQN, REINFORCE], ids=["dqn", "reinforce"])
-def test_a_run_that_plays_is_gone_on_with_alone(both, cells, played):
+def test_a_run_that_plays_is_gone_on_with_alone(both, jobs, played):
     """For one more epoch, from the checkpoint that it left."""
     pairs, _ = both(*played, DOUBLE, "seed=0,1")
-    [longer] = cells("longer", *played, DOUBLE, "seed=1", "trainer.max_epochs=4")
+    [longer] = jobs("longer", *played, DOUBLE, "seed=1", "trainer.max_epochs=4")
     for folder in pairs[1]:
         train(longer.config, folder, resume=True)
         assert record_of(folder)["epochs"] == 4
@@ -204,20 +204,20 @@ def test_a_run_that_plays_is_gone_on_with_alone(both, cells, played):
     assert not differences(*map(record_of, pairs[1]), tolerance=1e-6)
 
 
-def test_what_cannot_be_stacked_is_left_with_the_reason(cells):
+def test_what_cannot_be_stacked_is_left_with_the_reason(jobs):
     both = [
-        *cells("one", "loss=adversarial", "seed=0,1"),
-        *cells("one", *DIGITS, "loss=bce", "compile=true"),
-        *cells("one", "loss=ctc", "data.rows=60", "seed=0,1"),
+        *jobs("one", "loss=adversarial", "seed=0,1"),
+        *jobs("one", *DIGITS, "loss=bce", "compile=true"),
+        *jobs("one", "loss=ctc", "data.rows=60", "seed=0,1"),
     ]
-    reasons = [reason for _, reason in train_cells(both, workers=1)]
+    reasons = [reason for _, reason in train_jobs(both, workers=1)]
     assert reasons[:3] == ["task=generation owns its training step"] * 2 + [
         "compile=true is for one network"
     ]
     # torch has no rule for a GRU under vmap
     assert all(reason.startswith("the network cannot be mapped") for reason in reasons[3:])
     assert len(reasons) == 5
-    assert not any(cell.folder.exists() for cell in both)
+    assert not any(job.folder.exists() for job in both)
 
 
 @pytest.mark.parametrize(
@@ -229,14 +229,14 @@ def test_what_cannot_be_stacked_is_left_with_the_reason(cells):
             [*REINFORCE, "loss.clip=0.2", "task.module.minibatches=2"],
             "rounds of whole episodes can differ in the number of their minibatches",
         ),
-        ([*REINFORCE, "data.num_envs=2,4", "seed=0"], "no other cell has its data"),
+        ([*REINFORCE, "data.num_envs=2,4", "seed=0"], "no other job has its data"),
     ],
     ids=["dropout", "clipping", "minibatches", "environments"],
 )
-def test_what_cannot_play_in_a_stack_is_left_with_the_reason(cells, overrides, reason):
+def test_what_cannot_play_in_a_stack_is_left_with_the_reason(jobs, overrides, reason):
     seeds = [] if "seed=0" in overrides else ["seed=0,1"]
-    both = cells("one", *overrides, *seeds)
-    left = train_cells(both, workers=1)
-    assert [cell for cell, _ in left] == both
+    both = jobs("one", *overrides, *seeds)
+    left = train_jobs(both, workers=1)
+    assert [job for job, _ in left] == both
     assert all(why.startswith(reason) for _, why in left)
-    assert not any(cell.folder.exists() for cell in both)
+    assert not any(job.folder.exists() for job in both)

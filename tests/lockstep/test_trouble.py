@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from losslab.lockstep import sweep
-from losslab.lockstep.sweep import _run_logs, train_cells
+from losslab.lockstep.sweep import _run_logs, train_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ["data=digits", "model=mlp", "model.hidden=[8]", "task.epochs=1", "data.test_fraction=0.7"]
 LOSSES = """
 import torch
-from losslab.losses import Reads
+from losslab.losses import TargetFormat
 
 class Own(torch.nn.Module):
-    reads = (Reads.VALUES,)
+    accepts = (TargetFormat.VALUES,)
     def __init__(self, **options):
         super().__init__()
 
@@ -36,8 +36,8 @@ class Drawing(Own):
 """
 
 
-def status_of(cell):
-    return json.loads((cell.folder / "record.json").read_text())["status"]
+def status_of(job):
+    return json.loads((job.folder / "record.json").read_text())["status"]
 
 
 @pytest.mark.parametrize(
@@ -48,24 +48,24 @@ def status_of(cell):
     ],
 )
 def test_a_loss_that_cannot_take_part_is_left_and_the_others_go_on(
-    cells, tmp_path, monkeypatch, caplog, name, reason
+    jobs, tmp_path, monkeypatch, caplog, name, reason
 ):
     (tmp_path / "own_losses.py").write_text(LOSSES)
     monkeypatch.syspath_prepend(tmp_path)
     line = ["data=regression", "task.epochs=1", "loss=mae", "seed=0,1"]
-    own, fine = cells("own", *line, f"loss._target_=own_losses.{name}"), cells("fine", *line)
-    left = train_cells([*own, *fine], workers=1)
-    assert left == [(cell, reason) for cell in own]
-    assert [status_of(cell) for cell in fine] == ["done", "done"]
-    assert train_cells(own, workers=1) == left  # nothing is left of the stack
+    own, fine = jobs("own", *line, f"loss._target_=own_losses.{name}"), jobs("fine", *line)
+    left = train_jobs([*own, *fine], workers=1)
+    assert left == [(job, reason) for job in own]
+    assert [status_of(job) for job in fine] == ["done", "done"]
+    assert train_jobs(own, workers=1) == left  # nothing is left of the stack
     assert "Traceback" not in caplog.text
 
 
-def test_runs_with_other_numbers_of_classes_go_into_stacks_of_their_own(cells):
+def test_runs_with_other_numbers_of_classes_go_into_stacks_of_their_own(jobs):
     small = ["data=segmentation", "data.n=20", "model.channels=[4,8]", "task.epochs=1"]
-    made = cells("one", *small, "loss=cross_entropy", "data.classes=3,4", "seed=0,1")
-    assert train_cells(made, workers=1) == []
-    assert [status_of(cell) for cell in made] == ["done"] * 4
+    made = jobs("one", *small, "loss=cross_entropy", "data.classes=3,4", "seed=0,1")
+    assert train_jobs(made, workers=1) == []
+    assert [status_of(job) for job in made] == ["done"] * 4
 
 
 def test_what_is_logged_stands_in_the_log_of_more_runs_than_files_can_be_open(tmp_path):
@@ -85,27 +85,27 @@ def test_what_is_logged_stands_in_the_log_of_more_runs_than_files_can_be_open(tm
     assert all((run.folder / "run.log").read_text().count("said once") == 1 for run in runs)
 
 
-def test_stacks_leave_the_memory_before_the_next_is_built(cells, monkeypatch):
+def test_stacks_leave_the_memory_before_the_next_is_built(jobs, monkeypatch):
     import gc
 
-    from losslab.lockstep.loop import Group
+    from losslab.lockstep.loop import RunBatch
 
     alive = []
-    monkeypatch.setattr(sweep, "cells_that_fit", lambda *given: 2)
-    build = Group.__init__
+    monkeypatch.setattr(sweep, "runs_that_fit", lambda *given: 2)
+    build = RunBatch.__init__
 
     def counted(self, *given, **options):
-        alive.append(sum(isinstance(one, Group) for one in gc.get_objects()))
+        alive.append(sum(isinstance(one, RunBatch) for one in gc.get_objects()))
         build(self, *given, **options)
 
-    monkeypatch.setattr(Group, "__init__", counted)
-    assert train_cells(cells("one", *DIGITS, "loss=bce", "seed=range(6)"), workers=1) == []
+    monkeypatch.setattr(RunBatch, "__init__", counted)
+    assert train_jobs(jobs("one", *DIGITS, "loss=bce", "seed=range(6)"), workers=1) == []
     assert alive == [1, 1, 1]  # the one that is being built
 
 
 @pytest.mark.slow
 def test_an_interruption_ends_the_stacks_that_wait_as_well(tmp_path):
-    launcher = ["hydra/launcher=lockstep", "hydra.launcher.workers=2", "hydra.launcher.max_cells=1"]
+    launcher = ["hydra/launcher=lockstep", "hydra.launcher.workers=2", "hydra.launcher.max_jobs=1"]
     long = [*DIGITS, "trainer.max_epochs=100000", "loss=bce", "seed=range(6)", "callbacks=quiet"]
     line = command_line(tmp_path, *long, *launcher)
     process = subprocess.Popen(line, cwd=tmp_path, start_new_session=True)

@@ -23,7 +23,7 @@ from torch.testing import assert_close
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 import losslab.losses
-from losslab.losses import Loss, PolicyTarget, Reads, SequenceTarget, TransitionTarget
+from losslab.losses import Loss, PolicyTarget, SequenceTarget, TargetFormat, TransitionTarget
 
 CONFIGS = Path(__file__).parents[2] / "conf" / "loss"
 CLASSES = 4
@@ -59,22 +59,25 @@ def _grades(seed, n, documents=4):
     return torch.randint(-1, 3, (n, documents), generator=generator)
 
 
-EXAMPLES: dict[Reads, Callable] = {
+EXAMPLES: dict[TargetFormat, Callable] = {
     # near each other, since chamfer is not convex: a point may share its neighbour for good
-    Reads.POINT_SETS: lambda dtype, seed, n: (
+    TargetFormat.POINT_SETS: lambda dtype, seed, n: (
         _normal(dtype, seed, n, 5, 3).flip(1) + _normal(dtype, seed + 1, n, 5, 3) / 16,
         _normal(dtype, seed, n, 5, 3),
     ),
-    Reads.LABELLED_EMBEDDINGS: lambda dtype, seed, n: (
+    TargetFormat.LABELLED_EMBEDDINGS: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, 3),
         _indices(seed + 1, n) % 3,
     ),
-    Reads.RELEVANCE: lambda dtype, seed, n: (_normal(dtype, seed, n, 4), _grades(seed + 1, n)),
-    Reads.ADVANTAGES: lambda dtype, seed, n: (
+    TargetFormat.RELEVANCE: lambda dtype, seed, n: (
+        _normal(dtype, seed, n, 4),
+        _grades(seed + 1, n),
+    ),
+    TargetFormat.ADVANTAGES: lambda dtype, seed, n: (
         -_normal(dtype, seed, n).abs(),
         PolicyTarget(_normal(dtype, seed + 1, n), -_normal(dtype, seed + 2, n).abs()),
     ),
-    Reads.ACTION_VALUES: lambda dtype, seed, n: (
+    TargetFormat.ACTION_VALUES: lambda dtype, seed, n: (
         _normal(dtype, seed, n, CLASSES),
         TransitionTarget(
             _indices(seed + 1, n),
@@ -84,31 +87,31 @@ EXAMPLES: dict[Reads, Callable] = {
             _normal(dtype, seed + 4, n, CLASSES),
         ),
     ),
-    Reads.SEQUENCES: lambda dtype, seed, n: (
+    TargetFormat.SEQUENCES: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, 6, CLASSES),
         _sequences(seed + 1, n),
     ),
-    Reads.DISCRIMINATOR: lambda dtype, seed, n: (
+    TargetFormat.DISCRIMINATOR: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n),
         2 * _normal(dtype, seed + 1, n),
     ),
-    Reads.VALUES: lambda dtype, seed, n: (
+    TargetFormat.VALUES: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, 3),
         _normal(dtype, seed + 1, n, 3),
     ),
-    Reads.CLASS_INDICES: lambda dtype, seed, n: (
+    TargetFormat.CLASS_INDICES: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, CLASSES),
         _indices(seed + 1, n),
     ),
-    Reads.CLASS_MASKS: lambda dtype, seed, n: (
+    TargetFormat.CLASS_MASKS: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, CLASSES, 2, 2),
         _indices(seed + 1, 4 * n).view(n, 2, 2),
     ),
-    Reads.CLASS_PROBABILITIES: lambda dtype, seed, n: (
+    TargetFormat.CLASS_PROBABILITIES: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, CLASSES),
         (2 * _normal(dtype, seed + 1, n, CLASSES)).softmax(dim=1),
     ),
-    Reads.BINARY_MASKS: lambda dtype, seed, n: (
+    TargetFormat.BINARY_MASKS: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, 3),
         (_normal(dtype, seed + 1, n, 3) > 0).to(dtype),
     ),
@@ -148,8 +151,8 @@ def _step(reward, next_values, *, terminated):
 SPREAD = torch.tensor([[1.0, 2.0, 0.5], [-1.0, 1.0, 2.0], [0.5, 1.5, -1.0]])
 CLOUD = torch.tensor([[[0.0, 0.0], [1.0, 0.5], [0.25, -2.0]]])
 
-EXTREMES: dict[Reads, dict[str, tuple]] = {
-    Reads.POINT_SETS: {
+EXTREMES: dict[TargetFormat, dict[str, tuple]] = {
+    TargetFormat.POINT_SETS: {
         "identical clouds": (CLOUD, CLOUD.clone()),
         "collapsed cloud": (torch.zeros(1, 4, 2), torch.cat([CLOUD, CLOUD[:, 1:2]], dim=1)),
         "both collapsed to one place": (torch.ones(1, 3, 2), torch.ones(1, 3, 2)),
@@ -158,7 +161,7 @@ EXTREMES: dict[Reads, dict[str, tuple]] = {
         "one point": (CLOUD[:, :1], CLOUD[:, 1:2]),
         "tiny": (CLOUD * 1e-12, CLOUD.flip(2) * 1e-12),
     },
-    Reads.LABELLED_EMBEDDINGS: {
+    TargetFormat.LABELLED_EMBEDDINGS: {
         "identical": (torch.ones(4, 3), torch.tensor([0, 0, 1, 1])),
         "zero": (torch.zeros(4, 3), torch.tensor([0, 0, 1, 1])),
         "one class": (FAR, torch.tensor([2, 2, 2])),
@@ -168,7 +171,7 @@ EXTREMES: dict[Reads, dict[str, tuple]] = {
         "tiny": (SPREAD * 1e-30, torch.tensor([0, 0, 1])),
         "huge": (SPREAD * 1e15, torch.tensor([0, 0, 1])),
     },
-    Reads.RELEVANCE: {
+    TargetFormat.RELEVANCE: {
         "right by far": (FAR[:1], torch.tensor([[3, 0, 1, 2]])),
         "wrong by far": (FAR[:1], torch.tensor([[0, 3, 2, 1]])),
         "equal scores": (torch.zeros(2, 3), torch.tensor([[0, 1, 2], [0, 0, 1]])),
@@ -176,7 +179,7 @@ EXTREMES: dict[Reads, dict[str, tuple]] = {
         "all padding": (FAR, torch.full((3, CLASSES), -1)),
         "one document": (torch.ones(1, 1), torch.ones(1, 1, dtype=torch.int64)),
     },
-    Reads.ADVANTAGES: {
+    TargetFormat.ADVANTAGES: {
         "one step": (torch.tensor([-2.0]), PolicyTarget(torch.ones(1), -torch.ones(1))),
         "equal advantages": (-torch.ones(5), PolicyTarget(torch.full((5,), 0.1), -torch.ones(5))),
         "large advantages": (
@@ -188,53 +191,53 @@ EXTREMES: dict[Reads, dict[str, tuple]] = {
             PolicyTarget(torch.tensor([1.0, -1.0, 1.0]), torch.tensor([-1.0, -2.0, -1e4])),
         ),
     },
-    Reads.ACTION_VALUES: {
+    TargetFormat.ACTION_VALUES: {
         "large values": (FAR[:1], _step(1e4, [0.0, 3.0, 1e4, 1.0], terminated=False)),
         "no error": (FAR[:1], _step(-1e4, [1.0, 1.0, 1.0, 1.0], terminated=True)),
         "equal values": (torch.zeros(1, CLASSES), _step(0.0, [0.0] * 4, terminated=False)),
     },
-    Reads.SEQUENCES: {
+    TargetFormat.SEQUENCES: {
         "sure of the label": (FAR[None], _reads([1], 3)),
         "sure of others": (FAR[None], _reads([2, 1], 3)),
         "no labels": (FAR[None], _reads([0], 3)._replace(label_lengths=torch.tensor([0]))),
         "too short for its labels": (FAR[None], _reads([2, 2], 2)),
         "equal logits": (torch.zeros(1, 5, CLASSES), _reads([1, 1], 5)),
     },
-    Reads.DISCRIMINATOR: {
+    TargetFormat.DISCRIMINATOR: {
         "told apart by far": (torch.tensor([1e4, 50.0, 20.0]), torch.tensor([-1e4, -50.0, -20.0])),
         "taken for each other": (torch.tensor([-1e4, -50.0]), torch.tensor([1e4, 50.0])),
         "undecided": (torch.zeros(2), torch.zeros(2)),
         "one pair": (torch.tensor([3.0]), torch.tensor([-2.0])),
     },
-    Reads.VALUES: {
+    TargetFormat.VALUES: {
         "zero residuals": (FAR, FAR.clone()),
         "large residuals": (FAR, -FAR),
         "small residuals": (FAR * 1e-6, FAR * 1.001e-6),
         "one row": (ROW, torch.zeros(1, CLASSES)),
         "equal predictions": (torch.zeros(5, 2), torch.ones(5, 2)),
     },
-    Reads.CLASS_INDICES: {
+    TargetFormat.CLASS_INDICES: {
         "right by far": (FAR, torch.tensor([0, 1, 0])),
         "wrong by far": (FAR, torch.tensor([1, 0, 1])),
         "one class": (FAR, torch.tensor([2, 2, 2])),
         "one row": (ROW, torch.tensor([1])),
         "equal logits": (torch.zeros(3, CLASSES), torch.tensor([0, 1, 3])),
     },
-    Reads.CLASS_MASKS: {
+    TargetFormat.CLASS_MASKS: {
         "right by far": (_pixels(FAR), torch.tensor([[[0, 1, 0]]])),
         "wrong by far": (_pixels(FAR), torch.tensor([[[1, 0, 1]]])),
         "one class": (_pixels(FAR), torch.tensor([[[2, 2, 2]]])),
         "one pixel": (_pixels(ROW), torch.tensor([[[1]]])),
         "equal logits": (torch.zeros(1, CLASSES, 1, 3), torch.tensor([[[0, 1, 3]]])),
     },
-    Reads.CLASS_PROBABILITIES: {
+    TargetFormat.CLASS_PROBABILITIES: {
         "right by far": (FAR, _one_hot([0, 1, 0])),
         "wrong by far": (FAR, _one_hot([1, 0, 1])),
         "one class": (FAR, _one_hot([2, 2, 2])),
         "one row": (ROW, _one_hot([1])),
         "even targets": (FAR, torch.full((3, CLASSES), 0.25)),
     },
-    Reads.BINARY_MASKS: {
+    TargetFormat.BINARY_MASKS: {
         "right by far": (FAR, (FAR > 0).float()),
         "wrong by far": (FAR, (FAR <= 0).float()),
         "all negative": (FAR, torch.zeros(3, CLASSES)),
@@ -247,7 +250,7 @@ EXTREMES: dict[Reads, dict[str, tuple]] = {
 # --- options that change the formula: name -> [(options, the forms they are for, or None for all)]
 
 PER_CLASS = [0.5, 1.0, 2.0, 0.25]
-VARIANTS: dict[str, list[tuple[dict, tuple[Reads, ...] | None]]] = {
+VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
     "chamfer": [({"squared": False, "directions": "mean"}, None)],
     "emd": [({"p": 2}, None)],
     "contrastive": [({"margin": 2.0, "normalize": False, "mean_over": "active"}, None)],
@@ -266,7 +269,7 @@ VARIANTS: dict[str, list[tuple[dict, tuple[Reads, ...] | None]]] = {
     "dice": [
         ({"power": 2}, None),
         ({"smooth": 1.0, "empty": "skip"}, None),
-        ({"include_background": False}, (Reads.CLASS_MASKS,)),
+        ({"include_background": False}, (TargetFormat.CLASS_MASKS,)),
     ],
     "tversky": [({"fp_weight": 0.2, "fn_weight": 0.9, "smooth": 1.0}, None)],
     "focal_tversky": [({"exponent": 2.0}, None), ({"empty": "skip"}, None)],
@@ -291,18 +294,18 @@ VARIANTS: dict[str, list[tuple[dict, tuple[Reads, ...] | None]]] = {
     ],
     "bce": [
         ({"pos_weight": 4.0}, None),
-        ({"pos_weight": PER_CLASS}, (Reads.CLASS_PROBABILITIES,)),
+        ({"pos_weight": PER_CLASS}, (TargetFormat.CLASS_PROBABILITIES,)),
     ],
     "hinge": [
         ({"squared": True, "margin": 0.5}, None),
-        ({"multiclass": "weston_watkins"}, (Reads.CLASS_INDICES,)),
-        ({"multiclass": "weston_watkins", "squared": True}, (Reads.CLASS_INDICES,)),
+        ({"multiclass": "weston_watkins"}, (TargetFormat.CLASS_INDICES,)),
+        ({"multiclass": "weston_watkins", "squared": True}, (TargetFormat.CLASS_INDICES,)),
     ],
     "focal": [
         ({"gamma": 0.0}, None),
         ({"gamma": 0.5}, None),
-        ({"alpha": 0.25}, (Reads.BINARY_MASKS,)),
-        ({"gamma": 1.0, "alpha": PER_CLASS}, (Reads.CLASS_INDICES,)),
+        ({"alpha": 0.25}, (TargetFormat.BINARY_MASKS,)),
+        ({"gamma": 1.0, "alpha": PER_CLASS}, (TargetFormat.CLASS_INDICES,)),
     ],
 }
 
@@ -327,7 +330,7 @@ class Case:
 
     name: str
     target: Callable
-    form: Reads | None
+    form: TargetFormat | None
     options: dict = field(default_factory=dict)
     changed: dict = field(default_factory=dict)
 
@@ -380,11 +383,11 @@ def _read(path):
 
 
 def _is_loss(exported) -> bool:
-    return inspect.isclass(exported) and issubclass(exported, Loss) and hasattr(exported, "reads")
+    return inspect.isclass(exported) and issubclass(exported, Loss) and hasattr(exported, "accepts")
 
 
 def _cases_of(name, target, options):
-    for form in getattr(target, "reads", (None,)):
+    for form in getattr(target, "accepts", (None,)):
         yield Case(name, target, form, options)
         for changed, forms in VARIANTS.get(name, []):
             if forms is None or form in forms:
@@ -532,7 +535,7 @@ def no_synchronisation(case: Case) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         fake = mode.from_tensor(prediction), tree_map(mode.from_tensor, target)
         _value_and_gradient(loss, *fake)
-        loss.facts(*fake)
+        loss.diagnostics(*fake)
 
 
 def inputs_unchanged(case: Case) -> None:
@@ -544,13 +547,15 @@ def inputs_unchanged(case: Case) -> None:
 
 
 def parts(case: Case) -> None:
-    """The terms sum to the loss; facts carry no gradient."""
+    """The terms sum to the loss; diagnostics carry no gradient."""
     prediction, target = case.example()
     prediction.requires_grad_()
     loss = case.build()
-    assert_close(sum(loss.terms(prediction, target).values()), loss(prediction, target), **DOUBLE)
-    facts = loss.facts(prediction, target)
-    assert not any(leaf.requires_grad for leaf in tree_leaves(facts))
+    assert_close(
+        sum(loss.components(prediction, target).values()), loss(prediction, target), **DOUBLE
+    )
+    diagnostics = loss.diagnostics(prediction, target)
+    assert not any(leaf.requires_grad for leaf in tree_leaves(diagnostics))
 
 
 def order(case: Case) -> None:
@@ -584,7 +589,7 @@ def convergence(case: Case) -> None:
     if case.changed.get("soft_margin"):
         pytest.skip("a soft margin comes near its minimum only in the infinite")
     prediction, target = case.example(dtype=torch.float32)
-    if case.form is Reads.CLASS_PROBABILITIES:  # soft targets leave their own entropy
+    if case.form is TargetFormat.CLASS_PROBABILITIES:  # soft targets leave their own entropy
         target = torch.nn.functional.one_hot(target.argmax(dim=1), CLASSES).float()
     start = loss(prediction, target).item()
     assert start > loss.minimum

@@ -37,13 +37,13 @@ def test_both_players_pay_what_the_paper_says(kind):
     real, fake = torch.from_numpy(REAL), torch.from_numpy(FAKE)
     expected = FORMULAS[kind]
     each = AdversarialLoss(kind, reduction="none")
-    parts = each.discriminator_terms(real, fake) | each.generator_terms(fake)
+    parts = each.discriminator_components(real, fake) | each.generator_components(fake)
     assert list(parts) == ["real", "fake", "generator"]
     for part, values in zip(parts.values(), expected, strict=True):
         assert_close(part.numpy(), values)
     mean = AdversarialLoss(kind)
     assert_close(mean(real, fake).item(), expected[0].mean() + expected[1].mean())
-    assert_close(mean.generator_terms(fake)["generator"].item(), expected[2].mean())
+    assert_close(mean.generator_components(fake)["generator"].item(), expected[2].mean())
 
 
 @KINDS
@@ -51,7 +51,7 @@ def test_both_players_pay_what_the_paper_says(kind):
 def test_extreme_logits_keep_finite_values_and_gradients(kind, dtype):
     logits = torch.tensor([1e4, -1e4, 0.0], dtype=dtype, requires_grad=True)
     loss = AdversarialLoss(kind)
-    parts = loss.discriminator_terms(logits, logits) | loss.generator_terms(logits)
+    parts = loss.discriminator_components(logits, logits) | loss.generator_components(logits)
     for part in parts.values():
         assert part.dtype == torch.float32
         assert part.isfinite()
@@ -62,9 +62,9 @@ def test_extreme_logits_keep_finite_values_and_gradients(kind, dtype):
 def test_the_kinds_differ_in_the_slope_of_a_generator_that_is_found_out():
     logit = torch.tensor([-20.0], dtype=torch.float64)
     slopes = {
-        kind: torch.func.grad(lambda z, k=kind: AdversarialLoss(k).generator_terms(z)["generator"])(
-            logit
-        ).item()
+        kind: torch.func.grad(
+            lambda z, k=kind: AdversarialLoss(k).generator_components(z)["generator"]
+        )(logit).item()
         for kind in FORMULAS
     }
     assert slopes["minimax"] == pytest.approx(-np.exp(-20), rel=1e-6)
@@ -173,8 +173,8 @@ def test_only_wasserstein_needs_the_penalty(kind, weight, needs):
 
 
 def test_facts_are_the_mean_logits():
-    facts = AdversarialLoss().facts(torch.tensor([1.0, 3.0]), torch.tensor([-4.0, 0.0]))
-    assert facts == {"real_logit": 2, "fake_logit": -2}
+    diagnostics = AdversarialLoss().diagnostics(torch.tensor([1.0, 3.0]), torch.tensor([-4.0, 0.0]))
+    assert diagnostics == {"real_logit": 2, "fake_logit": -2}
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_all_ignored_is_0_with_zero_gradient_and_counted(weight):
     value.backward()
     assert value.item() == 0
     assert logits.grad.abs().max().item() == 0
-    assert loss.facts(logits, target)["ignored"].item() == 4
+    assert loss.diagnostics(logits, target)["ignored"].item() == 4
 
 
 def test_weights_that_are_all_0_count_nothing():

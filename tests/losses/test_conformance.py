@@ -4,7 +4,7 @@ import pytest
 import torch
 from conformance import CHECKS, CONFIGS, Case, cases
 
-from losslab.losses import Loss, Reads
+from losslab.losses import Loss, TargetFormat
 from losslab.losses.base import require_same_shape
 
 
@@ -25,7 +25,7 @@ def test_every_config_of_a_loss_of_ours_is_in_the_suite():
 class Exact(Loss):
     """The mean squared error, which the losses below spoil in one way each."""
 
-    reads = (Reads.VALUES,)
+    accepts = (TargetFormat.VALUES,)
     minimum = 0.0
 
     def forward(self, prediction, target):
@@ -124,14 +124,14 @@ BROKEN = [
     ("broken", "check"), BROKEN, ids=[f"{broken.__name__}-{check}" for broken, check in BROKEN]
 )
 def test_a_broken_loss_is_caught(broken, check):
-    CHECKS[check](Case("exact", Exact, Reads.VALUES))
+    CHECKS[check](Case("exact", Exact, TargetFormat.VALUES))
     with pytest.raises((Exception, pytest.fail.Exception)):
-        CHECKS[check](Case("broken", broken, Reads.VALUES))
+        CHECKS[check](Case("broken", broken, TargetFormat.VALUES))
 
 
 def test_a_wrong_value_is_caught():
     with pytest.raises(AssertionError):
-        CHECKS["value"](Case("mae", Exact, Reads.VALUES))
+        CHECKS["value"](Case("mae", Exact, TargetFormat.VALUES))
 
 
 def test_a_loss_of_ours_needs_a_reference():
@@ -139,9 +139,9 @@ def test_a_loss_of_ours_needs_a_reference():
         __module__ = "losslab.losses.ours"
 
     with pytest.raises(pytest.fail.Exception, match="no reference"):
-        CHECKS["value"](Case("unheard_of", Ours, Reads.VALUES))
+        CHECKS["value"](Case("unheard_of", Ours, TargetFormat.VALUES))
 
 
 def test_a_loss_of_a_user_may_lack_a_reference():
     with pytest.raises(pytest.skip.Exception, match="no reference"):
-        CHECKS["value"](Case("unheard_of", Exact, Reads.VALUES))
+        CHECKS["value"](Case("unheard_of", Exact, TargetFormat.VALUES))

@@ -13,8 +13,8 @@ from losslab.losses import (
     HuberLoss,
     MAELoss,
     MSELoss,
-    Reads,
     SmoothL1Loss,
+    TargetFormat,
 )
 from losslab.losses.functional import fused
 
@@ -22,7 +22,8 @@ FUSED = ("bce", "focal", "hinge", "dice", "tversky", "bce_dice")
 CASES = [
     case
     for case in cases()
-    if case.name in FUSED and case.form in (Reads.BINARY_MASKS, Reads.CLASS_PROBABILITIES)
+    if case.name in FUSED
+    and case.form in (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_PROBABILITIES)
 ]
 PROMISES = ("value", "gradient", "extremes", "half_precision", "vmaps", "functional_gradient")
 

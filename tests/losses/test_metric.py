@@ -190,10 +190,12 @@ FACTS = {
 }
 
 
-@pytest.mark.parametrize(("loss", "facts"), FACTS.values(), ids=FACTS)
-def test_facts_give_the_share_of_the_active(loss, facts):
+@pytest.mark.parametrize(("loss", "diagnostics"), FACTS.values(), ids=FACTS)
+def test_facts_give_the_share_of_the_active(loss, diagnostics):
     x, labels = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1])
-    assert_close({name: float(fact) for name, fact in loss.facts(x, labels).items()}, facts)
+    assert_close(
+        {name: float(fact) for name, fact in loss.diagnostics(x, labels).items()}, diagnostics
+    )
 
 
 def test_angular_is_that_of_pytorch_metric_learning_on_normalised_embeddings():

@@ -49,7 +49,7 @@ def test_none_gives_the_sum_of_each_query():
 
 def test_facts_give_the_share_of_active_pairs():
     scores, grades = torch.tensor([[5.0, 0.0, 0.0]]), torch.tensor([[2, 1, 0]])
-    assert_close(MarginRankingLoss().facts(scores, grades)["active_pairs"].item(), 1 / 3)
+    assert_close(MarginRankingLoss().diagnostics(scores, grades)["active_pairs"].item(), 1 / 3)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_entropy_bonus_is_a_part_with_its_gradient():
     prediction = PolicyPrediction(LOG_PROBS, entropy)
     target = PolicyTarget(torch.tensor([1.0, -2.0, 0.5]))
     loss = PolicyGradientLoss(entropy_bonus=0.1, normalize=False)
-    parts = loss.terms(prediction, target)
+    parts = loss.components(prediction, target)
     assert_close(parts["entropy"].item(), -0.1)
     assert_close(loss(prediction, target), parts["policy"] + parts["entropy"])
     loss(prediction, target).backward()
@@ -97,9 +97,9 @@ def test_no_gradient_flows_into_the_targets():
 
 def test_facts_tell_how_much_is_clipped():
     target = PolicyTarget(torch.ones(3), LOG_PROBS - torch.tensor([0.0, 0.5, -0.1]))
-    facts = PolicyGradientLoss(clip=0.2).facts(LOG_PROBS, target)
-    assert_close(facts["clipped_share"].item(), 1 / 3)
-    assert_close(facts["ratio"].item(), (1 + math.exp(0.5) + math.exp(-0.1)) / 3)
+    diagnostics = PolicyGradientLoss(clip=0.2).diagnostics(LOG_PROBS, target)
+    assert_close(diagnostics["clipped_share"].item(), 1 / 3)
+    assert_close(diagnostics["ratio"].item(), (1 + math.exp(0.5) + math.exp(-0.1)) / 3)
 
 
 B = torch.zeros(3)
@@ -160,8 +160,8 @@ def test_q_learning_moves_towards_the_target(options, end, wanted, td):
     slope = 2 * error if td == "mse" else max(-1, min(1, error))
     assert_close(values.grad, torch.tensor([[0.0, slope]]))
     assert next_values.grad is None
-    facts = {"td_error": torch.tensor(abs(error)), "q": torch.tensor(1.0)}
-    assert_close(loss.facts(values, target), facts)
+    diagnostics = {"td_error": torch.tensor(abs(error)), "q": torch.tensor(1.0)}
+    assert_close(loss.diagnostics(values, target), diagnostics)
 
 
 def test_what_stands_behind_the_end_is_not_read():

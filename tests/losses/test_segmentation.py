@@ -60,7 +60,7 @@ def test_focal_tversky_of_exponent_1_is_the_sum_of_tversky_over_classes(masks, c
 @PER_IMAGE
 def test_bce_dice_is_its_weighted_parts(masks, per_image):
     loss = BCEDiceLoss(0.25, 2.0, per_image=per_image)
-    terms = loss.terms(*masks)
+    terms = loss.components(*masks)
     assert_close(terms["bce"], 0.25 * BCELoss()(*masks))
     assert_close(terms["dice"], 2 * DiceLoss(per_image=per_image)(*masks))
     assert_close(loss(*masks), sum(terms.values()))
@@ -185,8 +185,8 @@ def test_ignored_pixels_count_nowhere(loss, per_image, example, request):
     ignored[..., 3:] = 255
     cropped = loss(per_image=per_image)(logits[..., :3], target[..., :3])
     assert_close(loss(**options)(logits, ignored), cropped)
-    assert loss(**options).facts(logits, ignored)["ignored_pixels"] == 4 * 6 * 2
-    assert "ignored_pixels" not in loss().facts(logits, target)
+    assert loss(**options).diagnostics(logits, ignored)["ignored_pixels"] == 4 * 6 * 2
+    assert "ignored_pixels" not in loss().diagnostics(logits, target)
 
 
 @EACH
@@ -234,14 +234,14 @@ def test_a_skipped_target_leaves_the_mean_and_is_counted(loss, masks):
     rest = [0, 2, 3]
     skipping = loss(empty="skip")
     assert_close(skipping(logits, target), loss()(logits[rest], target[rest]))
-    assert skipping.facts(logits, target) == {"empty_targets": 1}
+    assert skipping.diagnostics(logits, target) == {"empty_targets": 1}
     assert skipping(logits, torch.zeros_like(target)).item() == 0
 
 
 def test_bce_still_sees_a_skipped_target(masks):
     logits, target = masks
     target[1] = 0
-    terms = BCEDiceLoss(empty="skip").terms(logits, target)
+    terms = BCEDiceLoss(empty="skip").components(logits, target)
     assert_close(terms["bce"], BCELoss()(logits, target))
     assert_close(terms["dice"], DiceLoss(empty="skip")(logits, target))
 

@@ -102,12 +102,12 @@ def test_what_cannot_be_aligned_is_0_with_gradient_0_and_counted(labels, length,
     assert_close(value.detach(), alone / 2)  # it stays in the divisor
     assert logits.grad[0].count_nonzero() == 0
     assert logits.grad[1].count_nonzero() > 0
-    assert loss.facts(logits, target) == {"unalignable": 1}
+    assert loss.diagnostics(logits, target) == {"unalignable": 1}
 
 
 def test_what_just_fits_is_not_counted():
     target = _target([[1, 1, 2], [1, 2, 2]], [3, 2], [4, 2])
-    assert CTCLoss().facts(_logits(2, 4), target) == {"unalignable": 0}
+    assert CTCLoss().diagnostics(_logits(2, 4), target) == {"unalignable": 0}
     assert (CTCLoss(reduction="none")(_logits(2, 4), target) > 0).all()
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from losslab.metrics import best_f1_threshold, binary_f1, weight_summary
+from losslab.metrics.decisions import best_f1_threshold, binary_f1
+from losslab.metrics.weights import weight_summary
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from losslab.components import assemble
-from losslab.config.compose import complete, compose_cells
+from losslab.components import build_components
+from losslab.config.compose import complete, compose_jobs
 
 HASHES = json.loads((Path(__file__).parent / "hashes.json").read_text())
 
 
 def hashes_of(loss: str) -> dict[str, str]:
     """Return what a record of ``loss=<loss> seed=3`` says of its weights, data and batches."""
-    [job] = compose_cells([complete([f"loss={loss}", "seed=3"])])
-    parts = assemble(job.config)
+    [job] = compose_jobs([complete([f"loss={loss}", "seed=3"])])
+    components = build_components(job.config)
     return {
-        "weights": parts.weights_hash,
-        "data": parts.data.fingerprint(),
-        "batches": parts.data.order_fingerprint(),
+        "weights": components.weights_hash,
+        "data": components.data.fingerprint(),
+        "batches": components.data.order_fingerprint(),
     }
 
 

@@ -8,22 +8,22 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util import tensor_util
 
 from losslab.report.sweep_summary import telling_columns, write_overview
-from losslab.runs.writer import Keeper
+from losslab.runs.writer import RunWriter
 
 COLUMNS = [{"loss": loss, "lr": 0.1, "seed": seed} for loss in ("mse", "huber") for seed in (0, 1)]
 
 
 def write_run(folder: Path, loss: str, seed: int, values: list[float], ends: str = "done") -> None:
     cell = f"{loss},data=line"
-    keeper = Keeper(folder / cell / f"seed{seed}", "val/mae", "min")
-    keeper.start({"loss": loss, "seed": seed, "cell": cell})
+    writer = RunWriter(folder / cell / f"seed{seed}", "val/mae", "min")
+    writer.start({"loss": loss, "seed": seed, "cell": cell})
     for epoch, value in enumerate(values):
         metrics = {"val/mae": value, "val/ref/mse": value**2, "val/loss": 7.0}
-        keeper.end_epoch(epoch, 10 * (epoch + 1), metrics, lambda path: path.touch())
+        writer.end_epoch(epoch, 10 * (epoch + 1), metrics, lambda path: path.touch())
     if ends == "done":
-        keeper.finish({"mae": values[-1], "ref/mse": values[-1] ** 2, "loss": 7.0})
+        writer.finish({"mae": values[-1], "ref/mse": values[-1] ** 2, "loss": 7.0})
     else:
-        keeper.fail("diverged", "loss became NaN")
+        writer.fail("diverged", "loss became NaN")
 
 
 def read(folder: Path) -> EventAccumulator:

@@ -5,10 +5,10 @@ import pytest
 from losslab.runs.folder import (
     NAME_LENGTH,
     RunFolder,
-    cell_name,
     find_runs,
     is_run,
     is_sweep,
+    job_name,
     replace_file,
 )
 
@@ -35,12 +35,12 @@ from losslab.runs.folder import (
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_cell_name(overrides: list[str], expected: str) -> None:
-    assert cell_name(overrides) == expected
+    assert job_name(overrides) == expected
 
 
 def test_cell_name_needs_a_loss() -> None:
     with pytest.raises(ValueError, match=r"overrides must name the loss.*seed=3"):
-        cell_name(["seed=3"])
+        job_name(["seed=3"])
 
 
 UNSAFE = ["loss.a=[1,2]", "loss.a=[1/2]", "loss.a=(1 2)", "loss.a={1:2}", "loss.a=ü", "a=../../b"]
@@ -48,7 +48,7 @@ UNSAFE = ["loss.a=[1,2]", "loss.a=[1/2]", "loss.a=(1 2)", "loss.a={1:2}", "loss.
 
 @pytest.mark.parametrize("override", UNSAFE)
 def test_cell_name_is_one_safe_folder(override: str, tmp_path: Path) -> None:
-    name = cell_name(["loss=mse", override])
+    name = job_name(["loss=mse", override])
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789,.=-~_")
     (tmp_path / name).mkdir()
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
@@ -57,9 +57,9 @@ def test_cell_name_is_one_safe_folder(override: str, tmp_path: Path) -> None:
 def test_cells_that_look_the_same_have_different_names() -> None:
     long = "x" * 200
     cells = [["loss=mse", override] for override in [*UNSAFE, f"a={long}1", f"a={long}2"]]
-    names = [cell_name(cell) for cell in cells]
+    names = [job_name(cell) for cell in cells]
     assert len(set(names)) == len(names)
-    assert names == [cell_name(cell) for cell in cells]  # no salt of the process in the hash
+    assert names == [job_name(cell) for cell in cells]  # no salt of the process in the hash
     assert max(map(len, names)) == NAME_LENGTH
 
 

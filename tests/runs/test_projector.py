@@ -3,7 +3,7 @@ from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from losslab.runs.projector import FOLDER, write_embedding
-from losslab.runs.writer import Keeper
+from losslab.runs.writer import RunWriter
 
 
 def test_the_projector_finds_vectors_and_labels(tmp_path):
@@ -22,5 +22,5 @@ def test_a_keeper_without_events_writes_none(tmp_path):
     for events, there in ((False, False), (True, True)):
         folder = tmp_path / str(events)
         folder.mkdir()
-        Keeper(folder, "val/loss", "min", events=events).embedding([[1.0]], ["a"])
+        RunWriter(folder, "val/loss", "min", events=events).embedding([[1.0]], ["a"])
         assert (folder / FOLDER).exists() is there

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from losslab.runs import writer as keeper_module
+from losslab.runs import writer as writer_module
 from losslab.runs.curves import read_curves
 from losslab.runs.record import is_stale, needs_running, new_record, read_record, write_record
-from losslab.runs.writer import Keeper, peak_memory_mb
+from losslab.runs.writer import RunWriter, peak_memory_mb
 
 EPOCHS, STEPS = 5, 4
 # epoch 2 is best, epoch 3 ties with it; patience 4 never stops, patience 2 stops after epoch 4
@@ -41,34 +41,34 @@ def picture(level: int) -> bytes:
     return buffer.getvalue()
 
 
-def open_keeper(folder: Path, **options: Any) -> Keeper:
-    return Keeper(folder, "val/mae", "min", **options)
+def open_keeper(folder: Path, **options: Any) -> RunWriter:
+    return RunWriter(folder, "val/mae", "min", **options)
 
 
-def started(folder: Path, **options: Any) -> Keeper:
-    keeper = open_keeper(folder, **options)
-    keeper.start(FIELDS)
-    return keeper
+def started(folder: Path, **options: Any) -> RunWriter:
+    writer = open_keeper(folder, **options)
+    writer.start(FIELDS)
+    return writer
 
 
 def train(folder: Path, **options: Any) -> None:
     """A run as a trainer drives it: from the last checkpoint if there is one, else anew."""
-    keeper = open_keeper(folder, **options)
+    writer = open_keeper(folder, **options)
     first = 0
-    if keeper.files.last.exists():
-        state = json.loads(keeper.files.last.read_text())
+    if writer.files.last.exists():
+        state = json.loads(writer.files.last.read_text())
         first = state["epoch"] + 1
-        keeper.resume(state["step"])
+        writer.resume(state["step"])
     else:
-        keeper.start(FIELDS, hparams={"loss": "mse"}, group="mse")
+        writer.start(FIELDS, hparams={"loss": "mse"}, group="mse")
     for epoch in range(first, EPOCHS):
         for step in range(epoch * STEPS + 1, (epoch + 1) * STEPS + 1):
-            keeper.log(epoch, step, {"train/loss": 1 / step})
+            writer.log(epoch, step, {"train/loss": 1 / step})
         state_text = json.dumps({"epoch": epoch, "step": step})
-        if keeper.end_epoch(epoch, step, {"val/mae": MAE[epoch]}, save_text(state_text)):
+        if writer.end_epoch(epoch, step, {"val/mae": MAE[epoch]}, save_text(state_text)):
             break
-    keeper.image("test/line", picture(level=200), EPOCHS * STEPS)
-    keeper.finish({"mae": 0.5, "ref/mse": 0.25}, val={"mae": 1.0, "extra": 7.0})
+    writer.image("test/line", picture(level=200), EPOCHS * STEPS)
+    writer.finish({"mae": 0.5, "ref/mse": 0.25}, val={"mae": 1.0, "extra": 7.0})
 
 
 VOLATILE = ("pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "command")
@@ -229,20 +229,20 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
 
 
 def test_best_checkpoint_survives_a_kill_while_the_next_one_is_saved(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
-    keeper.end_epoch(0, 4, {"val/mae": 1.0}, save_text("good"))
+    writer = started(tmp_path)
+    writer.end_epoch(0, 4, {"val/mae": 1.0}, save_text("good"))
     # what a kill between the best and the last checkpoint leaves: one file under two names
-    os.link(keeper.files.best, keeper.files.unfinished)
+    os.link(writer.files.best, writer.files.unfinished)
 
     def half(path: Path) -> None:
         path.write_text("ha")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        keeper.end_epoch(1, 8, {"val/mae": 0.5}, half)
-    assert keeper.files.best.read_text() == "good"
-    assert keeper.files.last.read_text() == "good"
-    assert keeper.record["best"] == {"epoch": 0, "metrics": {"mae": 1.0}}
+        writer.end_epoch(1, 8, {"val/mae": 0.5}, half)
+    assert writer.files.best.read_text() == "good"
+    assert writer.files.last.read_text() == "good"
+    assert writer.record["best"] == {"epoch": 0, "metrics": {"mae": 1.0}}
 
 
 # --- what is best, and when to stop -------------------------------------------------------------
@@ -270,20 +270,20 @@ NAN, INF = math.nan, math.inf
 def test_best_and_patience(
     mode: Any, values: list[float], best: int, stopped: int | None, tmp_path: Path
 ) -> None:
-    keeper = Keeper(tmp_path, "val/mae", mode, patience=2, events=False)
-    keeper.start(FIELDS)
+    writer = RunWriter(tmp_path, "val/mae", mode, patience=2, events=False)
+    writer.start(FIELDS)
     stops = [
-        keeper.end_epoch(epoch, epoch + 1, {"val/mae": value}, save_text(str(epoch)))
+        writer.end_epoch(epoch, epoch + 1, {"val/mae": value}, save_text(str(epoch)))
         for epoch, value in enumerate(values)
     ]
     assert [epoch for epoch, stop in enumerate(stops) if stop][:1] == [
         epoch for epoch in [stopped] if epoch is not None
     ]
-    record = keeper.record
+    record = writer.record
     assert record["best"] is not None
     assert record["best"]["epoch"] == best
-    assert keeper.files.best.read_text() == str(best)
-    assert keeper.files.last.read_text() == str(len(values) - 1)
+    assert writer.files.best.read_text() == str(best)
+    assert writer.files.last.read_text() == str(len(values) - 1)
 
 
 @pytest.mark.parametrize(
@@ -294,18 +294,18 @@ def test_best_and_patience(
 def test_the_last_epoch_with_a_number_is_chosen_on_request(
     values: list[float], chosen: int, tmp_path: Path
 ) -> None:
-    keeper = started(tmp_path, choose="last", events=False)
+    writer = started(tmp_path, choose="last", events=False)
     for epoch, value in enumerate(values):
-        assert not keeper.end_epoch(epoch, epoch, {"val/mae": value}, save_text(str(epoch)))
-    record = keeper.record
+        assert not writer.end_epoch(epoch, epoch, {"val/mae": value}, save_text(str(epoch)))
+    record = writer.record
     assert record["best"] is not None
     assert record["best"]["epoch"] == chosen
-    assert keeper.files.best.read_text() == str(chosen)
-    assert keeper.files.last.read_text() == str(len(values) - 1)
+    assert writer.files.best.read_text() == str(chosen)
+    assert writer.files.last.read_text() == str(len(values) - 1)
 
 
 def test_rare_saves(tmp_path: Path) -> None:
-    keeper = started(tmp_path, save_every=3, patience=4)
+    writer = started(tmp_path, save_every=3, patience=4)
     saved = []
     for epoch, value in enumerate([5.0, 6.0, 7.0, 8.0, 9.0]):
 
@@ -313,34 +313,34 @@ def test_rare_saves(tmp_path: Path) -> None:
             saved.append(epoch)
             path.write_text("")
 
-        stop = keeper.end_epoch(epoch, epoch, {"val/mae": value}, save)
+        stop = writer.end_epoch(epoch, epoch, {"val/mae": value}, save)
     assert stop
     assert saved == [0, 2, 4]  # the best, the third, and the one that stops
 
 
 def test_a_best_epoch_replayed_after_a_kill_is_saved_again(tmp_path: Path) -> None:
-    keeper = started(tmp_path, save_every=10)
-    keeper.end_epoch(0, 4, {"val/mae": 2.0}, save_text("0"))
-    keeper.end_epoch(1, 8, {"val/mae": 1.0}, save_text("1"))
-    keeper.files.last.unlink()
-    keeper.files.last.write_text("0")  # as if killed between the record and the last checkpoint
-    keeper.interrupt()
-    keeper.resume(4)
-    keeper.end_epoch(1, 8, {"val/mae": 1.0}, save_text("1"))
-    assert keeper.files.best.read_text() == keeper.files.last.read_text() == "1"
+    writer = started(tmp_path, save_every=10)
+    writer.end_epoch(0, 4, {"val/mae": 2.0}, save_text("0"))
+    writer.end_epoch(1, 8, {"val/mae": 1.0}, save_text("1"))
+    writer.files.last.unlink()
+    writer.files.last.write_text("0")  # as if killed between the record and the last checkpoint
+    writer.interrupt()
+    writer.resume(4)
+    writer.end_epoch(1, 8, {"val/mae": 1.0}, save_text("1"))
+    assert writer.files.best.read_text() == writer.files.last.read_text() == "1"
 
 
 def test_the_monitored_metric_must_be_there(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
+    writer = started(tmp_path)
     with pytest.raises(ValueError, match="metrics must hold val/mae, got val/rmse"):
-        keeper.end_epoch(0, 1, {"val/rmse": 1.0}, save_text(""))
+        writer.end_epoch(0, 1, {"val/rmse": 1.0}, save_text(""))
 
 
 def test_the_record_keeps_the_monitored_split(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
+    writer = started(tmp_path)
     metrics = {"val/mae": 1.0, "val/ref/mse": 2.0, "train/mae": 3.0, "lr": 0.1}
-    keeper.end_epoch(0, 1, metrics, save_text(""))
-    assert keeper.record["final"] == {"epoch": 0, "metrics": {"mae": 1.0, "ref/mse": 2.0}}
+    writer.end_epoch(0, 1, metrics, save_text(""))
+    assert writer.record["final"] == {"epoch": 0, "metrics": {"mae": 1.0, "ref/mse": 2.0}}
     assert set(read_curves(tmp_path)["name"]) == set(metrics)
 
 
@@ -356,33 +356,33 @@ def test_the_record_keeps_the_monitored_split(tmp_path: Path) -> None:
 )
 def test_options(options: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        Keeper(tmp_path, **({"monitor": "val/mae", "mode": "min"} | options))
+        RunWriter(tmp_path, **({"monitor": "val/mae", "mode": "min"} | options))
 
 
 # --- how a run begins and ends ------------------------------------------------------------------
 
 
 def test_a_failed_run_keeps_its_last_good_checkpoints(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
-    keeper.end_epoch(0, 4, {"val/mae": 1.0}, save_text("good"))
-    keeper.log(1, 5, {"train/loss": math.nan})
-    keeper.fail("diverged", "mse gave nan", step=5)
-    record = keeper.record
+    writer = started(tmp_path)
+    writer.end_epoch(0, 4, {"val/mae": 1.0}, save_text("good"))
+    writer.log(1, 5, {"train/loss": math.nan})
+    writer.fail("diverged", "mse gave nan", step=5)
+    record = writer.record
     assert record["status"] == "failed"
     assert record["error"] == {"kind": "diverged", "message": "mse gave nan", "step": 5}
-    assert keeper.files.best.read_text() == keeper.files.last.read_text() == "good"
+    assert writer.files.best.read_text() == writer.files.last.read_text() == "good"
     assert read_curves(tmp_path)["value"].isna().sum() == 1
-    keeper.resume(4)
-    assert keeper.record["error"] is None
-    assert keeper.record["status"] == "running"
+    writer.resume(4)
+    assert writer.record["error"] is None
+    assert writer.record["status"] == "running"
     assert list(read_curves(tmp_path)["name"]) == ["val/mae"]
 
 
 def test_an_interrupted_run_needs_running(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
+    writer = started(tmp_path)
     assert not needs_running(tmp_path)
-    keeper.interrupt()
-    assert keeper.record["status"] == "interrupted"
+    writer.interrupt()
+    assert writer.record["status"] == "interrupted"
     assert needs_running(tmp_path)
 
 
@@ -414,7 +414,7 @@ def test_a_run_that_is_done_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "begin", [lambda k: k.start(FIELDS), lambda k: k.resume(0)], ids=["start", "resume"]
 )
-def test_a_live_run_is_left_alone(begin: Callable[[Keeper], None], tmp_path: Path) -> None:
+def test_a_live_run_is_left_alone(begin: Callable[[RunWriter], None], tmp_path: Path) -> None:
     record = new_record()
     record["host"] = "elsewhere"
     write_record(tmp_path, record)
@@ -426,12 +426,12 @@ def test_a_live_run_is_left_alone(begin: Callable[[Keeper], None], tmp_path: Pat
 def test_a_run_that_is_done_goes_on_for_more_epochs(tmp_path: Path) -> None:
     train(tmp_path)
     seconds = read_record(tmp_path)["seconds"]
-    keeper = open_keeper(tmp_path)
-    keeper.resume(EPOCHS * STEPS)
-    assert (keeper.record["status"], keeper.record["test"]) == ("running", {})
-    keeper.end_epoch(EPOCHS, 24, {"val/mae": 0.1}, save_text("better"))
-    keeper.finish({"mae": 0.2})
-    assert keeper.record["seconds"] > seconds
+    writer = open_keeper(tmp_path)
+    writer.resume(EPOCHS * STEPS)
+    assert (writer.record["status"], writer.record["test"]) == ("running", {})
+    writer.end_epoch(EPOCHS, 24, {"val/mae": 0.1}, save_text("better"))
+    writer.finish({"mae": 0.2})
+    assert writer.record["seconds"] > seconds
     table = read_curves(tmp_path)
     assert list(table[table["name"] == "test/mae"]["step"]) == [24]
     assert list(table[table["name"] == "val/mae"]["step"]) == [4, 8, 12, 16, 20, 24]
@@ -440,18 +440,18 @@ def test_a_run_that_is_done_goes_on_for_more_epochs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("call", ["start", "note"])
 def test_unknown_fields_are_refused(call: str, tmp_path: Path) -> None:
-    keeper = open_keeper(tmp_path)
+    writer = open_keeper(tmp_path)
     if call == "note":
-        keeper.start(FIELDS)
+        writer.start(FIELDS)
     with pytest.raises(ValueError, match=r"fields must be of schema, .*got lossy"):
-        getattr(keeper, call)({"lossy": 1})
+        getattr(writer, call)({"lossy": 1})
 
 
 def test_note_adds_what_became_known(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
-    keeper.note({"baselines": {"raw": {"recall_at_1": 0.9}}})
-    keeper.end_epoch(0, 1, {"val/mae": 1.0}, save_text(""))
-    assert keeper.record["baselines"] == {"raw": {"recall_at_1": 0.9}}
+    writer = started(tmp_path)
+    writer.note({"baselines": {"raw": {"recall_at_1": 0.9}}})
+    writer.end_epoch(0, 1, {"val/mae": 1.0}, save_text(""))
+    assert writer.record["baselines"] == {"raw": {"recall_at_1": 0.9}}
 
 
 def test_resume_of_no_run_names_the_record(tmp_path: Path) -> None:
@@ -460,14 +460,14 @@ def test_resume_of_no_run_names_the_record(tmp_path: Path) -> None:
 
 
 def test_log_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = started(tmp_path)
-    before = keeper.record
-    keeper.log(0, 1, {"train/loss": 1.0})
-    assert keeper.record == before  # too early for one, and no write for each step
-    monkeypatch.setattr(keeper_module, "HEARTBEAT_EVERY", 0.0)
+    writer = started(tmp_path)
+    before = writer.record
+    writer.log(0, 1, {"train/loss": 1.0})
+    assert writer.record == before  # too early for one, and no write for each step
+    monkeypatch.setattr(writer_module, "HEARTBEAT_EVERY", 0.0)
     time.sleep(0.01)
-    keeper.log(0, 2, {"train/loss": 0.5})
-    assert keeper.record["heartbeat"] > before["heartbeat"]
+    writer.log(0, 2, {"train/loss": 0.5})
+    assert writer.record["heartbeat"] > before["heartbeat"]
     assert list(read_curves(tmp_path)["step"]) == [1, 2]
     assert curve(tmp_path, "train/loss") == [1, 2]
 
@@ -479,9 +479,9 @@ def test_without_events_there_is_no_event_file(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_shown_in_tensorboard_and_kept_as_a_file(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
-    keeper.image("val/ref/line", picture(level=1), 4)
-    keeper.image("val/ref/line", picture(level=2), 8)
+    writer = started(tmp_path)
+    writer.image("val/ref/line", picture(level=1), 4)
+    writer.image("val/ref/line", picture(level=2), 8)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["val_ref_line.png"]
     assert (tmp_path / "figures/val_ref_line.png").read_bytes() == picture(level=2)
     shown = EventAccumulator(str(tmp_path)).Reload().Images("val/ref/line")
@@ -492,28 +492,28 @@ def test_a_picture_is_shown_in_tensorboard_and_kept_as_a_file(tmp_path: Path) ->
 
 
 def test_what_an_epoch_measured_is_not_changed_by_a_second_measurement(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
-    keeper.end_epoch(0, 1, {"val/mae": 1.0}, save_text(""))
-    keeper.finish({"mae": 2.0}, val={"val/mae": 1.0 + 1e-7, "extra": 3.0})
-    assert keeper.record["best"] == {"epoch": 0, "metrics": {"mae": 1.0, "extra": 3.0}}
+    writer = started(tmp_path)
+    writer.end_epoch(0, 1, {"val/mae": 1.0}, save_text(""))
+    writer.finish({"mae": 2.0}, val={"val/mae": 1.0 + 1e-7, "extra": 3.0})
+    assert writer.record["best"] == {"epoch": 0, "metrics": {"mae": 1.0, "extra": 3.0}}
 
 
 def child_trains(pickled: bytes) -> None:
-    keeper = pickle.loads(pickled)
+    writer = pickle.loads(pickled)
     for epoch in range(2):
-        keeper.log(epoch, epoch + 1, {"train/loss": 1.0})
-        keeper.end_epoch(epoch, epoch + 1, {"val/mae": 2.0 - epoch}, save_text(str(epoch)))
+        writer.log(epoch, epoch + 1, {"train/loss": 1.0})
+        writer.end_epoch(epoch, epoch + 1, {"val/mae": 2.0 - epoch}, save_text(str(epoch)))
 
 
 def test_another_process_trains_and_this_one_finishes(tmp_path: Path) -> None:
-    keeper = started(tmp_path)
+    writer = started(tmp_path)
     context = multiprocessing.get_context("fork")
-    child = context.Process(target=child_trains, args=(pickle.dumps(keeper),))
+    child = context.Process(target=child_trains, args=(pickle.dumps(writer),))
     child.start()
     child.join()
     assert child.exitcode == 0
-    keeper.finish({"mae": 3.0})
-    record = keeper.record
+    writer.finish({"mae": 3.0})
+    record = writer.record
     assert record["pid"] == os.getpid()
     assert record["best"] == {"epoch": 1, "metrics": {"mae": 1.0}}
     assert (record["epochs"], record["test"]) == (2, {"mae": 3.0})

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import correlate
 
 from losslab.data.digits import Digits
-from losslab.losses import Reads
+from losslab.losses import TargetFormat
 from losslab.models import ConvAutoencoder
 from losslab.tasks import Reconstruction
 
@@ -73,7 +73,7 @@ def test_the_input_is_the_target():
     task = Reconstruction(data(images(8)))
     inputs, target = task.pair((images(8), torch.arange(3)))
     assert torch.equal(inputs, target)
-    assert task.offers == (Reads.VALUES,)
+    assert task.provides == (TargetFormat.VALUES,)
 
 
 @pytest.mark.parametrize("shape", [(64,), (1, 4, 8)])

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from torch.nn.functional import one_hot
 
-from losslab.losses import Reads
+from losslab.losses import TargetFormat
 from losslab.tasks import Segmentation
 
 
@@ -25,15 +25,15 @@ BINARY, THREE = Segmentation(data(1)), Segmentation(data(3))
 
 def test_binary_masks():
     target = torch.tensor([[[0, 1], [1, 0]]])
-    assert BINARY.offers == (Reads.BINARY_MASKS,)
-    assert torch.equal(BINARY.target(target, Reads.BINARY_MASKS), target[:, None].float())
+    assert BINARY.provides == (TargetFormat.BINARY_MASKS,)
+    assert torch.equal(BINARY.target(target, TargetFormat.BINARY_MASKS), target[:, None].float())
 
 
 def test_classes():
     target = torch.tensor([[[0, 2], [1, 0]]])
-    assert Reads.BINARY_MASKS not in THREE.offers
-    assert torch.equal(THREE.target(target, Reads.CLASS_MASKS), target)
-    hot = THREE.target(target, Reads.CLASS_PROBABILITIES)
+    assert TargetFormat.BINARY_MASKS not in THREE.provides
+    assert torch.equal(THREE.target(target, TargetFormat.CLASS_MASKS), target)
+    hot = THREE.target(target, TargetFormat.CLASS_PROBABILITIES)
     assert (hot.shape, hot.dtype) == ((1, 3, 2, 2), torch.float32)
     assert torch.equal(hot.argmax(dim=1), target)
 
@@ -74,16 +74,16 @@ def test_of_equal_thresholds_the_one_nearest_to_a_half_is_chosen():
 
 
 @pytest.mark.parametrize(
-    ("link", "probability"),
+    ("inverse_link", "probability"),
     [
         ("softmax", lambda z: z.softmax(dim=1)),
         ("sigmoid", lambda z: z.sigmoid()),
     ],
 )
-def test_several_classes(link, probability):
+def test_several_classes(inverse_link, probability):
     target = torch.randint(3, (4, 6, 6), generator=rng())
     logits = 2 * torch.randn(4, 3, 6, 6, generator=rng(1))
-    values = THREE.metrics(logits, target, link, {})
+    values = THREE.metrics(logits, target, inverse_link, {})
     truth = one_hot(target, 3).movedim(-1, 1).numpy() == 1
     scores = probability(logits.double()).numpy()
     expected = np.mean(
@@ -93,7 +93,7 @@ def test_several_classes(link, probability):
     guess = logits.argmax(dim=1).numpy()
     recall = np.mean([(guess[n] == c)[truth[n, c]].mean() for n in range(4) for c in (1, 2)])
     assert values["recall"].item() == pytest.approx(recall)
-    assert THREE.choose(logits, target, link) == {}
+    assert THREE.choose(logits, target, inverse_link) == {}
 
 
 def test_a_loss_without_probability_has_its_average_precision_too():

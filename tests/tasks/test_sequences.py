@@ -6,7 +6,7 @@ from torch.nn.functional import one_hot
 
 from losslab.data.digit_sequences import DigitSequences
 from losslab.losses import CTCLoss
-from losslab.losses.base import Reads
+from losslab.losses.base import TargetFormat
 from losslab.tasks.sequences import Sequences, decode
 
 
@@ -34,9 +34,9 @@ def test_decode(steps, length, text):
 
 def test_every_row_can_be_aligned(data):
     task = Sequences(data)
-    target = task.target(data.train.targets, Reads.SEQUENCES)
+    target = task.target(data.train.targets, TargetFormat.SEQUENCES)
     logits = torch.zeros(len(data.train.targets), data.input_shape[-1] // 2, 11)
-    assert CTCLoss().facts(logits, target)["unalignable"] == 0
+    assert CTCLoss().diagnostics(logits, target)["unalignable"] == 0
     assert target.label_lengths.min() >= 3
     assert target.label_lengths.max() <= 8
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from losslab.analysis import statistics
-from losslab.analysis.groups import Conditions, Row, conditions
+from losslab.analysis.groups import ComparisonGroup, Row, comparison_groups
 from losslab.analysis.load import Collection, Run
 from losslab.analysis.statistics import LEVEL, Interval
 from losslab.metrics.labels import Metric, metric_of
@@ -92,7 +92,7 @@ class Pair:
         return bool(self.lost_by_a or self.lost_by_b or self.lost_by_both)
 
     @property
-    def turned(self) -> "Pair":
+    def swapped(self) -> "Pair":
         """The same with ``b`` first."""
         low, high, method = self.interval
         return replace(
@@ -157,9 +157,9 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The comparison under one set of conditions: one table of the report."""
+    """The comparison under one comparison group: one table of the report."""
 
-    conditions: Conditions
+    comparison_groups: ComparisonGroup
     rows: tuple[Row, ...]
     """The best first, by the first judging metric."""
     judging: tuple[Metric, ...]
@@ -173,13 +173,13 @@ class Table:
 
     @property
     def name(self) -> str:
-        """Of the conditions, such as ``digits, imbalance=0.05``."""
-        return self.conditions.name
+        """Of the comparison groups, such as ``digits, imbalance=0.05``."""
+        return self.comparison_groups.name
 
     @property
     def title(self) -> str:
         """The name with what every run was asked for: ``regression (data.outliers=0.1)``."""
-        shared = ", ".join(self.conditions.shared)
+        shared = ", ".join(self.comparison_groups.shared)
         return f"{self.name} ({shared})" if shared else self.name
 
     def summary(self, row: Row, metric: Metric) -> Summary:
@@ -250,7 +250,8 @@ def compare(
         collection = replace(collection, runs=compared)
     _require_known_metrics(collection.runs, [*judging, *columns], split)
     tables = [
-        _table(part, baseline, judging, columns, split) for part in conditions(collection.runs)
+        _table(part, baseline, judging, columns, split)
+        for part in comparison_groups(collection.runs)
     ]
     rows = [row for table in tables for row in table.rows]
     if baseline is not None and not any(_is_baseline(row, baseline) for row in rows):
@@ -267,7 +268,7 @@ def _require_known_metrics(runs: Sequence[Run], names: Sequence[str], split: str
 
 
 def _table(
-    part: Conditions,
+    part: ComparisonGroup,
     baseline: str | None,
     judging: Sequence[str],
     columns: Sequence[str],
@@ -290,7 +291,7 @@ def _table(
 
 
 def _metrics(
-    part: Conditions, judging: Sequence[str], columns: Sequence[str], split: str
+    part: ComparisonGroup, judging: Sequence[str], columns: Sequence[str], split: str
 ) -> tuple[tuple[Metric, ...], tuple[Metric, ...]]:
     """What judges and what is shown; of the task's own metrics those that a run has."""
     runs = [run for row in part.rows for run in row.runs]

@@ -9,8 +9,8 @@ from losslab.analysis.load import group
 from losslab.metrics.labels import Metric
 
 
-def verdicts(table: Table) -> list[str]:
-    """What can be claimed under one set of conditions, a sentence or two a judging metric."""
+def conclusions(table: Table) -> list[str]:
+    """What can be claimed under one comparison group, a sentence or two a judging metric."""
     return [line for metric in table.judging for line in _verdicts(table, metric)]
 
 
@@ -90,7 +90,7 @@ def _outlook(pair: Pair) -> str:
 
 
 def _claim(pair: Pair) -> str:
-    pair = pair if pair.better == pair.a else pair.turned
+    pair = pair if pair.better == pair.a else pair.swapped
     numbers = f"{_size(pair)}, {_p(pair)}, better at {pair.wins} of {pair.n} seeds"
     lost = _lost(pair) if pair.differences else ""  # said already where nothing else can be
     return f"{pair.a} is better than {pair.b}: {numbers}{lost}"
@@ -132,7 +132,7 @@ def notes(table: Table) -> list[str]:
         *_differences(table),
         *_failures(table),
         *_unequal_epochs(table),
-        *_unpaired_cells(table),
+        *_unpaired_jobs(table),
         *_undefined(table),
         *_pairing(table),
         *_scale(table),
@@ -140,10 +140,10 @@ def notes(table: Table) -> list[str]:
 
 
 def _differences(table: Table) -> Iterable[str]:
-    differing = table.conditions.differing
-    if not differing:
+    confounders = table.comparison_groups.confounders
+    if not confounders:
         return
-    listed = "; ".join(map(str, differing))
+    listed = "; ".join(map(str, confounders))
     if len({row.loss for row in table.rows}) == 1:
         yield f"the loss is the same in all rows; what differs: {listed}"
     else:
@@ -168,7 +168,7 @@ def _unequal_epochs(table: Table) -> Iterable[str]:
     yield f"unequal epochs: {', '.join(texts)}"
 
 
-def _unpaired_cells(table: Table) -> Iterable[str]:
+def _unpaired_jobs(table: Table) -> Iterable[str]:
     every = sorted({run.seed for row in table.rows for run in row.runs})
     for row in table.rows:
         missing = [str(seed) for seed in every if seed not in row.by_seed]
@@ -235,8 +235,8 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     if comparison.split == "val":
         lines.append("these are validation metrics: what was chosen by them is not tested by them")
     claimed = any(pair.distinguishable for table in comparison.tables for pair in table.pairs)
-    if claimed and len({table.conditions.data for table in comparison.tables}) == 1:
-        data = comparison.tables[0].conditions.data
+    if claimed and len({table.comparison_groups.data for table in comparison.tables}) == 1:
+        data = comparison.tables[0].comparison_groups.data
         lines.append(f"all of this is about {data}: it says nothing of losses in general")
     if comparison.comparisons > 1:
         lines.append(f"p-values are corrected by Holm over {comparison.comparisons} comparisons")
@@ -247,12 +247,12 @@ def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
 
-# --- several conditions ---------------------------------------------------------------------------
+# --- several comparison groups ----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Wins:
-    """Under how many conditions one row is better than another, by one metric."""
+    """Under how many comparison groups one row is better than another, by one metric."""
 
     a: str
     b: str
@@ -263,22 +263,22 @@ class Wins:
     a_ahead: int
     b_ahead: int
     """Where its mean is better, claimed or not."""
-    conditions: int
+    comparison_groups: int
     """Under how many both were compared."""
     data_sets: int
     """On how many data sets."""
 
     def __str__(self) -> str:
-        what = "data sets" if self.data_sets == self.conditions else "conditions"
+        what = "data sets" if self.data_sets == self.comparison_groups else "comparison groups"
         return (
             f"{self.metric.label}: {self.a} is better than {self.b} on {self.a_claimed} of "
-            f"{self.conditions} {what}, worse on {self.b_claimed} (by the means alone: ahead on "
+            f"{self.comparison_groups} {what}, worse on {self.b_claimed} (by means alone: ahead on "
             f"{self.a_ahead}, behind on {self.b_ahead})"
         )
 
 
 def wins(comparison: Comparison) -> list[Wins]:
-    """The counts of wins over several conditions; empty where there is one table."""
+    """The counts of wins over several comparison groups; empty where there is one table."""
     if len(comparison.tables) < 2:
         return []
     found: dict[tuple[str, str, str], list[tuple[Pair, str]]] = {}
@@ -287,9 +287,9 @@ def wins(comparison: Comparison) -> list[Wins]:
             # a label may hold the options that a loss was tuned to on this data set
             a, b = (_name(table, label) for label in (pair.a, pair.b))
             if a != b:
-                first, second, turned = (a, b, pair) if a < b else (b, a, pair.turned)
+                first, second, turned = (a, b, pair) if a < b else (b, a, pair.swapped)
                 alike = found.setdefault((first, second, pair.metric.name), [])
-                alike.append((turned, table.conditions.data))
+                alike.append((turned, table.comparison_groups.data))
     return [
         Wins(
             a=a,
@@ -299,7 +299,7 @@ def wins(comparison: Comparison) -> list[Wins]:
             b_claimed=sum(pair.better == pair.b for pair, _ in pairs),
             a_ahead=sum(ahead(pair) > 0 for pair, _ in pairs),
             b_ahead=sum(ahead(pair) < 0 for pair, _ in pairs),
-            conditions=len(pairs),
+            comparison_groups=len(pairs),
             data_sets=len({data for _, data in pairs}),
         )
         for (a, b, _), pairs in found.items()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslab.analysis.load import UNDECIDING, Run, Settings, group, settings_key
+from losslab.analysis.load import IRRELEVANT_KEYS, Run, Settings, group, settings_key
 
 ABSENT = "none"
 """What is shown for a setting that a run does not have."""
@@ -64,25 +64,25 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Conditions:
+class ComparisonGroup:
     """The rows that are compared with each other: on one data set, and else like for like."""
 
     name: str
-    """The data set with what tells these conditions from others: ``digits, imbalance=0.05``."""
+    """Its name: the data set and what differs from other groups, ``digits, imbalance=0.05``."""
     data: str
     rows: tuple[Row, ...]
-    differing: tuple[Difference, ...]
+    confounders: tuple[Difference, ...]
     """What differs between the rows although it should not."""
     shared: tuple[str, ...]
     """What every command line of the rows asked for: ``trainer.max_epochs=3``."""
 
 
-def conditions(runs: Iterable[Run]) -> list[Conditions]:
-    """Sort runs into rows, and rows into conditions.
+def comparison_groups(runs: Iterable[Run]) -> list[ComparisonGroup]:
+    """Sort runs into rows, and rows into comparison groups.
 
     Runs that differ in nothing but the seed are a row. Rows on one data set, of tasks that are
     judged by the same metrics, are compared. A setting that varies within a loss, such as a
-    learning rate swept for every loss, makes conditions of its own, so that losses are compared
+    learning rate swept for every loss, makes groups of its own, so that losses are compared
     at equal settings; where that leaves nothing to be compared, it is what is compared. A setting
     that varies between losses alone is reported as a difference.
     """
@@ -137,14 +137,16 @@ def _like_for_like(rows: _Rows) -> list[_Rows]:
     return parts if any(len(part) > 1 for part in parts) else [rows]
 
 
-def _conditions(rows: _Rows, name: str) -> Conditions:
+def _conditions(rows: _Rows, name: str) -> ComparisonGroup:
     labels = _labels(rows)
     named = tuple(
         Row(label, tuple(sorted(row, key=lambda run: run.seed)))
         for label, row in zip(labels, rows, strict=True)
     )
-    differing = tuple(_difference(key, named) for key in _varying([row.settings for row in named]))
-    return Conditions(name, rows[0][0].data, named, differing, _shared(named, name))
+    confounders = tuple(
+        _difference(key, named) for key in _varying([row.settings for row in named])
+    )
+    return ComparisonGroup(name, rows[0][0].data, named, confounders, _shared(named, name))
 
 
 # --- what varies ----------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ def _difference(key: str, rows: Sequence[Row]) -> Difference:
 
 
 def _names(parts: Sequence[_Rows]) -> list[str]:
-    """The data sets' names, with what varies among the conditions on one."""
+    """The data sets' names, with what varies among the comparison groups on one."""
     names = []
     for rows in parts:
         data = rows[0][0].data
@@ -237,7 +239,7 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
         if override in common
         and (key := override.partition("=")[0].lstrip("+")) not in told
         and not key.startswith(("hydra", "loss."))
-        and not UNDECIDING.fullmatch(key)
+        and not IRRELEVANT_KEYS.fullmatch(key)
         and _short(override) not in name.split(", ")
     )
 

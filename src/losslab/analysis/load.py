@@ -201,11 +201,11 @@ _Loader.add_implicit_resolver(
 
 # --- what decides a result ----------------------------------------------------------------------
 
-UNDECIDING = re.compile(
+IRRELEVANT_KEYS = re.compile(
     r"seed|threads|test|(paths|logger|overrides|choices\.(paths|logger|callbacks|trainer|hydra\S*|"
     r"experiment|debug))(\..+)?"
     # what watches a run
-    r"|callbacks\.(figures|progress)(\..+)?|callbacks\.keeper\._target_"
+    r"|callbacks\.(figures|progress)(\..+)?|callbacks\.run_writer\._target_"
     r"|trainer\.(profiler|log_every_n_steps|detect_anomaly|limit_test_batches)"
     # what only other keys read
     r"|task\.(standard_loss|standard_data|learning_rate|betas|epochs|metrics)(\..+)?"
@@ -219,7 +219,7 @@ def _settings(config: Mapping[str, Any]) -> Settings:
     return {
         key: value
         for key, value in _flat(config)
-        if not UNDECIDING.fullmatch(key)
+        if not IRRELEVANT_KEYS.fullmatch(key)
         and not (key.endswith(".seed") and value == seed and key not in given)
     }
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from losslab.runs.figure_data import Shown, to_bytes
-from losslab.runs.writer import Keeper
+from losslab.runs.figure_data import FigureData, to_bytes
+from losslab.runs.writer import RunWriter
 
 
 class Figures(pl.Callback):
@@ -18,13 +18,13 @@ class Figures(pl.Callback):
     Where the task has an embedding, TensorBoard's projector shows that of the last time.
 
     Args:
-        keeper: takes the pictures.
+        writer: takes the pictures.
         every: epochs between pictures while training; ``None`` draws at the end only.
         samples: how many samples of the split the pictures show at most.
     """
 
-    def __init__(self, keeper: Keeper, every: int | None = None, samples: int = 2000) -> None:
-        self.keeper = keeper
+    def __init__(self, writer: RunWriter, every: int | None = None, samples: int = 2000) -> None:
+        self.writer = writer
         self.every = every
         self.samples = samples
 
@@ -63,7 +63,7 @@ class Figures(pl.Callback):
             figures = module.task.figures(inputs, prediction, target, module.network)
             shown = module.task.embedding(prediction, target)
             if shown is not None:
-                self.keeper.embedding(shown[0].tolist(), shown[1])
+                self.writer.embedding(shown[0].tolist(), shown[1])
         for name, figure in figures.items():
             self._keep(f"{split}/{name}", figure, step)
 
@@ -72,13 +72,13 @@ class Figures(pl.Callback):
         from losslab.report.figures.predictions import predictions  # noqa: PLC0415 (matplotlib)
 
         figure = picture
-        if isinstance(picture, Shown):
-            self.keeper.arrays(tag, to_bytes(picture))
+        if isinstance(picture, FigureData):
+            self.writer.arrays(tag, to_bytes(picture))
             figure = predictions({"": picture})
         buffer = io.BytesIO()
         # the standard compression makes it a fifth smaller, in three times the time
         figure.savefig(buffer, format="png", dpi=100, pil_kwargs={"compress_level": 1})
-        self.keeper.image(tag, buffer.getvalue(), step)
+        self.writer.image(tag, buffer.getvalue(), step)
 
     def _predict(self, module: Any, batches: Any) -> list[torch.Tensor]:
         """Inputs, predictions and targets of the first samples."""

@@ -1,23 +1,23 @@
-"""Drives a run's keeper: curves, best and last checkpoint, early stopping, record."""
+"""Drives a run's writer: curves, best and last checkpoint, early stopping, record."""
 
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
-from losslab.runs.writer import Keeper
+from losslab.runs.writer import RunWriter
 
 
-class RunKeeping(pl.Callback):
-    """Feeds the keeper with what the module kept, on the first rank.
+class RunWriterCallback(pl.Callback):
+    """Feeds the writer with what the module kept, on the first rank.
 
     Args:
-        keeper: the run's keeper.
+        writer: the run's writer.
         name: the loss's name, for the error of a run that diverges.
     """
 
-    def __init__(self, keeper: Keeper, name: str) -> None:
-        self.keeper = keeper
+    def __init__(self, writer: RunWriter, name: str) -> None:
+        self.writer = writer
         self.name = name
 
     def on_train_batch_end(
@@ -31,7 +31,7 @@ class RunKeeping(pl.Callback):
         if trainer.optimizers:
             values["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         if trainer.is_global_zero:
-            self.keeper.log(trainer.current_epoch, step, values)
+            self.writer.log(trainer.current_epoch, step, values)
             for logger in trainer.loggers:
                 logger.log_metrics(values, step)
 
@@ -46,14 +46,14 @@ class RunKeeping(pl.Callback):
         }
         stop = False
         # every rank calls save_checkpoint: strategies gather their shares in it
-        saved = self.keeper.folder / "checkpoints" / "epoch.tmp"
+        saved = self.writer.folder / "checkpoints" / "epoch.tmp"
         trainer.save_checkpoint(saved)
         if trainer.is_global_zero:
 
             def hand_over(path: Path) -> None:
                 saved.replace(path)
 
-            stop = self.keeper.end_epoch(
+            stop = self.writer.end_epoch(
                 trainer.current_epoch, trainer.global_step, metrics, hand_over
             )
         trainer.should_stop = bool(trainer.strategy.broadcast(stop)) or trainer.should_stop

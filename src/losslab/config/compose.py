@@ -18,23 +18,23 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups
-from losslab.config.instantiate import WrongInput
-from losslab.runs.folder import cell_name
+from losslab.config.instantiate import UserError
+from losslab.runs.folder import job_name
 
-OmegaConf.register_new_resolver("cell_folder", lambda given: cell_name(list(given)), replace=True)
+OmegaConf.register_new_resolver("job_folder", lambda given: job_name(list(given)), replace=True)
 
 
 def parsed(overrides: Sequence[str]) -> list[Any]:
     """Hydra's reading of the overrides.
 
     Raises:
-        WrongInput: for one that its grammar does not know.
+        UserError: for one that its grammar does not know.
     """
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
     except HydraException as error:
         lines = str(error).splitlines()
-        raise WrongInput(f"malformed override: {lines[0]}") from error
+        raise UserError(f"malformed override: {lines[0]}") from error
 
 
 def values_of(override: Any) -> list[str]:
@@ -48,7 +48,7 @@ def complete(overrides: list[str]) -> list[str]:
     """Add the standard loss and data of the task where none is given.
 
     Raises:
-        WrongInput: for an unknown choice or key.
+        UserError: for an unknown choice or key.
     """
     given = list(overrides)
     known = parsed(given)
@@ -61,7 +61,7 @@ def complete(overrides: list[str]) -> list[str]:
     if "task" in chosen and "data" not in chosen and "loss" not in chosen:
         [only, *others] = chosen["task"]
         if others:
-            raise WrongInput("a sweep over tasks needs data= and loss= beside it")
+            raise UserError("a sweep over tasks needs data= and loss= beside it")
         given.append(f"data={groups.node('task', only).standard_data}")
     if "loss" not in chosen and "experiment" not in {o.key_or_group for o in known}:
         data = chosen.get("data", ["digits"])
@@ -76,16 +76,16 @@ def complete(overrides: list[str]) -> list[str]:
 def _loss_of_experiment(overrides: Sequence[str]) -> str:
     """The loss that the experiment brings along, or else its task's standard loss."""
     names = set()
-    for cell in cells_of(overrides):
-        config = compose(cell)
+    for job in jobs_of(overrides):
+        config = compose(job)
         names.add(config.hydra.runtime.choices.get("loss") or config.task.standard_loss)
     if len(names) > 1:
-        raise WrongInput(f"the experiments bring {' and '.join(sorted(names))}: add loss=")
+        raise UserError(f"the experiments bring {' and '.join(sorted(names))}: add loss=")
     return str(names.pop())
 
 
-def cells_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
-    """The cells that the chosen experiment lists under ``sweep``, a product each line.
+def jobs_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
+    """The jobs that the chosen experiment lists under ``sweep``, a product each line.
 
     Returns:
         ``None`` where it lists none, or where the command line names what is swept.
@@ -97,11 +97,11 @@ def cells_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
     [name] = chosen[0]
     groups.require_known("experiment", name)
     lines = groups.node("experiment", name).get("sweep")
-    return [cell for line in lines for cell in cells_of(line.split())] if lines else None
+    return [job for line in lines for job in jobs_of(line.split())] if lines else None
 
 
-def cells_of(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each cell of a sweep, in Hydra's own order."""
+def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each job of a sweep, in Hydra's own order."""
     columns = []
     for override in parsed(overrides):
         if override.is_sweep_override():
@@ -109,14 +109,14 @@ def cells_of(overrides: Sequence[str]) -> list[list[str]]:
             columns.append([f"{key}={value}" for value in values_of(override)])
         else:
             columns.append([override.input_line])
-    return [list(cell) for cell in itertools.product(*columns)]
+    return [list(job) for job in itertools.product(*columns)]
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """One cell's resolved config, with Hydra's own node.
+    """One job's resolved config, with Hydra's own node.
 
     Raises:
-        WrongInput: if Hydra refuses it.
+        UserError: if Hydra refuses it.
     """
     try:
         if not GlobalHydra.instance().is_initialized():
@@ -125,7 +125,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         _require_complete(config)
         _require_counts(config)
     except (HydraException, OmegaConfBaseException) as error:
-        raise WrongInput(_first_line(error)) from error
+        raise UserError(_first_line(error)) from error
     return config
 
 
@@ -133,7 +133,7 @@ def _require_complete(config: DictConfig) -> None:
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     missing = sorted(OmegaConf.missing_keys(own))
     if missing:
-        raise WrongInput(f"{missing[0]} is not given: add {missing[0]}=...")
+        raise UserError(f"{missing[0]} is not given: add {missing[0]}=...")
     OmegaConf.to_container(own, resolve=True)
 
 
@@ -141,8 +141,8 @@ COUNTS = (
     "threads",
     "trainer.max_epochs",
     "trainer.log_every_n_steps",
-    "callbacks.keeper.patience",
-    "hydra.launcher.max_cells",
+    "callbacks.run_writer.patience",
+    "hydra.launcher.max_jobs",
     "hydra.launcher.workers",
 )
 
@@ -155,7 +155,7 @@ def _require_counts(config: DictConfig) -> None:
         if value is None or without_end:
             continue
         if not isinstance(value, int | float) or value < 1:
-            raise WrongInput(f"{name} must be >= 1, got {value}")
+            raise UserError(f"{name} must be >= 1, got {value}")
 
 
 def _first_line(error: Exception) -> str:
@@ -165,13 +165,13 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Composed:
-    """One cell of a sweep.
+    """One job of a sweep.
 
     Attributes:
         overrides: its own, as its record keeps them.
         config: finished.
         sweep_dir: the folder of the sweep.
-        place: the cell's folder below it.
+        place: the job's folder below it.
     """
 
     overrides: tuple[str, ...]
@@ -180,22 +180,22 @@ class Composed:
     place: str
 
 
-def compose_cells(cells: Sequence[Sequence[str]]) -> list[Composed]:
-    """The cells of a sweep; those that differ in their seed alone are composed once.
+def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[Composed]:
+    """The jobs of a sweep; those that differ in their seed alone are composed once.
 
     Raises:
-        WrongInput: if Hydra refuses one.
+        UserError: if Hydra refuses one.
     """
     bases: dict[tuple[str, ...], DictConfig] = {}
     composed = []
-    for cell in cells:
-        seeds = [given for given in cell if SEED.fullmatch(given)]
+    for job in jobs:
+        seeds = [given for given in job if SEED.fullmatch(given)]
         # the seed's place counts, since a record keeps the overrides in their order
-        alike = tuple("seed" if given in seeds else given for given in cell)
+        alike = tuple("seed" if given in seeds else given for given in job)
         if len(seeds) == 1 and alike in bases:
             _reseed(bases[alike], seeds[0])
         else:
-            bases[alike] = compose(cell)
+            bases[alike] = compose(job)
         composed.append(_composed(bases[alike]))
     return composed
 

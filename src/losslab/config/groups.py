@@ -1,4 +1,4 @@
-"""What conf/ offers, read off its files: no torch, no composition."""
+"""What conf/ provides, read off its files: no torch, no composition."""
 
 import difflib
 import functools
@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from losslab.config.instantiate import WrongInput
+from losslab.config.instantiate import UserError
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 GROUPS = ("loss", "data", "task", "model", "optimizer", "scheduler", "regularizer")
@@ -76,13 +76,11 @@ def require_known(group: str, name: str) -> None:
     """Refuse a name that the group does not have.
 
     Raises:
-        WrongInput: with the nearest names.
+        UserError: with the nearest names.
     """
     known = names(group)
     if name not in known:
-        raise WrongInput(
-            f"unknown {group} '{name}'{nearest(name, known)} Known: {', '.join(known)}"
-        )
+        raise UserError(f"unknown {group} '{name}'{nearest(name, known)} Known: {', '.join(known)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

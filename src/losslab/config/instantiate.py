@@ -12,19 +12,19 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 
-class WrongInput(Exception):  # noqa: N818 (it is read by users, not by programmers)
+class UserError(Exception):
     """What the user asked for cannot be run; the message is the one line that they see."""
 
 
 @contextmanager
-def said_in_one_line(interrupted: str = "interrupted") -> Iterator[None]:
+def cli_errors(interrupted: str = "interrupted") -> Iterator[None]:
     """Around a whole command: wrong input is one line and exit status 2, an interruption 130.
 
     ``HYDRA_FULL_ERROR=1`` gives the trace.
     """
     try:
         yield
-    except WrongInput as error:
+    except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise
         print(f"error: {error}", file=sys.stderr)
@@ -38,14 +38,14 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Call the node's ``_target_`` with its options and what is given beside them.
 
     Raises:
-        WrongInput: if the target cannot be found or refuses its options; ``name`` says whose they
+        UserError: if the target cannot be found or refuses its options; ``name`` says whose they
             are.
     """
     options = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     try:
         return instantiate(options, *args, **kwargs)
     except InstantiationException as error:
-        raise WrongInput(f"{name}: {_cause(error)}") from error
+        raise UserError(f"{name}: {_cause(error)}") from error
 
 
 def target_of(node: Mapping[str, Any], name: str) -> Any:
@@ -53,7 +53,7 @@ def target_of(node: Mapping[str, Any], name: str) -> Any:
     try:
         return get_object(node["_target_"])
     except Exception as error:  # an import may fail in any way; the user sees which one did
-        raise WrongInput(f"{name}: cannot import {node['_target_']}: {error}") from error
+        raise UserError(f"{name}: cannot import {node['_target_']}: {error}") from error
 
 
 def accepted(function: Any, offered: dict[str, Any]) -> dict[str, Any]:

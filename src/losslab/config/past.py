@@ -9,26 +9,56 @@ _RL = ("PolicyControl", "PolicyGradient", "QLearning", "ValueControl")
 TARGETS: dict[str, str] = {
     **{f"losslab.tasks.{name}": f"losslab.rl.{name}" for name in _RL},
     "losslab.tasks.SupervisedModule": "losslab.modules.SupervisedModule",
+    "losslab.callbacks.RunKeeping": "losslab.callbacks.RunWriterCallback",
     "losslab.tasks.AdversarialModule": "losslab.modules.AdversarialModule",
     "losslab.data.environments.Environments": "losslab.rl.Environments",
 }
 """``_target_`` paths of version 0.1, with the path of today."""
 
 
-def translated(node: Any) -> Any:
+KEYS: dict[str, str] = {
+    "callbacks.keeper": "callbacks.run_writer",
+    "hydra.launcher.max_cells": "hydra.launcher.max_jobs",
+}
+"""Dotted keys of version 0.1, with the key of today."""
+
+
+def translated(config: Any) -> Any:
     """Return a saved config, a container of plain values, with the names of today.
 
     Example:
         >>> translated({"task": {"module": {"_target_": "losslab.tasks.QLearning"}}})
         {'task': {'module': {'_target_': 'losslab.rl.QLearning'}}}
     """
+    return _renamed(config, "")
+
+
+def translated_override(override: str) -> str:
+    """Return an override of a saved command line with the key of today.
+
+    Example:
+        >>> translated_override("callbacks.keeper.patience=5")
+        'callbacks.run_writer.patience=5'
+    """
+    for old, new in KEYS.items():
+        if override.startswith((f"{old}.", f"{old}=")):
+            return new + override.removeprefix(old)
+    return override
+
+
+def _renamed(node: Any, key: str) -> Any:
     if isinstance(node, dict):
-        return {
-            key: TARGETS.get(value, value)
-            if key == "_target_" and isinstance(value, str)
-            else translated(value)
-            for key, value in node.items()
-        }
+        return dict(
+            _renamed_item(node, name, f"{key}.{name}" if key else str(name)) for name in node
+        )
     if isinstance(node, list):
-        return [translated(entry) for entry in node]
+        return [_renamed(entry, key) for entry in node]
     return node
+
+
+def _renamed_item(node: dict[Any, Any], name: Any, key: str) -> tuple[Any, Any]:
+    value = node[name]
+    if name == "_target_" and isinstance(value, str):
+        return name, TARGETS.get(value, value)
+    new = KEYS[key].rpartition(".")[2] if key in KEYS else name
+    return new, _renamed(value, key)

@@ -15,7 +15,7 @@ from losslab import cli
 from losslab.analysis.groups import Row
 from losslab.analysis.load import collect
 from losslab.config import groups
-from losslab.config.instantiate import WrongInput
+from losslab.config.instantiate import UserError
 from losslab.gallery.chart import curves, draw, histograms, side_by_side
 from losslab.gallery.claim import Claim, read_chart, read_claim
 from losslab.gallery.judgement import Judged, judge, verdict
@@ -58,7 +58,7 @@ def run(names: Sequence[str], *, jobs: int, logs: Path, docs: Path, pages_only: 
         1 if runs of a claim are missing or its page could not be made, else 0.
 
     Raises:
-        WrongInput: for an unknown claim.
+        UserError: for an unknown claim.
     """
     failures = 0
     for name in names or ORDER:
@@ -82,10 +82,10 @@ def known_claim(name: str) -> Claim:
     """The claim of a name.
 
     Raises:
-        WrongInput: if there is none.
+        UserError: if there is none.
     """
     if name not in ORDER:
-        raise WrongInput(
+        raise UserError(
             f"unknown claim '{name}'{groups.nearest(name, ORDER)} Known: {', '.join(ORDER)}"
         )
     return read_claim(CLAIMS / f"{name}.yaml")
@@ -133,10 +133,10 @@ def run_share(name: str, part: int, parts: int, logs: Path) -> int:
     """Make every so-manieth run of a claim in this process."""
     claim = known_claim(name)
     command = cli.parse(["-m", f"experiment=claims/{name}"])
-    assert command.cells is not None
-    command.cells = command.cells[part::parts]
+    assert command.jobs is not None
+    command.jobs = command.jobs[part::parts]
     folder = claim_folder(claim, logs) / f"{part}-of-{parts}"
-    places = cli.launch(command, cli.checked_cells(command), folder)
+    places = cli.launch(command, cli.checked_jobs(command), folder)
     return cli.show_unfinished(places, f"make gallery CLAIM={name}")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from losslab.data.batches import Batches, Split
 
 
-class Streams:
+class StackedBatches:
     """The splits of K runs; runs on the same data share them.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which cells of a sweep can be trained together, as far as their configs tell."""
+"""Which jobs of a sweep can be trained together, as far as their configs tell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ TRAINER: dict[str, tuple[Any, ...]] = {
     "gradient_clip_algorithm": (None, "norm"),
 }
 READ = ("_target_", "max_epochs", "gradient_clip_val", "log_every_n_steps")
-CALLBACKS = ("keeper", "figures", "progress")
+CALLBACKS = ("run_writer", "figures", "progress")
 
 # what may differ within a group: it changes no shape
 FREE = {
@@ -52,8 +52,8 @@ FREE = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of a sweep: its finished config and its folder."""
+class Job:
+    """One job of a sweep: its finished config and its folder."""
 
     config: DictConfig
     folder: Path
@@ -110,28 +110,28 @@ def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
     return torch.device(kind), torch.float64 if is_double(trainer) else torch.float32
 
 
-def group(cells: Sequence[Cell]) -> tuple[list[list[Cell]], list[tuple[Cell, str]]]:
-    """Sort cells into groups.
+def group(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, str]]]:
+    """Sort jobs into groups.
 
     Returns:
-        Groups of two cells or more, and the other cells with the reason.
+        Groups of two jobs or more, and the other jobs with the reason.
     """
-    groups: dict[str, list[Cell]] = {}
-    left: list[tuple[Cell, str]] = []
-    for cell in cells:
-        reason = reason_against(cell.config)
+    groups: dict[str, list[Job]] = {}
+    left: list[tuple[Job, str]] = []
+    for job in jobs:
+        reason = reason_against(job.config)
         if reason is None:
-            groups.setdefault(_shape(cell.config), []).append(cell)
+            groups.setdefault(_shape(job.config), []).append(job)
         else:
-            left.append((cell, reason))
+            left.append((job, reason))
     for members in groups.values():
         if len(members) == 1:
-            left.append((members[0], "no other cell has its data, model and optimizer"))
+            left.append((members[0], "no other job has its data, model and optimizer"))
     return [members for members in groups.values() if len(members) > 1], left
 
 
 def _shape(config: DictConfig) -> str:
-    """A text that cells share which differ in nothing that a group must have in common."""
+    """A text that jobs share which differ in nothing that a group must have in common."""
     plain: Any = OmegaConf.to_container(config)
     common = {name: value for name, value in plain.items() if name not in FREE}
     data = plain["data"]
@@ -143,9 +143,9 @@ def _shape(config: DictConfig) -> str:
     return repr(common)
 
 
-def split(cells: Sequence[Cell], parts: int) -> list[list[Cell]]:
-    """Even shares of a group's cells, those with one loss together."""
-    order = sorted(cells, key=lambda cell: _loss(cell.config))
+def split(jobs: Sequence[Job], parts: int) -> list[list[Job]]:
+    """Even shares of a group's jobs, those with one loss together."""
+    order = sorted(jobs, key=lambda job: _loss(job.config))
     ends = [round(len(order) * part / parts) for part in range(parts + 1)]
     shares = [order[first:end] for first, end in zip(ends[:-1], ends[1:], strict=True)]
     return [share for share in shares if share]

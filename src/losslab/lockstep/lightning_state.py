@@ -1,4 +1,4 @@
-"""The checkpoint of a run that no Trainer ran, in the form in which a Trainer goes on from it."""
+"""Checkpoints of stacked runs, in the form that a Trainer resumes from."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

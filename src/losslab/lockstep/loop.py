@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from losslab.lockstep.batches import Streams
+from losslab.lockstep.batches import StackedBatches
 from losslab.lockstep.capture import captured
-from losslab.lockstep.objective import Share, Values
+from losslab.lockstep.objective import StackedObjective, Values
 from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.rows import StackedRuns
-from losslab.lockstep.single import Member
 from losslab.lockstep.stack import Stack
+from losslab.lockstep.stacked_run import StackedRun
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged, StepValues, divergence, is_due
 from losslab.tasks.base import Task
@@ -27,15 +27,15 @@ class Step(NamedTuple):
 
     objectives: Tensor
     """(K,)."""
-    parts: list[Values]
-    """A share: the parts of its objectives, where they have several, each (rows,)."""
+    components: list[Values]
+    """A share: the components of its objectives, where they have several, each (rows,)."""
     watched: list[Values]
-    """A share: facts and norms of the gradients, where they are due, each (rows,)."""
+    """A share: diagnostics and norms of the gradients, where they are due, each (rows,)."""
     gradients: Values
     """By parameter, (K, *)."""
 
 
-class Group(StackedRuns[Member, Share]):
+class RunBatch(StackedRuns[StackedRun, StackedObjective]):
     """Runs in one stack, from their initial weights to their test metrics.
 
     Args:
@@ -50,7 +50,7 @@ class Group(StackedRuns[Member, Share]):
 
     def __init__(
         self,
-        members: Sequence[Member],
+        members: Sequence[StackedRun],
         device: torch.device,
         dtype: torch.dtype,
         *,
@@ -60,13 +60,13 @@ class Group(StackedRuns[Member, Share]):
         self.values: list[StepValues] = []
         self._place = (device, dtype)
         self._captures = capture
-        self.task: Task = members[0].parts.task
+        self.task: Task = members[0].components.task
         self.trainer = members[0].config.trainer
         for member in members:
-            member.parts.module.to(device, dtype)
-        self.streams = Streams([member.parts.data for member in members], device, dtype)
+            member.components.module.to(device, dtype)
+        self.streams = StackedBatches([member.components.data for member in members], device, dtype)
         batch = next(self.streams.batches("train", epoch=0))
-        networks = [member.parts.network for member in members]
+        networks = [member.components.network for member in members]
         self.stack = Stack(networks, self.task.pair(batch)[0][0])
         self.optimizer = RowOptimizer(self.stack.parameters, [one.optimizer for one in members])
         self.arrange(members)
@@ -74,7 +74,7 @@ class Group(StackedRuns[Member, Share]):
 
     def train(self) -> None:
         """All epochs, then the test of each run's best checkpoint."""
-        finished: list[Member] = []
+        finished: list[StackedRun] = []
         for epoch in range(self.trainer.max_epochs):
             self._train_epoch(epoch)
             if self.members:
@@ -87,10 +87,10 @@ class Group(StackedRuns[Member, Share]):
 
     # --- rows -------------------------------------------------------------------------------
 
-    def share(self, members: Sequence[Member], first: int, *, mapped: bool) -> Share:
+    def share(self, members: Sequence[StackedRun], first: int, *, mapped: bool) -> StackedObjective:
         """The loss of these runs on their rows."""
-        supervisions = [member.parts.module.supervision for member in members]
-        return Share(supervisions, first, mapped=mapped)
+        supervisions = [member.components.module.supervision for member in members]
+        return StackedObjective(supervisions, first, mapped=mapped)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows."""
@@ -98,7 +98,7 @@ class Group(StackedRuns[Member, Share]):
         self.streams.keep(rows)
         self.optimizer.keep(self.stack.parameters, rows)
 
-    def arrange(self, members: Sequence[Member]) -> None:
+    def arrange(self, members: Sequence[StackedRun]) -> None:
         """Let these be the rows; those that stay keep the values of their steps."""
         before = {
             self.members[share.rows.start].objective: (self.members[share.rows], values)
@@ -118,7 +118,9 @@ class Group(StackedRuns[Member, Share]):
         with torch.no_grad():
             prediction = self.stack(inputs)
         given = (prediction, target, self.stack.parameters, _weights(batch))
-        self.try_losses(lambda share: (share.parts(*given), share.facts(prediction, target)))
+        self.try_losses(
+            lambda share: (share.components(*given), share.diagnostics(prediction, target))
+        )
 
     # --- steps ------------------------------------------------------------------------------
 
@@ -155,7 +157,7 @@ class Group(StackedRuns[Member, Share]):
             return False
         objectives = found.objectives.clone()
         for number, (share, values) in enumerate(zip(self.shares, self.values, strict=True)):
-            values.add(objectives[share.rows], _copies(found.parts[number]))
+            values.add(objectives[share.rows], _copies(found.components[number]))
             if due:
                 values.watch(_copies(found.watched[number]))
         self.optimizer.step(found.gradients)
@@ -174,9 +176,9 @@ class Group(StackedRuns[Member, Share]):
         inputs, target = self.task.pair(batch)
         parameters, prediction = self.stack.parameters, self.stack(inputs, masks)
         given = (prediction, target, parameters, _weights(batch))
-        parts = [share.parts(*given) for share in self.shares]
+        components = [share.components(*given) for share in self.shares]
         # no row's objective depends on another's weights: the gradient of the sum is each one's own
-        objectives = torch.cat([sum_of(own) for own in parts])
+        objectives = torch.cat([sum_of(own) for own in components])
         found = torch.autograd.grad(objectives.sum(), list(parameters.values()), allow_unused=True)
         gradients = {
             name: gradient
@@ -185,7 +187,7 @@ class Group(StackedRuns[Member, Share]):
         }
         watched = self._watched(prediction.detach(), target, gradients) if due else []
         clip_rows(gradients, self.trainer.gradient_clip_val)
-        several = [_detached(own) if len(own) > 1 else {} for own in parts]
+        several = [_detached(own) if len(own) > 1 else {} for own in components]
         return Step(objectives.detach(), several, watched, gradients)
 
     def _watched(
@@ -193,7 +195,7 @@ class Group(StackedRuns[Member, Share]):
     ) -> list[Values]:
         norms = norms_of_rows(gradients)
         return [
-            share.facts(prediction, target) | {"grad_norm": norms[share.rows]}
+            share.diagnostics(prediction, target) | {"grad_norm": norms[share.rows]}
             for share in self.shares
         ]
 
@@ -208,7 +210,7 @@ class Group(StackedRuns[Member, Share]):
         if not diverged:
             raise error
         for member in diverged:
-            member.keeper.fail("diverged", str(Diverged(member.name, math.nan, step)), step)
+            member.writer.fail("diverged", str(Diverged(member.name, math.nan, step)), step)
         self.drop(diverged)
 
     def _schedule(self) -> None:
@@ -225,18 +227,18 @@ class Group(StackedRuns[Member, Share]):
             for place, member in enumerate(self.members[share.rows]):
                 error = divergence(objectives[:, place], member.name, step)
                 if error is not None:
-                    member.keeper.fail("diverged", str(error), error.step)
+                    member.writer.fail("diverged", str(error), error.step)
                     diverged.append(member)
                     continue
                 point = {tag: column[place] for tag, column in columns.items()}
                 point["lr"] = float(member.optimizer.param_groups[0]["lr"])
-                member.keeper.log(epoch, step, point)
+                member.writer.log(epoch, step, point)
         self.drop(diverged)
         return bool(diverged)
 
     # --- ends of epochs ---------------------------------------------------------------------
 
-    def _end_epoch(self, epoch: int) -> list[Member]:
+    def _end_epoch(self, epoch: int) -> list[StackedRun]:
         """Judge validation and hand each run its epoch; returns the runs that stop."""
         counts = self.streams.count("train"), self.streams.count("val")
         step = counts[0] * (epoch + 1)
@@ -250,7 +252,7 @@ class Group(StackedRuns[Member, Share]):
         for row, member in enumerate(self.members):
             weights = {name: value.clone() for name, value in self.stack.row(row).items()}
             metrics = _logged(judged[row] | member.network_metrics(weights), "val/")
-            member.draw(weights, self.streams.of(member.parts.data, "val"), epoch, step)
+            member.draw(weights, self.streams.of(member.components.data, "val"), epoch, step)
             optimizer = self.optimizer.state_dict(row, states[row])
             content = member.checkpoint(epoch, *counts, weights, optimizer)
             if member.end_epoch(epoch, step, metrics, weights, content):
@@ -276,12 +278,12 @@ class Group(StackedRuns[Member, Share]):
             shares = [share.judged(prediction, target, chosen[share.rows]) for share in self.shares]
         return list(itertools.chain(*shares))
 
-    def _test(self, members: Sequence[Member]) -> None:
+    def _test(self, members: Sequence[StackedRun]) -> None:
         """Judge the best checkpoint of these runs on the splits they read, and end them."""
         if not members:
             return
         self.arrange(sorted(members, key=lambda member: member.objective))
-        self.streams = Streams([one.parts.data for one in self.members], *self._place)
+        self.streams = StackedBatches([one.components.data for one in self.members], *self._place)
         self.stack.load([member.best for member in self.members])
         val, last = self._predict("val"), self.members[0].last_split
         chosen = [
@@ -292,7 +294,7 @@ class Group(StackedRuns[Member, Share]):
         for row, member in enumerate(self.members):
             line = member.network_metrics(member.best)
             test = {} if on_test is None else _logged(on_test[row] | line)
-            batches = self.streams.of(member.parts.data, last)
+            batches = self.streams.of(member.components.data, last)
             member.finish(_logged(on_val[row] | line), test, batches)
 
 

@@ -8,7 +8,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from losslab.components import Parts
+from losslab.components import Components
 from losslab.data.base import InMemoryData
 from losslab.lockstep.capture import RECORDERS
 from losslab.rl.module import ReinforcementModule
@@ -29,37 +29,41 @@ REPLAYS = 4
 SHARE = 0.8  # of the free memory
 
 
-def cells_that_fit(parts: Parts, device: torch.device, dtype: torch.dtype, sharing: int) -> int:
+def runs_that_fit(
+    components: Components, device: torch.device, dtype: torch.dtype, sharing: int
+) -> int:
     """How many runs of this kind may be trained together; 1 at least.
 
     Args:
-        parts: of one of them.
+        components: of one of them.
         device: where they are trained.
         dtype: in which precision.
         sharing: processes that take an equal part of the memory each.
     """
     copies = COPIES + RECORDED * (device.type in RECORDERS)
-    return max(1, int(SHARE * free_bytes(device) / sharing / bytes_of_run(parts, dtype, copies)))
+    return max(
+        1, int(SHARE * free_bytes(device) / sharing / bytes_of_run(components, dtype, copies))
+    )
 
 
-def bytes_of_run(parts: Parts, dtype: torch.dtype, copies: int = COPIES) -> int:
+def bytes_of_run(components: Components, dtype: torch.dtype, copies: int = COPIES) -> int:
     """An upper estimate of what a run needs, with splits of its own.
 
     Args:
-        parts: of the run.
+        components: of the run.
         dtype: in which it is trained.
         copies: of its weights.
     """
-    plays = isinstance(parts.module, ReinforcementModule)
-    networks = parts.module if plays else parts.network
+    plays = isinstance(components.module, ReinforcementModule)
+    networks = components.module if plays else components.network
     numbers = copies * sum(weight.numel() for weight in networks.state_dict().values())
     if plays:
-        numbers += REPLAYS * parts.module.numbers_held
-    if isinstance(parts.data, InMemoryData):
-        train, val, test = parts.data.train, parts.data.val, parts.data.test
-        batch = tuple(tensor[: parts.data.batch_size] for tensor in train.tensors())
-        inputs = parts.task.pair(batch)[0]
-        outputs, predictions = _numbers_of_outputs(parts.network, inputs)
+        numbers += REPLAYS * components.module.numbers_held
+    if isinstance(components.data, InMemoryData):
+        train, val, test = components.data.train, components.data.val, components.data.test
+        batch = tuple(tensor[: components.data.batch_size] for tensor in train.tensors())
+        inputs = components.task.pair(batch)[0]
+        outputs, predictions = _numbers_of_outputs(components.network, inputs)
         numbers += OUTPUTS * (outputs + inputs.numel())
         numbers += JUDGED * predictions * math.ceil(max(val.size, test.size) / len(inputs))
         # as they are read, and as they lie on the device

@@ -15,7 +15,7 @@ from losslab.rng import global_state
 Values = dict[str, Tensor]
 
 
-class Share:
+class StackedObjective:
     """Consecutive rows of a stack whose runs have the same loss, options and regularizer.
 
     Where the loss can be mapped by ``torch.func.vmap`` it sees all its rows at once; else it is
@@ -32,26 +32,26 @@ class Share:
         self.rows = slice(first, first + len(self.supervisions))
         self.mapped = mapped
 
-    def parts(
+    def components(
         self,
         prediction: Tensor,
         target: Tensor,
         parameters: Mapping[str, Tensor],
         weights: Tensor | None,
     ) -> Values:
-        """The parts of the rows' objectives, each (rows,); see :meth:`Supervision.parts`."""
+        """Return the components of the rows' objectives; see :meth:`Supervision.components`."""
         own = {}
         if self.supervisions[0].regularizer is not None:
             own = {name: value[self.rows] for name, value in parameters.items()}
         given: list[Any] = [prediction[self.rows], target[self.rows], own]
         if weights is not None:
             given.append(weights[self.rows])
-        functions = [supervision.parts for supervision in self.supervisions]
+        functions = [supervision.components for supervision in self.supervisions]
         return over_rows(functions, given, mapped=self.mapped)
 
-    def facts(self, prediction: Tensor, target: Tensor) -> Values:
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> Values:
         """What the loss shows beside its value, each (rows,)."""
-        functions = [supervision.facts for supervision in self.supervisions]
+        functions = [supervision.diagnostics for supervision in self.supervisions]
         given = [prediction[self.rows], target[self.rows]]
         return over_rows(functions, given, mapped=self.mapped)
 
@@ -96,7 +96,7 @@ def can_be_mapped(
     Args:
         loss: of these rows.
         rows: how many they are.
-        evaluated: parts and facts of the rows, each (rows,), mapped or not.
+        evaluated: components and diagnostics of the rows, each (rows,), mapped or not.
 
     Raises:
         Unstackable: if the loss raises, draws random numbers, changes what it holds, or gives more
@@ -115,11 +115,11 @@ def can_be_mapped(
         raise Unstackable("the loss is no single number")
     try:
         with warnings.catch_warnings(action="ignore"):  # of operations that run as loops
-            parts, facts = evaluated(True)
+            components, diagnostics = evaluated(True)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return False
-    same = torch.allclose(sum_of(parts), expected, rtol=1e-4, atol=1e-6, equal_nan=True)
-    return same and all(value.shape == (rows,) for value in facts.values())
+    same = torch.allclose(sum_of(components), expected, rtol=1e-4, atol=1e-6, equal_nan=True)
+    return same and all(value.shape == (rows,) for value in diagnostics.values())
 
 
 def over_rows(

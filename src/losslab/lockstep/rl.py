@@ -9,21 +9,21 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from losslab.components import Parts
+from losslab.components import Components
 from losslab.lockstep.lightning_state import checkpoint
 from losslab.lockstep.loop import clip_rows, norms_of_rows
 from losslab.lockstep.objective import Values, over_rows
 from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.rows import StackedRuns
-from losslab.lockstep.single import Member, objective_of
 from losslab.lockstep.stack import Stack, Unstackable
+from losslab.lockstep.stacked_run import StackedRun, objective_of
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged
 from losslab.rl.environments import Environments, Play
 from losslab.rl.module import ReinforcementModule, Rows, greedy_returns, only
 
 
-class Player(Member):
+class StackedAgent(StackedRun):
     """A run of reinforcement learning; its module counts, draws and remembers as if it were alone.
 
     Its weights stand in the stack, its environments among those of all.
@@ -34,10 +34,10 @@ class Player(Member):
         last: the network's weights when the training ended.
     """
 
-    def __init__(self, config: DictConfig, folder: Path, parts: Parts) -> None:
-        super().__init__(config, folder, parts)
-        self.module: ReinforcementModule = parts.module
-        self.data: Environments = parts.data
+    def __init__(self, config: DictConfig, folder: Path, components: Components) -> None:
+        super().__init__(config, folder, components)
+        self.module: ReinforcementModule = components.module
+        self.data: Environments = components.data
         self.epoch = self.batch = 0
         self.last: dict[str, Tensor] = {}
         self._ends = [int(end) for (end,) in self.data.train_dataloader()]
@@ -66,7 +66,7 @@ class Player(Member):
                 step = self.module.updates
                 values = self.module.step_values.drain(self.name, step)
                 values["lr"] = float(self.optimizer.param_groups[0]["lr"])
-                self.keeper.log(self.epoch, step, values)
+                self.writer.log(self.epoch, step, values)
             if self.batch == 0:
                 return True
         return False
@@ -78,7 +78,7 @@ class Player(Member):
         optimizer: Mapping[str, Any],
         play: Mapping[str, Any],
     ) -> bool:
-        """Hand the epoch to the keeper; returns whether the run stops.
+        """Hand the epoch to the writer; returns whether the run stops.
 
         Args:
             metrics: with their split.
@@ -109,10 +109,10 @@ class Player(Member):
         """Nothing: the pictures show what was played."""
 
     def _objective(self) -> str:
-        return objective_of(self.config, self.parts.module.loss)
+        return objective_of(self.config, self.components.module.loss)
 
 
-class Learners:
+class StackedAgentObjective:
     """Consecutive rows of a stack whose runs have the same loss, options and regularizer.
 
     The arguments of the methods are those of the whole stack, (K, *).
@@ -128,18 +128,18 @@ class Learners:
         self.rows = slice(first, first + len(self.modules))
         self.mapped = mapped
 
-    def parts(
+    def components(
         self, outputs: Rows, rows: Rows, parameters: Rows, counts: Sequence[int] | None
     ) -> Values:
-        """The parts of the rows' objectives, each (rows,)."""
+        """The components of the rows' objectives, each (rows,)."""
         own = {} if self.modules[0].regularizer is None else parameters
         functions = [module.objective for module in self.modules]
         return self._over_rows(functions, [outputs, rows, own], counts)
 
-    def facts(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None) -> Values:
+    def diagnostics(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None) -> Values:
         """What the loss shows beside its value, each (rows,)."""
         with torch.no_grad():
-            functions = [module.facts for module in self.modules]
+            functions = [module.diagnostics for module in self.modules]
             return self._over_rows(functions, [outputs, rows], counts)
 
     def _over_rows(
@@ -159,7 +159,7 @@ class Learners:
         return {name: torch.stack([values[name] for values in rows]) for name in rows[0]}
 
 
-class Players(StackedRuns[Player, Learners]):
+class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
     """Runs of one algorithm in one stack and one batch of environments, from first to last step.
 
     All take their environment steps and optimizer steps together; an epoch ends for each after so
@@ -177,7 +177,9 @@ class Players(StackedRuns[Player, Learners]):
         play: the environments of all, those of the first run first.
     """
 
-    def __init__(self, members: Sequence[Player], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, members: Sequence[StackedAgent], device: torch.device, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         self._place = (device, dtype)
         self.trainer = members[0].config.trainer
@@ -194,7 +196,7 @@ class Players(StackedRuns[Player, Learners]):
         if any(stack.draws for stack in self._stacks.values()):
             raise Unstackable("the network draws random numbers as it plays")
         self.optimizer = RowOptimizer(self._weights(), [one.optimizer for one in members])
-        self._finished: list[Player] = []
+        self._finished: list[StackedAgent] = []
         self.arrange(members)
         self.play = Play(
             data.vector(len(members) * data.num_envs), self._seed_of, data.first_action
@@ -222,19 +224,21 @@ class Players(StackedRuns[Player, Learners]):
     def update(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None = None) -> None:
         """One optimizer step of each run on its own objective."""
         parameters = self._stacks["network"].parameters
-        parts = [share.parts(outputs, rows, parameters, counts) for share in self.shares]
-        objectives = [sum_of(own) for own in parts]
+        components = [share.components(outputs, rows, parameters, counts) for share in self.shares]
+        objectives = [sum_of(own) for own in components]
         self._step(torch.cat(objectives).sum())
-        for share, objective, own in zip(self.shares, objectives, parts, strict=True):
+        for share, objective, own in zip(self.shares, objectives, components, strict=True):
             columns = {name: part.detach().unbind() for name, part in own.items()}
             for place, value in enumerate(objective.detach().unbind()):
                 at_place = {name: column[place] for name, column in columns.items()}
                 share.modules[place].note_update(value, at_place)
             showing = [place for place, one in enumerate(share.modules) if one.shows_facts()]
             if showing:
-                facts = share.facts(outputs, rows, counts)
+                diagnostics = share.diagnostics(outputs, rows, counts)
                 for place in showing:
-                    share.modules[place].step_values.watch({n: v[place] for n, v in facts.items()})
+                    share.modules[place].step_values.watch(
+                        {n: v[place] for n, v in diagnostics.items()}
+                    )
 
     def _step(self, objective: Tensor) -> None:
         # no row's objective depends on another's weights: the gradient of the sum is each one's own
@@ -273,9 +277,11 @@ class Players(StackedRuns[Player, Learners]):
         row, place = divmod(index, self._each)
         return self.members[row].data.training_seed(place, episode)
 
-    def share(self, members: Sequence[Player], first: int, *, mapped: bool) -> Learners:
+    def share(
+        self, members: Sequence[StackedAgent], first: int, *, mapped: bool
+    ) -> StackedAgentObjective:
         """The objective of these runs on their rows."""
-        return Learners([member.module for member in members], first, mapped=mapped)
+        return StackedAgentObjective([member.module for member in members], first, mapped=mapped)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows."""
@@ -284,12 +290,12 @@ class Players(StackedRuns[Player, Learners]):
         self.optimizer.keep(self._weights(), rows)
         self.play.keep(np.arange(self.play.size).reshape(-1, self._each)[list(rows)].flatten())
 
-    def arrange(self, members: Sequence[Player]) -> None:
+    def arrange(self, members: Sequence[StackedAgent]) -> None:
         """Let these be the rows; the algorithm sees their modules."""
         super().arrange(members)
         self.modules: Sequence[Any] = [member.module for member in members]
 
-    def _on_example(self, share: Learners) -> tuple[Values, Values]:
+    def _on_example(self, share: StackedAgentObjective) -> tuple[Values, Values]:
         outputs, rows = (
             {
                 name: value.to(self._place[0]).expand(len(self.members), *value.shape)
@@ -297,8 +303,8 @@ class Players(StackedRuns[Player, Learners]):
             }
             for own in share.modules[0].example(8)
         )
-        parts = share.parts(outputs, rows, self._stacks["network"].parameters, None)
-        return parts, share.facts(outputs, rows, None)
+        components = share.components(outputs, rows, self._stacks["network"].parameters, None)
+        return components, share.diagnostics(outputs, rows, None)
 
     # --- ends of batches and epochs ------------------------------------------------------------
 
@@ -312,14 +318,14 @@ class Players(StackedRuns[Player, Learners]):
                     if member.end_batches():
                         ended.append(member)
                 except Diverged as error:
-                    member.keeper.fail("diverged", str(error), error.step)
+                    member.writer.fail("diverged", str(error), error.step)
                     leaving.append(member)
             stopped = self._end_epochs(ended) if ended else []
             self._finished += stopped
             self.drop(leaving + stopped)
             going = [member for member in ended if member not in stopped]
 
-    def _end_epochs(self, members: Sequence[Player]) -> list[Player]:
+    def _end_epochs(self, members: Sequence[StackedAgent]) -> list[StackedAgent]:
         """Judge these runs and hand each its epoch; returns those that stop."""
         rows = [self.members.index(member) for member in members]
         policies = self._stacks["network"].select(rows)
@@ -345,7 +351,7 @@ class Players(StackedRuns[Player, Learners]):
         return stopped
 
     def _returns(
-        self, policies: Stack, members: Sequence[Player], splits: Sequence[str]
+        self, policies: Stack, members: Sequence[StackedAgent], splits: Sequence[str]
     ) -> list[tuple[Tensor, ...]]:
         """For each run the returns of these splits' greedy episodes, all played side by side."""
         data = members[0].data
@@ -361,7 +367,7 @@ class Players(StackedRuns[Player, Learners]):
         sizes = [len(getattr(data, split)) for split in splits]
         return [row.split(sizes) for row in returns]
 
-    def _test(self, members: Sequence[Player]) -> None:
+    def _test(self, members: Sequence[StackedAgent]) -> None:
         """Judge final policy and best checkpoint of these runs on the splits they read."""
         policies, tested = self._stacks["network"], members[0].last_split == "test"
         if tested:

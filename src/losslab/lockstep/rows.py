@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from losslab.lockstep.objective import Values, can_be_mapped
-from losslab.lockstep.single import Member
 from losslab.lockstep.stack import Unstackable
+from losslab.lockstep.stacked_run import StackedRun
 
 
 class Sharing(Protocol):
@@ -15,7 +15,7 @@ class Sharing(Protocol):
     rows: slice
 
 
-Run = TypeVar("Run", bound=Member)
+Run = TypeVar("Run", bound=StackedRun)
 Share = TypeVar("Share", bound=Sharing)
 
 
@@ -74,7 +74,7 @@ class StackedRuns(Generic[Run, Share]):
         """Find out which losses can be mapped over rows, and which cannot take part at all.
 
         Args:
-            evaluate: gives parts and facts of a share's rows, each (rows,), on an example.
+            evaluate: gives components and diagnostics of a share's rows on an example.
         """
         for share in self.shares:
             members = self.members[share.rows]
@@ -84,7 +84,7 @@ class StackedRuns(Generic[Run, Share]):
             ) -> tuple[Values, Values]:
                 return evaluate(self.share(members, share.rows.start, mapped=mapped))
 
-            loss = members[0].parts.module.loss
+            loss = members[0].components.module.loss
             try:
                 mapped = can_be_mapped(loss, len(members), evaluated)
             except Unstackable as reason:

@@ -1,4 +1,4 @@
-"""The cells of a sweep, trained in groups; the groups are spread over processes."""
+"""The jobs of a sweep, trained in groups; the groups are spread over processes."""
 
 import gc
 import logging
@@ -19,56 +19,56 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.components import Parts, assemble
-from losslab.config.instantiate import WrongInput
-from losslab.lockstep.grouping import Cell, group, place, split
-from losslab.lockstep.loop import Group
-from losslab.lockstep.memory import cells_that_fit
-from losslab.lockstep.rl import Player, Players
-from losslab.lockstep.single import Member
+from losslab.components import Components, build_components
+from losslab.config.instantiate import UserError
+from losslab.lockstep.grouping import Job, group, place, split
+from losslab.lockstep.loop import RunBatch
+from losslab.lockstep.memory import runs_that_fit
+from losslab.lockstep.rl import StackedAgent, StackedAgents
 from losslab.lockstep.stack import Unstackable
+from losslab.lockstep.stacked_run import StackedRun
 from losslab.rl.module import ReinforcementModule
-from losslab.training import recorded, settle
+from losslab.training import configure_process, recorded
 
 log = logging.getLogger(__name__)
 
-Left = list[tuple[Cell, str]]
+Left = list[tuple[Job, str]]
 
 
-def train_cells(
-    cells: Sequence[Cell],
+def train_jobs(
+    jobs: Sequence[Job],
     *,
-    max_cells: int | None = None,
+    max_jobs: int | None = None,
     workers: int | None = None,
     capture: bool = True,
 ) -> Left:
-    """Train the cells that can be stacked, and say which are left and why.
+    """Train the jobs that can be stacked, and say which are left and why.
 
     Args:
-        cells: of one sweep.
-        max_cells: cells in a stack at most; ``None`` for as many as the memory holds.
+        jobs: of one sweep.
+        max_jobs: jobs in a stack at most; ``None`` for as many as the memory holds.
         workers: processes; ``None`` for one a core, or as many as ``threads`` leaves.
         capture: whether a GPU records the steps and replays them.
 
     Returns:
-        The cells that have to be run one by one, with the reason.
+        The jobs that have to be run one by one, with the reason.
     """
-    groups, left = group(cells)
+    groups, left = group(jobs)
     if not groups:
         return left
-    workers = workers or _cores() // (cells[0].config.threads or _cores()) or 1
+    workers = workers or _cores() // (jobs[0].config.threads or _cores()) or 1
     if place(groups[0][0].config.trainer)[0].type != "cpu":
         workers = 1  # they would wait for each other on the device
     shares = []
     for members in groups:
-        parts = min(len(members), workers)
-        if max_cells is not None:
-            parts = max(parts, math.ceil(len(members) / max_cells))
-        shares += split(members, parts)
+        number = min(len(members), workers)
+        if max_jobs is not None:
+            number = max(number, math.ceil(len(members) / max_jobs))
+        shares += split(members, number)
     shares.sort(key=len, reverse=True)
     workers = min(workers, len(shares))
     log.info(
-        f"Training {sum(map(len, shares))} cells in lockstep: {len(groups)} groups, "
+        f"Training {sum(map(len, shares))} jobs in lockstep: {len(groups)} groups, "
         f"{len(shares)} stacks of up to {len(shares[0])}, {workers} processes"
     )
     gc.freeze()  # what is imported stays: no search through it for garbage, no copy in a fork
@@ -80,63 +80,65 @@ def train_cells(
     return left
 
 
-def train_share(cells: Sequence[Cell], sharing: int = 1, *, capture: bool = True) -> Left:
-    """Train cells of one group in this process, as many at once as its memory holds.
+def train_share(jobs: Sequence[Job], sharing: int = 1, *, capture: bool = True) -> Left:
+    """Train jobs of one group in this process, as many at once as its memory holds.
 
     Args:
-        cells: of the group.
+        jobs: of the group.
         sharing: processes that share the memory.
-        capture: as :func:`train_cells`.
+        capture: as :func:`train_jobs`.
 
     Returns:
-        As :func:`train_cells`.
+        As :func:`train_jobs`.
     """
-    config = cells[0].config
-    settle(config)
+    config = jobs[0].config
+    configure_process(config)
     left: Left = []
-    known: dict[str, Parts] = {}
-    most = len(cells)
-    with suppress(WrongInput):  # said when it is the run's turn
-        first = assemble(config)
+    known: dict[str, Components] = {}
+    most = len(jobs)
+    with suppress(UserError):  # said when it is the run's turn
+        first = build_components(config)
         known[_alike(config)] = first
-        most = cells_that_fit(first, *place(config.trainer), sharing)
-    some = split(cells, math.ceil(len(cells) / most))
+        most = runs_that_fit(first, *place(config.trainer), sharing)
+    some = split(jobs, math.ceil(len(jobs) / most))
     if len(some) > 1:
-        log.info(f"{len(cells)} cells in {len(some)} stacks, one after the other: the memory")
+        log.info(f"{len(jobs)} jobs in {len(some)} stacks, one after the other: the memory")
     for together in some:
         left += _train_together(together, known, capture=capture)
         gc.collect()  # a stack holds itself, and the next one may need its memory
     return left
 
 
-def _train_together(cells: Sequence[Cell], known: Mapping[str, Parts], *, capture: bool) -> Left:
-    """Train cells that fit into memory; nothing of them is held when it returns."""
-    members, left = _members(cells, known)
+def _train_together(jobs: Sequence[Job], known: Mapping[str, Components], *, capture: bool) -> Left:
+    """Train jobs that fit into memory; nothing of them is held when it returns."""
+    members, left = _members(jobs, known)
     for same_sizes in _same_sizes(members):
         left += _train(same_sizes, capture=capture)
     return left
 
 
-def _members(cells: Sequence[Cell], known: Mapping[str, Parts]) -> tuple[list[Member], Left]:
-    """The cells' parts; cells with the same config of data and task share these.
+def _members(jobs: Sequence[Job], known: Mapping[str, Components]) -> tuple[list[StackedRun], Left]:
+    """The jobs' components; jobs with the same config of data and task share these.
 
     Args:
-        cells: of one group.
-        known: parts to share that are there already, by :func:`_alike`.
+        jobs: of one group.
+        known: components to share that are there already, by :func:`_alike`.
     """
     shared = dict(known)
-    members: list[Member] = []
+    members: list[StackedRun] = []
     left: Left = []
-    for cell in cells:
-        key = _alike(cell.config)
+    for job in jobs:
+        key = _alike(job.config)
         try:
-            parts = assemble(cell.config, shared.get(key))
-            kind = Player if isinstance(parts.module, ReinforcementModule) else Member
-            members.append(kind(cell.config, cell.folder, parts))
-        except WrongInput as error:
-            left.append((cell, str(error)))
+            components = build_components(job.config, shared.get(key))
+            kind = (
+                StackedAgent if isinstance(components.module, ReinforcementModule) else StackedRun
+            )
+            members.append(kind(job.config, job.folder, components))
+        except UserError as error:
+            left.append((job, str(error)))
         else:
-            shared.setdefault(key, parts)
+            shared.setdefault(key, components)
     return members, left
 
 
@@ -145,30 +147,30 @@ def _alike(config: DictConfig) -> str:
     return repr([OmegaConf.to_container(config[node]) for node in ("data", "task")])
 
 
-def _same_sizes(members: Iterable[Member]) -> list[list[Member]]:
+def _same_sizes(members: Iterable[StackedRun]) -> list[list[StackedRun]]:
     """Runs whose splits and weights have the same shapes, those of one objective side by side."""
-    sizes: dict[str, list[Member]] = {}
+    sizes: dict[str, list[StackedRun]] = {}
     for member in sorted(members, key=lambda member: member.objective):
         sizes.setdefault(member.sizes, []).append(member)
     return list(sizes.values())
 
 
-def _train(members: Sequence[Member], *, capture: bool) -> Left:
+def _train(members: Sequence[StackedRun], *, capture: bool) -> Left:
     """Train runs in one stack."""
     device, dtype = place(members[0].config.trainer)
     with _default_dtype(dtype):
         try:
-            plays = isinstance(members[0], Player)
-            loop: Any = Players if plays else partial(Group, capture=capture)
+            plays = isinstance(members[0], StackedAgent)
+            loop: Any = StackedAgents if plays else partial(RunBatch, capture=capture)
             stack = loop(members, device, dtype)
         except Unstackable as reason:
-            return [(Cell(member.config, member.folder), str(reason)) for member in members]
+            return [(Job(member.config, member.folder), str(reason)) for member in members]
         for member in stack.members:
             member.open()
-        with _run_logs(stack.members), recorded(*(member.keeper for member in stack.members)):
+        with _run_logs(stack.members), recorded(*(member.writer for member in stack.members)):
             if stack.members:
                 stack.train()
-    return [(Cell(member.config, member.folder), reason) for member, reason in stack.refused]
+    return [(Job(member.config, member.folder), reason) for member, reason in stack.refused]
 
 
 @contextmanager
@@ -182,7 +184,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 @contextmanager
-def _run_logs(members: Sequence[Member]) -> Iterator[None]:
+def _run_logs(members: Sequence[StackedRun]) -> Iterator[None]:
     """What is logged meanwhile stands in the ``run.log`` of each run, and nowhere else."""
     root = logging.getLogger()
     before = root.handlers
@@ -214,7 +216,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _in_processes(shares: Sequence[Sequence[Cell]], workers: int, capture: bool) -> Iterator[Left]:
+def _in_processes(shares: Sequence[Sequence[Job]], workers: int, capture: bool) -> Iterator[Left]:
     """Train each share, in several processes where that helps."""
     options: dict[str, Any] = {"sharing": workers, "capture": capture}
     if workers == 1:
@@ -237,12 +239,12 @@ def _in_processes(shares: Sequence[Sequence[Cell]], workers: int, capture: bool)
 _interrupted = threading.Event()
 
 
-def _train_unless_interrupted(cells: Sequence[Cell], **options: Any) -> Left:
+def _train_unless_interrupted(jobs: Sequence[Job], **options: Any) -> Left:
     """:func:`train_share`, but not after an interruption: the pool still hands on what waits."""
     if _interrupted.is_set():
         raise KeyboardInterrupt
     try:
-        return train_share(cells, **options)
+        return train_share(jobs, **options)
     except KeyboardInterrupt:
         _interrupted.set()
         raise

@@ -2,7 +2,7 @@
 
 from losslab.losses import functional
 from losslab.losses.adversarial import AdversarialLoss
-from losslab.losses.base import Link, Loss, Reads, Reduction
+from losslab.losses.base import InverseLink, Loss, Reduction, TargetFormat
 from losslab.losses.classification import (
     BCELoss,
     CategoricalCrossEntropyLoss,
@@ -61,9 +61,9 @@ __all__ = [
     "FocalTverskyLoss",
     "HingeLoss",
     "HuberLoss",
+    "InverseLink",
     "L1Regularizer",
     "L2Regularizer",
-    "Link",
     "Loss",
     "MAELoss",
     "MSELoss",
@@ -74,13 +74,13 @@ __all__ = [
     "PolicyTarget",
     "QLearningLoss",
     "RMSELoss",
-    "Reads",
     "ReconstructionLoss",
     "Reduction",
     "Regularizer",
     "SSELoss",
     "SequenceTarget",
     "SmoothL1Loss",
+    "TargetFormat",
     "TransitionTarget",
     "TripletLoss",
     "TverskyLoss",

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     full_precision,
     require_at_least,
     require_choice,
@@ -61,11 +61,11 @@ class AdversarialLoss(Loss):
         >>> loss = AdversarialLoss("hinge")
         >>> loss(torch.tensor([2.0]), torch.tensor([-2.0]))  # both beyond the margin
         tensor(0.)
-        >>> loss.generator_terms(torch.tensor([-2.0]))
+        >>> loss.generator_components(torch.tensor([-2.0]))
         {'generator': tensor(2.)}
     """
 
-    reads = (Reads.DISCRIMINATOR,)
+    accepts = (TargetFormat.DISCRIMINATOR,)
 
     def __init__(
         self,
@@ -86,14 +86,16 @@ class AdversarialLoss(Loss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The discriminator's loss: ``prediction`` of real samples, ``target`` of generated."""
-        terms = self.discriminator_terms(prediction, target)
+        terms = self.discriminator_components(prediction, target)
         return terms["real"] + terms["fake"]
 
-    def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def components(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The discriminator's parts, ``real`` and ``fake``."""
-        return self.discriminator_terms(prediction, target)
+        return self.discriminator_components(prediction, target)
 
-    def discriminator_terms(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+    def discriminator_components(
+        self, real_logits: Tensor, fake_logits: Tensor
+    ) -> dict[str, Tensor]:
         """What the discriminator pays, as ``real`` and ``fake``."""
         require_same_shape(real_logits, fake_logits)
         real_logits, fake_logits = full_precision(real_logits, fake_logits)
@@ -103,7 +105,7 @@ class AdversarialLoss(Loss):
             "fake": self.reduce(game.fake(fake_logits)),
         }
 
-    def generator_terms(self, fake_logits: Tensor) -> dict[str, Tensor]:
+    def generator_components(self, fake_logits: Tensor) -> dict[str, Tensor]:
         """What the generator pays, as ``generator``."""
         (fake_logits,) = full_precision(fake_logits)
         return {"generator": self.reduce(GAMES[self.kind].generator(fake_logits))}
@@ -142,7 +144,7 @@ class AdversarialLoss(Loss):
         elements = gradient_penalty(discriminator, real, fake, mixing)
         return self.gradient_penalty * self.reduce(elements)
 
-    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Mean logits of real and generated samples: their gap is what the discriminator sees."""
         return {
             "real_logit": prediction.detach().float().mean(),

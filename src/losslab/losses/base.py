@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 Reduction = Literal["mean", "sum", "none"]
-Link = Literal["softmax", "sigmoid", "identity"]
+InverseLink = Literal["softmax", "sigmoid", "identity"]
 REDUCTIONS = ("mean", "sum", "none")
 
 
-class Reads(Enum):
+class TargetFormat(Enum):
     """The form of prediction and target that a loss takes; the value is how messages name it."""
 
     VALUES = "values"  # (N, *) with (N, *), real numbers in the same unit
@@ -38,9 +38,9 @@ class Loss(nn.Module):
         ValueError: if the reduction is another word.
     """
 
-    reads: ClassVar[tuple[Reads, ...]]
+    accepts: ClassVar[tuple[TargetFormat, ...]]
     """The forms this loss takes."""
-    link: ClassVar[Link | None] = None
+    inverse_link: ClassVar[InverseLink | None] = None
     """How class logits become probabilities; a single logit becomes one by the sigmoid.
 
     ``None`` where the loss defines no probability, as for the hinge.
@@ -72,11 +72,11 @@ class Loss(nn.Module):
         if self.reduction == "mean":
             require_elements(elements)
 
-    def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def components(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The weighted parts that sum to the loss; a loss of one part has one, named ``loss``."""
         return {"loss": self(prediction, target)}
 
-    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Detached tensors worth watching beside the loss; none by default."""
         return {}
 

@@ -73,7 +73,7 @@ def require_class_indices(prediction: Tensor, target: Tensor) -> None:
         )
 
 
-def reads_masks(prediction: Tensor, target: Tensor) -> bool:
+def accepts_masks(prediction: Tensor, target: Tensor) -> bool:
     """Whether the target is a binary mask rather than class indices.
 
     Raises:

@@ -8,8 +8,8 @@ from torch import Tensor
 from losslab.losses import functional
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     require_at_least,
     require_between,
     require_choice,
@@ -18,9 +18,9 @@ from losslab.losses.base import (
 )
 from losslab.losses.class_targets import (
     Weights,
+    accepts_masks,
     class_weights,
     computing,
-    reads_masks,
     require_class_indices,
     require_classes,
     weights,
@@ -47,7 +47,7 @@ class CrossEntropyLoss(Loss):
     Shape:
         prediction: logits ``(N, C, *)``. target: int64 indices ``(N, *)``. The loss is in nats,
         ``(N, *)`` for ``reduction="none"``, 0 where ignored. Where all are ignored the mean is 0
-        with zero gradient; ``facts`` counts them.
+        with zero gradient; ``diagnostics`` counts them.
 
     Raises:
         ValueError: if an option is out of range, the target is not as above, the number of
@@ -65,8 +65,8 @@ class CrossEntropyLoss(Loss):
         '2.0000'
     """
 
-    reads = (Reads.CLASS_INDICES,)
-    link = "softmax"
+    accepts = (TargetFormat.CLASS_INDICES,)
+    inverse_link = "softmax"
     minimum = 0.0
     weight: Tensor | None
 
@@ -96,7 +96,7 @@ class CrossEntropyLoss(Loss):
         total, count = sparse_softmax_cross_entropy_total(prediction, target, *options)
         return total / count.clamp(min=1) if weight is None else _per_count(total, count)
 
-    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The number of targets ignored, ``ignored``."""
         return {"ignored": (target == self.ignore_index).sum()}
 
@@ -135,8 +135,8 @@ class CategoricalCrossEntropyLoss(Loss):
         tensor(True)
     """
 
-    reads = (Reads.CLASS_PROBABILITIES,)
-    link = "softmax"
+    accepts = (TargetFormat.CLASS_PROBABILITIES,)
+    inverse_link = "softmax"
     minimum = 0.0
     weight: Tensor | None
 
@@ -194,8 +194,8 @@ class BCELoss(Loss):
         '3.06e-07'
     """
 
-    reads = (Reads.BINARY_MASKS, Reads.CLASS_PROBABILITIES)
-    link = "sigmoid"
+    accepts = (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_PROBABILITIES)
+    inverse_link = "sigmoid"
     minimum = 0.0
     pos_weight: Tensor | None
 
@@ -275,8 +275,8 @@ class HingeLoss(Loss):
         tensor([0.0000, 0.0000, 0.5000])
     """
 
-    reads = (Reads.BINARY_MASKS, Reads.CLASS_INDICES)
-    link = None
+    accepts = (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_INDICES)
+    inverse_link = None
     minimum = 0.0
 
     def __init__(
@@ -295,7 +295,7 @@ class HingeLoss(Loss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
-        if reads_masks(prediction, target):
+        if accepts_masks(prediction, target):
             if self.reduction == "none":
                 return self._power(functional.binary_hinge(prediction, target, self.margin))
             sums = functional.binary_hinge_sums(prediction, target, self.margin, self.squared)
@@ -345,8 +345,8 @@ class FocalLoss(Loss):
         tensor(True)
     """
 
-    reads = (Reads.BINARY_MASKS, Reads.CLASS_INDICES)
-    link = "softmax"
+    accepts = (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_INDICES)
+    inverse_link = "softmax"
     minimum = 0.0
     alpha: Tensor | None
 
@@ -362,7 +362,7 @@ class FocalLoss(Loss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
-        if reads_masks(prediction, target):
+        if accepts_masks(prediction, target):
             positive, negative = self._binary_weights(prediction)
             if self.reduction == "none":
                 return functional.binary_focal(prediction, target, self.gamma, positive, negative)

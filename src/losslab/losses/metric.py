@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     require_at_least,
     require_between,
     require_choice,
@@ -30,13 +30,13 @@ class Sums(NamedTuple):
 
 
 class EmbeddingLoss(Loss):
-    """What the losses on labelled embeddings share: their mean, their checks, their facts.
+    """What the losses on labelled embeddings share: their mean, their checks, their diagnostics.
 
     A batch without a pair or triplet to look at (one class, one sample) gives 0 with zero
     gradient.
     """
 
-    reads = (Reads.LABELLED_EMBEDDINGS,)
+    accepts = (TargetFormat.LABELLED_EMBEDDINGS,)
     counted: str
     """What the mean divides by, as the fact names it."""
 
@@ -66,7 +66,7 @@ class EmbeddingLoss(Loss):
         count = sums.all if self.mean_over == "all" else sums.active
         return total / count.sum().clamp(min=1)
 
-    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """``active_pairs`` or ``active_triplets``: the share whose loss is not zero."""
         require_labelled_embeddings(prediction, target)
         if len(prediction) < 2:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     full_precision,
     require_at_least,
     require_choice,
@@ -69,7 +69,7 @@ class ChamferLoss(Loss):
         2.5
     """
 
-    reads = (Reads.POINT_SETS,)
+    accepts = (TargetFormat.POINT_SETS,)
     minimum = 0.0
 
     def __init__(
@@ -85,10 +85,10 @@ class ChamferLoss(Loss):
 
     def forward(self, prediction: Tensor | PaddedPoints, target: Tensor | PaddedPoints) -> Tensor:
         """The loss; see the class."""
-        terms = self.terms(prediction, target)
+        terms = self.components(prediction, target)
         return terms["to_target"] + terms["to_prediction"]
 
-    def terms(
+    def components(
         self, prediction: Tensor | PaddedPoints, target: Tensor | PaddedPoints
     ) -> dict[str, Tensor]:
         """The two directions: ``to_target`` from the prediction's points, and ``to_prediction``.
@@ -155,7 +155,7 @@ class EMDLoss(Loss):
         0.0
     """
 
-    reads = (Reads.POINT_SETS,)
+    accepts = (TargetFormat.POINT_SETS,)
     minimum = 0.0
 
     def __init__(

@@ -4,8 +4,8 @@ from torch import Tensor
 
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     require_at_least,
     require_elements,
     require_same_shape,
@@ -47,7 +47,7 @@ class MarginRankingLoss(Loss):
         3.0
     """
 
-    reads = (Reads.RELEVANCE,)
+    accepts = (TargetFormat.RELEVANCE,)
     minimum = 0.0
 
     def __init__(self, margin: float = 1.0, reduction: Reduction = "mean") -> None:
@@ -63,7 +63,7 @@ class MarginRankingLoss(Loss):
             return hinge.sum() / pairs.sum().clamp(min=1)
         return hinge.sum() if self.reduction == "sum" else hinge.sum(dim=(1, 2))
 
-    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """``active_pairs``: the share of the pairs whose loss is not zero."""
         pairs, hinge = self._pairs(prediction.detach(), target)
         return {"active_pairs": (hinge > 0).sum() / pairs.sum().clamp(min=1)}

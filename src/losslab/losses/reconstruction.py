@@ -6,8 +6,8 @@ from torch import Tensor
 
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     require_choice,
     require_same_shape,
 )
@@ -45,8 +45,8 @@ class ReconstructionLoss(Loss):
         (tensor(0.2500), tensor(4.))
     """
 
-    reads = (Reads.VALUES,)
-    link = "identity"
+    accepts = (TargetFormat.VALUES,)
+    inverse_link = "identity"
     minimum = 0.0
 
     def __init__(

@@ -7,8 +7,8 @@ from torch import Tensor
 from losslab.losses import functional
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     require_at_least,
     require_choice,
     require_elements,
@@ -42,7 +42,7 @@ class SSELoss(Loss):
         5.0
     """
 
-    reads = (Reads.VALUES,)
+    accepts = (TargetFormat.VALUES,)
     minimum = 0.0
 
     def __init__(self, reduction: Literal["sum", "none"] = "sum") -> None:
@@ -80,7 +80,7 @@ class MSELoss(Loss):
         2.5
     """
 
-    reads = (Reads.VALUES,)
+    accepts = (TargetFormat.VALUES,)
     minimum = 0.0
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class RMSELoss(Loss):
         tensor([0., 0., 0.])
     """
 
-    reads = (Reads.VALUES,)
+    accepts = (TargetFormat.VALUES,)
     minimum = 0.0
 
     def __init__(self, reduction: Literal["mean"] = "mean") -> None:
@@ -155,7 +155,7 @@ class MAELoss(Loss):
         1.5
     """
 
-    reads = (Reads.VALUES,)
+    accepts = (TargetFormat.VALUES,)
     minimum = 0.0
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ class HuberLoss(Loss):
         1.25
     """
 
-    reads = (Reads.VALUES,)
+    accepts = (TargetFormat.VALUES,)
     minimum = 0.0
 
     def __init__(self, delta: float = 1.0, reduction: Reduction = "mean") -> None:
@@ -251,7 +251,7 @@ class SmoothL1Loss(Loss):
         tensor(True)
     """
 
-    reads = (Reads.VALUES,)
+    accepts = (TargetFormat.VALUES,)
     minimum = 0.0
 
     def __init__(self, beta: float = 1.0, reduction: Reduction = "mean") -> None:

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     full_precision,
     require_at_least,
     require_between,
@@ -94,7 +94,7 @@ class PolicyGradientLoss(Loss):
         -0.5
     """
 
-    reads = (Reads.ADVANTAGES,)
+    accepts = (TargetFormat.ADVANTAGES,)
 
     def __init__(
         self,
@@ -113,10 +113,10 @@ class PolicyGradientLoss(Loss):
 
     def forward(self, prediction: Tensor | PolicyPrediction, target: PolicyTarget) -> Tensor:
         """The loss; see the class."""
-        terms = self.terms(prediction, target)
+        terms = self.components(prediction, target)
         return terms["policy"] + terms["entropy"] if "entropy" in terms else terms["policy"]
 
-    def terms(  # type: ignore[override]
+    def components(  # type: ignore[override]
         self, prediction: Tensor | PolicyPrediction, target: PolicyTarget
     ) -> dict[str, Tensor]:
         """``policy``, and ``entropy`` where there is a bonus."""
@@ -136,7 +136,7 @@ class PolicyGradientLoss(Loss):
             parts["entropy"] = -self.entropy_bonus * self.reduce(entropy)
         return parts
 
-    def facts(  # type: ignore[override]
+    def diagnostics(  # type: ignore[override]
         self, prediction: Tensor | PolicyPrediction, target: PolicyTarget
     ) -> dict[str, Tensor]:
         """``clipped_share`` and ``ratio``, the mean of r, where the surrogate is clipped."""
@@ -207,7 +207,7 @@ class QLearningLoss(Loss):
         4.0
     """
 
-    reads = (Reads.ACTION_VALUES,)
+    accepts = (TargetFormat.ACTION_VALUES,)
     minimum = 0.0
 
     def __init__(
@@ -230,7 +230,7 @@ class QLearningLoss(Loss):
         measure = F.huber_loss if self.td == "huber" else F.mse_loss
         return self.reduce(measure(taken, wanted, reduction="none"))
 
-    def facts(  # type: ignore[override]
+    def diagnostics(  # type: ignore[override]
         self, prediction: Tensor, target: TransitionTarget
     ) -> dict[str, Tensor]:
         """``td_error``, the mean absolute one, and ``q``, the mean value of the actions taken."""

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from losslab.losses.base import (
-    Link,
+    InverseLink,
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     require_at_least,
     require_choice,
     require_elements,
@@ -48,8 +48,8 @@ class OverlapLoss(Loss):
         TypeError: if class indices are not integers.
     """
 
-    reads = (Reads.BINARY_MASKS, Reads.CLASS_MASKS)
-    link: ClassVar[Link | None] = "softmax"
+    accepts = (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_MASKS)
+    inverse_link: ClassVar[InverseLink | None] = "softmax"
     minimum = 0.0
     power = 1
     """The power of the probabilities in a region's errors."""
@@ -87,14 +87,14 @@ class OverlapLoss(Loss):
             require_elements(prediction)
         return self.reduce_regions(*self.judged(self.regions(prediction, target)))
 
-    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """How many regions have an empty target, and how many pixels are ignored, if any may be."""
         region = self.regions(prediction.detach(), target)
         empty = functional.empty_target(region) & functional.has_pixels(region)
-        facts = {"empty_targets": empty.sum().float()}
+        diagnostics = {"empty_targets": empty.sum().float()}
         if self.ignore_index is not None:
-            facts["ignored_pixels"] = (target == self.ignore_index).sum().float()
-        return facts
+            diagnostics["ignored_pixels"] = (target == self.ignore_index).sum().float()
+        return diagnostics
 
     def regions(self, prediction: Tensor, target: Tensor) -> Region:
         """What the pixels of each region sum to."""
@@ -395,7 +395,7 @@ class BCEDiceLoss(DiceLoss):
         tensor(True)
     """
 
-    link = "sigmoid"
+    inverse_link = "sigmoid"
 
     def __init__(
         self,
@@ -426,10 +426,10 @@ class BCEDiceLoss(DiceLoss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch."""
-        terms = self.terms(prediction, target)
+        terms = self.components(prediction, target)
         return terms["bce"] + terms["dice"]
 
-    def terms(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def components(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The weighted parts, ``bce`` and ``dice``."""
         if self.reduction == "mean":
             require_elements(prediction)

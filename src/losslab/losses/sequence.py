@@ -6,8 +6,8 @@ from torch import Tensor
 
 from losslab.losses.base import (
     Loss,
-    Reads,
     Reduction,
+    TargetFormat,
     require_at_least,
     require_elements,
 )
@@ -34,7 +34,7 @@ class CTCLoss(Loss):
     over all paths :math:`\pi` that become the labels y when repeats are merged and blanks removed.
 
     A sequence that no path fits (fewer steps than labels plus equal neighbours) contributes 0 with
-    zero gradient, stays in the mean's divisor, and is counted by :meth:`facts`. Paths are summed in
+    zero gradient, stays in the mean's divisor, and ``diagnostics`` counts it. Paths are summed in
     float64 on the CPU and in float32 at least elsewhere, where logits of 1e4 leave three digits of
     the gradient. Torch's kernel reads the lengths on the host: ``torch.compile(fullgraph=True)``
     refuses this loss, and under ``vmap`` it runs as a loop.
@@ -65,8 +65,8 @@ class CTCLoss(Loss):
         True
     """
 
-    reads = (Reads.SEQUENCES,)
-    link = "softmax"
+    accepts = (TargetFormat.SEQUENCES,)
+    inverse_link = "softmax"
     minimum = 0.0
 
     def __init__(self, blank: int = 0, reduction: Reduction = "mean") -> None:
@@ -83,7 +83,7 @@ class CTCLoss(Loss):
             return (elements / target.label_lengths.clamp(min=1).to(elements)).mean()
         return self.reduce(elements)
 
-    def facts(  # type: ignore[override]
+    def diagnostics(  # type: ignore[override]
         self,
         prediction: Tensor,
         target: SequenceTarget,

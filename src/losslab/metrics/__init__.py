@@ -1,20 +1,4 @@
-"""The yardsticks that no loss owns, on torchmetrics."""
+"""Metrics that no loss owns, and what each is called.
 
-from losslab.metrics.decisions import best_f1_threshold, binary_f1
-from losslab.metrics.probability import (
-    brier_score,
-    fit_temperature,
-    predictive_entropy,
-    to_probability,
-)
-from losslab.metrics.weights import weight_summary
-
-__all__ = [
-    "best_f1_threshold",
-    "binary_f1",
-    "brier_score",
-    "fit_temperature",
-    "predictive_entropy",
-    "to_probability",
-    "weight_summary",
-]
+Nothing is imported here: reports read ``labels``, which needs no torch.
+"""

@@ -1,4 +1,4 @@
-"""Metrics of predicted probabilities, read through the link of the run's own loss."""
+"""Metrics of predicted probabilities, read through the inverse_link of the run's own loss."""
 
 import math
 
@@ -7,17 +7,17 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from losslab.losses.base import Link
+from losslab.losses.base import InverseLink
 
 
-def to_probability(logits: Tensor, link: Link) -> Tensor:
+def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
     """Probabilities (N, C) from logits (N, C).
 
     Under the sigmoid, classes are judged one against all and need not sum to one.
     """
-    if link == "softmax":
+    if inverse_link == "softmax":
         return logits.softmax(dim=1)
-    return logits.sigmoid() if link == "sigmoid" else logits
+    return logits.sigmoid() if inverse_link == "sigmoid" else logits
 
 
 def brier_score(probability: Tensor, target: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def brier_score(probability: Tensor, target: Tensor) -> Tensor:
     return (probability - target).square().sum(dim=1).mean()
 
 
-def predictive_entropy(probability: Tensor, link: Link) -> Tensor:
+def predictive_entropy(probability: Tensor, inverse_link: InverseLink) -> Tensor:
     """Mean entropy of the predictions in nats; under the sigmoid the sum of the binary entropies.
 
     Example:
@@ -45,25 +45,25 @@ def predictive_entropy(probability: Tensor, link: Link) -> Tensor:
         0.6931
     """
     entropy = torch.special.entr(probability)
-    if link == "sigmoid":
+    if inverse_link == "sigmoid":
         entropy = entropy + torch.special.entr(1 - probability)
     mean: Tensor = entropy.sum(dim=1).mean()
     return mean
 
 
-def fit_temperature(logits: Tensor, target: Tensor, link: Link) -> float:
+def fit_temperature(logits: Tensor, target: Tensor, inverse_link: InverseLink) -> float:
     """The temperature T that minimises the log loss of ``logits / T``.
 
     Args:
         logits: (N, C).
         target: one-hot or 0/1 targets (N, C).
-        link: how logits become probabilities.
+        inverse_link: how logits become probabilities.
 
     Source:
         Guo et al., "On Calibration of Modern Neural Networks", 2017.
     """
     logits, target = logits.double(), target.double()
-    log_loss = cross_entropy if link == "softmax" else binary_cross_entropy_with_logits
+    log_loss = cross_entropy if inverse_link == "softmax" else binary_cross_entropy_with_logits
     fitted = minimize_scalar(
         lambda log_t: float(log_loss(logits / math.exp(log_t), target)),
         bounds=(math.log(1e-3), math.log(1e3)),

@@ -17,7 +17,7 @@ from losslab.tasks.generation import Generation
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 class AdversarialModule(pl.LightningModule):
@@ -93,7 +93,7 @@ class AdversarialModule(pl.LightningModule):
             self.step_values.watch({"grad_norm": get_total_norm(gradients)})
         if batch_index % self.critic_steps == 0:
             fake = self.network(self._codes(len(real), stream))
-            paid = self.loss.generator_terms(self.network.judge(fake))
+            paid = self.loss.generator_components(self.network.judge(fake))
             _step(artist, self, sum_of(paid))
             self.averaged.update_parameters(self.network.generator)
             parts |= paid
@@ -102,7 +102,9 @@ class AdversarialModule(pl.LightningModule):
     def _discriminator_parts(self, real: Tensor, stream: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
             fake = self.network(self._codes(len(real), stream))
-        parts = self.loss.discriminator_terms(self.network.judge(real), self.network.judge(fake))
+        parts = self.loss.discriminator_components(
+            self.network.judge(real), self.network.judge(fake)
+        )
         if self.loss.needs_penalty:
             mixing = torch.rand(len(real), generator=stream).to(real)
             parts["penalty"] = self.loss.penalty(self.network.judge, real, fake, mixing)
@@ -141,7 +143,7 @@ class AdversarialModule(pl.LightningModule):
             self.log_dict({f"{split}/{name}": value for name, value in values.items()})
         self._seen = {}
 
-    def figures(self) -> "Mapping[str, Figure | Shown]":
+    def figures(self) -> "Mapping[str, Figure | FigureData]":
         """The samples judged last."""
         return {} if self._shown is None else self.task.drawn(*self._shown)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import Link, Loss, Reads
+from losslab.losses.base import InverseLink, Loss, TargetFormat
 from losslab.tasks.base import Task
 
 
@@ -19,10 +19,10 @@ class Supervision:
     Args:
         task: gives the targets and the metrics.
         loss: any module called ``loss(prediction, target)``.
-        form: the target form that the loss reads.
-        link: how the loss makes a probability of a logit; ``None`` where it does not.
+        target_format: the target format that the loss reads.
+        inverse_link: how the loss makes a probability of a logit; ``None`` where it does not.
         regularizer: called with the network's named parameters, or ``None``.
-        references: the losses that judge every run of the task, by name, with their forms.
+        references: the losses that judge every run of the task, by name, with their target_formats.
         sample_loss: the loss with ``reduction="none"``, for data whose samples have weights.
     """
 
@@ -31,28 +31,28 @@ class Supervision:
         task: Task,
         loss: nn.Module,
         *,
-        form: Reads,
-        link: Link | None,
+        target_format: TargetFormat,
+        inverse_link: InverseLink | None,
         regularizer: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
-        references: Mapping[str, tuple[nn.Module, Reads]] | None = None,
+        references: Mapping[str, tuple[nn.Module, TargetFormat]] | None = None,
         sample_loss: nn.Module | None = None,
     ) -> None:
         self.task = task
         self.loss = loss
-        self.form = form
-        self.link: Link | None = link
+        self.target_format = target_format
+        self.inverse_link: InverseLink | None = inverse_link
         self.regularizer = regularizer
         self.references = dict(references or {})
         self.sample_loss = sample_loss
 
-    def parts(
+    def components(
         self,
         prediction: Tensor,
         target: Tensor,
         parameters: Mapping[str, Tensor],
         weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The parts that sum to the objective of a batch, by name.
+        """The components that sum to the objective of a batch, by name.
 
         Beside a regularizer, the whole loss is the part ``data``.
 
@@ -63,21 +63,25 @@ class Supervision:
             weights: of the samples, (N,), where they have some.
         """
         if weights is not None and self.sample_loss is not None:
-            elements = self.sample_loss(prediction, self.task.target(target, self.form))
-            parts = {"loss": weighted_mean(elements, weights)}
+            elements = self.sample_loss(prediction, self.task.target(target, self.target_format))
+            components = {"loss": weighted_mean(elements, weights)}
         else:
-            parts = loss_parts(self.loss, prediction, self.task.target(target, self.form))
+            components = loss_components(
+                self.loss, prediction, self.task.target(target, self.target_format)
+            )
         if self.regularizer is None:
-            return parts
-        return {"data": sum_of(parts), "regularizer": self.regularizer(parameters)}
+            return components
+        return {"data": sum_of(components), "regularizer": self.regularizer(parameters)}
 
-    def facts(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """What the loss shows beside its value, by the name of the curve."""
         if not isinstance(self.loss, Loss):
             return {}
         with torch.no_grad():
-            facts = self.loss.facts(prediction.detach(), self.task.target(target, self.form))
-        return {f"fact/{name}": value for name, value in facts.items()}
+            diagnostics = self.loss.diagnostics(
+                prediction.detach(), self.task.target(target, self.target_format)
+            )
+        return {f"fact/{name}": value for name, value in diagnostics.items()}
 
     def judged(
         self, prediction: Tensor, target: Tensor, chosen: Mapping[str, float]
@@ -89,27 +93,29 @@ class Supervision:
             target: the data's.
             chosen: what the task chose on validation; empty while training.
         """
-        values = {"loss": self._value(self.loss, self.form, prediction, target)}
-        values |= self.task.metrics(prediction, target, self.link, chosen)
-        for name, (loss, form) in self.references.items():
-            values[f"ref/{name}"] = self._value(loss, form, prediction, target)
+        values = {"loss": self._value(self.loss, self.target_format, prediction, target)}
+        values |= self.task.metrics(prediction, target, self.inverse_link, chosen)
+        for name, (loss, target_format) in self.references.items():
+            values[f"ref/{name}"] = self._value(loss, target_format, prediction, target)
         return values
 
-    def _value(self, loss: nn.Module, form: Reads, prediction: Tensor, target: Tensor) -> Tensor:
-        value: Tensor = loss(prediction, self.task.target(target, form))
+    def _value(
+        self, loss: nn.Module, target_format: TargetFormat, prediction: Tensor, target: Tensor
+    ) -> Tensor:
+        value: Tensor = loss(prediction, self.task.target(target, target_format))
         return value.mean()
 
 
-def loss_parts(loss: nn.Module, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """The weighted parts of a loss, by name; a loss that has no others has one."""
+def loss_components(loss: nn.Module, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """The weighted components of a loss, by name; a loss that has no others has one."""
     if isinstance(loss, Loss):
-        return loss.terms(prediction, target)
+        return loss.components(prediction, target)
     return {"loss": loss(prediction, target)}
 
 
-def sum_of(parts: Mapping[str, Tensor]) -> Tensor:
-    """The sum of the parts, in their order."""
-    first, *others = parts.values()
+def sum_of(components: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the components, in their order."""
+    first, *others = components.values()
     for part in others:
         first = first + part
     return first

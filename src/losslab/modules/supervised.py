@@ -10,11 +10,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.modules.base import Module
 from losslab.modules.objective import Supervision, sum_of
 from losslab.modules.step_values import Diverged, StepValues, is_due
-from losslab.rng import draw_seed, seed_global
+from losslab.rng import derive_seed, seed_global
 from losslab.tasks.base import Task
 
 Batch = tuple[Tensor, ...]
@@ -30,12 +30,12 @@ class SupervisedModule(Module):
         network: maps inputs to predictions.
         loss: any module called ``loss(prediction, target)``.
         task: gives the targets, the metrics and the pictures.
-        form: the target form that the loss reads.
-        link: how the loss makes a probability of a logit; ``None`` where it does not.
+        target_format: the target format that the loss reads.
+        inverse_link: how the loss makes a probability of a logit; ``None`` where it does not.
         optimizer: makes the optimizer from the parameters.
         scheduler: makes a scheduler from the optimizer, or ``None``.
         regularizer: called with the network's named parameters, or ``None``.
-        references: the losses that judge every run of the task, by name, with their forms.
+        references: the losses that judge every run of the task, by name, with their target_formats.
         seed: the run's seed; dropout masks are drawn from it.
         name: the loss's name, for messages.
         monitor: the validation metric that schedulers watch.
@@ -48,12 +48,12 @@ class SupervisedModule(Module):
         loss: nn.Module,
         task: Task,
         *,
-        form: Reads,
-        link: Link | None,
+        target_format: TargetFormat,
+        inverse_link: InverseLink | None,
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: Callable[..., Any] | None,
         regularizer: Callable[[Mapping[str, Tensor]], Tensor] | None,
-        references: Mapping[str, tuple[nn.Module, Reads]],
+        references: Mapping[str, tuple[nn.Module, TargetFormat]],
         seed: int,
         name: str,
         monitor: str,
@@ -69,8 +69,8 @@ class SupervisedModule(Module):
         self.supervision = Supervision(
             task,
             loss,
-            form=form,
-            link=link,
+            target_format=target_format,
+            inverse_link=inverse_link,
             regularizer=regularizer,
             references=references,
             sample_loss=sample_loss,
@@ -105,7 +105,7 @@ class SupervisedModule(Module):
         """One objective: the loss and, where there is one, the regularizer's penalty."""
         # a step's dropout depends on nothing but (seed, rank, epoch, step): resumed runs repeat it
         seed_global(
-            draw_seed(self.seed, "dropout", self._rank, self._epoch, batch_index),
+            derive_seed(self.seed, "dropout", self._rank, self._epoch, batch_index),
             self._seed_device,
         )
         inputs, target = self.task.pair(batch)
@@ -113,7 +113,7 @@ class SupervisedModule(Module):
         penalised = self.supervision.regularizer is not None
         parameters = dict(self.network.named_parameters()) if penalised else {}
         try:
-            parts = self.supervision.parts(prediction, target, parameters, *batch[2:])
+            parts = self.supervision.components(prediction, target, parameters, *batch[2:])
         except Exception as error:  # a loss may refuse in any way what is no number
             self._raise_if_diverged(prediction, error, steps=1)
             raise
@@ -121,7 +121,7 @@ class SupervisedModule(Module):
         self.step_values.add(objective, parts if len(parts) > 1 else {})
         self.due = is_due(self._epoch, self._batches, batch_index, self._every)
         if self.due:
-            self.step_values.watch(self.supervision.facts(prediction, target))
+            self.step_values.watch(self.supervision.diagnostics(prediction, target))
         return objective
 
     def _raise_if_diverged(self, prediction: Tensor, error: Exception, steps: int) -> None:
@@ -180,7 +180,7 @@ class SupervisedModule(Module):
         gathered = {split: self._gather(index) for index, split in enumerate(self.splits)}
         if "val" in gathered:
             prediction, target = gathered["val"]
-            self.chosen = self.task.choose(prediction, target, self.supervision.link)
+            self.chosen = self.task.choose(prediction, target, self.supervision.inverse_link)
         self._report(gathered)
         self._seen = {}
 

@@ -1,4 +1,4 @@
-"""The comparison in a terminal: a table a data set, the verdicts, and what must not be hidden."""
+"""The comparison in a terminal: one table per data set, the conclusions, the notes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from losslab.analysis.comparison import Comparison, Table
 from losslab.analysis.conclusions import (
     claims,
     comparison_notes,
+    conclusions,
     notes,
     unreadable_notes,
-    verdicts,
     wins,
 )
 from losslab.analysis.groups import Row
@@ -24,7 +24,7 @@ from losslab.report.cells import SPLITS, cell, seeds_text
 from losslab.report.run_table import plain_table
 
 MOST_SENTENCES = 12
-"""Of more verdicts than these the terminal shows the claims; all of them stand in the report."""
+"""Of more conclusions than these the terminal shows the claims; all of them stand in the report."""
 
 
 def show(
@@ -65,7 +65,7 @@ class ComparisonTables:
 
 
 def _sentences(table: Table) -> list[str]:
-    lines = verdicts(table)
+    lines = conclusions(table)
     if len(lines) > MOST_SENTENCES:
         lines = [line for metric in table.judging for line in claims(table, metric)]
     return lines + [f"note: {line}" for line in notes(table)]

@@ -21,7 +21,7 @@ def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
                 record = run.record
                 rows.append(
                     {
-                        "conditions": table.name,
+                        "comparison_groups": table.name,
                         "data": run.data,
                         "task": record["task"],
                         "loss": run.loss,
@@ -49,7 +49,7 @@ def table_frame(comparison: Comparison) -> "pandas.DataFrame":
     return pd.DataFrame(
         [
             {
-                "conditions": table.name,
+                "comparison_groups": table.name,
                 "row": row.label,
                 "loss": row.loss,
                 "metric": metric.name,
@@ -79,7 +79,7 @@ def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
     return pd.DataFrame(
         [
             {
-                "conditions": table.name,
+                "comparison_groups": table.name,
                 "metric": pair.metric.name,
                 "a": pair.a,
                 "b": pair.b,

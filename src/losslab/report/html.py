@@ -5,7 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from losslab.analysis.comparison import Comparison, Table
-from losslab.analysis.conclusions import comparison_notes, notes, unreadable_notes, verdicts, wins
+from losslab.analysis.conclusions import (
+    comparison_notes,
+    conclusions,
+    notes,
+    unreadable_notes,
+    wins,
+)
 from losslab.analysis.search import Tuning
 from losslab.report.cells import SPLITS, interval_text, mean_text, seeds_text
 from losslab.report.figures.selection import Picture
@@ -92,7 +98,7 @@ def _page(
     for table in comparison.tables:
         yield f"<h2>{escape(table.title)}</h2>"
         yield from _table(table, comparison.split)
-        yield from _list([*verdicts(table), *notes(table)])
+        yield from _list([*conclusions(table), *notes(table)])
         yield from _figures(pictures.get(table.name, ()))
     last = [
         *map(str, wins(comparison)),

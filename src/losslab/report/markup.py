@@ -3,7 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from losslab.analysis.comparison import Comparison, Table
-from losslab.analysis.conclusions import comparison_notes, notes, unreadable_notes, verdicts, wins
+from losslab.analysis.conclusions import (
+    comparison_notes,
+    conclusions,
+    notes,
+    unreadable_notes,
+    wins,
+)
 from losslab.analysis.search import Tuning
 from losslab.report.figures.selection import Picture
 from losslab.report.frames import grid, pairs_grid
@@ -34,7 +40,7 @@ def _markdown(
         yield f"\n## {table.title}\n"
         yield from _markdown_table(grid(table))
         yield ""
-        yield from (f"- {line}" for line in verdicts(table))
+        yield from (f"- {line}" for line in conclusions(table))
         yield from (f"- {line}" for line in notes(table))
         yield from map(_image, pictures.get(table.name, ()))
         if table.pairs:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.rl.vector import Array, Vector, side_by_side
-from losslab.rng import draw_seed
+from losslab.rng import derive_seed
 
 EPISODES_AT_ONCE = 100
 """How many episodes are played side by side when a policy is judged."""
@@ -325,11 +325,11 @@ class Environments(pl.LightningDataModule):
 
     def training_seed(self, index: int, episode: int) -> int:
         """The seed of an environment's episode in training."""
-        return draw_seed(self.seed, "training episodes", index, episode)
+        return derive_seed(self.seed, "training episodes", index, episode)
 
     def _drawn(self, purpose: str, count: int) -> Tensor:
         name = f"{purpose} episodes"
-        return torch.tensor([draw_seed(self.seed, name, index) for index in range(count)])
+        return torch.tensor([derive_seed(self.seed, name, index) for index in range(count)])
 
     # --- what a run records and prints --------------------------------------------------------
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from losslab.config.instantiate import WrongInput
-from losslab.losses.base import Link, Loss, Reads
+from losslab.config.instantiate import UserError
+from losslab.losses.base import InverseLink, Loss, TargetFormat
 from losslab.modules.base import Module
-from losslab.modules.objective import loss_parts, sum_of
+from losslab.modules.objective import loss_components, sum_of
 from losslab.modules.step_values import StepValues
-from losslab.rng import draw_seed, generator, seed_global
+from losslab.rng import derive_seed, generator, seed_global
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ EPISODES_OF_THE_MEAN = 100
 class Control(Task):
     """Acting in environments; the module plays, so there are no targets to give."""
 
-    standard_link: ClassVar[Link | None] = None
+    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def __init__(self, data: "Environments") -> None:
         super().__init__(data)
@@ -44,23 +44,23 @@ class Control(Task):
         """There are none: only a loss that says what it reads can be used.
 
         Raises:
-            WrongInput: always.
+            UserError: always.
         """
-        raise WrongInput(
-            f"the loss does not say what it reads, and here only {self.offers[0].value} are given"
+        raise UserError(
+            f"the loss does not say what it reads, and here only {self.provides[0].value} are given"
         )
 
 
 class PolicyControl(Control):
     """The network gives a logit an action, and the loss moves its log-probabilities."""
 
-    offers = (Reads.ADVANTAGES,)
+    provides = (TargetFormat.ADVANTAGES,)
 
 
 class ValueControl(Control):
     """The network gives a value an action, and the loss moves these."""
 
-    offers = (Reads.ACTION_VALUES,)
+    provides = (TargetFormat.ACTION_VALUES,)
 
 
 class Runs(Protocol):
@@ -268,7 +268,9 @@ class ReinforcementModule(Module):
             rows: what is learnt from, ``(B, *)`` each.
             parameters: of the network, by name, where a regularizer penalises them.
         """
-        parts = loss_parts(self.loss, *self.asked(outputs, rows)) | self.own_parts(outputs, rows)
+        parts = loss_components(self.loss, *self.asked(outputs, rows)) | self.own_parts(
+            outputs, rows
+        )
         if self.regularizer is None:
             return parts
         return parts | {"regularizer": self.regularizer(parameters)}
@@ -281,15 +283,15 @@ class ReinforcementModule(Module):
         """What the objective holds beside the loss; see there."""
         return {}
 
-    def facts(self, outputs: Rows, rows: Rows) -> dict[str, Tensor]:
+    def diagnostics(self, outputs: Rows, rows: Rows) -> dict[str, Tensor]:
         """What the loss shows beside its value, by the name of the curve."""
         if not isinstance(self.loss, Loss):
             return {}
-        facts = self.loss.facts(*self.asked(outputs, rows))
-        return {f"fact/{name}": value for name, value in facts.items()}
+        diagnostics = self.loss.diagnostics(*self.asked(outputs, rows))
+        return {f"fact/{name}": value for name, value in diagnostics.items()}
 
     def shows_facts(self) -> bool:
-        """Whether the facts of the last optimizer step are kept for the curves."""
+        """Whether the diagnostics of the last optimizer step are kept for the curves."""
         return True
 
     def example(self, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -337,7 +339,7 @@ class ReinforcementModule(Module):
     def training_step(self, batch: tuple[Tensor], batch_index: int) -> None:
         """Play and learn until the batch's environment steps are done."""
         # a network's dropout depends on nothing but (seed, epoch, step): resumed runs repeat it
-        seed_global(draw_seed(self.seed, "dropout", self.current_epoch, batch_index), self.device)
+        seed_global(derive_seed(self.seed, "dropout", self.current_epoch, batch_index), self.device)
         until = self.current_epoch * self.task.environments.steps_per_epoch + int(batch[0])
         while self.env_steps < until:
             self.advance(self.alone)
@@ -371,7 +373,7 @@ class ReinforcementModule(Module):
         self.note_update(objective, parts)
         if self.shows_facts():
             with torch.no_grad():
-                self.step_values.watch(self.facts(outputs, rows))
+                self.step_values.watch(self.diagnostics(outputs, rows))
 
     def watches_gradient(self) -> bool:
         """Whether the norm of the next optimizer step's gradient is kept for the curves."""

@@ -13,7 +13,7 @@ from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget
 from losslab.rl.environments import Step
 from losslab.rl.gae import generalized_advantages
 from losslab.rl.module import Control, ReinforcementModule, Rows, Runs, count_step
-from losslab.rng import draw_seed
+from losslab.rng import derive_seed
 
 
 class PolicyGradient(ReinforcementModule):
@@ -104,7 +104,7 @@ class PolicyGradient(ReinforcementModule):
         self.value_weight = value_weight
         self.rounds = 0
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(draw_seed(seed, "value weights"))
+            torch.manual_seed(derive_seed(seed, "value weights"))
             self.value_network = value_network(input_shape=task.environments.input_shape)
 
     def memory(self) -> dict[str, Any]:

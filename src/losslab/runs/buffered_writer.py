@@ -1,4 +1,4 @@
-"""A keeper that holds a run in memory: for runs that are trained together in one process."""
+"""A writer that holds a run in memory: for runs that are trained together in one process."""
 
 import time
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from losslab.runs.record import Record, Status
-from losslab.runs.writer import HEARTBEAT_EVERY, Keeper
+from losslab.runs.writer import HEARTBEAT_EVERY, RunWriter
 
 Save = Callable[[Path], None]
 
 
-class HeldKeeper(Keeper):
-    """Decides as a :class:`Keeper` and leaves the same files, but writes them at the run's end.
+class BufferedRunWriter(RunWriter):
+    """Decides as a :class:`RunWriter` and leaves the same files, but writes them at the run's end.
 
     Meanwhile record, curves and events go to disk with each sign of life, the checkpoints never: a
     kill leaves a record that is stale, and the run begins anew. To write each epoch of a hundred
@@ -22,15 +22,15 @@ class HeldKeeper(Keeper):
 
     Example:
         >>> import tempfile
-        >>> keeper = HeldKeeper(Path(tempfile.mkdtemp()), "val/mae", "min", events=False)
-        >>> keeper.start({"loss": "mse"})
+        >>> writer = BufferedRunWriter(Path(tempfile.mkdtemp()), "val/mae", "min", events=False)
+        >>> writer.start({"loss": "mse"})
         >>> for epoch, mae in enumerate([2.0, 3.0]):
         ...     save = lambda path, epoch=epoch: path.write_text(f"epoch {epoch}") and None
-        ...     stop = keeper.end_epoch(epoch, 10 * (epoch + 1), {"val/mae": mae}, save)
-        >>> keeper.files.best.exists()
+        ...     stop = writer.end_epoch(epoch, 10 * (epoch + 1), {"val/mae": mae}, save)
+        >>> writer.files.best.exists()
         False
-        >>> keeper.finish({"test/mae": 2.5})
-        >>> keeper.files.best.read_text(), keeper.files.last.read_text()
+        >>> writer.finish({"test/mae": 2.5})
+        >>> writer.files.best.read_text(), writer.files.last.read_text()
         ('epoch 0', 'epoch 1')
     """
 

@@ -77,11 +77,11 @@ class Scatter:
     """Whether the names stand among their points; else in a legend."""
 
 
-Shown = Line | Images | Clouds | Scatter
+FigureData = Line | Images | Clouds | Scatter
 KINDS = {kind.__name__: kind for kind in (Line, Images, Clouds, Scatter)}
 
 
-def to_bytes(shown: Shown) -> bytes:
+def to_bytes(shown: FigureData) -> bytes:
     """The content of a file that :func:`read_shown` reads."""
     content = {field.name: getattr(shown, field.name) for field in fields(shown)}
     content = {name: value for name, value in content.items() if value is not None}
@@ -90,7 +90,7 @@ def to_bytes(shown: Shown) -> bytes:
     return buffer.getvalue()
 
 
-def read_shown(path: Path) -> Shown:
+def read_shown(path: Path) -> FigureData:
     """What a run has left in a file.
 
     Raises:

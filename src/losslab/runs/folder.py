@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME_LENGTH = 120
-"""The longest cell name; a file system allows 255 bytes, and tools append to it."""
+"""The longest job name; a file system allows 255 bytes, and tools append to it."""
 
 # what says where or how a run is made, and not what is compared
 UNNAMED = ("loss", "seed", "paths", "hydra", "threads", "resume")
@@ -77,24 +77,24 @@ class RunFolder:
         return sorted(self.path.glob("events.out.tfevents.*"))
 
 
-def cell_name(overrides: Sequence[str]) -> str:
-    """The folder name ``<loss>[,option=value...]`` of one cell of a sweep.
+def job_name(overrides: Sequence[str]) -> str:
+    """The folder name ``<loss>[,option=value...]`` of one job of a sweep.
 
     The loss stands first by its value, the other overrides follow in the order given, without
-    what does not tell cells apart (seed, paths, hydra, threads, resume). Unsafe characters become
-    ``-`` and a name over 120 characters is cut; both may make two cells look the same, so such a
+    what does not tell jobs apart (seed, paths, hydra, threads, resume). Unsafe characters become
+    ``-`` and a name over 120 characters is cut; both may make two jobs look the same, so such a
     name ends in a hash of the whole.
 
     Args:
-        overrides: one cell's overrides as Hydra takes them.
+        overrides: one job's overrides as Hydra takes them.
 
     Raises:
         ValueError: if no override names the loss.
 
     Example:
-        >>> cell_name(["data.outliers=0.1", "loss=mse", "seed=3", "paths.log_dir=/tmp"])
+        >>> job_name(["data.outliers=0.1", "loss=mse", "seed=3", "paths.log_dir=/tmp"])
         'mse,data.outliers=0.1'
-        >>> cell_name(["loss=focal", "loss.alpha=[0.25,0.75]"])
+        >>> job_name(["loss=focal", "loss.alpha=[0.25,0.75]"])
         'focal,loss.alpha=-0.25-0.75-~55d80078'
     """
     pairs = [_key_and_value(override) for override in overrides]
@@ -110,16 +110,16 @@ def cell_name(overrides: Sequence[str]) -> str:
     return safe.lstrip(".")[: NAME_LENGTH - len(digest)] + digest
 
 
-def short_names(cells: Sequence[str]) -> list[str]:
-    """The names of cells without the options that all of them share, as in a legend.
+def short_names(jobs: Sequence[str]) -> list[str]:
+    """The names of jobs without the options that all of them share, as in a legend.
 
     Example:
         >>> short_names(["mse,data.outliers=0.1", "huber,data.outliers=0.1,loss.delta=2"])
         ['mse', 'huber,loss.delta=2']
     """
-    if len(cells) < 2:
-        return [cell.partition(",")[0] for cell in cells]
-    parts = [cell.split(",") for cell in cells]
+    if len(jobs) < 2:
+        return [job.partition(",")[0] for job in jobs]
+    parts = [job.split(",") for job in jobs]
     shared = set(parts[0][1:]).intersection(*(options[1:] for options in parts[1:]))
     return [
         ",".join([loss, *(option for option in options if option not in shared)])
@@ -133,7 +133,7 @@ def is_run(folder: Path) -> bool:
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether the folder is a sweep's: Hydra's ``multirun.yaml`` or ``<cell>/seed<k>`` runs."""
+    """Whether the folder is a sweep's: Hydra's ``multirun.yaml`` or ``<job>/seed<k>`` runs."""
     if is_run(folder):
         return False
     has_cells = any(folder.glob("*/seed*/record.json"))

@@ -53,7 +53,7 @@ class Record(TypedDict):
     data: str
     loss: str
     cell: str
-    """The loss and its options, as :func:`losslab.runs.folder.cell_name` writes them."""
+    """The loss and its options, as :func:`losslab.runs.folder.job_name` writes them."""
     seed: int
     choices: dict[str, Any]
     """What was chosen of every config group."""

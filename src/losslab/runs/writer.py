@@ -1,4 +1,4 @@
-"""The keeper: the only writer of a run's folder while the run goes on."""
+"""The writer: the only writer of a run's folder while the run goes on."""
 
 import functools
 import math
@@ -47,7 +47,7 @@ PACKAGES = (
 )
 
 
-class Keeper:
+class RunWriter:
     """Keeps one run's record, curves, events and checkpoints, and decides when to stop.
 
     Every decision follows from the record on disk, so that a run goes on after a kill, or in
@@ -74,14 +74,14 @@ class Keeper:
 
     Example:
         >>> import tempfile
-        >>> keeper = Keeper(Path(tempfile.mkdtemp()), "val/mae", "min", patience=1, events=False)
-        >>> keeper.start({"loss": "mse"})
+        >>> writer = RunWriter(Path(tempfile.mkdtemp()), "val/mae", "min", patience=1, events=False)
+        >>> writer.start({"loss": "mse"})
         >>> save = lambda path: path.write_text("weights") and None
-        >>> keeper.end_epoch(0, 10, {"val/mae": 2.0}, save)
+        >>> writer.end_epoch(0, 10, {"val/mae": 2.0}, save)
         False
-        >>> keeper.end_epoch(1, 20, {"val/mae": 3.0}, save)
+        >>> writer.end_epoch(1, 20, {"val/mae": 3.0}, save)
         True
-        >>> keeper.record["best"]
+        >>> writer.record["best"]
         {'epoch': 0, 'metrics': {'mae': 2.0}}
     """
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 class Task:
@@ -19,12 +19,12 @@ class Task:
     A task is built from its data module, after ``setup``: ``Task(data)``.
     """
 
-    offers: tuple[Reads, ...]
-    """The target forms this task can give; the first that a loss reads is used.
+    provides: tuple[TargetFormat, ...]
+    """The target formats this task can give; the first that a loss reads is used.
 
     Where the data narrow them down, the instance has its own.
     """
-    standard_link: ClassVar[Link | None]
+    standard_inverse_link: ClassVar[InverseLink | None]
     """How logits become probabilities for a loss of another library, which does not say."""
     maps_metrics: bool = False
     """Whether :meth:`metrics` may be mapped over many runs by ``torch.func.vmap``, as it should
@@ -37,24 +37,30 @@ class Task:
         """What the network sees and what its prediction is held against."""
         return batch[0], batch[1]
 
-    def target(self, target: Tensor, form: Reads) -> Any:
-        """The data's target in the form that a loss reads."""
+    def target(self, target: Tensor, target_format: TargetFormat) -> Any:
+        """The data's target in the format that a loss reads."""
         return target
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """The metrics of a whole split, by name.
 
         Args:
             prediction: the network's outputs.
             target: the data's target.
-            link: how the run's loss makes a probability of a logit.
+            inverse_link: how the run's loss makes a probability of a logit.
             chosen: what :meth:`choose` found on validation; empty while training.
         """
         raise NotImplementedError
 
-    def choose(self, prediction: Tensor, target: Tensor, link: Link | None) -> dict[str, float]:
+    def choose(
+        self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
+    ) -> dict[str, float]:
         """What is fitted on validation before a test: a temperature, a threshold."""
         return {}
 
@@ -68,7 +74,7 @@ class Task:
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """Pictures of the predictions, by tag.
 
         Arrays in place of a figure let a report draw those of several runs on one plot.

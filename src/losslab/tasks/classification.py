@@ -8,23 +8,22 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torchmetrics.functional.classification import binary_average_precision
 
-from losslab.losses.base import Link, Reads
-from losslab.metrics import (
-    best_f1_threshold,
-    binary_f1,
+from losslab.losses.base import InverseLink, TargetFormat
+from losslab.metrics.classes import auroc_macro, calibration_error, f1_macro, membership, recall
+from losslab.metrics.decisions import best_f1_threshold, binary_f1
+from losslab.metrics.probability import (
     brier_score,
     fit_temperature,
     predictive_entropy,
     to_probability,
-    weight_summary,
 )
-from losslab.metrics.classes import auroc_macro, calibration_error, f1_macro, membership, recall
+from losslab.metrics.weights import weight_summary
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 class Classification(Task):
@@ -39,8 +38,8 @@ class Classification(Task):
     :mod:`losslab.metrics.weights`.
     """
 
-    offers = (Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
-    standard_link: ClassVar[Link | None] = "softmax"
+    provides = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
+    standard_inverse_link: ClassVar[InverseLink | None] = "softmax"
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -55,14 +54,18 @@ class Classification(Task):
         self.uneven = counts is not None and bool(2 * counts.min() < counts.max())
         self.maps_metrics = not self.uneven  # torchmetrics' average precision cannot be mapped
 
-    def target(self, target: Tensor, form: Reads) -> Tensor:
+    def target(self, target: Tensor, form: TargetFormat) -> Tensor:
         """Class indices (N,), or one-hot targets (N, C)."""
-        if form is Reads.CLASS_PROBABILITIES:
+        if form is TargetFormat.CLASS_PROBABILITIES:
             return one_hot(target, self.outputs).to(torch.get_default_dtype())
         return target
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
         best = prediction.argmax(dim=1)
@@ -72,13 +75,13 @@ class Classification(Task):
             values["rare_recall"] = recall(guess, truth)[self.rarest]
             if self.uneven:
                 values |= _rare_class(prediction, target, self.rarest, chosen)
-        if link is not None:
-            probability = to_probability(prediction, link)
+        if inverse_link is not None:
+            probability = to_probability(prediction, inverse_link)
             values["auroc"] = auroc_macro(probability, truth)
             values |= self._calibration(probability, target, "")
-            values["entropy"] = predictive_entropy(probability, link)
+            values["entropy"] = predictive_entropy(probability, inverse_link)
         if "temperature" in chosen:
-            cooled = to_probability(prediction / chosen["temperature"], link or "softmax")
+            cooled = to_probability(prediction / chosen["temperature"], inverse_link or "softmax")
             values |= self._calibration(cooled, target, "_temperature_scaled")
         return values
 
@@ -89,10 +92,12 @@ class Classification(Task):
             f"brier{suffix}": brier_score(probability, one_hot(target, self.outputs)),
         }
 
-    def choose(self, prediction: Tensor, target: Tensor, link: Link | None) -> dict[str, float]:
+    def choose(
+        self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
+    ) -> dict[str, float]:
         """One temperature, and the threshold of the rarest class, fitted on validation."""
         hot = one_hot(target, self.outputs)
-        chosen = {"temperature": fit_temperature(prediction, hot, link or "softmax")}
+        chosen = {"temperature": fit_temperature(prediction, hot, inverse_link or "softmax")}
         if self.rarest is not None and self.uneven:
             chosen["rare_threshold"] = best_f1_threshold(
                 _lead(prediction, self.rarest), target.eq(self.rarest)
@@ -105,7 +110,7 @@ class Classification(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """The confusion matrix and, for images, a grid of predictions with their labels."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
@@ -123,8 +128,8 @@ class MultiLabel(Task):
     ece, brier and entropy.
     """
 
-    offers = (Reads.BINARY_MASKS,)
-    standard_link: ClassVar[Link | None] = "sigmoid"
+    provides = (TargetFormat.BINARY_MASKS,)
+    standard_inverse_link: ClassVar[InverseLink | None] = "sigmoid"
     maps_metrics = True
 
     def __init__(self, data: Any) -> None:
@@ -134,12 +139,16 @@ class MultiLabel(Task):
                 f"task=multilabel expects (N, K) targets of 0 and 1, got {data.target_kind}"
             )
 
-    def target(self, target: Tensor, form: Reads) -> Tensor:
+    def target(self, target: Tensor, form: TargetFormat) -> Tensor:
         """0/1 targets (N, K), as floats."""
         return target.to(torch.get_default_dtype())
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
         guess, truth = prediction > 0, target > 0
@@ -147,7 +156,7 @@ class MultiLabel(Task):
             "f1_macro": f1_macro(guess, truth),
             "accuracy": (guess == truth).double().mean(),
         }
-        if link is not None:
+        if inverse_link is not None:
             probability = to_probability(prediction, "sigmoid")
             values["auroc"] = auroc_macro(probability, truth)
             values["ece"] = calibration_error(probability.flatten(), truth.flatten())

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics.samples import (
     covered_modes,
     frechet_distance,
     precision_recall,
     sharpness,
 )
-from losslab.rng import draw_seed, generator
+from losslab.rng import derive_seed, generator
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 class Generation(Task):
@@ -32,8 +32,8 @@ class Generation(Task):
     sharpness, beside that of the real ones.
     """
 
-    offers: tuple[Reads, ...] = (Reads.DISCRIMINATOR,)
-    standard_link: ClassVar[Link | None] = None
+    provides: tuple[TargetFormat, ...] = (TargetFormat.DISCRIMINATOR,)
+    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -50,7 +50,9 @@ class Generation(Task):
             )
             own = self.centres[split.targets]
             self.radius = 4 * float((split.inputs - own).std())
-        self.eye, self.head = trained_eye(split.inputs, split.targets, self.outputs)
+        self.extractor, self.head = trained_feature_extractor(
+            split.inputs, split.targets, self.outputs
+        )
 
     def judge(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """The metrics of samples beside real ones."""
@@ -72,7 +74,7 @@ class Generation(Task):
     @torch.no_grad()
     def features(self, samples: Tensor) -> Tensor:
         """What the small classifier sees in samples, (N, 32)."""
-        features: Tensor = self.eye(samples)
+        features: Tensor = self.extractor(samples)
         return features
 
     @torch.no_grad()
@@ -81,10 +83,10 @@ class Generation(Task):
         if self.plane:
             distance, nearest = torch.cdist(samples, self.centres).min(dim=1)
             return nearest.where(distance <= self.radius, -1)
-        guess: Tensor = self.head(self.eye(samples)).argmax(dim=1)
+        guess: Tensor = self.head(self.extractor(samples)).argmax(dim=1)
         return guess
 
-    def drawn(self, real: Tensor, fake: Tensor) -> "Mapping[str, Figure | Shown]":
+    def drawn(self, real: Tensor, fake: Tensor) -> "Mapping[str, Figure | FigureData]":
         """A grid of samples, or points in the plane."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
@@ -95,28 +97,30 @@ class Generation(Task):
         return {"samples": drawing.rows({"real": real[:10, 0]}, lines, "Samples", columns=10)}
 
 
-def trained_eye(inputs: Tensor, targets: Tensor, classes: int) -> tuple[nn.Module, nn.Module]:
+def trained_feature_extractor(
+    inputs: Tensor, targets: Tensor, classes: int
+) -> tuple[nn.Module, nn.Module]:
     """A small classifier of the real images, as features (N, 32) and head, the same in every run.
 
     Its weights and batches are drawn from a fixed seed: what differs between two runs' distances is
     their samples.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(draw_seed(0, "eye"))
+        torch.manual_seed(derive_seed(0, "extractor"))
         first = (
             [nn.Conv2d(inputs.shape[1], 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1)]
             if inputs.ndim == 4
             else [nn.Linear(inputs.shape[1], 64)]
         )
-        eye = nn.Sequential(*first, nn.ReLU(), nn.Flatten(), nn.LazyLinear(32), nn.ReLU())
+        extractor = nn.Sequential(*first, nn.ReLU(), nn.Flatten(), nn.LazyLinear(32), nn.ReLU())
         head = nn.Linear(32, classes)
-        eye(inputs[:1])
-    both = nn.Sequential(eye, head)
+        extractor(inputs[:1])
+    both = nn.Sequential(extractor, head)
     optimizer = torch.optim.Adam(both.parameters(), lr=3e-3, fused=True)
-    stream = generator(0, "eye batches")
+    stream = generator(0, "extractor batches")
     for _ in range(600):
         index = torch.randint(len(inputs), (64,), generator=stream)
         optimizer.zero_grad()
         nn.functional.cross_entropy(both(inputs[index]), targets[index]).backward()
         optimizer.step()
-    return eye.eval(), head.eval()
+    return extractor.eval(), head.eval()

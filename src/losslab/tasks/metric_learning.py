@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics.retrieval import retrieval, silhouette
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 class MetricLearning(Task):
@@ -29,8 +29,8 @@ class MetricLearning(Task):
         dimensions: of an embedding.
     """
 
-    offers: tuple[Reads, ...] = (Reads.LABELLED_EMBEDDINGS,)
-    standard_link: ClassVar[Link | None] = None
+    provides: tuple[TargetFormat, ...] = (TargetFormat.LABELLED_EMBEDDINGS,)
+    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def __init__(self, data: Any, dimensions: int = 32) -> None:
         super().__init__(data)
@@ -43,7 +43,11 @@ class MetricLearning(Task):
         self.held_out: tuple[int, ...] = getattr(data, "held_out_classes", ())
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
         values = retrieval(prediction, target)
@@ -68,7 +72,7 @@ class MetricLearning(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """The embeddings in two dimensions, coloured by class."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 

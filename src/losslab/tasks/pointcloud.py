@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.losses.points import ChamferLoss, EMDLoss
 from losslab.metrics.clouds import coverage, f_score
 from losslab.tasks.base import Task
@@ -13,7 +13,7 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 class PointClouds(Task):
@@ -29,8 +29,8 @@ class PointClouds(Task):
         emd_clouds: of how many clouds emd is taken: its time is about the points to the power 2.5.
     """
 
-    offers: tuple[Reads, ...] = (Reads.POINT_SETS,)
-    standard_link: ClassVar[Link | None] = None
+    provides: tuple[TargetFormat, ...] = (TargetFormat.POINT_SETS,)
+    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def __init__(self, data: Any, threshold: float = 0.1, emd_clouds: int = 256) -> None:
         super().__init__(data)
@@ -52,7 +52,11 @@ class PointClouds(Task):
         return batch[0], batch[0]
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
         return {
@@ -64,7 +68,7 @@ class PointClouds(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """Clouds above their reconstructions."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 

@@ -9,13 +9,13 @@ from scipy.stats import kendalltau
 from sklearn.metrics import ndcg_score
 from torch import Tensor, nn
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 class Ranking(Task):
@@ -26,11 +26,15 @@ class Ranking(Task):
     different grade that the scores order rightly; equal scores count half).
     """
 
-    offers: tuple[Reads, ...] = (Reads.RELEVANCE,)
-    standard_link: ClassVar[Link | None] = None
+    provides: tuple[TargetFormat, ...] = (TargetFormat.RELEVANCE,)
+    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
         scores, grades = prediction.cpu().double().numpy(), target.cpu().numpy()
@@ -45,7 +49,7 @@ class Ranking(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """The scores of each grade."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 

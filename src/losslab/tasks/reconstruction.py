@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics.samples import frechet_distance, sharpness
 from losslab.tasks.base import Task
-from losslab.tasks.generation import trained_eye
+from losslab.tasks.generation import trained_feature_extractor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 SMALLEST_SIDE = 6
@@ -40,8 +40,8 @@ class Reconstruction(Task):
             a classifier on.
     """
 
-    offers: tuple[Reads, ...] = (Reads.VALUES,)
-    standard_link: ClassVar[Link | None] = "identity"
+    provides: tuple[TargetFormat, ...] = (TargetFormat.VALUES,)
+    standard_inverse_link: ClassVar[InverseLink | None] = "identity"
 
     def __init__(self, data: Any, frechet: bool = False) -> None:
         super().__init__(data)
@@ -57,14 +57,18 @@ class Reconstruction(Task):
         if frechet:
             if data.target_kind != "classes":
                 raise ValueError(f"frechet needs classes in the data, got {data.target_kind}")
-            self.eye, _ = trained_eye(images, data.train.targets, data.outputs)
+            self.eye, _ = trained_feature_extractor(images, data.train.targets, data.outputs)
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The images, twice."""
         return batch[0], batch[0]
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
         span = self.high - self.low
@@ -92,7 +96,7 @@ class Reconstruction(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """Images above their reconstructions."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 
 class Regression(Task):
@@ -22,8 +22,8 @@ class Regression(Task):
     intercept and mean slope, and their absolute errors slope_error and intercept_error.
     """
 
-    offers = (Reads.VALUES,)
-    standard_link: ClassVar[Link | None] = "identity"
+    provides = (TargetFormat.VALUES,)
+    standard_inverse_link: ClassVar[InverseLink | None] = "identity"
     maps_metrics = True
 
     def __init__(self, data: Any) -> None:
@@ -35,7 +35,11 @@ class Regression(Task):
         self.truth: Mapping[str, float] | None = getattr(data, "truth", None)
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
         difference = prediction.double() - target.double()
@@ -61,7 +65,7 @@ class Regression(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """The fitted curve for one feature, predictions against targets else."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 

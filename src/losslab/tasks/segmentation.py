@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics import overlap
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
-BINARY = (Reads.BINARY_MASKS,)
-CLASSES = (Reads.CLASS_MASKS, Reads.CLASS_INDICES, Reads.CLASS_PROBABILITIES)
+BINARY = (TargetFormat.BINARY_MASKS,)
+CLASSES = (TargetFormat.CLASS_MASKS, TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
 THRESHOLDS = sorted(torch.linspace(-8, 8, 65).tolist(), key=abs)
 """Logits to choose from, those near 0 (a probability of 0.5) first."""
 
@@ -35,39 +35,45 @@ class Segmentation(Task):
         ValueError: if the data have no masks.
     """
 
-    offers: tuple[Reads, ...] = (*BINARY, *CLASSES)
-    standard_link: ClassVar[Link | None] = "sigmoid"
+    provides: tuple[TargetFormat, ...] = (*BINARY, *CLASSES)
+    standard_inverse_link: ClassVar[InverseLink | None] = "sigmoid"
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
         if data.target_kind != "masks":
             raise ValueError(f"task=segmentation expects masks, got {data.target_kind}")
         self.binary = data.outputs == 1
-        self.offers = BINARY if self.binary else CLASSES
+        self.provides = BINARY if self.binary else CLASSES
 
-    def target(self, target: Tensor, form: Reads) -> Tensor:
+    def target(self, target: Tensor, form: TargetFormat) -> Tensor:
         """0/1 masks (N, 1, H, W), class indices (N, H, W) or one-hot masks (N, C, H, W)."""
-        if form is Reads.BINARY_MASKS:
+        if form is TargetFormat.BINARY_MASKS:
             return target.unsqueeze(1).to(torch.get_default_dtype())
-        if form is Reads.CLASS_PROBABILITIES:
+        if form is TargetFormat.CLASS_PROBABILITIES:
             return one_hot(target, self.outputs).movedim(-1, 1).to(torch.get_default_dtype())
         return target
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
         truth = self._truth(target)
         values = overlap.per_image(self._guess(prediction), truth)
         values["average_precision"] = overlap.average_precision(
-            self._scores(prediction, link), truth
+            self._scores(prediction, inverse_link), truth
         )
         if "threshold" in chosen:
             guess = prediction > chosen["threshold"]
             values["dice_best_threshold"] = overlap.per_image(guess, truth)["dice"]
         return values
 
-    def choose(self, prediction: Tensor, target: Tensor, link: Link | None) -> dict[str, float]:
+    def choose(
+        self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
+    ) -> dict[str, float]:
         """The logit above which the masks have the best Dice on validation."""
         if not self.binary:
             return {}
@@ -85,11 +91,11 @@ class Segmentation(Task):
         """The same of what was predicted."""
         return prediction > 0 if self.binary else self._truth(prediction.argmax(dim=1))
 
-    def _scores(self, prediction: Tensor, link: Link | None) -> Tensor:
+    def _scores(self, prediction: Tensor, inverse_link: InverseLink | None) -> Tensor:
         """What orders the pixels of each foreground class as its probability does."""
         if self.binary:
             return prediction
-        if link == "sigmoid":
+        if inverse_link == "sigmoid":
             return prediction[:, 1:]
         # the log-odds of a class: its lead over all the others together
         leads = []
@@ -100,7 +106,7 @@ class Segmentation(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """Images, true masks and predicted masks in rows; for one foreground its PR curve."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
@@ -108,7 +114,7 @@ class Segmentation(Task):
         shown = prediction[:, 0].sigmoid() if self.binary else prediction.argmax(dim=1) / last
         given = {"image": drawing.stretched(inputs.mean(dim=1)), "true mask": target / last}
         made = {"probability" if self.binary else "predicted": shown}
-        figures: dict[str, Figure | Shown] = {
+        figures: dict[str, Figure | FigureData] = {
             "masks": drawing.rows(given, made, "Images with their masks")
         }
         if self.binary and bool(target.any()):

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torchmetrics.functional.text import char_error_rate
 
 from losslab.losses import SequenceTarget
-from losslab.losses.base import Link, Reads
+from losslab.losses.base import InverseLink, TargetFormat
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.runs.figure_data import Shown
+    from losslab.runs.figure_data import FigureData
 
 BLANK = 0
 MERGED = 2  # columns of the image a step of the prediction
@@ -31,23 +31,27 @@ class Sequences(Task):
     error.
     """
 
-    offers: tuple[Reads, ...] = (Reads.SEQUENCES,)
-    standard_link: ClassVar[Link | None] = "softmax"
+    provides: tuple[TargetFormat, ...] = (TargetFormat.SEQUENCES,)
+    standard_inverse_link: ClassVar[InverseLink | None] = "softmax"
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
         self.width: int = data.input_shape[-1]
 
-    def target(self, target: Tensor, form: Reads) -> SequenceTarget:
+    def target(self, target: Tensor, form: TargetFormat) -> SequenceTarget:
         """Labels, their number, and how many steps of the prediction count."""
         labels = target[:, :-1]
         return SequenceTarget(labels, (labels != BLANK).sum(dim=1), -(-target[:, -1] // MERGED))
 
     def metrics(
-        self, prediction: Tensor, target: Tensor, link: Link | None, chosen: Mapping[str, float]
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """See the class."""
-        read = decode(prediction, self.target(target, Reads.SEQUENCES).input_lengths)
+        read = decode(prediction, self.target(target, TargetFormat.SEQUENCES).input_lengths)
         true = [_text(row) for row in target[:, :-1]]
         right = [guess == text for guess, text in zip(read, true, strict=True)]
         return {
@@ -57,11 +61,11 @@ class Sequences(Task):
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
-    ) -> "Mapping[str, Figure | Shown]":
+    ) -> "Mapping[str, Figure | FigureData]":
         """Rows of digits with what was read and what is true."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
-        read = decode(prediction[:8], self.target(target[:8], Reads.SEQUENCES).input_lengths)
+        read = decode(prediction[:8], self.target(target[:8], TargetFormat.SEQUENCES).input_lengths)
         true = [_text(row) for row in target[:8, :-1]]
         return {"rows": drawing.read_rows(inputs[:8, 0], read, true)}
 

@@ -81,7 +81,7 @@ def test_what_cannot_be_drawn_together(shown):
 
 @pytest.fixture
 def leave(tmp_path):
-    """Gives a run a folder with pictures; of a ``Shown`` the arrays too."""
+    """Gives a run a folder with pictures; of a ``FigureData`` the arrays too."""
     buffer = io.BytesIO()
     Figure(figsize=(1, 1)).savefig(buffer, format="png")
 

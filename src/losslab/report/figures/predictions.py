@@ -20,7 +20,7 @@ from losslab.report.figures.style import (
     styled,
     wrapped,
 )
-from losslab.runs.figure_data import Clouds, Images, Line, Scatter, Shown
+from losslab.runs.figure_data import Clouds, FigureData, Images, Line, Scatter
 
 COLUMNS = 8
 """Samples in a row, at most."""
@@ -28,7 +28,7 @@ CLOUD_COLUMNS = 5
 
 
 @styled
-def predictions(shown: Mapping[str, Shown], note: str = "") -> Figure:
+def predictions(shown: Mapping[str, FigureData], note: str = "") -> Figure:
     """The predictions of several runs, or of one.
 
     Args:

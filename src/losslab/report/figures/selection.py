@@ -22,7 +22,7 @@ from losslab.report.figures.steps_to_target import steps_to_target
 from losslab.report.figures.style import NothingToDraw, svg
 
 MOST_TABLES = 4
-"""Of more sets of conditions than these only the final metrics are drawn."""
+"""Of more comparison groups than these only the final metrics are drawn."""
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losslab.callbacks import Figures
-from losslab.components import Parts, fingerprint
+from losslab.components import Components, fingerprint
 from losslab.config.instantiate import build
 from losslab.lockstep.lightning_state import checkpoint
-from losslab.runs.buffered_writer import HeldKeeper
+from losslab.runs.buffered_writer import BufferedRunWriter
 from losslab.tasks.base import Task
-from losslab.training import make_keeper, open_record, splits_read
+from losslab.training import make_run_writer, open_record, splits_read
 
 
-class Member:
-    """A run with its keeper, its schedule and its best weights so far.
+class StackedRun:
+    """A run with its writer, its schedule and its best weights so far.
 
     Its own network and optimizer are never trained: the network is where its weights are put to be
     drawn or measured, the optimizer holds the options that the schedule changes.
@@ -32,12 +32,12 @@ class Member:
         steps: optimizer steps done.
     """
 
-    def __init__(self, config: DictConfig, folder: Path, parts: Parts) -> None:
-        self.config, self.folder, self.parts = config, folder, parts
+    def __init__(self, config: DictConfig, folder: Path, components: Components) -> None:
+        self.config, self.folder, self.components = config, folder, components
         self.name = str(config.choices.loss)
         self.objective = self._objective()
-        self.keeper = make_keeper(config, folder, HeldKeeper)
-        made: Any = parts.module.configure_optimizers()
+        self.writer = make_run_writer(config, folder, BufferedRunWriter)
+        made: Any = components.module.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made
         self.scheduler: Any = None
         if isinstance(made, dict):
@@ -45,14 +45,16 @@ class Member:
             self.scheduler = made["lr_scheduler"]["scheduler"]
         self.best: Mapping[str, Tensor] = {}
         self.steps = 0
-        parts.module.splits = splits_read(config)
-        self.last_split: str = parts.module.splits[-1]
+        components.module.splits = splits_read(config)
+        self.last_split: str = components.module.splits[-1]
         self._baselines = (
-            parts.task.baselines(parts.data, parts.network) if self.last_split == "test" else {}
+            components.task.baselines(components.data, components.network)
+            if self.last_split == "test"
+            else {}
         )
         node = config.callbacks.get("figures")
         self.figures: Figures | None = (
-            build(node, "callbacks.figures", keeper=self.keeper) if node else None
+            build(node, "callbacks.figures", writer=self.writer) if node else None
         )
 
     @property
@@ -63,14 +65,14 @@ class Member:
     @property
     def sizes(self) -> str:
         """A text that runs share whose splits and weights have the same shapes."""
-        data = self.parts.data
+        data = self.components.data
         splits = [*data.train.tensors(), *data.val.tensors(), *data.test.tensors()]
-        return repr([tensor.shape for tensor in (*splits, *self.parts.network.parameters())])
+        return repr([tensor.shape for tensor in (*splits, *self.components.network.parameters())])
 
     def open(self) -> None:
         """Begin the run's folder."""
-        open_record(self.keeper, self.config, self.parts, last=None)
-        self.keeper.note({"baselines": self._baselines})
+        open_record(self.writer, self.config, self.components, last=None)
+        self.writer.note({"baselines": self._baselines})
 
     def schedule(self, metrics: Mapping[str, float] | None = None) -> None:
         """Let the schedule act after an epoch; one that reads a metric waits until it is known.
@@ -84,7 +86,7 @@ class Member:
             if metrics is None:
                 self.scheduler.step()
             else:
-                self.scheduler.step(metrics[self.keeper.monitor])
+                self.scheduler.step(metrics[self.writer.monitor])
 
     def checkpoint(
         self,
@@ -103,7 +105,7 @@ class Member:
             weights: of the network, and its buffers.
             optimizer: its ``state_dict``.
         """
-        state = self.parts.module.state_dict()
+        state = self.components.module.state_dict()
         return checkpoint(
             epoch,
             batches,
@@ -122,7 +124,7 @@ class Member:
         weights: Mapping[str, Tensor],
         content: Mapping[str, Any],
     ) -> bool:
-        """Hand the epoch to the keeper; returns whether the run stops.
+        """Hand the epoch to the writer; returns whether the run stops.
 
         Args:
             epoch: counted from 0.
@@ -132,23 +134,25 @@ class Member:
             content: the checkpoint.
         """
         self.steps = step
-        stop = self.keeper.end_epoch(epoch, step, metrics, partial(torch.save, content))
-        best = self.keeper.record["best"]
+        stop = self.writer.end_epoch(epoch, step, metrics, partial(torch.save, content))
+        best = self.writer.record["best"]
         if best is not None and best["epoch"] == epoch:
             self.best = weights
         return stop
 
     def network_metrics(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
         """What the task reads off the network itself."""
-        task = self.parts.task
+        task = self.components.task
         if type(task).network_metrics is Task.network_metrics:
             return {}
         self._load(weights)
-        return task.network_metrics(self.parts.network)
+        return task.network_metrics(self.components.network)
 
     def chosen(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """What the task chooses on validation."""
-        return self.parts.task.choose(prediction, target, self.parts.module.supervision.link)
+        return self.components.task.choose(
+            prediction, target, self.components.module.supervision.inverse_link
+        )
 
     def draw(self, weights: Mapping[str, Tensor], batches: Any, epoch: int, step: int) -> None:
         """Draw the validation split after an epoch where that is due.
@@ -161,7 +165,7 @@ class Member:
         """
         if self.figures is not None and self.figures.is_due(epoch):
             self._load(weights)
-            self.figures.draw(self.parts.module, batches, "val", step)
+            self.figures.draw(self.components.module, batches, "val", step)
 
     def finish(self, val: Mapping[str, float], test: Mapping[str, float], batches: Any) -> None:
         """Draw the last split under the best weights, and end the run well.
@@ -173,19 +177,19 @@ class Member:
         """
         if self.figures is not None:
             self._load(self.best)
-            self.figures.draw(self.parts.module, batches, self.last_split, self.steps)
-        self.keeper.finish(test, val=val)
+            self.figures.draw(self.components.module, batches, self.last_split, self.steps)
+        self.writer.finish(test, val=val)
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         """Put weights into the run's own network, to be looked at."""
-        for name, own in self.parts.network.state_dict().items():
+        for name, own in self.components.network.state_dict().items():
             own.copy_(weights[name])
-        self.parts.module.eval()
+        self.components.module.eval()
 
     def _objective(self) -> str:
-        module = self.parts.module
+        module = self.components.module
         options = objective_of(self.config, module.loss, module.sample_loss)
-        return f"{options} {module.supervision.form} {module.supervision.link}"
+        return f"{options} {module.supervision.target_format} {module.supervision.inverse_link}"
 
 
 def objective_of(config: DictConfig, *losses: nn.Module | None) -> str:

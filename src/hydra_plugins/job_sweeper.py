@@ -1,4 +1,4 @@
-"""A sweep over listed cells, where Hydra's own sweeper knows products alone."""
+"""A sweep over listed jobs, where Hydra's own sweeper knows products alone."""
 
 import json
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 
-class CellSweeper(Sweeper):
-    """Launches the cells of a JSON file, with whatever launcher is chosen.
+class JobSweeper(Sweeper):
+    """Launches the jobs of a JSON file, with whatever launcher is chosen.
 
     Args:
-        file: holds ``{"cells": [["loss=mse", "seed=0"], ...]}``, the overrides of each cell.
+        file: holds ``{"jobs": [["loss=mse", "seed=0"], ...]}``, the overrides of each job.
     """
 
     def __init__(self, file: str) -> None:
@@ -32,14 +32,14 @@ class CellSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run every cell; the arguments come before each cell's own."""
+        """Run every job; the arguments come before each job's own."""
         assert self.launcher is not None
         assert self.config is not None
-        cells: Sequence[Sequence[str]] = json.loads(self.file.read_text())["cells"]
+        jobs: Sequence[Sequence[str]] = json.loads(self.file.read_text())["jobs"]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        batch = [[*arguments, *cell] for cell in cells]
+        batch = [[*arguments, *job] for job in jobs]
         results = self.launcher.launch(batch, initial_job_idx=0)
         for result in results:
             _ = result.return_value  # raises what the job raised
