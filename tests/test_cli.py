@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from losslab import cli
+from losslab.config.command import divided
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from losslab import cli
     ],
 )
 def test_a_flag_keeps_its_value(arguments, flags, overrides):
-    assert cli.divided(arguments.split()) == (flags.split(), overrides.split())
+    assert divided(arguments.split()) == (flags.split(), overrides.split())
 
 
 @pytest.mark.parametrize(

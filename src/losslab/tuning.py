@@ -14,7 +14,6 @@ from typing import Any
 
 from rich.console import Console
 
-from losslab import cli
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import collect
 from losslab.analysis.search import (
@@ -28,10 +27,12 @@ from losslab.analysis.search import (
 )
 from losslab.analysis.statistics import needed_seeds
 from losslab.config import groups
+from losslab.config.command import Command
 from losslab.config.compose import compose, parsed, values_of
 from losslab.config.instantiate import UserError
 from losslab.report.console import show
 from losslab.runs.folder import replace_file
+from losslab.sweep import SWEEP_FILE, checked_jobs, launch, show_unfinished
 
 PROTOCOLS = ("controlled", "tuned")
 TUNING_SEEDS = [1000, 1001, 1002]
@@ -76,14 +77,14 @@ def run(arguments: Sequence[str]) -> int:
 def tune(plan: Plan, folder: Path) -> int:
     """Search, repeat the winners, report."""
     search, final = folder / SEARCH, folder / FINAL
-    if not (final / cli.SWEEP_FILE).is_file():
+    if not (final / SWEEP_FILE).is_file():
         _search(plan, folder, search)
     tuning = read_tuning(folder)
     winners = {loss: [dict(best.options)] for loss in plan.losses if (best := tuning.best(loss))}
     if not winners:
         raise UserError(f"no run of the search finished: see {search}")
     command = _command(plan.overrides, _jobs(plan, winners, plan.seeds))
-    places = cli.launch(command, cli.checked_jobs(command), final)
+    places = launch(command, checked_jobs(command), final)
     return _report(tuning, folder, places)
 
 
@@ -91,15 +92,15 @@ def _search(plan: Plan, folder: Path, search: Path) -> None:
     quiet = [] if _given(plan.overrides, "callbacks") else ["callbacks=quiet"]
     jobs = _jobs(plan, plan.points, plan.tuning_seeds)
     command = _command([*plan.overrides, *quiet, "test=false"], jobs)
-    checked = cli.checked_jobs(command)
+    checked = checked_jobs(command)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
     print(f"tuning folder: {folder}", flush=True)
-    cli.launch(command, checked, search)
+    launch(command, checked, search)
 
 
-def _command(overrides: list[str], jobs: list[list[str]]) -> cli.Command:
-    return cli.Command(flags=[], overrides=overrides, multirun=True, resume=None, jobs=jobs)
+def _command(overrides: list[str], jobs: list[list[str]]) -> Command:
+    return Command(flags=[], overrides=overrides, multirun=True, resume=None, jobs=jobs)
 
 
 def _jobs(
@@ -122,7 +123,7 @@ def _report(tuning: Tuning, folder: Path, places: Sequence[Path]) -> int:
     collection = collect([folder / FINAL])
     if collection.runs:
         show(Console(), compare(collection), folder / "report", tuning)
-    return cli.show_unfinished(places, f"python scripts/tune.py resume={folder}")
+    return show_unfinished(places, f"python scripts/tune.py resume={folder}")
 
 
 # --- what is asked for ----------------------------------------------------------------------------

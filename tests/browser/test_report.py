@@ -4,7 +4,7 @@ import pytest
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection, Run
-from losslab.report import write_report
+from losslab.report.write import write_report
 from losslab.runs.record import new_record
 
 pytestmark = pytest.mark.browser

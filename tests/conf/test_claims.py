@@ -2,8 +2,8 @@
 
 import pytest
 
-from losslab import cli
 from losslab.config import compose, groups
+from losslab.config.command import parse
 from losslab.gallery import run as gallery
 from losslab.metrics.labels import METRICS
 
@@ -11,7 +11,7 @@ NAMES = [path.stem for path in sorted(gallery.CLAIMS.glob("*.yaml"))]
 
 
 def jobs_of(name):
-    command = cli.parse(["-m", f"experiment=claims/{name}"])
+    command = parse(["-m", f"experiment=claims/{name}"])
     assert command.jobs is not None
     return [[*command.overrides, *job] for job in command.jobs]
 
@@ -62,5 +62,5 @@ def test_shown_metrics_have_a_name():
 
 
 def test_the_command_line_replaces_what_an_experiment_sweeps():
-    command = cli.parse(["-m", "experiment=claims/outliers", "loss=mse,mae"])
+    command = parse(["-m", "experiment=claims/outliers", "loss=mse,mae"])
     assert command.jobs is None

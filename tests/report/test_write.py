@@ -6,8 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from losslab.analysis.comparison import compare
-from losslab.report import write_report
-from losslab.report.write import latex, markdown
+from losslab.report.write import latex, markdown, write_report
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, "diverged"]

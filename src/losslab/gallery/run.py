@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from losslab import cli
 from losslab.analysis.groups import Row
 from losslab.analysis.load import collect
 from losslab.config import groups
+from losslab.config.command import parse
 from losslab.config.instantiate import UserError
 from losslab.gallery.chart import curves, draw, histograms, side_by_side
 from losslab.gallery.claim import Claim, read_chart, read_claim
 from losslab.gallery.judgement import Judged, judge, verdict
 from losslab.gallery.page import Entry, Shown, seconds, write_index, write_page
 from losslab.gallery.rows import has, picked, rows_of, without
+from losslab.sweep import checked_jobs, launch, show_unfinished
 
 CLAIMS = groups.CONF / "experiment" / "claims"
 SCRIPT = groups.CONF.parent / "scripts" / "gallery.py"
@@ -132,12 +133,12 @@ def make_runs(claim: Claim, folder: Path, jobs: int) -> int:
 def run_share(name: str, part: int, parts: int, logs: Path) -> int:
     """Make every so-manieth run of a claim in this process."""
     claim = known_claim(name)
-    command = cli.parse(["-m", f"experiment=claims/{name}"])
+    command = parse(["-m", f"experiment=claims/{name}"])
     assert command.jobs is not None
     command.jobs = command.jobs[part::parts]
     folder = claim_folder(claim, logs) / f"{part}-of-{parts}"
-    places = cli.launch(command, cli.checked_jobs(command), folder)
-    return cli.show_unfinished(places, f"make gallery CLAIM={name}")
+    places = launch(command, checked_jobs(command), folder)
+    return show_unfinished(places, f"make gallery CLAIM={name}")
 
 
 # --- the pages ------------------------------------------------------------------------------------

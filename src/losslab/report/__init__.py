@@ -1,5 +1,1 @@
-"""The report of a comparison: one folder of tables and text."""
-
-from losslab.report.write import write_report
-
-__all__ = ["write_report"]
+"""The report of a comparison: console, HTML, Markdown, LaTeX, CSV and figures. No torch."""

@@ -19,9 +19,9 @@ from losslab.analysis.conclusions import (
 from losslab.analysis.groups import Row
 from losslab.analysis.search import Tuning
 from losslab.metrics.labels import Metric
-from losslab.report import write_report
 from losslab.report.cells import SPLITS, cell, seeds_text
 from losslab.report.run_table import plain_table
+from losslab.report.write import write_report
 
 MOST_SENTENCES = 12
 """Of more conclusions than these the terminal shows the claims; all of them stand in the report."""
