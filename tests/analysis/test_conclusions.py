@@ -228,7 +228,7 @@ def test_wins_are_counted_over_data_sets(sweep):
     [counted] = wins(compare(Collection(tuple(runs))))
     assert str(counted) == (
         "mean absolute error: mae is better than mse on 2 of 4 data sets, worse on 1 "
-        "(by the means alone: ahead on 3, behind on 1)"
+        "(by means alone: ahead on 3, behind on 1)"
     )
 
 
@@ -239,7 +239,7 @@ def test_conditions_on_one_data_set_are_no_data_sets(sweep):
         for run in sweep({"mse": MSE, "mae": MAE}, settings={"optimizer.lr": lr})
     ]
     [counted] = wins(compare(Collection(tuple(runs))))
-    assert "on 0 of 2 comparison_groups, worse on 0" in str(
+    assert "on 0 of 2 comparison groups, worse on 0" in str(
         counted
     )  # six seeds are too few for two
 

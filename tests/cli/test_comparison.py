@@ -108,7 +108,7 @@ def test_folders_with_other_data_are_not_mixed(command, sweep, tmp_path):
     assert both.code == 0, both.err
     titles = re.findall(r"^regression, outliers=0\.\d", both.out, re.MULTILINE)
     assert titles == ["regression, outliers=0.3", "regression, outliers=0.2"]
-    assert "of 2 conditions" in both.out
+    assert "of 2 comparison groups" in both.out
     assert (tmp_path / report_of(both.out)).is_file()  # in a folder below logs/reports
 
 
