@@ -297,6 +297,7 @@ def judge(
     What is chosen, such as a threshold, is chosen on validation.
     """
     splits = components.module.splits
+    components.module.metrics = {}  # of training
     trainer.test(
         components.module,
         datamodule=ValThenTest(components.data, splits),
@@ -304,12 +305,8 @@ def judge(
         verbose=False,
         weights_only=True,
     )
-    metrics: dict[str, dict[str, float]] = {split: {} for split in splits}
-    for name, value in trainer.callback_metrics.items():
-        split, _, metric = name.partition("/")
-        if split in metrics:
-            metrics[split][metric.partition("/dataloader_idx")[0]] = float(value)
-    return metrics
+    metrics: dict[str, dict[str, float]] = components.module.metrics
+    return {split: metrics[split] for split in splits}
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from losslab.analysis.statistics import LEVEL, Interval
 from losslab.metrics.labels import Metric, metric_of
 
 TIE = 1e-6
-"""Values nearer to each other than this share of the larger are equal: metrics come in float32."""
+"""Values nearer to each other than this share of the larger are equal: they differ by rounding."""
 
 HASHES = {"weights": "initial weights", "data": "data", "batches": "batch order"}
 
@@ -415,7 +415,7 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
 
 
 def difference(one: float, other: float) -> float:
-    """``one - other``, and exactly 0 where they differ by no more than float32's rounding."""
+    """``one - other``, and exactly 0 if they differ by no more than rounding."""
     if abs(one - other) <= TIE * max(abs(one), abs(other)):
         return 0.0
     return one - other

@@ -130,6 +130,7 @@ def notes(table: Table) -> list[str]:
     """What a reader has to know of one table: what differs, fails, lacks or is not paired."""
     return [
         *_differences(table),
+        *_metrics_versions(table),
         *_failures(table),
         *_unequal_epochs(table),
         *_unpaired_jobs(table),
@@ -148,6 +149,19 @@ def _differences(table: Table) -> Iterable[str]:
         yield f"the loss is the same in all rows; what differs: {listed}"
     else:
         yield f"not only the loss differs: {listed}"
+
+
+def _metrics_versions(table: Table) -> Iterable[str]:
+    labels: dict[int, dict[str, None]] = {}
+    for row in table.rows:
+        for run in row.runs:
+            labels.setdefault(run.record["metrics_version"], {})[row.label] = None
+    if len(labels) > 1:
+        listed = "; ".join(f"version {v} for {', '.join(labels[v])}" for v in sorted(labels))
+        yield (
+            f"the metrics were not defined alike in all runs ({listed}): evaluate the older ones "
+            "anew before you compare them"
+        )
 
 
 def _failures(table: Table) -> Iterable[str]:

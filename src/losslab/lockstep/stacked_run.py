@@ -86,7 +86,8 @@ class StackedRun:
             if metrics is None:
                 self.scheduler.step()
             else:
-                self.scheduler.step(metrics[self.writer.monitor])
+                # rounded as a Trainer hands it to a scheduler
+                self.scheduler.step(torch.tensor(metrics[self.writer.monitor]).float().item())
 
     def checkpoint(
         self,

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from losslab.losses import AdversarialLoss
+from losslab.modules.base import Module
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import StepValues, is_due
 from losslab.rng import generator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class AdversarialModule(pl.LightningModule):
+class AdversarialModule(Module):
     """Trains both players with the same optimizer settings, a step each a batch.
 
     The curves ``train/part/real``, ``fake``, ``penalty`` and ``generator`` show the game;
@@ -140,7 +141,7 @@ class AdversarialModule(pl.LightningModule):
             fake = self(codes)
             self._shown = (real, fake)
             values = self.task.judge(real, fake)
-            self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+            self.report(split, values)
         self._seen = {}
 
     def figures(self) -> "Mapping[str, Figure | FigureData]":

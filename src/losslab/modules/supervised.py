@@ -187,7 +187,7 @@ class SupervisedModule(Module):
     def _report(self, gathered: Mapping[str, Batch]) -> None:
         for split, (prediction, target) in gathered.items():
             values = self.judge(prediction, target)
-            self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+            self.report(split, values)
 
     def judge(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Loss, metrics and reference losses of a whole split, by name."""

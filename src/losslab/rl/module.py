@@ -445,7 +445,8 @@ class ReinforcementModule(Module):
         judged, self._judged = self._returns(), {}
         if self.trainer.sanity_checking:
             return
-        self.log_dict({"val/return_choice": judged[0].mean(), "val/return_mean": judged[1].mean()})
+        means = {"return_choice": judged[0].mean(), "return_mean": judged[1].mean()}
+        self.report("val", means)
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._step_scheduler(plateau=True)
 
@@ -469,10 +470,10 @@ class ReinforcementModule(Module):
         """Report each split; beside the test of the best checkpoint, that of the final policy."""
         judged, self._judged = self._returns(), {}
         for index, split in enumerate(self.splits):
-            self.log(f"{split}/return_mean", judged[index].mean())
+            self.report(split, {"return_mean": judged[index].mean()})
         if "test" in self.splits:
             self.test_returns = judged[self.splits.index("test")]
-            self.log_dict({f"test/{name}": value for name, value in self.final.items()})
+            self.report("test", self.final)
 
     def _returns(self) -> dict[int, Tensor]:
         return {index: torch.cat(parts) for index, parts in self._judged.items()}

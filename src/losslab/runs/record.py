@@ -14,6 +14,13 @@ from losslab.runs.folder import RunFolder, replace_file
 SCHEMA = 1
 """Raised when a field changes its meaning; an added field leaves it as it is."""
 
+METRICS_VERSION = 1
+"""Raised when a metric of the same name is defined differently: runs of two versions are not
+pooled in a table without a note."""
+
+ADDED_FIELDS: dict[str, Any] = {"metrics_version": 1}
+"""Fields that records of earlier versions lack, with what their absence means."""
+
 STALE_AFTER = 3600.0
 """Seconds without a sign of life after which a running record counts as abandoned."""
 
@@ -65,6 +72,8 @@ class Record(TypedDict):
     """The last epoch that is done."""
     test: dict[str, float]
     """Empty for a run that is done where it left the test split unread (``test=false``)."""
+    metrics_version: int
+    """Of the metrics' definitions, see :data:`METRICS_VERSION`; 1 for records without it."""
     baselines: dict[str, Any]
     """Test metrics of what needs no training, such as raw pixels; by name."""
     epochs: int
@@ -104,6 +113,7 @@ def new_record() -> Record:
         best=None,
         final=None,
         test={},
+        metrics_version=METRICS_VERSION,
         baselines={},
         epochs=0,
         steps=0,
@@ -129,6 +139,7 @@ def read_record(folder: Path) -> Record:
         raise ValueError(f"{path} is no valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
+    content = ADDED_FIELDS | content
     missing = sorted(Record.__annotations__.keys() - content.keys())
     if missing:
         raise ValueError(f"{path} lacks the fields {', '.join(missing)}")
