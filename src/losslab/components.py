@@ -15,7 +15,7 @@ from losslab.config import groups
 from losslab.config.instantiate import UserError, accepted, build, target_of
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
-from losslab.rng import derive_seed
+from losslab.rng import Purpose, derive_seed
 from losslab.tasks import Task
 
 References = dict[str, tuple[nn.Module, TargetFormat]]
@@ -93,7 +93,7 @@ def ready_data(config: DictConfig) -> Any:
 
 def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
     """The network with the seed's initial weights; it is told the sizes it asks for by name."""
-    torch.manual_seed(derive_seed(config.seed, "weights"))
+    torch.manual_seed(derive_seed(config.seed, Purpose.WEIGHTS))
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
     offered = accepted(target_of(config.model, "model"), sizes)
     name = f"model={config.choices.model}"

@@ -5,29 +5,75 @@ nothing a loss does shifts another draw, and a resumed run draws what the unbrok
 """
 
 import hashlib
+from enum import StrEnum
 
 import torch
 
 
-def derive_seed(seed: int, purpose: str, *counters: int) -> int:
+class Purpose(StrEnum):
+    """What is drawn. A value is part of every draw of its purpose: it never changes."""
+
+    WEIGHTS = "weights"
+    DROPOUT = "dropout"
+    BATCHES = "batches"
+    SPLIT = "split"
+    LABEL_NOISE = "label_noise"
+    IMBALANCE = "imbalance"
+    OUTLIERS = "outliers"
+    PIXEL_OUTLIERS = "pixel_outliers"
+    REGRESSION_INPUTS = "regression inputs"
+    REGRESSION_NOISE = "regression noise"
+    PLACEMENT = "placement"
+    PIXEL_NOISE = "pixel noise"
+    DIGIT_SPLIT = "digit split"
+    DIGIT_ROWS = "digit rows"
+    SURFACES = "surfaces"
+    SOLIDS = "solids"
+    ROTATIONS = "rotations"
+    SAMPLING = "sampling"
+    POINT_NOISE = "point noise"
+    RING = "ring"
+    QUERIES = "queries"
+    GRADE_NOISE = "grade noise"
+    SHAPES_DISTRACTORS = "shapes distractors"
+    SHAPES_FOREGROUND = "shapes foreground"
+    SHAPES_TEXTURE = "shapes texture"
+    SHAPES_NOISE = "shapes noise"
+    CODES = "codes"
+    VAL_CODES = "val codes"
+    TEST_CODES = "test codes"
+    EXTRACTOR_WEIGHTS = "eye"
+    EXTRACTOR_BATCHES = "eye batches"
+    VALUE_WEIGHTS = "value weights"
+    ACTIONS = "actions"
+    MINIBATCHES = "minibatches"
+    EXPLORATION = "exploration"
+    REPLAY = "replay"
+    TRAINING_EPISODES = "training episodes"
+    CHOICE_EPISODES = "choice episodes"
+    VAL_EPISODES = "validation episodes"
+    TEST_EPISODES = "test episodes"
+
+
+def derive_seed(seed: int, purpose: Purpose, *counters: int) -> int:
     """A 63-bit seed that depends on all arguments and on nothing else.
 
     Args:
         seed: the run's seed.
-        purpose: what is drawn, for instance ``"split"``; two purposes share no stream.
+        purpose: what is drawn; two purposes share no stream.
         counters: the epoch or step of the draw.
 
     Example:
-        >>> derive_seed(0, "batches", 3) == derive_seed(0, "batches", 3)
+        >>> derive_seed(0, Purpose.BATCHES, 3) == derive_seed(0, Purpose.BATCHES, 3)
         True
-        >>> derive_seed(0, "batches", 3) == derive_seed(0, "batches", 4)
+        >>> derive_seed(0, Purpose.BATCHES, 3) == derive_seed(0, Purpose.BATCHES, 4)
         False
     """
-    text = repr((seed, purpose, counters)).encode()
+    text = repr((seed, str(purpose), counters)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
-def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
+def generator(seed: int, purpose: Purpose, *counters: int) -> torch.Generator:
     """A fresh CPU generator for one draw; see :func:`derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
 

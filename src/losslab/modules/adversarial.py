@@ -12,7 +12,7 @@ from losslab.losses import AdversarialLoss
 from losslab.modules.base import Module
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import StepValues, is_due
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 from losslab.tasks.generation import Generation
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class AdversarialModule(Module):
         real = batch[0]
         players: Any = self.optimizers()
         critic, artist = players
-        stream = generator(self.seed, "codes", self.global_rank, self.current_epoch, batch_index)
+        stream = generator(
+            self.seed, Purpose.CODES, self.global_rank, self.current_epoch, batch_index
+        )
         parts = self._discriminator_parts(real, stream)
         _step(critic, self, sum_of(parts))
         trainer: Any = self.trainer
@@ -137,7 +139,7 @@ class AdversarialModule(Module):
         for index, split in enumerate(splits):
             real = torch.cat(self._seen[index])
             # each split has its own codes: the checkpoint is not chosen on those that test it
-            codes = self._codes(self.samples, generator(self.seed, f"{split} codes"))
+            codes = self._codes(self.samples, generator(self.seed, Purpose(f"{split} codes")))
             fake = self(codes)
             self._shown = (real, fake)
             values = self.task.judge(real, fake)

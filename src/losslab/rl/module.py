@@ -16,7 +16,7 @@ from losslab.losses.base import InverseLink, Loss, TargetFormat
 from losslab.modules.base import Module
 from losslab.modules.objective import loss_components, sum_of
 from losslab.modules.step_values import StepValues
-from losslab.rng import derive_seed, generator, seed_global
+from losslab.rng import Purpose, derive_seed, generator, seed_global
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -339,7 +339,9 @@ class ReinforcementModule(Module):
     def training_step(self, batch: tuple[Tensor], batch_index: int) -> None:
         """Play and learn until the batch's environment steps are done."""
         # a network's dropout depends on nothing but (seed, epoch, step): resumed runs repeat it
-        seed_global(derive_seed(self.seed, "dropout", self.current_epoch, batch_index), self.device)
+        seed_global(
+            derive_seed(self.seed, Purpose.DROPOUT, self.current_epoch, batch_index), self.device
+        )
         until = self.current_epoch * self.task.environments.steps_per_epoch + int(batch[0])
         while self.env_steps < until:
             self.advance(self.alone)
@@ -532,7 +534,7 @@ class ReinforcementModule(Module):
         self.play.load_state_dict(state["play"])
         self.remember(state["memory"])
 
-    def stream(self, purpose: str, counter: int) -> torch.Generator:
+    def stream(self, purpose: Purpose, counter: int) -> torch.Generator:
         """The random numbers for one purpose at one point of the run."""
         return generator(self.seed, purpose, counter)
 
