@@ -1,16 +1,15 @@
 """Each loss beside its peers and beside the least a loss can do: time and peak memory."""
 
-import statistics
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.measured import Measured
 from benchmarks.page import put
 from benchmarks.peers import SIZES, pairs
 from benchmarks.picture import draw
-from benchmarks.timing import in_turn, peak_memory, quartiles, ratio
+from benchmarks.timing import in_turn, peak_memory
 from losslab.runtime import keep_freed_memory
 
 HEAD = (
@@ -18,41 +17,6 @@ HEAD = (
     "| ours, bytes | peer, bytes |",
     "|---|---|---|---|---|---|---|---|---|",
 )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One loss on one batch: seconds of each round and the peak in bytes, of ours and of peers."""
-
-    name: str
-    size: int
-    dtype: str
-    times: dict[str, list[float]]
-    memory: dict[str, int]
-
-    @property
-    def peers(self) -> list[str]:
-        """The libraries beside ours."""
-        return [name for name in self.memory if name != "ours"]
-
-    def quartiles(self, peer: str) -> list[float]:
-        """Of the peer's time by ours."""
-        return quartiles(self.times["ours"], self.times[peer])
-
-    def rows(self) -> list[str]:
-        """One a peer, an element of the prediction; one without where there is none."""
-        time = {
-            name: f"{statistics.median(s) / self.size * 1e9:.2f}" for name, s in self.times.items()
-        }
-        held = {name: f"{peak / self.size:.1f}" for name, peak in self.memory.items()}
-        start = f"| {self.name} | {self.size} | {self.dtype} | {time['floor']} | {time['ours']} |"
-        if not self.peers:
-            return [f"{start} - | - | {held['ours']} | - |"]
-        return [
-            f"{start} {peer} {time[peer]} | {ratio(self.times['ours'], self.times[peer])} "
-            f"| {held['ours']} | {held[peer]} |"
-            for peer in self.peers
-        ]
 
 
 def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from losslab.report.figures.style import COLOURS, FAINT, MARKERS, RC, logarithmic
 
 if TYPE_CHECKING:
-    from benchmarks.losses import Measured
+    from benchmarks.measured import Measured
 
 
 def draw(found: Sequence["Measured"], path: Path) -> None:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from benchmarks.page import beside, show
 from losslab.config.compose import compose_jobs, jobs_of
-from losslab.lockstep.grouping import Cell, place
+from losslab.lockstep.grouping import Job, place
 from losslab.lockstep.sweep import train_jobs
 from losslab.runs.writer import peak_memory_mb
 from losslab.training import train
@@ -135,7 +135,7 @@ def in_lockstep(
     cells: Sequence[DictConfig], folder: Path, workers: int = 1, *, capture: bool = True
 ) -> None:
     """Train together."""
-    placed = [Cell(config, folder / str(number)) for number, config in enumerate(cells)]
+    placed = [Job(config, folder / str(number)) for number, config in enumerate(cells)]
     left = train_jobs(placed, workers=workers, capture=capture)
     if left:
         raise RuntimeError(f"not in lockstep: {left[0][1]}")
