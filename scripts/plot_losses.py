@@ -26,7 +26,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    from losslab.config.instantiate import cli_errors  # noqa: PLC0415 (--help needs none of it)
+    from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
     from losslab.loss_shapes import chosen_losses, loss_shapes  # noqa: PLC0415
     from losslab.report.figures import style  # noqa: PLC0415
     from losslab.report.figures.loss_shapes import loss_shapes as draw  # noqa: PLC0415

@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from losslab.config import groups
-from losslab.config.instantiate import UserError, accepted, build, target_of
+from losslab.config.errors import UserError
+from losslab.config.instantiate import accepted, build, target_of
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
 from losslab.rng import Purpose, derive_seed

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf, open_dict
 
 from losslab.config.command import Command, parse
 from losslab.config.compose import parsed
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.config.past import translated_override
 from losslab.runs.folder import is_run
 from losslab.sweep import SWEEP_FILE, show_run, sweep

@@ -18,7 +18,7 @@ from rich.console import Console
 from losslab.config import groups
 from losslab.config.command import Command, all_jobs, without_hydra
 from losslab.config.compose import Composed, compose_jobs, finished_config, parsed
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_overview
 from losslab.runs.folder import is_run, replace_file

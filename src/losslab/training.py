@@ -16,7 +16,8 @@ from pytorch_lightning.profilers import Profiler
 
 from losslab.callbacks import RunWriterCallback
 from losslab.components import Components, build_components
-from losslab.config.instantiate import UserError, build
+from losslab.config.errors import UserError
+from losslab.config.instantiate import build
 from losslab.config.past import translated
 from losslab.data.base import ValThenTest
 from losslab.modules.step_values import Diverged

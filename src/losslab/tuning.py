@@ -29,7 +29,7 @@ from losslab.analysis.statistics import needed_seeds
 from losslab.config import groups
 from losslab.config.command import Command
 from losslab.config.compose import compose, parsed, values_of
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.report.console import show
 from losslab.runs.folder import replace_file
 from losslab.sweep import SWEEP_FILE, checked_jobs, launch, show_unfinished

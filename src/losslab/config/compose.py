@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.runs.folder import job_name
 
 OmegaConf.register_new_resolver("job_folder", lambda given: job_name(list(given)), replace=True)

@@ -8,9 +8,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1] / "conf"
+"""The configs: inside an installed package; beside src/ in a clone, an editable install too."""
 GROUPS = ("loss", "data", "task", "model", "optimizer", "scheduler", "regularizer")
 
 

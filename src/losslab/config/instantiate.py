@@ -1,37 +1,14 @@
 """From a config node to the object it names. Nothing else calls Hydra's ``instantiate``."""
 
 import inspect
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-
-class UserError(Exception):
-    """What the user asked for cannot be run; the message is the one line that they see."""
-
-
-@contextmanager
-def cli_errors(interrupted: str = "interrupted") -> Iterator[None]:
-    """Around a whole command: wrong input is one line and exit status 2, an interruption 130.
-
-    ``HYDRA_FULL_ERROR=1`` gives the trace.
-    """
-    try:
-        yield
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        sys.exit(130)
+from losslab.config.errors import UserError
 
 
 def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:

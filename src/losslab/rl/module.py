@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.losses.base import InverseLink, Loss, TargetFormat
 from losslab.modules.base import Module
 from losslab.modules.objective import loss_components, sum_of
