@@ -79,7 +79,7 @@ class LockstepLauncher(Launcher):
         overrides = {}
         jobs = []
         for own in job_overrides:
-            job = self._cell(own)
+            job = self._job(own)
             overrides[job.folder] = own
             if needs_running(job.folder):
                 jobs.append(job)
@@ -87,13 +87,13 @@ class LockstepLauncher(Launcher):
         self._launch_ordinarily([overrides[job.folder] for job, _ in left], left)
         return [JobReturn(overrides=own, status=JobStatus.COMPLETED) for own in job_overrides]
 
-    def _cell(self, overrides: Sequence[str]) -> "Job":
+    def _job(self, overrides: Sequence[str]) -> "Job":
         """The job's config, composed before by the command line or else now, and its folder."""
-        from losslab.config.compose import compose_jobs  # noqa: PLC0415 (imports nothing of torch)
+        # neither imports torch before jobs are launched
+        from losslab.config.compose import COMPOSED, compose_jobs  # noqa: PLC0415
         from losslab.lockstep.grouping import Job  # noqa: PLC0415
 
-        known = getattr(self.task_function, "jobs", {})
-        composed = known.get(tuple(overrides)) or compose_jobs([overrides])[0]
+        composed = COMPOSED.get(tuple(overrides)) or compose_jobs([overrides])[0]
         return Job(composed.config, Path(self.config.hydra.sweep.dir) / composed.place)
 
     def _launch_ordinarily(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from losslab.commands import is_command, run_command
+from losslab.config import user_code
 from losslab.config.command import PASS_ON, Command, divided, parse
 from losslab.config.compose import complete, compose_jobs
 from losslab.config.errors import UserError, cli_errors
@@ -29,6 +30,7 @@ def run(arguments: list[str]) -> int:
     """What the arguments ask for; returns the exit code."""
     if "LOCAL_RANK" in os.environ and "LOSSLAB_RUN_FOLDER" in os.environ:
         return _run_rank(Path(os.environ["LOSSLAB_RUN_FOLDER"]))
+    arguments = user_code.use(arguments)
     if not is_command(arguments) and {"--help", "-h"} & set(arguments):
         print(help_text())
         return DONE

@@ -1,6 +1,7 @@
 """From a resolved config to the components of a run, and to one line where they do not fit."""
 
 import hashlib
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, target_of
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
+from losslab.losses.function import FunctionLoss
 from losslab.rng import Purpose, derive_seed
 from losslab.tasks import Task
 
@@ -117,8 +119,37 @@ def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
     if "pos_weight" in balanced and data.outputs == 1:
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit says foreground or not
     options = balanced | options
-    loss: nn.Module = build(node, "loss", **options)
-    return loss
+    target = target_of(node, "loss")
+    if takes_prediction_and_target(target, {*node, *options}):
+        given: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else dict(node)
+        del given["_target_"]
+        return FunctionLoss(target, **(given | options))
+    loss: Any = build(node, "loss", **options)
+    return loss if isinstance(loss, nn.Module) or not callable(loss) else FunctionLoss(loss)
+
+
+def takes_prediction_and_target(target: Any, given: Iterable[str]) -> bool:
+    """Return whether a target is itself the loss: a function that lacks two arguments or more.
+
+    Example:
+        >>> takes_prediction_and_target(torch.nn.functional.mse_loss, ["reduction"])
+        True
+        >>> takes_prediction_and_target(torch.nn.MSELoss, [])
+        False
+    """
+    if inspect.isclass(target):
+        return False
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # a function of C says nothing of its arguments
+        return True
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    lacking = [
+        name
+        for name, one in parameters.items()
+        if one.kind in positional and one.default is one.empty and name not in set(given)
+    ]
+    return len(lacking) >= 2
 
 
 def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str, Any]:

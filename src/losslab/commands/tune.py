@@ -10,10 +10,12 @@ overrides that all runs share. resume=FOLDER goes on with a tuning that was stop
 import sys
 from collections.abc import Sequence
 
+from losslab.config.user_code import use
+
 
 def main(given: Sequence[str] | None = None) -> int:
     """Tune, and say in one line what is wrong."""
-    arguments = list(sys.argv[1:] if given is None else given)
+    arguments = use(list(sys.argv[1:] if given is None else given))
     if not arguments or {"--help", "-h"} & set(arguments):
         print(__doc__)
         return 0 if arguments else 2

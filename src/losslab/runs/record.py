@@ -139,7 +139,8 @@ def read_record(folder: Path) -> Record:
         raise ValueError(f"{path} is no valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
-    content = ADDED_FIELDS | content
+    for name, meant in ADDED_FIELDS.items():
+        content.setdefault(name, meant)
     missing = sorted(Record.__annotations__.keys() - content.keys())
     if missing:
         raise ValueError(f"{path} lacks the fields {', '.join(missing)}")
