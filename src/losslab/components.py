@@ -166,9 +166,12 @@ def matching_format(
     for target_format in provides:
         if target_format in accepts:
             return target_format
+    chosen = config.choices
+    task = groups.task_of_other_kind(chosen.loss, chosen.data, chosen.task)
+    advice = f"If the targets suit it, add task={task}. " if task else ""
     raise UserError(
-        f"loss={config.choices.loss} reads {_names(accepts)}, but task={config.choices.task} gives "
-        f"{_names(provides)}. Losses that fit: {_fitting(provides)}"
+        f"loss={chosen.loss} reads {_names(accepts)}, but task={chosen.task} gives "
+        f"{_names(provides)}. {advice}Losses that fit: {_fitting(provides)}"
     )
 
 

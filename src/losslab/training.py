@@ -16,6 +16,7 @@ from pytorch_lightning.profilers import Profiler
 
 from losslab.callbacks import RunWriterCallback
 from losslab.components import Components, build_components
+from losslab.config import schema
 from losslab.config.instantiate import UserError, build
 from losslab.config.past import translated
 from losslab.data.base import ValThenTest
@@ -203,20 +204,9 @@ def open_record(
 
 
 def hparams(config: DictConfig) -> dict[str, Any]:
-    """The columns of TensorBoard's HPARAMS tab."""
-    options = {
-        f"loss.{name!s}": str(value) if OmegaConf.is_config(value) else value
-        for name, value in config.loss.items()
-        if name != "_target_"
-    }
-    return {
-        "loss": config.choices.loss,
-        "data": config.choices.data,
-        "model": config.choices.model,
-        "optimizer": config.choices.optimizer,
-        "lr": config.optimizer.get("lr"),
-        "seed": config.seed,
-    } | {name: value for name, value in options.items() if value is not None}
+    """Return the columns of TensorBoard's HPARAMS tab."""
+    plain: Any = OmegaConf.to_container(config)
+    return schema.hparams(plain)
 
 
 def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:

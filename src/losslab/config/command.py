@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from losslab.config.compose import complete, jobs_of, jobs_of_experiment, parsed
+from losslab.config import groups
+from losslab.config.compose import complete, jobs_of, jobs_of_experiment, parsed, values_of
 from losslab.config.instantiate import UserError
+from losslab.config.schema import TOP_LEVEL, meaning
 
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
 # Hydra's flags that a value follows; that of --info can be left out
@@ -44,6 +46,7 @@ def parse(arguments: Sequence[str], jobs: list[list[str]] | None = None) -> Comm
         UserError: for an override that Hydra's grammar or conf/ does not know.
     """
     flags, given = divided(arguments)
+    _refuse_dashes(flags)
     overrides, folder = [], None
     for argument in given:
         if argument.startswith("resume="):
@@ -80,12 +83,28 @@ def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
+def _refuse_dashes(flags: Sequence[str]) -> None:
+    for flag in flags:
+        name = flag.lstrip("-")
+        if flag.startswith("--") and re.split("[.=]", name)[0] in (*TOP_LEVEL, "resume"):
+            given = name if "=" in name else f"{name}=..."
+            raise UserError(f"{flag}: options have no dashes here: write {given}")
+
+
 def _refuse_sweep(overrides: list[str]) -> None:
     for override in parsed(overrides):
         if override.is_sweep_override():
+            values = ",".join(values_of(override))
+            key = override.key_or_group
+            as_list = f"write {key}=[{values}] for a list, or " if _is_list(key) else ""
             raise UserError(
-                f"{override.input_line} names several values: add -m to run one job each"
+                f"{override.input_line} names several values: {as_list}add -m to run one job each"
             )
+
+
+def _is_list(key: str) -> bool:
+    """Whether a key takes a list, by its row or its values in conf/."""
+    return meaning(key).kind == "list" or groups.takes_list(key)
 
 
 def without_hydra(overrides: Sequence[str]) -> list[str]:
