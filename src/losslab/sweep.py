@@ -19,6 +19,7 @@ from losslab.config import groups
 from losslab.config.command import Command, all_jobs, without_hydra
 from losslab.config.compose import Composed, compose_jobs, finished_config, parsed
 from losslab.config.instantiate import UserError
+from losslab.config.schema import flat, meaning
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_overview
 from losslab.runs.folder import is_run, replace_file
@@ -119,19 +120,29 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
     """Refuse what cannot run, once for each config that differs in more than its seed.
 
     Returns:
-        What the last one's data are.
+        What the last one's data are: sizes of the splits, class counts.
     """
     from losslab.training import check  # noqa: PLC0415
 
-    seen, described = set(), ""
+    seen, components, shared = set(), None, ""
     for config in configs:
-        text = OmegaConf.to_yaml(
-            OmegaConf.masked_copy(config, ["loss", "data", "task", "model", "choices", "compile"])
-        ).replace(f"seed: {config.seed}\n", "")
-        if text not in seen:
-            seen.add(text)
-            described = check(config)
-    return described
+        settings = _what_can_fail(config)
+        if repr(settings) in seen:
+            continue
+        seen.add(repr(settings))
+        data = repr([item for item in settings if item[0].startswith(("data.", "task."))])
+        components = check(config, like=components if data == shared else None)
+        shared = data
+    return "" if components is None else str(components.data.describe())
+
+
+def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
+    """The settings that can make a job fail, without those that follow the seed."""
+    return [
+        (key, value)
+        for key, value in flat(OmegaConf.to_container(config))
+        if meaning(key).can_fail and not (key.endswith(".seed") and value == config.seed)
+    ]
 
 
 def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:

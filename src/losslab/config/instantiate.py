@@ -1,6 +1,7 @@
 """From a config node to the object it names. Nothing else calls Hydra's ``instantiate``."""
 
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,8 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it raises what it logs
 
 
 class UserError(Exception):
@@ -53,7 +56,8 @@ def target_of(node: Mapping[str, Any], name: str) -> Any:
     try:
         return get_object(node["_target_"])
     except Exception as error:  # an import may fail in any way; the user sees which one did
-        raise UserError(f"{name}: cannot import {node['_target_']}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name}: cannot import {node['_target_']}: {reason}") from error
 
 
 def accepted(function: Any, offered: dict[str, Any]) -> dict[str, Any]:

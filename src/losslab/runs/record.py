@@ -76,6 +76,8 @@ class Record(TypedDict):
     versions: dict[str, str]
     git: dict[str, Any] | None
     command: str
+    resumed: list[str]
+    """The commands that went on with the run, in order."""
 
 
 def new_record() -> Record:
@@ -112,6 +114,7 @@ def new_record() -> Record:
         versions={},
         git=None,
         command="",
+        resumed=[],
     )
 
 
@@ -129,6 +132,7 @@ def read_record(folder: Path) -> Record:
         raise ValueError(f"{path} is no valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
+    content.setdefault("resumed", [])  # version 0.1 did not record it
     missing = sorted(Record.__annotations__.keys() - content.keys())
     if missing:
         raise ValueError(f"{path} lacks the fields {', '.join(missing)}")
