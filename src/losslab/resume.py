@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.config import groups, schema
-from losslab.config.command import Command, parse
+from losslab.config.command import Command
 from losslab.config.compose import compose_jobs, parsed
 from losslab.config.instantiate import UserError
 from losslab.config.past import translated_override
 from losslab.runs.folder import is_run
-from losslab.sweep import SWEEP_FILE, show_run, sweep
+from losslab.sweep import show_run, sweep
+from losslab.sweep_file import SWEEP_FILE, extended, read_commands
 
 _ABSENT = object()
 
@@ -23,14 +25,10 @@ def resume(command: Command) -> int:
     folder = command.resume
     assert folder is not None
     if (folder / SWEEP_FILE).is_file():
-        if not command.multirun:
-            saved = json.loads((folder / SWEEP_FILE).read_text())
-            saved_jobs = saved.get("listed")
-            listed = saved_jobs and [[translated_override(g) for g in job] for job in saved_jobs]
-            arguments = [translated_override(given) for given in saved["arguments"]]
-            command = parse(["-m", *arguments, *command.overrides], listed)
-        return sweep(command, folder)
-    if command.multirun or not is_run(folder):
+        earlier = read_commands(folder)
+        grown = extended(earlier[-1], command.overrides)
+        return sweep(replace(grown, typed=command.typed), folder, earlier)
+    if not is_run(folder):
         raise UserError(f"resume={folder}: no run and no sweep folder")
     return _resume_run(folder, command.overrides)
 
@@ -72,6 +70,8 @@ def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 def _require_resumable(config: DictConfig, override: Any) -> None:
     key = override.key_or_group
+    if override.is_sweep_override():
+        raise UserError(f"{override.input_line}: a run that goes on takes one value of each option")
     before = OmegaConf.select(config, key, default=_ABSENT)
     if before is _ABSENT:
         close = groups.nearest_keys(key, [name for name, _ in _flat(config)])

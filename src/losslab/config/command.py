@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from losslab.config import groups
@@ -30,6 +30,7 @@ class Command:
         resume: the folder to go on with.
         jobs: what each job of a sweep has beside the overrides; ``None``: the product of those
             that name several values.
+        typed: the arguments as given.
     """
 
     flags: list[str]
@@ -37,10 +38,11 @@ class Command:
     multirun: bool
     resume: Path | None
     jobs: list[list[str]] | None = None
+    typed: list[str] = field(default_factory=list)
 
 
-def parse(arguments: Sequence[str], jobs: list[list[str]] | None = None) -> Command:
-    """Sort the arguments and complete the overrides; listed jobs are complete by themselves.
+def parse(arguments: Sequence[str]) -> Command:
+    """Sort the arguments and complete the overrides; with ``resume=`` they are a change alone.
 
     Raises:
         UserError: for an override that Hydra's grammar or conf/ does not know.
@@ -54,16 +56,16 @@ def parse(arguments: Sequence[str], jobs: list[list[str]] | None = None) -> Comm
         else:
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
-    if folder is not None and not any(each.is_sweep_override() for each in parsed(overrides)):
-        multirun = False  # no new jobs: what is in the folder says what it is
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    if multirun and jobs is None and folder is None:
-        jobs = jobs_of_experiment(overrides)
-    if jobs is None and (folder is None or multirun):
+    typed = list(arguments)
+    if folder is not None:  # what is in the folder says what it is
+        return Command(flags, overrides, multirun, folder, typed=typed)
+    jobs = jobs_of_experiment(overrides) if multirun else None
+    if jobs is None:
         overrides = complete(overrides)
     if not multirun:
         _refuse_sweep(overrides)
-    return Command(flags, overrides, multirun, folder, jobs)
+    return Command(flags, overrides, multirun, None, jobs, typed)
 
 
 def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
