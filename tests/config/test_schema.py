@@ -13,8 +13,8 @@ def keys_of(path):
     node = OmegaConf.load(path)
     package = "# @package _global_" in path.read_text() or path.parent == groups.CONF
     group = "" if package else path.relative_to(groups.CONF).parts[0]
-    content = {key: node._get_node(key) for key in node if key != "defaults"}
-    plain = OmegaConf.to_container(OmegaConf.create(content))
+    plain = OmegaConf.to_container(node)
+    plain.pop("defaults", None)
     for key, _ in schema.flat(plain):
         yield f"{group}.{key}" if group else key
 

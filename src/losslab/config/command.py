@@ -111,7 +111,8 @@ def _is_list(key: str) -> bool:
 
 def without_hydra(overrides: Sequence[str]) -> list[str]:
     """The overrides that are the run's own; the others choose the launcher and its options."""
-    return [each for each in overrides if not re.match(r"\+*~?hydra[./=]", each)]
+    keys = [re.split("[=@]", each.lstrip("+~"))[0] for each in overrides]
+    return [each for each, key in zip(overrides, keys, strict=True) if not meaning(key).launches]
 
 
 def all_jobs(command: Command) -> list[list[str]]:

@@ -25,6 +25,9 @@ from losslab.runs.folder import job_name
 OmegaConf.register_new_resolver("job_folder", lambda given: job_name(list(given)), replace=True)
 
 
+_ABSENT = object()
+
+
 def parsed(overrides: Sequence[str]) -> list[Any]:
     """Hydra's reading of the overrides.
 
@@ -182,15 +185,14 @@ def _require_known(overrides: Sequence[str]) -> None:
 
 
 def _has(config: DictConfig, key: str) -> bool:
-    """Whether a config has a key, given or yet to be given, or a mapping open for more."""
-    node: Any = config
-    for name in key.split("."):
-        if OmegaConf.is_list(node):
-            return True
-        if not OmegaConf.is_dict(node) or name not in node.keys():  # noqa: SIM118 (???: no item)
-            return False
-        node = node._get_node(name) if OmegaConf.is_missing(node, name) else node[name]
-    return True
+    """Whether a config has a key, given or yet to be given."""
+    top, *names = key.split(".")
+    node: Any = _plain(config.get(top), resolve=False) if top in config else _ABSENT
+    for name in names:
+        if isinstance(node, list):
+            return True  # Hydra says what is wrong with an index
+        node = node.get(name, _ABSENT) if isinstance(node, dict) else _ABSENT
+    return node is not _ABSENT
 
 
 def _nearest_keys(key: str, defaults: DictConfig) -> str:
@@ -254,8 +256,8 @@ def _require(refusal: str | None) -> None:
         raise UserError(refusal)
 
 
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+def _plain(value: Any, *, resolve: bool = True) -> Any:
+    return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
 
 
 def _first_line(error: Exception) -> str:

@@ -28,6 +28,7 @@ class Key:
         stackable: the only values that lockstep can train with; ``None`` for all.
         can_fail: whether a value of it can make a job fail, so that each one is checked.
         saved: whether a run's config keeps it.
+        launches: whether it is Hydra's, which launches the jobs, and no part of a job.
         kind: ``whole``, ``number``, ``flag``, ``list`` or ``any``; empty: as its default in conf/.
         low: the smallest value, for numbers.
         unlimited: a value below ``low`` that means "no limit".
@@ -45,6 +46,7 @@ class Key:
     stackable: tuple[Any, ...] | None = None
     can_fail: bool = True
     saved: bool = True
+    launches: bool = False
     kind: str = ""
     low: float | None = None
     unlimited: float | None = None
@@ -58,6 +60,11 @@ def _row(patterns: str, **meaning: Any) -> Key:
 def _watches(patterns: str, **meaning: Any) -> Key:
     """A row of keys that say where or how a run is made, and not what it comes to."""
     return Key(patterns, **{"affects_results": False, "can_fail": False} | meaning)
+
+
+def _launches(patterns: str, **meaning: Any) -> Key:
+    """A row of Hydra's own keys."""
+    return _watches(patterns, **{"named": False, "launches": True} | meaning)
 
 
 KEYS: tuple[Key, ...] = (
@@ -84,8 +91,9 @@ KEYS: tuple[Key, ...] = (
     _watches("overrides overrides.*", free=True),
     _watches("sweep sweep.* claim claim.*", saved=False),  # what an experiment says of itself
     _watches("paths.log_dir paths.data_dir paths.*", named=False, free=True, resumes=True),
-    _watches("hydra.launcher.max_jobs hydra.launcher.workers", named=False, kind="whole", low=1),
-    _watches("hydra hydra.* hydra/* resume", named=False),
+    _launches("hydra.launcher.max_jobs hydra.launcher.workers", kind="whole", low=1),
+    _launches("hydra hydra.* hydra/*"),
+    _watches("resume", named=False),
     # --- the loss and what it trains --------------------------------------------------------------
     _watches("loss.tuning* optimizer.tuning*", saved=False),
     _row("loss._target_", free=True),
