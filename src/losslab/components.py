@@ -18,6 +18,7 @@ from losslab.config.instantiate import accepted, build, target_of
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
+from losslab.modules.objective import sum_of
 from losslab.rng import Purpose, derive_seed
 from losslab.tasks import Task
 
@@ -198,9 +199,12 @@ def matching_format(
     for target_format in provides:
         if target_format in accepts:
             return target_format
+    chosen = config.choices
+    task = groups.task_of_other_kind(chosen.loss, chosen.data, chosen.task)
+    advice = f"If the targets suit it, add task={task}. " if task else ""
     raise UserError(
-        f"loss={config.choices.loss} reads {_names(accepts)}, but task={config.choices.task} gives "
-        f"{_names(provides)}. Losses that fit: {_fitting(provides)}"
+        f"loss={chosen.loss} reads {_names(accepts)}, but task={chosen.task} gives "
+        f"{_names(provides)}. {advice}Losses that fit: {_fitting(provides)}"
     )
 
 
@@ -227,6 +231,44 @@ def probe_format(
         f"loss={config.choices.loss} takes nothing that task={config.choices.task} gives "
         f"({'; '.join(refusals)}). Losses that fit: {_fitting(task.provides)}"
     )
+
+
+def try_batch(config: DictConfig, components: Components) -> None:
+    """Compute the loss of one training batch and its gradient, as the first step will.
+
+    A module that owns its step is not tried: it may need a Trainer, or play an environment.
+
+    Raises:
+        UserError: if the network or the loss refuses the batch.
+    """
+    supervision = getattr(components.module, "supervision", None)
+    if supervision is None:
+        return
+    chosen, network = config.choices, components.network
+    batch = next(iter(components.data.train_dataloader()))
+    inputs, target = components.task.pair(batch)
+    try:
+        prediction = network.forward(inputs)  # not compiled, which would take minutes
+    except Exception as error:  # a network of your own may refuse in any way
+        shape = tuple(inputs.shape[1:])
+        raise UserError(
+            f"model={chosen.model} cannot read data={chosen.data}, samples of shape {shape}: "
+            f"{_first_words(error)}"
+        ) from error
+    try:
+        parameters = dict(network.named_parameters())
+        parts = supervision.components(prediction, target, parameters, *batch[2:])
+        sum_of(parts).backward()
+    except Exception as error:  # and so may a loss
+        raise UserError(
+            f"loss={chosen.loss} fails on a batch of data={chosen.data}: {_first_words(error)}"
+        ) from error
+    components.module.zero_grad(set_to_none=True)
+
+
+def _first_words(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def _fitting(provides: tuple[TargetFormat, ...]) -> str:

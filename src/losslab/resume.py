@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from losslab.config.command import Command, parse
-from losslab.config.compose import parsed
+from losslab.config import groups, schema
+from losslab.config.command import Command
+from losslab.config.compose import compose_jobs, parsed
 from losslab.config.errors import UserError
 from losslab.config.past import translated_override
 from losslab.config.user_code import use
 from losslab.runs.folder import is_run
-from losslab.sweep import SWEEP_FILE, show_run, sweep
+from losslab.sweep import show_run, sweep
+from losslab.sweep_file import SWEEP_FILE, extended, read_commands
 
 _ABSENT = object()
-# what else a run is made of would no longer be what its record and its pairs say
-MAY_CHANGE = ("trainer", "callbacks", "threads", "allocator", "paths", "test")
 
 
 def resume(command: Command) -> int:
@@ -24,14 +26,11 @@ def resume(command: Command) -> int:
     folder = command.resume
     assert folder is not None
     if (folder / SWEEP_FILE).is_file():
-        if not command.multirun:
-            saved = json.loads((folder / SWEEP_FILE).read_text())
-            saved_jobs = saved.get("listed")
-            listed = saved_jobs and [[translated_override(g) for g in job] for job in saved_jobs]
-            arguments = [translated_override(given) for given in saved["arguments"]]
-            command = parse(use(["-m", *arguments, *command.overrides]), listed)
-        return sweep(command, folder)
-    if command.multirun or not is_run(folder):
+        earlier = read_commands(folder)
+        use([*earlier[-1].flags, *earlier[-1].overrides])  # its own configs, wherever this runs
+        grown = extended(earlier[-1], command.overrides)
+        return sweep(replace(grown, typed=command.typed), folder, earlier)
+    if not is_run(folder):
         raise UserError(f"resume={folder}: no run and no sweep folder")
     return _resume_run(folder, command.overrides)
 
@@ -39,18 +38,99 @@ def resume(command: Command) -> int:
 def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
     from losslab.training import saved_config, train  # noqa: PLC0415
 
-    config = saved_config(folder)
-    for override in parsed(overrides):
-        key, value = override.key_or_group, override.value()
-        before = OmegaConf.select(config, key, default=_ABSENT)
-        if before is _ABSENT:
-            raise UserError(f"{key} is no option of {folder / 'config.yaml'}")
-        if key.partition(".")[0] not in MAY_CHANGE or OmegaConf.is_dict(before):
-            raise UserError(
-                f"{key} stays what it is in a run that goes on: resume= takes single options of "
-                "trainer and callbacks, such as trainer.max_epochs=20"
-            )
-        with open_dict(config):
-            OmegaConf.update(config, key, value)
+    config = changed_config(saved_config(folder), overrides)
     train(config, folder, resume=True)
     return show_run(folder, Path(config.paths.log_dir))
+
+
+def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return a saved config with some options changed, and what was derived from them.
+
+    A saved config is resolved: what conf/ derives from an option, as ``scheduler.T_max`` from
+    ``trainer.max_epochs``, is found by composing the run's command with and without the change.
+
+    Raises:
+        UserError: if an option may not change, or what follows from it cannot be recomputed.
+    """
+    config = saved.copy()
+    known = parsed(overrides)
+    for override in known:
+        _require_resumable(saved, override)
+        with open_dict(config):
+            OmegaConf.update(config, override.key_or_group, override.value())
+    changed = [each.key_or_group for each in known]
+    for key, value in _derived(saved, config, changed).items():
+        if schema.meaning(key).affects_results and not key.startswith("scheduler."):
+            raise UserError(
+                f"{key} follows from {', '.join(changed)} and cannot change in a run that goes on"
+            )
+        OmegaConf.update(config, key, value)
+    kept = [given for given in _command(saved) if given.partition("=")[0] not in changed]
+    config.overrides = [*kept, *(each for each in overrides if not each.startswith("paths."))]
+    return config
+
+
+def _require_resumable(config: DictConfig, override: Any) -> None:
+    key = override.key_or_group
+    if override.is_sweep_override():
+        raise UserError(f"{override.input_line}: a run that goes on takes one value of each option")
+    before = OmegaConf.select(config, key, default=_ABSENT)
+    if before is _ABSENT:
+        close = groups.nearest_keys(key, [name for name, _ in _flat(config)])
+        advice = f": did you mean {' or '.join(close)}?" if close else ""
+        raise UserError(f"{key} is not an option of this run{advice}")
+    if not schema.meaning(key).resumes or OmegaConf.is_dict(before):
+        may = [name for name, _ in _flat(config) if schema.meaning(name).resumes]
+        raise UserError(
+            f"{key} stays what it is in a run that goes on; may change: {', '.join(may)}"
+        )
+    refusal = schema.refusal(key, override.value(), before)
+    if refusal:
+        raise UserError(refusal)
+
+
+def _command(config: DictConfig) -> list[str]:
+    """Return the overrides that a run was made with, as typed: with their interpolations."""
+    typed: Any = OmegaConf.to_container(config.overrides, resolve=False)
+    return [translated_override(given) for given in typed]
+
+
+def _flat(config: DictConfig) -> list[tuple[str, Any]]:
+    return list(schema.flat(OmegaConf.to_container(config)))
+
+
+def _derived(before: DictConfig, after: DictConfig, changed: Sequence[str]) -> dict[str, Any]:
+    """Return the new values of what conf/ derives from the changed options.
+
+    Raises:
+        UserError: if conf/ no longer gives what the run was made with.
+    """
+    if not changed:
+        return {}
+    old, new = (_composed(before, config, changed) for config in (before, after))
+    derived = {}
+    for key, value in new.items():
+        if key in changed or old.get(key, _ABSENT) == value:
+            continue
+        saved = OmegaConf.select(before, key, default=_ABSENT)
+        if saved != old.get(key, _ABSENT):
+            raise UserError(
+                f"{key} follows from {', '.join(changed)}, but conf/ gives {old.get(key)} for this "
+                f"run and its config.yaml {saved}: it cannot be recomputed"
+            )
+        derived[key] = value
+    return derived
+
+
+def _composed(saved: DictConfig, config: DictConfig, changed: Sequence[str]) -> dict[str, Any]:
+    """Compose a run's command anew with the values that a config has of the changed options."""
+    kept = [given for given in _command(saved) if given.partition("=")[0] not in changed]
+    values = [f"{key}={json.dumps(OmegaConf.select(config, key))}" for key in changed]
+    try:
+        [job] = compose_jobs([[*kept, *values]])
+    except UserError as error:
+        raise UserError(
+            f"what follows from {', '.join(changed)} cannot be recomputed, since the run's own "
+            f"command is refused today: {error}"
+        ) from error
+    return {key: value for key, value in _flat(job.config) if not key.startswith("overrides")}

@@ -3,7 +3,6 @@
 Nothing here imports torch before a command is known to be well-formed.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,55 +18,60 @@ from losslab.config import groups
 from losslab.config.command import Command, all_jobs, without_hydra
 from losslab.config.compose import COMPOSED, Composed, compose_jobs, finished_config, parsed
 from losslab.config.errors import UserError
+from losslab.config.schema import flat, meaning
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_overview
-from losslab.runs.folder import is_run, replace_file
+from losslab.runs.folder import is_run
 from losslab.runs.record import Record, needs_running, read_record
+from losslab.sweep_file import SWEEP_FILE, write_commands
 
 DONE, FAILED = 0, 1
-SWEEP_FILE = "sweep.json"
 
 
-def sweep(command: Command, folder: Path | None) -> int:
+def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()) -> int:
     """Check every job, run those that need it, compare what came out.
 
     Args:
         command: the sweep's command.
         folder: where an earlier try at it lies; ``None`` for a new sweep.
+        earlier: the commands that the sweep was made by before, whose jobs are in it too.
     """
-    jobs = checked_jobs(command)
+    jobs = checked_jobs(command, folder, earlier)
     folder = folder or jobs[0].sweep_dir
-    places = launch(command, jobs, folder)
+    places = launch(command, jobs, folder, earlier)
     show_comparison(folder)
     return show_unfinished(places, f"python train.py resume={folder}")
 
 
-def checked_jobs(command: Command) -> list[Composed]:
-    """The jobs, each composed and checked.
+def checked_jobs(
+    command: Command, folder: Path | None = None, earlier: Sequence[Command] = ()
+) -> list[Composed]:
+    """The jobs of all commands, each composed; those that need running are checked.
 
     Raises:
         UserError: if a job cannot run.
     """
-    jobs = compose_jobs(all_jobs(command))
+    new = compose_jobs(all_jobs(command))
+    _refuse_duplicates(new)
+    others = [each for each in earlier if all_jobs(each) != all_jobs(command)]
+    old = [job for each in others for job in compose_jobs(all_jobs(each))]
+    jobs = list({job.place: job for job in [*old, *new]}.values())
     refuse_mixture(command, jobs)
-    _refuse_duplicates(jobs)
-    check_configs([job.config for job in jobs])
+    to_run = [job for job in jobs if folder is None or needs_running(folder / job.place)]
+    check_configs([job.config for job in to_run])
     return jobs
 
 
-def launch(command: Command, jobs: Sequence[Composed], folder: Path) -> list[Path]:
+def launch(
+    command: Command, jobs: Sequence[Composed], folder: Path, earlier: Sequence[Command] = ()
+) -> list[Path]:
     """Run those of the checked jobs that need it, each in its place below the sweep's folder.
 
     Returns:
         The places.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    saved = {
-        "arguments": command.flags + command.overrides,
-        "listed": command.jobs,
-        "jobs": [without_hydra(job) for job in all_jobs(command)],
-    }
-    replace_file(folder / SWEEP_FILE, json.dumps(saved).encode())
+    write_commands(folder, [*earlier, command], [job.overrides for job in jobs])
     own = [given for given in command.overrides if given not in without_hydra(command.overrides)]
     own += ["hydra/sweeper=jobs", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
     COMPOSED.clear()
@@ -109,19 +113,29 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
     """Refuse what cannot run, once for each config that differs in more than its seed.
 
     Returns:
-        What the last one's data are.
+        What the last one's data are: sizes of the splits, class counts.
     """
     from losslab.training import check  # noqa: PLC0415
 
-    seen, described = set(), ""
+    seen, components, shared = set(), None, ""
     for config in configs:
-        text = OmegaConf.to_yaml(
-            OmegaConf.masked_copy(config, ["loss", "data", "task", "model", "choices", "compile"])
-        ).replace(f"seed: {config.seed}\n", "")
-        if text not in seen:
-            seen.add(text)
-            described = check(config)
-    return described
+        settings = _what_can_fail(config)
+        if repr(settings) in seen:
+            continue
+        seen.add(repr(settings))
+        data = repr([item for item in settings if item[0].startswith(("data.", "task."))])
+        components = check(config, like=components if data == shared else None)
+        shared = data
+    return "" if components is None else str(components.data.describe())
+
+
+def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
+    """The settings that can make a job fail, without those that follow the seed."""
+    return [
+        (key, value)
+        for key, value in flat(OmegaConf.to_container(config))
+        if meaning(key).can_fail and not (key.endswith(".seed") and value == config.seed)
+    ]
 
 
 def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:

@@ -15,12 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.profilers import Profiler
 
 from losslab.callbacks import RunWriterCallback
-from losslab.components import Components, build_components
+from losslab.components import Components, build_components, try_batch
+from losslab.config import schema
 from losslab.config.errors import UserError
-from losslab.config.instantiate import build
+from losslab.config.instantiate import build, target_of
 from losslab.config.past import translated
 from losslab.config.user_code import make_importable
 from losslab.data.base import ValThenTest
+from losslab.modules.base import Module
 from losslab.modules.step_values import Diverged
 from losslab.runs.folder import job_name
 from losslab.runs.record import Record, read_record
@@ -53,6 +55,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     last = checkpoint_of(folder, "last", components) if resume else None
     if last is not None:
         cast_to_float64(config, components)
+        require_reschedulable(components, last)
     writer = make_run_writer(config, folder)
     trainer = make_trainer(config, writer)
     open_record(writer, config, components, last)
@@ -84,19 +87,24 @@ def join(folder: Path) -> None:
     judge(trainer, components, folder / "checkpoints" / "best.ckpt")
 
 
-def check(config: DictConfig) -> str:
-    """Refuse a config that cannot run: put its components together once, train nothing.
+def check(config: DictConfig, like: Components | None = None) -> Components:
+    """Refuse a config that cannot run: build its components and try one batch, train nothing.
 
-    Returns:
-        What the data are: sizes of the splits, class counts.
+    Args:
+        config: the resolved config.
+        like: components of a run with the same config of data and task, which are shared with it.
 
     Raises:
         UserError: with the one line that the user sees.
     """
     configure_process(config)
-    components = build_components(config)
+    components = build_components(config, like)
     build(config.trainer, "trainer", **quiet_trainer())
-    return str(components.data.describe())
+    make_callbacks(config, make_run_writer(config, Path()))
+    for name, node in config.logger.extra.items():
+        target_of(node, f"logger.{name!s}")  # one that is built may begin to write
+    try_batch(config, components)
+    return components
 
 
 def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict[str, Any]:
@@ -127,6 +135,19 @@ def cast_to_float64(config: DictConfig, components: Components) -> None:
     """
     if is_double(config.trainer):
         components.module.double()
+
+
+def require_reschedulable(components: Components, last: Path) -> None:
+    """Refuse to go on if the learning rates of a changed scheduler cannot be recomputed.
+
+    Raises:
+        UserError: naming the option of the scheduler.
+    """
+    if isinstance(components.module, Module):
+        try:
+            components.module.reschedule(torch.load(last, map_location="cpu", weights_only=True))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"cannot go on: {error}") from error
 
 
 def is_double(trainer: DictConfig) -> bool:
@@ -205,35 +226,13 @@ def open_record(
 
 
 def hparams(config: DictConfig) -> dict[str, Any]:
-    """The columns of TensorBoard's HPARAMS tab."""
-    options = {
-        f"loss.{name!s}": str(value) if OmegaConf.is_config(value) else value
-        for name, value in config.loss.items()
-        if name != "_target_"
-    }
-    return {
-        "loss": config.choices.loss,
-        "data": config.choices.data,
-        "model": config.choices.model,
-        "optimizer": config.choices.optimizer,
-        "lr": config.optimizer.get("lr"),
-        "seed": config.seed,
-    } | {name: value for name, value in options.items() if value is not None}
+    """Return the columns of TensorBoard's HPARAMS tab."""
+    plain: Any = OmegaConf.to_container(config)
+    return schema.hparams(plain)
 
 
 def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
     """Lightning's trainer with the run's callbacks and loggers."""
-    keeping = RunWriterCallback(writer, config.choices.loss)
-    callbacks: list[pl.Callback] = []
-    for name, node in config.callbacks.items():
-        # a callback costs each step a few percent, and a bar is drawn on a terminal only
-        if name == "run_writer" or not node or (name == "progress" and not sys.stderr.isatty()):
-            continue
-        given: dict[str, dict[str, Any]] = {
-            "figures": {"writer": writer},
-            "progress": {"metric": writer.monitor},
-        }
-        callbacks.append(build(node, f"callbacks.{name}", **given.get(str(name), {})))
     loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
     for logger in loggers:
         logger.log_hyperparams(hparams(config))
@@ -243,9 +242,24 @@ def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
         "trainer",
         **quiet_trainer()
         | profiler
-        | {"logger": loggers or False, "callbacks": [keeping, *callbacks]},
+        | {"logger": loggers or False, "callbacks": make_callbacks(config, writer)},
     )
     return trainer
+
+
+def make_callbacks(config: DictConfig, writer: RunWriter) -> list[pl.Callback]:
+    """Build the run's callbacks, the run writer's first."""
+    callbacks: list[pl.Callback] = [RunWriterCallback(writer, config.choices.loss)]
+    for name, node in config.callbacks.items():
+        # a callback costs each step a few percent, and a bar is drawn on a terminal only
+        if name == "run_writer" or not node or (name == "progress" and not sys.stderr.isatty()):
+            continue
+        given: dict[str, dict[str, Any]] = {
+            "figures": {"writer": writer},
+            "progress": {"metric": writer.monitor},
+        }
+        callbacks.append(build(node, f"callbacks.{name}", **given.get(str(name), {})))
+    return callbacks
 
 
 class NoProfiler(Profiler):

@@ -33,7 +33,8 @@ from losslab.config.errors import UserError
 from losslab.config.user_code import use
 from losslab.report.console import show
 from losslab.runs.folder import replace_file
-from losslab.sweep import SWEEP_FILE, checked_jobs, launch, show_unfinished
+from losslab.sweep import checked_jobs, launch, show_unfinished
+from losslab.sweep_file import SWEEP_FILE
 
 PROTOCOLS = ("controlled", "tuned")
 TUNING_SEEDS = [1000, 1001, 1002]

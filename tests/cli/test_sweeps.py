@@ -51,17 +51,46 @@ def test_a_failed_cell_stops_nobody_and_is_run_again(command):
     assert all((folder / "record.json").read_bytes() == done[folder] for folder in untouched)
 
 
-def test_a_sweep_grows_by_resuming_it_with_more_seeds(command):
-    arguments = ["loss=mse", "trainer.max_epochs=1", "callbacks=quiet"]
-    outcome = command("-m", *arguments, "seed=range(2)")
+def test_a_sweep_grows_by_seeds_and_losses(command):
+    line = ["trainer.max_epochs=1", "callbacks=quiet"]
+    outcome = command("-m", "loss=mse,huber", *line, "seed=range(2)")
     [sweep] = (outcome.logs / "sweeps").iterdir()
-    more = command("-m", *arguments, "seed=range(3)", f"resume={sweep}")
-    assert more.code == 0, more.err
-    assert len(more.records()) == 3
+    done = {folder: (folder / "record.json").read_bytes() for folder in outcome.records()}
+    seeds = command(f"resume={sweep}", "seed=range(3)")
+    assert seeds.code == 0, seeds.err
+    assert len(seeds.records()) == 6
+    losses = command(f"resume={sweep}", "loss=mse,mae")
+    assert losses.code == 0, losses.err
+    assert len(losses.records()) == 9
+    whole = command("-m", "loss=mse,huber", *line, "seed=range(3)", f"resume={sweep}")
+    assert whole.code == 0, whole.err  # the whole command again means the same
     again = command("-m", f"resume={sweep}")  # -m by habit: nothing else is meant than without
     assert again.code == 0, again.err
-    assert "seed=range(3)" in (sweep / "sweep.json").read_text()
-    assert len(again.records()) == 3
+    records = again.records()
+    assert sorted((record["loss"], record["seed"]) for record in records.values()) == [
+        (loss, seed) for loss in ("huber", "mae", "mse") for seed in range(3)
+    ]
+    assert all((folder / "record.json").read_bytes() == before for folder, before in done.items())
+    assert "mae" in again.out
+    saved = json.loads((sweep / "sweep.json").read_text())
+    assert saved["version"] == 2
+    typed = [" ".join(each["typed"]) for each in saved["commands"]]
+    assert len(typed) == 5
+    for words, given in zip(("range(2)", "range(3)", "loss=mse,mae"), typed, strict=False):
+        assert words in given
+    assert len(saved["jobs"]) == 9
+
+
+def test_what_conflicts_with_a_sweep_changes_nothing(command):
+    outcome = command("-m", "loss=mse,huber", "trainer.max_epochs=1", "callbacks=quiet")
+    [sweep] = (outcome.logs / "sweeps").iterdir()
+    before = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
+    for given in ("trainer.max_epochs=2", "loss=mse,focal", "optimizer.lr=0.1"):
+        refused = command(f"resume={sweep}", given)
+        assert refused.code == 2
+        [line] = refused.err.splitlines()
+        assert line.startswith("error: ")
+    assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == before
 
 
 def test_two_cells_at_once(command):

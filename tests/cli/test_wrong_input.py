@@ -21,6 +21,10 @@ WITHOUT_TORCH = {
     "no_threads": (["loss=mse", "threads=-1"], "threads must be >= 1, got -1"),
     "twins": (["-m", "loss=mse", "seed=1,1"], "same"),
 }
+THREE_CHANNELS = [
+    *("model._target_=torch.nn.Conv2d", "~model.channels", "~model.hidden", "~model.dropout"),
+    *("+model.in_channels=3", "+model.out_channels=10", "+model.kernel_size=8"),
+]
 WITH_TORCH = {
     "does_not_fit": (
         ["loss=mse", "data=digits"],
@@ -33,6 +37,26 @@ WITH_TORCH = {
     "no_file": (["data=table", "data.path=no.csv", "data.target=y"], "no.csv"),
     "no_image": (["data=arrays", "data.path=x.npz", "model=cnn"], "model=cnn expects images"),
     "broken_file": (["data=arrays", "data.path=broken.npz"], "broken.npz"),
+    "one_rate_of_a_sweep": (
+        ["-m", "loss=mse", "data=regression", "optimizer.lr=0.01,-1"],
+        "Invalid learning rate: -1",
+    ),
+    "one_strength_of_a_sweep": (
+        ["-m", "loss=mse", "regularizer=l1", "regularizer.strength=0.001,-1"],
+        "strength must be >= 0",
+    ),
+    "one_precision_of_a_sweep": (
+        ["-m", "loss=mse", "trainer.precision=32-true,bogus", "seed=0,1"],
+        "Precision 'bogus' is invalid",
+    ),
+    "alpha": (["loss=focal", "loss.alpha=0.25"], "loss=focal fails on a batch of data=digits"),
+    "one_alpha_of_a_sweep": (["-m", "loss=focal", "loss.alpha=null,0.25"], "loss=focal fails"),
+    "three_channels": (
+        ["loss=focal", *THREE_CHANNELS],
+        "model=cnn cannot read data=digits, samples of shape (1, 8, 8)",
+    ),
+    "no_callback": (["-m", "loss=mse,mae", "+callbacks.x._target_=nowhere.X"], "callbacks.x"),
+    "no_logger": (["-m", "loss=mse,mae", "+logger.extra.x._target_=nowhere.X"], "logger.x"),
     "resume_nothing": (["resume=nowhere"], "no run and no sweep folder"),
 }
 

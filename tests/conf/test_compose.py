@@ -83,7 +83,7 @@ def test_a_loss_at_home_is_checked_and_described(name):
     from losslab.training import check
 
     config = compose.compose(compose.complete([f"loss={name}"]))
-    described = check(compose.finished_config(config, config.hydra))
+    described = str(check(compose.finished_config(config, config.hydra)).data.describe())
     assert "training" in described or "CartPole-v1" in described
 
 

@@ -71,7 +71,7 @@ def train(folder: Path, **options: Any) -> None:
     writer.finish({"mae": 0.5, "ref/mse": 0.25}, val={"mae": 1.0, "extra": 7.0})
 
 
-VOLATILE = ("pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "command")
+VOLATILE = ("pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "command", "resumed")
 
 
 def left_behind(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslab.analysis.load import IRRELEVANT_KEYS, Run, Settings, group, settings_key
+from losslab.analysis.load import Run, Settings, group, settings_key
+from losslab.config.schema import meaning
 
 ABSENT = "none"
 """What is shown for a setting that a run does not have."""
@@ -232,14 +233,13 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
     """The overrides that all runs have, without what the name says or does not bear on results."""
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
-    told = ("loss", "data", "callbacks", "logger", "resume")
     return tuple(
         override
         for override in runs[0].overrides
         if override in common
-        and (key := override.partition("=")[0].lstrip("+")) not in told
-        and not key.startswith(("hydra", "loss."))
-        and not IRRELEVANT_KEYS.fullmatch(key)
+        and (row := meaning(key := override.partition("=")[0].lstrip("+"))).affects_results
+        and not row.told
+        and not key.startswith("loss.")
         and _short(override) not in name.split(", ")
     )
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from losslab.config.past import translated
+from losslab.config.schema import flat, meaning
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import RunFolder, find_runs
 from losslab.runs.record import Record, is_live, read_record
@@ -201,41 +202,16 @@ _Loader.add_implicit_resolver(
 
 # --- what decides a result ----------------------------------------------------------------------
 
-IRRELEVANT_KEYS = re.compile(
-    r"seed|threads|test|(paths|logger|overrides|choices\.(paths|logger|callbacks|trainer|hydra\S*|"
-    r"experiment|debug))(\..+)?"
-    # what watches a run
-    r"|callbacks\.(figures|progress)(\..+)?|callbacks\.run_writer\._target_"
-    r"|trainer\.(profiler|log_every_n_steps|detect_anomaly|limit_test_batches)"
-    # what only other keys read
-    r"|task\.(standard_loss|standard_data|learning_rate|betas|epochs|metrics)(\..+)?"
-)
-"""Keys of a config that do not decide what a run comes to, beside those that follow the seed."""
-
 
 def _settings(config: Mapping[str, Any]) -> Settings:
     given = {str(override).partition("=")[0].lstrip("+") for override in config["overrides"]}
     seed = config["seed"]
     return {
         key: value
-        for key, value in _flat(config)
-        if not IRRELEVANT_KEYS.fullmatch(key)
+        for key, value in flat(config)
+        if meaning(key).affects_results
         and not (key.endswith(".seed") and value == seed and key not in given)
     }
-
-
-def _flat(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf with its dotted name; a list of plain values is a leaf."""
-    if isinstance(node, Mapping) and (node or not name):
-        for key, value in node.items():
-            yield from _flat(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(node, Mapping):
-        return
-    elif isinstance(node, list) and any(isinstance(entry, Mapping | list) for entry in node):
-        for index, entry in enumerate(node):
-            yield from _flat(entry, f"{name}.{index}")
-    else:
-        yield name, tuple(node) if isinstance(node, list) else node
 
 
 # --- one run a setting and seed -------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from losslab.config.compose import complete, jobs_of, jobs_of_experiment, parsed
+from losslab.config import groups
+from losslab.config.compose import complete, jobs_of, jobs_of_experiment, parsed, values_of
 from losslab.config.errors import UserError
+from losslab.config.schema import TOP_LEVEL, meaning
 
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
 # Hydra's flags that a value follows; that of --info can be left out
@@ -28,6 +30,7 @@ class Command:
         resume: the folder to go on with.
         jobs: what each job of a sweep has beside the overrides; ``None``: the product of those
             that name several values.
+        typed: the arguments as given.
     """
 
     flags: list[str]
@@ -35,15 +38,17 @@ class Command:
     multirun: bool
     resume: Path | None
     jobs: list[list[str]] | None = None
+    typed: list[str] = field(default_factory=list)
 
 
-def parse(arguments: Sequence[str], jobs: list[list[str]] | None = None) -> Command:
-    """Sort the arguments and complete the overrides; listed jobs are complete by themselves.
+def parse(arguments: Sequence[str]) -> Command:
+    """Sort the arguments and complete the overrides; with ``resume=`` they are a change alone.
 
     Raises:
         UserError: for an override that Hydra's grammar or conf/ does not know.
     """
     flags, given = divided(arguments)
+    _refuse_dashes(flags)
     overrides, folder = [], None
     for argument in given:
         if argument.startswith("resume="):
@@ -51,16 +56,16 @@ def parse(arguments: Sequence[str], jobs: list[list[str]] | None = None) -> Comm
         else:
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
-    if folder is not None and not any(each.is_sweep_override() for each in parsed(overrides)):
-        multirun = False  # no new jobs: what is in the folder says what it is
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    if multirun and jobs is None and folder is None:
-        jobs = jobs_of_experiment(overrides)
-    if jobs is None and (folder is None or multirun):
+    typed = list(arguments)
+    if folder is not None:  # what is in the folder says what it is
+        return Command(flags, overrides, multirun, folder, typed=typed)
+    jobs = jobs_of_experiment(overrides) if multirun else None
+    if jobs is None:
         overrides = complete(overrides)
     if not multirun:
         _refuse_sweep(overrides)
-    return Command(flags, overrides, multirun, folder, jobs)
+    return Command(flags, overrides, multirun, None, jobs, typed)
 
 
 def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -80,17 +85,34 @@ def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
+def _refuse_dashes(flags: Sequence[str]) -> None:
+    for flag in flags:
+        name = flag.lstrip("-")
+        if flag.startswith("--") and re.split("[.=]", name)[0] in (*TOP_LEVEL, "resume"):
+            given = name if "=" in name else f"{name}=..."
+            raise UserError(f"{flag}: options have no dashes here: write {given}")
+
+
 def _refuse_sweep(overrides: list[str]) -> None:
     for override in parsed(overrides):
         if override.is_sweep_override():
+            values = ",".join(values_of(override))
+            key = override.key_or_group
+            as_list = f"write {key}=[{values}] for a list, or " if _is_list(key) else ""
             raise UserError(
-                f"{override.input_line} names several values: add -m to run one job each"
+                f"{override.input_line} names several values: {as_list}add -m to run one job each"
             )
+
+
+def _is_list(key: str) -> bool:
+    """Whether a key takes a list, by its row or its values in conf/."""
+    return meaning(key).kind == "list" or groups.takes_list(key)
 
 
 def without_hydra(overrides: Sequence[str]) -> list[str]:
     """The overrides that are the run's own; the others choose the launcher and its options."""
-    return [each for each in overrides if not re.match(r"\+*~?hydra[./=]", each)]
+    keys = [re.split("[=@]", each.lstrip("+~"))[0] for each in overrides]
+    return [each for each, key in zip(overrides, keys, strict=True) if not meaning(key).launches]
 
 
 def all_jobs(command: Command) -> list[list[str]]:

@@ -3,6 +3,7 @@
 Nothing here imports torch.
 """
 
+import functools
 import inspect
 import itertools
 import re
@@ -18,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from losslab.config import groups
+from losslab.config import groups, schema
 from losslab.config.errors import UserError
 from losslab.config.user_code import import_paths
 from losslab.runs.folder import job_name, named
@@ -34,6 +35,9 @@ def _register(name: str, resolver: Any) -> None:
 
 _register("job_folder", lambda given: job_name(list(given)))
 _register("name_of", lambda group, chosen, given: named(str(group), str(chosen), list(given)))
+
+
+_ABSENT = object()
 
 
 def parsed(overrides: Sequence[str]) -> list[Any]:
@@ -66,10 +70,8 @@ def complete(overrides: list[str]) -> list[str]:
     known = parsed(given)
     chosen: dict[str, list[str]] = {}
     for override in known:
-        if override.key_or_group in groups.GROUPS and not override.is_delete():
-            chosen[override.key_or_group] = values_of(override)
-            for name in chosen[override.key_or_group]:
-                groups.require_known(override.key_or_group, name)
+        if override.key_or_group in schema.GROUPS and not override.is_delete():
+            chosen[override.key_or_group] = _choices_of(override)
     if "task" in chosen and "data" not in chosen and "loss" not in chosen:
         [only, *others] = chosen["task"]
         if others:
@@ -83,6 +85,21 @@ def complete(overrides: list[str]) -> list[str]:
     elif "loss" not in chosen:
         given.append(f"loss={_loss_of_experiment(given)}")
     return given
+
+
+def _choices_of(override: Any) -> list[str]:
+    """Return the names that an override chooses of its group.
+
+    Raises:
+        UserError: for a name that the group does not have, or a list where a sweep is meant.
+    """
+    group, names = override.key_or_group, values_of(override)
+    if isinstance(override.value(), list):
+        raise UserError(f"{group} takes one choice per run: write -m {group}={names[0][1:-1]}")
+    for name in names:
+        if name != "null":
+            groups.require_known(group, name)
+    return names
 
 
 def _loss_of_experiment(overrides: Sequence[str]) -> str:
@@ -133,46 +150,140 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     try:
         if not GlobalHydra.instance().is_initialized():
             hydra.initialize_config_dir(str(groups.CONF), version_base="1.3")
+        _require_known(overrides)
         config = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
         _require_complete(config)
-        _require_counts(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_first_line(error)) from error
+    _require_valid(config, overrides)
     return config
+
+
+@functools.cache
+def _defaults(choices: tuple[str, ...]) -> DictConfig:
+    """The config of some choices without any option: what conf/ gives."""
+    return hydra.compose("train", overrides=list(choices), return_hydra_config=True)
+
+
+def _defaults_of(overrides: Sequence[str]) -> DictConfig:
+    return _defaults(tuple(each.input_line for each in parsed(overrides) if _is_choice(each)))
+
+
+def _is_choice(override: Any) -> bool:
+    key = override.key_or_group
+    return key in schema.GROUPS or key.startswith("hydra/") or override.package is not None
+
+
+def _require_known(overrides: Sequence[str]) -> None:
+    """Refuse keys that nothing reads.
+
+    Raises:
+        UserError: with the nearest keys.
+    """
+    defaults = None
+    for override in parsed(overrides):
+        key = override.key_or_group
+        top = re.split("[./]", key)[0]
+        if top not in schema.TOP_LEVEL:
+            raise UserError(f"unknown key {key}{_nearest_keys(key, _defaults_of(overrides))}")
+        if override.is_add() or top == "hydra" or _is_choice(override):
+            continue
+        defaults = _defaults_of(overrides) if defaults is None else defaults
+        replaced = any(given.startswith(f"{top}._target_=") for given in overrides)
+        if not replaced and not _has(defaults, key):
+            chosen = defaults.hydra.runtime.choices.get(top)
+            whose = f" of {top}={chosen}" if chosen else ""
+            raise UserError(f"unknown key {key}{whose}{_nearest_keys(key, defaults)}")
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    """Whether a config has a key, given or yet to be given."""
+    top, *names = key.split(".")
+    node: Any = _plain(config.get(top), resolve=False) if top in config else _ABSENT
+    for name in names:
+        if isinstance(node, list):
+            return True  # Hydra says what is wrong with an index
+        node = node.get(name, _ABSENT) if isinstance(node, dict) else _ABSENT
+    return node is not _ABSENT
+
+
+def _nearest_keys(key: str, defaults: DictConfig) -> str:
+    """``: did you mean loss.gamma?`` by the options of these choices, or else of any."""
+    typed = [key for key in defaults if key in schema.TOP_LEVEL and key != "hydra"]
+    own = OmegaConf.to_container(OmegaConf.masked_copy(defaults, typed))
+    here = [*schema.TOP_LEVEL, *(name for name, _ in schema.flat(own) if "_target_" not in name)]
+    found = groups.nearest_keys(key, here)
+    if found:
+        return f": did you mean {' or '.join(found)}?"
+    there = groups.options()
+    found = groups.nearest_keys(key, there)
+    if found:
+        texts = [f"{name} (of {', '.join(there[name][:3])})" for name in found]
+        return f": did you mean {' or '.join(texts)}?"
+    return f". Known: {', '.join(schema.TOP_LEVEL)}; their options: --cfg job"
 
 
 def _require_complete(config: DictConfig) -> None:
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     missing = sorted(OmegaConf.missing_keys(own))
     if missing:
-        raise UserError(f"{missing[0]} is not given: add {missing[0]}=...")
+        raise UserError(f"{missing[0]} is not given: add {missing[0]}=...{_task_advice(config)}")
     OmegaConf.to_container(own, resolve=True)
 
 
-COUNTS = (
-    "threads",
-    "trainer.max_epochs",
-    "trainer.log_every_n_steps",
-    "callbacks.run_writer.patience",
-    "hydra.launcher.max_jobs",
-    "hydra.launcher.workers",
-)
+def _task_advice(config: DictConfig) -> str:
+    """What else to type if the loss is for another task that the data may have."""
+    chosen = config.hydra.runtime.choices
+    task = groups.task_of_other_kind(chosen.loss, chosen.data, chosen.task)
+    return f", and task={task}, since loss={chosen.loss} is for {task}" if task else ""
 
 
-def _require_counts(config: DictConfig) -> None:
-    """Refuse numbers that nothing can be counted with, which nobody else would before a run."""
-    for name in COUNTS:
-        value = OmegaConf.select(config, name)
-        without_end = name == "trainer.max_epochs" and value == -1
-        if value is None or without_end:
+def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse values of a wrong kind or out of bounds, which would end a run much later.
+
+    Raises:
+        UserError: with the key, what it takes and what was given.
+    """
+    defaults = None
+    for override in parsed(overrides):
+        key = override.key_or_group
+        if _is_choice(override) or override.is_delete():
             continue
-        if not isinstance(value, int | float) or value < 1:
-            raise UserError(f"{name} must be >= 1, got {value}")
+        if override.is_add() or any(
+            o.startswith(f"{key.split('.')[0]}._target_=") for o in overrides
+        ):
+            default = None
+        else:
+            defaults = _defaults_of(overrides) if defaults is None else defaults
+            default = _plain(OmegaConf.select(defaults, key))
+        _require(schema.refusal(key, _plain(OmegaConf.select(config, key)), default))
+    for row in schema.KEYS:  # what an experiment or your own conf/ sets
+        if row.low is not None or row.choices:
+            for key in row.patterns.split():
+                _require(schema.refusal(key, OmegaConf.select(config, key)))
+
+
+def _require(refusal: str | None) -> None:
+    if refusal:
+        raise UserError(refusal)
+
+
+def _plain(value: Any, *, resolve: bool = True) -> Any:
+    return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:300]
+    """What an error of Hydra says, without its advice to add the key and its search path."""
+    lines: list[str] = []
+    for line in map(str.strip, str(error).splitlines()):
+        if line.startswith(("Config search path", "Set the env", "To append")):
+            break
+        if line:
+            lines.append(line)
+    first, *others = lines or [type(error).__name__]
+    listed = first.endswith("':") or any(line.endswith("':") for line in others)
+    text = " ".join(lines) if listed else " ".join([first, *others[:1]])[:300]
+    return text.replace("Available options in ", "Known in ")
 
 
 @dataclass(frozen=True)
@@ -252,6 +363,13 @@ def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence
             del node[name]
 
 
+def _saved(node: Any, group: str) -> Any:
+    """A group's options without those that are none of its class, such as what may be tuned."""
+    if not isinstance(node, dict):
+        return node
+    return {key: value for key, value in node.items() if schema.meaning(f"{group}.{key}").saved}
+
+
 def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     """The config as the run keeps it: resolved, with its choices and reference losses in it."""
     plain: dict[str, Any] = {
@@ -266,8 +384,7 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
         for group, name in hydra_node.runtime.choices.items()
         if not str(group).startswith("hydra") and name is not None
     }
-    for group in ("loss", "optimizer"):
-        plain[group].pop("tuning", None)  # what may be tuned is no option of the class
+    plain = {key: _saved(value, key) for key, value in plain.items() if schema.meaning(key).saved}
     for group in REPLACEABLE:
         if chosen.get(group) is not None and group in plain:
             _drop_replaced_options(plain[group], group, hydra_node.overrides.task)
@@ -276,8 +393,6 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     if import_paths():
         plain["import_paths"] = import_paths()  # from where own code is imported when it resumes
     plain["overrides"] = list(hydra_node.overrides.task)
-    for key in ("sweep", "claim"):
-        plain.pop(key, None)  # what an experiment says of itself as a whole
     task = plain["task"]
     task["reference_losses"] = {
         name: OmegaConf.to_container(groups.node("loss", name)) for name in task["reference_losses"]

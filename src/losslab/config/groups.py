@@ -8,13 +8,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from losslab.config import schema
 from losslab.config.errors import UserError
 from losslab.config.user_code import config_dirs
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1] / "conf"
 """The configs: inside an installed package; beside src/ in a clone, an editable install too."""
-GROUPS = ("loss", "data", "task", "model", "optimizer", "scheduler", "regularizer")
 
 
 def roots() -> list[Path]:
@@ -101,8 +101,67 @@ def require_known(group: str, name: str) -> None:
         UserError: with the nearest names.
     """
     known = names(group)
+    if group == "loss" and name not in known and ALIASES.get(name) in known:
+        raise UserError(f"unknown loss '{name}': did you mean {ALIASES[name]}?")
     if name not in known:
         raise UserError(f"unknown {group} '{name}'{nearest(name, known)} Known: {', '.join(known)}")
+
+
+ALIASES = {"l1": "mae", "l2": "mse", **dict.fromkeys(("ce", "nll", "xent"), "cross_entropy")}
+"""Names of losses in other libraries, with the name here."""
+
+
+@functools.cache
+def options() -> dict[str, list[str]]:
+    """Every option of every choice in conf/, ``loss.gamma``, with the choices that have it."""
+    found: dict[str, list[str]] = {}
+    for group in schema.GROUPS:
+        if group in ("experiment", "debug"):  # theirs are those of other groups
+            continue
+        for name in names(group):
+            loaded: Any = OmegaConf.to_container(_load(group, name))
+            loaded.pop("defaults", None)
+            for key, _ in schema.flat(loaded.get(group, loaded)):
+                if schema.meaning(f"{group}.{key}").saved and "_target_" not in key:
+                    found.setdefault(f"{group}.{key}", []).append(f"{group}={name}")
+    return found
+
+
+def takes_list(key: str) -> bool:
+    """Return whether some choice in conf/ gives this key a list."""
+    group, _, option = key.partition(".")
+    if group not in schema.GROUPS or not option:
+        return False
+    return any(OmegaConf.is_list(OmegaConf.select(_load(group, n), option)) for n in names(group))
+
+
+def nearest_keys(key: str, known: Iterable[str]) -> list[str]:
+    """Return the known dotted keys nearest to a mistyped one, at most three.
+
+    Example:
+        >>> nearest_keys("gamma", ["seed", "loss.gamma"]), nearest_keys("los", ["seed", "loss"])
+        (['loss.gamma'], ['loss'])
+    """
+    keys = list(known)
+    same = [each for each in keys if each.endswith(f".{key}") or each == key]
+    if same:
+        return same[:3]
+    close = difflib.get_close_matches(key, keys, n=3, cutoff=0.75)
+    if close or "." in key:
+        return close
+    last = {each.rpartition(".")[2]: each for each in reversed(keys)}
+    return [last[name] for name in difflib.get_close_matches(key, list(last), n=3, cutoff=0.75)]
+
+
+def task_of_other_kind(loss: str, data: str, task: str) -> str | None:
+    """Return the loss's task if it is not the chosen one and the data may have it.
+
+    Your own tables and arrays can have values, classes or labels as targets.
+    """
+    tasks = ("classification", "regression", "multilabel")
+    own = task_of_loss(loss)
+    may_have = "target_kind" in _load("data", data) and own in tasks
+    return own if may_have and own != task else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """The page that ``losslab --help`` prints; ``python train.py`` is the same command."""
 
-from losslab.config import groups
+from losslab.config import groups, schema
 
 HEAD = """\
 losslab: which loss function should I use here, and how sure am I?
@@ -44,9 +44,11 @@ def help_text() -> str:
         if not losses:
             blocks.append(f"    loss={standard.standard_loss}")
         blocks.append("")
-    listed = ("model", "regularizer", "optimizer", "scheduler", "trainer", "callbacks", "logger")
+    above = ("loss", "data", "task", "paths")  # paths has one choice
     rest = "\n".join(
-        f"  {group}={'|'.join(groups.names(group))}" for group in (*listed, "experiment", "debug")
+        f"  {group}={'|'.join(groups.names(group))}"
+        for group in schema.GROUPS
+        if group not in above
     )
     return "\n".join(blocks) + TAIL.format(groups=rest)
 

@@ -1,6 +1,7 @@
 """From a config node to the object it names. Nothing else calls Hydra's ``instantiate``."""
 
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.config.errors import UserError
+
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it raises what it logs
 
 
 def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -48,7 +51,8 @@ def target_of(node: Mapping[str, Any], name: str) -> Any:
     try:
         return get_object(node["_target_"])
     except Exception as error:  # an import may fail in any way; the user sees which one did
-        raise UserError(f"{name}: cannot import {node['_target_']}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name}: cannot import {node['_target_']}: {reason}") from error
 
 
 def accepted(function: Any, offered: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from losslab.analysis.groups import Row
 from losslab.analysis.load import Run, group, settings_key
+from losslab.config.schema import meaning
 from losslab.gallery.claim import Picked
 from losslab.metrics.labels import Metric, metric_of
 
@@ -99,14 +100,8 @@ def _told(rows: Sequence[Sequence[Run]]) -> list[str]:
     return [
         key
         for key in given
-        if key not in UNTOLD
-        and not key.startswith(("hydra", "paths"))
-        and len({_setting(row[0], key) for row in rows} - {ABSENT}) > 1
+        if not meaning(key).told and len({_setting(row[0], key) for row in rows} - {ABSENT}) > 1
     ]
-
-
-UNTOLD = ("loss", "seed", "experiment", "callbacks", "logger", "task", "data")
-"""What is not told beside the loss: it is said already, or follows from it."""
 
 
 def _label(run: Run, told: Sequence[str]) -> str:

@@ -8,47 +8,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from losslab.config import schema
 from losslab.config.instantiate import target_of
 from losslab.lockstep.optimizers import ELEMENTWISE
 from losslab.modules.supervised import SupervisedModule
 from losslab.rl.policy_gradient import PolicyGradient
 from losslab.rl.q_learning import QLearning
 from losslab.training import is_double
-
-# the only values of the Trainer's options that the loop knows; what is not named here is refused
-TRAINER: dict[str, tuple[Any, ...]] = {
-    "accelerator": ("auto", "cpu", "gpu", "cuda"),
-    "devices": (1, "1"),
-    "strategy": ("auto",),
-    "precision": ("32-true", "64-true", "32", "64", 32, 64),
-    "accumulate_grad_batches": (1,),
-    "check_val_every_n_epoch": (1,),
-    "limit_train_batches": (1.0, None),
-    "limit_val_batches": (1.0, None),
-    "limit_test_batches": (1.0, None),
-    "overfit_batches": (0.0,),
-    "profiler": (None,),
-    "detect_anomaly": (False,),
-    "gradient_clip_algorithm": (None, "norm"),
-}
-READ = ("_target_", "max_epochs", "gradient_clip_val", "log_every_n_steps")
-CALLBACKS = ("run_writer", "figures", "progress")
-
-# what may differ within a group: it changes no shape
-FREE = {
-    "loss",
-    "regularizer",
-    "scheduler",
-    "optimizer",
-    "seed",
-    "choices",
-    "overrides",
-    "paths",
-    "callbacks",
-    "logger",
-    "experiment",
-    "debug",
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +37,7 @@ def reason_against(config: DictConfig) -> str | None:
     for name in config.logger.extra:
         return f"logger={config.choices.get('logger')} ({name}) watches one run"
     for name, node in config.callbacks.items():
-        if node and name not in CALLBACKS:
+        if node and not _stackable(f"callbacks.{name!s}._target_", node):
             return f"callbacks.{name} is called by a Trainer"
     return _reason_of_trainer(config.trainer)
 
@@ -91,13 +57,19 @@ def _reason_of_task(config: DictConfig) -> str | None:
 
 def _reason_of_trainer(trainer: DictConfig) -> str | None:
     for name, value in trainer.items():
-        if name not in READ and value not in TRAINER.get(str(name), ()):
+        if not _stackable(f"trainer.{name!s}", value):
             return f"trainer.{name!s}={value} needs a Trainer"
     if not isinstance(trainer.max_epochs, int) or trainer.max_epochs < 1:
         return f"trainer.max_epochs={trainer.max_epochs} needs a Trainer"
     if place(trainer)[0].type == "mps":
         return "MPS is not supported"
     return None
+
+
+def _stackable(key: str, value: Any) -> bool:
+    """Whether the loop knows this value of a key."""
+    values = schema.meaning(key).stackable
+    return values is None or value in values
 
 
 def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
@@ -133,13 +105,10 @@ def group(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, str]]]:
 def _shape(config: DictConfig) -> str:
     """A text that jobs share which differ in nothing that a group must have in common."""
     plain: Any = OmegaConf.to_container(config)
-    common = {name: value for name, value in plain.items() if name not in FREE}
+    common = {key: value for key, value in schema.flat(plain) if not schema.meaning(key).free}
     data = plain["data"]
-    if "batch_size" in data:  # the splits' sizes are compared once they are read
-        common["data"] = {"_target_": data["_target_"], "batch_size": data["batch_size"]}
-    else:
-        common["data"] = {name: value for name, value in data.items() if name != "seed"}
-    common["optimizer"] = plain["optimizer"]["_target_"]
+    if "batch_size" not in data:  # an environment; the sizes of splits are compared once read
+        common |= {f"data.{name}": value for name, value in data.items() if name != "seed"}
     return repr(common)
 
 

@@ -527,6 +527,7 @@ class ReinforcementModule(Module):
         """Stand there again, to train on; a policy that is only judged needs its weights alone."""
         if self.trainer.state.fn != TrainerFn.FITTING:
             return
+        super().on_load_checkpoint(checkpoint)
         state = checkpoint["reinforcement"]
         self.env_steps, self.updates = state["env_steps"], state["updates"]
         self._written = self.updates

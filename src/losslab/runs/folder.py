@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from losslab.config.schema import meaning
+
 NAME_LENGTH = 120
 """The longest job name; a file system allows 255 bytes, and tools append to it."""
 
-# what says where or how a run is made, and not what is compared
-UNNAMED = ("loss", "seed", "paths", "hydra", "threads", "resume")
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+@-]+")
 
 
@@ -117,9 +117,7 @@ def job_name(overrides: Sequence[str]) -> str:
         raise ValueError(f"overrides must name the loss, as in loss=mse, got {list(overrides)}")
     loss = named("loss", losses[-1], overrides)
     options = [
-        _joined(key, value)
-        for key, value in pairs
-        if not _is_unnamed(key) and key != "loss._target_"
+        _joined(key, value) for key, value in pairs if meaning(key).named and key != "loss._target_"
     ]
     exact = [loss, *options]
     safe = ",".join(UNSAFE.sub("-", part) for part in exact)
@@ -188,10 +186,6 @@ def _key_and_value(override: str) -> tuple[str, str]:
 
 def _joined(key: str, value: str) -> str:
     return f"{key}={value}" if value else key
-
-
-def _is_unnamed(key: str) -> bool:
-    return key in UNNAMED or re.split(r"[./]", key)[0] in ("paths", "hydra")
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

@@ -18,7 +18,7 @@ METRICS_VERSION = 1
 """Raised when a metric of the same name is defined differently: runs of two versions are not
 pooled in a table without a note."""
 
-ADDED_FIELDS: dict[str, Any] = {"metrics_version": 1}
+ADDED_FIELDS: dict[str, Any] = {"metrics_version": 1, "resumed": []}
 """Fields that records of earlier versions lack, with what their absence means."""
 
 STALE_AFTER = 3600.0
@@ -85,6 +85,8 @@ class Record(TypedDict):
     versions: dict[str, str]
     git: dict[str, Any] | None
     command: str
+    resumed: list[str]
+    """The commands that went on with the run, in order."""
 
 
 def new_record() -> Record:
@@ -122,6 +124,7 @@ def new_record() -> Record:
         versions={},
         git=None,
         command="",
+        resumed=[],
     )
 
 

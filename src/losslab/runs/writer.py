@@ -146,7 +146,7 @@ class RunWriter:
         record = new_record()
         record["versions"] = versions()
         record["git"] = git_state()
-        record["command"] = shlex.join(["python", *sys.argv])
+        record["command"] = _command_line()
         record["cell"] = group or str(fields.get("loss", ""))
         cast(dict[str, Any], record).update(fields)
         self.files.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -171,6 +171,7 @@ class RunWriter:
         now = new_record()
         for name in ("status", "error", "host", "pid", "process_start", "test"):
             record[name] = now[name]
+        record["resumed"] = [*record["resumed"], _command_line()]
         self._began = time.monotonic() - record["seconds"]
         self._remove_leftovers()
         self.curves.cut(step, drop="test/")
@@ -451,6 +452,10 @@ def git_state() -> dict[str, Any] | None:
     """The commit of this code and whether it was changed since; ``None`` outside a repository."""
     state = _git_state()
     return None if state is None else {"commit": state[0], "dirty": state[1]}
+
+
+def _command_line() -> str:
+    return shlex.join(["python", *sys.argv])
 
 
 def _require_fields(fields: Mapping[str, Any]) -> None:

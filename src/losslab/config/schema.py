@@ -1,0 +1,265 @@
+"""What every config key means, once: one row per key or family of keys. Nothing imports torch.
+
+A key is named by its dotted path (``trainer.max_epochs``), a choice by its group (``loss``), and
+the choices of a saved config by ``choices.<group>``. A pattern is a glob whose ``*`` also matches
+dots; the first row with a matching pattern counts.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Key:
+    """The meaning of the keys that match one of the patterns.
+
+    Attributes:
+        patterns: globs, separated by spaces.
+        group: whether it is a config group, chosen by name: ``loss=focal``.
+        affects_results: whether runs that differ in it are different rows of a comparison.
+        resumes: whether ``resume=RUN`` may change it.
+        named: whether it is part of a run's folder name.
+        told: whether the title or label of a table's row already says it.
+        column: its column in TensorBoard's HPARAMS tab; ``"*"`` for the key itself.
+        free: whether it may differ between the runs of a lockstep stack.
+        stackable: the only values that lockstep can train with; ``None`` for all.
+        can_fail: whether a value of it can make a job fail, so that each one is checked.
+        saved: whether a run's config keeps it.
+        launches: whether it is Hydra's, which launches the jobs, and no part of a job.
+        kind: ``whole``, ``number``, ``flag``, ``list`` or ``any``; empty: as its default in conf/.
+        low: the smallest value, for numbers.
+        unlimited: a value below ``low`` that means "no limit".
+        choices: the only values.
+    """
+
+    patterns: str
+    group: bool = False
+    affects_results: bool = True
+    resumes: bool = False
+    named: bool = True
+    told: bool = False
+    column: str = ""
+    free: bool = False
+    stackable: tuple[Any, ...] | None = None
+    can_fail: bool = True
+    saved: bool = True
+    launches: bool = False
+    kind: str = ""
+    low: float | None = None
+    unlimited: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _row(patterns: str, **meaning: Any) -> Key:
+    return Key(patterns, **meaning)
+
+
+def _watches(patterns: str, **meaning: Any) -> Key:
+    """A row of keys that say where or how a run is made, and not what it comes to."""
+    return Key(patterns, **{"affects_results": False, "can_fail": False} | meaning)
+
+
+def _launches(patterns: str, **meaning: Any) -> Key:
+    """A row of Hydra's own keys."""
+    return _watches(patterns, **{"named": False, "launches": True} | meaning)
+
+
+KEYS: tuple[Key, ...] = (
+    # --- groups: what is chosen by name -----------------------------------------------------------
+    _row("loss", group=True, named=False, told=True, column="loss", free=True),
+    _row("data", group=True, told=True, column="data", free=True),
+    _row("task", group=True, told=True, free=True),
+    _row("model", group=True, column="model", free=True),
+    _row("optimizer", group=True, column="optimizer", free=True),
+    _row("scheduler regularizer", group=True, free=True),
+    _row("trainer experiment debug", group=True, free=True),
+    _watches("callbacks logger", group=True, free=True),
+    _watches("paths", group=True, named=False, free=True),
+    # what these choices bring is in the saved config itself
+    _watches("choices.trainer choices.callbacks choices.logger choices.paths", free=True),
+    _watches("choices.experiment choices.debug choices.hydra*", free=True),
+    _row("choices.*", free=True, can_fail=False),
+    # --- the whole run ----------------------------------------------------------------------------
+    _watches("seed", named=False, column="seed", free=True, kind="whole"),
+    _watches("threads", named=False, resumes=True, kind="whole", low=1),
+    _watches("allocator", resumes=True, choices=("keep", "system")),
+    _watches("test", resumes=True),
+    _row("compile"),
+    _watches("overrides overrides.* import_paths import_paths.*", free=True),
+    _watches("sweep sweep.* claim claim.*", saved=False),  # what an experiment says of itself
+    _watches("paths.log_dir paths.data_dir paths.*", named=False, free=True, resumes=True),
+    _launches("hydra.launcher.max_jobs hydra.launcher.workers", kind="whole", low=1),
+    _launches("hydra hydra.* hydra/*"),
+    _watches("resume", named=False),
+    # --- the loss and what it trains --------------------------------------------------------------
+    _watches("loss.tuning* optimizer.tuning*", saved=False),
+    _row("loss._target_", free=True),
+    _row("loss.*", column="*", free=True),
+    _watches("data.data_dir data.download", can_fail=True, free=True),
+    _row("data._target_ data.batch_size"),
+    _row("data.seed data.*", free=True),
+    _row("model.*"),
+    _row("optimizer._target_"),
+    _row("optimizer.lr", column="lr", kind="number", free=True),
+    _row("optimizer.*", free=True),
+    _row("scheduler.* regularizer.*", free=True),
+    # --- the task ---------------------------------------------------------------------------------
+    # read by other keys alone: what they decide is optimizer.lr, trainer.max_epochs, ...
+    _watches("task.standard_loss task.standard_data task.learning_rate task.betas task.epochs"),
+    _watches("task.metrics task.metrics.*"),
+    _row("task.mode", choices=("min", "max")),
+    _row("task.checkpoint", choices=("best", "last")),
+    _row("task.monitor task.reference_losses task.reference_losses.* task.num_envs"),
+    _row("task.steps_per_epoch task.definition.* task.module.*"),
+    # --- the Trainer ------------------------------------------------------------------------------
+    _row("trainer._target_"),
+    _row("trainer.max_epochs", resumes=True, kind="whole", low=1, unlimited=-1),
+    _row("trainer.gradient_clip_val"),
+    _watches("trainer.log_every_n_steps", can_fail=True, resumes=True, kind="whole", low=1),
+    _row("trainer.accelerator", resumes=True, stackable=("auto", "cpu", "gpu", "cuda")),
+    _row("trainer.devices", kind="any", stackable=(1, "1")),
+    _row("trainer.strategy", stackable=("auto",)),
+    _row("trainer.precision", stackable=("32-true", "64-true", "32", "64", 32, 64)),
+    _row("trainer.accumulate_grad_batches trainer.check_val_every_n_epoch", stackable=(1,)),
+    _row("trainer.limit_train_batches trainer.limit_val_batches", stackable=(1.0, None)),
+    _row("trainer.limit_test_batches", stackable=(1.0, None)),
+    _row("trainer.overfit_batches", stackable=(0.0,)),
+    _watches("trainer.profiler", can_fail=True, resumes=True, stackable=(None,)),
+    _watches("trainer.detect_anomaly", can_fail=True, resumes=True, stackable=(False,)),
+    _row("trainer.gradient_clip_algorithm", stackable=(None, "norm")),
+    # --- what watches a run -----------------------------------------------------------------------
+    _row("callbacks.run_writer.patience", resumes=True, free=True, kind="whole", low=1),
+    _watches("callbacks.run_writer._target_", can_fail=True, free=True),
+    _watches("callbacks.figures.every", can_fail=True, resumes=True, free=True),
+    _watches("callbacks.figures._target_ callbacks.progress._target_", can_fail=True, free=True),
+    _watches("logger.events logger.extra", can_fail=True, free=True),
+    _watches("logger.extra.*", can_fail=True, free=True, stackable=()),
+)
+
+UNKNOWN = Key("*", stackable=())
+"""A key without a row: your own callback or Trainer option, which only a Trainer understands."""
+
+
+@functools.cache
+def meaning(key: str) -> Key:
+    """Return the row of a key, or :data:`UNKNOWN`.
+
+    Example:
+        >>> meaning("trainer.max_epochs").resumes, meaning("trainer.precision").resumes
+        (True, False)
+    """
+    for row in KEYS:
+        if any(fnmatchcase(key, pattern) for pattern in row.patterns.split()):
+            return row
+    return UNKNOWN
+
+
+GROUPS: tuple[str, ...] = tuple(name for row in KEYS if row.group for name in row.patterns.split())
+"""The groups of conf/ whose choices have names."""
+
+_DERIVED = ("choices", "overrides")  # added to a run's config, never typed
+TOP_LEVEL: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        name
+        for row in KEYS
+        if row.saved
+        for pattern in row.patterns.split()
+        if (name := pattern.partition(".")[0]).isidentifier() and name not in _DERIVED
+    )
+)
+"""What a key on the command line begins with."""
+
+
+def flat(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every leaf with its dotted key; a list of plain values is a leaf.
+
+    Example:
+        >>> dict(flat({"loss": {"gamma": 2.0}, "sizes": [1, 2]}))
+        {'loss.gamma': 2.0, 'sizes': (1, 2)}
+    """
+    if isinstance(node, Mapping) and (node or not name):
+        for key, value in node.items():
+            yield from flat(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(node, Mapping):
+        return
+    elif isinstance(node, list) and any(isinstance(entry, Mapping | list) for entry in node):
+        for index, entry in enumerate(node):
+            yield from flat(entry, f"{name}.{index}")
+    else:
+        yield name, tuple(node) if isinstance(node, list) else node
+
+
+def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of TensorBoard's HPARAMS tab.
+
+    Args:
+        config: a finished config, as plain values.
+    """
+    values = {**config, **config["choices"]}
+    for group in GROUPS:
+        options = config.get(group)
+        values |= {f"{group}.{key}": value for key, value in (options or {}).items()}
+    columns = [(key, row) for key in values if (row := meaning(key)).column]
+    columns.sort(key=lambda column: KEYS.index(column[1]))
+    named = {key if row.column == "*" else row.column: values[key] for key, row in columns}
+    # an option of the loss that is null is not given
+    return {
+        name: str(value) if isinstance(value, list | dict) else value
+        for name, value in named.items()
+        if value is not None or "." not in name
+    }
+
+
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "whole": ("a whole number", (int,)),
+    "number": ("a number", (int, float)),
+    "flag": ("true or false", (bool,)),
+    "list": ("a list", (list, tuple)),
+}
+
+
+def refusal(key: str, value: Any, default: Any = None) -> str | None:
+    """Return why a key cannot have a value, in one line; ``None`` if it can.
+
+    Args:
+        key: the dotted key.
+        value: as composed.
+        default: the value that conf/ gives it, whose kind the value must have.
+
+    Example:
+        >>> refusal("threads", 0)
+        'threads must be >= 1, got 0'
+        >>> refusal("model.hidden", [32], default=64)
+        'model.hidden must be a number such as 64, got [32]'
+    """
+    row = meaning(key)
+    if value is None or (row.unlimited is not None and value == row.unlimited):
+        return None
+    if row.choices and value not in row.choices:
+        return f"{key} must be {' or '.join(row.choices)}, got {_text(value)}"
+    kind = row.kind or _kind_of(default)
+    words, types = _KINDS.get(kind, ("", ()))
+    fits = isinstance(value, types) and (kind == "flag" or not isinstance(value, bool))
+    if row.low is not None and not (fits and value >= row.low):
+        return f"{key} must be >= {row.low:g}, got {_text(value)}"
+    if not types or fits:
+        return None
+    example = "" if default is None or kind == "flag" else f" such as {_text(default)}"
+    return f"{key} must be {words}{example}, got {_text(value)}"
+
+
+def _kind_of(default: Any) -> str:
+    if isinstance(default, bool):
+        return "flag"
+    if isinstance(default, int | float):
+        return "number"
+    return "list" if isinstance(default, list | tuple) else ""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_text, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

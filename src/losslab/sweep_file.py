@@ -1,0 +1,114 @@
+"""``sweep.json``: every command that a sweep was made by, in order, and its jobs.
+
+Version 2 holds ``{"version": 2, "commands": [...], "jobs": [...]}``, each command as typed and as
+it was run (``arguments``, and ``listed`` where an experiment lists the jobs). Version 0.1 kept one
+command.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from losslab.config.command import Command, divided
+from losslab.config.compose import parsed, values_of
+from losslab.config.errors import UserError
+from losslab.config.past import translated_override
+from losslab.config.schema import meaning
+from losslab.runs.folder import replace_file
+
+SWEEP_FILE = "sweep.json"
+VERSION = 2
+
+
+def write_commands(
+    folder: Path, commands: Sequence[Command], jobs: Sequence[Sequence[str]]
+) -> None:
+    """Write the commands of a sweep and the overrides of each of its jobs."""
+    saved = [
+        {
+            "typed": command.typed,
+            "arguments": command.flags + command.overrides,
+            "listed": command.jobs,
+        }
+        for command in commands
+    ]
+    content = {"version": VERSION, "commands": saved, "jobs": [list(job) for job in jobs]}
+    replace_file(folder / SWEEP_FILE, json.dumps(content).encode())
+
+
+def read_commands(folder: Path) -> list[Command]:
+    """Return the commands of a sweep, in order.
+
+    Raises:
+        UserError: if a later version wrote them.
+    """
+    content: dict[str, Any] = json.loads((folder / SWEEP_FILE).read_text())
+    version = content.get("version", 1)
+    if version > VERSION:
+        raise UserError(f"{folder / SWEEP_FILE} has version {version}, at most {VERSION} is known")
+    return [_command(saved) for saved in ([content] if version == 1 else content["commands"])]
+
+
+def _command(saved: dict[str, Any]) -> Command:
+    flags, overrides = divided([translated_override(given) for given in saved["arguments"]])
+    listed = saved["listed"]
+    jobs = listed and [[translated_override(given) for given in job] for job in listed]
+    typed = saved.get("typed", saved["arguments"])
+    return Command(flags, overrides, multirun=True, resume=None, jobs=jobs, typed=typed)
+
+
+def extended(command: Command, overrides: Sequence[str]) -> Command:
+    """Return a sweep's command with other values of what may grow: seed, loss, what it sweeps.
+
+    Raises:
+        UserError: for an override that would make the new jobs differ from the others.
+    """
+    grown = replace(command, overrides=list(command.overrides))
+    for override in parsed(overrides):
+        key, given = override.key_or_group, override.input_line
+        before = [each for each in parsed(grown.overrides) if each.key_or_group == key]
+        if any(each.input_line == given for each in before[-1:]):
+            continue
+        if grown.jobs is not None and key == "seed":
+            grown.jobs = _reseeded(grown.jobs, values_of(override))
+        elif _may_grow(key, before, listed=grown.jobs is not None):
+            grown.overrides = _replaced(
+                grown.overrides, [each.input_line for each in before], given
+            )
+        else:
+            has = f"with {before[-1].input_line}" if before else f"without {key}"
+            raise UserError(
+                f"{given} conflicts with this sweep, which was made {has}: resume= adds values of "
+                f"{', '.join(_growing(grown))}; for anything else start a new sweep"
+            )
+    return grown
+
+
+def _may_grow(key: str, before: Sequence[Any], *, listed: bool) -> bool:
+    row = meaning(key)
+    says_how = not row.affects_results and not row.named  # threads, paths, the launcher
+    if listed:
+        return says_how
+    return says_how or key == "loss" or any(each.is_sweep_override() for each in before)
+
+
+def _growing(command: Command) -> list[str]:
+    swept = [each.key_or_group for each in parsed(command.overrides) if each.is_sweep_override()]
+    return list(dict.fromkeys(["seed"] if command.jobs else ["seed", "loss", *swept]))
+
+
+def _replaced(overrides: Sequence[str], before: Sequence[str], given: str) -> list[str]:
+    """The overrides with one in the place of those before: a run's name follows their order."""
+    if not before:
+        return [*overrides, given]
+    kept = [given if each == before[-1] else each for each in overrides]
+    return [each for each in kept if each not in before[:-1]]
+
+
+def _reseeded(jobs: Sequence[Sequence[str]], seeds: Sequence[str]) -> list[list[str]]:
+    plain = dict.fromkeys(
+        tuple(given for given in job if not given.startswith("seed=")) for job in jobs
+    )
+    return [[*job, f"seed={seed}"] for job in plain for seed in seeds]

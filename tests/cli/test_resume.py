@@ -1,0 +1,126 @@
+"""What resume=RUN takes, what it recomputes, and what it leaves in the record."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from losslab.config.errors import UserError
+from losslab.resume import changed_config
+from losslab.training import saved_config
+
+PAST = Path(__file__).parents[1] / "past" / "v0_1" / "runs" / "focal"
+
+
+def rates(run):
+    """Return the learning rate of each epoch as the run's curves have it."""
+    curves = pd.read_csv(run / "metrics.csv")
+    return curves[curves["name"] == "lr"].set_index("step")["value"].to_dict()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "trainer.gradient_clip_val=1",
+        "trainer.limit_train_batches=2",
+        "trainer.precision=64-true",
+        "trainer.accumulate_grad_batches=2",
+        "trainer.check_val_every_n_epoch=2",
+        "trainer.overfit_batches=1",
+        "trainer.devices=2",
+        "optimizer.lr=1",
+        "loss.gamma=1",
+        "trainer=cpu",
+        "seed=3",
+    ],
+)
+def test_what_a_run_is_made_of_stays(given):
+    with pytest.raises(UserError, match=r"stays what it is .*may change: .*trainer\.max_epochs"):
+        changed_config(saved_config(PAST), [given])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("trainer.max_epoch=3", "did you mean trainer.max_epochs"),
+        ("trainer.max_epochs=0", "trainer.max_epochs must be >= 1, got 0"),
+        ("threads=many", "threads must be >= 1, got many"),
+    ],
+)
+def test_what_is_wrong_is_refused(given, words):
+    with pytest.raises(UserError, match=words):
+        changed_config(saved_config(PAST), [given])
+
+
+def test_what_conf_derives_is_recomputed():
+    saved = saved_config(PAST)
+    saved.overrides = [*saved.overrides, "scheduler=cosine", "data=mnist"]
+    epochs = saved.trainer.max_epochs
+    saved.scheduler = {"_target_": "x", "T_max": epochs, "eta_min": 0.0}
+    saved.data.data_dir = "data"
+    config = changed_config(saved, ["trainer.max_epochs=8", "paths.data_dir=/else where"])
+    assert (config.scheduler.T_max, config.data.data_dir) == (8, "/else where")
+    assert "trainer.max_epochs=8" in config.overrides
+    again = changed_config(config, ["trainer.max_epochs=9"])
+    assert again.scheduler.T_max == 9
+    assert [each for each in again.overrides if "max_epochs" in each] == ["trainer.max_epochs=9"]
+
+
+def test_what_conf_no_longer_gives_is_not_recomputed():
+    saved = saved_config(PAST)
+    saved.overrides = [*saved.overrides, "scheduler=cosine"]
+    saved.scheduler = {"_target_": "x", "T_max": 77, "eta_min": 0.0}
+    with pytest.raises(UserError, match=r"scheduler\.T_max .* cannot be recomputed"):
+        changed_config(saved, ["trainer.max_epochs=8"])
+
+
+def test_what_follows_and_must_stay_is_refused():
+    saved = saved_config(PAST)
+    saved.overrides = [*saved.overrides, "loss.gamma=${trainer.max_epochs}"]
+    saved.loss.gamma = saved.trainer.max_epochs
+    with pytest.raises(UserError, match=r"loss\.gamma follows from trainer\.max_epochs"):
+        changed_config(saved, ["trainer.max_epochs=8"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["cosine", "step"])
+def test_a_longer_run_has_the_rates_of_an_unbroken_one(command, scheduler):
+    line = ["loss=mse", f"scheduler={scheduler}", "callbacks=quiet"]
+    if scheduler == "step":
+        line.append("scheduler.step_size=3")
+    broken = command(*line, "trainer.max_epochs=4").run
+    longer = command(f"resume={broken}", "trainer.max_epochs=8")
+    assert longer.code == 0, longer.err
+    whole = command(*line, "trainer.max_epochs=8")
+    [unbroken] = [run for run in whole.records() if run != broken]
+    after = max(rates(broken)) / 2
+    expected = {step: rate for step, rate in rates(unbroken).items() if step > after}
+    assert len(expected) >= 4
+    assert {step: rate for step, rate in rates(broken).items() if step > after} == expected
+    record = json.loads((broken / "record.json").read_text())
+    assert "trainer.max_epochs=4" in record["command"]
+    [resumed] = record["resumed"]
+    assert "trainer.max_epochs=8" in resumed
+    assert OmegaConf.load(broken / "config.yaml").trainer.max_epochs == 8
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_follows_a_metric_is_not_changed(command, tmp_path):
+    run = command("loss=mse", "scheduler=plateau", "trainer.max_epochs=1").run
+    config = OmegaConf.load(run / "config.yaml")
+    config.scheduler.patience = 9
+    OmegaConf.save(config, run / "config.yaml")
+    before = {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()}
+    refused = command(f"resume={run}", "trainer.max_epochs=2")
+    assert refused.code == 2
+    assert "scheduler.patience cannot change" in refused.err
+    assert {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()} == before
+
+
+def test_a_past_record_is_read(tmp_path):
+    from losslab.runs.record import read_record
+
+    assert read_record(Path(shutil.copytree(PAST, tmp_path / "run")))["resumed"] == []
