@@ -216,10 +216,14 @@ def _data_for_all(losses: Sequence[str]) -> list[str]:
 
 
 def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
-    places = [job.place for job in jobs]
-    for place in places:
-        if places.count(place) > 1:
-            raise UserError(f"two jobs of this sweep are the same: {place}")
+    seen: dict[str, Composed] = {}
+    for job in jobs:
+        twin = seen.setdefault(job.place, job)
+        if twin is not job:
+            differing = set(twin.overrides) ^ set(job.overrides)
+            keys = ", ".join(sorted({given.partition("=")[0] for given in differing}))
+            reason = f" ({keys} does not change what is compared)" if keys else ""
+            raise UserError(f"two jobs of this sweep are the same: {job.place}{reason}")
 
 
 def hydra_main(arguments: Sequence[str], job: Any) -> int:
