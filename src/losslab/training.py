@@ -16,11 +16,10 @@ from pytorch_lightning.profilers import Profiler
 
 from losslab.callbacks import RunWriterCallback
 from losslab.components import Components, build_components, try_batch
-from losslab.config import schema
+from losslab.config import schema, user_code
 from losslab.config.errors import UserError
 from losslab.config.instantiate import build, target_of
 from losslab.config.past import translated
-from losslab.config.user_code import make_importable
 from losslab.data.base import ValThenTest
 from losslab.modules.base import Module
 from losslab.modules.step_values import Diverged
@@ -409,7 +408,7 @@ def saved_config(folder: Path) -> DictConfig:
     saved = OmegaConf.to_container(OmegaConf.load(path))
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
-    make_importable([Path(name) for name in config.get("import_paths", [])])
+    user_code.add([Path(name) for name in config.get("config_dirs", [])])
     return config
 
 

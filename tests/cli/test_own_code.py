@@ -110,13 +110,13 @@ def test_losses_of_ones_own_are_tuned(project):
     ("overrides", "name", "options"),
     [
         (["loss._target_=my_losses.MyLoss"], "MyLoss", {}),
-        (["loss=huber", "loss._target_=my_losses.MyLoss", "+loss.scale=3"], "MyLoss", {"scale": 3}),
-        (["loss._target_=my_losses.my_function", "+loss.power=1.5"], "my_function", {"power": 1.5}),
+        (["loss=huber", "loss._target_=my_losses.MyLoss", "loss.scale=3"], "MyLoss", {"scale": 3}),
+        (["loss._target_=my_losses.my_function", "loss.power=1.5"], "my_function", {"power": 1.5}),
         (["loss._target_=torch.nn.functional.l1_loss"], "l1_loss", {}),
     ],
 )
 def test_a_target_without_a_yaml_is_called_by_its_name(project, overrides, name, options):
-    network = ["model._target_=my_losses.Net", "+model.width=4"]
+    network = ["model._target_=my_losses.Net", "model.width=4"]
     printed = losslab(project, "data=regression", *overrides, *network, *QUICK)
     folder = project / run_folder(printed)
     assert folder.parent.name == name

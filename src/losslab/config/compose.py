@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups, schema
 from losslab.config.errors import UserError
-from losslab.config.user_code import import_paths
+from losslab.config.user_code import SEARCH_PATH, config_dirs, search_path
 from losslab.runs.folder import job_name, named
 
 
@@ -38,6 +38,8 @@ _register("name_of", lambda group, chosen, given: named(str(group), str(chosen),
 
 
 _ABSENT = object()
+REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
+"""Groups of one object, whose ``_target_`` may be replaced on the command line."""
 
 
 def parsed(overrides: Sequence[str]) -> list[Any]:
@@ -84,7 +86,20 @@ def complete(overrides: list[str]) -> list[str]:
             given.append(f"loss={groups.node('task', task).standard_loss}")
     elif "loss" not in chosen:
         given.append(f"loss={_loss_of_experiment(given)}")
-    return given
+    return [_added_if_replaced(each, given) for each in given]
+
+
+def _added_if_replaced(override: str, given: Sequence[str]) -> str:
+    """Let an option of a replaced ``_target_`` be typed without a plus.
+
+    Example:
+        >>> _added_if_replaced("loss.scale=3", ["loss._target_=my_losses.MyLoss", "loss.scale=3"])
+        '++loss.scale=3'
+    """
+    group, dot, _ = override.partition("=")[0].partition(".")
+    replaced = dot and any(each.startswith(f"{group}._target_=") for each in given)
+    own = replaced and not override.startswith(f"{group}._target_=")
+    return f"++{override}" if own and group in REPLACEABLE else override
 
 
 def _choices_of(override: Any) -> list[str]:
@@ -151,7 +166,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         if not GlobalHydra.instance().is_initialized():
             hydra.initialize_config_dir(str(groups.CONF), version_base="1.3")
         _require_known(overrides)
-        config = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
+        config = _hydra_compose(overrides)
         _require_complete(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_first_line(error)) from error
@@ -159,14 +174,21 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     return config
 
 
+def _hydra_compose(overrides: Sequence[str]) -> DictConfig:
+    """Compose with Hydra, looking through the user's own config folders too."""
+    own = [] if any(given.startswith(SEARCH_PATH) for given in overrides) else search_path()
+    return hydra.compose("train", overrides=[*overrides, *own], return_hydra_config=True)
+
+
 @functools.cache
-def _defaults(choices: tuple[str, ...]) -> DictConfig:
+def _defaults(choices: tuple[str, ...], search: tuple[str, ...]) -> DictConfig:
     """The config of some choices without any option: what conf/ gives."""
-    return hydra.compose("train", overrides=list(choices), return_hydra_config=True)
+    return _hydra_compose(choices)
 
 
 def _defaults_of(overrides: Sequence[str]) -> DictConfig:
-    return _defaults(tuple(each.input_line for each in parsed(overrides) if _is_choice(each)))
+    choices = tuple(each.input_line for each in parsed(overrides) if _is_choice(each))
+    return _defaults(choices, tuple(search_path()))
 
 
 def _is_choice(override: Any) -> bool:
@@ -350,9 +372,6 @@ def _composed(config: DictConfig) -> Composed:
     )
 
 
-REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
-
-
 def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence[str]) -> None:
     """Drop the options of the choice whose ``_target_`` was replaced, but for those typed."""
     typed = {override.lstrip("+").partition("=")[0] for override in overrides}
@@ -390,8 +409,8 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
             _drop_replaced_options(plain[group], group, hydra_node.overrides.task)
             chosen[group] = named(group, chosen[group], hydra_node.overrides.task)
     plain["choices"] = chosen
-    if import_paths():
-        plain["import_paths"] = import_paths()  # from where own code is imported when it resumes
+    if config_dirs():
+        plain["config_dirs"] = list(map(str, config_dirs()))  # a run that resumes needs them
     plain["overrides"] = list(hydra_node.overrides.task)
     task = plain["task"]
     task["reference_losses"] = {

@@ -88,7 +88,7 @@ KEYS: tuple[Key, ...] = (
     _watches("allocator", resumes=True, choices=("keep", "system")),
     _watches("test", resumes=True),
     _row("compile"),
-    _watches("overrides overrides.* import_paths import_paths.*", free=True),
+    _watches("overrides overrides.* config_dirs config_dirs.*", free=True),
     _watches("sweep sweep.* claim claim.*", saved=False),  # what an experiment says of itself
     _watches("paths.log_dir paths.data_dir paths.*", named=False, free=True, resumes=True),
     _launches("hydra.launcher.max_jobs hydra.launcher.workers", kind="whole", low=1),

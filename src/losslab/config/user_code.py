@@ -39,13 +39,10 @@ def use(arguments: Sequence[str]) -> list[str]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--config-dir {folder}: there is no such folder")
-    found = list(dict.fromkeys(folder.resolve() for folder in folders))
-    if found:
-        os.environ[CONFIG_DIRS] = os.pathsep.join(map(str, found))
-    else:
-        os.environ.pop(CONFIG_DIRS, None)
-    make_importable([Path.cwd(), *(folder.parent for folder in found)])
-    return [*rest, _search_path(found)] if found else rest
+    os.environ.pop(CONFIG_DIRS, None)
+    make_importable([Path.cwd()])
+    add(folders)
+    return [*rest, *search_path()]
 
 
 def config_dirs() -> list[Path]:
@@ -53,9 +50,19 @@ def config_dirs() -> list[Path]:
     return [Path(name) for name in os.environ.get(CONFIG_DIRS, "").split(os.pathsep) if name]
 
 
-def import_paths() -> list[str]:
-    """Return the folders that a run of own code has to import from, beside the current one."""
-    return [str(folder.parent) for folder in config_dirs()]
+def search_path() -> list[str]:
+    """Return the override that lets Hydra look through these folders, if there are any."""
+    names = [str(folder).replace("'", "\\'") for folder in config_dirs()]
+    quoted = ",".join(f"'file://{name}'" for name in names)
+    return [f"{SEARCH_PATH}=[{quoted}]"] if names else []
+
+
+def add(folders: Sequence[Path]) -> None:
+    """Look through more config folders, such as those that a saved run was made with."""
+    found = [*config_dirs(), *(folder.resolve() for folder in folders if folder.is_dir())]
+    if found:
+        os.environ[CONFIG_DIRS] = os.pathsep.join(map(str, dict.fromkeys(found)))
+    make_importable([folder.parent for folder in found])
 
 
 def make_importable(folders: Sequence[Path]) -> None:
@@ -93,8 +100,3 @@ def _folders_of(override: str) -> list[Path]:
         if name.startswith("pkg://"):
             raise UserError(f"{SEARCH_PATH} takes folders, such as [file://conf], got {name}")
     return [Path(name.removeprefix("file://")) for name in names]
-
-
-def _search_path(folders: Sequence[Path]) -> str:
-    quoted = ",".join("'file://" + str(folder).replace("'", "\\'") + "'" for folder in folders)
-    return f"{SEARCH_PATH}=[{quoted}]"
