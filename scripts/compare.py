@@ -50,7 +50,7 @@ def main() -> int:
         comparison = compare(
             found(arguments.folders),
             baseline=arguments.baseline,
-            judging=arguments.metrics,
+            primary_metrics=arguments.metrics,
             columns=arguments.columns,
             split=arguments.split,
         )

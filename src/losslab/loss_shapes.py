@@ -15,10 +15,10 @@ from losslab.config.instantiate import UserError, build, target_of
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
 from losslab.losses.sequence import SequenceTarget
-from losslab.report.figures.loss_shapes import Shape
+from losslab.report.figures.loss_shapes import LossShape
 
 Against = Literal["residual", "margin", "probability", "distance", "negative", "ratio"]
-Pair = tuple[Any, Any]
+Sample = tuple[Any, Any]
 POINTS = 801
 
 NEAR = 0.5
@@ -50,19 +50,19 @@ class View:
     """
 
     against: Against
-    cases: Mapping[str, Callable[[Tensor], Pair]]
+    cases: Mapping[str, Callable[[Tensor], Sample]]
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _one(*shape: int) -> Callable[[Tensor], Pair]:
+def _one(*shape: int) -> Callable[[Tensor], Sample]:
     """The view of one element that is x while its target is 0."""
     return lambda x: (x.reshape(shape), x.new_zeros(shape))
 
 
-def _embeddings(labels: list[int]) -> Callable[[Tensor], Pair]:
+def _embeddings(labels: list[int]) -> Callable[[Tensor], Sample]:
     """Two embeddings of length 1 at distance x."""
 
-    def pair(x: Tensor) -> Pair:
+    def pair(x: Tensor) -> Sample:
         half = x / 2
         other = (1 - half.square()).clamp(min=0).sqrt()
         return torch.stack([half, other, -half, other]).reshape(2, 2), torch.tensor(labels)
@@ -70,7 +70,7 @@ def _embeddings(labels: list[int]) -> Callable[[Tensor], Pair]:
     return pair
 
 
-def _triplet(x: Tensor) -> Pair:
+def _triplet(x: Tensor) -> Sample:
     """Two embeddings of a class, and one of another class at distance x from both."""
     near = x.new_tensor(NEAR / 2)
     height = (1 - near.square()).sqrt()
@@ -81,14 +81,14 @@ def _triplet(x: Tensor) -> Pair:
     return torch.stack(rows).reshape(3, 3), torch.tensor([0, 0, 1])
 
 
-def _sequence(x: Tensor) -> Pair:
+def _sequence(x: Tensor) -> Sample:
     """One step that is to read one label, x ahead of the blank."""
     one = torch.ones(1, dtype=torch.int64)
     return torch.stack([0 * x, x]).reshape(1, 1, 2), SequenceTarget(one.reshape(1, 1), one, one)
 
 
-def _policy(advantage: float) -> Callable[[Tensor], Pair]:
-    def pair(x: Tensor) -> Pair:
+def _policy(advantage: float) -> Callable[[Tensor], Sample]:
+    def pair(x: Tensor) -> Sample:
         zero = x.new_zeros(1)
         target = PolicyTarget(x.new_full((1,), advantage), old_log_probs=zero)
         return PolicyPrediction(x.log().reshape(1), zero), target
@@ -96,14 +96,14 @@ def _policy(advantage: float) -> Callable[[Tensor], Pair]:
     return pair
 
 
-def _transition(x: Tensor) -> Pair:
+def _transition(x: Tensor) -> Sample:
     zero, values = x.new_zeros(1), x.new_zeros(1, 1)
     end = torch.ones(1, dtype=torch.bool)
     actions = torch.zeros(1, dtype=torch.int64)
     return x.reshape(1, 1), TransitionTarget(actions, zero, end, values, values)
 
 
-def _two_classes(target: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Pair]:
+def _two_classes(target: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Sample]:
     """Two logits, the right one x ahead."""
     return lambda x: (torch.stack([x, 0 * x]).reshape(1, 2), target(x))
 
@@ -179,7 +179,7 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
 
 def loss_shapes(
     losses: Mapping[str, tuple[str, Mapping[str, Any]]], *, probability: bool = False
-) -> tuple[list[Shape], list[str]]:
+) -> tuple[list[LossShape], list[str]]:
     """The shapes of losses with their options.
 
     Args:
@@ -192,7 +192,7 @@ def loss_shapes(
     Raises:
         UserError: if a loss refuses its options.
     """
-    shapes: list[Shape] = []
+    shapes: list[LossShape] = []
     without: list[str] = []
     for label, (name, options) in losses.items():
         try:
@@ -206,7 +206,9 @@ class NoView(Exception):  # noqa: N818 (it is an answer)
     """Why a loss cannot be drawn along one dimension."""
 
 
-def _shapes_of(label: str, name: str, options: Mapping[str, Any], probability: bool) -> list[Shape]:
+def _shapes_of(
+    label: str, name: str, options: Mapping[str, Any], probability: bool
+) -> list[LossShape]:
     views = _views(name)
     for view in views:
         shapes = _drawn(label, name, {**view.options, **options}, view, probability)
@@ -218,7 +220,7 @@ def _shapes_of(label: str, name: str, options: Mapping[str, Any], probability: b
 
 def _drawn(
     label: str, name: str, options: Mapping[str, Any], view: View, probability: bool
-) -> list[Shape]:
+) -> list[LossShape]:
     loss = _built(name, options)
     against = view.against
     if probability and against == "margin":
@@ -232,7 +234,7 @@ def _drawn(
         if against == "probability":
             x = 1 / (1 + np.exp(-x))
         title = f"{label}, {case}" if case else label
-        shapes.append(Shape(title, axis, BY.get(view.against, view.against), x, values, slopes))
+        shapes.append(LossShape(title, axis, BY.get(view.against, view.against), x, values, slopes))
     return shapes
 
 
@@ -258,7 +260,7 @@ def _views(name: str) -> Sequence[View]:
 
 
 def _along(
-    loss: nn.Module, pair: Callable[[Tensor], Pair], low: float, high: float
+    loss: nn.Module, pair: Callable[[Tensor], Sample], low: float, high: float
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The loss and its gradient by x, at points between the ends."""
     points = torch.linspace(low, high, POINTS, dtype=torch.float64)

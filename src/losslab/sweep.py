@@ -20,7 +20,7 @@ from losslab.config.command import Command, all_jobs, without_hydra
 from losslab.config.compose import Composed, compose_jobs, finished_config, parsed
 from losslab.config.instantiate import UserError
 from losslab.report.run_table import run_table
-from losslab.report.sweep_summary import write_overview
+from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.folder import is_run, replace_file
 from losslab.runs.record import Record, needs_running, read_record
 
@@ -71,7 +71,7 @@ def launch(command: Command, jobs: Sequence[Composed], folder: Path) -> list[Pat
     own = [given for given in command.overrides if given not in without_hydra(command.overrides)]
     own += ["hydra/sweeper=jobs", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
     hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], SweepJob(jobs))
-    _write_overview(folder, [job.config for job in jobs])
+    _write_sweep_summary(folder, [job.config for job in jobs])
     return [folder / job.place for job in jobs]
 
 
@@ -134,10 +134,10 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
     return described
 
 
-def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
+def _write_sweep_summary(folder: Path, configs: Sequence[DictConfig]) -> None:
     from losslab.training import hparams  # noqa: PLC0415
 
-    write_overview(folder, [hparams(config) for config in configs])
+    write_sweep_summary(folder, [hparams(config) for config in configs])
 
 
 def show_comparison(folder: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_run_that_diverged_loses_its_pair():
     every = [each for each in runs() if not (each.loss == "mse" and each.seed == 0)]
     lost = [run("mse", share, 0, 9.0, status="failed") for share in (0.1, 0.05)]
     [each] = judge(claim(LOWER), rows_of([*every, *lost], []))
-    assert each.pair.lost_by_b == (0,)
+    assert each.pair.failed_b == (0,)
     assert each.outcome == "held"
 
 

@@ -119,4 +119,4 @@ def detectable(judged: Judged, comparisons: int) -> float:
     deviation, n = judged.pair.deviation, judged.pair.n
     if math.isnan(deviation):
         return math.nan
-    return statistics.detectable_difference(deviation, n, LEVEL / comparisons)
+    return statistics.minimum_detectable_effect(deviation, n, LEVEL / comparisons)

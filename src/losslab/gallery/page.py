@@ -94,7 +94,7 @@ def _judged_line(judged: Judged) -> list[str]:
         if not math.isnan(low):
             ends = (pair.metric.number(end, like=pair.mean) for end in (low, high))
             size += f" [{', '.join(ends)}]"
-    lost = len(pair.lost_by_a) + len(pair.lost_by_b)
+    lost = len(pair.failed_a) + len(pair.failed_b)
     size += f", {lost} of {pair.n} pairs lost by a run that diverged" if lost else ""
     if planned.within is None:
         size += f", {planned.expected} at {pair.wins:g} of {pair.n} seeds"
