@@ -165,9 +165,9 @@ def write_sweep_experiment(
         summary_v2.HParam(name, _domain([_plain(value) for value in values]))
         for name, values in hparam_domains.items()
     ]
-    columns_of_metrics = [summary_v2.Metric(tag, display_name=tag) for tag in metrics]
+    metric_columns = [summary_v2.Metric(tag, display_name=tag) for tag in metrics]
     _write_alone(
-        sweep_folder, "hparams", [_now(summary_v2.hparams_config_pb(columns, columns_of_metrics))]
+        sweep_folder, "hparams", [_now(summary_v2.hparams_config_pb(columns, metric_columns))]
     )
 
 
