@@ -1,1 +1,1 @@
-"""losslab: which loss function should I use here, and how sure am I?"""
+"""losslab: compare loss functions fairly, with statistics."""

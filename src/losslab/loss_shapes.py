@@ -1,4 +1,4 @@
-"""What a loss looks like along one dimension: its value and, by autograd, its gradient."""
+"""Evaluate losses along one dimension: their values and, by autograd, their gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,31 +22,31 @@ Sample = tuple[Any, Any]
 POINTS = 801
 
 NEAR = 0.5
-"""How far anchor and positive are from each other where a negative is moved."""
+"""Distance of anchor and positive while a negative is moved."""
 
 AXES: dict[Against, tuple[str, float, float]] = {
     "residual": ("residual, prediction - target (unit of the target)", -3, 3),
     "margin": ("margin, lead of the right class (logits)", -4, 4),
     "probability": ("probability of the right class", -6, 6),
-    # just off the ends, where two embeddings on the unit circle cannot move
+    # excludes the ends, at which the distance on the unit circle is not differentiable
     "distance": ("distance of two embeddings", 0.002, 1.998),
     "negative": (f"distance of the negative (the positive: {NEAR:g})", 0.3, 1.95),
     "ratio": ("probability of the action (1: what it was)", 0.1, 2),
 }
-"""The name of each axis and its ends; probabilities are reached from the margin."""
+"""Name and ends of each axis; probabilities are computed from the margin."""
 
 BY: dict[Against, str] = {"negative": "distance", "ratio": "probability"}
-"""What the gradient is taken by, where that has another name."""
+"""Quantity with respect to which the gradient is taken, if it is named differently."""
 
 
 @dataclass(frozen=True)
 class View:
-    """How a form of prediction and target is reduced to one number x.
+    """Reduction of a prediction and its target to one number x.
 
     Attributes:
-        against: what x is.
-        cases: prediction and target at x, by what is added to the loss's name.
-        options: of the loss, where its own cannot work on one sample.
+        against: meaning of x.
+        cases: functions of x that return prediction and target, by the suffix of the loss's name.
+        options: options of the loss that are needed to work on one sample.
     """
 
     against: Against
@@ -55,12 +55,12 @@ class View:
 
 
 def _one(*shape: int) -> Callable[[Tensor], Sample]:
-    """The view of one element that is x while its target is 0."""
+    """Return a function that makes a prediction of one element x, with target 0."""
     return lambda x: (x.reshape(shape), x.new_zeros(shape))
 
 
 def _embeddings(labels: list[int]) -> Callable[[Tensor], Sample]:
-    """Two embeddings of length 1 at distance x."""
+    """Return a function that makes two embeddings of length 1 at distance x."""
 
     def pair(x: Tensor) -> Sample:
         half = x / 2
@@ -71,7 +71,7 @@ def _embeddings(labels: list[int]) -> Callable[[Tensor], Sample]:
 
 
 def _triplet(x: Tensor) -> Sample:
-    """Two embeddings of a class, and one of another class at distance x from both."""
+    """Make two embeddings of one class, and one of another class at distance x from both."""
     near = x.new_tensor(NEAR / 2)
     height = (1 - near.square()).sqrt()
     along = (2 - x.square()) / (2 * height)
@@ -82,7 +82,7 @@ def _triplet(x: Tensor) -> Sample:
 
 
 def _sequence(x: Tensor) -> Sample:
-    """One step that is to read one label, x ahead of the blank."""
+    """Make a sequence of one step and one label, whose logit is x above the blank's."""
     one = torch.ones(1, dtype=torch.int64)
     return torch.stack([0 * x, x]).reshape(1, 1, 2), SequenceTarget(one.reshape(1, 1), one, one)
 
@@ -104,7 +104,7 @@ def _transition(x: Tensor) -> Sample:
 
 
 def _two_classes(target: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Sample]:
-    """Two logits, the right one x ahead."""
+    """Return a function that makes two logits, the correct one x above the other."""
     return lambda x: (torch.stack([x, 0 * x]).reshape(1, 2), target(x))
 
 
@@ -132,20 +132,20 @@ VIEWS: dict[TargetFormat, tuple[View, ...]] = {
         View(
             "ratio",
             {"good action": _policy(1.0), "bad action": _policy(-1.0)},
-            {"normalize": False},  # over a batch of one nothing would be left
+            {"normalize": False},  # normalizing a batch of one gives 0
         ),
     ),
 }
-"""One sample of each form; the first view in which a loss costs anything is drawn."""
+"""Views by target format; the first one in which the loss or its gradient is not 0 is drawn."""
 
 
 def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Names and options of the losses that overrides such as ``loss=mse,huber`` ask for, by label.
+    """Parse overrides such as ``loss=mse,huber`` into names and options of losses, by label.
 
-    Each loss takes of the options those that it has.
+    Each loss takes only the options that it has.
 
     Raises:
-        UserError: for an unknown loss, and for an option that none of the losses has.
+        UserError: if a loss is unknown, or if none of the losses has an option.
 
     Example:
         >>> chosen_losses(["loss=mse,huber", "loss.delta=1,2"])["huber, delta=2"]
@@ -154,12 +154,12 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
     losses: dict[str, tuple[str, dict[str, Any]]] = {}
     asked: set[str] = set()
     taken: set[str] = set()
-    for cell in jobs_of(overrides):
-        pairs = dict(override.lstrip("+").split("=", 1) for override in cell)
+    for job in jobs_of(overrides):
+        pairs = dict(override.lstrip("+").split("=", 1) for override in job)
         name = pairs.pop("loss", None)
         others = sorted(key for key in pairs if not key.startswith("loss."))
         if name is None or others:
-            got = others[0] if others else " ".join(cell)
+            got = others[0] if others else " ".join(job)
             raise UserError(f"expected loss=NAME and loss.OPTION=VALUE, got {got}")
         groups.require_known("loss", name)
         known = {str(key) for key in groups.node("loss", name)} - {"_target_"}
@@ -180,14 +180,14 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
 def loss_shapes(
     losses: Mapping[str, tuple[str, Mapping[str, Any]]], *, probability: bool = False
 ) -> tuple[list[LossShape], list[str]]:
-    """The shapes of losses with their options.
+    """Evaluate losses along one dimension.
 
     Args:
         losses: name in ``conf/loss`` and options, by label.
-        probability: draw losses of a margin against the probability that it stands for.
+        probability: whether to draw losses of a margin against the corresponding probability.
 
     Returns:
-        The shapes, and a line for each loss that has none.
+        The shapes, and the reason for each loss that cannot be drawn.
 
     Raises:
         UserError: if a loss refuses its options.
@@ -202,8 +202,8 @@ def loss_shapes(
     return shapes, without
 
 
-class NoView(Exception):  # noqa: N818 (it is an answer)
-    """Why a loss cannot be drawn along one dimension."""
+class NoView(Exception):  # noqa: N818 (an expected outcome, not a fault)
+    """Raised if a loss cannot be drawn along one dimension."""
 
 
 def _shapes_of(
@@ -215,7 +215,7 @@ def _shapes_of(
         if any(shape.loss.any() or shape.gradient.any() for shape in shapes):
             return shapes
     tried = " or ".join(view.against for view in views)
-    raise NoView(f"one {tried} alone costs nothing: it compares several samples")
+    raise NoView(f"it is 0 for a single {tried}, since it compares several samples")
 
 
 def _drawn(
@@ -244,25 +244,26 @@ def _built(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def _views(name: str) -> Sequence[View]:
-    """The views of the first form that the loss reads and that has one."""
+    """Return the views of the first target format of the loss that has any."""
     target = target_of(groups.node("loss", name), f"loss={name}")
     if isinstance(target, type) and issubclass(target, Loss):
-        forms: Sequence[TargetFormat] = _built(name, {}).accepts
-    else:  # a loss of another library: what its task gives
+        formats: Sequence[TargetFormat] = _built(name, {}).accepts
+    else:  # a loss of another library: what its task provides
         task = groups.task_of_loss(name)
         if task is None:
-            raise NoView("it does not say what it reads, and conf/ does not say its data")
-        forms = target_of(groups.node("task", task).definition, f"task={task}").provides
-    for form in forms:
-        if form in VIEWS:
-            return VIEWS[form]
-    raise NoView(f"{' or '.join(form.value for form in forms)} have no single dimension")
+            raise NoView("it declares neither a target format nor, in conf/, default data")
+        formats = target_of(groups.node("task", task).definition, f"task={task}").provides
+    for target_format in formats:
+        if target_format in VIEWS:
+            return VIEWS[target_format]
+    names = " or ".join(target_format.value for target_format in formats)
+    raise NoView(f"{names} have no single dimension")
 
 
 def _along(
     loss: nn.Module, pair: Callable[[Tensor], Sample], low: float, high: float
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The loss and its gradient by x, at points between the ends."""
+    """Evaluate the loss and its gradient at points between the ends."""
     points = torch.linspace(low, high, POINTS, dtype=torch.float64)
     values, slopes = [], []
     for point in points:

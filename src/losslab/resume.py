@@ -1,4 +1,4 @@
-"""Resuming: a run from its last checkpoint, a sweep with its missing and failed jobs."""
+"""Resume a run from its last checkpoint, or a sweep with its missing and failed jobs."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from losslab.runs.folder import is_run
 from losslab.sweep import SWEEP_FILE, show_run, sweep
 
 _ABSENT = object()
-# what else a run is made of would no longer be what its record and its pairs say
+# other keys would contradict the run's record and its pairing with other runs
 MAY_CHANGE = ("trainer", "callbacks", "threads", "allocator", "paths", "test")
 
 
 def resume(command: Command) -> int:
-    """Go on with a run from its last checkpoint, or with a sweep's missing and failed jobs."""
+    """Resume the run or sweep in the command's folder; return the exit code."""
     folder = command.resume
     assert folder is not None
     if (folder / SWEEP_FILE).is_file():
@@ -31,7 +31,7 @@ def resume(command: Command) -> int:
             command = parse(["-m", *arguments, *command.overrides], listed)
         return sweep(command, folder)
     if command.multirun or not is_run(folder):
-        raise UserError(f"resume={folder}: no run and no sweep folder")
+        raise UserError(f"resume={folder}: neither a run folder nor a sweep folder")
     return _resume_run(folder, command.overrides)
 
 
@@ -43,10 +43,10 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
         key, value = override.key_or_group, override.value()
         before = OmegaConf.select(config, key, default=_ABSENT)
         if before is _ABSENT:
-            raise UserError(f"{key} is no option of {folder / 'config.yaml'}")
+            raise UserError(f"{key} is not an option of {folder / 'config.yaml'}")
         if key.partition(".")[0] not in MAY_CHANGE or OmegaConf.is_dict(before):
             raise UserError(
-                f"{key} stays what it is in a run that goes on: resume= takes single options of "
+                f"{key} cannot be changed when resuming a run: resume= takes single options of "
                 "trainer and callbacks, such as trainer.max_epochs=20"
             )
         with open_dict(config):

@@ -75,7 +75,7 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
     text = " ".join(outcome.out.split())
     assert "protocol tuned: tuned were each loss's own options and the learning rate" in text
     assert "2 points a loss from the same Sobol sequence, 2 tuning seeds each (1000, 1001)" in text
-    assert "n = 2: exploratory" in text
+    assert "underpowered with n = 2" in text
     assert (killed / "report" / "report.md").is_file()
 
     compared = command(str(killed), script="scripts/compare.py")
@@ -96,8 +96,12 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
     [
         ("loss=mse,hubr", 2, "error: unknown loss 'hubr': did you mean huber"),
         ("loss=mse no.such=1", 2, "error: "),
-        ("loss=mse,dice", 2, "error: mse lives on regression, dice on segmentation"),
-        ("resume=nowhere", 2, "error: nowhere holds no tuning"),
+        (
+            "loss=mse,dice",
+            2,
+            "error: loss=mse defaults to data=regression and loss=dice to data=segmentation",
+        ),
+        ("resume=nowhere", 2, "error: nowhere is not a tuning folder"),
     ],
 )
 def test_wrong_input_is_said_in_one_line(command, tmp_path, arguments, code, message):

@@ -1,4 +1,4 @@
-"""Which jobs of a sweep can be trained together, as far as their configs tell."""
+"""Group the jobs of a sweep that can be trained together, according to their configs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from losslab.rl.policy_gradient import PolicyGradient
 from losslab.rl.q_learning import QLearning
 from losslab.training import is_double
 
-# the only values of the Trainer's options that the loop knows; what is not named here is refused
+# values of the Trainer's options that the loop supports; other options are refused
 TRAINER: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda"),
     "devices": (1, "1"),
@@ -34,7 +34,7 @@ TRAINER: dict[str, tuple[Any, ...]] = {
 READ = ("_target_", "max_epochs", "gradient_clip_val", "log_every_n_steps")
 CALLBACKS = ("run_writer", "figures", "progress")
 
-# what may differ within a group: it changes no shape
+# keys that may differ within a group, since they do not change shapes
 FREE = {
     "loss",
     "regularizer",
@@ -53,26 +53,26 @@ FREE = {
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sweep: its finished config and its folder."""
+    """Job of a sweep: its finished config and its folder."""
 
     config: DictConfig
     folder: Path
 
 
 def reason_against(config: DictConfig) -> str | None:
-    """Why a config cannot be trained with others; ``None`` if its parts may tell yet."""
+    """Return why a config cannot be trained with others; ``None`` if the config permits it."""
     reason = _reason_of_task(config)
     if reason is not None:
         return reason
     if target_of(config.optimizer, "optimizer") not in ELEMENTWISE:
-        return f"optimizer={config.choices.optimizer} does not move each weight by itself"
+        return f"optimizer={config.choices.optimizer} does not update each weight independently"
     if config.compile:
-        return "compile=true is for one network"
+        return "compile=true supports only single networks"
     for name in config.logger.extra:
-        return f"logger={config.choices.get('logger')} ({name}) watches one run"
+        return f"logger={config.choices.get('logger')} ({name}) supports only single runs"
     for name, node in config.callbacks.items():
         if node and name not in CALLBACKS:
-            return f"callbacks.{name} is called by a Trainer"
+            return f"callbacks.{name} needs a Trainer"
     return _reason_of_trainer(config.trainer)
 
 
@@ -81,11 +81,11 @@ def _reason_of_task(config: DictConfig) -> str | None:
     if module is SupervisedModule:
         return None
     if module not in (PolicyGradient, QLearning):
-        return f"task={config.choices.task} owns its training step"
+        return f"task={config.choices.task} has its own training step"
     if config.trainer.get("gradient_clip_val"):
-        return "trainer.gradient_clip_val is for networks that a Trainer optimizes"
+        return "trainer.gradient_clip_val needs a Trainer"
     if module is PolicyGradient and options.rollout is None and options.minibatches > 1:
-        return "rounds of whole episodes can differ in the number of their minibatches"
+        return "rollouts of whole episodes can differ in the number of minibatches"
     return None
 
 
@@ -101,7 +101,7 @@ def _reason_of_trainer(trainer: DictConfig) -> str | None:
 
 
 def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
-    """The device and the precision that the options of the Trainer ask for."""
+    """Return the device and the precision that the Trainer's options request."""
     kind = "cpu"
     if trainer.accelerator in ("auto", "gpu", "cuda"):
         kind = "cuda" if torch.cuda.is_available() else kind
@@ -111,10 +111,10 @@ def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
 
 
 def group(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, str]]]:
-    """Sort jobs into groups.
+    """Group jobs that can be trained together.
 
     Returns:
-        Groups of two jobs or more, and the other jobs with the reason.
+        Groups of at least two jobs, and the other jobs with the reason.
     """
     groups: dict[str, list[Job]] = {}
     left: list[tuple[Job, str]] = []
@@ -126,16 +126,16 @@ def group(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, str]]]:
             left.append((job, reason))
     for members in groups.values():
         if len(members) == 1:
-            left.append((members[0], "no other job has its data, model and optimizer"))
+            left.append((members[0], "no other job has the same data, model and optimizer"))
     return [members for members in groups.values() if len(members) > 1], left
 
 
 def _shape(config: DictConfig) -> str:
-    """A text that jobs share which differ in nothing that a group must have in common."""
+    """Return a text that is equal for jobs that can be in the same group."""
     plain: Any = OmegaConf.to_container(config)
     common = {name: value for name, value in plain.items() if name not in FREE}
     data = plain["data"]
-    if "batch_size" in data:  # the splits' sizes are compared once they are read
+    if "batch_size" in data:  # the sizes of the splits are compared once they are read
         common["data"] = {"_target_": data["_target_"], "batch_size": data["batch_size"]}
     else:
         common["data"] = {name: value for name, value in data.items() if name != "seed"}
@@ -144,7 +144,7 @@ def _shape(config: DictConfig) -> str:
 
 
 def split(jobs: Sequence[Job], parts: int) -> list[list[Job]]:
-    """Even shares of a group's jobs, those with one loss together."""
+    """Split a group's jobs into equal parts, keeping jobs with the same loss together."""
     order = sorted(jobs, key=lambda job: _loss(job.config))
     ends = [round(len(order) * part / parts) for part in range(parts + 1)]
     shares = [order[first:end] for first, end in zip(ends[:-1], ends[1:], strict=True)]
