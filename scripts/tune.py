@@ -1,26 +1,8 @@
-"""Tune losses alike and compare them: python scripts/tune.py loss=focal,hinge protocol=tuned.
-
-Arguments: loss=a,b,c, protocol=controlled (the losses' own options) or tuned (the learning rate
-too), budget=20 points a loss, seeds=range(8) and tuning_seeds=1000,1001 (no seed in both), and any
-overrides that all runs share. resume=FOLDER goes on with a tuning that was stopped.
-"""
+"""The same as ``losslab tune``: python scripts/tune.py --help."""
 
 import sys
 
-
-def main() -> int:
-    """Tune, and say in one line what is wrong."""
-    arguments = sys.argv[1:]
-    if not arguments or {"--help", "-h"} & set(arguments):
-        print(__doc__)
-        return 0 if arguments else 2
-
-    from losslab.config.instantiate import cli_errors  # noqa: PLC0415 (--help needs none of it)
-    from losslab.tuning import run  # noqa: PLC0415
-
-    with cli_errors("interrupted; go on with resume=FOLDER"):
-        return run(arguments)
-
+from losslab.commands.tune import main
 
 if __name__ == "__main__":
     sys.exit(main())

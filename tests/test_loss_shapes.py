@@ -5,7 +5,7 @@ import pytest
 
 from losslab import loss_shapes as shapes
 from losslab.config import groups
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.loss_shapes import chosen_losses, loss_shapes
 
 

@@ -7,7 +7,7 @@ from scipy.stats import qmc
 from losslab import tuning
 from losslab.analysis.search import Range
 from losslab.config import groups
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 
 UNIT = {"low": 0, "high": 1}
 

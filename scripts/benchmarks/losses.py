@@ -1,16 +1,15 @@
-"""Each loss beside its peers and beside the least a loss can do: time and peak memory."""
+"""Time and peak memory of each loss, beside peers and a lower bound."""
 
-import statistics
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.figure import draw
+from benchmarks.measured import Measured
 from benchmarks.page import put
 from benchmarks.peers import SIZES, pairs
-from benchmarks.picture import draw
-from benchmarks.timing import in_turn, peak_memory, quartiles, ratio
+from benchmarks.timing import in_turn, peak_memory
 from losslab.runtime import keep_freed_memory
 
 HEAD = (
@@ -20,51 +19,16 @@ HEAD = (
 )
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One loss on one batch: seconds of each round and the peak in bytes, of ours and of peers."""
-
-    name: str
-    size: int
-    dtype: str
-    times: dict[str, list[float]]
-    memory: dict[str, int]
-
-    @property
-    def peers(self) -> list[str]:
-        """The libraries beside ours."""
-        return [name for name in self.memory if name != "ours"]
-
-    def quartiles(self, peer: str) -> list[float]:
-        """Of the peer's time by ours."""
-        return quartiles(self.times["ours"], self.times[peer])
-
-    def rows(self) -> list[str]:
-        """One a peer, an element of the prediction; one without where there is none."""
-        time = {
-            name: f"{statistics.median(s) / self.size * 1e9:.2f}" for name, s in self.times.items()
-        }
-        held = {name: f"{peak / self.size:.1f}" for name, peak in self.memory.items()}
-        start = f"| {self.name} | {self.size} | {self.dtype} | {time['floor']} | {time['ours']} |"
-        if not self.peers:
-            return [f"{start} - | - | {held['ours']} | - |"]
-        return [
-            f"{start} {peer} {time[peer]} | {ratio(self.times['ours'], self.times[peer])} "
-            f"| {held['ours']} | {held[peer]} |"
-            for peer in self.peers
-        ]
-
-
 def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None:
-    """Value and gradient of each loss and its peers in turn, on one thread.
+    """Measure value and gradient of each loss and its peers in turn, on one thread.
 
-    The floor is what it takes to read logits and target and to write a gradient.
+    The floor is the time to read logits and target and to write a gradient.
 
     Args:
-        rounds: of all in turn.
-        keep: whether freed memory is kept.
-        page: where the table goes, and the picture beside it.
-        only: the loss that is measured alone, without a picture; ``None``: all.
+        rounds: number of rounds.
+        keep: whether to keep freed memory.
+        page: page to write the table to, with the figure beside it.
+        only: loss to measure alone, without a figure; ``None`` for all.
     """
     torch.set_num_threads(1)
     if keep:
@@ -94,5 +58,5 @@ def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None
 
 
 def floor(prediction: Tensor, target: Tensor) -> Tensor:
-    """The least a loss can do: one pass over its inputs that writes one output."""
+    """Make one pass over the inputs and write one output, as a lower bound."""
     return torch.add(prediction.flatten()[: target.numel()], target.flatten())

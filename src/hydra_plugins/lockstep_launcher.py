@@ -89,11 +89,11 @@ class LockstepLauncher(Launcher):
 
     def _job(self, overrides: Sequence[str]) -> "Job":
         """Return the job with its folder and its config, composed unless it already was."""
-        from losslab.config.compose import compose_jobs  # noqa: PLC0415 (does not import torch)
+        # neither imports torch before jobs are launched
+        from losslab.config.compose import COMPOSED, compose_jobs  # noqa: PLC0415
         from losslab.lockstep.grouping import Job  # noqa: PLC0415
 
-        known = getattr(self.task_function, "jobs", {})
-        composed = known.get(tuple(overrides)) or compose_jobs([overrides])[0]
+        composed = COMPOSED.get(tuple(overrides)) or compose_jobs([overrides])[0]
         return Job(composed.config, Path(self.config.hydra.sweep.dir) / composed.place)
 
     def _launch_one_by_one(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from losslab.commands import is_command, run_command
+from losslab.config import user_code
 from losslab.config.command import PASS_ON, Command, divided, parse
 from losslab.config.compose import complete, compose_jobs
+from losslab.config.errors import UserError, cli_errors
 from losslab.config.help import help_text
-from losslab.config.instantiate import UserError, cli_errors
 from losslab.resume import resume
 from losslab.sweep import DONE, check_configs, hydra_main, show_run, sweep, train_job
 
@@ -28,9 +30,12 @@ def run(arguments: list[str]) -> int:
     """Run the command that the arguments describe; return the exit code."""
     if "LOCAL_RANK" in os.environ and "LOSSLAB_RUN_FOLDER" in os.environ:
         return _run_rank(Path(os.environ["LOSSLAB_RUN_FOLDER"]))
-    if "--help" in arguments or "-h" in arguments:
+    arguments = user_code.use(arguments)
+    if not is_command(arguments) and {"--help", "-h"} & set(arguments):
         print(help_text())
         return DONE
+    if is_command(arguments):
+        return run_command(arguments)
     flags, overrides = divided(arguments)
     if any(flag.partition("=")[0] in PASS_ON for flag in flags):
         # flags go last: --info would take what follows it as its value
@@ -38,9 +43,7 @@ def run(arguments: list[str]) -> int:
     command = parse(arguments)
     if command.resume is not None:
         return resume(command)
-    if command.multirun:
-        return sweep(command, folder=None)
-    return single(command)
+    return sweep(command, folder=None) if command.multirun else single(command)
 
 
 def single(command: Command) -> int:

@@ -1,6 +1,7 @@
 """Build the components of a run from its resolved config, and check that they fit together."""
 
 import hashlib
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from losslab.config import groups
-from losslab.config.instantiate import UserError, accepted, build, target_of
+from losslab.config.errors import UserError
+from losslab.config.instantiate import accepted, build, target_of
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
-from losslab.rng import derive_seed
+from losslab.losses.function import FunctionLoss
+from losslab.rng import Purpose, derive_seed
 from losslab.tasks import Task
 
 References = dict[str, tuple[nn.Module, TargetFormat]]
@@ -95,7 +98,7 @@ def ready_data(config: DictConfig) -> Any:
 
 def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
     """Build the network with the seed's initial weights and the sizes that it takes by name."""
-    torch.manual_seed(derive_seed(config.seed, "weights"))
+    torch.manual_seed(derive_seed(config.seed, Purpose.WEIGHTS))
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
     offered = accepted(target_of(config.model, "model"), sizes)
     name = f"model={config.choices.model}"
@@ -120,8 +123,37 @@ def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
     if "pos_weight" in balanced and data.outputs == 1:
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
     options = balanced | options
-    loss: nn.Module = build(node, "loss", **options)
-    return loss
+    target = target_of(node, "loss")
+    if takes_prediction_and_target(target, {*node, *options}):
+        given: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else dict(node)
+        del given["_target_"]
+        return FunctionLoss(target, **(given | options))
+    loss: Any = build(node, "loss", **options)
+    return loss if isinstance(loss, nn.Module) or not callable(loss) else FunctionLoss(loss)
+
+
+def takes_prediction_and_target(target: Any, given: Iterable[str]) -> bool:
+    """Return whether a target is itself the loss: a function that lacks two arguments or more.
+
+    Example:
+        >>> takes_prediction_and_target(torch.nn.functional.mse_loss, ["reduction"])
+        True
+        >>> takes_prediction_and_target(torch.nn.MSELoss, [])
+        False
+    """
+    if inspect.isclass(target):
+        return False
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # a function of C says nothing of its arguments
+        return True
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    lacking = [
+        name
+        for name, one in parameters.items()
+        if one.kind in positional and one.default is one.empty and name not in set(given)
+    ]
+    return len(lacking) >= 2
 
 
 def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from losslab.config import groups
 from losslab.config.compose import jobs_of
-from losslab.config.instantiate import UserError, build, target_of
+from losslab.config.errors import UserError
+from losslab.config.instantiate import build, target_of
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
 from losslab.losses.sequence import SequenceTarget

@@ -8,8 +8,9 @@ from omegaconf import OmegaConf, open_dict
 
 from losslab.config.command import Command, parse
 from losslab.config.compose import parsed
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.config.past import translated_override
+from losslab.config.user_code import use
 from losslab.runs.folder import is_run
 from losslab.sweep import SWEEP_FILE, show_run, sweep
 
@@ -28,7 +29,7 @@ def resume(command: Command) -> int:
             saved_jobs = saved.get("listed")
             listed = saved_jobs and [[translated_override(g) for g in job] for job in saved_jobs]
             arguments = [translated_override(given) for given in saved["arguments"]]
-            command = parse(["-m", *arguments, *command.overrides], listed)
+            command = parse(use(["-m", *arguments, *command.overrides]), listed)
         return sweep(command, folder)
     if command.multirun or not is_run(folder):
         raise UserError(f"resume={folder}: neither a run folder nor a sweep folder")

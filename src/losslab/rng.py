@@ -5,29 +5,75 @@ loss cannot affect other draws, and a resumed run draws the same numbers as an u
 """
 
 import hashlib
+from enum import StrEnum
 
 import torch
 
 
-def derive_seed(seed: int, purpose: str, *counters: int) -> int:
+class Purpose(StrEnum):
+    """Purpose of a random draw. The values enter the seeds and must never change."""
+
+    WEIGHTS = "weights"
+    DROPOUT = "dropout"
+    BATCHES = "batches"
+    SPLIT = "split"
+    LABEL_NOISE = "label_noise"
+    IMBALANCE = "imbalance"
+    OUTLIERS = "outliers"
+    PIXEL_OUTLIERS = "pixel_outliers"
+    REGRESSION_INPUTS = "regression inputs"
+    REGRESSION_NOISE = "regression noise"
+    PLACEMENT = "placement"
+    PIXEL_NOISE = "pixel noise"
+    DIGIT_SPLIT = "digit split"
+    DIGIT_ROWS = "digit rows"
+    SURFACES = "surfaces"
+    SOLIDS = "solids"
+    ROTATIONS = "rotations"
+    SAMPLING = "sampling"
+    POINT_NOISE = "point noise"
+    RING = "ring"
+    QUERIES = "queries"
+    GRADE_NOISE = "grade noise"
+    SHAPES_DISTRACTORS = "shapes distractors"
+    SHAPES_FOREGROUND = "shapes foreground"
+    SHAPES_TEXTURE = "shapes texture"
+    SHAPES_NOISE = "shapes noise"
+    CODES = "codes"
+    VAL_CODES = "val codes"
+    TEST_CODES = "test codes"
+    EXTRACTOR_WEIGHTS = "eye"
+    EXTRACTOR_BATCHES = "eye batches"
+    VALUE_WEIGHTS = "value weights"
+    ACTIONS = "actions"
+    MINIBATCHES = "minibatches"
+    EXPLORATION = "exploration"
+    REPLAY = "replay"
+    TRAINING_EPISODES = "training episodes"
+    CHOICE_EPISODES = "choice episodes"
+    VAL_EPISODES = "validation episodes"
+    TEST_EPISODES = "test episodes"
+
+
+def derive_seed(seed: int, purpose: Purpose, *counters: int) -> int:
     """Derive a 63-bit seed from all arguments.
 
     Args:
         seed: seed of the run.
-        purpose: purpose of the draw, such as ``"split"``; different purposes are independent.
+        purpose: purpose of the draw; different purposes are independent.
         counters: epoch or step of the draw.
 
     Example:
-        >>> derive_seed(0, "batches", 3) == derive_seed(0, "batches", 3)
+        >>> derive_seed(0, Purpose.BATCHES, 3) == derive_seed(0, Purpose.BATCHES, 3)
         True
-        >>> derive_seed(0, "batches", 3) == derive_seed(0, "batches", 4)
+        >>> derive_seed(0, Purpose.BATCHES, 3) == derive_seed(0, Purpose.BATCHES, 4)
         False
     """
-    text = repr((seed, purpose, counters)).encode()
+    text = repr((seed, str(purpose), counters)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
-def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
+def generator(seed: int, purpose: Purpose, *counters: int) -> torch.Generator:
     """Create a CPU generator for one draw; see :func:`derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
 

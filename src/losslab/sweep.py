@@ -17,8 +17,8 @@ from rich.console import Console
 
 from losslab.config import groups
 from losslab.config.command import Command, all_jobs, without_hydra
-from losslab.config.compose import Composed, compose_jobs, finished_config, parsed
-from losslab.config.instantiate import UserError
+from losslab.config.compose import COMPOSED, Composed, compose_jobs, finished_config, parsed
+from losslab.config.errors import UserError
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.folder import is_run, replace_file
@@ -70,7 +70,9 @@ def launch(command: Command, jobs: Sequence[Composed], folder: Path) -> list[Pat
     replace_file(folder / SWEEP_FILE, json.dumps(saved).encode())
     own = [given for given in command.overrides if given not in without_hydra(command.overrides)]
     own += ["hydra/sweeper=jobs", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
-    hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], SweepJob(jobs))
+    COMPOSED.clear()
+    COMPOSED.update({job.overrides: job for job in jobs})
+    hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], sweep_job)
     _write_sweep_summary(folder, [job.config for job in jobs])
     return [folder / job.place for job in jobs]
 
@@ -81,30 +83,18 @@ def _quoted(path: Path) -> str:
     return f"'{text}'"
 
 
-class SweepJob:
-    """Task function of a sweep, which trains one job.
+def sweep_job(config: DictConfig) -> None:
+    """Train one job of a sweep if it is not done.
 
     It does not raise, since Hydra would then stop the other jobs; the error is in the record.
-
-    Attributes:
-        jobs: jobs by their overrides, for launchers that need all of them at once.
     """
-
-    def __init__(self, jobs: Sequence[Composed] = ()) -> None:
-        self.jobs = {job.overrides: job for job in jobs}
-
-    def __reduce__(self) -> tuple[type["SweepJob"], tuple[()]]:
-        return SweepJob, ()  # a launcher's process needs only the call
-
-    def __call__(self, config: DictConfig) -> None:
-        """Train the job unless it is done."""
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        if not needs_running(folder):
-            return
-        try:
-            train_job(config)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if not needs_running(folder):
+        return
+    try:
+        train_job(config)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
 
 
 def train_job(config: DictConfig) -> None:

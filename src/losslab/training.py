@@ -16,8 +16,10 @@ from pytorch_lightning.profilers import Profiler
 
 from losslab.callbacks import RunWriterCallback
 from losslab.components import Components, build_components
-from losslab.config.instantiate import UserError, build
+from losslab.config.errors import UserError
+from losslab.config.instantiate import build
 from losslab.config.past import translated
+from losslab.config.user_code import make_importable
 from losslab.data.base import ValThenTest
 from losslab.modules.step_values import Diverged
 from losslab.runs.folder import job_name
@@ -298,6 +300,7 @@ def evaluate_checkpoint(
     Values that have to be chosen, such as a threshold, are chosen on validation.
     """
     splits = components.module.splits
+    components.module.metrics = {}  # of training
     trainer.test(
         components.module,
         datamodule=ValThenTest(components.data, splits),
@@ -305,11 +308,16 @@ def evaluate_checkpoint(
         verbose=False,
         weights_only=True,
     )
-    metrics: dict[str, dict[str, float]] = {split: {} for split in splits}
+    metrics: dict[str, dict[str, float]] = components.module.metrics or _handed_back(trainer)
+    return {split: metrics.get(split, {}) for split in splits}
+
+
+def _handed_back(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
+    """Return the metrics of a test in spawned processes, of which Lightning hands back float32."""
+    metrics: dict[str, dict[str, float]] = {}
     for name, value in trainer.callback_metrics.items():
         split, _, metric = name.partition("/")
-        if split in metrics:
-            metrics[split][metric.partition("/dataloader_idx")[0]] = float(value)
+        metrics.setdefault(split, {})[metric.partition("/dataloader_idx")[0]] = float(value)
     return metrics
 
 
@@ -389,6 +397,7 @@ def saved_config(folder: Path) -> DictConfig:
     saved = OmegaConf.to_container(OmegaConf.load(path))
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
+    make_importable([Path(name) for name in config.get("import_paths", [])])
     return config
 
 

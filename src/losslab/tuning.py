@@ -29,7 +29,8 @@ from losslab.analysis.statistics import needed_seeds
 from losslab.config import groups
 from losslab.config.command import Command
 from losslab.config.compose import compose, parsed, values_of
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
+from losslab.config.user_code import use
 from losslab.report.console import show
 from losslab.runs.folder import replace_file
 from losslab.sweep import SWEEP_FILE, checked_jobs, launch, show_unfinished
@@ -68,7 +69,9 @@ def run(arguments: Sequence[str]) -> int:
         folder = Path(arguments[0].removeprefix("resume="))
         if not (folder / PLAN_FILE).is_file():
             raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
-        return tune(Plan(**json.loads((folder / PLAN_FILE).read_text())), folder)
+        plan = Plan(**json.loads((folder / PLAN_FILE).read_text()))
+        use(plan.overrides)  # own configs that the plan was made with
+        return tune(plan, folder)
     plan = parse_plan(arguments)
     log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
     return tune(plan, log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")

@@ -148,8 +148,14 @@ def test_failures_are_listed_with_their_reason(sweep):
             {"hashes": {}},
             "possibly not paired: no hashes were recorded",
         ),
+        (
+            {},
+            {"metrics_version": 2},
+            "the runs use different definitions of the metrics (version 1 for mse; version 2 for "
+            "mae): evaluate the older ones again before comparing them",
+        ),
     ],
-    ids=["a setting", "epochs", "not paired", "no hashes"],
+    ids=["a setting", "epochs", "not paired", "no hashes", "metrics"],
 )
 def test_what_is_not_equal_is_said(sweep, settings, record, note):
     runs = sweep({"mse": [2.0]}) + sweep({"mae": [1.0]}, settings=settings, **record)

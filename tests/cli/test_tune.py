@@ -73,8 +73,11 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
                 assert f"optimizer.lr={best.learning_rate:g}" in path.parent.name
 
     text = " ".join(outcome.out.split())
-    assert "protocol tuned: tuned were each loss's own options and the learning rate" in text
-    assert "2 points a loss from the same Sobol sequence, 2 tuning seeds each (1000, 1001)" in text
+    assert "protocol tuned: tunes the options of each loss and the learning rate" in text
+    assert (
+        "2 points per loss from the same Sobol sequence, 2 tuning seeds per point (1000, 1001)"
+        in text
+    )
     assert "underpowered with n = 2" in text
     assert (killed / "report" / "report.md").is_file()
 

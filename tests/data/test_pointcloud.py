@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from losslab.data.pointcloud import SOLIDS, PointCloud, rotations, sampled
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 
 def ready(**options):
@@ -15,7 +15,7 @@ def ready(**options):
 
 
 def surface(solid, n=40, m=4000):
-    return SOLIDS[solid](n, m, generator(0, "test")).double()
+    return SOLIDS[solid](n, m, generator(0, Purpose.SOLIDS)).double()
 
 
 def test_shapes_kinds_and_split():
@@ -98,7 +98,7 @@ def test_cones_are_even_by_area():
 
 @pytest.mark.parametrize("kind", ["none", "upright", "any"])
 def test_rotations_are_rotations(kind):
-    matrices = rotations(200, kind, generator(0, "test"))
+    matrices = rotations(200, kind, generator(0, Purpose.SOLIDS))
     assert torch.allclose(matrices @ matrices.mT, torch.eye(3).expand(200, 3, 3), atol=1e-5)
     assert torch.allclose(torch.linalg.det(matrices), torch.ones(200), atol=1e-5)
     assert bool((matrices[:, 2, 2] == 1).all()) is (kind != "any")
@@ -106,7 +106,7 @@ def test_rotations_are_rotations(kind):
 
 
 def test_an_even_rotation_has_no_preferred_direction():
-    moved = rotations(20_000, "any", generator(0, "test"))[:, :, 0]
+    moved = rotations(20_000, "any", generator(0, Purpose.SOLIDS))[:, :, 0]
     assert moved.mean(dim=0).abs().max() < 0.03
     assert torch.allclose(moved.T @ moved / 20_000, torch.eye(3) / 3, atol=0.02)
 

@@ -14,7 +14,7 @@ from losslab.analysis.statistics import LEVEL, Interval
 from losslab.metrics.labels import Metric, metric_of
 
 TIE = 1e-6
-"""Relative tolerance within which two values count as equal, since metrics are float32."""
+"""Relative tolerance within which two values count as equal, since they differ by rounding."""
 
 HASHES = {"weights": "initial weights", "data": "data", "batches": "batch order"}
 
@@ -41,7 +41,7 @@ class Summary:
 
     @property
     def undefined(self) -> bool:
-        """Whether the metric is undefined for this row, such as calibration for a hinge loss."""
+        """Return whether the row lacks the metric, as a hinge loss lacks calibration."""
         return not self.values and not self.failed
 
 
@@ -88,12 +88,12 @@ class Pair:
 
     @property
     def ranked(self) -> bool:
-        """Whether the test uses signed ranks, because a run diverged."""
+        """Return whether the test uses signed ranks, because a run diverged."""
         return bool(self.failed_a or self.failed_b or self.failed_both)
 
     @property
     def swapped(self) -> "Pair":
-        """The same comparison with ``a`` and ``b`` exchanged."""
+        """Return the same comparison with ``a`` and ``b`` exchanged."""
         low, high, method = self.interval
         return replace(
             self,
@@ -120,7 +120,7 @@ class Pair:
 
     @property
     def underpowered(self) -> bool:
-        """Whether there are too few seeds for any difference to be significant."""
+        """Return whether there are too few seeds for any difference to be significant."""
         return self.n < self.needed
 
     @property
@@ -132,7 +132,7 @@ class Pair:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is significant at 5 % over all comparisons."""
+        """Return whether the difference is significant at 5 % over all comparisons."""
         return not self.underpowered and self.adjusted_p <= LEVEL
 
     @functools.cached_property
@@ -144,7 +144,7 @@ class Pair:
 
     @property
     def paired(self) -> bool:
-        """Whether both rows had the same data, initial weights and batch order at each seed."""
+        """Return whether data, initial weights and batch order agree at each seed."""
         if self.by_environment:
             return self.hashes["data"] is True
         return all(same is True for same in self.hashes.values())
@@ -416,7 +416,7 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
 
 
 def difference(one: float, other: float) -> float:
-    """Return ``one - other``, or exactly 0 if they differ only by float32 rounding."""
+    """Return ``one - other``, or exactly 0 if they differ only by rounding."""
     if abs(one - other) <= TIE * max(abs(one), abs(other)):
         return 0.0
     return one - other

@@ -132,6 +132,7 @@ def notes(table: ComparisonTable) -> list[str]:
     """Return the caveats of a table: confounders, failures, missing and unpaired runs."""
     return [
         *_differences(table),
+        *_metrics_versions(table),
         *_failures(table),
         *_unequal_epochs(table),
         *_unpaired_jobs(table),
@@ -150,6 +151,19 @@ def _differences(table: ComparisonTable) -> Iterable[str]:
         yield f"all rows have the same loss and differ in: {listed}"
     else:
         yield f"the rows differ in more than the loss: {listed}"
+
+
+def _metrics_versions(table: ComparisonTable) -> Iterable[str]:
+    labels: dict[int, dict[str, None]] = {}
+    for row in table.rows:
+        for run in row.runs:
+            labels.setdefault(run.record["metrics_version"], {})[row.label] = None
+    if len(labels) > 1:
+        listed = "; ".join(f"version {v} for {', '.join(labels[v])}" for v in sorted(labels))
+        yield (
+            f"the runs use different definitions of the metrics ({listed}): evaluate the older "
+            "ones again before comparing them"
+        )
 
 
 def _failures(table: ComparisonTable) -> Iterable[str]:

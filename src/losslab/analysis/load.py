@@ -73,17 +73,17 @@ class Run:
 
     @property
     def test_read(self) -> bool:
-        """Whether the run was evaluated on the test split."""
+        """Return whether the run was evaluated on the test split."""
         return bool(self.record["test"])
 
     @property
     def is_search(self) -> bool:
-        """Whether the run was told not to read the test split (``test=false``)."""
+        """Return whether the run was told not to read the test split (``test=false``)."""
         return self.config.get("test") is False
 
     @functools.cached_property
     def outcome(self) -> Outcome:
-        """How the run ended, see :data:`Outcome`."""
+        """Return how the run ended, see :data:`Outcome`."""
         record = self.record
         if record["status"] == "done":
             return "done"
@@ -96,7 +96,7 @@ class Run:
 
     @property
     def problem(self) -> str:
-        """Why the run is not done, in one line; empty if it is done."""
+        """Return why the run is not done, in one line; empty if it is done."""
         record = self.record
         error = record["error"]
         if self.outcome == "done":

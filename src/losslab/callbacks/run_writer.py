@@ -35,15 +35,12 @@ class RunWriterCallback(pl.Callback):
             for logger in trainer.loggers:
                 logger.log_metrics(values, step)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save the checkpoints and decide whether to stop, if the epoch was validated."""
         if (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
             return  # Lightning still holds the metrics of an earlier epoch
-        metrics = {
-            name: float(value)
-            for name, value in trainer.callback_metrics.items()
-            if name.startswith("val/")
-        }
+        evaluated = pl_module.metrics.get("val", {})
+        metrics = {f"val/{name}": value for name, value in evaluated.items()}
         stop = False
         # every rank calls save_checkpoint, in which strategies gather the state of all ranks
         saved = self.writer.folder / "checkpoints" / "epoch.tmp"

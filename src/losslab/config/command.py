@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from losslab.config.compose import complete, jobs_of, jobs_of_experiment, parsed
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
 # Hydra's flags that a value follows; that of --info can be left out

@@ -3,6 +3,7 @@
 Nothing here imports torch.
 """
 
+import inspect
 import itertools
 import re
 from collections.abc import Sequence
@@ -18,10 +19,21 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups
-from losslab.config.instantiate import UserError
-from losslab.runs.folder import job_name
+from losslab.config.errors import UserError
+from losslab.config.user_code import import_paths
+from losslab.runs.folder import job_name, named
 
-OmegaConf.register_new_resolver("job_folder", lambda given: job_name(list(given)), replace=True)
+
+def _register(name: str, resolver: Any) -> None:
+    """Register a resolver; OmegaConf 2.3 has an older function of the name that 2.4 wants."""
+    register: Any = OmegaConf.register_resolver
+    if "replace" not in inspect.signature(register).parameters:
+        register = OmegaConf.register_new_resolver
+    register(name, resolver, replace=True)
+
+
+_register("job_folder", lambda given: job_name(list(given)))
+_register("name_of", lambda group, chosen, given: named(str(group), str(chosen), list(given)))
 
 
 def parsed(overrides: Sequence[str]) -> list[Any]:
@@ -180,6 +192,10 @@ class Composed:
     place: str
 
 
+COMPOSED: dict[tuple[str, ...], Composed] = {}
+"""The jobs of the sweep under way, by their overrides: a launcher need not compose them again."""
+
+
 def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[Composed]:
     """The jobs of a sweep; those that differ in their seed alone are composed once.
 
@@ -223,6 +239,19 @@ def _composed(config: DictConfig) -> Composed:
     )
 
 
+REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
+
+
+def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence[str]) -> None:
+    """Drop the options of the choice whose ``_target_`` was replaced, but for those typed."""
+    typed = {override.lstrip("+").partition("=")[0] for override in overrides}
+    if f"{group}._target_" not in typed:
+        return
+    for name in list(node):
+        if not any(key == f"{group}.{name}" or key.startswith(f"{group}.{name}.") for key in typed):
+            del node[name]
+
+
 def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     """The config as the run keeps it: resolved, with its choices and reference losses in it."""
     plain: dict[str, Any] = {
@@ -239,7 +268,13 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     }
     for group in ("loss", "optimizer"):
         plain[group].pop("tuning", None)  # what may be tuned is no option of the class
+    for group in REPLACEABLE:
+        if chosen.get(group) is not None and group in plain:
+            _drop_replaced_options(plain[group], group, hydra_node.overrides.task)
+            chosen[group] = named(group, chosen[group], hydra_node.overrides.task)
     plain["choices"] = chosen
+    if import_paths():
+        plain["import_paths"] = import_paths()  # from where own code is imported when it resumes
     plain["overrides"] = list(hydra_node.overrides.task)
     for key in ("sweep", "claim"):
         plain.pop(key, None)  # what an experiment says of itself as a whole

@@ -8,28 +8,50 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
+from losslab.config.user_code import config_dirs
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1] / "conf"
+"""The configs: inside an installed package; beside src/ in a clone, an editable install too."""
 GROUPS = ("loss", "data", "task", "model", "optimizer", "scheduler", "regularizer")
 
 
+def roots() -> list[Path]:
+    """Return the folders in which a choice is looked up: conf/, then the user's own."""
+    return [CONF, *config_dirs()]
+
+
+def file_of(group: str, name: str) -> Path:
+    """Return the file of a choice, in the first folder that has one."""
+    files = [root / group / f"{name}.yaml" for root in roots()]
+    return next((file for file in files if file.is_file()), files[0])
+
+
 @functools.cache
+def _read(file: Path) -> Any:
+    return OmegaConf.load(file)
+
+
 def _load(group: str, name: str) -> Any:
-    return OmegaConf.load(CONF / group / f"{name}.yaml")
+    return _read(file_of(group, name))
 
 
 def names(group: str) -> list[str]:
     """The choices of a group, sorted."""
-    folder = CONF / group
+    folders = [root / group for root in roots()]
     return sorted(
-        path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")
+        {
+            file.relative_to(folder).with_suffix("").as_posix()
+            for folder in folders
+            for file in folder.rglob("*.yaml")
+        }
     )
 
 
 def summary(group: str, name: str) -> str:
     """What a choice is for: the first comment line of its file, without the command."""
-    first = (CONF / group / f"{name}.yaml").read_text().partition("\n")[0]
+    first = file_of(group, name).read_text().partition("\n")[0]
     return first.lstrip("# ").split(": python train.py")[0].rstrip(".")
 
 
@@ -46,7 +68,7 @@ def brings(group: str, name: str, other: str) -> str | None:
 
 def home(loss: str) -> str | None:
     """The data on which a loss lives."""
-    return brings("loss", loss, "data")
+    return brings("loss", loss, "data") if loss in names("loss") else None
 
 
 def task_of_loss(loss: str) -> str | None:

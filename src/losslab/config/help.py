@@ -1,4 +1,4 @@
-"""The page that ``python train.py --help`` prints."""
+"""The page that ``losslab --help`` prints; ``python train.py`` is the same command."""
 
 from losslab.config import groups
 
@@ -9,6 +9,12 @@ losslab: which loss function should I use here, and how sure am I?
   python train.py loss=focal loss.gamma=1 data=mnist seed=3     with options
   python train.py -m loss=mse,mae,huber 'seed=range(5)'         a sweep, compared
   python train.py resume=FOLDER                                 go on with a run or a sweep
+
+  losslab compare FOLDER                                        compare any runs
+  losslab tune loss=focal,hinge protocol=tuned                  tune alike, then compare
+  losslab evaluate RUN --split test                             evaluate a checkpoint anew
+  losslab gallery [CLAIM]                                       what is said of losses, tried
+  (losslab and python train.py are one command; each of these has its own --help)
 
 Losses and data, by task
 """

@@ -1,37 +1,14 @@
 """From a config node to the object it names. Nothing else calls Hydra's ``instantiate``."""
 
 import inspect
-import os
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-
-class UserError(Exception):
-    """What the user asked for cannot be run; the message is the one line that they see."""
-
-
-@contextmanager
-def cli_errors(interrupted: str = "interrupted") -> Iterator[None]:
-    """Around a whole command: wrong input is one line and exit status 2, an interruption 130.
-
-    ``HYDRA_FULL_ERROR=1`` gives the trace.
-    """
-    try:
-        yield
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        sys.exit(130)
+from losslab.config.errors import UserError
 
 
 def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -43,9 +20,27 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     """
     options = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     try:
-        return instantiate(options, *args, **kwargs)
+        return instantiate(options, *args, **_whitelist(options), **kwargs)
     except InstantiationException as error:
         raise UserError(f"{name}: {_cause(error)}") from error
+
+
+def _whitelist(options: Any) -> dict[str, Any]:
+    """Return what Hydra 1.4 asks for: the names that this call may import, those it is given."""
+    if "_execution_whitelist_" not in inspect.signature(instantiate).parameters:
+        return {}  # Hydra 1.3
+    return {"_execution_whitelist_": sorted(set(_targets(options)))}
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _targets(value)
 
 
 def target_of(node: Mapping[str, Any], name: str) -> Any:

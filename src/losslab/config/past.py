@@ -22,6 +22,13 @@ KEYS: dict[str, str] = {
 }
 """Dotted keys of version 0.1, with the key of today."""
 
+ADDED: dict[str, Any] = {}
+"""Dotted keys added since version 0.1, with what a saved config without them means.
+
+A default that changes in conf/ does not change an old run: its saved config holds every key that
+its version knew, and a key that it lacks gets the value here.
+"""
+
 
 def translated(config: Any) -> Any:
     """Return a saved config, a container of plain values, with the names of today.
@@ -30,7 +37,15 @@ def translated(config: Any) -> Any:
         >>> translated({"task": {"module": {"_target_": "losslab.tasks.QLearning"}}})
         {'task': {'module': {'_target_': 'losslab.rl.QLearning'}}}
     """
-    return _renamed(config, "")
+    current = _renamed(config, "")
+    for key, value in ADDED.items():
+        *groups, name = key.split(".")
+        node = current
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.setdefault(name, value)
+    return current
 
 
 def translated_override(override: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 TargetKind = Literal["classes", "values", "multilabel", "masks", "sequences", "relevance"]
 
@@ -272,7 +272,7 @@ class InMemoryData(pl.LightningDataModule):
         inputs, targets, weights = split
         if self.pixel_outliers > 0:
             inputs = corruption.pixel_outliers(
-                inputs, self.pixel_outliers, self._stream("pixel_outliers", part)
+                inputs, self.pixel_outliers, self._stream(Purpose.PIXEL_OUTLIERS, part)
             )
         if self.target_kind == "masks":
             return Split(inputs, targets, weights)
@@ -282,24 +282,32 @@ class InMemoryData(pl.LightningDataModule):
                 targets,
                 self.outliers,
                 self.outlier_size,
-                self._stream("outliers", part),
+                self._stream(Purpose.OUTLIERS, part),
                 kind=self.outlier_kind,
             )
             return Split(inputs, targets, weights)
         if rare is None:
             targets = corruption.flipped_labels(
-                targets, self.label_noise, self._stream("label_noise", part)
+                targets, self.label_noise, self._stream(Purpose.LABEL_NOISE, part)
             )
             return Split(inputs, targets, weights)
         kept = corruption.imbalance(
-            targets, self.imbalance, rare, self._stream("imbalance", part), names=self.class_names
+            targets,
+            self.imbalance,
+            rare,
+            self._stream(Purpose.IMBALANCE, part),
+            names=self.class_names,
         )
         targets = corruption.label_noise(
-            targets, self.label_noise, self.outputs, self._stream("label_noise", part), among=kept
+            targets,
+            self.label_noise,
+            self.outputs,
+            self._stream(Purpose.LABEL_NOISE, part),
+            among=kept,
         )
         return Split(inputs, targets, weights).take(kept)
 
-    def _stream(self, purpose: str, part: int) -> torch.Generator:
+    def _stream(self, purpose: Purpose, part: int) -> torch.Generator:
         return generator(self.data_seed, purpose, part)
 
     def _count(self) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler, SequentialSampler
 
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 
 class Split(NamedTuple):
@@ -111,7 +111,9 @@ class Batches:
         """The order of an epoch, ``(n,)`` indices on the CPU."""
         if not self.shuffle:
             return torch.arange(self.split.size)
-        return torch.randperm(self.split.size, generator=generator(self.seed, "batches", epoch))
+        return torch.randperm(
+            self.split.size, generator=generator(self.seed, Purpose.BATCHES, epoch)
+        )
 
     def to(self, device: torch.device | str) -> "Batches":
         """The same batches on a device."""

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.digits import _digits
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 BLANK = 0
 
@@ -67,7 +67,9 @@ class DigitSequences(InMemoryData):
     def load(self) -> Raw:
         """Draw the rows of each split from its own share of the digits."""
         images, labels = self._digits()
-        order = torch.randperm(len(images), generator=generator(self.data_seed, "digit split"))
+        order = torch.randperm(
+            len(images), generator=generator(self.data_seed, Purpose.DIGIT_SPLIT)
+        )
         counts = [round(self.rows * share) for share in (self.val_fraction, self.test_fraction)]
         sizes = [self.rows - sum(counts), *counts]
         ends = [round(len(images) * sum(sizes[: part + 1]) / self.rows) for part in range(3)]
@@ -88,7 +90,7 @@ class DigitSequences(InMemoryData):
 
     def _rows(self, images: Tensor, labels: Tensor, n: int, part: int) -> tuple[Tensor, Tensor]:
         """``n`` rows of these digits with their targets."""
-        stream = generator(self.data_seed, "digit rows", part)
+        stream = generator(self.data_seed, Purpose.DIGIT_ROWS, part)
         side = images.shape[-1]
         width = self.longest * (side + self.gap)
         lengths = torch.randint(self.shortest, self.longest + 1, (n,), generator=stream)

@@ -15,6 +15,7 @@ from losslab.data.batches import Split
 from losslab.data.digits import Digits
 from losslab.data.mnist import MEAN, MNIST, SD
 from losslab.data.splits import TEST, TRAIN, VAL
+from losslab.rng import Purpose
 
 
 class DistortedDigits(InMemoryData):
@@ -81,9 +82,9 @@ class DistortedDigits(InMemoryData):
             split.inputs.repeat(copies, 1, 1, 1),
             self.rotation,
             self.shift,
-            self._stream("placement", part),
+            self._stream(Purpose.PLACEMENT, part),
         )
-        noise = torch.randn(images.shape, generator=self._stream("pixel noise", part))
+        noise = torch.randn(images.shape, generator=self._stream(Purpose.PIXEL_NOISE, part))
         return Split(images + self.noise * noise, split.targets.repeat(copies))
 
 

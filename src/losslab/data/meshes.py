@@ -14,7 +14,7 @@ from torch import Tensor
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.pointcloud import CANDIDATES, Rotation, require_sampling, sampled
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 Vertices = NDArray[np.float64]
 Triangles = NDArray[np.int64]
@@ -79,7 +79,7 @@ class Meshes(InMemoryData):
         """Clouds ``(meshes * clouds, points, 3)``, with the classes of their meshes."""
         files = self._files()
         names = sorted({_class_of(file, self.path) for file in files} - {""})
-        rng = generator(self.data_seed, "surfaces")
+        rng = generator(self.data_seed, Purpose.SURFACES)
         candidates = CANDIDATES * self.points
         surfaces = [
             on_surface(*read_mesh(file), self.clouds * candidates, rng).reshape(-1, candidates, 3)

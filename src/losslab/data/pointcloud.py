@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 Rotation = Literal["none", "upright", "any"]
 ROTATIONS = ("none", "upright", "any")
@@ -64,7 +64,7 @@ class PointCloud(InMemoryData):
 
     def load(self) -> Raw:
         """Clouds ``(n, points, 3)`` and the kinds of their solids."""
-        rng = generator(self.data_seed, "solids")
+        rng = generator(self.data_seed, Purpose.SOLIDS)
         kinds = torch.arange(self.n) % len(SOLIDS)
         surfaces = torch.empty(self.n, CANDIDATES * self.points, 3)
         for kind, solid in enumerate(SOLIDS.values()):
@@ -104,15 +104,17 @@ def sampled(
     Returns:
         ``(n, points, 3)``.
     """
-    turned = surfaces @ rotations(len(surfaces), rotation, generator(seed, "rotations"))
-    rng = generator(seed, "sampling")
+    turned = surfaces @ rotations(len(surfaces), rotation, generator(seed, Purpose.ROTATIONS))
+    rng = generator(seed, Purpose.SAMPLING)
     direction = F.normalize(torch.randn(len(surfaces), 3, 1, generator=rng), dim=1)
     # the largest of log-weight plus Gumbel noise are a draw by weight, without replacement
     chance = uneven * (turned @ direction).squeeze(2)
     gumbel = -torch.empty_like(chance).exponential_(generator=rng).log()
     chosen = (chance + gumbel).topk(points, dim=1).indices
     clouds = turned.gather(1, chosen.unsqueeze(2).expand(-1, -1, 3))
-    return clouds + noise * torch.randn(clouds.shape, generator=generator(seed, "point noise"))
+    return clouds + noise * torch.randn(
+        clouds.shape, generator=generator(seed, Purpose.POINT_NOISE)
+    )
 
 
 def rotations(n: int, kind: Rotation, rng: torch.Generator) -> Tensor:

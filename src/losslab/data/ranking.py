@@ -10,7 +10,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 GRADES = 5
 
@@ -61,12 +61,12 @@ class Ranking(InMemoryData):
 
     def load(self) -> Raw:
         """Draw documents and grades; the first queries are training."""
-        stream = generator(self.data_seed, "queries")
+        stream = generator(self.data_seed, Purpose.QUERIES)
         inputs = torch.randn(self.queries, self.documents, self.features, generator=stream)
         weights = torch.randn(2, self.features, generator=stream) / self.features**0.5
         scores = inputs @ weights[0] + torch.sin(2 * inputs @ weights[1]) / 2
         grades = _graded(scores)
-        noise = torch.randn(scores.shape, generator=generator(self.data_seed, "grade noise"))
+        noise = torch.randn(scores.shape, generator=generator(self.data_seed, Purpose.GRADE_NOISE))
         noisy = _graded(scores + self.noise * scores.std() * noise)
         counts = [round(self.queries * share) for share in (self.val_fraction, self.test_fraction)]
         fixed = torch.zeros(self.queries, dtype=torch.int64)

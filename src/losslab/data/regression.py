@@ -8,7 +8,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 NoiseKind = Literal["normal", "skewed"]
 Curve = Literal["line", "sine", "quadratic", "step"]
@@ -87,14 +87,14 @@ class Regression(InMemoryData):
 
     def load(self) -> Raw:
         """Inputs ``(n, features)`` and targets ``(n, 1)``; inputs and noise have own streams."""
-        rng = generator(self.data_seed, "regression inputs")
+        rng = generator(self.data_seed, Purpose.REGRESSION_INPUTS)
         inputs = torch.rand(self.n, self.features, generator=rng) * 10 - 5
         curve = CURVES[self.curve](inputs).sum(1, keepdim=True)
         targets = self.slope * curve + self.intercept + self.noise * self._noise()
         return Raw(inputs, targets, target_kind="values")
 
     def _noise(self) -> Tensor:
-        rng = generator(self.data_seed, "regression noise")
+        rng = generator(self.data_seed, Purpose.REGRESSION_NOISE)
         if self.noise_kind == "skewed":
             return torch.empty(self.n, 1).exponential_(generator=rng) - 1
         return torch.randn(self.n, 1, generator=rng)

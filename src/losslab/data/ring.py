@@ -7,7 +7,7 @@ import torch
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 
 class Ring(InMemoryData):
@@ -40,7 +40,7 @@ class Ring(InMemoryData):
 
     def load(self) -> Raw:
         """Draw the points."""
-        stream = generator(self.data_seed, "ring")
+        stream = generator(self.data_seed, Purpose.RING)
         mode = torch.randint(self.modes, (self.n,), generator=stream)
         angle = mode * (2 * math.pi / self.modes)
         centres = 2 * torch.stack([angle.cos(), angle.sin()], dim=1)

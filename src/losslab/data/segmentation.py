@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 # Each shape is a function of coordinates in units of the radius of a disc of the same area.
 Shape = Callable[[Tensor, Tensor], Tensor]
@@ -106,18 +106,18 @@ class ShapesSegmentation(InMemoryData):
         shapes = dict(list(FOREGROUND.items())[: self.classes - 1])
         size = (self.n, self.image_size, self.image_size)
         brightness, masks = torch.zeros(size), torch.zeros(size, dtype=torch.int64)
-        rng = generator(self.data_seed, "shapes distractors")
+        rng = generator(self.data_seed, Purpose.SHAPES_DISTRACTORS)
         areas = self._areas(rng).amax(dim=1)
         for place in range(self.distractors):
             shown = torch.rand(self.n, generator=rng) < 1 - (place + 0.5) / self.distractors
             self._draw(brightness, DISTRACTORS, areas * shown, rng)
-        rng = generator(self.data_seed, "shapes foreground")
+        rng = generator(self.data_seed, Purpose.SHAPES_FOREGROUND)
         full = torch.rand(self.n, generator=rng) >= self.empty_images
         for area in self._areas(rng).unbind(dim=1):
             inside, kind = self._draw(brightness, shapes, area * full, rng)
             masks = torch.where(inside, 1 + kind.view(-1, 1, 1), masks)
-        texture = textures(size, generator(self.data_seed, "shapes texture"))
-        noise = torch.randn(size, generator=generator(self.data_seed, "shapes noise"))
+        texture = textures(size, generator(self.data_seed, Purpose.SHAPES_TEXTURE))
+        noise = torch.randn(size, generator=generator(self.data_seed, Purpose.SHAPES_NOISE))
         images = (brightness + self.texture * texture + self.noise * noise).unsqueeze(1)
         return Raw(images, masks, target_kind="masks", class_names=["background", *shapes])
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 
 TRAIN, VAL, TEST = 0, 1, 2
 NAMES = ("train", "val", "test")
@@ -46,7 +46,7 @@ def draw(
         >>> len(train), len(val), len(test)
         (6, 2, 2)
     """
-    rng = generator(seed, "split")
+    rng = generator(seed, Purpose.SPLIT)
     place = torch.zeros(samples, dtype=torch.int64) if fixed is None else fixed.clone()
     open_splits = [part for part in (VAL, TEST) if not bool((place == part).any())]
     shares = {VAL: val_fraction, TEST: test_fraction}

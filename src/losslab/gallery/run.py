@@ -15,7 +15,7 @@ from losslab.analysis.groups import Row
 from losslab.analysis.load import collect
 from losslab.config import groups
 from losslab.config.command import parse
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.gallery.chart import curves, draw, histograms, side_by_side
 from losslab.gallery.claim import Claim, read_chart, read_claim
 from losslab.gallery.evaluation import ComparisonResult, conclusion, evaluate_claim
@@ -24,7 +24,6 @@ from losslab.gallery.rows import has, picked, rows_of, without
 from losslab.sweep import checked_jobs, launch, show_unfinished
 
 CLAIMS = groups.CONF / "experiment" / "claims"
-SCRIPT = groups.CONF.parent / "scripts" / "gallery.py"
 ORDER = (
     "outliers",
     "same_minimum",
@@ -112,7 +111,7 @@ def make_runs(claim: Claim, folder: Path, jobs: int) -> int:
         with (folder / f"worker{part}.log").open("a") as log:
             workers.append(
                 subprocess.Popen(
-                    [sys.executable, str(SCRIPT), *share],
+                    [sys.executable, "-m", "losslab", "gallery", *share],
                     env=environment,
                     stdout=log,
                     stderr=subprocess.STDOUT,

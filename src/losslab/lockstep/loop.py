@@ -264,7 +264,8 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         states, stopped = self.optimizer.rows(), []
         for row, member in enumerate(self.members):
             weights = {name: value.clone() for name, value in self.stack.row(row).items()}
-            metrics = _logged(evaluated[row] | member.network_metrics(weights), "val/")
+            own = evaluated[row] | member.network_metrics(weights)
+            metrics = {f"val/{name}": value for name, value in own.items()}
             member.draw(weights, self.streams.of(member.components.data, "val"), epoch, step)
             optimizer = self.optimizer.state_dict(row, states[row])
             content = member.checkpoint(epoch, *counts, weights, optimizer)
@@ -306,9 +307,9 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         on_test = self._evaluate(*self._predict("test"), chosen) if last == "test" else None
         for row, member in enumerate(self.members):
             line = member.network_metrics(member.best)
-            test = {} if on_test is None else _logged(on_test[row] | line)
+            test = {} if on_test is None else on_test[row] | line
             batches = self.streams.of(member.components.data, last)
-            member.finish(_logged(on_val[row] | line), test, batches)
+            member.finish(on_val[row] | line, test, batches)
 
 
 def norms_of_rows(gradients: Mapping[str, Tensor]) -> Tensor:
@@ -340,9 +341,3 @@ def _copies(values: Values) -> Values:
 
 def _weights(batch: Batch) -> Tensor | None:
     return batch[2] if len(batch) > 2 else None
-
-
-def _logged(values: Mapping[str, float], prefix: str = "") -> dict[str, float]:
-    """Round the values to float32, as a Trainer logs them."""
-    names = [f"{prefix}{name}" for name in values]
-    return dict(zip(names, torch.tensor(list(values.values())).float().tolist(), strict=True))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from losslab.rng import derive_seed, global_state, seed_global
+from losslab.rng import Purpose, derive_seed, global_state, seed_global
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
@@ -71,7 +71,7 @@ class Stack:
 
     @property
     def draws(self) -> bool:
-        """Whether the networks draw random numbers during training."""
+        """Return whether the networks draw random numbers during training."""
         return bool(self._layers)
 
     @property
@@ -168,7 +168,7 @@ class Stack:
 
     def _draw(self, seed: int, epoch: int, batch: int, inputs: Tensor) -> list[Tensor]:
         # same seed as in SupervisedModule.training_step
-        seed_global(derive_seed(seed, "dropout", 0, epoch, batch), inputs.device)
+        seed_global(derive_seed(seed, Purpose.DROPOUT, 0, epoch, batch), inputs.device)
         return [
             layer(torch.ones(inputs.shape[1], *shape, dtype=inputs.dtype, device=inputs.device))
             for layer, shape in self._layers.values()

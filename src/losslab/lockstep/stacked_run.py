@@ -59,7 +59,7 @@ class StackedRun:
 
     @property
     def plateau(self) -> bool:
-        """Whether the scheduler reads a metric."""
+        """Return whether the scheduler reads a metric."""
         return isinstance(self.scheduler, ReduceLROnPlateau)
 
     @property
@@ -86,7 +86,8 @@ class StackedRun:
             if metrics is None:
                 self.scheduler.step()
             else:
-                self.scheduler.step(metrics[self.writer.monitor])
+                # rounded as a Trainer hands it to a scheduler
+                self.scheduler.step(torch.tensor(metrics[self.writer.monitor]).float().item())
 
     def checkpoint(
         self,

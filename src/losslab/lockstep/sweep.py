@@ -20,7 +20,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.components import Components, build_components
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.lockstep.grouping import Job, group, place, split
 from losslab.lockstep.loop import RunBatch
 from losslab.lockstep.memory import runs_that_fit

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from losslab.losses import AdversarialLoss
+from losslab.modules.base import Module
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import StepValues, is_due
-from losslab.rng import generator
+from losslab.rng import Purpose, generator
 from losslab.tasks.generation import Generation
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class AdversarialModule(pl.LightningModule):
+class AdversarialModule(Module):
     """Trains both players with the same optimizer settings, a step each a batch.
 
     The curves ``train/part/real``, ``fake``, ``penalty`` and ``generator`` show the game;
@@ -82,7 +83,9 @@ class AdversarialModule(pl.LightningModule):
         real = batch[0]
         players: Any = self.optimizers()
         critic, artist = players
-        stream = generator(self.seed, "codes", self.global_rank, self.current_epoch, batch_index)
+        stream = generator(
+            self.seed, Purpose.CODES, self.global_rank, self.current_epoch, batch_index
+        )
         parts = self._discriminator_parts(real, stream)
         _step(critic, self, sum_of(parts))
         trainer: Any = self.trainer
@@ -136,11 +139,11 @@ class AdversarialModule(pl.LightningModule):
         for index, split in enumerate(splits):
             real = torch.cat(self._seen[index])
             # each split has its own codes: the checkpoint is not chosen on those that test it
-            codes = self._codes(self.samples, generator(self.seed, f"{split} codes"))
+            codes = self._codes(self.samples, generator(self.seed, Purpose(f"{split} codes")))
             fake = self(codes)
             self._shown = (real, fake)
             values = self.task.judge(real, fake)
-            self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+            self.report(split, values)
         self._seen = {}
 
     def figures(self) -> "Mapping[str, Figure | FigureData]":

@@ -14,7 +14,7 @@ from losslab.losses.base import InverseLink, TargetFormat
 from losslab.modules.base import Module
 from losslab.modules.objective import Supervision, sum_of
 from losslab.modules.step_values import Diverged, StepValues, is_due
-from losslab.rng import derive_seed, seed_global
+from losslab.rng import Purpose, derive_seed, seed_global
 from losslab.tasks.base import Task
 
 Batch = tuple[Tensor, ...]
@@ -105,7 +105,7 @@ class SupervisedModule(Module):
         """One objective: the loss and, where there is one, the regularizer's penalty."""
         # a step's dropout depends on nothing but (seed, rank, epoch, step): resumed runs repeat it
         seed_global(
-            derive_seed(self.seed, "dropout", self._rank, self._epoch, batch_index),
+            derive_seed(self.seed, Purpose.DROPOUT, self._rank, self._epoch, batch_index),
             self._seed_device,
         )
         inputs, target = self.task.pair(batch)
@@ -187,7 +187,7 @@ class SupervisedModule(Module):
     def _report(self, gathered: Mapping[str, Batch]) -> None:
         for split, (prediction, target) in gathered.items():
             values = self.judge(prediction, target)
-            self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+            self.report(split, values)
 
     def judge(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Loss, metrics and reference losses of a whole split, by name."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.rl.vector import Array, Vector, side_by_side
-from losslab.rng import derive_seed
+from losslab.rng import Purpose, derive_seed
 
 EPISODES_AT_ONCE = 100
 """How many episodes are played side by side when a policy is judged."""
@@ -299,9 +299,9 @@ class Environments(pl.LightningDataModule):
                 for index in range(self.test_episodes)
             ]
         )
-        self.choice = self._drawn("choice", self.choice_episodes)
-        self.val = self._drawn("validation", self.val_episodes)
-        self.test = self._drawn("test", self.test_episodes)
+        self.choice = self._drawn(Purpose.CHOICE_EPISODES, self.choice_episodes)
+        self.val = self._drawn(Purpose.VAL_EPISODES, self.val_episodes)
+        self.test = self._drawn(Purpose.TEST_EPISODES, self.test_episodes)
 
     def play(self) -> Play:
         """The training environments, at the start of their first episodes."""
@@ -325,11 +325,10 @@ class Environments(pl.LightningDataModule):
 
     def training_seed(self, index: int, episode: int) -> int:
         """The seed of an environment's episode in training."""
-        return derive_seed(self.seed, "training episodes", index, episode)
+        return derive_seed(self.seed, Purpose.TRAINING_EPISODES, index, episode)
 
-    def _drawn(self, purpose: str, count: int) -> Tensor:
-        name = f"{purpose} episodes"
-        return torch.tensor([derive_seed(self.seed, name, index) for index in range(count)])
+    def _drawn(self, purpose: Purpose, count: int) -> Tensor:
+        return torch.tensor([derive_seed(self.seed, purpose, index) for index in range(count)])
 
     # --- what a run records and prints --------------------------------------------------------
 

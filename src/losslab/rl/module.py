@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from losslab.config.instantiate import UserError
+from losslab.config.errors import UserError
 from losslab.losses.base import InverseLink, Loss, TargetFormat
 from losslab.modules.base import Module
 from losslab.modules.objective import loss_components, sum_of
 from losslab.modules.step_values import StepValues
-from losslab.rng import derive_seed, generator, seed_global
+from losslab.rng import Purpose, derive_seed, generator, seed_global
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -339,7 +339,9 @@ class ReinforcementModule(Module):
     def training_step(self, batch: tuple[Tensor], batch_index: int) -> None:
         """Play and learn until the batch's environment steps are done."""
         # a network's dropout depends on nothing but (seed, epoch, step): resumed runs repeat it
-        seed_global(derive_seed(self.seed, "dropout", self.current_epoch, batch_index), self.device)
+        seed_global(
+            derive_seed(self.seed, Purpose.DROPOUT, self.current_epoch, batch_index), self.device
+        )
         until = self.current_epoch * self.task.environments.steps_per_epoch + int(batch[0])
         while self.env_steps < until:
             self.advance(self.alone)
@@ -445,7 +447,8 @@ class ReinforcementModule(Module):
         judged, self._judged = self._returns(), {}
         if self.trainer.sanity_checking:
             return
-        self.log_dict({"val/return_choice": judged[0].mean(), "val/return_mean": judged[1].mean()})
+        means = {"return_choice": judged[0].mean(), "return_mean": judged[1].mean()}
+        self.report("val", means)
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._step_scheduler(plateau=True)
 
@@ -469,10 +472,10 @@ class ReinforcementModule(Module):
         """Report each split; beside the test of the best checkpoint, that of the final policy."""
         judged, self._judged = self._returns(), {}
         for index, split in enumerate(self.splits):
-            self.log(f"{split}/return_mean", judged[index].mean())
+            self.report(split, {"return_mean": judged[index].mean()})
         if "test" in self.splits:
             self.test_returns = judged[self.splits.index("test")]
-            self.log_dict({f"test/{name}": value for name, value in self.final.items()})
+            self.report("test", self.final)
 
     def _returns(self) -> dict[int, Tensor]:
         return {index: torch.cat(parts) for index, parts in self._judged.items()}
@@ -531,7 +534,7 @@ class ReinforcementModule(Module):
         self.play.load_state_dict(state["play"])
         self.remember(state["memory"])
 
-    def stream(self, purpose: str, counter: int) -> torch.Generator:
+    def stream(self, purpose: Purpose, counter: int) -> torch.Generator:
         """The random numbers for one purpose at one point of the run."""
         return generator(self.seed, purpose, counter)
 

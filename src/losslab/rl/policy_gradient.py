@@ -13,7 +13,7 @@ from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget
 from losslab.rl.environments import Step
 from losslab.rl.gae import generalized_advantages
 from losslab.rl.module import Control, ReinforcementModule, Rows, Runs, count_step
-from losslab.rng import derive_seed
+from losslab.rng import Purpose, derive_seed
 
 
 class PolicyGradient(ReinforcementModule):
@@ -104,7 +104,7 @@ class PolicyGradient(ReinforcementModule):
         self.value_weight = value_weight
         self.rounds = 0
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "value weights"))
+            torch.manual_seed(derive_seed(seed, Purpose.VALUE_WEIGHTS))
             self.value_network = value_network(input_shape=task.environments.input_shape)
 
     def memory(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class PolicyGradient(ReinforcementModule):
         play, shape = runs.play, (len(runs.modules), -1)
         if self.rollout is None:
             play.restart(self.rounds)
-        draws = [run.stream("actions", run.rounds) for run in runs.modules]
+        draws = [run.stream(Purpose.ACTIONS, run.rounds) for run in runs.modules]
         playing = torch.ones(play.size, dtype=torch.bool).view(shape)
         steps: list[tuple[Tensor, ...]] = []
         experience: list[Tensor] = []
@@ -203,7 +203,7 @@ class PolicyGradient(ReinforcementModule):
         number += self.rounds * self.passes
         orders = torch.stack(
             [
-                torch.randperm(counts[0], generator=run.stream("minibatches", number))
+                torch.randperm(counts[0], generator=run.stream(Purpose.MINIBATCHES, number))
                 for run in runs.modules
             ]
         ).to(self.device)

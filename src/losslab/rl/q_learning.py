@@ -11,6 +11,7 @@ from losslab.losses.base import require_at_least, require_between
 from losslab.losses.reinforcement import TransitionTarget
 from losslab.rl.module import Control, ReinforcementModule, Rows, Runs, count_step
 from losslab.rl.replay import ReplayBuffer, Transitions
+from losslab.rng import Purpose
 
 
 class QLearning(ReinforcementModule):
@@ -130,7 +131,7 @@ class QLearning(ReinforcementModule):
         play, shape = runs.play, (len(runs.modules), -1)
         values = runs.outputs("network", play.observations.unflatten(0, shape))
         actions = [
-            explored(own, run.exploration(), run.stream("exploration", run.env_steps))
+            explored(own, run.exploration(), run.stream(Purpose.EXPLORATION, run.env_steps))
             for run, own in zip(runs.modules, values, strict=True)
         ]
         step = play.step(torch.cat(actions))
@@ -142,7 +143,7 @@ class QLearning(ReinforcementModule):
     def _learn(self, runs: Runs) -> None:
         """One optimizer step."""
         drawn = [
-            run.replay.sample(self.batch_size, run.stream("replay", run.updates))
+            run.replay.sample(self.batch_size, run.stream(Purpose.REPLAY, run.updates))
             for run in runs.modules
         ]
         columns = (torch.stack(column).to(self.device) for column in zip(*drawn, strict=True))

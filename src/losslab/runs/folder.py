@@ -77,11 +77,26 @@ class RunFolder:
         return sorted(self.path.glob("events.out.tfevents.*"))
 
 
+def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
+    """Return what a choice is called: the class of a replaced ``_target_``, or the choice.
+
+    Example:
+        >>> named("loss", "focal", ["loss=focal", "loss._target_=my_losses.MyLoss"])
+        'MyLoss'
+    """
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if key == f"{group}._target_":
+            return value.strip("'\"").rpartition(".")[2]
+    return chosen
+
+
 def job_name(overrides: Sequence[str]) -> str:
     """Return the folder name ``<loss>[,option=value...]`` of a job of a sweep.
 
-    The value of the loss comes first, then the other overrides in the order given, except those
-    that do not distinguish jobs (seed, paths, hydra, threads, resume). Unsafe characters become
+    The loss comes first, by its value or by the class of a replaced ``loss._target_``, then the
+    other overrides in the order given, except those that do not distinguish jobs (seed, paths,
+    hydra, threads, resume). Unsafe characters become
     ``-`` and a name over 120 characters is cut; such a name ends in a hash, since two jobs could
     otherwise get the same name.
 
@@ -101,8 +116,13 @@ def job_name(overrides: Sequence[str]) -> str:
     losses = [value for key, value in pairs if key == "loss"]
     if not losses:
         raise ValueError(f"overrides must name the loss, as in loss=mse, got {list(overrides)}")
-    options = [_joined(key, value) for key, value in pairs if not _is_unnamed(key)]
-    exact = [losses[-1], *options]
+    loss = named("loss", losses[-1], overrides)
+    options = [
+        _joined(key, value)
+        for key, value in pairs
+        if not _is_unnamed(key) and key != "loss._target_"
+    ]
+    exact = [loss, *options]
     safe = ",".join(UNSAFE.sub("-", part) for part in exact)
     if safe == ",".join(exact) and len(safe) <= NAME_LENGTH and not safe.startswith("."):
         return safe

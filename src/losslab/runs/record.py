@@ -14,6 +14,12 @@ from losslab.runs.folder import RunFolder, replace_file
 SCHEMA = 1
 """Version of the schema; increased if a field changes its meaning, not if one is added."""
 
+METRICS_VERSION = 1
+"""Version of the metrics' definitions, increased if one changes: tables note mixed versions."""
+
+ADDED_FIELDS: dict[str, Any] = {"metrics_version": 1}
+"""Fields that records of earlier versions lack, with the values to assume."""
+
 STALE_AFTER = 3600.0
 """Seconds without a heartbeat after which a running record counts as abandoned."""
 
@@ -65,6 +71,8 @@ class Record(TypedDict):
     """Last finished epoch."""
     test: dict[str, float]
     """Test metrics; empty until the run is done, and with ``test=false``."""
+    metrics_version: int
+    """Version of the metrics, see :data:`METRICS_VERSION`; 1 for records without it."""
     baselines: dict[str, Any]
     """Test metrics of baselines that need no training, such as raw pixels, by name."""
     epochs: int
@@ -104,6 +112,7 @@ def new_record() -> Record:
         best=None,
         final=None,
         test={},
+        metrics_version=METRICS_VERSION,
         baselines={},
         epochs=0,
         steps=0,
@@ -129,6 +138,8 @@ def read_record(folder: Path) -> Record:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
+    for name, meant in ADDED_FIELDS.items():
+        content.setdefault(name, meant)
     missing = sorted(Record.__annotations__.keys() - content.keys())
     if missing:
         raise ValueError(f"{path} lacks the fields {', '.join(missing)}")

@@ -13,7 +13,7 @@ from losslab.metrics.samples import (
     precision_recall,
     sharpness,
 )
-from losslab.rng import derive_seed, generator
+from losslab.rng import Purpose, derive_seed, generator
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def trained_feature_extractor(
     their samples.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(0, "extractor"))
+        torch.manual_seed(derive_seed(0, Purpose.EXTRACTOR_WEIGHTS))
         first = (
             [nn.Conv2d(inputs.shape[1], 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1)]
             if inputs.ndim == 4
@@ -117,7 +117,7 @@ def trained_feature_extractor(
         extractor(inputs[:1])
     both = nn.Sequential(extractor, head)
     optimizer = torch.optim.Adam(both.parameters(), lr=3e-3, fused=True)
-    stream = generator(0, "extractor batches")
+    stream = generator(0, Purpose.EXTRACTOR_BATCHES)
     for _ in range(600):
         index = torch.randint(len(inputs), (64,), generator=stream)
         optimizer.zero_grad()

@@ -1,5 +1,6 @@
 """The formulas, one value an element: no options kept, no reduction, no check of shapes."""
 
+from losslab.losses.functional.adversarial import gradient_penalty
 from losslab.losses.functional.classification import (
     binary_cross_entropy,
     binary_focal,
@@ -18,6 +19,14 @@ from losslab.losses.functional.information import (
     kl_divergence,
     self_information,
 )
+from losslab.losses.functional.metric import (
+    angular_pairs,
+    pairwise_distance,
+    triplet_hinge_sums,
+    triplet_softplus_sums,
+)
+from losslab.losses.functional.points import nearest_distance, nearest_squared_distance
+from losslab.losses.functional.ranking import ordered_pairs, pairwise_hinge
 from losslab.losses.functional.regression import (
     absolute_error,
     huber,
@@ -25,25 +34,45 @@ from losslab.losses.functional.regression import (
     smooth_l1,
     squared_error,
 )
+from losslab.losses.functional.reinforcement import clipped_surrogate, td_target
+from losslab.losses.functional.segmentation import dice, tversky
+from losslab.losses.functional.sequence import ctc
+from losslab.losses.functional.transport import exact_transport_cost, sinkhorn_cost
 
 __all__ = [
     "absolute_error",
+    "angular_pairs",
     "binary_cross_entropy",
     "binary_focal",
     "binary_focal_sums",
     "binary_hinge",
     "binary_hinge_sums",
+    "clipped_surrogate",
     "crammer_singer_hinge",
     "cross_entropy",
+    "ctc",
+    "dice",
     "entropy",
+    "exact_transport_cost",
+    "gradient_penalty",
     "huber",
     "kl_divergence",
+    "nearest_distance",
+    "nearest_squared_distance",
+    "ordered_pairs",
+    "pairwise_distance",
+    "pairwise_hinge",
     "root_mean_squared_error",
     "self_information",
+    "sinkhorn_cost",
     "smooth_l1",
     "softmax_cross_entropy",
     "softmax_focal",
     "sparse_softmax_cross_entropy",
     "squared_error",
+    "td_target",
+    "triplet_hinge_sums",
+    "triplet_softplus_sums",
+    "tversky",
     "weston_watkins_hinge",
 ]

@@ -36,7 +36,7 @@ class ReportFigure:
 
     @functools.cached_property
     def svg(self) -> str:
-        """The figure as an ``<svg>`` element, rendered once."""
+        """Return the figure as an ``<svg>`` element, rendered once."""
         return svg(self.figure)
 
     def save(self, folder: Path) -> None:

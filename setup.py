@@ -1,0 +1,9 @@
+"""What pyproject.toml cannot say: the wheel holds conf/, which lies outside src/."""
+
+from setuptools import find_namespace_packages, setup
+
+setup(
+    packages=[*find_namespace_packages("src"), "losslab.conf"],
+    package_dir={"": "src", "losslab.conf": "conf"},
+    package_data={"losslab": ["py.typed"], "losslab.conf": ["**/*.yaml"]},
+)

@@ -1,0 +1,39 @@
+"""Subcommands such as ``losslab compare FOLDER``; other command lines are Hydra's."""
+
+import importlib
+from collections.abc import Sequence
+
+from losslab.config.errors import UserError
+from losslab.config.groups import nearest
+
+COMMANDS = {
+    "compare": "Compare the losses of any runs",
+    "evaluate": "Evaluate a checkpoint of a run",
+    "tune": "Tune losses equally and compare them",
+    "gallery": "Test the claims of the gallery",
+}
+"""Description by name; each is a module of this package, imported when it is called."""
+
+
+def is_command(arguments: Sequence[str]) -> bool:
+    """Return whether a command line begins with a subcommand, not an override or a flag.
+
+    Example:
+        >>> is_command(["compare", "logs"]), is_command(["loss=mse"]), is_command(["-m"])
+        (True, False, False)
+    """
+    return bool(arguments) and "=" not in arguments[0] and arguments[0][:1] not in ("-", "+", "~")
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the subcommand that the arguments begin with, and return its exit code.
+
+    Raises:
+        UserError: if there is no such subcommand.
+    """
+    name, *rest = arguments
+    if name not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        raise UserError(f"unknown command '{name}'{nearest(name, COMMANDS)} Known: {known}")
+    code: int = importlib.import_module(f"losslab.commands.{name}").main(rest)
+    return code

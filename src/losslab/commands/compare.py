@@ -1,0 +1,90 @@
+"""Compare the losses of any runs: losslab compare FOLDER [FOLDER ...]."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from losslab.analysis.comparison import compare
+from losslab.analysis.load import Collection, collect
+from losslab.analysis.search import PLAN_FILE, read_tuning
+from losslab.report.console import show
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser that reports errors in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and exit with 2."""
+        self.exit(2, f"error: {message} (--help lists the options)\n")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Read the runs below the folders, print the comparison and write its report."""
+    parser = Parser(prog="losslab compare", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of sweeps or runs")
+    parser.add_argument("--baseline", metavar="LOSS", help="compare each loss only with this one")
+    parser.add_argument(
+        "--metrics",
+        type=names,
+        default=[],
+        metavar="A,B",
+        help="primary metrics, all Holm-corrected together (default: the task's first)",
+    )
+    parser.add_argument(
+        "--columns",
+        type=names,
+        default=[],
+        metavar="A,B",
+        help="further metrics to show (default: all of the task's)",
+    )
+    parser.add_argument("--split", choices=["val", "test"], help="default: test if it was read")
+    parser.add_argument("--out", type=Path, help="folder of the report (default: FOLDER/report)")
+    arguments = parser.parse_args(given)
+    try:
+        comparison = compare(
+            found(arguments.folders),
+            baseline=arguments.baseline,
+            primary_metrics=arguments.metrics,
+            columns=arguments.columns,
+            split=arguments.split,
+        )
+        [first, *others] = arguments.folders
+        tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None
+        show(Console(), comparison, arguments.out or place(arguments.folders), tuning)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def names(text: str) -> list[str]:
+    """Split ``a,b`` into names."""
+    return [name for name in text.split(",") if name]
+
+
+def found(folders: list[Path]) -> Collection:
+    """Find the runs below the folders.
+
+    Raises:
+        ValueError: if a folder does not exist, or there are no runs.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder")
+    collection = collect(folders)
+    if not collection.runs:
+        reasons = [f": {each.folder}: {each.reason}" for each in collection.unreadable[:1]]
+        raise ValueError(f"no runs below {', '.join(map(str, folders))}{''.join(reasons)}")
+    return collection
+
+
+def place(folders: list[Path]) -> Path:
+    """Return the report's folder: inside a single folder, else a new one in logs/reports."""
+    if len(folders) == 1:
+        return folders[0] / "report"
+    return Path("logs") / "reports" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"

@@ -1,0 +1,140 @@
+"""Losses, networks and configs of one's own, in a folder outside the clone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+
+CODE = """
+import torch
+from torch import nn
+
+class MyLoss(nn.Module):
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, prediction, target):
+        return self.scale * torch.log(torch.cosh(prediction - target)).mean()
+
+def my_function(prediction, target, power=2.0):
+    return (prediction - target).abs().pow(power).mean()
+
+class Net(nn.Module):
+    def __init__(self, input_shape, outputs, width=3):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(input_shape[0], width), nn.Linear(width, outputs))
+
+    def forward(self, inputs):
+        return self.layers(inputs)
+"""
+CONFIG = """\
+# My log-cosh: losslab loss=my_loss --config-dir conf
+defaults:
+  - override /data@_global_.data: regression
+  - _self_
+_target_: my_losses.MyLoss
+scale: 2.0
+"""
+QUICK = ("trainer.max_epochs=1", "callbacks=quiet", "trainer=cpu")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a folder with code and configs of a user's own."""
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "conf" / "loss" / "my_loss.yaml").write_text(CONFIG)
+    (tmp_path / "my_losses.py").write_text(CODE)
+    return tmp_path
+
+
+def losslab(project, *arguments, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "losslab", *arguments],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+def run_folder(printed):
+    [line] = [line for line in printed.splitlines() if line.startswith("run folder")]
+    return Path(line.split(maxsplit=2)[2])
+
+
+def test_a_loss_of_ones_own_is_known_wherever_a_name_is_looked_up(project):
+    assert "My log-cosh" in losslab(project, "--help", "--config-dir", "conf")
+    wrong = losslab(project, "loss=my_los", "--config-dir", "conf", code=2)
+    assert "did you mean my_loss?" in wrong
+    folder = project / run_folder(losslab(project, "loss=my_loss", "--config-dir", "conf", *QUICK))
+    assert json.loads((folder / "record.json").read_text())["loss"] == "my_loss"
+    assert "best epoch" in losslab(project, f"resume={folder}", "trainer.max_epochs=2")
+    assert "mae" in losslab(project, "evaluate", str(folder), "--metric", "mae")
+
+
+@pytest.mark.parametrize("launcher", ["basic", "lockstep", "joblib"])
+@pytest.mark.parametrize("given", ["--config-dir=conf", "hydra.searchpath=[file://conf]"])
+def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(project, launcher, given):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    losslab(
+        project, "-m", "loss=my_loss,mse", "seed=0,1", given, *QUICK, f"hydra/launcher={launcher}"
+    )
+    [sweep] = (project / "logs" / "sweeps").iterdir()
+    [lost] = sweep.glob("my_loss*/seed1")
+    shutil.rmtree(lost)
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir()
+    losslab(elsewhere, f"resume={sweep}")
+    assert json.loads((lost / "record.json").read_text())["status"] == "done"
+    assert "my_loss" in losslab(elsewhere, "compare", str(sweep))
+
+
+def test_losses_of_ones_own_are_tuned(project):
+    arguments = ["loss=my_loss,mse", "budget=2", "tuning_seeds=100", "seeds=0,1", *QUICK]
+    assert "my_loss" in losslab(project, "tune", *arguments, "--config-dir", "conf")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name", "options"),
+    [
+        (["loss._target_=my_losses.MyLoss"], "MyLoss", {}),
+        (["loss=huber", "loss._target_=my_losses.MyLoss", "+loss.scale=3"], "MyLoss", {"scale": 3}),
+        (["loss._target_=my_losses.my_function", "+loss.power=1.5"], "my_function", {"power": 1.5}),
+        (["loss._target_=torch.nn.functional.l1_loss"], "l1_loss", {}),
+    ],
+)
+def test_a_target_without_a_yaml_is_called_by_its_name(project, overrides, name, options):
+    network = ["model._target_=my_losses.Net", "+model.width=4"]
+    printed = losslab(project, "data=regression", *overrides, *network, *QUICK)
+    folder = project / run_folder(printed)
+    assert folder.parent.name == name
+    assert f"{name} on regression" in printed
+    record = json.loads((folder / "record.json").read_text())
+    assert (record["loss"], record["choices"]["model"]) == (name, "Net")
+    saved = yaml.safe_load((folder / "config.yaml").read_text())["loss"]
+    assert {key: value for key, value in saved.items() if key != "_target_"} == options
+
+
+def test_a_config_folder_that_is_not_there_is_refused(project):
+    printed = losslab(project, "loss=mse", "--config-dir", "nowhere", code=2)
+    assert printed == "error: --config-dir nowhere: there is no such folder\n"
+
+
+def test_the_environment_of_others_stays(monkeypatch):
+    from losslab.config import user_code
+
+    monkeypatch.setattr(os, "environ", dict(os.environ) | {user_code.CONFIG_DIRS: "/old"})
+    assert user_code.use(["loss=mse"]) == ["loss=mse"]
+    assert user_code.config_dirs() == []
