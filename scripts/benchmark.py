@@ -1,4 +1,4 @@
-"""Measure losslab against peers in one run: python scripts/benchmark.py losses, or another."""
+"""Measure the speed of losslab beside other libraries: python scripts/benchmark.py losses."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.batches import batches
 from benchmarks.losses import losses
 from benchmarks.start import start
-from benchmarks.sweep import growth, plays, sweep
+from benchmarks.sweep import growth, rl, sweep
 from benchmarks.training import training
 from benchmarks.whole import whole
 
@@ -17,26 +17,30 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "losses": lambda given: losses(given.rounds, given.keep, given.page, given.only),
     "batches": lambda given: batches(given.rounds, given.keep, given.page),
     "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds, given.page),
-    "plays": lambda given: plays(given.rounds, given.overrides or PLAYED, given.seeds, given.page),
+    "rl": lambda given: rl(given.rounds, given.overrides or RL, given.seeds, given.page),
     "growth": lambda given: growth(given.overrides or SMALL, given.page),
     "start": lambda given: start(given.rounds, given.page),
     "whole": lambda given: whole(given.data_dir, given.rounds, given.page),
 }
 SMALL = ["data=digits", "model=mlp"]
-PLAYED = ["loss=q_learning", "trainer.max_epochs=2"]
+RL = ["loss=q_learning", "trainer.max_epochs=2"]
 
 
 def main() -> int:
-    """Choose the measurement."""
+    """Run the chosen measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=list(MEASUREMENTS))
-    parser.add_argument("--data-dir", default="data", help="MNIST's, for training and whole")
-    parser.add_argument("--rounds", type=int, default=9, help="of each side, in turn")
-    parser.add_argument("--keep", action="store_true", help="freed memory kept: allocator=keep")
-    parser.add_argument("--page", type=Path, help="where the table goes: docs/performance.md")
-    parser.add_argument("--only", help="of losses, the one that is measured: focal")
-    parser.add_argument("--seeds", type=int, default=10, help="of a sweep, a loss")
-    parser.add_argument("overrides", nargs="*", help="of a sweep: data=mnist model.hidden=[128]")
+    parser.add_argument(
+        "--data-dir", default="data", help="folder of MNIST, for training and whole"
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="measurements of each side, in turn")
+    parser.add_argument("--keep", action="store_true", help="keep freed memory, as allocator=keep")
+    parser.add_argument("--page", type=Path, help="page to write the table to: docs/performance.md")
+    parser.add_argument("--only", help="measure only this loss, for losses: focal")
+    parser.add_argument("--seeds", type=int, default=10, help="seeds per loss, for sweeps")
+    parser.add_argument(
+        "overrides", nargs="*", help="overrides of sweeps: data=mnist model.hidden=[128]"
+    )
     given = parser.parse_intermixed_args()
     MEASUREMENTS[given.what](given)
     return 0

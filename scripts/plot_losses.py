@@ -1,6 +1,6 @@
 """Draw losses and their gradients: python scripts/plot_losses.py loss=mse,mae,huber loss.delta=2.
 
-Each loss takes of the options those that it has; several values give a line each:
+Each loss takes only the options that it has; several values give one line each:
 python scripts/plot_losses.py loss=focal loss.gamma=0,1,2,5 --probability
 """
 
@@ -10,19 +10,21 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Read the arguments, evaluate, draw one figure as PNG and SVG."""
+    """Draw the losses in one figure, saved as PNG and SVG."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="+", metavar="loss=NAME[,NAME...] loss.OPTION=VALUE")
     parser.add_argument(
-        "--probability", action="store_true", help="against the probability instead of the margin"
+        "--probability",
+        action="store_true",
+        help="draw against the probability instead of the margin",
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("logs/losses"),
-        help="without ending; default: %(default)s",
+        help="path without suffix; default: %(default)s",
     )
     arguments = parser.parse_args()
 
@@ -35,7 +37,7 @@ def main() -> int:
         losses = chosen_losses(arguments.overrides)
         shapes, without = loss_shapes(losses, probability=arguments.probability)
     for line in without:
-        print(f"no one-dimensional view of {line}")
+        print(f"cannot be drawn along one dimension: {line}")
     if shapes:
         print("\n".join(map(str, style.save(draw(shapes), arguments.output))))
     return 0

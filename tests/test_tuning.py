@@ -55,7 +55,7 @@ def test_every_loss_declares_what_may_be_tuned(loss):
 
 
 def test_a_plan():
-    plan = tuning.planned(["loss=mse,huber", "budget=4", "seeds=range(6)", "data.outliers=0.1"])
+    plan = tuning.parse_plan(["loss=mse,huber", "budget=4", "seeds=range(6)", "data.outliers=0.1"])
     assert (plan.protocol, plan.budget, plan.losses) == ("controlled", 4, ["mse", "huber"])
     assert (plan.tuning_seeds, plan.seeds) == ([1000, 1001, 1002], [0, 1, 2, 3, 4, 5])
     assert plan.overrides == ["data.outliers=0.1"]
@@ -65,39 +65,42 @@ def test_a_plan():
 
 
 def test_seeds_are_as_many_as_the_comparisons_need():
-    plan = tuning.planned(["loss=mse,mae,huber,smooth_l1", "budget=2"])
+    plan = tuning.parse_plan(["loss=mse,mae,huber,smooth_l1", "budget=2"])
     assert plan.seeds == list(range(8))  # six comparisons
 
 
 def test_the_tuned_protocol_varies_the_learning_rate_alike():
-    plan = tuning.planned(["loss=mse,huber", "protocol=tuned", "budget=4"])
+    plan = tuning.parse_plan(["loss=mse,huber", "protocol=tuned", "budget=4"])
     rates = [[point["optimizer.lr"] for point in points] for points in plan.points.values()]
     assert rates[0] == rates[1]
     assert len(set(rates[0])) == 4
 
 
 def test_what_the_command_line_sets_is_not_tuned():
-    plan = tuning.planned(["loss=huber", "loss.delta=2", "protocol=tuned", "budget=4"])
+    plan = tuning.parse_plan(["loss=huber", "loss.delta=2", "protocol=tuned", "budget=4"])
     assert list(plan.ranges["huber"]) == ["optimizer.lr"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["budget=4"], "which losses"),
+        (["budget=4"], "no losses given"),
         (["loss=mse,hubr"], "unknown loss 'hubr': did you mean huber"),
         (["loss=mse", "protocol=free"], "protocol must be controlled or tuned, got free"),
         (["loss=mse", "protocol=tuned,controlled"], "protocol must be one value"),
         (["loss=mse", "budget=0"], "budget must be at least 1, got 0"),
         (["loss=mse", "budget=many"], "budget must be whole numbers, got many"),
         (["loss=mse", "seeds=1,1"], "seeds must differ"),
-        (["loss=mse", "seeds=1,2", "tuning_seeds=2,3"], "must share none, and both have 2"),
-        (["loss=mse", "optimizer.lr=0.1,0.2"], "names several values"),
+        (["loss=mse", "seeds=1,2", "tuning_seeds=2,3"], "must not overlap, but both have 2"),
+        (["loss=mse", "optimizer.lr=0.1,0.2"], "has several values"),
         (["loss=mse", "seed=1"], "seed= is set by the tuning"),
         (["loss=mse", "test=false"], "test= is set by the tuning"),
         (["loss=mse", "a=[1"], "malformed override"),
         (["loss=mse", "no.such=1"], "no.such"),
-        (["loss=mse,cross_entropy", "budget=2"], "lives on regression, cross_entropy on digits"),
+        (
+            ["loss=mse,cross_entropy", "budget=2"],
+            "loss=mse defaults to data=regression and loss=cross",
+        ),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
@@ -111,8 +114,8 @@ def test_what_cannot_be_planned(arguments, message, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["resume=nowhere"], "nowhere holds no tuning"),
-        (["resume=nowhere", "budget=3"], "give nothing else"),
+        (["resume=nowhere"], "nowhere is not a tuning folder"),
+        (["resume=nowhere", "budget=3"], "remove the other arguments"),
     ],
 )
 def test_what_cannot_be_resumed(arguments, message, tmp_path, monkeypatch):

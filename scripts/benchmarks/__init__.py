@@ -1,1 +1,1 @@
-"""What ``scripts/benchmark.py`` measures, one file a measurement."""
+"""Measurements of ``scripts/benchmark.py``, one file each."""

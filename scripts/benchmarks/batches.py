@@ -1,4 +1,4 @@
-"""Losses that compare all points or samples of a batch with all, beside peers."""
+"""Losses that compare all pairs of points or samples, beside peers."""
 
 import statistics
 from pathlib import Path
@@ -17,7 +17,7 @@ HEAD = (
 
 
 def batches(rounds: int, keep: bool, page: Path | None) -> None:
-    """Value and gradient of losses that compare all with all, and of peers, in ms of CPU time."""
+    """Measure value and gradient of pairwise losses and of peers, in ms of CPU time."""
     torch.set_num_threads(1)
     if keep:
         keep_freed_memory()

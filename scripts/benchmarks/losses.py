@@ -1,14 +1,14 @@
-"""Each loss beside its peers and beside the least a loss can do: time and peak memory."""
+"""Time and peak memory of each loss, beside peers and a lower bound."""
 
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.figure import draw
 from benchmarks.measured import Measured
 from benchmarks.page import put
 from benchmarks.peers import SIZES, pairs
-from benchmarks.picture import draw
 from benchmarks.timing import in_turn, peak_memory
 from losslab.runtime import keep_freed_memory
 
@@ -20,15 +20,15 @@ HEAD = (
 
 
 def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None:
-    """Value and gradient of each loss and its peers in turn, on one thread.
+    """Measure value and gradient of each loss and its peers in turn, on one thread.
 
-    The floor is what it takes to read logits and target and to write a gradient.
+    The floor is the time to read logits and target and to write a gradient.
 
     Args:
-        rounds: of all in turn.
-        keep: whether freed memory is kept.
-        page: where the table goes, and the picture beside it.
-        only: the loss that is measured alone, without a picture; ``None``: all.
+        rounds: number of rounds.
+        keep: whether to keep freed memory.
+        page: page to write the table to, with the figure beside it.
+        only: loss to measure alone, without a figure; ``None`` for all.
     """
     torch.set_num_threads(1)
     if keep:
@@ -58,5 +58,5 @@ def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None
 
 
 def floor(prediction: Tensor, target: Tensor) -> Tensor:
-    """The least a loss can do: one pass over its inputs that writes one output."""
+    """Make one pass over the inputs and write one output, as a lower bound."""
     return torch.add(prediction.flatten()[: target.numel()], target.flatten())

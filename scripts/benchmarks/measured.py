@@ -1,4 +1,4 @@
-"""What the benchmark of losses measures: one loss on one batch, beside its peers."""
+"""Measurement of one loss on one batch, beside its peers."""
 
 import statistics
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from benchmarks.timing import quartiles, ratio
 
 @dataclass(frozen=True)
 class Measured:
-    """One loss on one batch: seconds of each round and the peak in bytes, of ours and of peers."""
+    """Measurement of one loss on one batch: seconds per round and peak bytes, ours and peers."""
 
     name: str
     size: int
@@ -18,15 +18,15 @@ class Measured:
 
     @property
     def peers(self) -> list[str]:
-        """The libraries beside ours."""
+        """Return the names of the other libraries."""
         return [name for name in self.memory if name != "ours"]
 
     def quartiles(self, peer: str) -> list[float]:
-        """Of the peer's time by ours."""
+        """Compute the quartiles of the peer's time divided by ours."""
         return quartiles(self.times["ours"], self.times[peer])
 
     def rows(self) -> list[str]:
-        """One a peer, an element of the prediction; one without where there is none."""
+        """Return one table row per peer, with values per element of the prediction."""
         time = {
             name: f"{statistics.median(s) / self.size * 1e9:.2f}" for name, s in self.times.items()
         }

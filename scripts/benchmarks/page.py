@@ -1,4 +1,4 @@
-"""Where measured tables and plots go: a page with markers around each table."""
+"""Write measured tables to a page with markers around each table."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ from pathlib import Path
 def beside(
     name: str, unit: str, times: Mapping[str, Sequence[float]], ratios: Sequence[tuple[str, str]]
 ) -> list[str]:
-    """Lines of a table: medians and extremes of each way, then ratios of two, round by round.
+    """Format a table: median and extremes of each way, then ratios of pairs of ways.
 
     Args:
-        name: of what was timed.
-        unit: of the times.
-        times: by way, one a round.
-        ratios: pairs of ways, the first divided by the second.
+        name: name of the measurement.
+        unit: unit of the times.
+        times: times by way, one per round.
+        ratios: pairs of ways, of which the first is divided by the second in each round.
     """
     lines = [f"| {name} | {unit}, median (min to max) |", "|---|---|"]
     lines += [f"| {way} | {spread(values, 3)} |" for way, values in times.items()]
@@ -25,20 +25,20 @@ def beside(
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Median, smallest and largest."""
+    """Format median, minimum and maximum."""
     middle, low, high = statistics.median(values), min(values), max(values)
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def show(page: Path | None, name: str, lines: list[str]) -> None:
-    """Print a table, and put it on the page if there is one."""
+    """Print a table, and write it to the page if there is one."""
     print(*lines, sep="\n", flush=True)
     if page:
         put(page, name, lines)
 
 
 def put(page: Path, name: str, lines: list[str]) -> None:
-    """Replace what stands between ``<!-- name -->`` and ``<!-- end of name -->``.
+    """Replace the text between ``<!-- name -->`` and ``<!-- end of name -->``.
 
     Raises:
         ValueError: if the page lacks the markers.

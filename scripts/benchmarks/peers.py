@@ -1,6 +1,6 @@
-"""What ``scripts/benchmark.py losses`` and ``batches`` measure: our losses beside peers'.
+"""Losses that ``scripts/benchmark.py losses`` and ``batches`` measure, beside peers.
 
-A library that is not installed leaves its rows out (pip install "losslab[bench]").
+Libraries that are not installed are left out (pip install "losslab[bench]").
 """
 
 from collections.abc import Callable, Iterator
@@ -20,29 +20,29 @@ SIZES = (2**16, 2**21, 2**24)
 
 
 def masks(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Logits and 0/1 masks of one foreground, two images."""
+    """Draw logits and binary masks of two images."""
     shape = (2, 1, 256, size // 512)
     return 3 * torch.randn(shape).to(dtype), (torch.rand(shape) < 0.3).to(dtype)
 
 
 def values(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Numbers and numbers."""
+    """Draw predicted and target values."""
     return torch.randn(size // 8, 8).to(dtype), torch.randn(size // 8, 8).to(dtype)
 
 
 def classes(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Logits of ten classes and indices."""
+    """Draw logits of ten classes and class indices."""
     return torch.randn(size // 10, 10).to(dtype), torch.randint(10, (size // 10,))
 
 
 def class_masks(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Logits of ten classes and indices a pixel, two images."""
+    """Draw logits of ten classes and class indices per pixel, of two images."""
     shape = (2, 10, 64, size // 1280)
     return torch.randn(shape).to(dtype), torch.randint(10, (2, *shape[2:]))
 
 
 def peer(library: str, path: str) -> Any:
-    """What the path names in the library; ``None`` where that is not installed."""
+    """Import an object of a library; ``None`` if the library is not installed."""
     if not find_spec(library):
         return None
     module, _, name = path.rpartition(".")
@@ -50,7 +50,7 @@ def peer(library: str, path: str) -> Any:
 
 
 def pairs() -> Iterator[tuple[str, Batch, Call, dict[str, Call]]]:
-    """Name, batch, our loss, and the peers by library."""
+    """Yield name, batch, our loss, and the peers by library."""
     focal: dict[str, Call] = {}
     if of_torchvision := peer("torchvision", "torchvision.ops.sigmoid_focal_loss"):
         focal["torchvision"] = partial(of_torchvision, alpha=-1, reduction="mean")
@@ -83,7 +83,7 @@ def pairs() -> Iterator[tuple[str, Batch, Call, dict[str, Call]]]:
 
 
 def overlaps() -> Iterator[tuple[str, Call, str, dict[str, float]]]:
-    """Name, our loss, the peers' class and its options: alpha weighs false positives there."""
+    """Yield name, our loss, the peers' class and its options; alpha weighs false positives."""
     prices = {"alpha": 0.3, "beta": 0.7}
     yield "dice", losses.DiceLoss(per_image=False), "DiceLoss", {}
     yield "tversky", losses.TverskyLoss(per_image=False), "TverskyLoss", prices
@@ -92,7 +92,7 @@ def overlaps() -> Iterator[tuple[str, Call, str, dict[str, float]]]:
 
 
 def dices_of_classes() -> dict[str, Call]:
-    """The peers' dice over softmax classes."""
+    """Return the peers' Dice losses over softmax classes."""
     found: dict[str, Call] = {}
     kind = "losses.DiceLoss"
     if smp := peer("segmentation_models_pytorch", f"segmentation_models_pytorch.{kind}"):
@@ -103,11 +103,11 @@ def dices_of_classes() -> dict[str, Call]:
     return found
 
 
-# --- losses that compare all with all -----------------------------------------------------------
+# --- pairwise losses ----------------------------------------------------------------------------
 
 
 def of_batches() -> Iterator[tuple[str, str, tuple[Tensor, Tensor], Call, dict[str, Call]]]:
-    """Name, batch in words, prediction and target, our loss, and the peers by name."""
+    """Yield name, description of the batch, prediction and target, our loss, and the peers."""
     chamfer = losses.ChamferLoss()
     matrices: dict[str, Call] = {"full matrix": full_matrix, "chunked matrix": chunked_matrix}
     clouds = sphere(1, 16384), sphere(1, 16384)
@@ -123,7 +123,7 @@ def of_batches() -> Iterator[tuple[str, str, tuple[Tensor, Tensor], Call, dict[s
     if geomloss := peer("geomloss", "geomloss.SamplesLoss"):
         annealed = losses.EMDLoss(method="sinkhorn")
         of_geomloss: dict[str, Call] = {}
-        # as it is, and annealed so slowly that it is as near to the exact value as ours
+        # by default, and annealed slowly enough to be as close to the exact value as ours
         for name, scaling in (("geomloss", 0.5), ("geomloss, scaling 0.95", 0.95)):
             options = {"p": 1, "blur": annealed.blur, "scaling": scaling, "debias": False}
             of_geomloss[name] = averaged(geomloss("sinkhorn", **options))
@@ -146,19 +146,19 @@ EMD = losses.EMDLoss(method="exact")
 
 
 def sphere(clouds: int, points: int) -> Tensor:
-    """Points on a sphere of radius 1, with noise of 1 %."""
+    """Draw points on a sphere of radius 1, with noise of 1 %."""
     points_on_it = nn.functional.normalize(torch.randn(clouds, points, 3), dim=-1)
     return points_on_it + 0.01 * torch.randn(clouds, points, 3)
 
 
 def full_matrix(prediction: Tensor, target: Tensor) -> Tensor:
-    """The Chamfer distance as it is most often written."""
+    """Compute the Chamfer distance from the full distance matrix."""
     squares = torch.cdist(prediction, target).square()
     return squares.amin(dim=2).mean() + squares.amin(dim=1).mean()
 
 
 def chunked_matrix(prediction: Tensor, target: Tensor) -> Tensor:
-    """The same, with 512 rows of the matrix at a time; of one cloud."""
+    """Compute the Chamfer distance of one cloud with 512 rows of the matrix at a time."""
     [x], [y] = prediction, target
     to_target, nearest = [], torch.full((len(y),), torch.inf)
     to_prediction = torch.zeros(len(y), dtype=torch.int64)
@@ -174,12 +174,12 @@ def chunked_matrix(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def averaged(each: Call) -> Call:
-    """The mean of a loss that gives one value a cloud."""
+    """Average a loss that returns one value per cloud."""
     return lambda prediction, target: each(prediction, target).mean()
 
 
 def mean_of_plans(cost_of: Any, prediction: Tensor, target: Tensor) -> Tensor:
-    """The mean distance of POT's exact plans between clouds of equal weights."""
+    """Compute the mean cost of POT's exact transport plans between uniform clouds."""
     even = torch.full((prediction.shape[1],), 1 / prediction.shape[1])
     costs = torch.cdist(prediction, target)
     return torch.stack([cost_of(even, even, cost) for cost in costs]).mean()

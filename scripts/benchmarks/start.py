@@ -1,4 +1,4 @@
-"""From the command to its first training step, beside the imports alone."""
+"""Time from the command to its first training step, beside the imports alone."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ from benchmarks.page import beside, show
 from benchmarks.timing import of_command
 
 IMPORTS = "import torch, torchvision, pytorch_lightning"
-# the command's own work, but that the process ends where the first step begins
+# runs the command but ends the process at the first step
 FIRST_STEP = """
 import os, sys
 from losslab import cli
@@ -19,7 +19,7 @@ sys.exit("no training step was reached")
 
 
 def start(rounds: int, page: Path | None) -> None:
-    """Seconds to the first step of ``python train.py loss=focal``, in turn with the imports."""
+    """Measure seconds to the first step of ``python train.py loss=focal``, and of the imports."""
     times: dict[str, list[float]] = {"imports": [], "first step": []}
     for turn in range(rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
@@ -29,7 +29,7 @@ def start(rounds: int, page: Path | None) -> None:
             }
             for name, given in commands.items():
                 seconds = of_command("-c", *given)
-                if turn:  # the first reads the files from the disk
+                if turn:  # the first round reads the files from disk
                     times[name].append(seconds)
     times["first step, less the imports"] = [b - a for a, b in zip(*times.values(), strict=True)]
     show(page, "start", beside("python train.py loss=focal", "s", times, []))

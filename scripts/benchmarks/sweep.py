@@ -1,4 +1,4 @@
-"""Lockstep against the same cells trained alone, one after the other or side by side."""
+"""Lockstep training beside the same jobs trained alone, sequentially or in parallel."""
 
 import multiprocessing
 import tempfile
@@ -29,21 +29,21 @@ COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 
 
 def configs_of(overrides: Sequence[str], seeds: int) -> list[DictConfig]:
-    """The configs of eight classification losses with so many seeds, all losses of a seed first."""
+    """Compose the configs of eight classification losses, grouped by seed."""
     return [
-        cell.config
+        job.config
         for seed in range(seeds)
         for line in LOSSES
-        for cell in compose_jobs(
+        for job in compose_jobs(
             jobs_of([*line.split(), f"seed={seed}", "trainer=cpu", "callbacks=quiet", *overrides])
         )
     ]
 
 
 def sweep(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
-    """Seconds a cell of eight losses and some seeds, each way in turn; the first round warms up.
+    """Measure seconds per job of eight losses and some seeds, each way in turn.
 
-    Alone, one after the other and two side by side, only one seed's cells are trained.
+    The first round is a warm-up. Without lockstep only the jobs of one seed are trained.
     """
     configs = configs_of(overrides, seeds)
     ways: dict[str, tuple[Way, list[DictConfig]]] = {"alone": (one_by_one, configs[:8])}
@@ -56,20 +56,20 @@ def sweep(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) 
         ways["two processes"] = (partial(in_lockstep, workers=2), configs)
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
-        for name, (way, cells) in ways.items():
-            seconds = timed(way, cells)
+        for name, (way, jobs) in ways.items():
+            seconds = timed(way, jobs)
             if turn:
-                times[name].append(seconds / len(cells))
+                times[name].append(seconds / len(jobs))
     what = " ".join(given for given in overrides if not given.startswith("paths."))
     ratios = [("alone", name) for name in times if name != "alone"]
-    name = f"{len(configs)} cells, {what}"
-    show(page, f"sweep {what}", beside(name, "s a cell", times, ratios))
+    name = f"{len(configs)} jobs, {what}"
+    show(page, f"sweep {what}", beside(name, "s per job", times, ratios))
 
 
-def plays(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
-    """CPU seconds of some seeds of one loss that plays: two alone, all together in this process."""
-    cells = jobs_of([f"seed=range({seeds})", "trainer=cpu", "callbacks=quiet", *overrides])
-    configs = [cell.config for cell in compose_jobs(cells)]
+def rl(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
+    """Measure CPU seconds of reinforcement learning: two seeds alone, and all in lockstep."""
+    jobs = jobs_of([f"seed=range({seeds})", "trainer=cpu", "callbacks=quiet", *overrides])
+    configs = [job.config for job in compose_jobs(jobs)]
     times: dict[str, list[float]] = {"alone": [], "one process": []}
     for turn in range(rounds + 1):
         start = time.process_time()
@@ -80,70 +80,72 @@ def plays(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) 
             times["alone"].append((middle - start) / 2)
             times["one process"].append((time.process_time() - middle) / seeds)
     what = " ".join(overrides)
-    lines = beside(f"{seeds} cells, {what}", "CPU s a cell", times, [("alone", "one process")])
-    show(page, f"plays {seeds} {what}", lines)
+    lines = beside(f"{seeds} jobs, {what}", "CPU s per job", times, [("alone", "one process")])
+    show(page, f"rl {seeds} {what}", lines)
 
 
 def growth(overrides: Sequence[str], page: Path | None) -> None:
-    """Seconds a cell and memory of lockstep in one process, by the number of cells.
+    """Measure seconds per job and memory of lockstep in one process, by the number of jobs.
 
-    Each count has a process of its own, forked from this one when everything is imported.
+    Each count runs in its own process, forked from this one after all imports.
     """
     configs = configs_of(overrides, COUNTS[-1] // 8)
-    timed(one_by_one, configs[:1])  # warms up
-    lines = ["| cells | s a cell | MB above what is imported |", "|---|---|---|"]
+    timed(one_by_one, configs[:1])  # warm-up
+    lines = ["| jobs | s per job | MB beyond the imports |", "|---|---|---|"]
     for count in COUNTS:
         receiver, sender = multiprocessing.Pipe()
         process = multiprocessing.get_context("fork").Process(
             target=_report, args=(configs[:count], sender)
         )
         process.start()
-        sender.close()  # so that a process that fails leaves an end of file
+        sender.close()  # so that the receiver sees the end of file if the process fails
         seconds, memory = receiver.recv()
         process.join()
         lines.append(f"| {count} | {seconds / count:.3f} | {memory:.0f} |")
     show(page, "growth", lines)
 
 
-def _report(cells: Sequence[DictConfig], pipe: Any) -> None:
+def _report(configs: Sequence[DictConfig], pipe: Any) -> None:
     before = peak_memory_mb() or 0
-    seconds = timed(trained, cells)
+    seconds = timed(trained, configs)
     pipe.send((seconds, (peak_memory_mb() or 0) - before))
 
 
-def trained(cells: Sequence[DictConfig], folder: Path) -> None:
-    """Train as the launcher does: a cell that is the only one has nothing to go with."""
-    if len(cells) == 1:
-        one_by_one(cells, folder)
+def trained(configs: Sequence[DictConfig], folder: Path) -> None:
+    """Train as the launcher does: in lockstep if there are several jobs."""
+    if len(configs) == 1:
+        one_by_one(configs, folder)
     else:
-        in_lockstep(cells, folder)
+        in_lockstep(configs, folder)
 
 
-def one_by_one(cells: Sequence[DictConfig], folder: Path) -> None:
-    """Train one after the other, as Hydra's own launcher does."""
-    for number, config in enumerate(cells):
+def one_by_one(configs: Sequence[DictConfig], folder: Path) -> None:
+    """Train sequentially, as Hydra's basic launcher does."""
+    for number, config in enumerate(configs):
         train(config, folder / str(number))
 
 
-def side_by_side(cells: Sequence[DictConfig], folder: Path) -> None:
-    """Train in two processes that stay, as Hydra's launcher for joblib does."""
-    jobs = [delayed(train)(config, folder / str(number)) for number, config in enumerate(cells)]
+def side_by_side(configs: Sequence[DictConfig], folder: Path) -> None:
+    """Train in two persistent processes, as Hydra's joblib launcher does."""
+    jobs = [delayed(train)(config, folder / str(number)) for number, config in enumerate(configs)]
     Parallel(n_jobs=2)(jobs)
 
 
 def in_lockstep(
-    cells: Sequence[DictConfig], folder: Path, workers: int = 1, *, capture: bool = True
+    configs: Sequence[DictConfig], folder: Path, workers: int = 1, *, capture: bool = True
 ) -> None:
-    """Train together."""
-    placed = [Job(config, folder / str(number)) for number, config in enumerate(cells)]
+    """Train in lockstep."""
+    placed = [Job(config, folder / str(number)) for number, config in enumerate(configs)]
     left = train_jobs(placed, workers=workers, capture=capture)
     if left:
         raise RuntimeError(f"not in lockstep: {left[0][1]}")
 
 
-def timed(way: Callable[[Sequence[DictConfig], Path], None], cells: Sequence[DictConfig]) -> float:
-    """Seconds that a way takes for these cells, in a folder that is gone afterwards."""
+def timed(
+    way: Callable[[Sequence[DictConfig], Path], None], configs: Sequence[DictConfig]
+) -> float:
+    """Measure the seconds that a way takes for these configs, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        way(cells, Path(folder))
+        way(configs, Path(folder))
         return time.perf_counter() - start

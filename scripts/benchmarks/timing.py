@@ -1,6 +1,6 @@
-"""How long calls and commands take, and how much memory calls hold.
+"""Measure time and memory of calls, and time of commands.
 
-Sides are measured in turn, so that a change of the machine's speed meets all of them.
+Sides are measured in turn, so that changes of the machine's speed affect all of them.
 """
 
 import statistics
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def of_command(*arguments: str, folder: Path = ROOT) -> float:
-    """Seconds that this interpreter takes for a command; what it prints is dropped.
+    """Measure the seconds that this interpreter takes for a command, discarding its output.
 
     Raises:
         CalledProcessError: if it fails.
@@ -30,9 +30,9 @@ def of_command(*arguments: str, folder: Path = ROOT) -> float:
 def in_turn(
     calls: dict[str, Any], prediction: Tensor, target: Tensor, rounds: int, repeats: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of CPU time of each call with its gradient, round by round; the first warms up.
+    """Measure CPU seconds of each call with its gradient per round, after a warm-up round.
 
-    A call is repeated where one is too short to be timed.
+    Short calls are repeated ``repeats`` times.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
@@ -50,7 +50,7 @@ def in_turn(
 
 
 def peak_memory(call: Any, prediction: Tensor, target: Tensor) -> int:
-    """The most bytes that torch held at once in a call with its gradient, inputs not counted."""
+    """Measure torch's peak bytes during a call with its gradient, without the inputs."""
     given = prediction.detach().requires_grad_()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call(given, target).backward()
@@ -64,11 +64,11 @@ def peak_memory(call: Any, prediction: Tensor, target: Tensor) -> int:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
-    """Their time by ours, round by round: median and quartiles."""
+    """Format median and quartiles of their time divided by ours."""
     low, median, high = quartiles(ours, theirs)
     return f"{median:.2f} ({low:.2f} to {high:.2f})"
 
 
 def quartiles(ours: list[float], theirs: list[float]) -> list[float]:
-    """Of their time by ours, round by round."""
+    """Compute the quartiles of their time divided by ours, over rounds."""
     return statistics.quantiles((b / a for a, b in zip(ours, theirs, strict=True)), n=4)

@@ -1,4 +1,4 @@
-"""A training step beside a bare loop and beside the usual DataLoader."""
+"""Time of a training step, beside a bare loop and beside a DataLoader."""
 
 import itertools
 import tempfile
@@ -23,11 +23,11 @@ Step = Callable[[Tensor, Tensor], None]
 
 
 def training(data_dir: str, rounds: int, page: Path | None) -> None:
-    """One training step, MLP 784-128-10, batch 64, on data in memory and by a DataLoader.
+    """Measure a training step: MLP 784-128-10, batch 64, data in memory and from a DataLoader.
 
-    A bare loop and losslab take their steps on the same tensors and on a ``DataLoader`` over
-    torchvision's MNIST with ``ToTensor``. The four take turns epoch by epoch, so that a change of
-    the machine's speed meets them all.
+    A bare loop and losslab train on the same tensors and on a ``DataLoader`` over torchvision's
+    MNIST with ``ToTensor``. The four take turns epoch by epoch, so that changes of the machine's
+    speed affect all of them.
     """
     given = [
         "loss=cross_entropy",
@@ -53,14 +53,14 @@ def training(data_dir: str, rounds: int, page: Path | None) -> None:
 
 
 class Turns:
-    """Gives losslab its training batches, in memory and by a loader in turn, and times its epochs.
+    """Data loader that alternates between data in memory and a ``DataLoader``, and times epochs.
 
-    Before each of losslab's epochs the bare loop has one on the same kind of batches.
+    Before each epoch of losslab the bare loop trains one on the same kind of batches.
     """
 
     def __init__(self, data: Any, data_dir: str) -> None:
         mnist = MNIST(data_dir, train=True, transform=ToTensor())
-        subset = Subset(mnist, range(data.train.size))  # as many steps an epoch
+        subset = Subset(mnist, range(data.train.size))  # equally many steps per epoch
         self.loaders: dict[str, Any] = {
             "": data.train_dataloader(),
             ", DataLoader": DataLoader(subset, batch_size=64, shuffle=True),
@@ -73,21 +73,23 @@ class Turns:
         self.start = 0.0
 
     def __len__(self) -> int:
-        """Steps in an epoch."""
+        """Return the number of steps per epoch."""
         return len(self.loaders[""])
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of losslab's next epoch."""
+        """Return the batches of losslab's next epoch."""
         loader = self.loaders[self.kind]
         self.bare = timed(self.bare_step, loader)
         self.start = time.perf_counter()
         return iter(loader)
 
     def watch(self, callback: pl.Callback) -> None:
-        """Stop the clock at an epoch's last step: by a callback that is there, for one more costs.
+        """Stop the clock at the last step of an epoch, by an existing callback.
+
+        An additional callback would cost time.
 
         Args:
-            callback: of the trainer's.
+            callback: callback of the trainer.
         """
 
         def stop(*_: Any) -> None:
@@ -99,18 +101,18 @@ class Turns:
         callback.on_validation_start = stop  # type: ignore[method-assign]
 
     def report(self, page: Path | None) -> None:
-        """Times and ratios; the first epoch warms up."""
+        """Report times and ratios, without the first epoch as a warm-up."""
         times = {name: [s * 1e3 for s in values[1:]] for name, values in self.times.items()}
         ratios = [
             ("losslab", "bare loop"),
             ("losslab, DataLoader", "losslab"),
             ("bare loop, DataLoader", "losslab"),
         ]
-        show(page, "training", beside("a step, 784-128-10, batch 64", "ms", times, ratios))
+        show(page, "training", beside("training step, 784-128-10, batch 64", "ms", times, ratios))
 
 
 def bare_step() -> Step:
-    """One plain step of the same network, with the same fused Adam."""
+    """Create a plain training step of the same network with the same fused Adam."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, fused=True)
     loss = nn.CrossEntropyLoss()
@@ -124,7 +126,7 @@ def bare_step() -> Step:
 
 
 def timed(step: Step, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Seconds a step."""
+    """Measure seconds per step."""
     start, count = time.perf_counter(), 0
     for inputs, targets in batches:
         step(inputs, targets)

@@ -1,4 +1,4 @@
-"""One run as templates usually have it: a process, a DataLoader with transforms, logging each step.
+"""One run of a typical template: a DataLoader with transforms, and logging of each step.
 
 ``python -m benchmarks.usual MNIST_FOLDER RUN_FOLDER SEED`` trains 20 epochs of 100 steps; the
 measurement ``whole`` times it.
@@ -20,7 +20,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 
 class Classifier(pl.LightningModule):
-    """784-128-10 with cross-entropy and metric objects."""
+    """Classifier 784-128-10 with cross-entropy and metric objects."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,24 +48,24 @@ class Classifier(pl.LightningModule):
         return loss
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """Loss and metrics, logged."""
+        """Log loss and metrics of training."""
         return self._step("fit", batch)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
-        """The same on validation."""
+        """Log loss and metrics of validation."""
         self._step("val", batch)
 
     def test_step(self, batch: Any, batch_index: int) -> None:
-        """The same on test."""
+        """Log loss and metrics of test."""
         self._step("test", batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
+        """Return Adam."""
         return torch.optim.Adam(self.parameters(), lr=2e-3)
 
 
 def main(data_dir: str, folder: str, seed: str) -> None:
-    """Train, keep the best checkpoint, test it."""
+    """Train, save the best checkpoint and test it."""
     pl.seed_everything(int(seed))
     torch.set_num_threads(1)
     transform = Compose([ToTensor(), Normalize(0.1307, 0.3081)])

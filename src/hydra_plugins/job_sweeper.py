@@ -1,4 +1,4 @@
-"""A sweep over listed jobs, where Hydra's own sweeper knows products alone."""
+"""Hydra sweeper over listed jobs, since Hydra's own sweeper only supports products."""
 
 import json
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class JobSweeper(Sweeper):
-    """Launches the jobs of a JSON file, with whatever launcher is chosen.
+    """Sweeper that launches the jobs listed in a JSON file with the chosen launcher.
 
     Args:
-        file: holds ``{"jobs": [["loss=mse", "seed=0"], ...]}``, the overrides of each job.
+        file: path of ``{"jobs": [["loss=mse", "seed=0"], ...]}``, the overrides of each job.
     """
 
     def __init__(self, file: str) -> None:
@@ -24,7 +24,7 @@ class JobSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Make the launcher."""
+        """Create the launcher."""
         self.hydra_context = hydra_context
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -32,7 +32,7 @@ class JobSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run every job; the arguments come before each job's own."""
+        """Run all jobs; the arguments are prepended to each job's overrides."""
         assert self.launcher is not None
         assert self.config is not None
         jobs: Sequence[Sequence[str]] = json.loads(self.file.read_text())["jobs"]
@@ -42,5 +42,5 @@ class JobSweeper(Sweeper):
         batch = [[*arguments, *job] for job in jobs]
         results = self.launcher.launch(batch, initial_job_idx=0)
         for result in results:
-            _ = result.return_value  # raises what the job raised
+            _ = result.return_value  # raises the job's exception
         return [results]

@@ -1,6 +1,6 @@
-"""The launcher that trains the jobs of a sweep together: ``hydra/launcher=lockstep``.
+"""Hydra launcher that trains the jobs of a sweep together: ``hydra/launcher=lockstep``.
 
-Hydra imports this file for every command, so nothing here imports torch before jobs are launched.
+Hydra imports this file for every command, so torch is imported only when jobs are launched.
 """
 
 import copy
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class LockstepConf:
-    """The options of ``hydra/launcher=lockstep``.
+    """Options of ``hydra/launcher=lockstep``.
 
     Attributes:
-        max_jobs: jobs in a stack at most; ``null`` for as many as the memory holds.
-        workers: processes that train stacks side by side; ``null`` for one a core.
-        capture: whether a GPU records the steps of a stack as CUDA graphs and replays them.
+        max_jobs: maximum number of jobs per stack; ``null`` for as many as fit into memory.
+        workers: number of processes that train stacks in parallel; ``null`` for one per core.
+        capture: whether training steps on a GPU are captured as CUDA graphs and replayed.
     """
 
     _target_: str = "hydra_plugins.lockstep_launcher.LockstepLauncher"
@@ -46,12 +46,12 @@ ConfigStore.instance().store(
 
 
 class LockstepLauncher(Launcher):
-    """Trains together what can be stacked, and hands the rest to Hydra's ordinary launcher.
+    """Launcher that trains stackable jobs together and passes the rest to Hydra's basic launcher.
 
     Args:
-        max_jobs: jobs in a stack at most.
-        workers: processes.
-        capture: whether a GPU replays recorded steps.
+        max_jobs: maximum number of jobs per stack.
+        workers: number of processes.
+        capture: whether training steps on a GPU are captured and replayed.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class LockstepLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take over what Hydra's main has."""
+        """Store Hydra's context, task function and config."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run all jobs; each leaves its outcome in its record."""
+        """Run all jobs; the outcome of each is in its record."""
         from losslab.lockstep.sweep import train_jobs  # noqa: PLC0415 (torch)
         from losslab.runs.record import needs_running  # noqa: PLC0415
 
@@ -84,11 +84,11 @@ class LockstepLauncher(Launcher):
             if needs_running(job.folder):
                 jobs.append(job)
         left = train_jobs(jobs, max_jobs=self.max_jobs, workers=self.workers, capture=self.capture)
-        self._launch_ordinarily([overrides[job.folder] for job, _ in left], left)
+        self._launch_one_by_one([overrides[job.folder] for job, _ in left], left)
         return [JobReturn(overrides=own, status=JobStatus.COMPLETED) for own in job_overrides]
 
     def _job(self, overrides: Sequence[str]) -> "Job":
-        """The job's config, composed before by the command line or else now, and its folder."""
+        """Return the job with its folder and its config, composed unless it already was."""
         # neither imports torch before jobs are launched
         from losslab.config.compose import COMPOSED, compose_jobs  # noqa: PLC0415
         from losslab.lockstep.grouping import Job  # noqa: PLC0415
@@ -96,15 +96,15 @@ class LockstepLauncher(Launcher):
         composed = COMPOSED.get(tuple(overrides)) or compose_jobs([overrides])[0]
         return Job(composed.config, Path(self.config.hydra.sweep.dir) / composed.place)
 
-    def _launch_ordinarily(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:
-        """Run one by one what is left, saying why."""
+    def _launch_one_by_one(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:
+        """Run the remaining jobs one by one and log the reasons."""
         if not jobs:
             return
         reasons: dict[str, list[str]] = {}
         for job, reason in left:
             reasons.setdefault(reason, []).append(f"{job.folder.parent.name}/{job.folder.name}")
         for reason, names in reasons.items():
-            log.info(f"Not in lockstep, since {reason}: {', '.join(names)}")
+            log.info(f"Not trained in lockstep because {reason}: {', '.join(names)}")
         config = copy.deepcopy(self.config)
         basic = ConfigStore.instance().load("hydra/launcher/basic.yaml").node
         OmegaConf.update(config, "hydra.launcher", basic, merge=False, force_add=True)

@@ -1,6 +1,6 @@
-"""losslab: which loss function should I use here, and how sure am I?
+"""losslab: compare loss functions fairly, with statistics.
 
-Importing it imports nothing else; its parts are loaded when they are first asked for.
+Subpackages are imported when they are first accessed.
 """
 
 import importlib

@@ -21,13 +21,13 @@ from losslab.sweep import DONE, check_configs, hydra_main, show_run, sweep, trai
 
 
 def main() -> None:
-    """Run the command line and exit: 0 all done, 1 a run failed, 2 wrong input."""
-    with cli_errors("interrupted; go on with resume=FOLDER"):
+    """Run the command line and exit with 0 (all done), 1 (a run failed) or 2 (wrong input)."""
+    with cli_errors("interrupted; continue with resume=FOLDER"):
         sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """What the arguments ask for; returns the exit code."""
+    """Run the command that the arguments describe; return the exit code."""
     if "LOCAL_RANK" in os.environ and "LOSSLAB_RUN_FOLDER" in os.environ:
         return _run_rank(Path(os.environ["LOSSLAB_RUN_FOLDER"]))
     arguments = user_code.use(arguments)
@@ -38,7 +38,7 @@ def run(arguments: list[str]) -> int:
         return run_command(arguments)
     flags, overrides = divided(arguments)
     if any(flag.partition("=")[0] in PASS_ON for flag in flags):
-        # the flags last: --info would take what follows it for its value
+        # flags go last: --info would take what follows it as its value
         return hydra_main(complete(overrides) + flags, lambda config: None)
     command = parse(arguments)
     if command.resume is not None:
@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
 
 
 def single(command: Command) -> int:
-    """Check, train, show."""
+    """Check the config, train the run and print its table; return the exit code."""
     [composed] = compose_jobs([command.overrides])
     print(check_configs([composed.config]), flush=True)
     folders: list[Path] = []
@@ -57,7 +57,7 @@ def single(command: Command) -> int:
         folders.append(Path(HydraConfig.get().runtime.output_dir))
         try:
             train_job(config)
-        except UserError as error:  # Hydra would print its trace and exit with 1
+        except UserError as error:  # Hydra would print a traceback and exit with 1
             refusals.append(error)
 
     hydra_main(command.flags + command.overrides, job)
@@ -68,14 +68,14 @@ def single(command: Command) -> int:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove what Hydra made for a run that never began, up to the first folder in use."""
+    """Remove empty folders that Hydra created for a run that did not begin."""
     while not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
 
 
 def _run_rank(folder: Path) -> int:
-    """The work of a further rank of a run: this process was started by the run's own."""
+    """Train as a further rank of a run, in a process that the run's first rank started."""
     from losslab.training import join  # noqa: PLC0415
 
     join(folder)

@@ -1,4 +1,4 @@
-"""From a resolved config to the components of a run, and to one line where they do not fit."""
+"""Build the components of a run from its resolved config, and check that they fit together."""
 
 import hashlib
 import inspect
@@ -27,7 +27,7 @@ References = dict[str, tuple[nn.Module, TargetFormat]]
 
 @dataclass
 class Components:
-    """What a run is made of; the network is built before the loss, and from its own draw."""
+    """Components of a run."""
 
     data: Any
     task: Task
@@ -42,10 +42,10 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
 
     Args:
         config: the resolved config.
-        like: components of a run with the same config of data and task, which are shared with it.
+        like: components of a run with the same config of data and task, which are shared.
 
     Raises:
-        UserError: if a part refuses its options or does not fit the others.
+        UserError: if a component refuses its options or does not fit the others.
     """
     require_fit(config)
     data = ready_data(config) if like is None else like.data
@@ -71,11 +71,13 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
         "monitor": config.task.monitor,
         "sample_loss": _sample_loss(config, data),
     }
-    # a module that owns its step takes by name what it needs
+    # a module with its own training step declares what it needs by name
     taken = accepted(target_of(config.task.module, "task"), offered)
     for name in ("regularizer", "scheduler", "sample_loss"):
         if offered[name] is not None and name not in taken:
-            raise UserError(f"task={config.choices.task} takes no {name.replace('_', ' ')}")
+            raise UserError(
+                f"task={config.choices.task} does not support a {name.replace('_', ' ')}"
+            )
     module = build(config.task.module, "task", network, loss, task, **taken)
     try:
         module.configure_optimizers()
@@ -85,7 +87,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
 
 
 def ready_data(config: DictConfig) -> Any:
-    """The data module with its files read and its splits drawn."""
+    """Build the data module, read its files and draw its splits."""
     data = build(config.data, "data")
     try:
         data.prepare_data()
@@ -96,29 +98,31 @@ def ready_data(config: DictConfig) -> Any:
 
 
 def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
-    """The network with the seed's initial weights; it is told the sizes it asks for by name."""
+    """Build the network with the seed's initial weights and the sizes that it takes by name."""
     torch.manual_seed(derive_seed(config.seed, Purpose.WEIGHTS))
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
     offered = accepted(target_of(config.model, "model"), sizes)
     name = f"model={config.choices.model}"
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")  # said below
+        warnings.filterwarnings(
+            "ignore", message="Initializing zero-element tensors"
+        )  # reported below
         network: nn.Module = build(config.model, name, **offered)
     for parameter, weight in network.named_parameters():
-        if not weight.numel():  # torch makes layers of no unit, and the output is then constant
-            raise UserError(f"{name}: {parameter} must hold a number at least, got none")
+        if not weight.numel():  # torch permits layers without units, whose output is constant
+            raise UserError(f"{name}: {parameter} must have at least one element, got none")
     return network
 
 
 def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
-    """The loss; where a weight is ``balanced``, from the training split's class counts."""
+    """Build the loss; ``balanced`` weights are computed from the training split's class counts."""
     balanced = balanced_weights(node, getattr(data, "class_counts", None))
     if "pos_weight" in balanced and data.target_kind == "multilabel":
-        # a sample can have several labels: the negatives of one are the samples without it
+        # a sample can have several labels: the negatives of a label are the samples without it
         counts = data.class_counts.double()
         balanced["pos_weight"] = ((data.train.size - counts) / counts).tolist()
     if "pos_weight" in balanced and data.outputs == 1:
-        balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit says foreground or not
+        balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
     options = balanced | options
     target = target_of(node, "loss")
     if takes_prediction_and_target(target, {*node, *options}):
@@ -154,26 +158,28 @@ def takes_prediction_and_target(target: Any, given: Iterable[str]) -> bool:
 
 
 def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str, Any]:
-    """The options that read ``balanced``: n / (C n_c) a class, negatives a positive for pos_weight.
+    """Compute the options that are set to ``balanced``.
+
+    These are n / (C n_c) per class, or the number of negatives per positive for ``pos_weight``.
 
     Raises:
-        UserError: if the data have no classes to count.
+        UserError: if the data have no class counts.
     """
     asked = [name for name in ("weight", "pos_weight", "alpha") if node.get(name) == "balanced"]
     if asked and counts is None:
-        raise UserError(f"loss.{asked[0]}=balanced needs class counts, and these data have none")
+        raise UserError(f"loss.{asked[0]}=balanced needs class counts, which these data lack")
     if not asked or counts is None:
         return {}
     counts = counts.double()
-    shares = {
+    weights = {
         "weight": counts.sum() / (len(counts) * counts),
         "alpha": counts.sum() / (len(counts) * counts),
         "pos_weight": (counts.sum() - counts) / counts,
     }
-    return {name: shares[name].tolist() for name in asked}
+    return {name: weights[name].tolist() for name in asked}
 
 
-# --- does the loss read what the task gives? --------------------------------------------------
+# --- target format ----------------------------------------------------------------------------
 
 
 def require_fit(config: DictConfig) -> TargetFormat | None:
@@ -185,13 +191,13 @@ def require_fit(config: DictConfig) -> TargetFormat | None:
 def matching_format(
     config: DictConfig, loss: Any, provides: tuple[TargetFormat, ...]
 ) -> TargetFormat | None:
-    """The first offered target format that the loss reads.
+    """Return the first target format that the task provides and the loss accepts.
 
     Returns:
-        The target format, or ``None`` for a loss of another library, which says nothing.
+        The target format, or ``None`` for a loss of another library, which declares none.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no such format.
     """
     accepts: tuple[TargetFormat, ...] | None = getattr(loss, "accepts", None)
     if accepts is None:
@@ -203,7 +209,7 @@ def matching_format(
     task = groups.task_of_other_kind(chosen.loss, chosen.data, chosen.task)
     advice = f"If the targets suit it, add task={task}. " if task else ""
     raise UserError(
-        f"loss={chosen.loss} reads {_names(accepts)}, but task={chosen.task} gives "
+        f"loss={chosen.loss} accepts {_names(accepts)}, but task={chosen.task} provides "
         f"{_names(provides)}. {advice}Losses that fit: {_fitting(provides)}"
     )
 
@@ -211,10 +217,10 @@ def matching_format(
 def probe_format(
     config: DictConfig, loss: nn.Module, task: Task, data: Any, network: nn.Module
 ) -> TargetFormat:
-    """The first target format that a loss of another library takes, found by trying one batch.
+    """Find the first target format that a loss of another library accepts, by trying one batch.
 
     Raises:
-        UserError: if it takes none.
+        UserError: if it accepts none.
     """
     inputs, targets = task.pair(next(iter(data.train_dataloader())))
     refusals = []
@@ -228,7 +234,7 @@ def probe_format(
             network.zero_grad(set_to_none=True)
             return target_format
     raise UserError(
-        f"loss={config.choices.loss} takes nothing that task={config.choices.task} gives "
+        f"loss={config.choices.loss} accepts nothing that task={config.choices.task} provides "
         f"({'; '.join(refusals)}). Losses that fit: {_fitting(task.provides)}"
     )
 
@@ -272,7 +278,7 @@ def _first_words(error: Exception) -> str:
 
 
 def _fitting(provides: tuple[TargetFormat, ...]) -> str:
-    """The losses of conf/ that read one of the offered target formats."""
+    """Name the losses in conf/ that accept one of the target formats."""
     fitting = []
     for name in groups.names("loss"):
         accepts = getattr(target_of(groups.node("loss", name), f"loss={name}"), "accepts", ())
@@ -285,11 +291,11 @@ def _names(target_formats: Iterable[TargetFormat]) -> str:
     return " or ".join(target_format.value for target_format in target_formats)
 
 
-# --- the smaller components -------------------------------------------------------------------
+# --- smaller components -----------------------------------------------------------------------
 
 
 def _later(node: DictConfig, name: str) -> Any:
-    """The node's target with its options, to be called later; ``None`` for an empty node."""
+    """Return the node's target with its options, to call later; ``None`` for an empty node."""
     if not node or "_target_" not in node:
         return None
     options: Any = OmegaConf.to_container(node, resolve=True)
@@ -298,9 +304,9 @@ def _later(node: DictConfig, name: str) -> Any:
 
 
 class Penalty:
-    """A regularizer and the names of the parameters that it penalises.
+    """Regularizer together with the names of the parameters that it penalises.
 
-    No dataclass: Hydra would take its instance for a config.
+    It is not a dataclass, since Hydra would treat an instance as a config.
     """
 
     def __init__(self, regularizer: Regularizer, names: frozenset[str]) -> None:
@@ -308,7 +314,7 @@ class Penalty:
         self.names = names
 
     def __call__(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """The penalty of a network's named parameters."""
+        """Compute the penalty of a network's named parameters."""
         chosen = {name: value for name, value in parameters.items() if name in self.names}
         penalty: Tensor = self.regularizer(chosen)
         return penalty
@@ -322,7 +328,7 @@ def _regularizer(config: DictConfig, network: nn.Module) -> Penalty | None:
 
 
 def _references(config: DictConfig, task: Task) -> References:
-    """The task's reference losses with the formats they read, from the configs' defaults."""
+    """Build the task's reference losses, with the target formats that they accept."""
     references = {}
     for name, node in config.task.reference_losses.items():
         loss = build(node, f"reference loss {name}")
@@ -336,20 +342,20 @@ def _references(config: DictConfig, task: Task) -> References:
 
 
 def _sample_loss(config: DictConfig, data: Any) -> nn.Module | None:
-    """The loss a sample, where the samples have weights."""
+    """Build the loss without reduction, if the samples have weights."""
     if getattr(getattr(data, "train", None), "weights", None) is None:
         return None
     try:
         return build_loss(config.loss, data, reduction="none")
     except UserError as error:
         raise UserError(
-            f"the data have sample weights, and loss={config.choices.loss} has no value a sample: "
-            f"{error}"
+            f"the data have sample weights, but loss={config.choices.loss} has no value per "
+            f"sample: {error}"
         ) from error
 
 
 def fingerprint(tensors: Iterable[Tensor]) -> str:
-    """A short hash of the tensors' bytes."""
+    """Return a short hash of the tensors' bytes."""
     digest = hashlib.blake2b(digest_size=8)
     for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""What a loss looks like along one dimension: its value and, by autograd, its gradient."""
+"""Evaluate losses along one dimension: their values and, by autograd, their gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,54 +16,54 @@ from losslab.config.instantiate import build, target_of
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
 from losslab.losses.sequence import SequenceTarget
-from losslab.report.figures.loss_shapes import Shape
+from losslab.report.figures.loss_shapes import LossShape
 
 Against = Literal["residual", "margin", "probability", "distance", "negative", "ratio"]
-Pair = tuple[Any, Any]
+Sample = tuple[Any, Any]
 POINTS = 801
 
 NEAR = 0.5
-"""How far anchor and positive are from each other where a negative is moved."""
+"""Distance of anchor and positive while a negative is moved."""
 
 AXES: dict[Against, tuple[str, float, float]] = {
     "residual": ("residual, prediction - target (unit of the target)", -3, 3),
     "margin": ("margin, lead of the right class (logits)", -4, 4),
     "probability": ("probability of the right class", -6, 6),
-    # just off the ends, where two embeddings on the unit circle cannot move
+    # excludes the ends, at which the distance on the unit circle is not differentiable
     "distance": ("distance of two embeddings", 0.002, 1.998),
     "negative": (f"distance of the negative (the positive: {NEAR:g})", 0.3, 1.95),
     "ratio": ("probability of the action (1: what it was)", 0.1, 2),
 }
-"""The name of each axis and its ends; probabilities are reached from the margin."""
+"""Name and ends of each axis; probabilities are computed from the margin."""
 
 BY: dict[Against, str] = {"negative": "distance", "ratio": "probability"}
-"""What the gradient is taken by, where that has another name."""
+"""Quantity with respect to which the gradient is taken, if it is named differently."""
 
 
 @dataclass(frozen=True)
 class View:
-    """How a form of prediction and target is reduced to one number x.
+    """Reduction of a prediction and its target to one number x.
 
     Attributes:
-        against: what x is.
-        cases: prediction and target at x, by what is added to the loss's name.
-        options: of the loss, where its own cannot work on one sample.
+        against: meaning of x.
+        cases: functions of x that return prediction and target, by the suffix of the loss's name.
+        options: options of the loss that are needed to work on one sample.
     """
 
     against: Against
-    cases: Mapping[str, Callable[[Tensor], Pair]]
+    cases: Mapping[str, Callable[[Tensor], Sample]]
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _one(*shape: int) -> Callable[[Tensor], Pair]:
-    """The view of one element that is x while its target is 0."""
+def _one(*shape: int) -> Callable[[Tensor], Sample]:
+    """Return a function that makes a prediction of one element x, with target 0."""
     return lambda x: (x.reshape(shape), x.new_zeros(shape))
 
 
-def _embeddings(labels: list[int]) -> Callable[[Tensor], Pair]:
-    """Two embeddings of length 1 at distance x."""
+def _embeddings(labels: list[int]) -> Callable[[Tensor], Sample]:
+    """Return a function that makes two embeddings of length 1 at distance x."""
 
-    def pair(x: Tensor) -> Pair:
+    def pair(x: Tensor) -> Sample:
         half = x / 2
         other = (1 - half.square()).clamp(min=0).sqrt()
         return torch.stack([half, other, -half, other]).reshape(2, 2), torch.tensor(labels)
@@ -71,8 +71,8 @@ def _embeddings(labels: list[int]) -> Callable[[Tensor], Pair]:
     return pair
 
 
-def _triplet(x: Tensor) -> Pair:
-    """Two embeddings of a class, and one of another class at distance x from both."""
+def _triplet(x: Tensor) -> Sample:
+    """Make two embeddings of one class, and one of another class at distance x from both."""
     near = x.new_tensor(NEAR / 2)
     height = (1 - near.square()).sqrt()
     along = (2 - x.square()) / (2 * height)
@@ -82,14 +82,14 @@ def _triplet(x: Tensor) -> Pair:
     return torch.stack(rows).reshape(3, 3), torch.tensor([0, 0, 1])
 
 
-def _sequence(x: Tensor) -> Pair:
-    """One step that is to read one label, x ahead of the blank."""
+def _sequence(x: Tensor) -> Sample:
+    """Make a sequence of one step and one label, whose logit is x above the blank's."""
     one = torch.ones(1, dtype=torch.int64)
     return torch.stack([0 * x, x]).reshape(1, 1, 2), SequenceTarget(one.reshape(1, 1), one, one)
 
 
-def _policy(advantage: float) -> Callable[[Tensor], Pair]:
-    def pair(x: Tensor) -> Pair:
+def _policy(advantage: float) -> Callable[[Tensor], Sample]:
+    def pair(x: Tensor) -> Sample:
         zero = x.new_zeros(1)
         target = PolicyTarget(x.new_full((1,), advantage), old_log_probs=zero)
         return PolicyPrediction(x.log().reshape(1), zero), target
@@ -97,15 +97,15 @@ def _policy(advantage: float) -> Callable[[Tensor], Pair]:
     return pair
 
 
-def _transition(x: Tensor) -> Pair:
+def _transition(x: Tensor) -> Sample:
     zero, values = x.new_zeros(1), x.new_zeros(1, 1)
     end = torch.ones(1, dtype=torch.bool)
     actions = torch.zeros(1, dtype=torch.int64)
     return x.reshape(1, 1), TransitionTarget(actions, zero, end, values, values)
 
 
-def _two_classes(target: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Pair]:
-    """Two logits, the right one x ahead."""
+def _two_classes(target: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Sample]:
+    """Return a function that makes two logits, the correct one x above the other."""
     return lambda x: (torch.stack([x, 0 * x]).reshape(1, 2), target(x))
 
 
@@ -133,20 +133,20 @@ VIEWS: dict[TargetFormat, tuple[View, ...]] = {
         View(
             "ratio",
             {"good action": _policy(1.0), "bad action": _policy(-1.0)},
-            {"normalize": False},  # over a batch of one nothing would be left
+            {"normalize": False},  # normalizing a batch of one gives 0
         ),
     ),
 }
-"""One sample of each form; the first view in which a loss costs anything is drawn."""
+"""Views by target format; the first one in which the loss or its gradient is not 0 is drawn."""
 
 
 def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Names and options of the losses that overrides such as ``loss=mse,huber`` ask for, by label.
+    """Parse overrides such as ``loss=mse,huber`` into names and options of losses, by label.
 
-    Each loss takes of the options those that it has.
+    Each loss takes only the options that it has.
 
     Raises:
-        UserError: for an unknown loss, and for an option that none of the losses has.
+        UserError: if a loss is unknown, or if none of the losses has an option.
 
     Example:
         >>> chosen_losses(["loss=mse,huber", "loss.delta=1,2"])["huber, delta=2"]
@@ -155,12 +155,12 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
     losses: dict[str, tuple[str, dict[str, Any]]] = {}
     asked: set[str] = set()
     taken: set[str] = set()
-    for cell in jobs_of(overrides):
-        pairs = dict(override.lstrip("+").split("=", 1) for override in cell)
+    for job in jobs_of(overrides):
+        pairs = dict(override.lstrip("+").split("=", 1) for override in job)
         name = pairs.pop("loss", None)
         others = sorted(key for key in pairs if not key.startswith("loss."))
         if name is None or others:
-            got = others[0] if others else " ".join(cell)
+            got = others[0] if others else " ".join(job)
             raise UserError(f"expected loss=NAME and loss.OPTION=VALUE, got {got}")
         groups.require_known("loss", name)
         known = {str(key) for key in groups.node("loss", name)} - {"_target_"}
@@ -180,20 +180,20 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
 
 def loss_shapes(
     losses: Mapping[str, tuple[str, Mapping[str, Any]]], *, probability: bool = False
-) -> tuple[list[Shape], list[str]]:
-    """The shapes of losses with their options.
+) -> tuple[list[LossShape], list[str]]:
+    """Evaluate losses along one dimension.
 
     Args:
         losses: name in ``conf/loss`` and options, by label.
-        probability: draw losses of a margin against the probability that it stands for.
+        probability: whether to draw losses of a margin against the corresponding probability.
 
     Returns:
-        The shapes, and a line for each loss that has none.
+        The shapes, and the reason for each loss that cannot be drawn.
 
     Raises:
         UserError: if a loss refuses its options.
     """
-    shapes: list[Shape] = []
+    shapes: list[LossShape] = []
     without: list[str] = []
     for label, (name, options) in losses.items():
         try:
@@ -203,23 +203,25 @@ def loss_shapes(
     return shapes, without
 
 
-class NoView(Exception):  # noqa: N818 (it is an answer)
-    """Why a loss cannot be drawn along one dimension."""
+class NoView(Exception):  # noqa: N818 (an expected outcome, not a fault)
+    """Raised if a loss cannot be drawn along one dimension."""
 
 
-def _shapes_of(label: str, name: str, options: Mapping[str, Any], probability: bool) -> list[Shape]:
+def _shapes_of(
+    label: str, name: str, options: Mapping[str, Any], probability: bool
+) -> list[LossShape]:
     views = _views(name)
     for view in views:
         shapes = _drawn(label, name, {**view.options, **options}, view, probability)
         if any(shape.loss.any() or shape.gradient.any() for shape in shapes):
             return shapes
     tried = " or ".join(view.against for view in views)
-    raise NoView(f"one {tried} alone costs nothing: it compares several samples")
+    raise NoView(f"it is 0 for a single {tried}, since it compares several samples")
 
 
 def _drawn(
     label: str, name: str, options: Mapping[str, Any], view: View, probability: bool
-) -> list[Shape]:
+) -> list[LossShape]:
     loss = _built(name, options)
     against = view.against
     if probability and against == "margin":
@@ -233,7 +235,7 @@ def _drawn(
         if against == "probability":
             x = 1 / (1 + np.exp(-x))
         title = f"{label}, {case}" if case else label
-        shapes.append(Shape(title, axis, BY.get(view.against, view.against), x, values, slopes))
+        shapes.append(LossShape(title, axis, BY.get(view.against, view.against), x, values, slopes))
     return shapes
 
 
@@ -243,25 +245,26 @@ def _built(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def _views(name: str) -> Sequence[View]:
-    """The views of the first form that the loss reads and that has one."""
+    """Return the views of the first target format of the loss that has any."""
     target = target_of(groups.node("loss", name), f"loss={name}")
     if isinstance(target, type) and issubclass(target, Loss):
-        forms: Sequence[TargetFormat] = _built(name, {}).accepts
-    else:  # a loss of another library: what its task gives
+        formats: Sequence[TargetFormat] = _built(name, {}).accepts
+    else:  # a loss of another library: what its task provides
         task = groups.task_of_loss(name)
         if task is None:
-            raise NoView("it does not say what it reads, and conf/ does not say its data")
-        forms = target_of(groups.node("task", task).definition, f"task={task}").provides
-    for form in forms:
-        if form in VIEWS:
-            return VIEWS[form]
-    raise NoView(f"{' or '.join(form.value for form in forms)} have no single dimension")
+            raise NoView("it declares neither a target format nor, in conf/, default data")
+        formats = target_of(groups.node("task", task).definition, f"task={task}").provides
+    for target_format in formats:
+        if target_format in VIEWS:
+            return VIEWS[target_format]
+    names = " or ".join(target_format.value for target_format in formats)
+    raise NoView(f"{names} have no single dimension")
 
 
 def _along(
-    loss: nn.Module, pair: Callable[[Tensor], Pair], low: float, high: float
+    loss: nn.Module, pair: Callable[[Tensor], Sample], low: float, high: float
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The loss and its gradient by x, at points between the ends."""
+    """Evaluate the loss and its gradient at points between the ends."""
     points = torch.linspace(low, high, POINTS, dtype=torch.float64)
     values, slopes = [], []
     for point in points:

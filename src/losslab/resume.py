@@ -1,4 +1,4 @@
-"""Resuming: a run from its last checkpoint, a sweep with its missing and failed jobs."""
+"""Resume a run from its last checkpoint, or a sweep with its missing and failed jobs."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _ABSENT = object()
 
 
 def resume(command: Command) -> int:
-    """Go on with a run from its last checkpoint, or with a sweep's missing and failed jobs."""
+    """Resume the run or sweep in the command's folder; return the exit code."""
     folder = command.resume
     assert folder is not None
     if (folder / SWEEP_FILE).is_file():

@@ -1,7 +1,7 @@
-"""Where every random number of a run comes from.
+"""Seeding of all random numbers of a run.
 
-Nothing in losslab carries random state. Each draw is a function of (seed, purpose, counters), so
-nothing a loss does shifts another draw, and a resumed run draws what the unbroken one drew.
+Nothing in losslab carries random state. Each draw is a function of (seed, purpose, counters), so a
+loss cannot affect other draws, and a resumed run draws the same numbers as an uninterrupted one.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import torch
 
 
 class Purpose(StrEnum):
-    """What is drawn. A value is part of every draw of its purpose: it never changes."""
+    """Purpose of a random draw. The values enter the seeds and must never change."""
 
     WEIGHTS = "weights"
     DROPOUT = "dropout"
@@ -56,12 +56,12 @@ class Purpose(StrEnum):
 
 
 def derive_seed(seed: int, purpose: Purpose, *counters: int) -> int:
-    """A 63-bit seed that depends on all arguments and on nothing else.
+    """Derive a 63-bit seed from all arguments.
 
     Args:
-        seed: the run's seed.
-        purpose: what is drawn; two purposes share no stream.
-        counters: the epoch or step of the draw.
+        seed: seed of the run.
+        purpose: purpose of the draw; different purposes are independent.
+        counters: epoch or step of the draw.
 
     Example:
         >>> derive_seed(0, Purpose.BATCHES, 3) == derive_seed(0, Purpose.BATCHES, 3)
@@ -74,12 +74,12 @@ def derive_seed(seed: int, purpose: Purpose, *counters: int) -> int:
 
 
 def generator(seed: int, purpose: Purpose, *counters: int) -> torch.Generator:
-    """A fresh CPU generator for one draw; see :func:`derive_seed`."""
+    """Create a CPU generator for one draw; see :func:`derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
 
 
 def global_state() -> torch.Tensor:
-    """The state of the generators that :func:`seed_global` seeds: changed, somebody drew."""
+    """Return the state of the generators that :func:`seed_global` seeds, to detect draws."""
     state = torch.get_rng_state()
     if torch.cuda.is_initialized():
         state = torch.cat([state, torch.cuda.get_rng_state()])
@@ -87,10 +87,10 @@ def global_state() -> torch.Tensor:
 
 
 def seed_global(seed: int, device: torch.device) -> None:
-    """Seed the generator that dropout reads on this device, and the CPU's.
+    """Seed the generator that dropout uses on this device, and the CPU's.
 
-    ``torch.manual_seed`` does the same for every kind of device; where CUDA is built in but not in
-    use it keeps a stack trace a call, which costs 1 ms in every step.
+    ``torch.manual_seed`` seeds all kinds of devices, but with CUDA built in and not in use it
+    stores a stack trace per call, which costs 1 ms per step.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Many runs: every job checked before the first starts, launched, compared.
+"""Sweeps: check all jobs before the first starts, launch them and compare the runs.
 
 Nothing here imports torch before a command is known to be well-formed.
 """
@@ -20,7 +20,6 @@ from losslab.config.compose import COMPOSED, Composed, compose_jobs, finished_co
 from losslab.config.errors import UserError
 from losslab.config.schema import flat, meaning
 from losslab.report.run_table import run_table
-from losslab.report.sweep_summary import write_overview
 from losslab.runs.folder import is_run
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.sweep_file import SWEEP_FILE, write_commands
@@ -68,7 +67,7 @@ def launch(
     """Run those of the checked jobs that need it, each in its place below the sweep's folder.
 
     Returns:
-        The places.
+        The folders of the jobs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_commands(folder, [*earlier, command], [job.overrides for job in jobs])
@@ -77,12 +76,12 @@ def launch(
     COMPOSED.clear()
     COMPOSED.update({job.overrides: job for job in jobs})
     hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], sweep_job)
-    _write_overview(folder, [job.config for job in jobs])
+    _write_sweep_summary(folder, [job.config for job in jobs])
     return [folder / job.place for job in jobs]
 
 
 def _quoted(path: Path) -> str:
-    """A path as Hydra's grammar takes it, whatever characters are in it."""
+    """Quote a path for Hydra's override grammar."""
     text = str(path).replace("'", "\\'")
     return f"'{text}'"
 
@@ -90,7 +89,7 @@ def _quoted(path: Path) -> str:
 def sweep_job(config: DictConfig) -> None:
     """Train one job of a sweep if it is not done.
 
-    It does not raise: Hydra would stop the other jobs; the record holds the error.
+    It does not raise, since Hydra would then stop the other jobs; the error is in the record.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     if not needs_running(folder):
@@ -102,7 +101,7 @@ def sweep_job(config: DictConfig) -> None:
 
 
 def train_job(config: DictConfig) -> None:
-    """Train the job that Hydra has just begun, in its output folder."""
+    """Train the job that Hydra is running, in its output folder."""
     from losslab.training import train  # noqa: PLC0415 (torch: only once the command is checked)
 
     node: Any = HydraConfig.get()
@@ -110,7 +109,7 @@ def train_job(config: DictConfig) -> None:
 
 
 def check_configs(configs: Sequence[DictConfig]) -> str:
-    """Refuse what cannot run, once for each config that differs in more than its seed.
+    """Check that the configs can run, once per config that differs in more than the seed.
 
     Returns:
         What the last one's data are: sizes of the splits, class counts.
@@ -138,14 +137,14 @@ def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
     ]
 
 
-def _write_overview(folder: Path, configs: Sequence[DictConfig]) -> None:
+def _write_sweep_summary(folder: Path, configs: Sequence[DictConfig]) -> None:
     from losslab.training import hparams  # noqa: PLC0415
 
-    write_overview(folder, [hparams(config) for config in configs])
+    write_sweep_summary(folder, [hparams(config) for config in configs])
 
 
 def show_comparison(folder: Path) -> None:
-    """Print what the runs of a sweep say of their losses, and write the report."""
+    """Print the comparison of a sweep's runs, and write the report."""
     # a third of a second of scipy and yaml that --help does not need
     from losslab.analysis.comparison import compare  # noqa: PLC0415
     from losslab.analysis.load import collect  # noqa: PLC0415
@@ -160,7 +159,7 @@ def show_comparison(folder: Path) -> None:
 
 
 def show_unfinished(places: Sequence[Path], again: str) -> int:
-    """Name the jobs that are not done, and the command that runs them; returns the exit code."""
+    """Print the jobs that are not done and the command to run them; return the exit code."""
     unfinished = [place for place in places if not is_run(place) or needs_running(place)]
     for place in unfinished:
         reason = error_line(read_record(place)) if is_run(place) else "it left no record"
@@ -177,10 +176,10 @@ def error_line(record: Record) -> str:
 
 
 def refuse_mixture(command: Command, jobs: Sequence[Composed]) -> None:
-    """Refuse jobs on different task, data or model that were not swept on purpose.
+    """Refuse jobs whose task, data or model differ only because their losses' defaults do.
 
     Raises:
-        UserError: naming which loss lives where, and the data that fit them all.
+        UserError: with the default data of each loss, and the data that fit all losses.
     """
     varied = {o.key_or_group for o in parsed(command.overrides) if o.is_sweep_override()}
     varied |= {job.partition("=")[0] for listed in command.jobs or [] for job in listed}
@@ -189,17 +188,15 @@ def refuse_mixture(command: Command, jobs: Sequence[Composed]) -> None:
     homes = {job.config.choices.loss: job.config.choices for job in jobs}
     if len({(home.task, home.data, home.model) for home in homes.values()}) == 1:
         return
-    lives = ", ".join(
-        f"{loss} lives on {home.data}" if not index else f"{loss} on {home.data}"
-        for index, (loss, home) in enumerate(homes.items())
-    )
+    defaults = [f"loss={loss} to data={home.data}" for loss, home in homes.items()]
+    listed = " and ".join(filter(None, [", ".join(defaults[:-1]), defaults[-1]]))
     fitting = _data_for_all(list(homes))
-    advice = f"add data={' or data='.join(fitting)}" if fitting else "no data fit them all"
-    raise UserError(f"{lives}: {advice}")
+    advice = f"choose one for all, e.g. data={fitting[0]}" if fitting else "no data fit all of them"
+    raise UserError(f"{listed.replace(' to ', ' defaults to ', 1)}; {advice}")
 
 
 def _data_for_all(losses: Sequence[str]) -> list[str]:
-    """Of the losses' homes, those whose task gives what every one of the losses reads."""
+    """Return the losses' default data whose task fits all of the losses."""
     from losslab.components import require_fit  # noqa: PLC0415
 
     homes = dict.fromkeys(home for home in map(groups.home, losses) if home)
@@ -227,12 +224,12 @@ def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
 
 
 def hydra_main(arguments: Sequence[str], job: Any) -> int:
-    """Hydra's own main, on these arguments."""
+    """Run Hydra's main on these arguments."""
     GlobalHydra.instance().clear()
     typed = sys.argv
 
     def job_as_typed(config: DictConfig) -> None:
-        sys.argv = typed  # what a record keeps as its command
+        sys.argv = typed  # the record stores it as the command
         job(config)
 
     sys.argv = [sys.argv[0], *arguments]
@@ -243,7 +240,7 @@ def hydra_main(arguments: Sequence[str], job: Any) -> int:
 
 
 def show_run(folder: Path, log_dir: Path) -> int:
-    """Print a run's table; returns the exit code."""
+    """Print the table of a run; return the exit code."""
     record = read_record(folder)
     if record["status"] != "done":
         print(f"failed: {error_line(record)}\nrun folder: {folder}", file=sys.stderr)

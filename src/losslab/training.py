@@ -1,4 +1,4 @@
-"""What happens in a run, from top to bottom."""
+"""Train, evaluate and record a run."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ from losslab.runtime import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
-# tell the processes of further ranks which run they are of, and where it resumes
+# environment variables that tell further ranks their run, and the checkpoint to resume from
 RANK_FOLDER, RANK_RESUMES = "LOSSLAB_RUN_FOLDER", "LOSSLAB_RESUMES"
 
 
@@ -40,13 +40,13 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     Args:
         config: the resolved config.
         folder: the run's folder.
-        resume: go on from the folder's ``last.ckpt``.
+        resume: whether to resume from the folder's ``last.ckpt``.
 
     Returns:
-        The run's record; a run that failed says so in its status.
+        The run's record, whose status tells whether it failed.
 
     Raises:
-        UserError: if the run cannot be set up as asked; nothing is written then.
+        UserError: if the run cannot be set up; nothing is written in this case.
     """
     configure_process(config)
     components = build_components(config)
@@ -64,14 +64,14 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
         trainer.fit(
             components.module, components.data, ckpt_path=last, weights_only=True if last else None
         )
-        metrics = judge(trainer, components, folder / "checkpoints" / "best.ckpt")
+        metrics = evaluate_checkpoint(trainer, components, folder / "checkpoints" / "best.ckpt")
         writer.finish(metrics.get("test", {}), val=metrics["val"])
     finish_loggers(trainer)
     return read_record(folder)
 
 
 def join(folder: Path) -> None:
-    """Take part in a run as a further rank: the same steps, none of the writing."""
+    """Train as a further rank of a run, without writing files."""
     config = saved_config(folder)
     configure_process(config)
     components = build_components(config)
@@ -83,7 +83,7 @@ def join(folder: Path) -> None:
     trainer.fit(
         components.module, components.data, ckpt_path=last, weights_only=True if last else None
     )
-    judge(trainer, components, folder / "checkpoints" / "best.ckpt")
+    evaluate_checkpoint(trainer, components, folder / "checkpoints" / "best.ckpt")
 
 
 def check(config: DictConfig, like: Components | None = None) -> Components:
@@ -94,7 +94,7 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
         like: components of a run with the same config of data and task, which are shared with it.
 
     Raises:
-        UserError: with the one line that the user sees.
+        UserError: if the config cannot run.
     """
     configure_process(config)
     components = build_components(config, like)
@@ -107,12 +107,12 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
 
 
 def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict[str, Any]:
-    """Judge a run's checkpoint anew, from the run's own config.
+    """Evaluate a checkpoint of a run, using the run's saved config.
 
     Args:
         folder: the run's folder.
-        splits: of ``train``, ``val`` and ``test``.
-        which: ``best`` or ``last``.
+        splits: among ``train``, ``val`` and ``test``.
+        which: checkpoint, ``best`` or ``last``.
 
     Returns:
         Metrics by split.
@@ -124,13 +124,14 @@ def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict
     checkpoint = checkpoint_of(folder, which, components)
     cast_to_float64(config, components)
     trainer = build(config.trainer, "trainer", **quiet_trainer())
-    return judge(trainer, components, checkpoint)
+    return evaluate_checkpoint(trainer, components, checkpoint)
 
 
 def cast_to_float64(config: DictConfig, components: Components) -> None:
-    """Make a module of a run in float64 one: a checkpoint would be rounded into one in float32.
+    """Convert the module to float64 if the run uses it.
 
-    Lightning converts a module after it has loaded the checkpoint.
+    Lightning converts a module only after it has loaded the checkpoint, which would round it to
+    float32.
     """
     if is_double(config.trainer):
         components.module.double()
@@ -150,24 +151,24 @@ def require_reschedulable(components: Components, last: Path) -> None:
 
 
 def is_double(trainer: DictConfig) -> bool:
-    """Whether the options of the Trainer ask for float64."""
+    """Return whether the Trainer's options request float64."""
     return str(trainer.precision).startswith("64")
 
 
 def splits_read(config: DictConfig) -> tuple[str, ...]:
-    """The splits on which a run is judged at its end."""
+    """Return the splits on which a run is evaluated at its end."""
     return ("val", "test") if config.get("test", True) else ("val",)
 
 
 def configure_process(config: DictConfig) -> None:
-    """Set what belongs to the process: threads, allocator, log levels, Lightning's device check."""
+    """Set threads, allocator, log levels and Lightning's device check of this process."""
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.get("allocator") == "keep":
         keep_freed_memory()
     if not torch.cuda.is_available():
-        # Lightning asks NVML for devices at each optimizer step; where there is no driver that
-        # costs 0.1 ms a step
+        # Lightning queries NVML for devices at each optimizer step, which costs 0.1 ms per step
+        # without a driver
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logger = logging.getLogger(name)
@@ -181,7 +182,7 @@ def configure_process(config: DictConfig) -> None:
 def make_run_writer(
     config: DictConfig, folder: Path, kind: type[RunWriter] = RunWriter
 ) -> RunWriter:
-    """The run's writer; it writes nothing before it is told to."""
+    """Create the run writer; it does not write anything yet."""
     return kind(
         folder,
         monitor=f"val/{config.task.monitor}",
@@ -195,7 +196,7 @@ def make_run_writer(
 def open_record(
     writer: RunWriter, config: DictConfig, components: Components, last: Path | None
 ) -> None:
-    """Begin the run's folder, or go on with it from its last checkpoint."""
+    """Begin the run's folder, or resume it from its last checkpoint."""
     writer.folder.mkdir(parents=True, exist_ok=True)
     if last is not None:
         writer.resume(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
@@ -262,16 +263,16 @@ def make_callbacks(config: DictConfig, writer: RunWriter) -> list[pl.Callback]:
 
 
 class NoProfiler(Profiler):
-    """Measures nothing, in less time than Lightning's own: that costs a step 3 percent."""
+    """Profiler that does nothing, since Lightning's default costs 3 percent of a step."""
 
     def start(self, action_name: str) -> None:
-        """Begin nothing."""
+        """Do nothing."""
 
     def stop(self, action_name: str) -> None:
-        """End nothing."""
+        """Do nothing."""
 
     def profile(self, action_name: str) -> Any:
-        """A context that does nothing, the same one each time."""
+        """Return a shared context manager that does nothing."""
         return _NOTHING
 
 
@@ -279,7 +280,7 @@ _NOTHING = nullcontext()
 
 
 def finish_loggers(trainer: pl.Trainer) -> None:
-    """End what outlives a run: W&B would write a sweep's next run into this one."""
+    """Finish the loggers: W&B would otherwise log a sweep's next run into this one."""
     for logger in trainer.loggers:
         finish = getattr(getattr(logger, "experiment", None), "finish", None)
         if callable(finish):
@@ -287,7 +288,7 @@ def finish_loggers(trainer: pl.Trainer) -> None:
 
 
 def quiet_trainer() -> dict[str, Any]:
-    """What of the Trainer's defaults is switched off: losslab's own components do it."""
+    """Return options that switch off defaults of the Trainer which losslab replaces."""
     return {
         "logger": False,
         "enable_checkpointing": False,
@@ -299,17 +300,17 @@ def quiet_trainer() -> dict[str, Any]:
 
 
 def note_baselines(writer: RunWriter, components: Components) -> None:
-    """Record what needs no training; it is measured on the test split."""
+    """Record the task's baselines, which are measured on the test split."""
     if "test" in components.module.splits:
         writer.note({"baselines": components.task.baselines(components.data, components.network)})
 
 
-def judge(
+def evaluate_checkpoint(
     trainer: pl.Trainer, components: Components, checkpoint: Path
 ) -> dict[str, dict[str, float]]:
-    """The metrics of the module's splits under a checkpoint's weights.
+    """Compute the metrics of the module's splits with the weights of a checkpoint.
 
-    What is chosen, such as a threshold, is chosen on validation.
+    Values that have to be chosen, such as a threshold, are chosen on validation.
     """
     splits = components.module.splits
     components.module.metrics = {}  # of training
@@ -335,9 +336,10 @@ def _handed_back(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
 
 @contextmanager
 def recorded(*writers: RunWriter) -> Iterator[None]:
-    """Whatever ends the runs stands in their records; only an interruption goes on upwards.
+    """Record how the runs end; only an interruption is raised again.
 
-    Runs that have ended by themselves keep what their record says.
+    Runs that have already ended keep their record. With ``HYDRA_FULL_ERROR`` unexpected errors are
+    raised too.
     """
     try:
         yield
@@ -371,7 +373,7 @@ def _record_failure(writer: RunWriter, error: Exception) -> None:
 def _kind(error: Exception) -> str:
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "memory"
-    # an error of a spawned rank comes as text
+    # the error of a spawned rank arrives as text
     return "diverged" if "Diverged" in str(error) else "exception"
 
 
@@ -381,10 +383,10 @@ def _one_line(error: Exception) -> str:
 
 @contextmanager
 def rank_environment(folder: Path, last: Path | None) -> Iterator[None]:
-    """Tell the processes that Lightning starts which run they are of; forget it afterwards.
+    """Set environment variables for the ranks that Lightning starts, and restore them afterwards.
 
-    Lightning leaves its rank variables in the environment, and the next run of the sweep would
-    take itself for one that another process started.
+    Lightning leaves its own rank variables in the environment, which would make the next run of
+    the sweep believe that another process started it.
     """
     before = dict(os.environ)
     os.environ[RANK_FOLDER] = str(folder.resolve())
@@ -397,14 +399,14 @@ def rank_environment(folder: Path, last: Path | None) -> Iterator[None]:
 
 
 def saved_config(folder: Path) -> DictConfig:
-    """The resolved config that a run left.
+    """Read the resolved config of a run.
 
     Raises:
-        UserError: if the folder is no run's.
+        UserError: if the folder is not a run folder.
     """
     path = folder / "config.yaml"
     if not path.is_file() or not (folder / "record.json").is_file():
-        raise UserError(f"{folder} is no run folder: it has no config.yaml and record.json")
+        raise UserError(f"{folder} is not a run folder: it lacks config.yaml or record.json")
     saved = OmegaConf.to_container(OmegaConf.load(path))
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
@@ -413,24 +415,24 @@ def saved_config(folder: Path) -> DictConfig:
 
 
 def checkpoint_of(folder: Path, which: str, components: Components) -> Path:
-    """The path of a checkpoint that fits the network.
+    """Return the path of a checkpoint, after checking that it fits the network.
 
     Raises:
-        UserError: if it is not there, cannot be read, or is of another architecture.
+        UserError: if it does not exist, cannot be read, or has another architecture.
     """
     path = folder / "checkpoints" / f"{which}.ckpt"
     if not path.is_file():
-        raise UserError(f"{path} is not there: the run ended before its first epoch did")
+        raise UserError(f"{path} does not exist: the run ended before its first epoch")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     except Exception as error:  # a broken file can raise anything
-        raise UserError(f"{path} is no checkpoint that can be read: {_one_line(error)}") from error
+        raise UserError(f"cannot read checkpoint {path}: {_one_line(error)}") from error
     own = components.module.state_dict()
     for name in sorted(saved.keys() | own.keys()):
         there = tuple(saved[name].shape) if name in saved else "missing"
         here = tuple(own[name].shape) if name in own else "missing"
         if there != here:
             raise UserError(
-                f"{path} is of another architecture: {name} is {there} there and {here} here"
+                f"{path} has another architecture: {name} is {there} there, but {here} here"
             )
     return path

@@ -1,8 +1,8 @@
-"""Equal tuning: each loss the same number of points from the same sequence, judged alike.
+"""Equal tuning: the same number of points per loss, from the same sequence.
 
-Three stages in one folder: ``search``, a sweep over the points on tuning seeds that leaves the
-test split unread; ``final``, a sweep of the winners on other seeds; ``report``. Each sweep is an
-ordinary one, and the whole goes on where it was stopped.
+A tuning has three stages in one folder: ``search``, a sweep over the points on tuning seeds, which
+does not read the test split; ``final``, a sweep of the best points on other seeds; ``report``. Each
+sweep is an ordinary one, and an interrupted tuning can be resumed.
 """
 
 import json
@@ -43,7 +43,7 @@ SOBOL_SEED = 0
 
 @dataclass(frozen=True)
 class Plan:
-    """A tuning as it was asked for."""
+    """Plan of a tuning."""
 
     protocol: str
     budget: int
@@ -51,35 +51,35 @@ class Plan:
     tuning_seeds: list[int]
     seeds: list[int]
     overrides: list[str]
-    """What every run shares."""
+    """Overrides that all runs share."""
     ranges: dict[str, dict[str, Any]]
-    """By loss and option, as conf/ declares them."""
+    """Ranges by loss and option, as declared in conf/."""
     points: dict[str, list[dict[str, Any]]]
-    """By loss, the options of each point."""
+    """Options of each point, by loss."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Tune as the arguments say, or go on with ``resume=FOLDER``; returns the exit code.
+    """Tune as the arguments describe, or resume with ``resume=FOLDER``; return the exit code.
 
     Raises:
-        UserError: with the one line that the user sees.
+        UserError: if the arguments are invalid.
     """
     if any(argument.startswith("resume=") for argument in arguments):
         if len(arguments) > 1:
-            raise UserError("resume=FOLDER goes on as planned: give nothing else")
+            raise UserError("resume=FOLDER continues the saved plan: remove the other arguments")
         folder = Path(arguments[0].removeprefix("resume="))
         if not (folder / PLAN_FILE).is_file():
-            raise UserError(f"{folder} holds no tuning: it has no {PLAN_FILE}")
+            raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
         plan = Plan(**json.loads((folder / PLAN_FILE).read_text()))
         use(plan.overrides)  # own configs that the plan was made with
         return tune(plan, folder)
-    plan = planned(arguments)
+    plan = parse_plan(arguments)
     log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
     return tune(plan, log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
 
 
 def tune(plan: Plan, folder: Path) -> int:
-    """Search, repeat the winners, report."""
+    """Search, run the best points on other seeds and report; return the exit code."""
     search, final = folder / SEARCH, folder / FINAL
     if not (final / SWEEP_FILE).is_file():
         _search(plan, folder, search)
@@ -110,7 +110,7 @@ def _command(overrides: list[str], jobs: list[list[str]]) -> Command:
 def _jobs(
     plan: Plan, points: Mapping[str, Sequence[Mapping[str, Any]]], seeds: Sequence[int]
 ) -> list[list[str]]:
-    """A job a loss, point and seed."""
+    """Return one job per loss, point and seed."""
     return [
         [f"loss={loss}", *(f"{key}={_text(value)}" for key, value in point.items()), f"seed={seed}"]
         for loss, tried in points.items()
@@ -130,18 +130,18 @@ def _report(tuning: Tuning, folder: Path, places: Sequence[Path]) -> int:
     return show_unfinished(places, f"python scripts/tune.py resume={folder}")
 
 
-# --- what is asked for ----------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------------------------------
 
 
-def planned(arguments: Sequence[str]) -> Plan:
-    """The plan that the arguments ask for.
+def parse_plan(arguments: Sequence[str]) -> Plan:
+    """Create a plan from the arguments.
 
     Args:
         arguments: ``loss=a,b``, ``protocol=``, ``budget=``, ``seeds=``, ``tuning_seeds=``, and any
             overrides that all runs share.
 
     Raises:
-        UserError: for what is missing, unknown or contradictory.
+        UserError: if an argument is missing, unknown or contradictory.
     """
     own: dict[str, list[str]] = {}
     overrides = []
@@ -151,15 +151,15 @@ def planned(arguments: Sequence[str]) -> Plan:
             own[key] = values_of(override)
         elif override.is_sweep_override():
             raise UserError(
-                f"{override.input_line} names several values: of the options only those of the "
-                "losses and the learning rate are tuned"
+                f"{override.input_line} has several values, but only options of the losses and "
+                "the learning rate are tuned: give one value"
             )
         elif key in ("seed", "test"):
             raise UserError(f"{key}= is set by the tuning: use seeds= and tuning_seeds=")
         else:
             overrides.append(override.input_line)
     if "loss" not in own:
-        raise UserError("which losses? add loss=cross_entropy,focal")
+        raise UserError("no losses given: add loss=cross_entropy,focal")
     losses = own["loss"]
     for loss in losses:
         groups.require_known("loss", loss)
@@ -175,7 +175,7 @@ def planned(arguments: Sequence[str]) -> Plan:
     common = sorted(set(seeds) & set(tuning_seeds))
     if common:
         raise UserError(
-            f"seeds and tuning_seeds must share none, and both have {', '.join(map(str, common))}"
+            f"seeds and tuning_seeds must not overlap, but both have {', '.join(map(str, common))}"
         )
     ranges = {loss: _declared(loss, protocol, overrides) for loss in losses}
     points = {loss: sobol_points(ranges[loss], budget) for loss in losses}
@@ -204,14 +204,14 @@ def _given(overrides: Sequence[str], key: str) -> bool:
 
 
 def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The ranges of a loss, the learning rate's first; what the command line sets is not tuned."""
+    """Return the ranges of a loss, learning rate first, except options that the overrides set."""
     declared: dict[str, Any] = {}
     if protocol == "tuned":
         optimizer = compose([f"loss={loss}", *overrides]).hydra.runtime.choices.optimizer
         found = groups.tunable("optimizer", optimizer) or {}
         if "lr" not in found:
             raise UserError(
-                f"conf/optimizer/{optimizer}.yaml declares no range of lr under tuning:"
+                f"conf/optimizer/{optimizer}.yaml must declare a range of lr under tuning:"
             )
         declared[LEARNING_RATE] = found["lr"]
     own = groups.tunable("loss", loss) or {}
@@ -220,13 +220,13 @@ def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, A
 
 
 def sobol_points(ranges: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
-    """So many points over the ranges, from one scrambled Sobol sequence.
+    """Return up to ``budget`` points of a scrambled Sobol sequence over the ranges.
 
-    Every loss gets the same points of the unit cube, in as many dimensions as it has options; a
-    loss without any has one point.
+    All losses get the same points of the unit cube, in as many dimensions as they have options; a
+    loss without options has one point.
 
     Raises:
-        UserError: if a range is not declared as one.
+        UserError: if a range is invalid.
     """
     try:
         declared = {key: Range.declared(key, content) for key, content in ranges.items()}
@@ -239,7 +239,7 @@ def sobol_points(ranges: Mapping[str, Any], budget: int) -> list[dict[str, Any]]
     sequence = qmc.Sobol(DIMENSIONS, scramble=True, rng=SOBOL_SEED)
     if len(declared) > DIMENSIONS:
         raise UserError(f"at most {DIMENSIONS} options can be tuned, got {', '.join(declared)}")
-    # a power of 2 is what a Sobol sequence balances
+    # Sobol sequences are balanced for powers of 2
     cube = sequence.random_base2(max(1, (budget - 1).bit_length()))[:budget]
     points = [
         {key: each.value(unit) for (key, each), unit in zip(declared.items(), row, strict=False)}
@@ -249,4 +249,4 @@ def sobol_points(ranges: Mapping[str, Any], budget: int) -> list[dict[str, Any]]
 
 
 DIMENSIONS = 16
-"""Of the unit cube; drawn whole, so that a loss's points do not depend on how many it uses."""
+"""Dimension of the unit cube, fixed so that a loss's points do not depend on how many it uses."""

@@ -47,7 +47,7 @@ def test_the_same_pair_turned(collected):
     turned = pair.swapped
     assert (turned.a, turned.b, turned.mean) == (pair.b, pair.a, -pair.mean)
     assert turned.interval[:2] == (-pair.interval.high, -pair.interval.low)
-    assert (turned.lost_by_a, turned.lost_by_b) == (pair.lost_by_b, pair.lost_by_a)
+    assert (turned.failed_a, turned.failed_b) == (pair.failed_b, pair.failed_a)
     assert_allclose(turned.improvement, 1 - pair.improvement)
     assert turned.swapped == pair
 
@@ -64,7 +64,7 @@ def test_a_run_that_diverged_loses_its_pair(collected):
     theirs = [*MSE[:5], "diverged", "diverged", "exception", "memory"]
     pair = only_pair(collected({"mse": theirs, "mae": ours}))
     assert (pair.a, pair.n, pair.ranked) == ("mae", 7, True)
-    assert (pair.lost_by_a, pair.lost_by_b, pair.lost_by_both) == ((), (5,), (6,))
+    assert (pair.failed_a, pair.failed_b, pair.failed_both) == ((), (5,), (6,))
     assert_allclose(pair.mean, np.subtract(MAE[:5], MSE[:5]).mean())
     assert (pair.wins, pair.ties) == (6, 1)
     # a lost pair is larger than any difference; a tie drops out of the signed ranks
@@ -85,8 +85,8 @@ def test_losing_every_pair_is_enough_for_a_claim(collected):
 def test_a_value_that_is_not_finite_is_lost(collected):
     [table] = compare(collected({"mse": [1.0, math.nan, math.inf], "mae": [1.0, 2.0, 3.0]})).tables
     [row] = [row for row in table.rows if row.label == "mse"]
-    summary = table.summary(row, table.judging[0])
-    assert (summary.values, summary.lost, summary.mean) == ({0: 1.0}, (1, 2), 1.0)
+    summary = table.summary(row, table.primary_metrics[0])
+    assert (summary.values, summary.failed, summary.mean) == ({0: 1.0}, (1, 2), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_value_that_is_not_finite_is_lost(collected):
 )
 def test_a_mean_and_its_interval(collected, values, low, high):
     [table] = compare(collected({"mse": values})).tables
-    summary = table.summary(table.rows[0], table.judging[0])
+    summary = table.summary(table.rows[0], table.primary_metrics[0])
     assert summary.mean == plain.fmean(values)
     assert_allclose(summary.interval[:2], [low, high], atol=0.005)
 
@@ -130,18 +130,20 @@ def test_holm_corrects_for_every_comparison_of_every_table(collected, sweep):
     other = sweep(maes, settings={"choices.data": "table"})
     for run in other:
         run.record["hashes"]["data"] += " of table"
-    comparison = compare(Collection((*collected(maes).runs, *other)), judging=["mae", "rmse"])
+    comparison = compare(
+        Collection((*collected(maes).runs, *other)), primary_metrics=["mae", "rmse"]
+    )
     assert [table.name for table in comparison.tables] == ["regression", "table"]
     assert comparison.comparisons == 12
     pairs = [pair for table in comparison.tables for pair in table.pairs]
-    assert [len(table.pairs_of(table.judging[1])) for table in comparison.tables] == [3, 3]
+    assert [len(table.pairs_of(table.primary_metrics[1])) for table in comparison.tables] == [3, 3]
     p = np.array([pair.p for pair in pairs])
     # step down by hand: the smallest times 12, the next times 11, never below the one before
     order = np.argsort(p, kind="stable")
     expected = np.minimum(np.maximum.accumulate(p[order] * (12 - np.arange(12))), 1)
     assert_allclose([pairs[index].adjusted_p for index in order], expected)
     assert {pair.needed for pair in pairs} == {9}
-    assert all(pair.exploratory for pair in pairs)
+    assert all(pair.underpowered for pair in pairs)
 
 
 def test_a_baseline_makes_fewer_comparisons(collected):
@@ -158,10 +160,10 @@ def test_a_baseline_makes_fewer_comparisons(collected):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"baseline": "focal"}, "there is no baseline 'focal'. Rows: mae, mse"),
-        ({"judging": ["map"]}, "unknown metric 'map'. Known: mae, rmse, loss, ref/mse"),
+        ({"baseline": "focal"}, "unknown baseline 'focal'. Rows: mae, mse"),
+        ({"primary_metrics": ["map"]}, "unknown metric 'map'. Known: mae, rmse, loss, ref/mse"),
         ({"columns": ["map"]}, "unknown metric 'map'. Known: mae, rmse, loss, ref/mse"),
-        ({"judging": ["loss"]}, "loss cannot judge: whether higher or lower is better"),
+        ({"primary_metrics": ["loss"]}, "loss cannot be a primary metric: it is not known"),
     ],
     ids=str,
 )
@@ -176,7 +178,9 @@ def test_nothing_to_compare():
 
 
 def test_columns_on_request_stand_after_what_judges(collected):
-    [table] = compare(collected({"mse": MSE}), judging=["rmse"], columns=["ref/mse", "mae"]).tables
+    [table] = compare(
+        collected({"mse": MSE}), primary_metrics=["rmse"], columns=["ref/mse", "mae"]
+    ).tables
     assert [column.name for column in table.columns] == ["rmse", "ref/mse", "mae"]
     [table] = compare(collected({"mse": MSE})).tables
     assert [column.name for column in table.columns] == ["mae", "rmse"]
@@ -203,7 +207,7 @@ def test_runs_of_a_search_do_not_stand_beside_those_that_read_the_test_split(col
     assert {run.seed for run in comparison.runs} == set(range(7))
     assert len(comparison.searched) == 3
     assert len(compare(everything, split="val").runs) == 17
-    with pytest.raises(ValueError, match="test split unread"):
+    with pytest.raises(ValueError, match="no run has read the test split"):
         compare(Collection(tuple(search)), split="test")
 
 
@@ -247,9 +251,9 @@ def test_a_loss_that_defines_no_such_metric_is_not_compared_by_it(collected):
     for run in collection.runs:
         if run.loss == "hinge":
             del run.record["test"]["rmse"]
-    [table] = compare(collection, judging=["rmse", "mae"]).tables
-    assert len(table.pairs_of(table.judging[0])) == 1
-    assert len(table.pairs_of(table.judging[1])) == 3
+    [table] = compare(collection, primary_metrics=["rmse", "mae"]).tables
+    assert len(table.pairs_of(table.primary_metrics[0])) == 1
+    assert len(table.pairs_of(table.primary_metrics[1])) == 3
     assert {pair.comparisons for pair in table.pairs} == {4}
 
 
@@ -261,7 +265,7 @@ def test_a_run_that_never_got_there_is_worse_than_one_that_did(collected):
         steps = {"steps_to_solve": run.record["test"]["mae"]} if solved else {}
         run.record["test"] = {"return_mean": 1.0} | steps
     pair = only_pair(collection)
-    assert (pair.a, pair.lost_by_b, pair.differences) == ("mae", (1, 2, 3, 4, 5), {0: -200.0})
+    assert (pair.a, pair.failed_b, pair.differences) == ("mae", (1, 2, 3, 4, 5), {0: -200.0})
     assert pair.better == "mae"
 
 
@@ -269,9 +273,9 @@ def test_a_run_that_never_got_there_is_worse_than_one_that_did(collected):
 def test_no_claim_below_the_seeds_that_it_needs(collected, n, claimed):
     pair = only_pair(collected({"mse": [100.0] * n, "mae": [1.0 + s / 10 for s in range(n)]}))
     assert pair.needed == 6
-    assert pair.exploratory is not claimed
+    assert pair.underpowered is not claimed
     assert pair.better == ("mae" if claimed else None)
-    assert math.isinf(pair.detectable) is not claimed
+    assert math.isinf(pair.mde) is not claimed
 
 
 def test_equal_losses_are_seldom_called_different(collected):
@@ -288,5 +292,5 @@ def test_equal_losses_are_seldom_called_different(collected):
             for loss in ("mse", "mae", "huber")
         }
         [table] = compare(collected(maes)).tables
-        wrong += any(pair.distinguishable for pair in table.pairs)
+        wrong += any(pair.significant for pair in table.pairs)
     assert wrong / times <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / times)

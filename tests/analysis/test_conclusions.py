@@ -4,10 +4,10 @@ import pytest
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.conclusions import (
-    claims,
     comparison_notes,
     conclusions,
     notes,
+    short_conclusions,
     unreadable_notes,
     wins,
 )
@@ -30,65 +30,65 @@ def said(collection, **given):
             {"mse": MSE, "mae": MAE},
             [
                 "mae is better than mse: mean absolute error -1.00 [-1.148, -0.852], p = 0.031 "
-                "(sign flips), better at 6 of 6 seeds"
+                "(sign flips), better for 6 of 6 seeds"
             ],
         ),
         (
             {"mse": MSE, "huber": NEAR},
             [
-                "mean absolute error: no difference is distinguishable from chance",
-                "mse against huber: not distinguishable: mean absolute error 0 [-0.115, 0.115], "
-                "p = 1 (sign flips); paired SD 0.110; with 6 a true difference of 0.196 is found "
-                "in 80 % of cases",
+                "mean absolute error: no significant differences",
+                "mse vs huber: no significant difference: mean absolute error 0 [-0.115, 0.115], "
+                "p = 1 (sign flips); paired SD 0.110; minimum detectable effect with 6 seeds: "
+                "0.196",
             ],
         ),
         (
             {"mse": MSE[:5], "mae": MAE[:5]},
             [
-                "mean absolute error: n = 5: exploratory, no difference of any size could reach "
-                "p < 0.05 over one comparison; that takes at least 6 seeds",
-                "mae against mse: mean absolute error -1.04 [-1.182, -0.898]; paired SD 0.114; "
-                "6 seeds are needed to see 1.04",
+                "mean absolute error: underpowered with n = 5: no difference of any size can reach "
+                "p < 0.05 over one comparison; at least 6 seeds are needed",
+                "mae vs mse: mean absolute error -1.04 [-1.182, -0.898]; paired SD 0.114; "
+                "6 seeds are needed to find 1.04",
             ],
         ),
         (
             {"mse": [2.0], "mae": [1.0]},
             [
-                "mean absolute error: n = 1: exploratory, no difference of any size could reach "
-                "p < 0.05 over one comparison; that takes at least 6 seeds",
-                "mae against mse: mean absolute error -1.00; one pair says nothing of the spread",
+                "mean absolute error: underpowered with n = 1: no difference of any size can reach "
+                "p < 0.05 over one comparison; at least 6 seeds are needed",
+                "mae vs mse: mean absolute error -1.00; the spread is unknown with one pair",
             ],
         ),
         (
             {"mse": [*MSE[:5], "diverged"], "mae": MAE},
             [
                 "mae is better than mse: mean absolute error -1.04 [-1.182, -0.898], p = 0.031 "
-                "(signed ranks), better at 6 of 6 seeds (mse diverged at 1)"
+                "(signed ranks), better for 6 of 6 seeds (mse diverged for 1 seed)"
             ],
         ),
         (
             {"mse": ["diverged"] * 6, "mae": MAE},
             [
-                "mae is better than mse: no seed at which both finished (mse diverged at 6), "
-                "p = 0.031 (signed ranks), better at 6 of 6 seeds"
+                "mae is better than mse: no seed at which both finished (mse diverged for 6 "
+                "seeds), p = 0.031 (signed ranks), better for 6 of 6 seeds"
             ],
         ),
-        ({"mse": MSE}, ["mean absolute error: one row, nothing to compare"]),
+        ({"mse": MSE}, ["mean absolute error: nothing to compare, there is one row"]),
         (
             {"mse": [1.0, None], "mae": [None, 1.0]},
             [
-                "mean absolute error: n = 0: exploratory, no difference of any size could reach "
-                "p < 0.05 over one comparison; that takes at least 6 seeds",
+                "mean absolute error: underpowered with n = 0: no difference of any size can reach "
+                "p < 0.05 over one comparison; at least 6 seeds are needed",
                 "mse and mae have no seed in common",
             ],
         ),
     ],
     ids=[
-        *("claimed", "not distinguishable", "exploratory", "one pair", "lost a pair"),
-        *("lost all", "one row", "no common seed"),
+        *("significant", "not significant", "underpowered", "one pair", "one diverged"),
+        *("all diverged", "one row", "no common seed"),
     ],
 )
-def test_a_verdict_says_the_numbers(collected, maes, sentences):
+def test_a_conclusion_says_the_numbers(collected, maes, sentences):
     assert said(collected(maes)) == sentences
 
 
@@ -100,15 +100,15 @@ def test_a_claim_names_the_better_one_first_whatever_the_baseline(collected):
 def test_claims_of_many_rows_in_short(collected):
     maes = {"mse": MSE * 2, "mae": MAE * 2, "huber": NEAR * 2, "sse": [*MSE, *([None] * 6)]}
     [table] = compare(collected(maes)).tables
-    assert claims(table, table.judging[0]) == [
+    assert short_conclusions(table, table.primary_metrics[0]) == [
         "mean absolute error: mae is better than mse, huber",
-        "mean absolute error: n = 6: exploratory, no difference of any size could reach p < 0.05 "
-        "over 6 comparisons; that takes at least 8 seeds",
-        "mean absolute error: 1 of 6 pairs are not distinguishable",
+        "mean absolute error: underpowered with n = 6: no difference of any size can reach p < "
+        "0.05 over 6 comparisons; at least 8 seeds are needed",
+        "mean absolute error: no significant difference in 1 of 6 pairs",
     ]
 
 
-# --- what must not be hidden ----------------------------------------------------------------------
+# --- caveats --------------------------------------------------------------------------------------
 
 
 def noted(runs):
@@ -135,24 +135,24 @@ def test_failures_are_listed_with_their_reason(sweep):
         (
             {"optimizer.lr": 0.1},
             {},
-            "not only the loss differs: optimizer.lr: 0.02 for mse; 0.1 for mae",
+            "the rows differ in more than the loss: optimizer.lr: 0.02 for mse; 0.1 for mae",
         ),
         ({}, {"epochs": 3}, "unequal epochs: mae 3, mse 20"),
         (
             {},
             {"hashes": {"weights": "x", "data": "data0", "batches": "y"}},
-            "not paired, the same seed gives another initial weights and another batch order",
+            "not paired: initial weights and batch order differ at the same seed",
         ),
         (
             {},
             {"hashes": {}},
-            "perhaps not paired, the hashes that would tell are not recorded",
+            "possibly not paired: no hashes were recorded",
         ),
         (
             {},
             {"metrics_version": 2},
-            "the metrics were not defined alike in all runs (version 1 for mse; version 2 for "
-            "mae): evaluate the older ones anew before you compare them",
+            "the runs use different definitions of the metrics (version 1 for mse; version 2 for "
+            "mae): evaluate the older ones again before comparing them",
         ),
     ],
     ids=["a setting", "epochs", "not paired", "no hashes", "metrics"],
@@ -165,7 +165,7 @@ def test_what_is_not_equal_is_said(sweep, settings, record, note):
 def test_a_comparison_of_something_else_than_losses_is_called_so(sweep):
     runs = sweep({"mse": [1.0]}, settings={"optimizer.lr": 0.1}) + sweep({"mse": [1.0]})
     assert noted(runs) == [
-        "the loss is the same in all rows; what differs: "
+        "all rows have the same loss and differ in: "
         "optimizer.lr: 0.1 for mse (optimizer.lr=0.1); 0.02 for mse (optimizer.lr=0.02)"
     ]
 
@@ -180,7 +180,7 @@ def test_a_metric_that_a_loss_does_not_define_is_no_gap(sweep):
     for run in runs:
         if run.loss == "mae":
             del run.record["test"]["rmse"]
-    assert noted(runs) == ["no rmse is defined for mae"]
+    assert noted(runs) == ["undefined for mae: rmse"]
 
 
 def test_where_the_losses_scale_is_part_of_the_result(sweep):
@@ -195,7 +195,7 @@ def test_where_the_losses_scale_is_part_of_the_result(sweep):
 def test_reinforcement_learning_is_paired_by_environment_alone(sweep):
     runs = sweep({"mse": MSE, "mae": MAE}, settings={"data.env_id": "Pole"})
     assert noted(runs) == [
-        "paired by environment seed alone: what is met in training depends on the policy"
+        "paired by environment seed only, since the training data depend on the policy"
     ]
 
 
@@ -205,15 +205,15 @@ def test_notes_on_the_whole(collected, made_up, tmp_path):
     comparison = compare(collection, split="val")
     assert unreadable_notes(comparison) == [f"cannot read {tmp_path}: no JSON"]
     assert comparison_notes(comparison) == [
-        "1 run left out: made again later",
-        "these are validation metrics: what was chosen by them is not tested by them",
-        "p-values are corrected by Holm over 3 comparisons",
+        "1 run left out: repeated later with the same settings and seed",
+        "these are validation metrics, which also chose the checkpoints",
+        "p-values are Holm-corrected for 3 comparisons",
     ]
 
 
 def test_a_claim_is_about_its_data_set(collected):
     lines = comparison_notes(compare(collected({"mse": MSE, "mae": MAE})))
-    assert lines == ["all of this is about regression: it says nothing of losses in general"]
+    assert lines == ["These results hold for regression only."]
 
 
 # --- several comparison groups ----------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_wins_are_counted_over_data_sets(sweep):
     [counted] = wins(compare(Collection(tuple(runs))))
     assert str(counted) == (
         "mean absolute error: mae is better than mse on 2 of 4 data sets, worse on 1 "
-        "(by means alone: ahead on 3, behind on 1)"
+        "(by the mean alone: better on 3, worse on 1)"
     )
 
 
@@ -245,9 +245,8 @@ def test_conditions_on_one_data_set_are_no_data_sets(sweep):
         for run in sweep({"mse": MSE, "mae": MAE}, settings={"optimizer.lr": lr})
     ]
     [counted] = wins(compare(Collection(tuple(runs))))
-    assert "on 0 of 2 comparison groups, worse on 0" in str(
-        counted
-    )  # six seeds are too few for two
+    # six seeds are too few for two comparisons
+    assert "on 0 of 2 comparison groups, worse on 0" in str(counted)
 
 
 def test_one_table_has_no_counts_of_wins(collected):

@@ -48,7 +48,7 @@ def test_a_link_to_a_run_is_no_second_run(made_up, on_disk, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
-        ("record.json", "{", "no valid JSON"),
+        ("record.json", "{", "not valid JSON"),
         ("config.yaml", "a: [", "parsing a flow node"),
         ("config.yaml", "3", "must hold a mapping"),
         ("config.yaml", "seed: 3", "lacks task, choices, overrides"),

@@ -128,14 +128,14 @@ def test_a_loss_of_which_no_run_finished_has_no_best_point(tuning):
 
 def test_what_a_report_says_of_it(tuning):
     assert tuning.lines() == [
-        "protocol tuned: tuned were each loss's own options and the learning rate; up to 3 points "
-        "a loss from the same Sobol sequence, 2 tuning seeds each (100, 101), chosen by validation "
-        "mean absolute error; the test split was not read",
+        "protocol tuned: tunes the options of each loss and the learning rate; up to 3 points per "
+        "loss from the same Sobol sequence, 2 tuning seeds per point (100, 101), chosen by "
+        "validation mean absolute error; the test split was not read",
         "mse: best of 3 points optimizer.lr=0.98: 0.1500 on validation",
         "huber: best of 3 points optimizer.lr=0.02, loss.delta=1.0: 0.3000 on validation; "
         "1 of 6 runs failed",
-        "warning: mse's best optimizer.lr=0.98 lies on the edge of its range, 0.01 to 1 (log): "
-        "what is beyond was not tried",
+        "warning: the best optimizer.lr=0.98 of mse lies on the edge of its range (0.01 to 1 "
+        "(log)); a wider range may give better results",
     ]
 
 
@@ -153,5 +153,5 @@ def test_a_search_that_has_not_begun(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_tuning(tmp_path)
     (tmp_path / "tuning.json").write_text(json.dumps(PLAN))
-    with pytest.raises(ValueError, match="no run below"):
+    with pytest.raises(ValueError, match="no runs below"):
         read_tuning(tmp_path)

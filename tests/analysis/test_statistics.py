@@ -137,8 +137,8 @@ def test_needed_seeds_are_those_of_the_smallest_p_value() -> None:
 def test_seeds_to_see_a_difference(effect: float, pairs: int) -> None:
     assert statistics.seeds_to_see(effect, 1.0) == pairs
     assert statistics.seeds_to_see(-3 * effect, 3.0) == pairs
-    assert statistics.detectable_difference(3.0, pairs) <= 3 * effect
-    assert statistics.detectable_difference(3.0, pairs - 1) > 3 * effect
+    assert statistics.minimum_detectable_effect(3.0, pairs) <= 3 * effect
+    assert statistics.minimum_detectable_effect(3.0, pairs - 1) > 3 * effect
 
 
 def test_seeds_to_see_are_never_fewer_than_a_claim_needs() -> None:
@@ -147,12 +147,12 @@ def test_seeds_to_see_are_never_fewer_than_a_claim_needs() -> None:
 
 
 def test_too_few_pairs_detect_nothing() -> None:
-    assert statistics.detectable_difference(0.1, 7, statistics.LEVEL / 6) == math.inf
-    assert statistics.detectable_difference(0.1, 8, statistics.LEVEL / 6) < 0.2
+    assert statistics.minimum_detectable_effect(0.1, 7, statistics.LEVEL / 6) == math.inf
+    assert statistics.minimum_detectable_effect(0.1, 8, statistics.LEVEL / 6) < 0.2
 
 
 def test_more_pairs_detect_less() -> None:
-    found = [statistics.detectable_difference(1.0, pairs) for pairs in range(6, 1200)]
+    found = [statistics.minimum_detectable_effect(1.0, pairs) for pairs in range(6, 1200)]
     assert all(later < earlier for earlier, later in itertools.pairwise(found))
 
 
@@ -208,7 +208,7 @@ def test_with_holm_so_are_families_of_equal_losses() -> None:
 )
 def test_the_detectable_difference_is_found_four_times_in_five(n: int, comparisons: int) -> None:
     level = 0.05 / comparisons
-    shift = statistics.detectable_difference(1.0, n, level)
+    shift = statistics.minimum_detectable_effect(1.0, n, level)
     values = np.random.default_rng(n).normal(shift, 1, size=(1000, n))
     found = np.mean([statistics.sign_flip_p(row) <= level for row in values])
     assert abs(found - 0.8) < 0.05 + 3 * math.sqrt(0.16 / 1000)

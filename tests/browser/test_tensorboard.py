@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from losslab.report.sweep_summary import write_overview
+from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.writer import RunWriter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -37,7 +37,7 @@ def board(tmp_path_factory):
                 metrics = {"val/mae": mae, "val/ref/mse": mae**2}
                 writer.end_epoch(epoch, 10 * epoch + 10, metrics, lambda path: path.touch())
             writer.finish({"mae": level + 0.1 * seed})
-    write_overview(folder, columns)
+    write_sweep_summary(folder, columns)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]

@@ -51,7 +51,7 @@ def test_a_sweep_ends_in_an_answer(outcome):
     for words in (
         "regression (data.outliers=0.3, trainer.max_epochs=4): test metrics, mean [95 % interval]",
         "mae is better than mse: mean absolute error -",
-        "p = 0.031 (sign flips), better at 6 of 6 seeds",
+        "p = 0.031 (sign flips), better for 6 of 6 seeds",
         "tensorboard --logdir",
     ):
         assert words in " ".join(outcome.out.split())
@@ -91,7 +91,7 @@ def test_a_sweep_that_runs_and_that_failed_in_part(command, sweep):
     assert partly.code == 0, partly.err
     text = " ".join(partly.out.split())
     assert "2, 1 of 5 failed, 1 of 5 running, 1 of 5 missing" in text
-    assert "n = 3: exploratory, no difference of any size could reach p < 0.05" in text
+    assert "underpowered with n = 3: no difference of any size can reach p < 0.05" in text
     assert "note: mse: 1 of 5 running, seed 0 (running)" in text
     assert "note: mse: 1 of 5 diverged, seed 1 (diverged at step 3: nan)" in text
     assert "note: mse: 1 of 5 missing, seed 2 (its process is gone)" in text
@@ -133,9 +133,9 @@ def test_comparing_needs_no_torch(command_in, sweep):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("nowhere", "nowhere is no folder"),
-        ("empty", "no run below empty"),
-        ("broken", "no run below broken: "),
+        ("nowhere", "nowhere is not a folder"),
+        ("empty", "no runs below empty"),
+        ("broken", "no runs below broken: "),
         ("", "the following arguments are required"),
         ("empty --colums mae", "unrecognized arguments: --colums mae"),
     ],

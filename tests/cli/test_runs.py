@@ -181,7 +181,7 @@ def test_what_a_run_is_made_of_stays_when_it_goes_on(command, other):
     before = (outcome.run / "config.yaml").read_bytes()
     refused = command(f"resume={outcome.run}", other)
     assert refused.code == 2
-    assert "stays what it is" in refused.err
+    assert "cannot be changed when resuming" in refused.err
     assert (outcome.run / "config.yaml").read_bytes() == before
 
 
@@ -219,7 +219,7 @@ def test_evaluate_repeats_the_record(command):
     assert wrong.code == 2
     none = command("nowhere", script="scripts/evaluate.py")
     assert none.code == 2
-    assert "is no run folder" in none.err
+    assert "is not a run folder" in none.err
 
 
 def test_bf16_trains_every_classification_loss(command):

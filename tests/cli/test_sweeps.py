@@ -120,5 +120,5 @@ def test_a_sweep_in_lockstep_hands_over_what_cannot_be_stacked_and_is_resumed(co
     (victim / "record.json").unlink()
     again = command(f"resume={sweep}")  # one job alone is no stack
     assert again.code == 0, again.err
-    assert "Not in lockstep, since no other job" in again.out + again.err
+    assert "Not trained in lockstep because no other job" in again.out + again.err
     assert again.records()[victim]["test"] == pytest.approx(records[victim]["test"], rel=1e-4)

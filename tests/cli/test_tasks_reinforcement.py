@@ -132,7 +132,7 @@ def test_seeds_are_played_in_lockstep(command, loss):
     outcome = command("-m", "hydra/launcher=lockstep", f"loss={loss}", "seed=0,1,2", *short)
     assert outcome.code == 0, outcome.err
     assert "Training 3 jobs in lockstep" in outcome.out + outcome.err
-    assert "Not in lockstep" not in outcome.out + outcome.err
+    assert "Not trained in lockstep" not in outcome.out + outcome.err
     assert len(outcome.records()) == 3
     for run, record in outcome.records().items():
         assert record["status"] == "done"

@@ -42,17 +42,17 @@ def test_losses_of_classification_train_on_masks(command):
     [
         (
             ["loss=dice", "data=digits"],
-            "loss=dice reads binary masks or class masks, but task=classification gives",
+            "loss=dice accepts binary masks or class masks, but task=classification provides",
         ),
         (
             ["loss=cross_entropy", "data=segmentation"],
-            "loss=cross_entropy reads class indices, but task=segmentation gives binary masks",
+            "loss=cross_entropy accepts class indices, but task=segmentation provides binary masks",
         ),
         (["loss=dice", "data.foreground=0.001"], "foreground must be a number and >= 0.005"),
         (["loss=dice", "data=image_masks", "data.path=nowhere"], "found no images in"),
         (
             ["loss=reconstruction", "data=segmentation", "task=segmentation"],
-            "loss=reconstruction reads values, but task=segmentation gives",
+            "loss=reconstruction accepts values, but task=segmentation provides",
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -73,15 +73,18 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
                 assert f"optimizer.lr={best.learning_rate:g}" in path.parent.name
 
     text = " ".join(outcome.out.split())
-    assert "protocol tuned: tuned were each loss's own options and the learning rate" in text
-    assert "2 points a loss from the same Sobol sequence, 2 tuning seeds each (1000, 1001)" in text
-    assert "n = 2: exploratory" in text
+    assert "protocol tuned: tunes the options of each loss and the learning rate" in text
+    assert (
+        "2 points per loss from the same Sobol sequence, 2 tuning seeds per point (1000, 1001)"
+        in text
+    )
+    assert "underpowered with n = 2" in text
     assert (killed / "report" / "report.md").is_file()
 
     compared = command(str(killed), script="scripts/compare.py")
     assert compared.code == 0, compared.err
     report = outcome.out[outcome.out.index("protocol tuned") :]
-    searched = "8 runs of a search left out: test unread\n"
+    searched = "8 runs of a search left out: the test split was not read\n"
     assert searched in compared.out
     assert compared.out.replace(searched, "") == report
 
@@ -96,8 +99,12 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
     [
         ("loss=mse,hubr", 2, "error: unknown loss 'hubr': did you mean huber"),
         ("loss=mse no.such=1", 2, "error: "),
-        ("loss=mse,dice", 2, "error: mse lives on regression, dice on segmentation"),
-        ("resume=nowhere", 2, "error: nowhere holds no tuning"),
+        (
+            "loss=mse,dice",
+            2,
+            "error: loss=mse defaults to data=regression and loss=dice to data=segmentation",
+        ),
+        ("resume=nowhere", 2, "error: nowhere is not a tuning folder"),
     ],
 )
 def test_wrong_input_is_said_in_one_line(command, tmp_path, arguments, code, message):

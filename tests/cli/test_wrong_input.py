@@ -29,11 +29,11 @@ THREE_CHANNELS = [
 WITH_TORCH = {
     "does_not_fit": (
         ["loss=mse", "data=digits"],
-        "loss=mse reads values, but task=classification gives class indices",
+        "loss=mse accepts values, but task=classification provides class indices",
     ),
     "gamma": (["loss=focal", "loss.gamma=-1"], "gamma must be >= 0"),
     "outliers": (["loss=mse", "data.outliers=1.5"], "outliers"),
-    "no_units": (["loss=mse", "model.hidden=[0]"], "must hold a number at least"),
+    "no_units": (["loss=mse", "model.hidden=[0]"], "must have at least one element"),
     "no_mnist": (["data=mnist", "paths.data_dir=nowhere"], "data=digits"),
     "no_file": (["data=table", "data.path=no.csv", "data.target=y"], "no.csv"),
     "no_image": (["data=arrays", "data.path=x.npz", "model=cnn"], "model=cnn expects images"),
@@ -94,7 +94,7 @@ def test_refused_before_anything_runs(command, tmp_path, arguments, words):
 def test_a_sweep_that_mixes_tasks_is_refused(command):
     outcome = command("-m", "loss=mse,focal")
     assert outcome.code == 2
-    assert "mse lives on regression, focal on digits" in outcome.err
+    assert "loss=mse defaults to data=regression and loss=focal to data=digits" in outcome.err
 
 
 def test_full_error_gives_the_trace(command):

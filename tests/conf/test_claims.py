@@ -46,7 +46,7 @@ def test_a_claim_says_its_command_and_plans_with_cells_that_it_has(name):
     text = (groups.CONF / "experiment" / "claims" / f"{name}.yaml").read_text()
     assert claim.command in text
     swept = " ".join(claim.sweep)
-    for planned in claim.planned:
+    for planned in claim.preregistered:
         for picked in (planned.row, planned.than):
             keys = picked if isinstance(picked, dict) else {}
             assert all(f"{key}=" in swept for key in keys if key != "baseline"), picked
@@ -57,7 +57,7 @@ def test_shown_metrics_have_a_name():
     from losslab.metrics.labels import metric
 
     for name in NAMES:
-        for shown in gallery.known_claim(name).shown:
+        for shown in gallery.known_claim(name).columns:
             assert shown in METRICS or shown in MEASURES or metric(shown).label != shown
 
 

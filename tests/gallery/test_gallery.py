@@ -1,4 +1,4 @@
-"""From the runs of a claim to its verdict and its page."""
+"""From the runs of a claim to its conclusion and its page."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +7,9 @@ import pytest
 
 from losslab.analysis.load import Run
 from losslab.gallery.chart import draw
-from losslab.gallery.claim import Chart, Claim, Planned, read_claim
-from losslab.gallery.judgement import equivalence_p, judge, verdict
-from losslab.gallery.page import Entry, Shown, write_index, write_page
+from losslab.gallery.claim import Chart, Claim, PreregisteredComparison, read_claim
+from losslab.gallery.evaluation import conclusion, equivalence_p, evaluate_claim
+from losslab.gallery.page import IndexEntry, PageFigure, write_index, write_page
 from losslab.gallery.rows import rows_of, without
 from losslab.runs.record import new_record
 
@@ -56,21 +56,21 @@ def claim(*planned):
         name="outliers",
         says="MAE is robust",
         why="A share lies off.",
-        planned=planned,
+        preregistered=planned,
         chart=Chart(("intercept_error",), along="data.outliers"),
-        shown=("intercept_error",),
+        columns=("intercept_error",),
         sweep=("loss=mse,mae seed=range(8)",),
         settings={},
-        pictures=(),
+        figures=(),
     )
 
 
 AT = {"data.outliers": 0.1}
-LOWER = Planned("intercept_error", MAE | AT, "lower", MSE | AT)
+LOWER = PreregisteredComparison("intercept_error", MAE | AT, "lower", MSE | AT)
 
 
-def judged(planned, difference=-1.0, seeds=SEEDS):
-    return judge(claim(*planned), rows_of(runs(difference, seeds), []))
+def evaluated(planned, difference=-1.0, seeds=SEEDS):
+    return evaluate_claim(claim(*planned), rows_of(runs(difference, seeds), []))
 
 
 @pytest.mark.parametrize(
@@ -78,32 +78,32 @@ def judged(planned, difference=-1.0, seeds=SEEDS):
     [
         (LOWER, -1.0, 8, "held"),
         (LOWER, 1.0, 8, "the opposite"),
-        (LOWER, 0.0, 8, "not distinguishable"),
-        (LOWER, -1.0, 5, "too few seeds"),
+        (LOWER, 0.0, 8, "no significant difference"),
+        (LOWER, -1.0, 5, "underpowered"),
         (replace(LOWER, expected="higher"), -1.0, 8, "the opposite"),
         (replace(LOWER, expected="equal", within=0.1), 0.01, 8, "held"),
-        (replace(LOWER, expected="equal", within=0.1), -1.0, 8, "not distinguishable"),
+        (replace(LOWER, expected="equal", within=0.1), -1.0, 8, "equivalence not shown"),
         (replace(LOWER, than=1.5), -1.0, 8, "held"),
         (replace(LOWER, than=0.2), -1.0, 8, "the opposite"),
     ],
     ids=str,
 )
 def test_an_outcome_follows_from_the_differences(planned, difference, seeds, outcome):
-    [each] = judged([planned], difference, seeds)
+    [each] = evaluated([planned], difference, seeds)
     assert each.outcome == outcome
 
 
-def test_holm_corrects_over_all_that_was_planned():
-    [first, *_] = judged([LOWER] * 4)
+def test_holm_corrects_over_all_comparisons():
+    [first, *_] = evaluated([LOWER] * 4)
     assert first.p == 2 / 2**8
     assert first.adjusted_p == 4 * first.p
 
 
-def test_a_run_that_diverged_loses_its_pair():
+def test_a_run_that_diverged_counts_as_worse():
     every = [each for each in runs() if not (each.loss == "mse" and each.seed == 0)]
     lost = [run("mse", share, 0, 9.0, status="failed") for share in (0.1, 0.05)]
-    [each] = judge(claim(LOWER), rows_of([*every, *lost], []))
-    assert each.pair.lost_by_b == (0,)
+    [each] = evaluate_claim(claim(LOWER), rows_of([*every, *lost], []))
+    assert each.pair.failed_b == (0,)
     assert each.outcome == "held"
 
 
@@ -113,18 +113,18 @@ def test_a_run_that_diverged_loses_its_pair():
         ([LOWER], "held"),
         ([LOWER, replace(LOWER, expected="higher")], "held in 1 of 2 comparisons"),
         ([replace(LOWER, expected="higher")], "did not hold"),
-        ([replace(LOWER, than=MAE | {"data.outliers": 0.05})], "not distinguishable"),
+        ([replace(LOWER, than=MAE | {"data.outliers": 0.05})], "no significant difference"),
     ],
 )
-def test_the_verdict_is_that_of_the_comparisons(planned, expected):
-    assert verdict(judged(planned)) == expected
+def test_the_conclusion_is_that_of_the_comparisons(planned, expected):
+    assert conclusion(evaluated(planned)) == expected
 
 
 def test_a_comparison_that_picks_no_row_is_an_error():
     with pytest.raises(ValueError, match="picks 0 rows of: mae"):
-        judged([replace(LOWER, row={"loss": "huber"})])
+        evaluated([replace(LOWER, row={"loss": "huber"})])
     with pytest.raises(ValueError, match="picks 2 rows of: mae"):
-        judged([replace(LOWER, row=MAE)])
+        evaluated([replace(LOWER, row=MAE)])
 
 
 def test_rows_are_named_and_ordered_by_what_varies():
@@ -141,12 +141,12 @@ def test_equality_is_one_sided_at_both_ends():
     assert equivalence_p([], within=1.0) == 1.0
 
 
-def test_a_page_says_verdict_numbers_and_command(tmp_path):
+def test_a_page_says_conclusion_numbers_and_command(tmp_path):
     rows = rows_of(runs(), [])
     its = claim(LOWER)
-    pictures = [Shown("outliers", draw(its.chart, rows), "A picture.")]
-    page = write_page(its, rows, judge(its, rows), pictures, tmp_path).read_text()
-    assert "**Held.** 1 of 1 planned comparisons" in page
+    figures = [PageFigure("outliers", draw(its.chart, rows), "A figure.")]
+    page = write_page(its, rows, evaluate_claim(its, rows), figures, tmp_path).read_text()
+    assert "**Held.** 1 of 1 preregistered comparisons" in page
     assert "mae (outliers=0.1) lower than mse (outliers=0.1)" in page
     assert "| mae (outliers=0.1) | 8 | 0.6850 [" in page
     assert "python train.py -m experiment=claims/outliers" in page
@@ -156,7 +156,10 @@ def test_a_page_says_verdict_numbers_and_command(tmp_path):
 
 def test_the_index_says_which_claims_were_not_run(tmp_path):
     its = claim(LOWER)
-    entries = [Entry(its, "held", 1, 32, 64.0), Entry(replace(its, says="Other"), "", 0, 0, 0.0)]
+    entries = [
+        IndexEntry(its, "held", 1, 32, 64.0),
+        IndexEntry(replace(its, says="Other"), "", 0, 0, 0.0),
+    ]
     index = write_index(entries, tmp_path).read_text()
     assert "| [MAE is robust](outliers.md) | **held** | 1 of 1 | 32 | 64.0 |" in index
     assert "| Other | not run yet |" in index
@@ -165,11 +168,11 @@ def test_the_index_says_which_claims_were_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("claimed", "message"),
     [
-        ("claim: {says: x}\nsweep: []", "is no claim"),
+        ("claim: {says: x}\nsweep: []", "is not a valid claim"),
         (
             "claim: {says: x, shown: [], chart: {metrics: []}, "
             "planned: [{metric: mae, row: {}, equal: {}}]}\nsweep: []",
-            "within belongs to equal",
+            "within must be given for equal",
         ),
     ],
 )

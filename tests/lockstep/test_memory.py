@@ -74,7 +74,7 @@ import ast, sys
 from pathlib import Path
 from losslab.config.compose import jobs_of, compose_jobs
 from losslab.lockstep.grouping import Job
-from losslab.lockstep.sweep import train_share
+from losslab.lockstep.sweep import train_in_process
 
 def peak_kb():
     # resource.getrusage would begin with the peak of the process that started this one
@@ -83,7 +83,7 @@ def peak_kb():
 def trained(name, overrides):
     common = ["trainer=cpu", "callbacks=quiet"]
     composed = compose_jobs(jobs_of([*common, *ast.literal_eval(overrides), "seed=range(8)"]))
-    train_share([Job(one.config, Path(sys.argv[1]) / name / one.place) for one in composed])
+    train_in_process([Job(one.config, Path(sys.argv[1]) / name / one.place) for one in composed])
 
 trained("small", sys.argv[2])
 before = peak_kb()

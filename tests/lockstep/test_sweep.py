@@ -211,8 +211,8 @@ def test_what_cannot_be_stacked_is_left_with_the_reason(jobs):
         *jobs("one", "loss=ctc", "data.rows=60", "seed=0,1"),
     ]
     reasons = [reason for _, reason in train_jobs(both, workers=1)]
-    assert reasons[:3] == ["task=generation owns its training step"] * 2 + [
-        "compile=true is for one network"
+    assert reasons[:3] == ["task=generation has its own training step"] * 2 + [
+        "compile=true supports only single networks"
     ]
     # torch has no rule for a GRU under vmap
     assert all(reason.startswith("the network cannot be mapped") for reason in reasons[3:])
@@ -223,13 +223,13 @@ def test_what_cannot_be_stacked_is_left_with_the_reason(jobs):
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        ([*DQN, "model.dropout=0.5"], "the network draws random numbers as it plays"),
-        ([*REINFORCE, "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val is for networks"),
+        ([*DQN, "model.dropout=0.5"], "the network draws random numbers"),
+        ([*REINFORCE, "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val needs a Trainer"),
         (
             [*REINFORCE, "loss.clip=0.2", "task.module.minibatches=2"],
-            "rounds of whole episodes can differ in the number of their minibatches",
+            "rollouts of whole episodes can differ in the number of minibatches",
         ),
-        ([*REINFORCE, "data.num_envs=2,4", "seed=0"], "no other job has its data"),
+        ([*REINFORCE, "data.num_envs=2,4", "seed=0"], "no other job has the same data"),
     ],
     ids=["dropout", "clipping", "minibatches", "environments"],
 )

@@ -43,7 +43,7 @@ def status_of(job):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Raising", "the loss refuses an example: not today"),
+        ("Raising", "the loss raises on an example: not today"),
         ("Drawing", "the loss draws random numbers"),
     ],
 )

@@ -15,7 +15,7 @@ from losslab.report.cells import cell, seeds_text
 )
 def test_a_cell(collected, maes, text):
     [table] = compare(collected({"mse": maes})).tables
-    assert cell(table.summary(table.rows[0], table.judging[0])) == text
+    assert cell(table.summary(table.rows[0], table.primary_metrics[0])) == text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
-from losslab.report.console import ComparisonTables, show
+from losslab.report.console import ComparisonView, show
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3] * 2
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5] * 2
@@ -15,7 +15,7 @@ METRICS = ["mae", "rmse", "r2", "slope_error", "intercept_error"]
 
 def text_of(comparison, width=110, **options):
     file = io.StringIO()
-    Console(file=file, width=width, **options).print(ComparisonTables(comparison))
+    Console(file=file, width=width, **options).print(ComparisonView(comparison))
     return file.getvalue()
 
 
@@ -81,7 +81,7 @@ def test_of_many_verdicts_the_terminal_shows_the_claims(collected):
 def test_a_terminal_without_unicode_gets_ascii(collected):
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     comparison = compare(collected({"mse": MSE, "mae": MAE}))
-    Console(file=file, width=100).print(ComparisonTables(comparison))
+    Console(file=file, width=100).print(ComparisonView(comparison))
     file.seek(0)
     assert "mae (min)" in file.read()
 

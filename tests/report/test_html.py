@@ -7,7 +7,7 @@ import pytest
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
-from losslab.report.figures.selection import table_pictures
+from losslab.report.figures.selection import table_figures
 from losslab.report.html import page
 
 VOID = {"meta", "br", "img"}
@@ -49,7 +49,7 @@ def html(made_up):
     ]
     comparison = compare(Collection(tuple(runs)))
     [table] = comparison.tables
-    return page(comparison, {table.name: list(table_pictures(comparison, table))})
+    return page(comparison, {table.name: list(table_figures(comparison, table))})
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util import tensor_util
 
-from losslab.report.sweep_summary import telling_columns, write_overview
+from losslab.report.sweep_summary import varying_columns, write_sweep_summary
 from losslab.runs.writer import RunWriter
 
 COLUMNS = [{"loss": loss, "lr": 0.1, "seed": seed} for loss in ("mse", "huber") for seed in (0, 1)]
@@ -45,7 +45,7 @@ def sweep(tmp_path: Path) -> Path:
 
 def test_a_mean_over_the_finished_seeds_is_a_run_on_the_common_tags(sweep: Path) -> None:
     for _ in range(2):  # a second call replaces the first
-        write_overview(sweep, COLUMNS)
+        write_sweep_summary(sweep, COLUMNS)
     mean = read(sweep / "mean" / "mse")
     # 10 and 20: the steps that both finished seeds have
     assert curve(mean, "val/mae") == [(10, 3.0), (20, 1.5)]
@@ -58,7 +58,7 @@ def test_a_mean_over_the_finished_seeds_is_a_run_on_the_common_tags(sweep: Path)
 
 
 def test_means_begin_before_every_run_so_that_tensorboard_lists_them_first(sweep: Path) -> None:
-    write_overview(sweep, COLUMNS)
+    write_sweep_summary(sweep, COLUMNS)
     seeds = [read(run).FirstEventTimestamp() for run in sweep.glob("*/seed*")]
     means = [read(run).FirstEventTimestamp() for run in sweep.glob("mean/*")]
     assert len(seeds) == 4
@@ -66,17 +66,17 @@ def test_means_begin_before_every_run_so_that_tensorboard_lists_them_first(sweep
 
 
 def test_the_layout_draws_bands_first_and_every_run_after_them(sweep: Path) -> None:
-    write_overview(sweep, COLUMNS)
+    write_sweep_summary(sweep, COLUMNS)
     layout = layout_pb2.Layout()
     event = read(sweep).Tensors("custom_scalars__config__")[0]
     layout.ParseFromString(tensor_util.make_ndarray(event.tensor_proto).item())
     charts = [(category.title, category.chart[0]) for category in layout.category]
     assert [title for title, _ in charts] == [
         "Mean over seeds, band of ± 1 standard deviation",
-        "The same, judged by the other losses",
-        "Metrics, every run",
-        "Judged by the other losses, every run",
-        "Each run's own objective",
+        "Mean over seeds, evaluated by the other losses",
+        "Metrics, all runs",
+        "Evaluated by the other losses, all runs",
+        "Training objective of each run",
     ]
     [series] = charts[0][1].margin.series
     assert (series.value, series.lower) == ("val_band/mae/mean", "val_band/mae/lower")
@@ -86,7 +86,7 @@ def test_the_layout_draws_bands_first_and_every_run_after_them(sweep: Path) -> N
 
 def test_a_sweep_in_which_nothing_finished_has_no_means(tmp_path: Path) -> None:
     write_run(tmp_path, "mse", 0, [1.0], ends="failed")
-    write_overview(tmp_path, COLUMNS)
+    write_sweep_summary(tmp_path, COLUMNS)
     assert not (tmp_path / "mean").exists()
 
 
@@ -104,4 +104,4 @@ def test_a_sweep_in_which_nothing_finished_has_no_means(tmp_path: Path) -> None:
     ids=["constants and seeds go", "one run", "a swept option stays", "an option of one loss goes"],
 )
 def test_hparams_have_the_columns_that_tell_runs_apart(rows, expected) -> None:
-    assert telling_columns(rows) == expected
+    assert varying_columns(rows) == expected

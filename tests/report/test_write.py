@@ -33,7 +33,7 @@ def test_the_same_runs_give_the_same_report(comparison, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
     assert Path("report.html") in files
-    assert Path("pictures/final_metrics.svg") in files
+    assert Path("figures/final_metrics.svg") in files
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab.runs.curves import Curves, Point, read_curves
+from losslab.runs.curves import CurveWriter, Point, read_curves
 
 VALUES = [0.1, 1 / 3, 1e-320, 1.7976931348623157e308, -0.0, math.nan, math.inf, -math.inf, 3]
 
@@ -18,7 +18,7 @@ def points(first: int, last: int) -> list[Point]:
 
 
 def test_values_read_back_exactly(tmp_path: Path) -> None:
-    curves = Curves(tmp_path / "metrics.csv")
+    curves = CurveWriter(tmp_path / "metrics.csv")
     names = ["a", "b,c", 'd"e', "NA", "nan", "f/g", "h", "i", "j"]
     curves.append(
         Point(0, step, 0.0, name, value)
@@ -33,7 +33,7 @@ def test_values_read_back_exactly(tmp_path: Path) -> None:
 
 
 def test_rows_wait_for_the_flush_and_come_once(tmp_path: Path) -> None:
-    curves = Curves(tmp_path / "metrics.csv")
+    curves = CurveWriter(tmp_path / "metrics.csv")
     curves.append(points(0, 3))
     assert not (tmp_path / "metrics.csv").exists()
     curves.flush()
@@ -44,7 +44,7 @@ def test_rows_wait_for_the_flush_and_come_once(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_has_its_header(tmp_path: Path) -> None:
-    Curves(tmp_path / "metrics.csv").flush()
+    CurveWriter(tmp_path / "metrics.csv").flush()
     assert (tmp_path / "metrics.csv").read_text() == "epoch,step,seconds,name,value\n"
     assert len(read_curves(tmp_path)) == 0
 
@@ -53,7 +53,7 @@ def test_an_empty_file_has_its_header(tmp_path: Path) -> None:
     "tear", [b"", b"2,20,2.8", b"2,20,2.857,train/lo"], ids=["whole", "1", "2"]
 )
 def test_a_resumed_file_is_that_of_an_unbroken_run(tear: bytes, tmp_path: Path) -> None:
-    whole, broken = Curves(tmp_path / "whole.csv"), Curves(tmp_path / "metrics.csv")
+    whole, broken = CurveWriter(tmp_path / "whole.csv"), CurveWriter(tmp_path / "metrics.csv")
     whole.append(points(0, 30))
     whole.flush()
     broken.append(points(0, 19))
@@ -61,7 +61,7 @@ def test_a_resumed_file_is_that_of_an_unbroken_run(tear: bytes, tmp_path: Path) 
     with broken.path.open("ab") as file:
         file.write(tear)
     read_curves(tmp_path)  # readable with its last row torn
-    resumed = Curves(broken.path)
+    resumed = CurveWriter(broken.path)
     resumed.cut(12)
     resumed.append(points(13, 30))
     resumed.flush()
@@ -69,7 +69,7 @@ def test_a_resumed_file_is_that_of_an_unbroken_run(tear: bytes, tmp_path: Path) 
 
 
 def test_cut_drops_a_prefix_and_what_waits(tmp_path: Path) -> None:
-    curves = Curves(tmp_path / "metrics.csv")
+    curves = CurveWriter(tmp_path / "metrics.csv")
     curves.append([Point(0, 5, 0.0, "val/mae", 1.0), Point(0, 5, 0.0, "test/mae", 1.0)])
     curves.flush()
     curves.append(points(1, 2))
@@ -79,7 +79,7 @@ def test_cut_drops_a_prefix_and_what_waits(tmp_path: Path) -> None:
 
 
 def test_cut_without_a_file_does_nothing(tmp_path: Path) -> None:
-    Curves(tmp_path / "metrics.csv").cut(3)
+    CurveWriter(tmp_path / "metrics.csv").cut(3)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,12 +91,12 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
 
 def test_a_broken_row_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("epoch,step,seconds,name,value\n0,1,0.0,a,b\n")
-    with pytest.raises(ValueError, match=r"metrics\.csv is no table of curves"):
+    with pytest.raises(ValueError, match=r"metrics\.csv is not a table of curves"):
         read_curves(tmp_path)
 
 
 def test_the_writer_goes_to_another_process(tmp_path: Path) -> None:
-    curves = pickle.loads(pickle.dumps(Curves(tmp_path / "metrics.csv")))
+    curves = pickle.loads(pickle.dumps(CurveWriter(tmp_path / "metrics.csv")))
     curves.append(points(0, 1))
     curves.flush()
     assert len(read_curves(tmp_path)) == 4

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from losslab.runs.figure_data import Clouds, Images, Line, Scatter, read_shown, to_bytes
+from losslab.runs.figure_data import Clouds, Images, Line, Scatter, read_figure_data, to_bytes
 
 RNG = np.random.default_rng(0)
 EXAMPLES = {
@@ -37,7 +37,7 @@ EXAMPLES = {
 def test_what_is_written_is_read_again(shown, tmp_path):
     path = tmp_path / "test_fit.npz"
     path.write_bytes(to_bytes(shown))
-    again = read_shown(path)
+    again = read_figure_data(path)
     assert type(again) is type(shown)
     for name, value in vars(shown).items():
         np.testing.assert_array_equal(getattr(again, name), value)
@@ -51,16 +51,16 @@ def test_what_is_written_is_read_again(shown, tmp_path):
 def test_other_files_are_refused(content, tmp_path):
     path = tmp_path / "test_fit.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"test_fit.npz shows no predictions"):
-        read_shown(path)
+    with pytest.raises(ValueError, match=r"test_fit.npz does not contain figure data"):
+        read_figure_data(path)
 
 
 def test_an_archive_of_other_arrays_is_refused(tmp_path):
     np.savez(tmp_path / "test_fit.npz", kind="Line", x=np.zeros(3))
-    with pytest.raises(ValueError, match=r"test_fit.npz shows no predictions"):
-        read_shown(tmp_path / "test_fit.npz")
+    with pytest.raises(ValueError, match=r"test_fit.npz does not contain figure data"):
+        read_figure_data(tmp_path / "test_fit.npz")
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
-        read_shown(tmp_path / "test_fit.npz")
+        read_figure_data(tmp_path / "test_fit.npz")

@@ -61,9 +61,9 @@ def test_not_finite_numbers_are_strict_json_and_read_back(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no valid JSON"),
-        (b'{"schema": 1', "no valid JSON"),
-        (b"\xff\xfe\x00", "no valid JSON"),
+        (b"", "not valid JSON"),
+        (b'{"schema": 1', "not valid JSON"),
+        (b"\xff\xfe\x00", "not valid JSON"),
         (b"[1]", "must hold a JSON object, got list"),
         (b'{"schema": 1}', "lacks the fields baselines, best"),
     ],
@@ -168,7 +168,7 @@ def test_needs_running(fields: dict[str, Any], needs: bool, tmp_path: Path) -> N
 def test_a_missing_run_needs_running_and_a_broken_one_says_so(tmp_path: Path) -> None:
     assert needs_running(tmp_path / "never")
     (tmp_path / "record.json").write_text("{")
-    with pytest.raises(ValueError, match="no valid JSON"):
+    with pytest.raises(ValueError, match="not valid JSON"):
         needs_running(tmp_path)
 
 

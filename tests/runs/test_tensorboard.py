@@ -64,7 +64,7 @@ def test_images_read_back(image: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (b"GIF89a", "must be a PNG file's bytes"),
+        (b"GIF89a", "must be the bytes of a PNG file"),
         (np.zeros((4, 6), np.uint8), r"shape \(H, W, 3\) and dtype uint8, got \(4, 6\) uint8"),
         (np.zeros((4, 6, 3)), r"got \(4, 6, 3\) float64"),
     ],

@@ -332,7 +332,7 @@ def test_a_best_epoch_replayed_after_a_kill_is_saved_again(tmp_path: Path) -> No
 
 def test_the_monitored_metric_must_be_there(tmp_path: Path) -> None:
     writer = started(tmp_path)
-    with pytest.raises(ValueError, match="metrics must hold val/mae, got val/rmse"):
+    with pytest.raises(ValueError, match="metrics must include val/mae, got val/rmse"):
         writer.end_epoch(0, 1, {"val/rmse": 1.0}, save_text(""))
 
 
@@ -406,7 +406,7 @@ def test_start_takes_the_folder_of_a_failed_run_and_leaves_nothing_of_it(tmp_pat
 def test_a_run_that_is_done_is_not_overwritten(tmp_path: Path) -> None:
     train(tmp_path)
     before = left_behind(tmp_path)
-    with pytest.raises(FileExistsError, match="holds a run that is done"):
+    with pytest.raises(FileExistsError, match="has a finished run"):
         open_keeper(tmp_path).start(FIELDS)
     assert left_behind(tmp_path) == before
 
@@ -443,7 +443,7 @@ def test_unknown_fields_are_refused(call: str, tmp_path: Path) -> None:
     writer = open_keeper(tmp_path)
     if call == "note":
         writer.start(FIELDS)
-    with pytest.raises(ValueError, match=r"fields must be of schema, .*got lossy"):
+    with pytest.raises(ValueError, match=r"fields must be among schema, .*got lossy"):
         getattr(writer, call)({"lossy": 1})
 
 

@@ -1,1 +1,1 @@
-"""From run folders to conclusions: load, group, compare, test. Numbers only, no torch."""
+"""From run folders to conclusions: load, group, compare and test runs, without torch."""

@@ -1,4 +1,4 @@
-"""From runs to what can be said of their losses: means, paired differences, who is better."""
+"""Compare losses: means over seeds, paired differences and their significance."""
 
 import functools
 import itertools
@@ -14,94 +14,94 @@ from losslab.analysis.statistics import LEVEL, Interval
 from losslab.metrics.labels import Metric, metric_of
 
 TIE = 1e-6
-"""Values nearer to each other than this share of the larger are equal: they differ by rounding."""
+"""Relative tolerance within which two values count as equal, since they differ by rounding."""
 
 HASHES = {"weights": "initial weights", "data": "data", "batches": "batch order"}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric of one row."""
+    """Mean, spread and confidence interval of one metric in one row."""
 
     metric: Metric
     values: Mapping[int, float]
-    """By seed, of the runs that are finished and have it."""
-    lost: tuple[int, ...]
-    """The seeds whose run diverged, or finished without getting there."""
+    """Value per seed, for the finished runs that have the metric."""
+    failed: tuple[int, ...]
+    """Seeds whose run diverged or finished without reaching the metric."""
     mean: float
     deviation: float
-    """Standard deviation over seeds; NaN for fewer than two."""
+    """Standard deviation over seeds; NaN for fewer than two seeds."""
     interval: Interval
-    """95 %, of the mean."""
+    """95 % confidence interval of the mean."""
 
     @property
     def n(self) -> int:
-        """How many values the mean is of."""
+        """Number of seeds that the mean is taken over."""
         return len(self.values)
 
     @property
     def undefined(self) -> bool:
-        """Whether no run has it, and none lost it: a hinge has no calibration."""
-        return not self.values and not self.lost
+        """Return whether the row lacks the metric, as a hinge loss lacks calibration."""
+        return not self.values and not self.failed
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows, one metric, seed by seed. Differences are ``a - b``, in the metric's unit."""
+    """Paired comparison of two rows by one metric; differences are ``a - b`` per seed."""
 
     a: str
     b: str
     metric: Metric
     seeds: tuple[int, ...]
-    """Those that count: both rows have a value, or a run that diverged lost the pair."""
+    """Seeds that count: both rows have a value, or one run diverged."""
     differences: Mapping[int, float]
-    """By seed, where both rows have a value."""
-    lost_by_a: tuple[int, ...]
-    lost_by_b: tuple[int, ...]
-    """Seeds at which the other has a value and this one's run diverged."""
-    lost_by_both: tuple[int, ...]
+    """Difference per seed, for the seeds at which both rows have a value."""
+    failed_a: tuple[int, ...]
+    failed_b: tuple[int, ...]
+    """Seeds at which this row's run diverged and the other's did not."""
+    failed_both: tuple[int, ...]
     mean: float
     deviation: float
     interval: Interval
-    """95 %, of the mean difference, for this pair alone."""
+    """95 % confidence interval of the mean difference, not corrected for multiplicity."""
     p: float
-    """Of the exact sign-flip test; on signed ranks where a run diverged."""
+    """P-value of the exact sign-flip test; on signed ranks if a run diverged."""
     adjusted_p: float
-    """The same by Holm, over all comparisons that were made."""
+    """P-value after Holm's correction over all comparisons."""
     comparisons: int
-    """How many these are."""
+    """Number of comparisons that Holm's correction covers."""
     wins: float
     losses: float
     ties: float
-    """At how many seeds ``a`` is better, worse, equal."""
-    detectable: float
-    """The smallest true difference found with a power of 80 % at the Holm level."""
+    """Number of seeds at which ``a`` is better, worse and equal."""
+    mde: float
+    """Minimum detectable effect: smallest true difference found with 80 % power."""
     hashes: Mapping[str, bool | None]
-    """Whether ``weights``, ``data`` and ``batches`` agree at every seed; ``None``: not recorded."""
+    """Whether ``weights``, ``data`` and ``batches`` agree at all seeds; ``None`` if unrecorded."""
     by_environment: bool
-    """Reinforcement learning: what is met depends on the policy, only environment seeds agree."""
+    """Whether only environment seeds are paired, as in reinforcement learning."""
 
     @property
     def n(self) -> int:
-        """The number of pairs."""
+        """Number of paired seeds."""
         return len(self.seeds)
 
     @property
     def ranked(self) -> bool:
-        """Whether the test works on signed ranks, because a run lost its pair."""
-        return bool(self.lost_by_a or self.lost_by_b or self.lost_by_both)
+        """Return whether the test uses signed ranks, because a run diverged."""
+        return bool(self.failed_a or self.failed_b or self.failed_both)
 
     @property
     def swapped(self) -> "Pair":
-        """The same with ``b`` first."""
+        """Return the same comparison with ``a`` and ``b`` exchanged."""
         low, high, method = self.interval
         return replace(
             self,
             a=self.b,
             b=self.a,
             differences={seed: -value for seed, value in self.differences.items()},
-            lost_by_a=self.lost_by_b,
-            lost_by_b=self.lost_by_a,
+            failed_a=self.failed_b,
+            failed_b=self.failed_a,
             mean=-self.mean,
             interval=Interval(-high, -low, method),
             wins=self.losses,
@@ -110,109 +110,109 @@ class Pair:
 
     @property
     def improvement(self) -> float:
-        """The probability that ``a`` is better, estimated by the share of seeds."""
+        """Estimated probability that ``a`` is better: the share of seeds at which it is."""
         return (self.wins + self.ties / 2) / self.n if self.n else math.nan
 
     @property
     def needed(self) -> int:
-        """The fewest seeds with which anything can be claimed."""
+        """Minimum number of seeds with which a difference can be significant."""
         return statistics.needed_seeds(self.comparisons)
 
     @property
-    def exploratory(self) -> bool:
-        """Whether there are too few seeds to claim anything."""
+    def underpowered(self) -> bool:
+        """Return whether there are too few seeds for any difference to be significant."""
         return self.n < self.needed
 
     @property
     def seeds_to_see(self) -> int | None:
-        """How many seeds would show a difference as large as the one observed."""
+        """Number of seeds needed to find a difference as large as the observed one."""
         if not (self.deviation >= 0 and self.mean):
             return None
         return statistics.seeds_to_see(self.mean, self.deviation, self.comparisons)
 
     @property
-    def distinguishable(self) -> bool:
-        """Whether the difference is claimed, at 5 % for all comparisons together."""
-        return not self.exploratory and self.adjusted_p <= LEVEL
+    def significant(self) -> bool:
+        """Return whether the difference is significant at 5 % over all comparisons."""
+        return not self.underpowered and self.adjusted_p <= LEVEL
 
     @functools.cached_property
     def better(self) -> str | None:
-        """The row that is better, if that is claimed."""
-        if not self.distinguishable:
+        """Label of the better row if the difference is significant, else ``None``."""
+        if not self.significant:
             return None
         return self.a if ahead(self) > 0 else self.b
 
     @property
     def paired(self) -> bool:
-        """Whether all that a seed decides was the same for both rows."""
+        """Return whether data, initial weights and batch order agree at each seed."""
         if self.by_environment:
             return self.hashes["data"] is True
         return all(same is True for same in self.hashes.values())
 
     @property
     def unequal(self) -> list[str]:
-        """What the hashes say was not the same, in words."""
+        """Names of what differed between the rows at the same seed, according to the hashes."""
         return [HASHES[name] for name, same in self.hashes.items() if same is False]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """The comparison under one comparison group: one table of the report."""
+class ComparisonTable:
+    """Comparison within one comparison group: one table of the report."""
 
-    comparison_groups: ComparisonGroup
+    comparison_group: ComparisonGroup
     rows: tuple[Row, ...]
-    """The best first, by the first judging metric."""
-    judging: tuple[Metric, ...]
-    """What is tested and claimed."""
+    """Rows, best first by the first primary metric."""
+    primary_metrics: tuple[Metric, ...]
+    """Metrics whose differences are tested."""
     columns: tuple[Metric, ...]
-    """What is shown; the judging metrics first."""
+    """Metrics that are shown, the primary metrics first."""
     summaries: Mapping[tuple[str, str], Summary]
-    """By row label and metric name."""
+    """Summaries by row label and metric name."""
     pairs: tuple[Pair, ...]
-    """Of the judging metrics; every two rows, or every row against the baseline."""
+    """Pairs of rows per primary metric: all pairs, or each row against the baseline."""
 
     @property
     def name(self) -> str:
-        """Of the comparison groups, such as ``digits, imbalance=0.05``."""
-        return self.comparison_groups.name
+        """Name of the comparison group, such as ``digits, imbalance=0.05``."""
+        return self.comparison_group.name
 
     @property
     def title(self) -> str:
-        """The name with what every run was asked for: ``regression (data.outliers=0.1)``."""
-        shared = ", ".join(self.comparison_groups.shared)
+        """Name with the overrides that all runs share: ``regression (data.outliers=0.1)``."""
+        shared = ", ".join(self.comparison_group.shared)
         return f"{self.name} ({shared})" if shared else self.name
 
     def summary(self, row: Row, metric: Metric) -> Summary:
-        """One cell."""
+        """Return the summary of one metric in one row."""
         return self.summaries[row.label, metric.name]
 
     def pairs_of(self, metric: Metric) -> list[Pair]:
-        """The pairs of one judging metric."""
+        """Return the pairs that were compared by one primary metric."""
         return [pair for pair in self.pairs if pair.metric.name == metric.name]
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All that a table, a page or a picture says of some runs."""
+    """Result of comparing runs: the tables, and what they were made from."""
 
-    tables: tuple[Table, ...]
+    tables: tuple[ComparisonTable, ...]
     split: str
-    """``test``; ``val`` where no run has read the test split."""
+    """``test``, or ``val`` if no run has read the test split."""
     baseline: str | None
-    """The loss, or the label of the row, that all others are compared with."""
+    """Loss or row label that all other rows are compared with."""
     collection: Collection
-    """What was found; its ``runs`` are those compared."""
+    """Runs that were found; its ``runs`` are those compared."""
     searched: tuple[Run, ...] = ()
-    """Runs of a search, which leave the test split unread, beside those that read it."""
+    """Left-out runs of a hyperparameter search, which do not read the test split."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """Every run that is compared."""
+        """Runs that are compared."""
         return self.collection.runs
 
     @property
     def comparisons(self) -> int:
-        """How many comparisons were made; Holm corrects for all of them."""
+        """Number of comparisons made, all covered by Holm's correction."""
         return sum(len(table.pairs) for table in self.tables)
 
 
@@ -220,43 +220,43 @@ def compare(
     collection: Collection,
     *,
     baseline: str | None = None,
-    judging: Sequence[str] = (),
+    primary_metrics: Sequence[str] = (),
     columns: Sequence[str] = (),
     split: str | None = None,
 ) -> Comparison:
-    """Compare the losses of some runs.
+    """Compare the losses of runs.
 
     Args:
         collection: the runs, as :func:`losslab.analysis.load.collect` reads them.
-        baseline: a loss or a row's label; each other row is compared with it, and no others.
-        judging: the metrics whose differences are tested; by default the first of the task's.
-            Holm corrects for all of them.
-        columns: the metrics that are shown besides; by default all of the task's.
-        split: ``test`` or ``val``; by default the test split where a run has read it.
+        baseline: a loss or a row's label; only comparisons with it are made.
+        primary_metrics: metrics whose differences are tested, all covered by Holm's correction.
+            Default: the first metric of the task.
+        columns: further metrics to show. Default: all metrics of the task.
+        split: ``test`` or ``val``. Default: ``test`` if any run has read it.
 
     Raises:
-        ValueError: if there is no run, no such metric or baseline, or if a judging metric has no
-            direction that is better.
+        ValueError: if there are no runs, a metric or the baseline is unknown, or it is not known
+            whether higher or lower values of a primary metric are better.
     """
     if not collection.runs:
-        raise ValueError("there is no run to compare")
+        raise ValueError("no runs to compare")
     split = split or ("test" if any(run.test_read for run in collection.runs) else "val")
     searched: tuple[Run, ...] = ()
     if split == "test":
         searched = tuple(run for run in collection.runs if run.is_search)
         compared = tuple(run for run in collection.runs if not run.is_search)
         if not compared:
-            raise ValueError("every run leaves the test split unread: compare them on val")
+            raise ValueError("no run has read the test split: compare them on val")
         collection = replace(collection, runs=compared)
-    _require_known_metrics(collection.runs, [*judging, *columns], split)
+    _require_known_metrics(collection.runs, [*primary_metrics, *columns], split)
     tables = [
-        _table(part, baseline, judging, columns, split)
+        _table(part, baseline, primary_metrics, columns, split)
         for part in comparison_groups(collection.runs)
     ]
     rows = [row for table in tables for row in table.rows]
     if baseline is not None and not any(_is_baseline(row, baseline) for row in rows):
         labels = dict.fromkeys(row.label for row in rows)
-        raise ValueError(f"there is no baseline '{baseline}'. Rows: {', '.join(labels)}")
+        raise ValueError(f"unknown baseline '{baseline}'. Rows: {', '.join(labels)}")
     return Comparison(_corrected(tables), split, baseline, collection, searched)
 
 
@@ -270,43 +270,44 @@ def _require_known_metrics(runs: Sequence[Run], names: Sequence[str], split: str
 def _table(
     part: ComparisonGroup,
     baseline: str | None,
-    judging: Sequence[str],
+    primary_metrics: Sequence[str],
     columns: Sequence[str],
     split: str,
-) -> Table:
-    judges, shown = _metrics(part, judging, columns, split)
+) -> ComparisonTable:
+    primary, shown = _metrics(part, primary_metrics, columns, split)
     summaries = {
         (row.label, metric.name): summarize(row, metric, split)
         for row in part.rows
         for metric in shown
     }
-    rows = sorted(part.rows, key=lambda row: _rank(summaries[row.label, judges[0].name]))
+    rows = sorted(part.rows, key=lambda row: _rank(summaries[row.label, primary[0].name]))
     pairs = [
         compare_rows(a, b, metric, split)
-        for metric in judges
+        for metric in primary
         for a, b in _couples(rows, baseline)
         if not any(row.done and summaries[row.label, metric.name].undefined for row in (a, b))
     ]
-    return Table(part, tuple(rows), judges, shown, summaries, tuple(pairs))
+    return ComparisonTable(part, tuple(rows), primary, shown, summaries, tuple(pairs))
 
 
 def _metrics(
-    part: ComparisonGroup, judging: Sequence[str], columns: Sequence[str], split: str
+    part: ComparisonGroup, primary_metrics: Sequence[str], columns: Sequence[str], split: str
 ) -> tuple[tuple[Metric, ...], tuple[Metric, ...]]:
-    """What judges and what is shown; of the task's own metrics those that a run has."""
+    """Return the primary metrics and the columns; by default those that some run has."""
     runs = [run for row in part.rows for run in row.runs]
     task = runs[0].config["task"]
     own = runs[0].judges
     there = {name for run in runs for name in run.metrics(split)}
     present = [name for name in own if name in there] or own[:1]
-    judges = tuple(metric_of(name, task) for name in judging or present[:1])
-    for judge in judges:
-        if judge.better is None:
+    primary = tuple(metric_of(name, task) for name in primary_metrics or present[:1])
+    for metric in primary:
+        if metric.better is None:
             raise ValueError(
-                f"{judge.name} cannot judge: whether higher or lower is better is not known"
+                f"{metric.name} cannot be a primary metric: it is not known whether higher or "
+                "lower is better"
             )
-    names = dict.fromkeys([judge.name for judge in judges] + list(columns or present))
-    return judges, tuple(metric_of(name, task) for name in names)
+    names = dict.fromkeys([metric.name for metric in primary] + list(columns or present))
+    return primary, tuple(metric_of(name, task) for name in names)
 
 
 def _rank(summary: Summary) -> tuple[bool, float]:
@@ -318,7 +319,7 @@ def _is_baseline(row: Row, baseline: str) -> bool:
 
 
 def _couples(rows: Sequence[Row], baseline: str | None) -> Iterable[tuple[Row, Row]]:
-    """Every two rows, the better one first; or each other row and a baseline's."""
+    """Return all pairs of rows, the better one first, or each row with the baseline's."""
     if baseline is None:
         yield from itertools.combinations(rows, 2)
         return
@@ -331,16 +332,16 @@ def _couples(rows: Sequence[Row], baseline: str | None) -> Iterable[tuple[Row, R
 
 
 def summarize(row: Row, metric: Metric, split: str = "test") -> Summary:
-    """One metric of one row: mean and interval over the seeds that finished."""
+    """Summarize a metric of a row: mean and interval over the seeds that finished."""
     found = _values(row, metric, split)
     values = {seed: value for seed, value in found.items() if math.isfinite(value)}
-    lost = tuple(seed for seed in found if seed not in values)
+    failed = tuple(seed for seed in found if seed not in values)
     numbers = list(values.values())
     low, high, method = statistics.mean_interval(numbers)
     return Summary(
         metric=metric,
         values=values,
-        lost=lost,
+        failed=failed,
         mean=plain.fmean(numbers) if numbers else math.nan,
         deviation=plain.stdev(numbers) if len(numbers) > 1 else math.nan,
         interval=Interval(max(low, metric.low), min(high, metric.high), method),
@@ -348,7 +349,7 @@ def summarize(row: Row, metric: Metric, split: str = "test") -> Summary:
 
 
 def _values(row: Row, metric: Metric, split: str) -> dict[int, float]:
-    """By seed; infinity stands for a run that lost its pair. Runs that say nothing are left out."""
+    """Return the value per seed, infinite for a diverged run; other missing runs are left out."""
     measured = {
         run.seed: run.metrics(split)[metric.name]
         for run in row.done
@@ -371,7 +372,7 @@ def _values(row: Row, metric: Metric, split: str) -> dict[int, float]:
 
 
 def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
-    """Two rows, seed by seed, as the only comparison made."""
+    """Compare two rows seed by seed, without correcting for other comparisons."""
     ours, theirs = _values(a, metric, split), _values(b, metric, split)
     seeds = tuple(seed for seed in ours if seed in theirs)
     differences = {
@@ -379,15 +380,15 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
         for seed in seeds
         if math.isfinite(ours[seed]) and math.isfinite(theirs[seed])
     }
-    lost = {
+    failed = {
         seed: (math.isinf(ours[seed]), math.isinf(theirs[seed]))
         for seed in seeds
         if seed not in differences
     }
     numbers = list(differences.values())
     advantages = [metric.sign * value for value in numbers]
-    advantages += [_lost_advantage(*sides) for sides in lost.values()]
-    tested = statistics.signed_ranks(advantages) if lost else advantages
+    advantages += [_advantage_of_failure(*sides) for sides in failed.values()]
+    tested = statistics.signed_ranks(advantages) if failed else advantages
     p = statistics.sign_flip_p(tested) if seeds else 1.0
     pair = Pair(
         a=a.label,
@@ -395,9 +396,9 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
         metric=metric,
         seeds=seeds,
         differences=differences,
-        lost_by_a=tuple(seed for seed, sides in lost.items() if sides == (True, False)),
-        lost_by_b=tuple(seed for seed, sides in lost.items() if sides == (False, True)),
-        lost_by_both=tuple(seed for seed, sides in lost.items() if sides == (True, True)),
+        failed_a=tuple(seed for seed, sides in failed.items() if sides == (True, False)),
+        failed_b=tuple(seed for seed, sides in failed.items() if sides == (False, True)),
+        failed_both=tuple(seed for seed, sides in failed.items() if sides == (True, True)),
         mean=plain.fmean(numbers) if numbers else math.nan,
         deviation=plain.stdev(numbers) if len(numbers) > 1 else math.nan,
         interval=statistics.mean_interval(numbers),
@@ -407,7 +408,7 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
         wins=sum(value > 0 for value in advantages),
         losses=sum(value < 0 for value in advantages),
         ties=sum(value == 0 for value in advantages),
-        detectable=math.nan,
+        mde=math.nan,
         hashes=_common_hashes(a, b, seeds),
         by_environment="data.env_id" in a.settings,
     )
@@ -415,24 +416,24 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
 
 
 def difference(one: float, other: float) -> float:
-    """``one - other``, and exactly 0 if they differ by no more than rounding."""
+    """Return ``one - other``, or exactly 0 if they differ only by rounding."""
     if abs(one - other) <= TIE * max(abs(one), abs(other)):
         return 0.0
     return one - other
 
 
-def _lost_advantage(a_lost: bool, b_lost: bool) -> float:
-    if a_lost and b_lost:
+def _advantage_of_failure(a_failed: bool, b_failed: bool) -> float:
+    if a_failed and b_failed:
         return 0.0
-    return -math.inf if a_lost else math.inf
+    return -math.inf if a_failed else math.inf
 
 
 def ahead(pair: Pair) -> float:
-    """What the test saw: positive where ``a`` is better, claimed or not."""
+    """Return the test statistic: positive if ``a`` is better, significant or not."""
     values = [pair.metric.sign * value for value in pair.differences.values()]
     if not pair.ranked:
         return sum(values)
-    values += [-math.inf] * len(pair.lost_by_a) + [math.inf] * len(pair.lost_by_b)
+    values += [-math.inf] * len(pair.failed_a) + [math.inf] * len(pair.failed_b)
     return float(statistics.signed_ranks(values).sum())
 
 
@@ -451,11 +452,11 @@ def _common_hashes(a: Row, b: Row, seeds: Sequence[int]) -> dict[str, bool | Non
     return {name: agree(name) for name in HASHES}
 
 
-# --- all comparisons together ---------------------------------------------------------------------
+# --- correction for multiple comparisons ----------------------------------------------------------
 
 
-def _corrected(tables: Sequence[Table]) -> tuple[Table, ...]:
-    """The tables with Holm's correction over all comparisons that they make."""
+def _corrected(tables: Sequence[ComparisonTable]) -> tuple[ComparisonTable, ...]:
+    """Apply Holm's correction over all comparisons of the tables."""
     pairs = [pair for table in tables for pair in table.pairs]
     adjusted = iter(statistics.holm([pair.p for pair in pairs]))
     return tuple(
@@ -469,11 +470,9 @@ def _corrected(tables: Sequence[Table]) -> tuple[Table, ...]:
 
 def _with_family(pair: Pair, adjusted_p: float, comparisons: int) -> Pair:
     enough = pair.deviation >= 0  # not NaN
-    detectable = (
-        statistics.detectable_difference(pair.deviation, pair.n, LEVEL / comparisons)
+    mde = (
+        statistics.minimum_detectable_effect(pair.deviation, pair.n, LEVEL / comparisons)
         if enough
         else math.nan
     )
-    return replace(
-        pair, adjusted_p=float(adjusted_p), comparisons=comparisons, detectable=detectable
-    )
+    return replace(pair, adjusted_p=float(adjusted_p), comparisons=comparisons, mde=mde)

@@ -1,4 +1,4 @@
-"""Which runs are compared with which: rows that differ in the loss, under equal conditions."""
+"""Group runs for comparison: rows that differ in the loss, under otherwise equal settings."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,56 +8,56 @@ from losslab.analysis.load import Run, Settings, group, settings_key
 from losslab.config.schema import meaning
 
 ABSENT = "none"
-"""What is shown for a setting that a run does not have."""
+"""Shown for a setting that a run does not have."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """The runs that have the same settings but for the seed, ordered by it: one row of a table."""
+    """Runs that differ only in the seed, ordered by it: one row of a table."""
 
     label: str
-    """Legible, and unique among the rows it is compared with: ``focal``, ``focal (gamma=1)``."""
+    """Label that is unique within the comparison group: ``focal``, ``focal (gamma=1)``."""
     runs: tuple[Run, ...]
 
     @property
     def loss(self) -> str:
-        """The loss by its name in conf/."""
+        """Name of the loss in conf/."""
         return self.runs[0].loss
 
     @property
     def settings(self) -> Settings:
-        """What all runs of the row share."""
+        """Settings that all runs of the row share."""
         return self.runs[0].settings
 
     @property
     def done(self) -> tuple[Run, ...]:
-        """The runs that are finished."""
+        """Finished runs."""
         return tuple(run for run in self.runs if run.outcome == "done")
 
     @property
     def failed(self) -> tuple[Run, ...]:
-        """The runs that the loss itself ended: diverged, or an error in mid-run."""
+        """Runs that diverged or raised an error, which counts against the loss."""
         return tuple(run for run in self.runs if run.outcome in ("diverged", "failed"))
 
     @property
     def absent(self) -> tuple[Run, ...]:
-        """The runs that say nothing yet: running, interrupted, out of memory."""
+        """Runs without a result that counts: running, interrupted or out of memory."""
         return tuple(run for run in self.runs if run.outcome in ("running", "missing"))
 
     @property
     def by_seed(self) -> dict[int, Run]:
-        """The runs by their seed."""
+        """Runs by seed."""
         return {run.seed: run for run in self.runs}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting in which compared rows differ, beside the loss with its options and the seed."""
+    """Setting, other than the loss, its options and the seed, in which compared rows differ."""
 
     key: str
-    """``optimizer.lr``, or a config group such as ``model``."""
+    """Key such as ``optimizer.lr``, or a config group such as ``model``."""
     values: Mapping[str, tuple[str, ...]]
-    """The labels of the rows by the setting's value, as text."""
+    """Row labels by the setting's value as text."""
 
     def __str__(self) -> str:
         sides = (f"{value} for {', '.join(labels)}" for value, labels in self.values.items())
@@ -66,43 +66,43 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonGroup:
-    """The rows that are compared with each other: on one data set, and else like for like."""
+    """Rows that are compared with each other: same data set, otherwise equal settings."""
 
     name: str
-    """Its name: the data set and what differs from other groups, ``digits, imbalance=0.05``."""
+    """Data set and what distinguishes the group from others: ``digits, imbalance=0.05``."""
     data: str
     rows: tuple[Row, ...]
     confounders: tuple[Difference, ...]
-    """What differs between the rows although it should not."""
+    """Settings that differ between the rows although they should not."""
     shared: tuple[str, ...]
-    """What every command line of the rows asked for: ``trainer.max_epochs=3``."""
+    """Overrides that all command lines share: ``trainer.max_epochs=3``."""
 
 
 def comparison_groups(runs: Iterable[Run]) -> list[ComparisonGroup]:
-    """Sort runs into rows, and rows into comparison groups.
+    """Group runs into rows, and rows into comparison groups.
 
-    Runs that differ in nothing but the seed are a row. Rows on one data set, of tasks that are
-    judged by the same metrics, are compared. A setting that varies within a loss, such as a
-    learning rate swept for every loss, makes groups of its own, so that losses are compared
-    at equal settings; where that leaves nothing to be compared, it is what is compared. A setting
-    that varies between losses alone is reported as a difference.
+    Runs that differ only in the seed form a row. Rows on one data set whose tasks have the same
+    metrics are compared. A setting that varies within a loss, such as a learning rate swept for
+    every loss, splits the rows into groups, so that losses are compared at equal settings; if no
+    group would have two rows, the setting itself is compared. A setting that varies only between
+    losses is reported as a confounder.
     """
     rows = group(runs, settings_key)
     parts = [
         part
         for data_set in _data_sets(rows)
-        for judged_alike in _split(data_set, lambda row: tuple(row[0].judges))
-        for part in _like_for_like(judged_alike)
+        for same_metrics in _split(data_set, lambda row: tuple(row[0].judges))
+        for part in _equal_settings(same_metrics)
     ]
     names = _names(parts)
-    return [_conditions(part, name) for part, name in zip(parts, names, strict=True)]
+    return [_comparison_group(part, name) for part, name in zip(parts, names, strict=True)]
 
 
 _Rows = list[list[Run]]
 
 
 def _data_sets(rows: _Rows) -> list[_Rows]:
-    """Rows on one data set together: by its settings, or by the hashes of common seeds."""
+    """Group rows by data set: by its settings, or by the hashes of common seeds."""
 
     def key(row: list[Run]) -> Any:
         own = [item for item in row[0].settings.items() if item[0].startswith("data.")]
@@ -120,7 +120,7 @@ def _data_sets(rows: _Rows) -> list[_Rows]:
 
 
 def _same_data(one: _Rows, other: _Rows) -> bool:
-    """Whether the data of every common seed, of which there is one, have the same hash."""
+    """Return whether there are common seeds and the data have the same hash at each of them."""
     first, second = (
         {run.seed: run.record["hashes"].get("data") for row in rows for run in row}
         for rows in (one, other)
@@ -129,8 +129,8 @@ def _same_data(one: _Rows, other: _Rows) -> bool:
     return bool(common) and all(first[seed] and first[seed] == second[seed] for seed in common)
 
 
-def _like_for_like(rows: _Rows) -> list[_Rows]:
-    """Split by the settings that vary within a loss, where that leaves rows to compare."""
+def _equal_settings(rows: _Rows) -> list[_Rows]:
+    """Split by the settings that vary within a loss, if that leaves rows to compare."""
     within: dict[str, None] = {}
     for same_loss in _split(rows, lambda row: row[0].loss):
         within |= dict.fromkeys(_varying([row[0].settings for row in same_loss]))
@@ -138,7 +138,7 @@ def _like_for_like(rows: _Rows) -> list[_Rows]:
     return parts if any(len(part) > 1 for part in parts) else [rows]
 
 
-def _conditions(rows: _Rows, name: str) -> ComparisonGroup:
+def _comparison_group(rows: _Rows, name: str) -> ComparisonGroup:
     labels = _labels(rows)
     named = tuple(
         Row(label, tuple(sorted(row, key=lambda run: run.seed)))
@@ -150,7 +150,7 @@ def _conditions(rows: _Rows, name: str) -> ComparisonGroup:
     return ComparisonGroup(name, rows[0][0].data, named, confounders, _shared(named, name))
 
 
-# --- what varies ----------------------------------------------------------------------------------
+# --- varying settings -----------------------------------------------------------------------------
 
 
 def _is_loss_option(key: str) -> bool:
@@ -158,9 +158,9 @@ def _is_loss_option(key: str) -> bool:
 
 
 def _varying(settings: Sequence[Settings]) -> list[str]:
-    """The keys that differ, but for the loss and its options.
+    """Return the keys that differ, except the loss and its options.
 
-    Where a whole group was chosen differently, its name stands for the keys that follow from it.
+    If a config group was chosen differently, it stands for the keys that follow from the choice.
     """
     keys = dict.fromkeys(key for each in settings for key in each if not _is_loss_option(key))
     varying = [key for key in keys if _varies(key, settings)]
@@ -173,7 +173,7 @@ def _varies(key: str, settings: Sequence[Settings]) -> bool:
 
 
 def _follows(key: str, chosen: Sequence[str], settings: Sequence[Settings]) -> bool:
-    """Whether a key's value follows from the choice of its group."""
+    """Return whether a key's value is determined by the choice of its config group."""
     part = key.partition(".")[0]
     if part not in chosen:
         return False
@@ -196,20 +196,20 @@ def _difference(key: str, rows: Sequence[Row]) -> Difference:
 
 
 def _names(parts: Sequence[_Rows]) -> list[str]:
-    """The data sets' names, with what varies among the comparison groups on one."""
+    """Name each comparison group by its data set and what varies among groups on the same data."""
     names = []
     for rows in parts:
         data = rows[0][0].data
         settings = [row[0].settings for row in rows]
         alike = [other[0][0].settings for other in parts if other[0][0].data == data]
-        told = [key for key in _varying(alike) if key in settings[0]]
-        alone = [key for key in told if not _varies(key, settings)]
-        names.append(", ".join([data, *(f"{_short(k)}={_text(settings[0][k])}" for k in alone)]))
+        varying = [key for key in _varying(alike) if key in settings[0]]
+        fixed = [key for key in varying if not _varies(key, settings)]
+        names.append(", ".join([data, *(f"{_short(k)}={_text(settings[0][k])}" for k in fixed)]))
     return names
 
 
 def _labels(rows: _Rows) -> list[str]:
-    """The loss, with those of its options that were given or vary, and with what varies else."""
+    """Label each row by its loss, the options that were given or vary, and what else varies."""
     labels = []
     for row in rows:
         run = row[0]
@@ -230,7 +230,7 @@ def _given(run: Run) -> set[str]:
 
 
 def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
-    """The overrides that all runs have, without what the name says or does not bear on results."""
+    """Return the overrides of all runs, except those in the name or irrelevant to results."""
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
     return tuple(
@@ -245,7 +245,7 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
 
 
 def _short(key: str) -> str:
-    """A setting's name where it is plain whose it is."""
+    """Strip the prefix of a setting whose group is clear from the context."""
     return key.removeprefix("choices.").removeprefix("loss.").removeprefix("data.")
 
 

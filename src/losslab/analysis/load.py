@@ -1,4 +1,4 @@
-"""Finished, running and failed runs of any folders, read back for a comparison."""
+"""Read finished, running and failed runs back from their folders."""
 
 import functools
 import re
@@ -19,53 +19,53 @@ if TYPE_CHECKING:
     import pandas
 
 Outcome = Literal["done", "diverged", "failed", "running", "missing"]
-"""``diverged`` and ``failed`` are the loss's own failures; an interruption, a lack of memory, a
-wrong config or a process that is gone are ``missing`` and say nothing of the loss."""
+"""``diverged`` and ``failed`` count against the loss. A run that was interrupted, ran out of
+memory, had a wrong config or lost its process is ``missing`` and does not count."""
 
 NOT_THE_LOSS = ("memory", "input")
-"""Errors that say nothing of the loss: such a run is missing, it has not failed."""
+"""Errors that do not count against the loss: the run is missing, not failed."""
 
 Settings = Mapping[str, Any]
-"""A saved config, flat: ``{"loss.gamma": 2.0, "optimizer.lr": 0.002, ...}``."""
+"""Flattened saved config: ``{"loss.gamma": 2.0, "optimizer.lr": 0.002, ...}``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run, as it lies on disk."""
+    """A run as saved on disk."""
 
     folder: Path
     record: Record
     config: Mapping[str, Any]
-    """Its resolved config, with ``choices`` and ``overrides``."""
+    """Resolved config, with ``choices`` and ``overrides``."""
 
     @functools.cached_property
     def settings(self) -> Settings:
-        """The config, flat, without what does not decide the result or follows from the seed."""
+        """Flattened config without irrelevant keys and without what follows from the seed."""
         return _settings(self.config)
 
     @property
     def loss(self) -> str:
-        """The loss by its name in conf/."""
+        """Name of the loss in conf/."""
         return self.record["loss"]
 
     @property
     def data(self) -> str:
-        """The data set by its name in conf/."""
+        """Name of the data set in conf/."""
         return self.record["data"]
 
     @property
     def seed(self) -> int:
-        """The seed; what runs are paired by."""
+        """Seed, by which runs are paired."""
         return self.record["seed"]
 
     @property
     def overrides(self) -> list[str]:
-        """What its command line asked for."""
+        """Overrides of the run's command line."""
         return list(self.config["overrides"])
 
     @property
     def judges(self) -> list[str]:
-        """The metrics that judge its task, the first above all."""
+        """Metrics of the run's task, the primary one first."""
         task = self.config["task"]
         if "metrics" in task:
             return list(task["metrics"])
@@ -74,17 +74,17 @@ class Run:
 
     @property
     def test_read(self) -> bool:
-        """Whether the run has been judged on the test split."""
+        """Return whether the run was evaluated on the test split."""
         return bool(self.record["test"])
 
     @property
     def is_search(self) -> bool:
-        """Whether it was to leave the test split unread (``test=false``)."""
+        """Return whether the run was told not to read the test split (``test=false``)."""
         return self.config.get("test") is False
 
     @functools.cached_property
     def outcome(self) -> Outcome:
-        """What became of it."""
+        """Return how the run ended, see :data:`Outcome`."""
         record = self.record
         if record["status"] == "done":
             return "done"
@@ -97,7 +97,7 @@ class Run:
 
     @property
     def problem(self) -> str:
-        """Why it is not done, in one line; empty where it is."""
+        """Return why the run is not done, in one line; empty if it is done."""
         record = self.record
         error = record["error"]
         if self.outcome == "done":
@@ -110,7 +110,7 @@ class Run:
         return f"{error['kind']}{'' if step in message else step}: {message}"
 
     def metrics(self, split: str = "test") -> Mapping[str, float]:
-        """The metrics of the chosen checkpoint on ``test`` or ``val``, without the split."""
+        """Return the metrics of the chosen checkpoint on ``test`` or ``val``, without the split."""
         if split == "test":
             return self.record["test"]
         best = self.record["best"]
@@ -118,7 +118,7 @@ class Run:
 
     @functools.cached_property
     def curves(self) -> "pandas.DataFrame":
-        """Its curves, see :func:`losslab.runs.curves.read_curves`; empty where it left none."""
+        """Curves, see :func:`losslab.runs.curves.read_curves`; empty if there are none."""
         try:
             return read_curves(self.folder)
         except FileNotFoundError:
@@ -129,7 +129,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A folder whose record or config cannot be read."""
+    """Folder whose record or config cannot be read."""
 
     folder: Path
     reason: str
@@ -137,16 +137,16 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Collection:
-    """What lies below some folders."""
+    """Runs found below one or more folders."""
 
     runs: tuple[Run, ...]
     unreadable: tuple[Unreadable, ...] = ()
     repeated: tuple[Run, ...] = ()
-    """Runs that another run with the same settings and seed stands for."""
+    """Runs that are superseded by another run with the same settings and seed."""
 
 
 def collect(folders: Iterable[Path]) -> Collection:
-    """Read every run in and below the folders; a run that is found twice is read once."""
+    """Read all runs in and below the folders, each run once."""
     runs, unreadable = [], []
     places = dict.fromkeys(run.resolve() for folder in folders for run in find_runs(folder))
     for place in places:
@@ -162,10 +162,10 @@ def collect(folders: Iterable[Path]) -> Collection:
 
 
 def read_run(folder: Path) -> Run:
-    """One run.
+    """Read a run.
 
     Raises:
-        FileNotFoundError: if it has no record or no config.
+        FileNotFoundError: if the folder has no record or no config.
         ValueError: if one of them is broken.
     """
     record, config = read_record(folder), read_config(folder)
@@ -176,11 +176,11 @@ def read_run(folder: Path) -> Run:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved config that a run saved.
+    """Read the resolved config that a run saved.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is no mapping.
+        FileNotFoundError: if the folder has no config.
+        ValueError: if the config is not a mapping.
     """
     text = RunFolder(folder).config.read_text(encoding="utf-8")
     content = yaml.load(text, Loader=_Loader)
@@ -191,7 +191,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as OmegaConf reads it: 1e-05 is a number."""
+    """YAML loader that agrees with OmegaConf: 1e-05 is a number."""
 
 
 _Loader.add_implicit_resolver(
@@ -200,7 +200,7 @@ _Loader.add_implicit_resolver(
     list("-+0123456789."),
 )
 
-# --- what decides a result ----------------------------------------------------------------------
+# --- settings that affect results ---------------------------------------------------------------
 
 
 def _settings(config: Mapping[str, Any]) -> Settings:
@@ -214,11 +214,11 @@ def _settings(config: Mapping[str, Any]) -> Settings:
     }
 
 
-# --- one run a setting and seed -------------------------------------------------------------------
+# --- one run per settings and seed ----------------------------------------------------------------
 
 
 def group(runs: Iterable[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
-    """The runs with equal keys together, in the order in which they first stand."""
+    """Group runs by a key, in order of first appearance."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
         groups.setdefault(key(run), []).append(run)
@@ -226,12 +226,12 @@ def group(runs: Iterable[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
 
 
 def settings_key(run: Run) -> tuple[tuple[str, Any], ...]:
-    """What is equal for runs that differ in nothing but the seed."""
+    """Return a key that is equal for runs that differ only in the seed."""
     return tuple(sorted(run.settings.items()))
 
 
 def _latest(runs: Sequence[Run]) -> list[Run]:
-    """One run a setting and seed: one that is done, then one that was tested, then the last."""
+    """Choose one run per settings and seed: done before not done, then tested, then latest."""
 
     def rank(run: Run) -> tuple[bool, bool, float]:
         return run.outcome == "done", run.test_read, run.record["heartbeat"]

@@ -1,4 +1,4 @@
-"""What a tuning tried and found, read back from its folder."""
+"""Read a tuning back from its folder: what was tried and what was best."""
 
 import json
 import math
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     import pandas
 
 PLAN_FILE, SEARCH, FINAL = "tuning.json", "search", "final"
-"""The names in a tuning's folder: what it does, its first sweep, its second."""
+"""Names in a tuning's folder: the plan, the search sweep and the final sweep."""
 
 LEARNING_RATE = "optimizer.lr"
 EDGE = 0.05
-"""This share of a range, at either end, is its edge."""
+"""Share of a range, at either end, that counts as its edge."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Where an option is looked for: numbers from low to high, or a list of choices."""
+    """Search range of an option: numbers from low to high, or a list of choices."""
 
     low: float = 0.0
     high: float = 0.0
@@ -33,7 +33,7 @@ class Range:
 
     @classmethod
     def declared(cls, key: str, content: Any) -> "Range":
-        """A range as conf/ declares it.
+        """Create a range from its declaration in conf/.
 
         Raises:
             ValueError: if it is neither ``{low: 0, high: 5}`` nor a list.
@@ -62,7 +62,7 @@ class Range:
         return cls(float(content["low"]), float(content["high"]), log)
 
     def value(self, unit: float) -> Any:
-        """The value at a point of the unit interval, to three digits that count."""
+        """Map a point of the unit interval to a value, rounded to three significant digits."""
         if self.choices:
             return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
         if self.log:
@@ -72,7 +72,7 @@ class Range:
         return float(f"{exact:.3g}")
 
     def on_edge(self, value: Any) -> bool:
-        """Whether a value lies in the outer 5 % of the range; a list has no edge."""
+        """Return whether a value lies in the outer 5 % of the range; a list has no edge."""
         if self.choices:
             return False
         if self.log:
@@ -89,53 +89,53 @@ class Range:
 
 @dataclass(frozen=True)
 class Trial:
-    """One point that was tried, on every tuning seed."""
+    """Point that was tried, on all tuning seeds."""
 
     loss: str
     point: int
     options: Mapping[str, Any]
-    """The tuned options: ``{"loss.gamma": 1.3, "optimizer.lr": 0.004}``."""
+    """Tuned options: ``{"loss.gamma": 1.3, "optimizer.lr": 0.004}``."""
     values: Mapping[int, float]
-    """The validation metric by tuning seed, of the runs that finished."""
+    """Validation metric by tuning seed, of the runs that finished."""
     seeds: tuple[int, ...]
 
     @property
     def mean(self) -> float:
-        """Over the seeds that finished; NaN where none did."""
+        """Mean over the seeds that finished; NaN if none did."""
         return plain.fmean(self.values.values()) if self.values else math.nan
 
     @property
     def failed(self) -> int:
-        """At how many seeds it diverged, or left nothing."""
+        """Number of seeds without a finished run."""
         return len(self.seeds) - len(self.values)
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The search for each loss's best setting."""
+    """Search for the best settings of each loss."""
 
     folder: Path
     protocol: str
-    """``controlled``: the loss's own options; ``tuned``: the learning rate too."""
+    """``controlled`` tunes the options of the loss, ``tuned`` also the learning rate."""
     budget: int
     metric: Metric
-    """On validation; what chooses."""
+    """Validation metric by which points are chosen."""
     tuning_seeds: tuple[int, ...]
     seeds: tuple[int, ...]
     ranges: Mapping[str, Mapping[str, Range]]
-    """By loss and option."""
+    """Ranges by loss and option."""
     trials: Mapping[str, tuple[Trial, ...]]
-    """By loss, in the order of the points."""
+    """Trials by loss, in the order of the points."""
 
     @property
     def losses(self) -> list[str]:
-        """The tuned losses."""
+        """Names of the tuned losses."""
         return list(self.trials)
 
     def best(self, loss: str) -> Trial | None:
-        """The best point by the mean over tuning seeds; ``None`` where none finished anywhere.
+        """Return the best point by the mean over tuning seeds; ``None`` if no run finished.
 
-        A point that failed at a seed comes after all that failed at fewer.
+        Points with fewer failed seeds come first.
         """
         finished = [trial for trial in self.trials[loss] if trial.values]
         return min(
@@ -145,17 +145,17 @@ class Tuning:
         )
 
     def lines(self) -> list[str]:
-        """What a report says of the tuning: protocol, budget, best settings, edges."""
+        """Describe the tuning for a report: protocol, budget, best settings, warnings."""
         return [self._what(), *map(self._found, self.losses), *self.warnings()]
 
     def _what(self) -> str:
         varied = {
-            "controlled": "each loss's own options, all else shared",
-            "tuned": "each loss's own options and the learning rate",
+            "controlled": "the options of each loss, everything else is shared",
+            "tuned": "the options of each loss and the learning rate",
         }[self.protocol]
         return (
-            f"protocol {self.protocol}: tuned were {varied}; up to {self.budget} points a loss "
-            f"from the same Sobol sequence, {len(self.tuning_seeds)} tuning seeds each "
+            f"protocol {self.protocol}: tunes {varied}; up to {self.budget} points per loss "
+            f"from the same Sobol sequence, {len(self.tuning_seeds)} tuning seeds per point "
             f"({', '.join(map(str, self.tuning_seeds))}), chosen by validation "
             f"{self.metric.label}; the test split was not read"
         )
@@ -175,24 +175,24 @@ class Tuning:
         return f"{loss}: best of {points} points {options}: {found} on validation{ended}"
 
     def warnings(self) -> list[str]:
-        """A line for each best setting that lies on the edge of its range."""
+        """Return a line for each best setting that lies on the edge of its range."""
         lines = []
         for loss in self.losses:
             best = self.best(loss)
             for key, value in (best.options if best else {}).items():
                 if self.ranges[loss][key].on_edge(value):
                     lines.append(
-                        f"warning: {loss}'s best {key}={value} lies on the edge of its range, "
-                        f"{self.ranges[loss][key]}: what is beyond was not tried"
+                        f"warning: the best {key}={value} of {loss} lies on the edge of its range "
+                        f"({self.ranges[loss][key]}); a wider range may give better results"
                     )
         return lines
 
     def frame(self) -> "pandas.DataFrame":
-        """One tidy row a run of the search.
+        """Return a data frame with one row per run of the search.
 
-        Columns: ``loss``, ``point``, ``seed``, ``learning_rate`` (NaN where it was not tuned),
-        ``value`` (the validation metric; NaN where the run failed), ``best`` (whether the point was
-        chosen), and one a tuned option.
+        Columns: ``loss``, ``point``, ``seed``, ``learning_rate`` (NaN if it was not tuned),
+        ``value`` (the validation metric; NaN if the run failed), ``best`` (whether the point was
+        chosen), and one column per tuned option.
         """
         import pandas as pd  # noqa: PLC0415 (a third of a second that a single run does not need)
 
@@ -216,16 +216,16 @@ class Tuning:
 
 
 def read_tuning(folder: Path) -> Tuning:
-    """The tuning in a folder, as far as it has come.
+    """Read the tuning in a folder, complete or not.
 
     Raises:
-        FileNotFoundError: if the folder holds none.
-        ValueError: if no run of it has begun.
+        FileNotFoundError: if the folder does not contain a tuning.
+        ValueError: if no run of the search has begun.
     """
     plan = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
     runs = collect([folder / SEARCH]).runs
     if not runs:
-        raise ValueError(f"no run below {folder / SEARCH}")
+        raise ValueError(f"no runs below {folder / SEARCH}")
     ranges = {
         loss: {key: Range.declared(key, content) for key, content in declared.items()}
         for loss, declared in plan["ranges"].items()

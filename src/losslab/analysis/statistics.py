@@ -1,6 +1,6 @@
-"""How sure: tests, intervals and sample sizes for paired differences. Pure functions of numbers.
+"""Tests, confidence intervals and sample sizes for paired differences, as pure functions.
 
-``docs/comparison.md`` says what each number means and why it was chosen.
+``docs/comparison.md`` explains what each number means and why it was chosen.
 """
 
 import functools
@@ -12,22 +12,22 @@ import numpy as np
 from scipy import special
 
 LEVEL = 0.05
-"""The false positives that the claims of a comparison may hold, all together."""
+"""Family-wise error rate of a comparison."""
 
 POWER = 0.8
-"""The share of times in which the smallest detectable difference is found."""
+"""Power at which the minimum detectable effect is found."""
 
 BCA_FROM = 20
-"""Below so many values the bootstrap's 95 % interval covers 84 to 90 %: Student's t is used."""
+"""Minimum number of values for the bootstrap, whose 95 % interval covers 84 to 90 % below it."""
 
 EXACT_TO = 20
-"""Up to so many differences all signs are tried, beyond a sample of them."""
+"""Maximum number of differences for which all sign flips are enumerated."""
 
 FINE_FROM = 40
-"""With more pairs than these the sign-flip test attains any level."""
+"""Number of pairs above which the sign-flip test attains any level."""
 
 NORMAL_FROM = 500
-"""With more pairs than these Student's t is as good as normal."""
+"""Number of pairs above which Student's t is treated as normal."""
 
 DRAWS = 100_000
 CHUNK = 10_000
@@ -37,16 +37,16 @@ Values = Sequence[float] | np.ndarray
 
 
 class Interval(NamedTuple):
-    """A 95 % confidence interval of a mean."""
+    """95 % confidence interval of a mean."""
 
     low: float
     high: float
     method: str
-    """``Student's t``, ``BCa``, or ``none`` where one value tells nothing of its spread."""
+    """``Student's t``, ``BCa``, or ``none`` for a single value, whose spread is unknown."""
 
 
 def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
-    """The interval of the mean: Student's t below 20 values, BCa from there on.
+    """Compute a confidence interval of the mean: Student's t below 20 values, else BCa.
 
     Example:
         >>> low, high, method = mean_interval([1.0, 2.0, 3.0])
@@ -61,7 +61,7 @@ def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
 
 
 def t_interval(values: Values, confidence: float = 0.95) -> Interval:
-    r"""Student's interval of the mean, :math:`\bar x \pm t_{n-1} s / \sqrt n`."""
+    r"""Compute Student's interval of the mean, :math:`\bar x \pm t_{n-1} s / \sqrt n`."""
     array = np.asarray(values, dtype=float)
     n = len(array)
     half = special.stdtrit(n - 1, (1 + confidence) / 2) * array.std(ddof=1) / math.sqrt(n)
@@ -71,9 +71,9 @@ def t_interval(values: Values, confidence: float = 0.95) -> Interval:
 def bca_interval(
     values: Values, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """The bootstrap interval of the mean, corrected for bias and acceleration, and expanded.
+    """Compute the expanded BCa bootstrap interval of the mean.
 
-    The same values give the same interval: the resamples are drawn from a fixed seed.
+    The resamples are drawn from a fixed seed, so the same values give the same interval.
 
     Source:
         Efron, "Better Bootstrap Confidence Intervals", 1987; expanded for small samples as in
@@ -88,7 +88,7 @@ def bca_interval(
     # a tie counts half, or discrete values would read as bias
     below = ((means < mean).mean() + (means <= mean).mean()) / 2
     bias = special.ndtri(below)
-    # the mean without value i is the mean minus a multiple of the value's deviation
+    # jackknife: the mean without value i is the mean minus a multiple of the value's deviation
     deviations = array - mean
     acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
     # resampled means spread too little by sqrt(1 - 1/n), and Student's t allows for a spread that
@@ -101,16 +101,16 @@ def bca_interval(
 
 
 def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float:
-    """The two-sided sign-flip p-value of paired differences.
+    """Compute the two-sided sign-flip p-value of paired differences.
 
-    Were there no difference, each would be as likely with the other sign. The p-value is the share
-    of all 2^n signs whose sum is at least as far from 0: exact, for any distribution. Beyond 20
-    differences a sample of signs stands for all, and p = (1 + hits) / (1 + draws).
+    Under the null hypothesis each difference is as likely with the opposite sign. The p-value is
+    the share of all 2^n sign assignments whose sum is at least as far from 0, which is exact for
+    any distribution. Above 20 differences the signs are sampled: p = (1 + hits) / (1 + draws).
 
     Args:
-        differences: one a seed; finite.
-        draws: how many signs stand for all beyond 20.
-        seed: of their draw.
+        differences: finite differences, one per seed.
+        draws: number of sampled sign assignments above 20 differences.
+        seed: seed of the sample.
 
     Source:
         Fisher, "The Design of Experiments", 1935, section 21. Phipson and Smyth, "Permutation
@@ -128,7 +128,7 @@ def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float
     if n == 0:
         return 1.0
     if n <= EXACT_TO:
-        # signs come in pairs of opposites: the first may stay as it is
+        # opposite sign assignments have opposite sums: the first sign can stay fixed
         sums = sizes_moved[:1]
         for size in sizes_moved[1:]:
             sums = np.concatenate([sums + size, sums - size])
@@ -145,10 +145,10 @@ def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float
 
 
 def signed_ranks(differences: Values) -> np.ndarray:
-    """The ranks of the differences' sizes with the differences' signs.
+    """Rank the absolute differences and give the ranks the differences' signs.
 
-    An infinite difference has the highest rank: so a run that diverged loses its pair. Equal sizes
-    share their mean rank; a difference of 0 has rank 0.
+    An infinite difference, which stands for a diverged run, has the highest rank. Ties share
+    their mean rank; a difference of 0 has rank 0.
 
     Source:
         Wilcoxon, "Individual Comparisons by Ranking Methods", 1945.
@@ -168,10 +168,10 @@ def signed_ranks(differences: Values) -> np.ndarray:
 
 
 def holm(p_values: Values) -> np.ndarray:
-    """P-values adjusted for making all these comparisons, in the order given.
+    """Adjust p-values for multiple comparisons by Holm's method.
 
-    Calling those at or below 0.05 different makes a false claim in at most 5 % of families,
-    however the comparisons depend on each other.
+    Rejecting adjusted p-values at or below 0.05 controls the family-wise error rate at 5 %, under
+    any dependence between the comparisons.
 
     Source:
         Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
@@ -189,7 +189,7 @@ def holm(p_values: Values) -> np.ndarray:
 
 
 def probability_of_improvement(differences: Values) -> float:
-    """The share of pairs with a positive difference; equal ones count half.
+    """Compute the share of pairs with a positive difference, counting ties as half.
 
     Source:
         Bouthillier et al., "Accounting for Variance in Machine Learning Benchmarks", 2021.
@@ -199,7 +199,7 @@ def probability_of_improvement(differences: Values) -> float:
 
 
 def needed_seeds(comparisons: int, level: float = LEVEL) -> int:
-    r"""The fewest pairs with which the smallest p-value survives Holm.
+    r"""Compute the smallest number of pairs for which Holm's correction can reject at all.
 
     .. math:: \lceil 1 + \log_2(m / \alpha) \rceil
 
@@ -212,34 +212,36 @@ def needed_seeds(comparisons: int, level: float = LEVEL) -> int:
     return math.ceil(1 + math.log2(comparisons / level))
 
 
-def detectable_difference(
+def minimum_detectable_effect(
     deviation: float, pairs: int, level: float = LEVEL, power: float = POWER
 ) -> float:
-    """The smallest true mean difference that the sign-flip test finds with this power.
+    """Compute the minimum detectable effect (MDE) of the sign-flip test.
+
+    This is the smallest true mean difference that the test finds with the given power.
 
     Args:
-        deviation: the standard deviation of the paired differences.
-        pairs: how many there are.
-        level: at which the test is made; with Holm the level by the number of comparisons.
-        power: how often it is to be found.
+        deviation: standard deviation of the paired differences.
+        pairs: number of pairs.
+        level: level of the test; with Holm's correction divided by the number of comparisons.
+        power: probability of finding the difference.
 
     Returns:
-        Infinity where no difference of any size could reach the level.
+        The effect; infinity if no difference of any size can reach the level.
 
     Example:
-        >>> detectable_difference(1.0, pairs=5)
+        >>> minimum_detectable_effect(1.0, pairs=5)
         inf
-        >>> round(detectable_difference(1.0, pairs=20), 2)
+        >>> round(minimum_detectable_effect(1.0, pairs=20), 2)
         0.66
     """
     if pairs < needed_seeds(1, level):
         return math.inf
-    return deviation * _detectable_effect(pairs, level, power)
+    return deviation * _standardized_mde(pairs, level, power)
 
 
 @functools.lru_cache(maxsize=4096)
-def _detectable_effect(pairs: int, level: float, power: float) -> float:
-    """In standard deviations, for normal differences."""
+def _standardized_mde(pairs: int, level: float, power: float) -> float:
+    """Compute the MDE in standard deviations, for normal differences."""
     attained = level
     if pairs <= FINE_FROM:
         arrangements = math.floor(level * 2 ** (pairs - 1) * (1 + 1e-12))
@@ -262,16 +264,16 @@ def _detectable_effect(pairs: int, level: float, power: float) -> float:
 def seeds_to_see(
     difference: float, deviation: float, comparisons: int = 1, level: float = LEVEL
 ) -> int | None:
-    """How many pairs show a true difference of this size with a power of 80 %.
+    """Compute the number of pairs that find a true difference of this size with 80 % power.
 
     Args:
-        difference: whose sign does not matter.
-        deviation: the standard deviation of the paired differences.
-        comparisons: over which Holm corrects.
-        level: for all of them together.
+        difference: true difference; its sign does not matter.
+        deviation: standard deviation of the paired differences.
+        comparisons: number of comparisons that Holm's correction covers.
+        level: family-wise error rate.
 
     Returns:
-        At least :func:`needed_seeds`; ``None`` for more than a million.
+        The number, at least :func:`needed_seeds`; ``None`` above a million.
     """
     if difference == 0:
         return None
@@ -279,7 +281,7 @@ def seeds_to_see(
     target = abs(difference) * (1 + 1e-12)
 
     def sees(pairs: int) -> bool:
-        return detectable_difference(deviation, pairs, level / comparisons) <= target
+        return minimum_detectable_effect(deviation, pairs, level / comparisons) <= target
 
     if sees(least):
         return least

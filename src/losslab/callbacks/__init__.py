@@ -1,4 +1,4 @@
-"""Lightning's side of a run: the writer's driver, pictures, progress."""
+"""Lightning callbacks of a run: run writer, figures and progress."""
 
 from losslab.callbacks.figures import Figures
 from losslab.callbacks.progress import Progress

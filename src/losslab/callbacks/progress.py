@@ -1,4 +1,4 @@
-"""A progress bar with the metric that matters."""
+"""Progress bar with the monitored metric."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from tqdm import tqdm
 
 
 class Progress(pl.Callback):
-    """One bar over the run's steps; beside it the epoch and the metric that chooses the checkpoint.
+    """Callback that shows one progress bar over the run's steps, with epoch and monitored metric.
 
-    Nothing is drawn where the error output is no terminal.
+    Nothing is drawn if stderr is not a terminal.
 
     Args:
-        metric: the metric beside the bar, such as ``val/accuracy``.
+        metric: metric to show, such as ``val/accuracy``.
     """
 
     def __init__(self, metric: str) -> None:
@@ -20,7 +20,7 @@ class Progress(pl.Callback):
         self._bar: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar, at the step where the run stands."""
+        """Open the bar at the current step."""
         if not trainer.is_global_zero:
             return
         steps = int(trainer.num_training_batches)
@@ -37,12 +37,12 @@ class Progress(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Advance; tqdm itself draws ten times a second at most."""
+        """Advance the bar; tqdm draws at most ten times per second."""
         if self._bar is not None:
             self._bar.update()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the metric."""
+        """Show epoch and metric."""
         if self._bar is not None:
             value = trainer.callback_metrics.get(self.metric)
             self._bar.set_description_str(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
@@ -56,7 +56,7 @@ class Progress(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Close the bar, so that the error stands on a line of its own."""
+        """Close the bar, so that the error is printed on its own line."""
         self._close()
 
     def _close(self) -> None:

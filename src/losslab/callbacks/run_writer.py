@@ -1,4 +1,4 @@
-"""Drives a run's writer: curves, best and last checkpoint, early stopping, record."""
+"""Callback that drives the run writer: curves, checkpoints, early stopping, record."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from losslab.runs.writer import RunWriter
 
 
 class RunWriterCallback(pl.Callback):
-    """Feeds the writer with what the module kept, on the first rank.
+    """Callback that passes the module's logged values to the run writer, on the first rank.
 
     Args:
         writer: the run's writer.
-        name: the loss's name, for the error of a run that diverges.
+        name: name of the loss, for the error of a run that diverges.
     """
 
     def __init__(self, writer: RunWriter, name: str) -> None:
@@ -23,7 +23,7 @@ class RunWriterCallback(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the steps' values where they are due."""
+        """Log the values of the training steps if they are due."""
         if not getattr(pl_module, "due", False):
             return
         step = trainer.global_step
@@ -36,13 +36,13 @@ class RunWriterCallback(pl.Callback):
                 logger.log_metrics(values, step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Keep the checkpoints and decide whether to stop, where the epoch was validated."""
+        """Save the checkpoints and decide whether to stop, if the epoch was validated."""
         if (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
             return  # Lightning still holds the metrics of an earlier epoch
         evaluated = pl_module.metrics.get("val", {})
         metrics = {f"val/{name}": value for name, value in evaluated.items()}
         stop = False
-        # every rank calls save_checkpoint: strategies gather their shares in it
+        # every rank calls save_checkpoint, in which strategies gather the state of all ranks
         saved = self.writer.folder / "checkpoints" / "epoch.tmp"
         trainer.save_checkpoint(saved)
         if trainer.is_global_zero:

@@ -1,4 +1,4 @@
-"""Subcommands: ``losslab compare FOLDER``. Everything else on the command line is Hydra's."""
+"""Subcommands such as ``losslab compare FOLDER``; other command lines are Hydra's."""
 
 import importlib
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from losslab.config.groups import nearest
 
 COMMANDS = {
     "compare": "Compare the losses of any runs",
-    "evaluate": "Evaluate a run's checkpoint anew",
-    "tune": "Tune losses alike and compare them",
-    "gallery": "Try the claims of the gallery",
+    "evaluate": "Evaluate a checkpoint of a run",
+    "tune": "Tune losses equally and compare them",
+    "gallery": "Test the claims of the gallery",
 }
-"""Each is a module of this package with ``main(arguments)``; it is imported when it is called."""
+"""Description by name; each is a module of this package, imported when it is called."""
 
 
 def is_command(arguments: Sequence[str]) -> bool:
-    """Return whether a command line begins with a subcommand: no override and no flag.
+    """Return whether a command line begins with a subcommand, not an override or a flag.
 
     Example:
         >>> is_command(["compare", "logs"]), is_command(["loss=mse"]), is_command(["-m"])

@@ -16,42 +16,40 @@ from losslab.report.console import show
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """Parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with 2."""
+        """Print the message and exit with 2."""
         self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Read the runs below the folders, print the comparison and write its report."""
     parser = Parser(prog="losslab compare", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, help="sweeps or runs, or what holds them")
-    parser.add_argument(
-        "--baseline", metavar="LOSS", help="compare every loss with this one, and no others"
-    )
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of sweeps or runs")
+    parser.add_argument("--baseline", metavar="LOSS", help="compare each loss only with this one")
     parser.add_argument(
         "--metrics",
         type=names,
         default=[],
         metavar="A,B",
-        help="what judges; all of its comparisons are tested together (default: the task's first)",
+        help="primary metrics, all Holm-corrected together (default: the task's first)",
     )
     parser.add_argument(
         "--columns",
         type=names,
         default=[],
         metavar="A,B",
-        help="what is shown besides (default: the task's)",
+        help="further metrics to show (default: all of the task's)",
     )
-    parser.add_argument("--split", choices=["val", "test"], help="default: test where it was read")
-    parser.add_argument("--out", type=Path, help="the report's folder (default: FOLDER/report)")
+    parser.add_argument("--split", choices=["val", "test"], help="default: test if it was read")
+    parser.add_argument("--out", type=Path, help="folder of the report (default: FOLDER/report)")
     arguments = parser.parse_args(given)
     try:
         comparison = compare(
             found(arguments.folders),
             baseline=arguments.baseline,
-            judging=arguments.metrics,
+            primary_metrics=arguments.metrics,
             columns=arguments.columns,
             split=arguments.split,
         )
@@ -65,28 +63,28 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def names(text: str) -> list[str]:
-    """The names in ``a,b``."""
+    """Split ``a,b`` into names."""
     return [name for name in text.split(",") if name]
 
 
 def found(folders: list[Path]) -> Collection:
-    """The runs below the folders.
+    """Find the runs below the folders.
 
     Raises:
-        ValueError: for a folder that is not there, or if none holds a run.
+        ValueError: if a folder does not exist, or there are no runs.
     """
     for folder in folders:
         if not folder.is_dir():
-            raise ValueError(f"{folder} is no folder")
+            raise ValueError(f"{folder} is not a folder")
     collection = collect(folders)
     if not collection.runs:
         reasons = [f": {each.folder}: {each.reason}" for each in collection.unreadable[:1]]
-        raise ValueError(f"no run below {', '.join(map(str, folders))}{''.join(reasons)}")
+        raise ValueError(f"no runs below {', '.join(map(str, folders))}{''.join(reasons)}")
     return collection
 
 
 def place(folders: list[Path]) -> Path:
-    """Where the report goes: into the one folder, or into one of its own beside the first."""
+    """Return the report's folder: inside a single folder, else a new one in logs/reports."""
     if len(folders) == 1:
         return folders[0] / "report"
     return Path("logs") / "reports" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"

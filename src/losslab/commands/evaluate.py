@@ -1,4 +1,4 @@
-"""Judge a run's checkpoint anew: losslab evaluate RUN_DIR --split test."""
+"""Evaluate a checkpoint of a run: losslab evaluate RUN_DIR --split test."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from rich.table import Table
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Read the arguments, judge, print one table or one number."""
+    """Evaluate the checkpoint and print a table of its metrics."""
     parser = argparse.ArgumentParser(prog="losslab evaluate", description=__doc__)
-    parser.add_argument("run", type=Path, help="a run's folder")
+    parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument(
         "--split", action="append", choices=["train", "val", "test"], help="default: val and test"
     )
@@ -36,7 +36,11 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def chosen(metrics: dict[str, dict[str, float]], asked: list[str] | None) -> list[str]:
-    """The metrics asked for, or all; refuses a name that there is none of."""
+    """Return the requested metrics, or all of them.
+
+    Raises:
+        UserError: if a requested metric does not exist.
+    """
     from losslab.config.errors import UserError  # noqa: PLC0415
 
     known = list(dict.fromkeys(name for values in metrics.values() for name in values))

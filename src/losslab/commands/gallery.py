@@ -1,4 +1,4 @@
-"""Try claims about losses, a page each in docs/gallery: losslab gallery [CLAIM ...]."""
+"""Test claims about losses, with one page each in docs/gallery: losslab gallery [CLAIM ...]."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,16 +9,20 @@ from losslab.gallery import run as gallery
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Make the runs that are not there yet, the pages and the index."""
+    """Make the missing runs, the pages and the index."""
     parser = argparse.ArgumentParser(prog="losslab gallery", description=__doc__)
-    parser.add_argument("claims", nargs="*", help=f"of {', '.join(gallery.ORDER)}; default: all")
+    parser.add_argument("claims", nargs="*", help=f"among {', '.join(gallery.ORDER)}; default: all")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes (default: 2)")
-    parser.add_argument("--logs", type=Path, default=Path("logs/gallery"), help="place of the runs")
-    parser.add_argument("--docs", type=Path, default=Path("docs/gallery"), help="of the pages")
-    parser.add_argument("--pages-only", action="store_true", help="make no run")
-    parser.add_argument("--share", help=argparse.SUPPRESS)  # what a worker process is given
+    parser.add_argument(
+        "--logs", type=Path, default=Path("logs/gallery"), help="folder of the runs"
+    )
+    parser.add_argument(
+        "--docs", type=Path, default=Path("docs/gallery"), help="folder of the pages"
+    )
+    parser.add_argument("--pages-only", action="store_true", help="make no runs")
+    parser.add_argument("--share", help=argparse.SUPPRESS)  # for worker processes
     arguments = parser.parse_args(given)
-    with cli_errors("interrupted; the same command goes on"):
+    with cli_errors("interrupted; run the same command again to continue"):
         if arguments.share:
             part, parts = map(int, arguments.share.split("/"))
             return gallery.run_share(arguments.claims[0], part, parts, arguments.logs)

@@ -1,10 +1,10 @@
-"""Tune losses alike and compare them.
+"""Tune losses equally and compare them.
 
 usage: losslab tune loss=focal,hinge protocol=tuned
 
-Arguments: loss=a,b,c, protocol=controlled (the losses' own options) or tuned (the learning rate
-too), budget=20 points a loss, seeds=range(8) and tuning_seeds=1000,1001 (no seed in both), and any
-overrides that all runs share. resume=FOLDER goes on with a tuning that was stopped.
+Arguments: loss=a,b,c, protocol=controlled (tune the options of each loss) or tuned (also the
+learning rate), budget=20 points per loss, seeds=range(8) and tuning_seeds=1000,1001 (which must not
+overlap), and any overrides that all runs share. resume=FOLDER continues an interrupted tuning.
 """
 
 import sys
@@ -14,7 +14,7 @@ from losslab.config.user_code import use
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Tune, and say in one line what is wrong."""
+    """Tune the losses that the arguments name; return the exit code."""
     arguments = use(list(sys.argv[1:] if given is None else given))
     if not arguments or {"--help", "-h"} & set(arguments):
         print(__doc__)
@@ -23,5 +23,5 @@ def main(given: Sequence[str] | None = None) -> int:
     from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
     from losslab.tuning import run  # noqa: PLC0415
 
-    with cli_errors("interrupted; go on with resume=FOLDER"):
+    with cli_errors("interrupted; continue with resume=FOLDER"):
         return run(arguments)

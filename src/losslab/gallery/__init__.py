@@ -1,1 +1,1 @@
-"""The gallery: claims about losses, judged by the comparisons that were planned before."""
+"""Gallery of claims about losses, each tested by preregistered comparisons."""

@@ -1,4 +1,4 @@
-"""A claim's chart: metrics against the swept setting, one line a row, with bands over seeds."""
+"""Charts of a claim: metrics against the swept setting, one line per row, bands over seeds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ DPI = 100
 
 
 def draw(chart: Chart, rows: Sequence[Row]) -> Figure:
-    """The chart, one panel a metric."""
+    """Draw a chart, one panel per metric."""
     shown = [row for row in rows if has(row, chart.where or {})]
     if chart.baselines:
         shown += _baselines(shown, chart.baselines)
@@ -44,7 +44,7 @@ def draw(chart: Chart, rows: Sequence[Row]) -> Figure:
 
 
 def _baselines(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """A baseline is the same whatever the loss: one row of each."""
+    """Return one row per baseline, taken from any loss since baselines do not depend on it."""
     return [baseline(rows[0], name) for name in names]
 
 
@@ -56,7 +56,7 @@ def _lines(axes: Axes, rows: Sequence[Row], metric: Metric, chart: Chart) -> Non
         if setting(row, chart.along) is None:
             flat.append(row)
         else:
-            series.setdefault(without(row, chart.along, *chart.untold), []).append(row)
+            series.setdefault(without(row, chart.along, *chart.dependent_keys), []).append(row)
     for place, (label, unsorted) in enumerate(series.items()):
         line = sorted(unsorted, key=lambda row: setting(row, str(chart.along)))
         places = [float(setting(row, chart.along)) for row in line]
@@ -86,7 +86,7 @@ def _lines(axes: Axes, rows: Sequence[Row], metric: Metric, chart: Chart) -> Non
 
 
 def _level(axes: Axes, row: Row, metric: Metric, place: int) -> None:
-    """A row that has not the swept setting: the same height everywhere."""
+    """Draw a row without the swept setting as a horizontal line."""
     summary = summarize(row, metric)
     if not summary.n:
         return
@@ -107,7 +107,7 @@ def _level(axes: Axes, row: Row, metric: Metric, place: int) -> None:
 
 
 def _log_axis(axes: Axes, places: Sequence[float]) -> None:
-    """A logarithmic axis with a tick at each value that was swept; 0 stands left of the least."""
+    """Make the axis logarithmic with a tick per swept value; 0 is placed left of the others."""
     positive = [place for place in places if place > 0]
     if len(positive) < len(places):
         axes.set_xscale("symlog", linthresh=min(positive))
@@ -118,7 +118,7 @@ def _log_axis(axes: Axes, places: Sequence[float]) -> None:
 
 
 def _dots(axes: Axes, rows: Sequence[Row], metric: Metric) -> None:
-    """Mean and 95 % interval a row, and its seeds as small dots."""
+    """Draw mean and 95 % interval per row, and its seeds as small dots."""
     places = range(len(rows))[::-1]
     for place, height, row in zip(range(len(rows)), places, rows, strict=True):
         summary = summarize(row, metric)
@@ -145,7 +145,7 @@ def _look(place: int) -> dict[str, object]:
 
 
 def _words(key: str) -> str:
-    """A setting as an axis calls it."""
+    """Return the axis label of a setting."""
     return f"{key.rpartition('.')[2].replace('_', ' ')} ({key})"
 
 
@@ -153,13 +153,13 @@ def _words(key: str) -> str:
 
 
 def curves(rows: Sequence[Row], name: str, axis: str, per_epoch: str) -> Figure:
-    """A curve of each row, mean and 95 % band over seeds, thin lines for the seeds.
+    """Draw a curve per row: mean and 95 % interval over seeds, and thin lines per seed.
 
     Args:
-        rows: as :func:`losslab.gallery.rows.rows_of` makes them.
-        name: of the curve, ``val/return_mean``.
-        axis: what is counted along the axis.
-        per_epoch: the setting that says how many of these an epoch has.
+        rows: rows from :func:`losslab.gallery.rows.rows_of`.
+        name: name of the curve, such as ``val/return_mean``.
+        axis: label of the horizontal axis.
+        per_epoch: setting with the number of steps per epoch along this axis.
     """
     figure = Figure(figsize=(6.5, 3.8), layout="constrained")
     axes = figure.subplots()
@@ -187,17 +187,17 @@ def _points(run: Run, name: str, per_epoch: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _common(each: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Values (runs, steps) at the steps of the first run, up to the shortest run's end."""
+    """Interpolate the runs at the first run's steps, up to the end of the shortest run."""
     last = min(steps[-1] for steps, _ in each)
     steps = each[0][0][each[0][0] <= last]
     return steps, np.stack([np.interp(steps, *points) for points in each])
 
 
-# --- beside the chart -----------------------------------------------------------------------------
+# --- further figures ------------------------------------------------------------------------------
 
 
 def histograms(weights: Mapping[str, np.ndarray]) -> Figure:
-    """How the weights of each row are spread, on one axis; the counts on a logarithmic one."""
+    """Draw a histogram of each row's weights, with logarithmic counts."""
     figure = Figure(figsize=(min(3.6 * len(weights), 12), 3), layout="constrained")
     all_axes = figure.subplots(1, len(weights), squeeze=False, sharex=True, sharey=True)[0]
     end = max(float(np.abs(each).max()) for each in weights.values())
@@ -210,12 +210,12 @@ def histograms(weights: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def side_by_side(pictures: Mapping[str, Path], columns: int = 3) -> Figure:
-    """Pictures that runs left, each under its row's label."""
+def side_by_side(figures: Mapping[str, Path], columns: int = 3) -> Figure:
+    """Show figures that runs saved, each under its row's label."""
     from matplotlib.image import imread  # noqa: PLC0415
 
-    lines = math.ceil(len(pictures) / columns)
-    images = {label: imread(path) for label, path in pictures.items()}
+    lines = math.ceil(len(figures) / columns)
+    images = {label: imread(path) for label, path in figures.items()}
     shape = next(iter(images.values())).shape
     across = min(columns, len(images))
     width = 12 / columns

@@ -1,4 +1,4 @@
-"""A claim as conf/experiment/claims says it: its sweep, its planned comparisons, its picture."""
+"""Read claims from conf/experiment/claims: sweep, preregistered comparisons and chart."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from losslab.analysis.statistics import needed_seeds
 Expected = Literal["lower", "higher", "equal"]
 EXPECTED = ("lower", "higher", "equal")
 Picked = Mapping[str, Any]
-"""Settings that pick one row: ``{"loss": "focal", "loss.gamma": 2}``."""
+"""Settings that pick one row, such as ``{"loss": "focal", "loss.gamma": 2}``."""
 
 
 @dataclass(frozen=True)
-class Planned:
-    """One comparison, fixed before the runs are made.
+class PreregisteredComparison:
+    """Comparison that was fixed before the runs were made.
 
     Example:
-        >>> Planned("cer", {"loss": "ctc"}, "lower", 0.05).expected
+        >>> PreregisteredComparison("cer", {"loss": "ctc"}, "lower", 0.05).expected
         'lower'
     """
 
@@ -28,66 +28,66 @@ class Planned:
     row: Picked
     expected: Expected
     than: Picked | float
-    """Another row, a number, or ``{"baseline": name}``: what the record's ``baselines`` hold."""
+    """Another row, a number, or ``{"baseline": name}`` for one of the record's ``baselines``."""
     within: float | None = None
-    """How far apart rows that are expected to be equal may be."""
+    """Equivalence margin, for rows that are expected to be equal."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """The picture of metrics against a setting, or of one row beside the other."""
+    """Chart of metrics against a setting, or of the rows side by side."""
 
     metrics: tuple[str, ...]
     along: str | None = None
-    """The setting on the horizontal axis; ``None``: the rows themselves."""
+    """Setting on the horizontal axis; ``None`` for one line per row."""
     log: bool = False
     """Whether that axis is logarithmic."""
     log_y: tuple[str, ...] = ()
-    """The metrics whose axis is."""
+    """Metrics whose axis is logarithmic."""
     baselines: tuple[str, ...] = ()
-    """Of the record's ``baselines``, those that are drawn as rows besides."""
-    untold: tuple[str, ...] = ()
-    """Settings that follow from the one along the axis: rows that differ in them are one line."""
+    """Baselines in the records that are drawn as additional rows."""
+    dependent_keys: tuple[str, ...] = ()
+    """Settings that follow from the one on the axis: rows that differ in them form one line."""
     where: Picked | None = None
-    """What the rows that are drawn have in common."""
+    """Settings that the drawn rows have in common."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the gallery."""
+    """Claim of the gallery."""
 
     name: str
     says: str
-    """The claim, in a sentence."""
+    """The claim in one sentence."""
     why: str
-    """How the sweep shows it, and what is not plain about it."""
-    planned: tuple[Planned, ...]
+    """How the sweep tests the claim, and its caveats."""
+    preregistered: tuple[PreregisteredComparison, ...]
     chart: Chart
-    shown: tuple[str, ...]
-    """The columns of the table."""
+    columns: tuple[str, ...]
+    """Columns of the table."""
     sweep: tuple[str, ...]
-    """The overrides of the cells, a product each line."""
+    """Overrides of the jobs; each line is a product."""
     settings: Mapping[str, Any]
-    """The experiment's settings, as its file has them."""
-    pictures: tuple[Mapping[str, Any], ...]
-    """What is shown besides the chart; see :mod:`losslab.gallery.pictures`."""
+    """Settings of the experiment, as in its file."""
+    figures: tuple[Mapping[str, Any], ...]
+    """Figures in addition to the chart; see :func:`losslab.gallery.run.further_figures`."""
 
     @property
     def needed(self) -> int:
-        """The fewest seeds with which all planned comparisons can be told from chance."""
-        return needed_seeds(len(self.planned))
+        """Minimum number of seeds with which the comparisons can be significant."""
+        return needed_seeds(len(self.preregistered))
 
     @property
     def command(self) -> str:
-        """What a user types for the same runs."""
+        """Command that makes the same runs."""
         return f"python train.py -m experiment=claims/{self.name}"
 
 
 def read_claim(path: Path) -> Claim:
-    """The claim of a file in conf/experiment/claims.
+    """Read a claim from a file in conf/experiment/claims.
 
     Raises:
-        ValueError: if the file does not say what a claim has to.
+        ValueError: if the file does not have the keys of a claim.
     """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
@@ -97,28 +97,31 @@ def read_claim(path: Path) -> Claim:
             name=path.stem,
             says=node["says"],
             why=" ".join(node.get("why", "").split()),
-            planned=tuple(_planned(entry) for entry in node["planned"]),
+            preregistered=tuple(_preregistered(entry) for entry in node["planned"]),
             chart=read_chart(node["chart"]),
-            shown=tuple(node["shown"]),
+            columns=tuple(node["shown"]),
             sweep=sweep,
             settings=content,
-            pictures=tuple(node.get("pictures", ())),
+            figures=tuple(node.get("pictures", ())),
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no claim: {error}") from error
+        raise ValueError(f"{path} is not a valid claim: {error}") from error
 
 
 def read_chart(content: Mapping[str, Any]) -> Chart:
-    """A chart as a claim's file describes it."""
-    lists = {key: tuple(content[key]) for key in _LISTS if key in content}
-    return Chart(**{**content, **lists})
+    """Read a chart from its description in a claim's file."""
+    options = {_FIELDS.get(key, key): value for key, value in content.items()}
+    lists = {key: tuple(options[key]) for key in _LISTS if key in options}
+    return Chart(**{**options, **lists})
 
 
-_LISTS = ("metrics", "baselines", "log_y", "untold")
+_FIELDS = {"untold": "dependent_keys"}
+"""Fields whose key in the file has another name."""
+_LISTS = ("metrics", "baselines", "log_y", "dependent_keys")
 
 
-def _planned(entry: Mapping[str, Any]) -> Planned:
-    """``{metric: cer, row: {loss: ctc}, lower: 0.05}``, shared settings under ``where``."""
+def _preregistered(entry: Mapping[str, Any]) -> PreregisteredComparison:
+    """Parse ``{metric: cer, row: {loss: ctc}, lower: 0.05}``, with shared settings in ``where``."""
     [expected] = [key for key in EXPECTED if key in entry]
     where = entry.get("where", {})
     than = entry[expected]
@@ -126,6 +129,6 @@ def _planned(entry: Mapping[str, Any]) -> Planned:
         than = {**where, **than}
     within = entry.get("within")
     if (expected == "equal") != (within is not None):
-        raise ValueError(f"within belongs to equal, and only there: {entry}")
+        raise ValueError(f"within must be given for equal, and only for equal: {entry}")
     row = {**where, **entry["row"]}
-    return Planned(entry["metric"], row, expected, than, within)  # type: ignore[arg-type]
+    return PreregisteredComparison(entry["metric"], row, expected, than, within)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The pages of the gallery: what was claimed, what came out, how sure that is, how to repeat it."""
+"""Write the pages of the gallery: claim, results, their significance, and how to reproduce them."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from PIL import Image
 from losslab.analysis.comparison import summarize
 from losslab.analysis.groups import Row
 from losslab.gallery.claim import Claim
-from losslab.gallery.judgement import Judged, detectable, verdict
+from losslab.gallery.evaluation import ComparisonResult, conclusion, mde
 from losslab.gallery.rows import metric_named
 from losslab.metrics.labels import Metric, number
 from losslab.report.cells import cell, seeds_text
@@ -20,8 +20,8 @@ from losslab.runs.folder import replace_file
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture of a page."""
+class PageFigure:
+    """Figure of a page with its caption."""
 
     name: str
     figure: Figure
@@ -31,22 +31,22 @@ class Shown:
 def write_page(
     claim: Claim,
     rows: Sequence[Row],
-    judged: Sequence[Judged],
-    pictures: Sequence[Shown],
+    results: Sequence[ComparisonResult],
+    figures: Sequence[PageFigure],
     folder: Path,
 ) -> Path:
-    """Write the page of a claim and its pictures; what an earlier one left is written over."""
+    """Write the page of a claim and its figures, overwriting earlier ones."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for shown in pictures:
-        save(shown.figure, folder / "images" / f"{shown.name}.png")
-    text = "\n".join(_page(claim, rows, judged, pictures)) + "\n"
+    for figure in figures:
+        save(figure.figure, folder / "images" / f"{figure.name}.png")
+    text = "\n".join(_page(claim, rows, results, figures)) + "\n"
     path = folder / f"{claim.name}.md"
     replace_file(path, text.encode())
     return path
 
 
 def save(figure: Figure, path: Path) -> None:
-    """A PNG of few colours: a page loads fast, and the repository stays small."""
+    """Save a figure as a PNG with few colours, to keep pages and the repository small."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     image = Image.open(buffer).convert("RGB").quantize(96, method=Image.Quantize.MEDIANCUT)
@@ -54,19 +54,22 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _page(
-    claim: Claim, rows: Sequence[Row], judged: Sequence[Judged], pictures: Sequence[Shown]
+    claim: Claim,
+    rows: Sequence[Row],
+    results: Sequence[ComparisonResult],
+    figures: Sequence[PageFigure],
 ) -> list[str]:
-    lines = [f"# {claim.says}", "", f"**{_sentence(verdict(judged))}.** {_counts(judged)}", ""]
+    lines = [f"# {claim.says}", "", f"**{_sentence(conclusion(results))}.** {_counts(results)}", ""]
     if claim.why:
         lines += [claim.why, ""]
-    for shown in pictures:
-        lines += [f"![{shown.caption}](images/{shown.name}.png)", "", shown.caption, ""]
-    lines += ["## What was planned, and what came out", ""]
-    lines += _table(["expected", "difference [95 %]", "p", "outcome"], map(_judged_line, judged))
-    lines += ["", _how_sure(judged), ""]
-    lines += ["## The numbers", "", *_numbers(claim, rows), ""]
+    for figure in figures:
+        lines += [f"![{figure.caption}](images/{figure.name}.png)", "", figure.caption, ""]
+    lines += ["## Preregistered comparisons", ""]
+    lines += _table(["expected", "difference [95 %]", "p", "outcome"], map(_result_line, results))
+    lines += ["", _how_sure(results), ""]
+    lines += ["## Results", "", *_numbers(claim, rows), ""]
     lines += [f"- {note}" for note in _notes(rows)]
-    lines += ["", "## Again", "", *_again(claim, rows)]
+    lines += ["", "## Reproduce", "", *_reproduce(claim, rows)]
     return lines
 
 
@@ -74,9 +77,9 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _counts(judged: Sequence[Judged]) -> str:
-    held = sum(each.outcome == "held" for each in judged)
-    return f"{held} of {len(judged)} planned comparisons came out as the claim says."
+def _counts(results: Sequence[ComparisonResult]) -> str:
+    held = sum(each.outcome == "held" for each in results)
+    return f"{held} of {len(results)} preregistered comparisons came out as claimed."
 
 
 def _table(head: Sequence[str], lines: "Sequence[Sequence[str]] | map[list[str]]") -> list[str]:
@@ -84,9 +87,9 @@ def _table(head: Sequence[str], lines: "Sequence[Sequence[str]] | map[list[str]]
     return table + [f"| {' | '.join(line)} |" for line in lines]
 
 
-def _judged_line(judged: Judged) -> list[str]:
-    pair, planned = judged.pair, judged.planned
-    words = f"{pair.metric.label}: {pair.a} {planned.expected} {_than(judged)}"
+def _result_line(result: ComparisonResult) -> list[str]:
+    pair, comparison = result.pair, result.comparison
+    words = f"{pair.metric.label}: {pair.a} {comparison.expected} {_than(result)}"
     size = "no seed at which both finished"
     if pair.differences:
         low, high, _ = pair.interval
@@ -94,46 +97,46 @@ def _judged_line(judged: Judged) -> list[str]:
         if not math.isnan(low):
             ends = (pair.metric.number(end, like=pair.mean) for end in (low, high))
             size += f" [{', '.join(ends)}]"
-    lost = len(pair.lost_by_a) + len(pair.lost_by_b)
-    size += f", {lost} of {pair.n} pairs lost by a run that diverged" if lost else ""
-    if planned.within is None:
-        size += f", {planned.expected} at {pair.wins:g} of {pair.n} seeds"
-    return [words, size, f"{judged.adjusted_p:.2g}", f"**{judged.outcome}**"]
+    diverged = len(pair.failed_a) + len(pair.failed_b)
+    size += f", a run diverged in {diverged} of {pair.n} pairs" if diverged else ""
+    if comparison.within is None:
+        size += f", {comparison.expected} for {pair.wins:g} of {pair.n} seeds"
+    return [words, size, f"{result.adjusted_p:.2g}", f"**{result.outcome}**"]
 
 
-def _than(judged: Judged) -> str:
-    metric, planned = judged.pair.metric, judged.planned
-    if planned.within is not None:
-        within = metric.difference_text(planned.within, sign=False)
-        return f"to {judged.pair.b}, within {within}"
-    if isinstance(planned.than, Mapping):
-        return f"than {judged.pair.b}"
-    return f"than {metric.text(float(planned.than))}"
+def _than(result: ComparisonResult) -> str:
+    metric, comparison = result.pair.metric, result.comparison
+    if comparison.within is not None:
+        within = metric.difference_text(comparison.within, sign=False)
+        return f"to {result.pair.b}, within {within}"
+    if isinstance(comparison.than, Mapping):
+        return f"than {result.pair.b}"
+    return f"than {metric.text(float(comparison.than))}"
 
 
-def _how_sure(judged: Sequence[Judged]) -> str:
-    m = len(judged)
-    n = sorted({each.pair.n for each in judged})
+def _how_sure(results: Sequence[ComparisonResult]) -> str:
+    m = len(results)
+    n = sorted({each.pair.n for each in results})
     seeds = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
     text = (
-        f"Differences are the first row minus the second, seed by seed ({seeds} paired seeds). "
-        f"p is of the exact sign-flip test, by Holm over {m} comparison{'s' if m > 1 else ''}; "
-        "equality is tested by two one-sided ones."
+        f"Differences are the first row minus the second, paired by seed ({seeds} seeds), with "
+        "95 % confidence intervals. p-values are from the exact sign-flip test, Holm-corrected for "
+        f"{m} comparison{'s' if m > 1 else ''}; equality is tested by two one-sided tests."
     )
-    unclear = [each for each in judged if each.outcome == "not distinguishable"]
-    found = [
+    unclear = [each for each in results if each.outcome == "no significant difference"]
+    effects = [
         f"{each.pair.metric.label}, {each.pair.a}: "
         f"{each.pair.metric.difference_text(size, sign=False)}"
         for each in unclear
-        if math.isfinite(size := detectable(each, m)) and each.planned.within is None
+        if math.isfinite(size := mde(each, m)) and each.comparison.within is None
     ]
-    if found:
-        text += f" In 80 % of cases a true difference would be found from: {'; '.join(found)}."
+    if effects:
+        text += f" Minimum detectable effects (80 % power): {'; '.join(effects)}."
     return text
 
 
 def _numbers(claim: Claim, rows: Sequence[Row]) -> list[str]:
-    metrics = [metric_named(name, rows[0]) for name in claim.shown]
+    metrics = [metric_named(name, rows[0]) for name in claim.columns]
     head = ["loss", "seeds", *(metric.header for metric in metrics)]
     return _table(head, [_numbers_line(row, metrics) for row in rows])
 
@@ -143,7 +146,7 @@ def _numbers_line(row: Row, metrics: Sequence[Metric]) -> list[str]:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """Runs that are not done, and why."""
+    """Name the runs that are not done, and why."""
     return [
         f"{row.label}, seed {run.seed}: {run.problem}"
         for row in rows
@@ -152,12 +155,12 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _again(claim: Claim, rows: Sequence[Row]) -> list[str]:
+def _reproduce(claim: Claim, rows: Sequence[Row]) -> list[str]:
     runs = sum(len(row.runs) for row in rows)
     return [
-        f"`make gallery CLAIM={claim.name}` makes this page anew; `{claim.command}` makes the runs "
-        f"alone. The {runs} runs took {seconds(rows):.0f} s of one core, where two shared the "
-        "machine with other work. What is swept:",
+        f"`make gallery CLAIM={claim.name}` repeats the runs and rewrites this page; "
+        f"`{claim.command}` repeats only the runs. The {runs} runs took {seconds(rows):.0f} s on "
+        "one core of a shared machine. The sweep:",
         "",
         *(f"    {line}" for line in claim.sweep),
         "",
@@ -166,7 +169,7 @@ def _again(claim: Claim, rows: Sequence[Row]) -> list[str]:
 
 
 def seconds(rows: Sequence[Row]) -> float:
-    """What the runs took, all together."""
+    """Return the total time of the runs."""
     return sum(run.record["seconds"] for row in rows for run in row.runs)
 
 
@@ -174,47 +177,45 @@ def seconds(rows: Sequence[Row]) -> float:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A line of the index."""
+class IndexEntry:
+    """Line of the index."""
 
     claim: Claim
-    verdict: str
-    """Empty where the claim has not been run."""
+    conclusion: str
+    """Empty if the claim has not been run."""
     held: int
     runs: int
     seconds: float
 
 
-def write_index(entries: Sequence[Entry], folder: Path) -> Path:
+def write_index(entries: Sequence[IndexEntry], folder: Path) -> Path:
     """Write the index of the gallery."""
     lines = [
-        "# The gallery",
+        "# Gallery",
         "",
-        "What is often said of losses, tried here. Each page has the claim, the runs that test it, "
-        "a picture, and what the statistics say of the comparisons that were planned before; the "
-        "verdicts are computed from these. `make gallery` makes all of it anew, "
-        "`make gallery CLAIM=name` one page.",
+        "Common claims about losses, tested. Each page has the claim, the runs that test it, a "
+        "figure and the statistics of the preregistered comparisons, from which the conclusion is "
+        "computed. `make gallery` rebuilds all pages, `make gallery CLAIM=name` one of them.",
         "",
     ]
-    head = ["claim", "verdict", "planned comparisons that held", "runs", "seconds of one core"]
+    head = ["claim", "conclusion", "preregistered comparisons that held", "runs", "core seconds"]
     lines += _table(head, map(_entry_line, entries))
-    known = [entry for entry in entries if entry.verdict]
+    known = [entry for entry in entries if entry.conclusion]
     total = sum(entry.seconds for entry in known)
     lines += [
         "",
-        f"All together {sum(entry.runs for entry in known)} runs and {total / 60:.0f} minutes of "
-        "one core. All of it is about small data sets: a claim "
-        "that held here held on these data.",
+        f"In total {sum(entry.runs for entry in known)} runs and {total / 60:.0f} core minutes. "
+        "These results hold for the small data sets used here only.",
     ]
     path = folder / "README.md"
     replace_file(path, ("\n".join(lines) + "\n").encode())
     return path
 
 
-def _entry_line(entry: Entry) -> list[str]:
+def _entry_line(entry: IndexEntry) -> list[str]:
     claim = entry.claim
-    if not entry.verdict:
+    if not entry.conclusion:
         return [claim.says, "not run yet", "", "", ""]
-    held = f"{entry.held} of {len(claim.planned)}"
+    held = f"{entry.held} of {len(claim.preregistered)}"
     link = f"[{claim.says}]({claim.name}.md)"
-    return [link, f"**{entry.verdict}**", held, f"{entry.runs}", number(entry.seconds, digits=3)]
+    return [link, f"**{entry.conclusion}**", held, f"{entry.runs}", number(entry.seconds, digits=3)]

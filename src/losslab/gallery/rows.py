@@ -1,4 +1,4 @@
-"""The runs of a claim as rows, with what is measured on them besides their test metrics."""
+"""Group the runs of a claim into rows, with measures in addition to their test metrics."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +15,29 @@ ABSENT = object()
 
 
 def rows_of(runs: Sequence[Run], measured: Sequence[str]) -> list[Row]:
-    """The runs that differ in nothing but the seed together, each under a legible name.
+    """Group runs that differ only in the seed into labelled rows.
 
     Args:
-        runs: of a claim.
-        measured: the metrics that the claim names; those of :data:`MEASURES` are taken now.
+        runs: runs of a claim.
+        measured: metrics that the claim names; those in :data:`MEASURES` are computed.
 
     Returns:
-        The rows, by loss and by the settings that vary, small values first.
+        The rows, sorted by loss and by the varying settings.
     """
     wanted = {name: MEASURES[name][1] for name in measured if name in MEASURES}
     rows = group((_measured(run, wanted) for run in runs), settings_key)
-    told = _told(rows)
-    rows.sort(key=lambda row: [row[0].loss, *(_sortable(_setting(row[0], key)) for key in told)])
-    return [Row(_label(row[0], told), tuple(sorted(row, key=lambda run: run.seed))) for row in rows]
+    varying = _varying_keys(rows)
+    rows.sort(key=lambda row: [row[0].loss, *(_sortable(_setting(row[0], key)) for key in varying)])
+    return [
+        Row(_label(row[0], varying), tuple(sorted(row, key=lambda run: run.seed))) for row in rows
+    ]
 
 
 def picked(rows: Sequence[Row], settings: Picked) -> Row:
-    """The one row that has these settings.
+    """Return the one row with these settings.
 
     Raises:
-        ValueError: if none has, or several have.
+        ValueError: if there is not exactly one.
     """
     found = [row for row in rows if has(row, settings)]
     if len(found) != 1:
@@ -45,7 +47,7 @@ def picked(rows: Sequence[Row], settings: Picked) -> Row:
 
 
 def has(row: Row, settings: Picked) -> bool:
-    """Whether a row has all of these settings; a list stands for any of its values."""
+    """Return whether a row has all of these settings; a list matches any of its values."""
     return all(
         _setting(row.runs[0], key) in (value if isinstance(value, list) else [value])
         for key, value in settings.items()
@@ -53,18 +55,18 @@ def has(row: Row, settings: Picked) -> bool:
 
 
 def baseline(row: Row, name: str) -> Row:
-    """What the records of a row say of a baseline, such as raw inputs, as a row of its own."""
+    """Return a baseline from the records of a row, such as raw inputs, as a row."""
     runs = tuple(_with_test(run, run.record["baselines"].get(name, {})) for run in row.runs)
     return Row(name.replace("_", " "), runs)
 
 
 def constant(row: Row, metric: str, value: float) -> Row:
-    """A row whose every run has one value of one metric."""
+    """Return a row whose runs all have the same value of a metric."""
     return Row(f"{value:g}", tuple(_with_test(run, {metric: value}) for run in row.runs))
 
 
 def without(row: Row, *keys: str) -> str:
-    """The row's label without some of its settings."""
+    """Return the row's label without some of its settings."""
     name, _, options = row.label.partition(" (")
     gone = tuple(f"{_short(key)}=" for key in keys)
     kept = [each for each in options.removesuffix(")").split(", ") if not each.startswith(gone)]
@@ -79,7 +81,7 @@ def _setting(run: Run, key: str) -> Any:
 
 
 def setting(row: Row, key: str) -> Any:
-    """A setting of a row; ``None`` where it has none."""
+    """Return a setting of a row; ``None`` if it does not have it."""
     value = _setting(row.runs[0], key)
     return None if value is ABSENT else value
 
@@ -92,8 +94,8 @@ def _with_test(run: Run, metrics: Mapping[str, float]) -> Run:
 # --- names ----------------------------------------------------------------------------------------
 
 
-def _told(rows: Sequence[Sequence[Run]]) -> list[str]:
-    """The settings that the claim's cells give, beside loss and seed, and that vary."""
+def _varying_keys(rows: Sequence[Sequence[Run]]) -> list[str]:
+    """Return the settings, other than loss and seed, that the jobs give and that vary."""
     given: dict[str, None] = {}
     for row in rows:
         given |= dict.fromkeys(str(each).partition("=")[0].lstrip("+") for each in row[0].overrides)
@@ -105,7 +107,7 @@ def _told(rows: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def _label(run: Run, told: Sequence[str]) -> str:
-    """The loss, with the settings that tell the rows apart."""
+    """Return the loss with the settings that distinguish the rows."""
     values = {key: _setting(run, key) for key in told}
     texts = [
         f"{_short(key)}={_text(value)}" for key, value in values.items() if value is not ABSENT
@@ -114,13 +116,13 @@ def _label(run: Run, told: Sequence[str]) -> str:
 
 
 def _sortable(value: Any) -> tuple[bool, float, str]:
-    """Numbers by size, before words."""
+    """Return a sort key with numbers before text."""
     number = isinstance(value, int | float)
     return (not number, float(value) if number else 0.0, "" if number else str(value))
 
 
 def _short(key: str) -> str:
-    """A setting's name where it is plain whose it is."""
+    """Return the last part of a setting's key."""
     return key.rpartition(".")[2]
 
 
@@ -132,7 +134,7 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-# --- what is measured on a run besides its test metrics -------------------------------------------
+# --- measures in addition to test metrics ---------------------------------------------------------
 
 
 def _measured(run: Run, wanted: Mapping[str, Callable[[Run], float]]) -> Run:
@@ -144,13 +146,13 @@ def _measured(run: Run, wanted: Mapping[str, Callable[[Run], float]]) -> Run:
 
 
 def curve_value(run: Run, name: str, which: int) -> float:
-    """The first (0) or last (-1) value of one curve; NaN where there is none."""
+    """Return the first (0) or last (-1) value of a curve; NaN if there is none."""
     values = run.curves.loc[run.curves["name"] == name, "value"]
     return float(values.iloc[which]) if len(values) else math.nan
 
 
 def _gap(run: Run) -> float:
-    """Validation loss above the mean training loss of the last epoch, without the penalty."""
+    """Compute validation loss minus training loss at the last epoch, without the penalty."""
     training = curve_value(run, "train/part/data", -1)
     if math.isnan(training):
         training = curve_value(run, "train/loss", -1)
@@ -158,7 +160,7 @@ def _gap(run: Run) -> float:
 
 
 def _median_error(run: Run) -> float:
-    """How far the intercept is from the line of medians of exponential noise with mean 0."""
+    """Compute the intercept's distance from the median line of exponential noise with mean 0."""
     noise, intercept = run.settings["data.noise"], run.settings["data.intercept"]
     median = intercept + noise * (math.log(2) - 1)
     return abs(run.record["test"].get("intercept", math.nan) - float(median))
@@ -166,7 +168,7 @@ def _median_error(run: Run) -> float:
 
 MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
     "gradient_norm": (
-        Metric("gradient_norm", "first gradient norm that was logged", low=0),
+        Metric("gradient_norm", "first logged gradient norm", low=0),
         lambda run: curve_value(run, "train/grad_norm", 0),
     ),
     "train_val_gap": (
@@ -178,9 +180,9 @@ MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
         _median_error,
     ),
 }
-"""What claims measure on a run's curves and settings."""
+"""Metrics that are computed from a run's curves and settings, with their functions."""
 
 
 def metric_named(name: str, row: Row) -> Metric:
-    """The metric or measure of a name, for a row's task."""
+    """Return the metric or measure with this name for a row's task."""
     return MEASURES[name][0] if name in MEASURES else metric_of(name, row.runs[0].config["task"])

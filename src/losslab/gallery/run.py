@@ -1,4 +1,4 @@
-"""The gallery: what is often said of losses, each claim tried by a sweep, with a page on it."""
+"""Make the gallery: run the sweep of each claim and write its page and the index."""
 
 import hashlib
 import json
@@ -18,8 +18,8 @@ from losslab.config.command import parse
 from losslab.config.errors import UserError
 from losslab.gallery.chart import curves, draw, histograms, side_by_side
 from losslab.gallery.claim import Claim, read_chart, read_claim
-from losslab.gallery.judgement import Judged, judge, verdict
-from losslab.gallery.page import Entry, Shown, seconds, write_index, write_page
+from losslab.gallery.evaluation import ComparisonResult, conclusion, evaluate_claim
+from losslab.gallery.page import IndexEntry, PageFigure, seconds, write_index, write_page
 from losslab.gallery.rows import has, picked, rows_of, without
 from losslab.sweep import checked_jobs, launch, show_unfinished
 
@@ -41,24 +41,24 @@ ORDER = (
     "ranking",
     "control",
 )
-"""Of the index."""
+"""Order of the claims in the index."""
 
 
 def run(names: Sequence[str], *, jobs: int, logs: Path, docs: Path, pages_only: bool) -> int:
-    """Make the runs of the claims that are not there yet, their pages, and the index.
+    """Make the missing runs of the claims, their pages and the index.
 
     Args:
-        names: of the claims; all by default.
-        jobs: worker processes, of one thread each.
-        logs: where the runs go, and from where an earlier try is gone on with.
-        docs: where the pages go.
-        pages_only: make no run.
+        names: names of the claims. Default: all.
+        jobs: number of worker processes, of one thread each.
+        logs: folder of the runs; existing runs are resumed.
+        docs: folder of the pages.
+        pages_only: whether to make no runs.
 
     Returns:
-        1 if runs of a claim are missing or its page could not be made, else 0.
+        Exit code: 1 if a run or a page could not be made, else 0.
 
     Raises:
-        UserError: for an unknown claim.
+        UserError: if a claim is unknown.
     """
     failures = 0
     for name in names or ORDER:
@@ -68,21 +68,21 @@ def run(names: Sequence[str], *, jobs: int, logs: Path, docs: Path, pages_only: 
             print(f"{name}: {claim.says}", flush=True)
             failures += make_runs(claim, folder, jobs)
         try:
-            page, judged = make_page(claim, folder, docs)
+            page, results = make_page(claim, folder, docs)
         except ValueError as error:
-            print(f"no page of {name}: {error}", file=sys.stderr)
+            print(f"cannot write the page of {name}: {error}", file=sys.stderr)
             failures += 1
         else:
-            print(f"{name}: {verdict(judged)}: {page}", flush=True)
+            print(f"{name}: {conclusion(results)}: {page}", flush=True)
     print(f"index: {write_index(list(entries(logs)), docs)}")
     return int(failures > 0)
 
 
 def known_claim(name: str) -> Claim:
-    """The claim of a name.
+    """Read the claim with this name.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no such claim.
     """
     if name not in ORDER:
         raise UserError(
@@ -95,14 +95,14 @@ def known_claim(name: str) -> Claim:
 
 
 def claim_folder(claim: Claim, logs: Path) -> Path:
-    """Where the runs of a claim lie: another place for other settings, not for other words."""
+    """Return the folder of a claim's runs, which depends on its settings but not its wording."""
     digest = hashlib.blake2b(digest_size=4)
     digest.update(json.dumps([claim.settings, claim.sweep], sort_keys=True).encode())
     return logs / f"{claim.name}-{digest.hexdigest()}"
 
 
 def make_runs(claim: Claim, folder: Path, jobs: int) -> int:
-    """Make the runs in worker processes; returns how many of these failed."""
+    """Make the runs in worker processes; return the number of processes that failed."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     folder.mkdir(parents=True, exist_ok=True)
     workers = []
@@ -121,7 +121,7 @@ def make_runs(claim: Claim, folder: Path, jobs: int) -> int:
         statuses = [worker.wait() for worker in workers]
     except KeyboardInterrupt:
         for worker in workers:
-            worker.wait()  # they have had the interrupt too, and write their records
+            worker.wait()  # they were interrupted too, and write their records
         raise
     for part, status in enumerate(statuses):
         if status:
@@ -130,7 +130,7 @@ def make_runs(claim: Claim, folder: Path, jobs: int) -> int:
 
 
 def run_share(name: str, part: int, parts: int, logs: Path) -> int:
-    """Make every so-manieth run of a claim in this process."""
+    """Make every ``parts``-th run of a claim, starting at ``part``, in this process."""
     claim = known_claim(name)
     command = parse(["-m", f"experiment=claims/{name}"])
     assert command.jobs is not None
@@ -143,36 +143,36 @@ def run_share(name: str, part: int, parts: int, logs: Path) -> int:
 # --- the pages ------------------------------------------------------------------------------------
 
 
-def make_page(claim: Claim, folder: Path, docs: Path) -> tuple[Path, list[Judged]]:
-    """The page of a claim from the runs in its folder.
+def make_page(claim: Claim, folder: Path, docs: Path) -> tuple[Path, list[ComparisonResult]]:
+    """Write the page of a claim from the runs in its folder.
 
     Raises:
-        ValueError: if there are none, or not those that the claim plans with.
+        ValueError: if runs that the claim compares are missing.
     """
     rows = read_rows(claim, folder)
-    judged = judge(claim, rows)
-    chart = Shown(
+    results = evaluate_claim(claim, rows)
+    chart = PageFigure(
         claim.name, draw(claim.chart, rows), "Means over seeds with their 95 % intervals."
     )
-    return write_page(claim, rows, judged, [chart, *further(claim, rows)], docs), judged
+    return write_page(claim, rows, results, [chart, *further_figures(claim, rows)], docs), results
 
 
 def read_rows(claim: Claim, folder: Path) -> list[Row]:
-    """The rows of a claim's runs.
+    """Read the runs of a claim, grouped into rows.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are no runs.
     """
     runs = collect([folder]).runs if folder.is_dir() else ()
     if not runs:
         raise ValueError(f"no runs below {folder}")
-    named = [each.metric for each in claim.planned]
-    return rows_of(runs, [*named, *claim.chart.metrics, *claim.shown])
+    named = [each.metric for each in claim.preregistered]
+    return rows_of(runs, [*named, *claim.chart.metrics, *claim.columns])
 
 
-def further(claim: Claim, rows: Sequence[Row]) -> Iterable[Shown]:
-    """The pictures besides the chart, as the claim asks for them."""
-    for place, asked in enumerate(claim.pictures, 2):
+def further_figures(claim: Claim, rows: Sequence[Row]) -> Iterable[PageFigure]:
+    """Yield the figures that a claim asks for in addition to its chart."""
+    for place, asked in enumerate(claim.figures, 2):
         name = f"{claim.name}_{place}"
         of = [row for row in rows if has(row, asked.get("where", {}))]
         of = [picked(rows, each) for each in asked.get("rows", ())] or of
@@ -184,26 +184,26 @@ def further(claim: Claim, rows: Sequence[Row]) -> Iterable[Shown]:
             figure = histograms({_label(row, asked): first_weights(row) for row in of})
         else:
             figure = side_by_side(
-                {_label(row, asked): path for row in of for path in _left(row, asked["file"])},
+                {_label(row, asked): path for row in of for path in _saved(row, asked["file"])},
                 asked.get("columns", 3),
             )
-        yield Shown(name, figure, asked["caption"])
+        yield PageFigure(name, figure, asked["caption"])
 
 
 def _label(row: Row, asked: Mapping[str, Any]) -> str:
-    """The row's label without what all that are shown have in common."""
+    """Return the row's label without the settings that the figure's rows have in common."""
     return without(row, *asked.get("where", {}))
 
 
-def _left(row: Row, file: str) -> list[Path]:
-    """The picture of the first run that left it."""
+def _saved(row: Row, file: str) -> list[Path]:
+    """Return the figure of the first run that saved it."""
     places = [run.folder / "figures" / file for run in row.done]
     return [place for place in places if place.is_file()][:1]
 
 
 def first_weights(row: Row) -> np.ndarray:
-    """All weights, but for vectors, that the first run ended with."""
-    import torch  # noqa: PLC0415 (a claim on weights alone needs it)
+    """Return all final weights of the first run, except vectors."""
+    import torch  # noqa: PLC0415 (only claims about weights need it)
 
     path = row.done[0].folder / "checkpoints" / "last.ckpt"
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
@@ -212,18 +212,18 @@ def first_weights(row: Row) -> np.ndarray:
     )
 
 
-def entries(logs: Path) -> Iterable[Entry]:
-    """A line of the index for each claim, of those not run yet an empty one."""
+def entries(logs: Path) -> Iterable[IndexEntry]:
+    """Yield a line of the index per claim, empty for those that have not been run."""
     for name in ORDER:
         if not (CLAIMS / f"{name}.yaml").is_file():
             continue
         claim = known_claim(name)
         try:
             rows = read_rows(claim, claim_folder(claim, logs))
-            judged = judge(claim, rows)
+            results = evaluate_claim(claim, rows)
         except ValueError:
-            yield Entry(claim, "", 0, 0, 0.0)
+            yield IndexEntry(claim, "", 0, 0, 0.0)
             continue
-        held = sum(each.outcome == "held" for each in judged)
+        held = sum(each.outcome == "held" for each in results)
         runs = sum(len(row.runs) for row in rows)
-        yield Entry(claim, verdict(judged), held, runs, seconds(rows))
+        yield IndexEntry(claim, conclusion(results), held, runs, seconds(rows))

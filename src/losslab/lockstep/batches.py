@@ -1,4 +1,4 @@
-"""The batches of many runs at once, a row a run."""
+"""Batches of many runs at once, one row per run."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from losslab.data.batches import Batches, Split
 
 
 class StackedBatches:
-    """The splits of K runs; runs on the same data share them.
+    """Splits of K runs; runs on the same data share them.
 
     Args:
-        data: the data module of each run, after ``setup``, with splits of the same sizes.
-        device: where the batches are.
-        dtype: of the numbers in them.
+        data: data module of each run, after ``setup``, with splits of the same sizes.
+        device: device of the batches.
+        dtype: floating-point type of the batches.
     """
 
     def __init__(self, data: Sequence[Any], device: torch.device, dtype: torch.dtype) -> None:
@@ -25,11 +25,11 @@ class StackedBatches:
         self._splits: dict[tuple[int, str], Split] = {}
 
     def batches(self, split: str, epoch: int | None = None) -> Iterator[tuple[Tensor, ...]]:
-        """One pass over a split: tensors (K, B, *).
+        """Iterate over a split once, in tensors (K, B, *).
 
         Args:
             split: ``"train"``, ``"val"`` or ``"test"``.
-            epoch: whose order the samples have; ``None`` for the stored order.
+            epoch: epoch that determines the order of samples; ``None`` for the stored order.
         """
         index = torch.tensor(self._rows, device=self._device)
         each_its_own = self._rows == list(range(len(self._data)))
@@ -39,11 +39,11 @@ class StackedBatches:
             yield tuple(columns if each_its_own else (column[index] for column in columns))
 
     def count(self, split: str) -> int:
-        """The number of batches in a pass."""
+        """Return the number of batches of a split."""
         return len(self.of(next(iter(self._data.values())), split))
 
     def of(self, data: Any, split: str, epoch: int | None = None) -> Batches:
-        """The batches of one run's data; see :meth:`batches`."""
+        """Return the batches of one run's data; see :meth:`batches`."""
         key = (id(data), split)
         if key not in self._splits:
             self._splits[key] = _converted(getattr(data, split), self._device, self._dtype)
@@ -54,7 +54,7 @@ class StackedBatches:
         return batches
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these runs, in this order; data that none of them reads are let go."""
+        """Keep only these runs, in this order, and release data that none of them uses."""
         kept = [list(self._data.values())[self._rows[row]] for row in rows]
         self._data = {id(one): one for one in kept}
         self._rows = [list(self._data).index(id(one)) for one in kept]

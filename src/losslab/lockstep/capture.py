@@ -1,4 +1,11 @@
-"""A computation that a GPU has recorded: replayed, all its kernels cost one launch."""
+"""Capture of computations as CUDA graphs, which launch all their kernels at once.
+
+A training step of many small networks consists of a hundred kernels or more, each of which takes
+longer to launch from Python than to run. :class:`Captured` calls a function normally the first time
+it sees a shape of arguments, records its kernels the second time, and from then on copies the
+arguments into the recorded memory and replays them. A recorded function must not synchronize with
+the device; one that does is called normally, and the log says why.
+"""
 
 import logging
 import warnings
@@ -17,27 +24,26 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Replay = Callable[[], None]
 Recorder = Callable[[Callable[[], Any]], tuple[Replay, Any]]
-"""Calls a function, and returns what repeats its operations in the same memory, and its result."""
+"""Calls a function; returns a callable that repeats its operations in place, and its result."""
 
-# calls before the recorded one, in which libraries choose kernels and take their workspaces
+# calls before the recorded one, during which libraries choose kernels and allocate workspaces
 WARM_UP = 3
 
 
 class Captured:
-    """A function that is recorded for each shape of its arguments, and replayed from then on.
+    """Function that is recorded per shape of its arguments and replayed from then on.
 
-    A step of many small networks is a hundred kernels or more, and to launch one from Python takes
-    longer than it runs. A replay launches them all at once. What comes once is called, what comes
-    again is recorded, which takes as long as some calls.
+    A shape that occurs once is only called. The second time it is recorded, which takes as long as
+    a few calls.
 
     Args:
-        function: of tensors, and of values that can be hashed. It has no effect but its result,
-            and whatever else it reads keeps its place in memory.
-        record: how the device records.
+        function: function of tensors and hashable values, without side effects. Anything else that
+            it reads must stay at the same place in memory.
+        record: recorder of the device.
 
     Attributes:
-        recordings: by shape of the arguments.
-        refused: why a call could not be recorded, once that is known; then no other is.
+        recordings: recordings by shape of the arguments.
+        refused: reason why a call could not be recorded, after which no other is tried.
     """
 
     def __init__(self, function: Callable[..., Any], record: Recorder) -> None:
@@ -47,7 +53,7 @@ class Captured:
         self.refused: str | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        """The function's result; the next call may overwrite it."""
+        """Return the function's result, which the next call may overwrite."""
         key = tuple(map(_shape, arguments))
         if key in self._seen and key not in self.recordings and self.refused is None:
             self._try_to_record(key, arguments)
@@ -66,7 +72,7 @@ class Captured:
             replay, result = self._record(partial(self._function, *held))
         except RuntimeError as error:
             self.refused = first_line(error)
-            log.info(f"Steps are launched kernel by kernel, since {self.refused}")
+            log.info(f"Steps are launched kernel by kernel because {self.refused}")
         else:
             self.recordings[key] = _Recording(_tensors(held), replay, result)
 
@@ -86,26 +92,26 @@ def _shape(value: Any) -> Hashable:
 
 
 class CudaGraphs:
-    """Records CUDA graphs that share their memory, since no two of them run at once."""
+    """Recorder of CUDA graphs that share their memory, since no two of them run at once."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
-        self._stream = torch.cuda.Stream()  # libraries keep a workspace a stream
+        self._stream = torch.cuda.Stream()  # libraries keep one workspace per stream
 
     def __call__(self, function: Callable[[], Result]) -> tuple[Replay, Result]:
         """Record a call.
 
         Raises:
-            RuntimeError: if the function waits for the device, which a graph cannot hold.
+            RuntimeError: if the function synchronizes with the device, which a graph cannot do.
         """
         current, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
         self._stream.wait_stream(current)
-        # found here and not in the recording: one that fails leaves torch's generators unusable
+        # find synchronization before recording: a failed recording breaks torch's generators
         with torch.cuda.stream(self._stream), _no_waiting():
             for _ in range(WARM_UP):
                 function()
         current.wait_stream(self._stream)
-        # a recording that fails would stay on its stream
+        # else a failed recording would leave its stream current
         with (
             torch.cuda.stream(current),
             torch.cuda.graph(graph, pool=self._pool, stream=self._stream),
@@ -116,9 +122,9 @@ class CudaGraphs:
 
 @contextmanager
 def _no_waiting() -> Iterator[None]:
-    """Operations that wait for the CUDA device raise meanwhile."""
+    """Make operations that synchronize with the CUDA device raise."""
     before = torch.cuda.get_sync_debug_mode()
-    with warnings.catch_warnings(action="ignore"):  # that it may miss some
+    with warnings.catch_warnings(action="ignore"):  # warns that it may miss some
         torch.cuda.set_sync_debug_mode("error")
     try:
         yield
@@ -127,10 +133,10 @@ def _no_waiting() -> Iterator[None]:
 
 
 RECORDERS: dict[str, Callable[[], Recorder]] = {"cuda": CudaGraphs}
-"""By type of device, what records on it; on others each operation is launched by itself."""
+"""Recorder by type of device; on other devices each operation is launched separately."""
 
 
 def captured(function: Callable[..., Any], device: torch.device | None) -> Callable[..., Any]:
-    """The function, as a :class:`Captured` one where there is a device that can record."""
+    """Wrap the function in :class:`Captured` if the device can record."""
     make = None if device is None else RECORDERS.get(device.type)
     return function if make is None else Captured(function, make())

@@ -1,4 +1,4 @@
-"""Which jobs of a sweep can be trained together, as far as their configs tell."""
+"""Group the jobs of a sweep that can be trained together, according to their configs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,26 +19,26 @@ from losslab.training import is_double
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sweep: its finished config and its folder."""
+    """Job of a sweep: its finished config and its folder."""
 
     config: DictConfig
     folder: Path
 
 
 def reason_against(config: DictConfig) -> str | None:
-    """Why a config cannot be trained with others; ``None`` if its parts may tell yet."""
+    """Return why a config cannot be trained with others; ``None`` if the config permits it."""
     reason = _reason_of_task(config)
     if reason is not None:
         return reason
     if target_of(config.optimizer, "optimizer") not in ELEMENTWISE:
-        return f"optimizer={config.choices.optimizer} does not move each weight by itself"
+        return f"optimizer={config.choices.optimizer} does not update each weight independently"
     if config.compile:
-        return "compile=true is for one network"
+        return "compile=true supports only single networks"
     for name in config.logger.extra:
-        return f"logger={config.choices.get('logger')} ({name}) watches one run"
+        return f"logger={config.choices.get('logger')} ({name}) supports only single runs"
     for name, node in config.callbacks.items():
         if node and not _stackable(f"callbacks.{name!s}._target_", node):
-            return f"callbacks.{name} is called by a Trainer"
+            return f"callbacks.{name} needs a Trainer"
     return _reason_of_trainer(config.trainer)
 
 
@@ -47,11 +47,11 @@ def _reason_of_task(config: DictConfig) -> str | None:
     if module is SupervisedModule:
         return None
     if module not in (PolicyGradient, QLearning):
-        return f"task={config.choices.task} owns its training step"
+        return f"task={config.choices.task} has its own training step"
     if config.trainer.get("gradient_clip_val"):
-        return "trainer.gradient_clip_val is for networks that a Trainer optimizes"
+        return "trainer.gradient_clip_val needs a Trainer"
     if module is PolicyGradient and options.rollout is None and options.minibatches > 1:
-        return "rounds of whole episodes can differ in the number of their minibatches"
+        return "rollouts of whole episodes can differ in the number of minibatches"
     return None
 
 
@@ -73,7 +73,7 @@ def _stackable(key: str, value: Any) -> bool:
 
 
 def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
-    """The device and the precision that the options of the Trainer ask for."""
+    """Return the device and the precision that the Trainer's options request."""
     kind = "cpu"
     if trainer.accelerator in ("auto", "gpu", "cuda"):
         kind = "cuda" if torch.cuda.is_available() else kind
@@ -83,10 +83,10 @@ def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
 
 
 def group(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, str]]]:
-    """Sort jobs into groups.
+    """Group jobs that can be trained together.
 
     Returns:
-        Groups of two jobs or more, and the other jobs with the reason.
+        Groups of at least two jobs, and the other jobs with the reason.
     """
     groups: dict[str, list[Job]] = {}
     left: list[tuple[Job, str]] = []
@@ -98,12 +98,12 @@ def group(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, str]]]:
             left.append((job, reason))
     for members in groups.values():
         if len(members) == 1:
-            left.append((members[0], "no other job has its data, model and optimizer"))
+            left.append((members[0], "no other job has the same data, model and optimizer"))
     return [members for members in groups.values() if len(members) > 1], left
 
 
 def _shape(config: DictConfig) -> str:
-    """A text that jobs share which differ in nothing that a group must have in common."""
+    """Return a text that is equal for jobs that can be in the same group."""
     plain: Any = OmegaConf.to_container(config)
     common = {key: value for key, value in schema.flat(plain) if not schema.meaning(key).free}
     data = plain["data"]
@@ -113,7 +113,7 @@ def _shape(config: DictConfig) -> str:
 
 
 def split(jobs: Sequence[Job], parts: int) -> list[list[Job]]:
-    """Even shares of a group's jobs, those with one loss together."""
+    """Split a group's jobs into equal parts, keeping jobs with the same loss together."""
     order = sorted(jobs, key=lambda job: _loss(job.config))
     ends = [round(len(order) * part / parts) for part in range(parts + 1)]
     shares = [order[first:end] for first, end in zip(ends[:-1], ends[1:], strict=True)]

@@ -1,4 +1,4 @@
-"""Checkpoints of stacked runs, in the form that a Trainer resumes from."""
+"""Checkpoints of stacked runs, in the format from which a Trainer resumes."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,21 +19,21 @@ def checkpoint(
     plateau: bool,
     updates: int | None = None,
 ) -> dict[str, Any]:
-    """What Lightning saves at the end of a training epoch.
+    """Build the checkpoint that Lightning saves at the end of a training epoch.
 
     Args:
-        epoch: counted from 0.
-        batches: steps in an epoch.
-        val_batches: batches of the validation split.
-        weights: the module's ``state_dict``.
-        optimizer: the optimizer's.
-        scheduler: the scheduler's, where there is one.
+        epoch: epoch, counted from 0.
+        batches: number of steps per epoch.
+        val_batches: number of batches of the validation split.
+        weights: ``state_dict`` of the module.
+        optimizer: ``state_dict`` of the optimizer.
+        scheduler: ``state_dict`` of the scheduler, if there is one.
         plateau: whether the scheduler reads a metric.
-        updates: optimizer steps of a module that owns its step, and its scheduler's; ``None``
-            where a batch is a step.
+        updates: number of optimizer steps, for a module with its own training step; ``None`` if
+            each batch is a step.
     """
     steps = batches * (epoch + 1)
-    # one that reads a metric steps after the checkpoint is saved
+    # a scheduler that reads a metric steps after the checkpoint is saved
     now = 0 if scheduler is None or plateau else 1
     scheduled = 0 if scheduler is None else epoch + now
     counted = _Counted((steps, batches), (0, 0), (scheduled, now))
@@ -60,7 +60,7 @@ def checkpoint(
 
 
 class _Counted(NamedTuple):
-    """What Lightning's optimization loops have counted: in total, and since they last began."""
+    """Counters of Lightning's optimization loops: in total and in the current loop."""
 
     automatic: tuple[int, int]
     manual: tuple[int, int]
@@ -69,7 +69,7 @@ class _Counted(NamedTuple):
 
 def _fit_loop(epoch: int, batches: int, val_batches: int, counted: _Counted) -> dict[str, Any]:
     steps = batches * (epoch + 1)
-    # the epoch that ends is complete only after the callbacks that save it
+    # the epoch is complete only after the callbacks that save it
     epochs = _batches(epoch + 1) | {"completed": epoch}
     return {
         "state_dict": {},

@@ -1,4 +1,14 @@
-"""The loop that trains a group of runs together."""
+"""Training loop of a run batch: runs that are trained together in lockstep.
+
+The weights of K runs of one architecture are stacked into tensors whose first dimension is the run.
+A step computes all predictions at once, then the objective of each run from its own predictions.
+No run's objective depends on another run's weights, so one backward pass of the sum of objectives
+gives each run its own gradient. Rows with the same loss, options and regularizer are adjacent and
+form a block, whose loss is mapped over its rows with ``vmap`` if that gives the same values.
+
+Everything random depends only on a run's seed and on counters, so a run that ends early leaves the
+stack without affecting the others, and all runs give the same results as when trained alone.
+"""
 
 import itertools
 import math
@@ -22,27 +32,28 @@ from losslab.tasks.base import Task
 Batch = tuple[Tensor, ...]
 
 
-class Step(NamedTuple):
-    """What a step of K runs computes before weights move; in memory that the next may take."""
+class StepResult(NamedTuple):
+    """Values of one step of K runs before the update, in memory that the next step may reuse."""
 
     objectives: Tensor
-    """(K,)."""
+    """Objective of each run, (K,)."""
     components: list[Values]
-    """A share: the components of its objectives, where they have several, each (rows,)."""
+    """Per block, the components of its objectives if there are several, each (rows,)."""
     watched: list[Values]
-    """A share: diagnostics and norms of the gradients, where they are due, each (rows,)."""
+    """Per block, diagnostics and gradient norms if they are due, each (rows,)."""
     gradients: Values
-    """By parameter, (K, *)."""
+    """Gradients by parameter, (K, *)."""
 
 
 class RunBatch(StackedRuns[StackedRun, StackedObjective]):
-    """Runs in one stack, from their initial weights to their test metrics.
+    """Runs that are trained in one stack, from initial weights to test metrics.
 
     Args:
-        members: the runs, those with the same objective side by side.
-        device: where they are trained.
-        dtype: in which precision.
-        capture: whether a device that can record a step replays it; see :mod:`lockstep.capture`.
+        members: the runs; those with the same objective must be adjacent.
+        device: device of the training.
+        dtype: precision of the training.
+        capture: whether steps are captured and replayed if the device supports it; see
+            :mod:`losslab.lockstep.capture`.
 
     Raises:
         Unstackable: if the network cannot be stacked.
@@ -73,7 +84,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         self._try_losses(batch)
 
     def train(self) -> None:
-        """All epochs, then the test of each run's best checkpoint."""
+        """Train all epochs, then test each run's best checkpoint."""
         finished: list[StackedRun] = []
         for epoch in range(self.trainer.max_epochs):
             self._train_epoch(epoch)
@@ -87,30 +98,32 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
 
     # --- rows -------------------------------------------------------------------------------
 
-    def share(self, members: Sequence[StackedRun], first: int, *, mapped: bool) -> StackedObjective:
-        """The loss of these runs on their rows."""
+    def make_block(
+        self, members: Sequence[StackedRun], first: int, *, mapped: bool
+    ) -> StackedObjective:
+        """Create the objective of these runs on their rows."""
         supervisions = [member.components.module.supervision for member in members]
         return StackedObjective(supervisions, first, mapped=mapped)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows."""
+        """Keep only these rows."""
         self.stack.keep(rows)
         self.streams.keep(rows)
         self.optimizer.keep(self.stack.parameters, rows)
 
     def arrange(self, members: Sequence[StackedRun]) -> None:
-        """Let these be the rows; those that stay keep the values of their steps."""
+        """Set the rows of the stack; runs that stay keep the values of their steps."""
         before = {
-            self.members[share.rows.start].objective: (self.members[share.rows], values)
-            for share, values in zip(self.shares, self.values, strict=True)
+            self.members[block.rows.start].objective: (self.members[block.rows], values)
+            for block, values in zip(self.blocks, self.values, strict=True)
         }
         super().arrange(members)
         self.values = []
-        for share in self.shares:
-            own = self.members[share.rows]
+        for block in self.blocks:
+            own = self.members[block.rows]
             alike, values = before.get(own[0].objective, ([], StepValues()))
             self.values.append(values.of([alike.index(one) for one in own if one in alike]))
-        # other rows lie elsewhere: what was recorded is of no use to them
+        # recordings refer to the memory of the old rows
         self._computed = captured(self._compute, self._place[0] if self._captures else None)
 
     def _try_losses(self, batch: Batch) -> None:
@@ -119,7 +132,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             prediction = self.stack(inputs)
         given = (prediction, target, self.stack.parameters, _weights(batch))
         self.try_losses(
-            lambda share: (share.components(*given), share.diagnostics(prediction, target))
+            lambda block: (block.components(*given), block.diagnostics(prediction, target))
         )
 
     # --- steps ------------------------------------------------------------------------------
@@ -138,46 +151,46 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             if due and self._drain(epoch, count * epoch + index + 1):
                 if not self.members:
                     return
-                # one run fewer: the rest of the epoch for those that are left
+                # a run was dropped: continue the epoch with the remaining rows
                 batches = self._batches_from(epoch, index + 1)
 
     def _batches_from(self, epoch: int, index: int) -> Iterator[Batch]:
         return itertools.islice(self.streams.batches("train", epoch), index, None)
 
     def _step(self, epoch: int, index: int, batch: Batch, *, due: bool) -> bool:
-        """Do a step; False where it is to be done anew, without runs that have diverged."""
+        """Take a step; return False if it must be repeated without runs that have diverged."""
         inputs = self.task.pair(batch)[0]
         seeds = [member.config.seed for member in self.members]
         masks = self.stack.masks(seeds, epoch, index, inputs)
         try:
-            found: Step = self._computed(due, len(batch), *batch, *masks.values())
-        except Exception as error:  # a loss may refuse in any way what is no number
+            found: StepResult = self._computed(due, len(batch), *batch, *masks.values())
+        except Exception as error:  # a loss may raise anything on NaN
             step = self.streams.count("train") * epoch + index + 1
             self._drop_diverged(self.stack(inputs, masks), step, error)
             return False
         objectives = found.objectives.clone()
-        for number, (share, values) in enumerate(zip(self.shares, self.values, strict=True)):
-            values.add(objectives[share.rows], _copies(found.components[number]))
+        for number, (block, values) in enumerate(zip(self.blocks, self.values, strict=True)):
+            values.add(objectives[block.rows], _copies(found.components[number]))
             if due:
                 values.watch(_copies(found.watched[number]))
         self.optimizer.step(found.gradients)
         return True
 
-    def _compute(self, due: bool, columns: int, *tensors: Tensor) -> Step:
-        """What a step computes: a function of the batch, the masks, and the weights in their place.
+    def _compute(self, due: bool, columns: int, *tensors: Tensor) -> StepResult:
+        """Compute a step from the batch, the dropout masks and the stacked weights.
 
         Args:
-            due: whether values are watched.
-            columns: how many of the tensors are the batch's; the others are the masks.
-            tensors: (K, B, *).
+            due: whether to compute diagnostics.
+            columns: number of tensors of the batch; the others are masks.
+            tensors: tensors (K, B, *).
         """
         batch = tensors[:columns]
         masks = dict(zip(self.stack.masked, tensors[columns:], strict=True))
         inputs, target = self.task.pair(batch)
         parameters, prediction = self.stack.parameters, self.stack(inputs, masks)
         given = (prediction, target, parameters, _weights(batch))
-        components = [share.components(*given) for share in self.shares]
-        # no row's objective depends on another's weights: the gradient of the sum is each one's own
+        components = [block.components(*given) for block in self.blocks]
+        # no row's objective depends on other rows' weights: the sum's gradient is that of each row
         objectives = torch.cat([sum_of(own) for own in components])
         found = torch.autograd.grad(objectives.sum(), list(parameters.values()), allow_unused=True)
         gradients = {
@@ -188,22 +201,22 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         watched = self._watched(prediction.detach(), target, gradients) if due else []
         clip_rows(gradients, self.trainer.gradient_clip_val)
         several = [_detached(own) if len(own) > 1 else {} for own in components]
-        return Step(objectives.detach(), several, watched, gradients)
+        return StepResult(objectives.detach(), several, watched, gradients)
 
     def _watched(
         self, prediction: Tensor, target: Tensor, gradients: Mapping[str, Tensor]
     ) -> list[Values]:
         norms = norms_of_rows(gradients)
         return [
-            share.diagnostics(prediction, target) | {"grad_norm": norms[share.rows]}
-            for share in self.shares
+            block.diagnostics(prediction, target) | {"grad_norm": norms[block.rows]}
+            for block in self.blocks
         ]
 
     def _drop_diverged(self, prediction: Tensor, step: int, error: Exception) -> None:
-        """End the runs whose networks no longer give numbers, which a loss or a metric refused.
+        """End the runs whose predictions are not finite, after a loss or a metric raised.
 
         Raises:
-            Exception: the error, if it has another reason.
+            Exception: the error, if all predictions are finite.
         """
         finite = prediction.detach().flatten(1).isfinite().all(dim=1).tolist()
         diverged = [one for one, fine in zip(self.members, finite, strict=True) if not fine]
@@ -219,12 +232,12 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         self.optimizer.regroup()
 
     def _drain(self, epoch: int, step: int) -> bool:
-        """Log what the steps left; whether a run diverged and is no longer in the stack."""
+        """Log the values of the steps; return whether a run diverged and was dropped."""
         diverged = []
-        for share, values in zip(self.shares, self.values, strict=True):
+        for block, values in zip(self.blocks, self.values, strict=True):
             objectives, table = values.take()
             columns = {tag: value.tolist() for tag, value in table.items()}
-            for place, member in enumerate(self.members[share.rows]):
+            for place, member in enumerate(self.members[block.rows]):
                 error = divergence(objectives[:, place], member.name, step)
                 if error is not None:
                     member.writer.fail("diverged", str(error), error.step)
@@ -239,20 +252,20 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
     # --- ends of epochs ---------------------------------------------------------------------
 
     def _end_epoch(self, epoch: int) -> list[StackedRun]:
-        """Judge validation and hand each run its epoch; returns the runs that stop."""
+        """Evaluate on validation and end the epoch of each run; return the runs that stop."""
         counts = self.streams.count("train"), self.streams.count("val")
         step = counts[0] * (epoch + 1)
         prediction, target = self._predict("val")
         try:
-            judged = self._judged(prediction, target, [{} for _ in self.members])
-        except Exception as error:  # a metric may refuse in any way what is no number
+            evaluated = self._evaluate(prediction, target, [{} for _ in self.members])
+        except Exception as error:  # a metric may raise anything on NaN
             self._drop_diverged(prediction, step, error)
             return self._end_epoch(epoch) if self.members else []
         states, stopped = self.optimizer.rows(), []
         for row, member in enumerate(self.members):
             weights = {name: value.clone() for name, value in self.stack.row(row).items()}
-            evaluated = judged[row] | member.network_metrics(weights)
-            metrics = {f"val/{name}": value for name, value in evaluated.items()}
+            own = evaluated[row] | member.network_metrics(weights)
+            metrics = {f"val/{name}": value for name, value in own.items()}
             member.draw(weights, self.streams.of(member.components.data, "val"), epoch, step)
             optimizer = self.optimizer.state_dict(row, states[row])
             content = member.checkpoint(epoch, *counts, weights, optimizer)
@@ -263,7 +276,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         return stopped
 
     def _predict(self, split: str) -> tuple[Tensor, Tensor]:
-        """Predictions and targets of a split, (K, n, *)."""
+        """Return predictions and targets of a split, (K, n, *)."""
         seen = []
         with torch.no_grad():
             for batch in self.streams.batches(split):
@@ -272,15 +285,15 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         predictions, targets = zip(*seen, strict=True)
         return torch.cat(predictions, dim=1), torch.cat(targets, dim=1)
 
-    def _judged(
+    def _evaluate(
         self, prediction: Tensor, target: Tensor, chosen: Sequence[Mapping[str, float]]
     ) -> list[dict[str, float]]:
         with torch.no_grad():
-            shares = [share.judged(prediction, target, chosen[share.rows]) for share in self.shares]
-        return list(itertools.chain(*shares))
+            rows = [block.evaluate(prediction, target, chosen[block.rows]) for block in self.blocks]
+        return list(itertools.chain(*rows))
 
     def _test(self, members: Sequence[StackedRun]) -> None:
-        """Judge the best checkpoint of these runs on the splits they read, and end them."""
+        """Evaluate the best checkpoint of these runs on the splits they read, and end them."""
         if not members:
             return
         self.arrange(sorted(members, key=lambda member: member.objective))
@@ -290,8 +303,8 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         chosen = [
             member.chosen(val[0][row], val[1][row]) for row, member in enumerate(self.members)
         ]
-        on_val = self._judged(*val, chosen)
-        on_test = self._judged(*self._predict("test"), chosen) if last == "test" else None
+        on_val = self._evaluate(*val, chosen)
+        on_test = self._evaluate(*self._predict("test"), chosen) if last == "test" else None
         for row, member in enumerate(self.members):
             line = member.network_metrics(member.best)
             test = {} if on_test is None else on_test[row] | line
@@ -300,16 +313,16 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
 
 
 def norms_of_rows(gradients: Mapping[str, Tensor]) -> Tensor:
-    """The norm of each run's gradient over all its parameters, (K,)."""
+    """Compute the norm of each run's gradient over all its parameters, (K,)."""
     each = [gradient.flatten(1).norm(dim=1) for gradient in gradients.values()]
     norms: Tensor = torch.stack(each).norm(dim=0)
     return norms
 
 
 def clip_rows(gradients: Mapping[str, Tensor], largest: float | None) -> None:
-    """Scale each run's gradient, in place, to a norm of at most so much.
+    """Scale each run's gradient, in place, to a norm of at most ``largest``.
 
-    As ``torch.nn.utils.clip_grad_norm_`` does for one run.
+    This is ``torch.nn.utils.clip_grad_norm_`` for each run.
     """
     if not largest:
         return

@@ -1,4 +1,4 @@
-"""How many runs a device's memory holds at once."""
+"""Estimate how many runs fit into a device's memory."""
 
 import math
 from pathlib import Path
@@ -13,32 +13,31 @@ from losslab.data.base import InMemoryData
 from losslab.lockstep.capture import RECORDERS
 from losslab.rl.module import ReinforcementModule
 
-# copies of a network's weights that a run holds at the end of an epoch, when it holds the most: its
-# own network, the row of the stack, the gradient, two of the optimizer, the best so far, and what a
-# checkpoint is made of; 11 to 18 were measured, as freed blocks happen to lie
+# copies of the weights at the end of an epoch, the peak: own network, row of the stack, gradient,
+# two of the optimizer, best so far, and the checkpoint; 11 to 18 were measured, depending on
+# fragmentation
 COPIES = 18
-# gradients that recorded steps keep: of full and of last batches, with values to watch and without
+# gradients that captured steps keep: full and last batches, with and without diagnostics
 RECORDED = 4
-# of the layers' outputs on a batch: kept for the gradient, its own, what convolutions unfold
+# copies of the layers' outputs on a batch: for the backward pass, gradients, unfolded convolutions
 OUTPUTS = 5
-# of a split's predictions, while metrics are computed
-JUDGED = 10
-# of what a run that plays learns from again: itself, in the best and the last checkpoint, and in
-# the one that is made
+# copies of a split's predictions while metrics are computed
+PREDICTIONS = 10
+# copies of the replay memory: in use, in the best, in the last and in the current checkpoint
 REPLAYS = 4
-SHARE = 0.8  # of the free memory
+SHARE = 0.8  # usable share of the free memory
 
 
 def runs_that_fit(
     components: Components, device: torch.device, dtype: torch.dtype, sharing: int
 ) -> int:
-    """How many runs of this kind may be trained together; 1 at least.
+    """Return how many runs of this kind may be trained together, at least 1.
 
     Args:
-        components: of one of them.
-        device: where they are trained.
-        dtype: in which precision.
-        sharing: processes that take an equal part of the memory each.
+        components: components of one of the runs.
+        device: device of the training.
+        dtype: precision of the training.
+        sharing: number of processes that share the memory equally.
     """
     copies = COPIES + RECORDED * (device.type in RECORDERS)
     return max(
@@ -47,17 +46,17 @@ def runs_that_fit(
 
 
 def bytes_of_run(components: Components, dtype: torch.dtype, copies: int = COPIES) -> int:
-    """An upper estimate of what a run needs, with splits of its own.
+    """Return an upper estimate of a run's memory, including its own splits.
 
     Args:
-        components: of the run.
-        dtype: in which it is trained.
-        copies: of its weights.
+        components: components of the run.
+        dtype: precision of the training.
+        copies: number of copies of its weights.
     """
-    plays = isinstance(components.module, ReinforcementModule)
-    networks = components.module if plays else components.network
+    is_rl = isinstance(components.module, ReinforcementModule)
+    networks = components.module if is_rl else components.network
     numbers = copies * sum(weight.numel() for weight in networks.state_dict().values())
-    if plays:
+    if is_rl:
         numbers += REPLAYS * components.module.numbers_held
     if isinstance(components.data, InMemoryData):
         train, val, test = components.data.train, components.data.val, components.data.test
@@ -65,15 +64,15 @@ def bytes_of_run(components: Components, dtype: torch.dtype, copies: int = COPIE
         inputs = components.task.pair(batch)[0]
         outputs, predictions = _numbers_of_outputs(components.network, inputs)
         numbers += OUTPUTS * (outputs + inputs.numel())
-        numbers += JUDGED * predictions * math.ceil(max(val.size, test.size) / len(inputs))
-        # as they are read, and as they lie on the device
+        numbers += PREDICTIONS * predictions * math.ceil(max(val.size, test.size) / len(inputs))
+        # once as read and once on the device
         tensors = [*train.tensors(), *val.tensors(), *test.tensors()]
         numbers += 2 * sum(tensor.numel() for tensor in tensors)
     return int(numbers * dtype.itemsize)
 
 
 def free_bytes(device: torch.device) -> int:
-    """The memory of a device that is not in use; on the CPU not beyond the process's own limit."""
+    """Return the free memory of a device; on the CPU within the limit of the control group."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
@@ -82,7 +81,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _bytes_to_limit() -> int | None:
-    """What a control group, such as a container's or a job's, leaves; ``None`` without one."""
+    """Return the memory left in the control group, such as a container's; ``None`` without one."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit = int((folder / "memory.max").read_text())
@@ -92,7 +91,7 @@ def _bytes_to_limit() -> int | None:
 
 
 def _numbers_of_outputs(network: nn.Module, inputs: Tensor) -> tuple[int, int]:
-    """How many numbers all layers give for a batch, and how many the whole network."""
+    """Return the number of output elements for a batch, of all layers and of the network."""
     counts: list[int] = []
 
     def count(layer: nn.Module, given: Any, output: Any) -> None:

@@ -1,4 +1,4 @@
-"""The objectives of runs trained together: each loss on its slice of the predictions."""
+"""Objectives of stacked runs: each loss on its rows of the predictions."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,15 @@ Values = dict[str, Tensor]
 
 
 class StackedObjective:
-    """Consecutive rows of a stack whose runs have the same loss, options and regularizer.
+    """Block of consecutive rows whose runs have the same loss, options and regularizer.
 
-    Where the loss can be mapped by ``torch.func.vmap`` it sees all its rows at once; else it is
-    called a row. The arguments of the methods are those of the whole stack, (K, *).
+    A loss that ``torch.func.vmap`` can map is called once for all its rows, others once per row.
+    The methods take the arguments of the whole stack, (K, *).
 
     Args:
-        supervisions: of the rows' runs.
-        first: the first row.
-        mapped: whether the loss is mapped; :func:`can_be_mapped` finds out.
+        supervisions: supervision of each run.
+        first: index of the first row.
+        mapped: whether the loss is mapped; see :func:`can_be_mapped`.
     """
 
     def __init__(self, supervisions: Sequence[Supervision], first: int, *, mapped: bool) -> None:
@@ -50,22 +50,22 @@ class StackedObjective:
         return over_rows(functions, given, mapped=self.mapped)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> Values:
-        """What the loss shows beside its value, each (rows,)."""
+        """Return the diagnostics of the loss, each (rows,)."""
         functions = [supervision.diagnostics for supervision in self.supervisions]
         given = [prediction[self.rows], target[self.rows]]
         return over_rows(functions, given, mapped=self.mapped)
 
-    def judged(
+    def evaluate(
         self, prediction: Tensor, target: Tensor, chosen: Sequence[Mapping[str, float]]
     ) -> list[dict[str, float]]:
-        """Loss, metrics and reference losses of a split, for each of the rows.
+        """Compute loss, metrics and reference losses of a split for each of the rows.
 
         Args:
-            prediction: of all rows.
-            target: of all rows.
-            chosen: what each of these rows' tasks chose on validation.
+            prediction: predictions of all rows.
+            target: targets of all rows.
+            chosen: values that the task of each row chose on validation.
         """
-        judged: list[dict[str, float]] = [{} for _ in self.supervisions]
+        metrics: list[dict[str, float]] = [{} for _ in self.supervisions]
         for places in self._alike():
             index = torch.tensor(places, device=prediction.device) + self.rows.start
             given: list[Any] = [prediction[index], target[index]]
@@ -77,11 +77,11 @@ class StackedObjective:
             )
             table = torch.stack([value.detach().to("cpu").double() for value in values.values()])
             for place, column in zip(places, table.T.tolist(), strict=True):
-                judged[place] = dict(zip(values, column, strict=True))
-        return judged
+                metrics[place] = dict(zip(values, column, strict=True))
+        return metrics
 
     def _alike(self) -> list[list[int]]:
-        """The rows whose tasks judge in the same way: a task may depend on its run's data."""
+        """Group the rows whose tasks evaluate alike: a task may depend on its run's data."""
         alike: dict[str, list[int]] = {}
         for place, supervision in enumerate(self.supervisions):
             alike.setdefault(repr(sorted(vars(supervision.task).items())), []).append(place)
@@ -91,30 +91,31 @@ class StackedObjective:
 def can_be_mapped(
     loss: nn.Module, rows: int, evaluated: Callable[[bool], tuple[Values, Values]]
 ) -> bool:
-    """Whether a loss gives the same mapped over its rows as it gives a row.
+    """Return whether a loss gives the same values mapped over its rows as row by row.
 
     Args:
-        loss: of these rows.
-        rows: how many they are.
-        evaluated: components and diagnostics of the rows, each (rows,), mapped or not.
+        loss: loss of the rows.
+        rows: number of rows.
+        evaluated: function that returns components and diagnostics of the rows, each (rows,),
+            mapped or not.
 
     Raises:
-        Unstackable: if the loss raises, draws random numbers, changes what it holds, or gives more
-            than a number.
+        Unstackable: if the loss raises, draws random numbers, changes its buffers, or is not a
+            scalar.
     """
     state, held = global_state(), [buffer.clone() for buffer in loss.buffers()]
     try:
         expected = sum_of(evaluated(False)[0])
-    except Exception as error:  # it will say so when it is trained alone
-        raise Unstackable(f"the loss refuses an example: {first_line(error)}") from error
+    except Exception as error:  # it will raise again when it is trained alone
+        raise Unstackable(f"the loss raises on an example: {first_line(error)}") from error
     if not torch.equal(state, global_state()):
         raise Unstackable("the loss draws random numbers")
     if any(not torch.equal(a, b) for a, b in zip(held, loss.buffers(), strict=True)):
         raise Unstackable("the loss changes its buffers")
     if expected.shape != (rows,):
-        raise Unstackable("the loss is no single number")
+        raise Unstackable("the loss is not a scalar")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of operations that run as loops
+        with warnings.catch_warnings(action="ignore"):  # about operations that run as loops
             components, diagnostics = evaluated(True)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return False
@@ -125,7 +126,7 @@ def can_be_mapped(
 def over_rows(
     functions: Sequence[Callable[..., Values]], arguments: Sequence[Any], *, mapped: bool
 ) -> Values:
-    """The rows' values, stacked: the first function mapped over all rows, or each on its own."""
+    """Stack the values of the rows, by mapping the first function or by calling each function."""
     if mapped:
         values: Values = vmap(functions[0])(*arguments)
         return values
@@ -143,7 +144,7 @@ def _row(value: Any, row: int) -> Any:
 
 
 def _columns(rows: Sequence[Mapping[str, float]], like: Tensor) -> Values:
-    """The rows' numbers as tensors (rows,), by name."""
+    """Return the numbers of the rows as tensors (rows,), by name."""
     return {
         name: torch.tensor([row[name] for row in rows], dtype=like.dtype, device=like.device)
         for name in rows[0]

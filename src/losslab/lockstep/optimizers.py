@@ -1,4 +1,4 @@
-"""One optimizer step for many runs, each with options of its own."""
+"""One optimizer step for many runs, each with its own options."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,26 +18,27 @@ ELEMENTWISE: tuple[type[Optimizer], ...] = (
     torch.optim.NAdam,
     torch.optim.RAdam,
 )
-"""Optimizers that move each number by its own gradient alone, whatever tensor it lies in."""
+"""Optimizers that update each weight by its own gradient only, whatever tensor it is in."""
 
 RowState = dict[str, dict[str, Tensor]]
-"""An optimizer's state of one run: by parameter, by name."""
+"""Optimizer state of one run, by parameter and by name."""
 
 
 class RowOptimizer:
-    """An element-wise optimizer of torch for K runs whose parameters are stacked.
+    """Element-wise optimizer of torch for K runs with stacked parameters.
 
-    Row k of each parameter is run k's. Rows with equal options form one parameter group, and the
-    tensors in it are slices of consecutive such rows: torch's own (fused) kernels do the
-    arithmetic, so a run's step is what it would be alone, at the cost of one step of a large model.
+    Row k of each parameter belongs to run k. Rows with equal options form one parameter group,
+    whose tensors are slices of consecutive such rows. torch's own (fused) kernels do the
+    arithmetic, so each run takes the step it would take alone, at the cost of one step of a large
+    model.
 
     Args:
-        parameters: by name, (K, *).
-        runs: the optimizers the runs would have alone, of one class. Their options are read again
-            by :meth:`regroup`, so that schedulers may act on them; their parameters play no part.
+        parameters: stacked parameters by name, (K, *).
+        runs: the runs' own optimizers, of one class. Only their options are used; they are read
+            again by :meth:`regroup`, so that schedulers can change them.
 
     Raises:
-        ValueError: if the optimizers are of several classes or of none in :data:`ELEMENTWISE`.
+        ValueError: if the optimizers are not of one class in :data:`ELEMENTWISE`.
 
     Example:
         >>> weights = {"w": torch.zeros(2, 3)}
@@ -57,15 +58,15 @@ class RowOptimizer:
         self._arrange(parameters, list(runs), None)
 
     def step(self, gradients: Mapping[str, Tensor]) -> None:
-        """Move all rows; a parameter without a gradient stays."""
-        # the fused kernels walk through memory and take gradients to lie as the parameters do
+        """Update all rows; a parameter without a gradient stays as it is."""
+        # fused kernels assume that gradients have the memory layout of the parameters
         dense = {name: gradient.contiguous() for name, gradient in gradients.items()}
         for name, first, end, part in self._parts:
             part.grad = dense[name][first:end] if name in dense else None
         self._optimizer.step()
 
     def regroup(self) -> None:
-        """Take over the options that the runs' optimizers have now."""
+        """Apply the current options of the runs' optimizers."""
         if _blocks(self._runs) == self._blocks:
             for group, (first, _) in zip(self._optimizer.param_groups, self._members, strict=True):
                 group.update(_options(self._runs[first]))
@@ -73,12 +74,12 @@ class RowOptimizer:
             self._arrange(self._parameters, self._runs, self.rows())
 
     def keep(self, parameters: Mapping[str, Tensor], rows: Sequence[int]) -> None:
-        """Go on with some of the rows, whose parameters are given anew in this order."""
+        """Keep only these rows, whose parameters are given again in this order."""
         states = self.rows()
         self._arrange(parameters, [self._runs[row] for row in rows], [states[row] for row in rows])
 
     def rows(self) -> list[RowState]:
-        """The state of each run, as rows (1, *) of the stacked state; what has no rows as it is."""
+        """Return the state of each run: rows (1, *) of the stacked state, or scalars."""
         states: list[RowState] = [{} for _ in self._runs]
         for name, first, end, part in self._parts:
             for key, value in self._optimizer.state.get(part, {}).items():
@@ -88,11 +89,11 @@ class RowOptimizer:
         return states
 
     def state_dict(self, row: int, state: RowState) -> dict[str, Any]:
-        """What the run's own optimizer would give as its ``state_dict``; a copy.
+        """Return a copy of the state in the format of the run's own ``state_dict``.
 
         Args:
-            row: the run's.
-            state: its state, from :meth:`rows`.
+            row: row of the run.
+            state: state of the run, from :meth:`rows`.
         """
         names = list(self._parameters)
         own: dict[str, Any] = self._runs[row].state_dict()
@@ -140,7 +141,7 @@ def _options(run: Optimizer) -> dict[str, Any]:
 
 
 def _blocks(runs: Sequence[Optimizer]) -> list[list[tuple[int, int]]]:
-    """For each setting of options the ranges of consecutive rows that have it."""
+    """Return the ranges of consecutive rows for each distinct set of options."""
     blocks: dict[str, list[tuple[int, int]]] = {}
     for row, run in enumerate(runs):
         ranges = blocks.setdefault(repr(sorted(_options(run).items())), [])
@@ -152,7 +153,7 @@ def _blocks(runs: Sequence[Optimizer]) -> list[list[tuple[int, int]]]:
 
 
 def _joined(rows: Sequence[Mapping[str, Tensor]], key: str) -> Tensor:
-    """The rows' state as that of a slice; what is one number for all, such as the step, once."""
+    """Join the states of rows into that of a slice; a scalar, such as the step, is kept once."""
     if rows[0][key].ndim == 0:
-        return rows[0][key].clone()  # the slices count their steps each for itself
+        return rows[0][key].clone()  # each slice counts its own steps
     return torch.cat([row[key] for row in rows])

@@ -1,4 +1,4 @@
-"""The loop that trains runs of reinforcement learning together, in one batch of environments."""
+"""Lockstep training of reinforcement learning runs, in one batch of environments."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,14 +24,15 @@ from losslab.rl.module import ReinforcementModule, Rows, greedy_returns, only
 
 
 class StackedAgent(StackedRun):
-    """A run of reinforcement learning; its module counts, draws and remembers as if it were alone.
+    """Stacked run of reinforcement learning.
 
-    Its weights stand in the stack, its environments among those of all.
+    Its weights are in the stack and its environments in the common batch; counters, random draws
+    and replay memory are those of its own module, as if it were alone.
 
     Attributes:
-        epoch: the epoch it is in, counted from 0.
-        batch: the batch in it.
-        last: the network's weights when the training ended.
+        epoch: current epoch, counted from 0.
+        batch: current batch within the epoch.
+        last: weights of the network at the end of the training.
     """
 
     def __init__(self, config: DictConfig, folder: Path, components: Components) -> None:
@@ -44,11 +45,11 @@ class StackedAgent(StackedRun):
 
     @property
     def sizes(self) -> str:
-        """A text that runs share whose steps have the same shapes: all in a group do."""
+        """Text that is equal for runs whose steps have the same shapes, as in all groups."""
         return ""
 
     def end_batches(self) -> bool:
-        """End the batches whose environment steps are done, at most up to an epoch's end.
+        """End the batches whose environment steps are done, up to the end of the epoch.
 
         Returns:
             Whether the epoch ended.
@@ -71,20 +72,20 @@ class StackedAgent(StackedRun):
                 return True
         return False
 
-    def end_playing_epoch(
+    def end_rl_epoch(
         self,
         metrics: Mapping[str, float],
         weights: Mapping[str, Tensor],
         optimizer: Mapping[str, Any],
         play: Mapping[str, Any],
     ) -> bool:
-        """Hand the epoch to the writer; returns whether the run stops.
+        """Pass the epoch to the run writer; return whether the run stops.
 
         Args:
-            metrics: with their split.
-            weights: of all networks.
-            optimizer: its ``state_dict``.
-            play: the state of the run's environments.
+            metrics: metrics with their split.
+            weights: weights of all networks.
+            optimizer: ``state_dict`` of the optimizer.
+            play: state of the run's environments.
         """
         step = self.module.updates
         self.draw({}, None, self.epoch, step)
@@ -106,20 +107,20 @@ class StackedAgent(StackedRun):
         return stop or self.epoch == self.config.trainer.max_epochs
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
-        """Nothing: the pictures show what was played."""
+        """Do nothing, since figures of a run show its episodes."""
 
     def _objective(self) -> str:
         return objective_of(self.config, self.components.module.loss)
 
 
 class StackedAgentObjective:
-    """Consecutive rows of a stack whose runs have the same loss, options and regularizer.
+    """Block of consecutive rows whose runs have the same loss, options and regularizer.
 
-    The arguments of the methods are those of the whole stack, (K, *).
+    The methods take the arguments of the whole stack, (K, *).
 
     Args:
-        modules: of the rows' runs.
-        first: the first row.
+        modules: module of each run.
+        first: index of the first row.
         mapped: whether the loss is mapped over the rows.
     """
 
@@ -131,13 +132,13 @@ class StackedAgentObjective:
     def components(
         self, outputs: Rows, rows: Rows, parameters: Rows, counts: Sequence[int] | None
     ) -> Values:
-        """The components of the rows' objectives, each (rows,)."""
+        """Return the components of the rows' objectives, each (rows,)."""
         own = {} if self.modules[0].regularizer is None else parameters
         functions = [module.objective for module in self.modules]
         return self._over_rows(functions, [outputs, rows, own], counts)
 
     def diagnostics(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None) -> Values:
-        """What the loss shows beside its value, each (rows,)."""
+        """Return the diagnostics of the loss, each (rows,)."""
         with torch.no_grad():
             functions = [module.diagnostics for module in self.modules]
             return self._over_rows(functions, [outputs, rows], counts)
@@ -160,21 +161,21 @@ class StackedAgentObjective:
 
 
 class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
-    """Runs of one algorithm in one stack and one batch of environments, from first to last step.
+    """Runs of one algorithm, trained in one stack and one batch of environments.
 
-    All take their environment steps and optimizer steps together; an epoch ends for each after so
-    many environment steps of its own.
+    All runs take environment steps and optimizer steps together. The epochs of each run are counted
+    in its own environment steps.
 
     Args:
-        members: the runs, those with the same objective side by side.
-        device: where the networks are.
-        dtype: in which precision.
+        members: the runs; those with the same objective must be adjacent.
+        device: device of the networks.
+        dtype: precision of the training.
 
     Raises:
         Unstackable: if the networks cannot be stacked.
 
     Attributes:
-        play: the environments of all, those of the first run first.
+        play: environments of all runs, in the order of the runs.
     """
 
     def __init__(
@@ -194,7 +195,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             for name in first.networks
         }
         if any(stack.draws for stack in self._stacks.values()):
-            raise Unstackable("the network draws random numbers as it plays")
+            raise Unstackable("the network draws random numbers")
         self.optimizer = RowOptimizer(self._weights(), [one.optimizer for one in members])
         self._finished: list[StackedAgent] = []
         self.arrange(members)
@@ -204,44 +205,44 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         self.try_losses(self._on_example)
 
     def train(self) -> None:
-        """All epochs, then the test of each run's best checkpoint and of its final policy."""
+        """Train all epochs, then test each run's best checkpoint and final policy."""
         while self.members:
             self.modules[0].advance(self)
             self._end_batches()
         if self._finished:
             self._test(self._finished)
 
-    # --- what an algorithm asks for, see losslab.rl.module.Runs ----------------------
+    # --- interface for algorithms, see losslab.rl.module ------------------------------------
 
     def outputs(self, network: str, inputs: Tensor) -> Tensor:
-        """What each run's network of this name makes of its inputs, (K, B, *) of both."""
+        """Return each run's outputs (K, B, *) of the network with this name on inputs (K, B, *)."""
         return self._stacks[network](inputs.to(*self._place))
 
     def parameters(self, network: str) -> list[Tensor]:
-        """The stacked weights of this name's networks."""
+        """Return the stacked weights of the networks with this name."""
         return list(self._stacks[network].parameters.values())
 
     def update(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None = None) -> None:
-        """One optimizer step of each run on its own objective."""
+        """Take one optimizer step of each run on its own objective."""
         parameters = self._stacks["network"].parameters
-        components = [share.components(outputs, rows, parameters, counts) for share in self.shares]
+        components = [block.components(outputs, rows, parameters, counts) for block in self.blocks]
         objectives = [sum_of(own) for own in components]
         self._step(torch.cat(objectives).sum())
-        for share, objective, own in zip(self.shares, objectives, components, strict=True):
+        for block, objective, own in zip(self.blocks, objectives, components, strict=True):
             columns = {name: part.detach().unbind() for name, part in own.items()}
             for place, value in enumerate(objective.detach().unbind()):
                 at_place = {name: column[place] for name, column in columns.items()}
-                share.modules[place].note_update(value, at_place)
-            showing = [place for place, one in enumerate(share.modules) if one.shows_facts()]
+                block.modules[place].note_update(value, at_place)
+            showing = [place for place, one in enumerate(block.modules) if one.shows_facts()]
             if showing:
-                diagnostics = share.diagnostics(outputs, rows, counts)
+                diagnostics = block.diagnostics(outputs, rows, counts)
                 for place in showing:
-                    share.modules[place].step_values.watch(
+                    block.modules[place].step_values.watch(
                         {n: v[place] for n, v in diagnostics.items()}
                     )
 
     def _step(self, objective: Tensor) -> None:
-        # no row's objective depends on another's weights: the gradient of the sum is each one's own
+        # no row's objective depends on other rows' weights: the sum's gradient is that of each row
         weights = self._weights()
         found = torch.autograd.grad(objective, list(weights.values()), allow_unused=True)
         gradients = {
@@ -266,7 +267,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
     # --- rows ----------------------------------------------------------------------------------
 
     def _weights(self, names: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """The stacked weights by network and name: of those that are trained, or of these."""
+        """Return the stacked weights by network and name, by default of the trained networks."""
         return {
             f"{network}.{name}": value
             for network in names or self._trained
@@ -277,39 +278,39 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         row, place = divmod(index, self._each)
         return self.members[row].data.training_seed(place, episode)
 
-    def share(
+    def make_block(
         self, members: Sequence[StackedAgent], first: int, *, mapped: bool
     ) -> StackedAgentObjective:
-        """The objective of these runs on their rows."""
+        """Create the objective of these runs on their rows."""
         return StackedAgentObjective([member.module for member in members], first, mapped=mapped)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows."""
+        """Keep only these rows."""
         for stack in self._stacks.values():
             stack.keep(rows)
         self.optimizer.keep(self._weights(), rows)
         self.play.keep(np.arange(self.play.size).reshape(-1, self._each)[list(rows)].flatten())
 
     def arrange(self, members: Sequence[StackedAgent]) -> None:
-        """Let these be the rows; the algorithm sees their modules."""
+        """Set the rows of the stack and the modules that the algorithm uses."""
         super().arrange(members)
         self.modules: Sequence[Any] = [member.module for member in members]
 
-    def _on_example(self, share: StackedAgentObjective) -> tuple[Values, Values]:
+    def _on_example(self, block: StackedAgentObjective) -> tuple[Values, Values]:
         outputs, rows = (
             {
                 name: value.to(self._place[0]).expand(len(self.members), *value.shape)
                 for name, value in own.items()
             }
-            for own in share.modules[0].example(8)
+            for own in block.modules[0].example(8)
         )
-        components = share.components(outputs, rows, self._stacks["network"].parameters, None)
-        return components, share.diagnostics(outputs, rows, None)
+        components = block.components(outputs, rows, self._stacks["network"].parameters, None)
+        return components, block.diagnostics(outputs, rows, None)
 
     # --- ends of batches and epochs ------------------------------------------------------------
 
     def _end_batches(self) -> None:
-        """Write what is due, and judge the runs whose epoch ended."""
+        """Log due values, and evaluate the runs whose epoch ended."""
         going = self.members
         while going:
             ended, leaving = [], []
@@ -326,19 +327,19 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             going = [member for member in ended if member not in stopped]
 
     def _end_epochs(self, members: Sequence[StackedAgent]) -> list[StackedAgent]:
-        """Judge these runs and hand each its epoch; returns those that stop."""
+        """Evaluate these runs and end their epoch; return those that stop."""
         rows = [self.members.index(member) for member in members]
         policies = self._stacks["network"].select(rows)
         splits = self._returns(policies, members, ("choice", "val"))
-        judged = [
+        evaluated = [
             {"val/return_choice": float(choice.mean()), "val/return_mean": float(val.mean())}
             for choice, val in splits
         ]
-        for member, metrics in zip(members, judged, strict=True):
+        for member, metrics in zip(members, evaluated, strict=True):
             member.schedule(metrics)
         self.optimizer.regroup()
         states, stopped = self.optimizer.rows(), []
-        for row, member, metrics in zip(rows, members, judged, strict=True):
+        for row, member, metrics in zip(rows, members, evaluated, strict=True):
             weights = {
                 f"{network}.{name}": value.clone()
                 for network, stack in self._stacks.items()
@@ -346,14 +347,14 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             }
             optimizer = self.optimizer.state_dict(row, states[row])
             play = self.play.state_dict(slice(row * self._each, (row + 1) * self._each))
-            if member.end_playing_epoch(metrics, weights, optimizer, play):
+            if member.end_rl_epoch(metrics, weights, optimizer, play):
                 stopped.append(member)
         return stopped
 
     def _returns(
         self, policies: Stack, members: Sequence[StackedAgent], splits: Sequence[str]
     ) -> list[tuple[Tensor, ...]]:
-        """For each run the returns of these splits' greedy episodes, all played side by side."""
+        """Return the greedy returns of each run per split; all episodes are played in parallel."""
         data = members[0].data
         own = [torch.cat([getattr(member.data, split) for split in splits]) for member in members]
         seeds = torch.stack(own)
@@ -368,7 +369,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         return [row.split(sizes) for row in returns]
 
     def _test(self, members: Sequence[StackedAgent]) -> None:
-        """Judge final policy and best checkpoint of these runs on the splits they read."""
+        """Evaluate final policy and best checkpoint of these runs on the splits they read."""
         policies, tested = self._stacks["network"], members[0].last_split == "test"
         if tested:
             policies.load([member.last for member in members])
@@ -389,12 +390,12 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
 
     @property
     def _each(self) -> int:
-        """The number of environments of a run."""
+        """Number of environments per run."""
         return self.members[0].data.num_envs
 
 
 def of_network(network: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One network's entries, under their own names."""
+    """Select the entries of one network, without its prefix."""
     prefix = f"{network}."
     return {
         name.removeprefix(prefix): value

@@ -1,4 +1,4 @@
-"""Which run stands in which row of a stack, and which rows share an objective."""
+"""Rows of a stack: which run is in which row, and which rows share an objective."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -9,60 +9,60 @@ from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_run import StackedRun
 
 
-class Sharing(Protocol):
-    """Consecutive rows whose runs have the same objective."""
+class Block(Protocol):
+    """Block of consecutive rows whose runs have the same objective."""
 
     rows: slice
 
 
-Run = TypeVar("Run", bound=StackedRun)
-Share = TypeVar("Share", bound=Sharing)
+RunT = TypeVar("RunT", bound=StackedRun)
+BlockT = TypeVar("BlockT", bound=Block)
 
 
-class StackedRuns(Generic[Run, Share]):
-    """Runs in the rows of a stack, those with the same objective side by side.
+class StackedRuns(Generic[RunT, BlockT]):
+    """Runs in the rows of a stack, ordered so that those with the same objective are adjacent.
 
-    Runs that end, because they diverge or stop early, leave the stack; the others do not notice.
+    Runs that diverge or stop early leave the stack without affecting the others.
 
     Attributes:
-        members: the runs in the stack, a row each.
-        shares: rows with the same objective.
-        refused: runs whose loss cannot take part, with the reason; they are not in the stack.
+        members: the runs in the stack, one per row.
+        blocks: rows with the same objective.
+        refused: runs whose loss cannot be stacked, with the reason; they are not in the stack.
     """
 
-    members: list[Run]
-    shares: list[Share]
+    members: list[RunT]
+    blocks: list[BlockT]
 
     def __init__(self) -> None:
-        self.members, self.shares = [], []
-        self.refused: list[tuple[Run, str]] = []
+        self.members, self.blocks = [], []
+        self.refused: list[tuple[RunT, str]] = []
         self._mapped: dict[str, bool] = {}
 
-    def share(self, members: Sequence[Run], first: int, *, mapped: bool) -> Share:
-        """What computes the objective of these runs.
+    def make_block(self, members: Sequence[RunT], first: int, *, mapped: bool) -> BlockT:
+        """Create the object that computes the objective of these runs.
 
         Args:
-            members: with the same objective.
-            first: the row of the first of them.
+            members: runs with the same objective.
+            first: row of the first of them.
             mapped: whether the loss is mapped over the rows.
         """
         raise NotImplementedError
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows, in this order, in all that is stacked."""
+        """Keep only these rows, in this order, in everything that is stacked."""
         raise NotImplementedError
 
-    def arrange(self, members: Sequence[Run]) -> None:
-        """Let these be the rows, and find which of them share an objective."""
-        self.members, self.shares = list(members), []
+    def arrange(self, members: Sequence[RunT]) -> None:
+        """Set the rows of the stack and find those that share an objective."""
+        self.members, self.blocks = list(members), []
         first = 0
         for key, same in itertools.groupby(members, key=lambda member: member.objective):
             alike = list(same)
-            self.shares.append(self.share(alike, first, mapped=self._mapped.get(key, False)))
+            self.blocks.append(self.make_block(alike, first, mapped=self._mapped.get(key, False)))
             first += len(alike)
 
-    def drop(self, members: Sequence[Run]) -> None:
-        """Take runs out of the stack."""
+    def drop(self, members: Sequence[RunT]) -> None:
+        """Remove runs from the stack."""
         if not members:
             return
         rows = [row for row, member in enumerate(self.members) if member not in members]
@@ -70,19 +70,19 @@ class StackedRuns(Generic[Run, Share]):
             self.keep(rows)
         self.arrange([self.members[row] for row in rows])
 
-    def try_losses(self, evaluate: Callable[[Share], tuple[Values, Values]]) -> None:
-        """Find out which losses can be mapped over rows, and which cannot take part at all.
+    def try_losses(self, evaluate: Callable[[BlockT], tuple[Values, Values]]) -> None:
+        """Determine which losses can be mapped over rows, and drop runs that cannot be stacked.
 
         Args:
-            evaluate: gives components and diagnostics of a share's rows on an example.
+            evaluate: function that returns components and diagnostics of a block on an example.
         """
-        for share in self.shares:
-            members = self.members[share.rows]
+        for block in self.blocks:
+            members = self.members[block.rows]
 
             def evaluated(
-                mapped: bool, members: Sequence[Run] = members, share: Share = share
+                mapped: bool, members: Sequence[RunT] = members, block: BlockT = block
             ) -> tuple[Values, Values]:
-                return evaluate(self.share(members, share.rows.start, mapped=mapped))
+                return evaluate(self.make_block(members, block.rows.start, mapped=mapped))
 
             loss = members[0].components.module.loss
             try:

@@ -1,4 +1,4 @@
-"""Many networks of one architecture, computed as one."""
+"""Many networks of one architecture, evaluated as one."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
 
 
-class Unstackable(Exception):  # noqa: N818 (a finding, which a person reads)
-    """Why runs cannot be trained together, in words that go on from ``because``."""
+class Unstackable(Exception):  # noqa: N818 (an expected outcome, not a fault)
+    """Raised if runs cannot be trained together; the message completes ``because ...``."""
 
 
 class Masked(nn.Module):
-    """Dropout by a mask that is given to it as a buffer."""
+    """Dropout layer whose mask is a buffer."""
 
     mask: Tensor
 
@@ -27,30 +27,30 @@ class Masked(nn.Module):
         self.register_buffer("mask", torch.ones(()))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The inputs times the mask; in evaluation the inputs."""
+        """Return the inputs times the mask, or the inputs in evaluation mode."""
         return inputs * self.mask if self.training else inputs
 
 
 class Stack:
-    """K networks whose weights are stacked: one forward pass of all, each on inputs of its own.
+    """K networks with stacked weights: one forward pass of all, each on its own inputs.
 
-    A dropout layer takes the masks that it would draw in a run alone, where the global generator
-    is seeded for each step; so the masks depend on (seed, step) and on nothing else.
+    Dropout layers use the masks that they would draw in a run alone, in which the global generator
+    is seeded for each step; so masks depend only on (seed, step).
 
-    Affine layers with element-wise ones between them are computed as what they are, one batched
-    product a layer: a tenth of what mapping takes where networks and batches are small. All else
-    is mapped by ``torch.func.vmap``.
+    Chains of affine and element-wise layers are computed with one batched product per layer, which
+    takes a tenth of the time of mapping if networks and batches are small. Other networks are
+    mapped with ``torch.func.vmap``.
 
     Args:
-        networks: of one architecture, on one device.
-        sample: a batch of one run, which shows what the layers see.
+        networks: networks of one architecture, on one device.
+        sample: batch of one run, from which the shapes of the layers' inputs are found.
 
     Raises:
-        Unstackable: if the network cannot be mapped over weights, draws random numbers in another
-            way than by dropout, or changes its buffers.
+        Unstackable: if the network cannot be mapped over weights, draws random numbers other than
+            by dropout, or changes its buffers.
 
     Attributes:
-        parameters: by name, (K, *), with gradients.
+        parameters: stacked parameters by name, (K, *), which require gradients.
 
     Example:
         >>> networks = [nn.Linear(2, 1) for _ in range(3)]
@@ -71,23 +71,23 @@ class Stack:
 
     @property
     def draws(self) -> bool:
-        """Whether the networks draw random numbers in training."""
+        """Return whether the networks draw random numbers during training."""
         return bool(self._layers)
 
     @property
     def masked(self) -> list[str]:
-        """The buffers that hold dropout masks."""
+        """Names of the buffers that hold dropout masks."""
         return [f"{name}.mask" for name in self._layers]
 
     def __call__(self, inputs: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
-        """The predictions of all networks.
+        """Return the predictions of all networks.
 
         Args:
-            inputs: of each network, (K, B, *).
-            masks: of the dropout layers, from :meth:`masks`; without them the networks evaluate.
+            inputs: inputs of each network, (K, B, *).
+            masks: dropout masks from :meth:`masks`; ``None`` for evaluation mode.
 
         Returns:
-            (K, B, *).
+            Predictions (K, B, *).
         """
         if self._template.training != (masks is not None):
             self._template.train(masks is not None)
@@ -98,7 +98,7 @@ class Stack:
         return predictions
 
     def _chained(self, buffers: Mapping[str, Tensor], values: Tensor) -> Tensor:
-        """The predictions of a chain of affine and element-wise layers."""
+        """Return the predictions of a chain of affine and element-wise layers."""
         for name, layer in self._template.named_children():
             if isinstance(layer, nn.Linear):
                 weight = self.parameters[f"{name}.weight"]
@@ -114,13 +114,13 @@ class Stack:
     def masks(
         self, seeds: Sequence[int], epoch: int, batch: int, inputs: Tensor
     ) -> dict[str, Tensor]:
-        """The dropout masks of a training step, (K, B, *) by buffer; empty without dropout.
+        """Draw the dropout masks of a training step, (K, B, *) by buffer; empty without dropout.
 
         Args:
-            seeds: of the runs.
-            epoch: counted from 0.
-            batch: the step in the epoch, counted from 0.
-            inputs: of the step, (K, B, *).
+            seeds: seeds of the runs.
+            epoch: epoch, counted from 0.
+            batch: step within the epoch, counted from 0.
+            inputs: inputs of the step, (K, B, *).
         """
         if not self._layers:
             return {}
@@ -131,13 +131,13 @@ class Stack:
         }
 
     def select(self, rows: Sequence[int]) -> "Stack":
-        """These networks as a stack of their own, as they are now."""
+        """Return a copy of the stack with only these networks."""
         other = copy.copy(self)
         other.keep(rows)
         return other
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these networks, in this order."""
+        """Keep only these networks, in this order."""
         index = torch.tensor(list(rows))
         self.parameters = {
             name: value.detach()[index.to(value.device)].requires_grad_()
@@ -148,14 +148,14 @@ class Stack:
         }
 
     def load(self, rows: Sequence[Mapping[str, Tensor]]) -> None:
-        """Take these networks' weights and buffers, by name, in place of those now."""
+        """Replace weights and buffers by those of these networks."""
         self.parameters = {
             name: torch.stack([row[name] for row in rows]) for name in self.parameters
         }
         self._buffers = {name: torch.stack([row[name] for row in rows]) for name in self._buffers}
 
     def row(self, row: int) -> dict[str, Tensor]:
-        """One network's weights and buffers, by name: views."""
+        """Return views of one network's weights and buffers, by name."""
         return {
             name: value.detach()[row] for name, value in (self.parameters | self._buffers).items()
         }
@@ -167,7 +167,7 @@ class Stack:
         return prediction
 
     def _draw(self, seed: int, epoch: int, batch: int, inputs: Tensor) -> list[Tensor]:
-        # as SupervisedModule.training_step seeds it
+        # same seed as in SupervisedModule.training_step
         seed_global(derive_seed(seed, Purpose.DROPOUT, 0, epoch, batch), inputs.device)
         return [
             layer(torch.ones(inputs.shape[1], *shape, dtype=inputs.dtype, device=inputs.device))
@@ -185,7 +185,7 @@ class Stack:
         except (RuntimeError, ValueError) as error:
             raise Unstackable(f"the network cannot be mapped: {first_line(error)}") from error
         if not torch.equal(before, global_state()):
-            raise Unstackable("the network draws random numbers of its own")
+            raise Unstackable("the network draws random numbers other than by dropout")
         if any(not torch.equal(value, self._buffers[name]) for name, value in buffers.items()):
             raise Unstackable("the network keeps running statistics")
         self._template.train()
@@ -194,13 +194,13 @@ class Stack:
             weights = {name: value[-1] for name, value in self.parameters.items()}
             alone = self._one(weights, own, sample)
         if not torch.allclose(together[-1], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise Unstackable("the network computes something else when it is mapped")
+            raise Unstackable("the network gives different results when it is mapped")
 
 
 def _dropout_layers(
     network: nn.Module, sample: Tensor
 ) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
-    """The dropout layers in the order in which they draw, each with the shape of its samples."""
+    """Find the dropout layers in the order in which they draw, with the shapes of their inputs."""
     seen: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
     handles = []
     for name, module in network.named_modules():
@@ -210,7 +210,7 @@ def _dropout_layers(
                 layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, name: str = name
             ) -> None:
                 if name in seen or len(inputs[0]) != len(sample):
-                    raise Unstackable(f"the network uses its layer {name} in an unusual way")
+                    raise Unstackable(f"the network uses dropout layer {name} in an unusual way")
                 seen[name] = (layer, tuple(inputs[0].shape[1:]))
 
             handles.append(module.register_forward_hook(note))
@@ -226,19 +226,19 @@ def _dropout_layers(
 
 
 def _affine(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Each network's affine map, (K, B, I) to (K, B, O), by weights (K, O, I) and biases (K, O)."""
+    """Apply affine maps with weights (K, O, I) and biases (K, O): (K, B, I) to (K, B, O)."""
     if bias is not None and not torch.is_grad_enabled():
         return bias[:, None].baddbmm(values, weight.mT)
-    # the weight first: its gradient then lies as it does, and needs no copy
+    # with the weight first its gradient has the weight's memory layout, and needs no copy
     product = weight @ values.mT
     return (product if bias is None else product + bias[:, :, None]).mT
 
 
 def _is_affine_chain(network: nn.Module, sample: Tensor) -> bool:
-    """Whether a network is layers one after the other that :meth:`Stack._chained` knows."""
+    """Return whether a network is a chain of layers that :meth:`Stack._chained` supports."""
     if not isinstance(network, nn.Sequential):
         return False
-    layers = list(network.children())  # one that is used twice stands here once
+    layers = list(network.children())  # a layer that is used twice is listed once
     flat = sample.ndim == 2 or (sample.ndim > 2 and type(layers[0]) is nn.Flatten)
     plain = type(network).forward is nn.Sequential.forward and len(layers) == len(network)
     return flat and plain and all(map(_is_known, layers))
@@ -251,5 +251,5 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, for a line of a log; its kind where it says nothing."""
+    """Return the first line of an error's message, or its class name if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

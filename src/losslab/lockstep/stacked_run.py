@@ -1,4 +1,4 @@
-"""One of the runs that are trained together: what it is made of, and what it leaves."""
+"""One of the runs that are trained together."""
 
 import warnings
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ from losslab.training import make_run_writer, open_record, splits_read
 
 
 class StackedRun:
-    """A run with its writer, its schedule and its best weights so far.
+    """Run in a stack, with its run writer, scheduler and best weights so far.
 
-    Its own network and optimizer are never trained: the network is where its weights are put to be
-    drawn or measured, the optimizer holds the options that the schedule changes.
+    Its own network and optimizer are not trained: the network receives weights to be drawn or
+    measured, and the optimizer holds the options that the scheduler changes.
 
     Attributes:
-        objective: the same for runs with the same loss, options and regularizer.
+        objective: text that is equal for runs with the same loss, options and regularizer.
         best: weights and buffers of the epoch whose checkpoint counts.
-        steps: optimizer steps done.
+        steps: number of optimizer steps taken.
     """
 
     def __init__(self, config: DictConfig, folder: Path, components: Components) -> None:
@@ -59,12 +59,12 @@ class StackedRun:
 
     @property
     def plateau(self) -> bool:
-        """Whether the schedule reads a metric."""
+        """Return whether the scheduler reads a metric."""
         return isinstance(self.scheduler, ReduceLROnPlateau)
 
     @property
     def sizes(self) -> str:
-        """A text that runs share whose splits and weights have the same shapes."""
+        """Text that is equal for runs whose splits and weights have the same shapes."""
         data = self.components.data
         splits = [*data.train.tensors(), *data.val.tensors(), *data.test.tensors()]
         return repr([tensor.shape for tensor in (*splits, *self.components.network.parameters())])
@@ -75,14 +75,14 @@ class StackedRun:
         self.writer.note({"baselines": self._baselines})
 
     def schedule(self, metrics: Mapping[str, float] | None = None) -> None:
-        """Let the schedule act after an epoch; one that reads a metric waits until it is known.
+        """Step the scheduler after an epoch; one that reads a metric waits until it is known.
 
         Args:
-            metrics: of the epoch, once they are measured.
+            metrics: metrics of the epoch, once they are measured.
         """
         if self.scheduler is None or self.plateau != (metrics is not None):
             return
-        with warnings.catch_warnings(action="ignore"):  # that its optimizer has made no step
+        with warnings.catch_warnings(action="ignore"):  # its optimizer takes no steps
             if metrics is None:
                 self.scheduler.step()
             else:
@@ -97,14 +97,14 @@ class StackedRun:
         weights: Mapping[str, Tensor],
         optimizer: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """The checkpoint of an epoch's end.
+        """Build the checkpoint of the end of an epoch.
 
         Args:
-            epoch: counted from 0.
-            batches: steps in an epoch.
-            val_batches: batches of the validation split.
-            weights: of the network, and its buffers.
-            optimizer: its ``state_dict``.
+            epoch: epoch, counted from 0.
+            batches: number of steps per epoch.
+            val_batches: number of batches of the validation split.
+            weights: weights and buffers of the network.
+            optimizer: ``state_dict`` of the optimizer.
         """
         state = self.components.module.state_dict()
         return checkpoint(
@@ -125,13 +125,13 @@ class StackedRun:
         weights: Mapping[str, Tensor],
         content: Mapping[str, Any],
     ) -> bool:
-        """Hand the epoch to the writer; returns whether the run stops.
+        """Pass the epoch to the run writer; return whether the run stops.
 
         Args:
-            epoch: counted from 0.
-            step: optimizer steps at its end.
-            metrics: with their split.
-            weights: of the network, and its buffers.
+            epoch: epoch, counted from 0.
+            step: number of optimizer steps at its end.
+            metrics: metrics with their split.
+            weights: weights and buffers of the network.
             content: the checkpoint.
         """
         self.steps = step
@@ -142,7 +142,7 @@ class StackedRun:
         return stop
 
     def network_metrics(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
-        """What the task reads off the network itself."""
+        """Return the metrics that the task computes from the network itself."""
         task = self.components.task
         if type(task).network_metrics is Task.network_metrics:
             return {}
@@ -150,31 +150,31 @@ class StackedRun:
         return task.network_metrics(self.components.network)
 
     def chosen(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
-        """What the task chooses on validation."""
+        """Return the values that the task chooses on validation, such as a threshold."""
         return self.components.task.choose(
             prediction, target, self.components.module.supervision.inverse_link
         )
 
     def draw(self, weights: Mapping[str, Tensor], batches: Any, epoch: int, step: int) -> None:
-        """Draw the validation split after an epoch where that is due.
+        """Draw the validation split after an epoch if figures are due.
 
         Args:
-            weights: of the network.
-            batches: of the split.
-            epoch: counted from 0.
-            step: optimizer steps at its end.
+            weights: weights of the network.
+            batches: batches of the split.
+            epoch: epoch, counted from 0.
+            step: number of optimizer steps at its end.
         """
         if self.figures is not None and self.figures.is_due(epoch):
             self._load(weights)
             self.figures.draw(self.components.module, batches, "val", step)
 
     def finish(self, val: Mapping[str, float], test: Mapping[str, float], batches: Any) -> None:
-        """Draw the last split under the best weights, and end the run well.
+        """Draw the last split with the best weights, and end the run as done.
 
         Args:
-            val: metrics of the validation split under the best weights.
-            test: of the test split, if the run reads it.
-            batches: of the last split.
+            val: metrics of the validation split with the best weights.
+            test: metrics of the test split, if the run reads it.
+            batches: batches of the last split.
         """
         if self.figures is not None:
             self._load(self.best)
@@ -182,7 +182,7 @@ class StackedRun:
         self.writer.finish(test, val=val)
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
-        """Put weights into the run's own network, to be looked at."""
+        """Load weights into the run's own network."""
         for name, own in self.components.network.state_dict().items():
             own.copy_(weights[name])
         self.components.module.eval()
@@ -194,7 +194,7 @@ class StackedRun:
 
 
 def objective_of(config: DictConfig, *losses: nn.Module | None) -> str:
-    """A text that runs share whose losses are the same, whatever their data made of the options."""
+    """Return a text that is equal for runs with the same loss, options, buffers and regularizer."""
     held = fingerprint(b for loss in losses if loss is not None for b in loss.buffers())
     options = [OmegaConf.to_container(config[node]) for node in ("loss", "regularizer")]
     return f"{config.choices.loss} {options} {held}"

@@ -1,4 +1,4 @@
-"""The jobs of a sweep, trained in groups; the groups are spread over processes."""
+"""Train the jobs of a sweep in groups that are distributed over processes."""
 
 import gc
 import logging
@@ -42,75 +42,75 @@ def train_jobs(
     workers: int | None = None,
     capture: bool = True,
 ) -> Left:
-    """Train the jobs that can be stacked, and say which are left and why.
+    """Train the jobs that can be stacked, and return the others with the reason.
 
     Args:
-        jobs: of one sweep.
-        max_jobs: jobs in a stack at most; ``None`` for as many as the memory holds.
-        workers: processes; ``None`` for one a core, or as many as ``threads`` leaves.
-        capture: whether a GPU records the steps and replays them.
+        jobs: jobs of one sweep.
+        max_jobs: maximum number of jobs per stack; ``None`` for as many as fit into memory.
+        workers: number of processes; ``None`` for one per core, or fewer if ``threads`` is set.
+        capture: whether training steps on a GPU are captured and replayed.
 
     Returns:
-        The jobs that have to be run one by one, with the reason.
+        The jobs that must be run one by one, with the reason.
     """
     groups, left = group(jobs)
     if not groups:
         return left
     workers = workers or _cores() // (jobs[0].config.threads or _cores()) or 1
     if place(groups[0][0].config.trainer)[0].type != "cpu":
-        workers = 1  # they would wait for each other on the device
-    shares = []
+        workers = 1  # processes would compete for the device
+    parts = []
     for members in groups:
         number = min(len(members), workers)
         if max_jobs is not None:
             number = max(number, math.ceil(len(members) / max_jobs))
-        shares += split(members, number)
-    shares.sort(key=len, reverse=True)
-    workers = min(workers, len(shares))
+        parts += split(members, number)
+    parts.sort(key=len, reverse=True)
+    workers = min(workers, len(parts))
     log.info(
-        f"Training {sum(map(len, shares))} jobs in lockstep: {len(groups)} groups, "
-        f"{len(shares)} stacks of up to {len(shares[0])}, {workers} processes"
+        f"Training {sum(map(len, parts))} jobs in lockstep: {len(groups)} groups, "
+        f"{len(parts)} stacks of up to {len(parts[0])}, {workers} processes"
     )
-    gc.freeze()  # what is imported stays: no search through it for garbage, no copy in a fork
+    gc.freeze()  # imported objects stay: do not search them for garbage or copy them in forks
     try:
-        for more in _in_processes(shares, workers, capture):
+        for more in _in_processes(parts, workers, capture):
             left += more
     finally:
         gc.unfreeze()
     return left
 
 
-def train_share(jobs: Sequence[Job], sharing: int = 1, *, capture: bool = True) -> Left:
-    """Train jobs of one group in this process, as many at once as its memory holds.
+def train_in_process(jobs: Sequence[Job], sharing: int = 1, *, capture: bool = True) -> Left:
+    """Train jobs of one group in this process, as many at once as fit into memory.
 
     Args:
-        jobs: of the group.
-        sharing: processes that share the memory.
-        capture: as :func:`train_jobs`.
+        jobs: jobs of the group.
+        sharing: number of processes that share the memory.
+        capture: see :func:`train_jobs`.
 
     Returns:
-        As :func:`train_jobs`.
+        The jobs that must be run one by one, with the reason.
     """
     config = jobs[0].config
     configure_process(config)
     left: Left = []
     known: dict[str, Components] = {}
     most = len(jobs)
-    with suppress(UserError):  # said when it is the run's turn
+    with suppress(UserError):  # reported when it is the run's turn
         first = build_components(config)
         known[_alike(config)] = first
         most = runs_that_fit(first, *place(config.trainer), sharing)
     some = split(jobs, math.ceil(len(jobs) / most))
     if len(some) > 1:
-        log.info(f"{len(jobs)} jobs in {len(some)} stacks, one after the other: the memory")
+        log.info(f"{len(jobs)} jobs in {len(some)} stacks, one after the other, to fit into memory")
     for together in some:
         left += _train_together(together, known, capture=capture)
-        gc.collect()  # a stack holds itself, and the next one may need its memory
+        gc.collect()  # a stack has reference cycles, and the next one may need its memory
     return left
 
 
 def _train_together(jobs: Sequence[Job], known: Mapping[str, Components], *, capture: bool) -> Left:
-    """Train jobs that fit into memory; nothing of them is held when it returns."""
+    """Train jobs that fit into memory, and release them."""
     members, left = _members(jobs, known)
     for same_sizes in _same_sizes(members):
         left += _train(same_sizes, capture=capture)
@@ -118,11 +118,11 @@ def _train_together(jobs: Sequence[Job], known: Mapping[str, Components], *, cap
 
 
 def _members(jobs: Sequence[Job], known: Mapping[str, Components]) -> tuple[list[StackedRun], Left]:
-    """The jobs' components; jobs with the same config of data and task share these.
+    """Build the jobs' runs; jobs with the same config of data and task share their data.
 
     Args:
-        jobs: of one group.
-        known: components to share that are there already, by :func:`_alike`.
+        jobs: jobs of one group.
+        known: existing components to share, by :func:`_alike`.
     """
     shared = dict(known)
     members: list[StackedRun] = []
@@ -143,12 +143,12 @@ def _members(jobs: Sequence[Job], known: Mapping[str, Components]) -> tuple[list
 
 
 def _alike(config: DictConfig) -> str:
-    """A text that runs share whose data and reference losses are the same."""
+    """Return a text that is equal for runs with the same data and reference losses."""
     return repr([OmegaConf.to_container(config[node]) for node in ("data", "task")])
 
 
 def _same_sizes(members: Iterable[StackedRun]) -> list[list[StackedRun]]:
-    """Runs whose splits and weights have the same shapes, those of one objective side by side."""
+    """Group runs with the same shapes of splits and weights, ordered by objective."""
     sizes: dict[str, list[StackedRun]] = {}
     for member in sorted(members, key=lambda member: member.objective):
         sizes.setdefault(member.sizes, []).append(member)
@@ -160,8 +160,8 @@ def _train(members: Sequence[StackedRun], *, capture: bool) -> Left:
     device, dtype = place(members[0].config.trainer)
     with _default_dtype(dtype):
         try:
-            plays = isinstance(members[0], StackedAgent)
-            loop: Any = StackedAgents if plays else partial(RunBatch, capture=capture)
+            is_rl = isinstance(members[0], StackedAgent)
+            loop: Any = StackedAgents if is_rl else partial(RunBatch, capture=capture)
             stack = loop(members, device, dtype)
         except Unstackable as reason:
             return [(Job(member.config, member.folder), str(reason)) for member in members]
@@ -185,7 +185,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def _run_logs(members: Sequence[StackedRun]) -> Iterator[None]:
-    """What is logged meanwhile stands in the ``run.log`` of each run, and nowhere else."""
+    """Redirect logging to the ``run.log`` of each run."""
     root = logging.getLogger()
     before = root.handlers
     root.handlers = [_RunLogs([member.folder / "run.log" for member in members])]
@@ -196,7 +196,7 @@ def _run_logs(members: Sequence[StackedRun]) -> Iterator[None]:
 
 
 class _RunLogs(logging.Handler):
-    """Writes to many files, none of which stays open: a process may have a thousand at most."""
+    """Log handler that writes to many files without keeping them open, as handles are limited."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         super().__init__()
@@ -216,21 +216,21 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _in_processes(shares: Sequence[Sequence[Job]], workers: int, capture: bool) -> Iterator[Left]:
-    """Train each share, in several processes where that helps."""
+def _in_processes(parts: Sequence[Sequence[Job]], workers: int, capture: bool) -> Iterator[Left]:
+    """Train the parts, in several processes if there are several workers."""
     options: dict[str, Any] = {"sharing": workers, "capture": capture}
     if workers == 1:
-        yield from (train_share(share, **options) for share in shares)
+        yield from (train_in_process(part, **options) for part in parts)
         return
-    # a fork has torch imported already; where a device or several threads were in use, it hangs
+    # forks need not import torch, but hang if a device or several threads were in use
     alone = torch.get_num_threads() == 1 and not torch.cuda.is_initialized()
     forks = sys.platform == "linux" and alone
     context = multiprocessing.get_context("fork" if forks else "spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         try:
-            yield from pool.map(partial(_train_unless_interrupted, **options), shares)
+            yield from pool.map(partial(_train_unless_interrupted, **options), parts)
         except BrokenProcessPool:
-            log.error("a process of the lockstep launcher was killed: the system's memory?")
+            log.error("a process of the lockstep launcher was killed, possibly for lack of memory")
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -240,18 +240,18 @@ _interrupted = threading.Event()
 
 
 def _train_unless_interrupted(jobs: Sequence[Job], **options: Any) -> Left:
-    """:func:`train_share`, but not after an interruption: the pool still hands on what waits."""
+    """Call :func:`train_in_process` unless interrupted: the pool still passes on waiting parts."""
     if _interrupted.is_set():
         raise KeyboardInterrupt
     try:
-        return train_share(jobs, **options)
+        return train_in_process(jobs, **options)
     except KeyboardInterrupt:
         _interrupted.set()
         raise
 
 
 def _end_with_parent() -> None:
-    """Interrupt this process, so that its runs record it, when the one that started it is gone."""
+    """Interrupt this process when its parent is gone, so that its runs record the interruption."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

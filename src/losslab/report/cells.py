@@ -1,24 +1,24 @@
-"""What stands in a cell of a table, in a terminal as in a report."""
+"""Text of table cells, for the terminal and for reports."""
 
 from losslab.analysis.comparison import Summary
 from losslab.analysis.groups import Row
 
 SPLITS = {"test": "test", "val": "validation"}
-"""The splits in words."""
+"""Names of the splits in prose."""
 
 
 def cell(summary: Summary) -> str:
-    """``92.11 [90.30, 93.92]``; empty where nothing was measured."""
+    """Format mean and interval: ``92.11 [90.30, 93.92]``; empty if nothing was measured."""
     return f"{mean_text(summary)} {interval_text(summary)}".strip()
 
 
 def mean_text(summary: Summary) -> str:
-    """``92.11``; empty where nothing was measured."""
+    """Format the mean: ``92.11``; empty if nothing was measured."""
     return summary.metric.number(summary.mean) if summary.n else ""
 
 
 def interval_text(summary: Summary) -> str:
-    """``[90.30, 93.92]``; empty for fewer than two seeds."""
+    """Format the interval: ``[90.30, 93.92]``; empty for fewer than two seeds."""
     if summary.n < 2:
         return ""
     number, (low, high, _) = summary.metric.number, summary.interval
@@ -26,7 +26,7 @@ def interval_text(summary: Summary) -> str:
 
 
 def seeds_text(row: Row) -> str:
-    """``8``, or ``6, 2 of 8 failed``."""
+    """Format the number of finished runs: ``8``, or ``6, 2 of 8 failed``."""
     running = sum(run.outcome == "running" for run in row.absent)
     counts = {
         "failed": len(row.failed),

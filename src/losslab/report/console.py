@@ -1,4 +1,4 @@
-"""The comparison in a terminal: one table per data set, the conclusions, the notes."""
+"""Show a comparison in the terminal: one table per data set, conclusions and notes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,12 +7,12 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as Grid
 from rich.text import Text
 
-from losslab.analysis.comparison import Comparison, Table
+from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.conclusions import (
-    claims,
     comparison_notes,
     conclusions,
     notes,
+    short_conclusions,
     unreadable_notes,
     wins,
 )
@@ -24,30 +24,30 @@ from losslab.report.run_table import plain_table
 from losslab.report.write import write_report
 
 MOST_SENTENCES = 12
-"""Of more conclusions than these the terminal shows the claims; all of them stand in the report."""
+"""Number of conclusions above which the terminal shows them in short; the report has them all."""
 
 
 def show(
     console: Console, comparison: Comparison, folder: Path, tuning: Tuning | None = None
 ) -> None:
-    """Print a comparison, write its report into the folder, and say where it is."""
+    """Print a comparison, write its report into the folder and print the report's path."""
     if tuning is not None:
         for line in tuning.lines():
             console.print(Text(line))
         console.print()
-    console.print(ComparisonTables(comparison))
+    console.print(ComparisonView(comparison))
     report = write_report(comparison, folder, tuning)
     # whole lines, so that a path can be copied
     for line in (*unreadable_notes(comparison), f"report: {report}"):
         console.print(Text(line), soft_wrap=True)
 
 
-class ComparisonTables:
-    """Rich's view of a comparison, as wide as there is room.
+class ComparisonView:
+    """Renderable of a comparison that adapts to the width of the terminal.
 
-    One row a loss with its options, the best first: the mean of each metric with its 95 % interval,
-    how many seeds it is of, and which rows it is better than. Metrics that do not fit the width go
-    into further tables below.
+    One row per loss with its options, best first: number of seeds, mean of each metric with its
+    95 % interval, and the rows that it is significantly better than. Metrics that do not fit the
+    width go into further tables below.
     """
 
     def __init__(self, comparison: Comparison) -> None:
@@ -64,22 +64,24 @@ class ComparisonTables:
         yield from map(Text, comparison_notes(self.comparison))
 
 
-def _sentences(table: Table) -> list[str]:
+def _sentences(table: ComparisonTable) -> list[str]:
     lines = conclusions(table)
     if len(lines) > MOST_SENTENCES:
-        lines = [line for metric in table.judging for line in claims(table, metric)]
+        lines = [
+            line for metric in table.primary_metrics for line in short_conclusions(table, metric)
+        ]
     return lines + [f"note: {line}" for line in notes(table)]
 
 
 class _Columns:
-    """The columns of one table, in as many grids as the width asks for."""
+    """Columns of one table, split into as many grids as the width requires."""
 
-    def __init__(self, table: Table, split: str) -> None:
+    def __init__(self, table: ComparisonTable, split: str) -> None:
         self.table = table
         self.title = f"{table.title}: {SPLITS[split]} metrics, mean [95 % interval] over seeds"
 
     def grids(self, console: Console, options: ConsoleOptions) -> Iterator[Grid]:
-        """The grids: the first counts the seeds and says who is better than whom."""
+        """Yield the grids; only the first shows seeds and which rows are better than which."""
         chunk: list[Metric] = []
         first = True
         for metric in self.table.columns:
@@ -115,11 +117,11 @@ class _Columns:
         return grid
 
     def _beaten(self, row: Row) -> str:
-        """The places of the rows that this one is better than, by the first judging metric."""
+        """Return the numbers of the rows that this one is better than."""
         places = {other.label: place for place, other in enumerate(self.table.rows, 1)}
         beaten = [
             places[pair.b if pair.a == row.label else pair.a]
-            for pair in self.table.pairs_of(self.table.judging[0])
+            for pair in self.table.pairs_of(self.table.primary_metrics[0])
             if pair.better == row.label
         ]
         return ", ".join(map(str, sorted(beaten)))

@@ -1,9 +1,9 @@
-"""The tables of a report: as data frames, and as text."""
+"""Tables of a report, as data frames and as text."""
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from losslab.analysis.comparison import Comparison, Table
+from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.report.cells import cell, seeds_text
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
-    """One tidy row a run: where, what, which seed, what became of it, its settings and metrics."""
+    """Return one row per run: comparison group, outcome, folder, metrics and settings."""
     import pandas as pd  # noqa: PLC0415 (a third of a second that a single run does not need)
 
     rows: list[dict[str, Any]] = []
@@ -21,7 +21,7 @@ def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
                 record = run.record
                 rows.append(
                     {
-                        "comparison_groups": table.name,
+                        "comparison_group": table.name,
                         "data": run.data,
                         "task": record["task"],
                         "loss": run.loss,
@@ -43,13 +43,13 @@ def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
 
 
 def table_frame(comparison: Comparison) -> "pandas.DataFrame":
-    """One tidy row a row of the tables and metric: mean, interval, n, failures."""
+    """Return one row per table row and metric: mean, interval, n and failures."""
     import pandas as pd  # noqa: PLC0415
 
     return pd.DataFrame(
         [
             {
-                "comparison_groups": table.name,
+                "comparison_group": table.name,
                 "row": row.label,
                 "loss": row.loss,
                 "metric": metric.name,
@@ -73,13 +73,13 @@ def table_frame(comparison: Comparison) -> "pandas.DataFrame":
 
 
 def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
-    """One tidy row a pair of rows and judging metric: all that was tested of it."""
+    """Return one row per compared pair and primary metric: difference, test and power."""
     import pandas as pd  # noqa: PLC0415
 
     return pd.DataFrame(
         [
             {
-                "comparison_groups": table.name,
+                "comparison_group": table.name,
                 "metric": pair.metric.name,
                 "a": pair.a,
                 "b": pair.b,
@@ -95,7 +95,7 @@ def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
                 "comparisons": pair.comparisons,
                 "needed_seeds": pair.needed,
                 "probability_of_improvement": pair.improvement,
-                "detectable": pair.detectable,
+                "mde": pair.mde,
                 "better": pair.better,
                 "paired": pair.paired,
             }
@@ -105,8 +105,8 @@ def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
     )
 
 
-def grid(table: Table) -> list[list[str]]:
-    """The table as text: a head, then a line a row."""
+def grid(table: ComparisonTable) -> list[list[str]]:
+    """Return the table as text: a header, then one line per row."""
     head = ["loss", "seeds", *(metric.header for metric in table.columns)]
     lines = [
         [row.label, seeds_text(row), *(cell(table.summary(row, m)) for m in table.columns)]
@@ -115,24 +115,24 @@ def grid(table: Table) -> list[list[str]]:
     return [head, *lines]
 
 
-def pairs_grid(table: Table) -> list[list[str]]:
-    """The pairs as text: a head, then a line a pair of rows and judging metric."""
+def pairs_grid(table: ComparisonTable) -> list[list[str]]:
+    """Return the pairs as text: a header, then one line per compared pair and primary metric."""
     head = [
         *("metric", "a", "b", "n", "a - b [95 %]", "p", "Holm's p", "P(a better)"),
-        "detectable",
+        "MDE",
     ]
     lines = []
     for pair in table.pairs:
         number, (low, high, _) = pair.metric.number, pair.interval
         ends = "" if math.isnan(low) else f" [{number(low, pair.mean)}, {number(high, pair.mean)}]"
         difference = pair.metric.difference_text(pair.mean) + ends if pair.differences else ""
-        detectable = pair.metric.difference_text(pair.detectable, sign=False)
+        mde = pair.metric.difference_text(pair.mde, sign=False)
         lines.append(
             [
                 *(pair.metric.label, pair.a, pair.b, str(pair.n), difference),
                 *(f"{pair.p:.2g}", f"{pair.adjusted_p:.2g}"),
                 f"{pair.improvement:.2f}" if pair.n else "",
-                detectable if math.isfinite(pair.detectable) else "none",
+                mde if math.isfinite(pair.mde) else "none",
             ]
         )
     return [head, *lines]

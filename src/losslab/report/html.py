@@ -1,10 +1,10 @@
-"""The report as one HTML file: readable offline, light and dark, with tables that can be sorted."""
+"""Report as one HTML file: works offline, follows light and dark mode, with sortable tables."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
-from losslab.analysis.comparison import Comparison, Table
+from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.conclusions import (
     comparison_notes,
     conclusions,
@@ -14,11 +14,17 @@ from losslab.analysis.conclusions import (
 )
 from losslab.analysis.search import Tuning
 from losslab.report.cells import SPLITS, interval_text, mean_text, seeds_text
-from losslab.report.figures.selection import Picture
+from losslab.report.figures.selection import ReportFigure
 from losslab.report.figures.style import FAINT, INK, PAPER, RULE
 
-COLOURS = {INK: "--ink", FAINT: "--faint", RULE: "--rule", PAPER: "--paper", "#000000": "--ink"}
-"""What a picture takes from the page, so that it follows light and dark."""
+CSS_VARIABLES = {
+    INK: "--ink",
+    FAINT: "--faint",
+    RULE: "--rule",
+    PAPER: "--paper",
+    "#000000": "--ink",
+}
+"""Colours of figures that are replaced by the page's, so that they follow light and dark mode."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #222222; --faint: #666666; --rule: #dddddd;
@@ -65,26 +71,26 @@ for (const button of document.querySelectorAll('th button')) {
 
 def page(
     comparison: Comparison,
-    pictures: Mapping[str, Sequence[Picture]],
+    figures: Mapping[str, Sequence[ReportFigure]],
     tuning: Tuning | None = None,
-    tuned: Sequence[Picture] = (),
+    tuning_figures: Sequence[ReportFigure] = (),
 ) -> str:
-    """The whole page.
+    """Render the page.
 
     Args:
-        comparison: what it reports.
-        pictures: by table name.
-        tuning: the search that chose what is compared, if there was one.
-        tuned: its pictures.
+        comparison: the comparison to report.
+        figures: figures of the tables, by table name.
+        tuning: the search that chose the compared settings, if there was one.
+        tuning_figures: figures of the search.
     """
-    return "\n".join(_page(comparison, pictures, tuning, tuned)) + "\n"
+    return "\n".join(_page(comparison, figures, tuning, tuning_figures)) + "\n"
 
 
 def _page(
     comparison: Comparison,
-    pictures: Mapping[str, Sequence[Picture]],
+    figures: Mapping[str, Sequence[ReportFigure]],
     tuning: Tuning | None,
-    tuned: Sequence[Picture],
+    tuning_figures: Sequence[ReportFigure],
 ) -> Iterator[str]:
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -94,19 +100,19 @@ def _page(
     if tuning is not None:
         yield "<h2>Tuning</h2>"
         yield from _list(tuning.lines())
-        yield from _figures(tuned)
+        yield from _figures(tuning_figures)
     for table in comparison.tables:
         yield f"<h2>{escape(table.title)}</h2>"
         yield from _table(table, comparison.split)
         yield from _list([*conclusions(table), *notes(table)])
-        yield from _figures(pictures.get(table.name, ()))
+        yield from _figures(figures.get(table.name, ()))
     last = [
         *map(str, wins(comparison)),
         *comparison_notes(comparison),
         *unreadable_notes(comparison),
     ]
     if last:
-        yield "<h2>Over all</h2>"
+        yield "<h2>Overall</h2>"
         yield from _list(last)
     yield f"<script>{SCRIPT}</script>\n</body>\n</html>"
 
@@ -117,11 +123,11 @@ def _list(lines: Sequence[str]) -> Iterator[str]:
     yield "</ul>"
 
 
-def _table(table: Table, split: str) -> Iterator[str]:
-    """Cells carry the number that they are sorted by; an empty one stays last."""
+def _table(table: ComparisonTable, split: str) -> Iterator[str]:
+    """Render a table whose cells carry their sort key; cells without a key stay last."""
     yield (
         f"<p>{SPLITS[split].capitalize()} metrics: mean over seeds [95 % interval], the best by "
-        f"{escape(table.judging[0].label)} first; a click on a head sorts.</p>"
+        f"{escape(table.primary_metrics[0].label)} first. Click a column header to sort.</p>"
     )
     yield '<div class="wide"><table>'
     heads = ["loss", "seeds", *(metric.header for metric in table.columns)]
@@ -143,19 +149,19 @@ def _table(table: Table, split: str) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _figures(pictures: Sequence[Picture]) -> Iterator[str]:
-    for picture in pictures:
-        yield f"<figure>{inlined(picture)}"
-        yield f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+def _figures(figures: Sequence[ReportFigure]) -> Iterator[str]:
+    for figure in figures:
+        yield f"<figure>{inlined(figure)}"
+        yield f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
 
 
-def inlined(picture: Picture) -> str:
-    """A picture as an element of a page: in the page's colours, its ids apart from others'."""
-    text = picture.svg
-    mark = re.sub(r"[^A-Za-z0-9_-]", "-", picture.name)
+def inlined(figure: ReportFigure) -> str:
+    """Return a figure as an SVG element with the page's colours and unique ids."""
+    text = figure.svg
+    mark = re.sub(r"[^A-Za-z0-9_-]", "-", figure.name)
     text = re.sub(r'\bid="', f'id="{mark}-', text)
     text = re.sub(r'(url\(#|href="#)', rf"\1{mark}-", text)
-    for colour, variable in COLOURS.items():
+    for colour, variable in CSS_VARIABLES.items():
         text = re.sub(rf"{colour}\b", f"var({variable})", text)
-    title = escape(" ".join(picture.figure.get_suptitle().split()))
+    title = escape(" ".join(figure.figure.get_suptitle().split()))
     return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)

@@ -1,8 +1,8 @@
-"""The report as Markdown, and its tables for LaTeX."""
+"""Report as Markdown, and its tables as LaTeX."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from losslab.analysis.comparison import Comparison, Table
+from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.conclusions import (
     comparison_notes,
     conclusions,
@@ -11,38 +11,38 @@ from losslab.analysis.conclusions import (
     wins,
 )
 from losslab.analysis.search import Tuning
-from losslab.report.figures.selection import Picture
+from losslab.report.figures.selection import ReportFigure
 from losslab.report.frames import grid, pairs_grid
 
 
 def markdown(
     comparison: Comparison,
     tuning: Tuning | None = None,
-    pictures: Mapping[str, Sequence[Picture]] = {},
-    tuned: Sequence[Picture] = (),
+    figures: Mapping[str, Sequence[ReportFigure]] = {},
+    tuning_figures: Sequence[ReportFigure] = (),
 ) -> str:
-    """The report as Markdown; the arguments are those of :func:`losslab.report.html.page`."""
-    return "\n".join(_markdown(comparison, tuning, pictures, tuned)) + "\n"
+    """Render the report as Markdown; for the arguments see :func:`losslab.report.html.page`."""
+    return "\n".join(_markdown(comparison, tuning, figures, tuning_figures)) + "\n"
 
 
 def _markdown(
     comparison: Comparison,
     tuning: Tuning | None,
-    pictures: Mapping[str, Sequence[Picture]],
-    tuned: Sequence[Picture],
+    figures: Mapping[str, Sequence[ReportFigure]],
+    tuning_figures: Sequence[ReportFigure],
 ) -> Iterator[str]:
     yield "# Comparison"
     if tuning is not None:
         yield "\n## Tuning\n"
         yield from (f"- {line}" for line in tuning.lines())
-        yield from map(_image, tuned)
+        yield from map(_image, tuning_figures)
     for table in comparison.tables:
         yield f"\n## {table.title}\n"
         yield from _markdown_table(grid(table))
         yield ""
         yield from (f"- {line}" for line in conclusions(table))
         yield from (f"- {line}" for line in notes(table))
-        yield from map(_image, pictures.get(table.name, ()))
+        yield from map(_image, figures.get(table.name, ()))
         if table.pairs:
             yield ""
             yield from _markdown_table(pairs_grid(table))
@@ -52,12 +52,12 @@ def _markdown(
         *unreadable_notes(comparison),
     ]
     if last:
-        yield "\n## Over all\n"
+        yield "\n## Overall\n"
         yield from (f"- {line}" for line in last)
 
 
-def _image(picture: Picture) -> str:
-    return f"\n![{picture.caption}](pictures/{picture.name}.png)\n\n{picture.caption}"
+def _image(figure: ReportFigure) -> str:
+    return f"\n![{figure.caption}](figures/{figure.name}.png)\n\n{figure.caption}"
 
 
 def _markdown_table(grid: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -68,11 +68,11 @@ def _markdown_table(grid: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def latex(comparison: Comparison) -> str:
-    """The tables for LaTeX, with booktabs."""
+    """Render the tables as LaTeX with booktabs."""
     return "\n\n".join(_latex(table) for table in comparison.tables) + "\n"
 
 
-def _latex(table: Table) -> str:
+def _latex(table: ComparisonTable) -> str:
     head, *lines = grid(table)
     body = [r" & ".join(map(_escaped, line)) + r" \\" for line in (head, *lines)]
     return "\n".join(

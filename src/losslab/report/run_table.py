@@ -1,4 +1,4 @@
-"""The table a person sees at the end of a run."""
+"""Table that is printed at the end of a run."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,15 +13,15 @@ from losslab.runs.record import Record
 
 
 def run_table(record: Record, folder: Path, log_dir: Path | None = None) -> RenderableType:
-    """What a run came to: its metrics side by side, time, folder, and how to see the curves.
+    """Return the summary of a run: its metrics, time, folder, and how to view the curves.
 
-    Reference losses are left out; they are in the record. Print it with ``soft_wrap=True``, so
-    that a long path stays on one line.
+    Reference losses are left out; they are in the record. Print the result with
+    ``soft_wrap=True`` to keep a long path on one line.
 
     Args:
-        record: the run's.
+        record: the run's record.
         folder: the run's folder.
-        log_dir: what TensorBoard should show; ``None`` shows the run alone.
+        log_dir: folder that TensorBoard should show; ``None`` for the run alone.
     """
     best = record["best"]
     validation = best["metrics"] if best else {}
@@ -42,7 +42,7 @@ def run_table(record: Record, folder: Path, log_dir: Path | None = None) -> Rend
 
 
 def plain_table(title: str | None) -> Table:
-    """A table with a line below its head and none else."""
+    """Create a table whose only rule is below the header."""
     return Table(
         title=title or None,
         title_justify="left",
@@ -53,7 +53,7 @@ def plain_table(title: str | None) -> Table:
 
 
 def _plain_names(names: Iterable[str]) -> list[str]:
-    """Each name once, without those of a family such as ``ref/mse``."""
+    """Return the distinct names, without prefixed ones such as ``ref/mse``."""
     return [name for name in dict.fromkeys(names) if "/" not in name]
 
 

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a sweep as a whole: the mean over seeds, charts, HPARAMS columns."""
+"""TensorBoard summary of a sweep: means over seeds, charts and HPARAMS columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,65 +7,65 @@ from typing import TYPE_CHECKING, Any
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import find_runs, short_names
 from losslab.runs.record import Record, read_record
-from losslab.runs.tensorboard import Band, write_curves, write_layout, write_sweep_experiment
+from losslab.runs.tensorboard import BandTags, write_curves, write_layout, write_sweep_experiment
 
 if TYPE_CHECKING:
     import pandas
 
 MEANS = "mean"
-"""The folder, within the sweep's, of the runs that are means over seeds."""
+"""Subfolder of the sweep with the runs that are means over seeds."""
 BANDS = "val_band"
-"""Their tags that no other run has; TensorBoard sorts this group behind ``val``."""
+"""Tag prefix of the bands around means; TensorBoard sorts it after ``val``."""
 
 
-def write_overview(sweep_folder: Path, columns: Sequence[Mapping[str, object]]) -> None:
-    """Write TensorBoard's overview of a sweep; a second call replaces the first.
+def write_sweep_summary(sweep_folder: Path, columns: Sequence[Mapping[str, object]]) -> None:
+    """Write the TensorBoard summary of a sweep, replacing an earlier one.
 
-    - For each loss with its options a run ``mean/<loss>``: the validation curves averaged over
-      the finished seeds under the common tags, and a band of one standard deviation.
-    - CUSTOM SCALARS: these bands, then every run on the common tags.
-    - HPARAMS: the test metrics, averaged over seeds, with the columns that tell runs apart.
+    - A run ``mean/<loss>`` per loss with its options: validation curves averaged over the
+      finished seeds under the common tags, and a band of one standard deviation.
+    - CUSTOM SCALARS: these bands, then all runs on the common tags.
+    - HPARAMS: test metrics averaged over seeds, with the columns that vary between runs.
 
     Args:
-        sweep_folder: holds the runs.
-        columns: what :func:`losslab.training.hparams` gives of each run.
+        sweep_folder: folder of the runs.
+        columns: result of :func:`losslab.training.hparams` for each run.
     """
     records = {run: read_record(run) for run in find_runs(sweep_folder)}
     names = list(dict.fromkeys(name for record in records.values() for name in record["test"]))
-    judges = [f"test/{name}" for name in names if not name.startswith("ref/") and name != "loss"]
-    write_sweep_experiment(sweep_folder, telling_columns(columns), judges)
+    metrics = [f"test/{name}" for name in names if not name.startswith("ref/") and name != "loss"]
+    write_sweep_experiment(sweep_folder, varying_columns(columns), metrics)
     averaged = write_means(sweep_folder, records)
     write_layout(sweep_folder, _charts([name for name in names if name in averaged]))
 
 
-def _charts(names: Sequence[str]) -> dict[str, dict[str, Sequence[str] | Band]]:
-    """The charts of the metrics that have curves, by category."""
+def _charts(names: Sequence[str]) -> dict[str, dict[str, Sequence[str] | BandTags]]:
+    """Return the charts of the metrics that have curves, by category."""
     metrics = [name for name in names if not name.startswith("ref/") and name != "loss"]
     references = {name.removeprefix("ref/"): name for name in names if name.startswith("ref/")}
-    charts: dict[str, dict[str, Sequence[str] | Band]] = {
+    charts: dict[str, dict[str, Sequence[str] | BandTags]] = {
         "Mean over seeds, band of ± 1 standard deviation": {name: _band(name) for name in metrics},
-        "The same, judged by the other losses": {
+        "Mean over seeds, evaluated by the other losses": {
             short: _band(name) for short, name in references.items()
         },
-        "Metrics, every run": {name: [f"val/{name}"] for name in metrics},
-        "Judged by the other losses, every run": {
+        "Metrics, all runs": {name: [f"val/{name}"] for name in metrics},
+        "Evaluated by the other losses, all runs": {
             short: [f"val/{name}"] for short, name in references.items()
         },
-        "Each run's own objective": {"train": ["train/loss"], "validation": ["val/loss"]},
+        "Training objective of each run": {"train": ["train/loss"], "validation": ["val/loss"]},
     }
     return {title: its for title, its in charts.items() if its}
 
 
-def _band(name: str) -> Band:
-    return Band(*(f"{BANDS}/{name}/{part}" for part in ("mean", "lower", "upper")))
+def _band(name: str) -> BandTags:
+    return BandTags(*(f"{BANDS}/{name}/{part}" for part in ("mean", "lower", "upper")))
 
 
-def telling_columns(columns: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
-    """The loss, and of the other columns those with several values; the seed is averaged over.
+def varying_columns(columns: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """Return the values of the columns that vary, and of the loss, without the seed.
 
     Example:
         >>> runs = [{"loss": "mse", "lr": 0.1}, {"loss": "huber", "lr": 0.1, "loss.delta": 1.0}]
-        >>> telling_columns(runs)
+        >>> varying_columns(runs)
         {'loss': ['mse', 'huber']}
     """
     values: dict[str, list[object]] = {}
@@ -81,20 +81,20 @@ def telling_columns(columns: Sequence[Mapping[str, object]]) -> dict[str, list[o
 
 
 def write_means(sweep_folder: Path, records: Mapping[Path, Record]) -> set[str]:
-    """Write the run ``mean/<loss>`` of each loss with its options that has finished runs.
+    """Write a run ``mean/<loss>`` for each loss with its options that has finished runs.
 
-    A mean is taken at the steps that all finished seeds of the loss have.
+    Means are taken at the steps that all finished seeds of the loss have.
 
     Returns:
-        The metrics that have a mean, without ``val/``.
+        Names of the metrics that have a mean, without ``val/``.
     """
-    cells: dict[str, list[Path]] = {}
+    groups: dict[str, list[Path]] = {}
     for run, record in records.items():
         if record["status"] == "done":
-            cells.setdefault(record["cell"], []).append(run)
+            groups.setdefault(record["cell"], []).append(run)
     start = min((record["heartbeat"] - record["seconds"] for record in records.values()), default=0)
     averaged: set[str] = set()
-    for name, runs in zip(short_names(list(cells)), cells.values(), strict=True):
+    for name, runs in zip(short_names(list(groups)), groups.values(), strict=True):
         means = mean_curves([read_curves(run) for run in runs])
         write_curves(sweep_folder / MEANS / name, _points(means, start))
         averaged |= set(means["name"].str.removeprefix("val/"))
@@ -102,10 +102,10 @@ def write_means(sweep_folder: Path, records: Mapping[Path, Record]) -> set[str]:
 
 
 def mean_curves(curves: Sequence["pandas.DataFrame"]) -> "pandas.DataFrame":
-    """The mean and standard deviation over runs of every validation curve.
+    """Compute mean and standard deviation over runs of every validation curve.
 
-    Columns are ``name``, ``step``, ``seconds``, ``mean`` and ``deviation``, 0 for a single run;
-    a row for each step at which all runs have a value.
+    Columns are ``name``, ``step``, ``seconds``, ``mean`` and ``deviation`` (0 for a single run),
+    with one row per step at which all runs have a value.
     """
     import pandas as pd  # noqa: PLC0415  (a third of a second that training does not need)
 
@@ -124,8 +124,8 @@ def mean_curves(curves: Sequence["pandas.DataFrame"]) -> "pandas.DataFrame":
 def _points(
     means: "pandas.DataFrame", start: float
 ) -> Iterator[tuple[float, int, dict[str, float]]]:
-    """The events of a mean."""
-    # TensorBoard lists runs, and gives out its few colours, in the order in which they began
+    """Yield the TensorBoard events of a mean."""
+    # TensorBoard lists runs and assigns its few colours in the order in which they began
     yield start - 60, 0, {}
     row: Any
     for row in means.itertuples():

@@ -1,1 +1,1 @@
-"""A run's memory: its folder, record, curves and events. Imports neither torch nor Lightning."""
+"""Files of a run: folder, record, curves and events. Imports neither torch nor Lightning."""

@@ -1,4 +1,4 @@
-"""A writer that holds a run in memory: for runs that are trained together in one process."""
+"""Writer that buffers a run in memory, for runs that are trained together in one process."""
 
 import time
 from collections.abc import Callable
@@ -12,13 +12,13 @@ Save = Callable[[Path], None]
 
 
 class BufferedRunWriter(RunWriter):
-    """Decides as a :class:`RunWriter` and leaves the same files, but writes them at the run's end.
+    """Run writer that makes the decisions of :class:`RunWriter` but writes files at the run's end.
 
-    Meanwhile record, curves and events go to disk with each sign of life, the checkpoints never: a
-    kill leaves a record that is stale, and the run begins anew. To write each epoch of a hundred
-    runs that one process trains together would take longer than to train them.
+    Record, curves and events are written with each heartbeat, checkpoints only at the end: if the
+    process is killed, the record becomes stale and the run starts over. Writing each epoch of a
+    hundred stacked runs would take longer than training them.
 
-    What :meth:`end_epoch` gets as ``save`` must be able to write the epoch's checkpoint later.
+    The ``save`` argument of :meth:`end_epoch` must be able to write the epoch's checkpoint later.
 
     Example:
         >>> import tempfile
@@ -43,7 +43,7 @@ class BufferedRunWriter(RunWriter):
 
     @property
     def record(self) -> Record:
-        """The record as it stands in memory; before the run has begun, as it stands on disk."""
+        """Record in memory; before the run has begun, the record on disk."""
         return super().record if self._held is None else self._held
 
     def _flush(self) -> None:

@@ -1,4 +1,4 @@
-"""A run's curves, ``metrics.csv``: one row a value, exact, and continued after a kill."""
+"""Curves of a run in ``metrics.csv``: one row per value, exact floats, resumable after a kill."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ COLUMNS = ("epoch", "step", "seconds", "name", "value")
 
 
 class Point(NamedTuple):
-    """One row: a metric's value after so many steps, within an epoch counted from 0."""
+    """One row: value of a metric after a number of steps; epochs are counted from 0."""
 
     epoch: int
     step: int
@@ -25,14 +25,14 @@ class Point(NamedTuple):
     value: float
 
 
-class Curves:
-    """The writer of one ``metrics.csv``.
+class CurveWriter:
+    """Writer of one ``metrics.csv``.
 
-    Rows wait in memory until :meth:`flush`; between flushes no file is open, so that a thousand
-    runs trained together need no thousand file handles, and the writer can go to another process.
+    Rows are buffered until :meth:`flush`. No file is open between flushes, so a thousand stacked
+    runs do not need a thousand file handles, and the writer can be sent to another process.
 
     Args:
-        path: the file; its folder must exist.
+        path: path of the file; its folder must exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,11 +40,11 @@ class Curves:
         self._waiting: list[Point] = []
 
     def append(self, rows: Iterable[Point]) -> None:
-        """Add rows; they are on disk after the next :meth:`flush`."""
+        """Add rows to the buffer."""
         self._waiting.extend(rows)
 
     def flush(self) -> None:
-        """Put the waiting rows on disk, to survive a crash of the machine."""
+        """Write the buffered rows to disk durably."""
         if not self._waiting and self.path.exists():
             return
         text = _csv(self._waiting)
@@ -57,11 +57,11 @@ class Curves:
         self._waiting.clear()
 
     def cut(self, step: int, drop: str | None = None) -> None:
-        """Remove the rows beyond a step, as a run that resumes there will write them again.
+        """Remove the rows after a step, since a run that resumes there will write them again.
 
         Args:
-            step: the step of the checkpoint; rows of this step stay.
-            drop: a prefix, such as ``"test/"``, whose rows go whatever their step.
+            step: step of the checkpoint; rows of this step are kept.
+            drop: prefix, such as ``"test/"``, whose rows are removed at any step.
         """
         self._waiting.clear()
         if not self.path.exists():
@@ -72,14 +72,14 @@ class Curves:
 
 
 def read_curves(folder: Path) -> "pandas.DataFrame":
-    """The curves of a run, one row a value, in the order written.
+    """Read the curves of a run, one row per value, in the order written.
 
-    Columns are ``epoch``, ``step``, ``seconds``, ``name``, ``value``. A last row that a kill cut
-    short is left out.
+    Columns are ``epoch``, ``step``, ``seconds``, ``name``, ``value``. An incomplete last row, left
+    by a kill, is ignored.
 
     Raises:
-        FileNotFoundError: if the folder holds no curves.
-        ValueError: if the file is none of ours.
+        FileNotFoundError: if the folder has no curves.
+        ValueError: if the file does not have the expected format.
     """
     import pandas as pd  # noqa: PLC0415  (a third of a second that training does not need)
 
@@ -94,7 +94,7 @@ def read_curves(folder: Path) -> "pandas.DataFrame":
             float_precision="round_trip",
         )
     except ValueError as error:
-        raise ValueError(f"{path} is no table of curves: {error}") from error
+        raise ValueError(f"{path} is not a table of curves: {error}") from error
 
 
 def _csv(rows: Iterable[Point]) -> str:
@@ -109,10 +109,10 @@ def _csv(rows: Iterable[Point]) -> str:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """The header and the complete rows."""
+    """Return the header and the complete rows."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
-        lines.pop()  # a kill in mid-write
+        lines.pop()  # incomplete after a kill
     if not lines:
         return [",".join(COLUMNS) + "\n"]
     if lines[0].strip() != ",".join(COLUMNS):

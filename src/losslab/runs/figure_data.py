@@ -1,7 +1,7 @@
-"""What a run shows of its predictions: a few samples as arrays.
+"""Figure data of a run: a few samples and their predictions, as arrays.
 
-They lie beside the run's pictures, so that a report can draw several runs on one plot or in one
-row without torch and without the network.
+They are saved beside the run's figures, so that a report can draw several runs in one figure
+without torch and without the network.
 """
 
 import io
@@ -17,7 +17,7 @@ ENDING = ".npz"
 
 @dataclass(frozen=True)
 class Line:
-    """A curve; those of several runs stand on one plot."""
+    """Curve, drawn on one plot with those of other runs."""
 
     title: str
     xlabel: str
@@ -25,33 +25,33 @@ class Line:
     x: np.ndarray
     y: np.ndarray
     points: np.ndarray | None = None
-    """(N, 2), what every run was to fit."""
+    """(N, 2), points that all runs fit."""
     points_name: str = ""
     truth: np.ndarray | None = None
-    """(N, 2), a curve that is known to be right."""
+    """(N, 2), the true curve."""
     mark: np.ndarray | None = None
-    """(2,), one point of the curve."""
+    """(2,), marked point of the curve."""
     mark_name: str = ""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Rows of images, one sample a column: those that every run was given, then the run's own."""
+    """Rows of images, one sample per column: the given images, then the run's own."""
 
     title: str
     given: np.ndarray
-    """(R, N, H, W), all on one grey scale with the run's own."""
+    """(R, N, H, W), on the same grey scale as the run's own."""
     given_names: np.ndarray
-    """(R,), a name a row."""
+    """(R,), one name per row."""
     made: np.ndarray
-    """(M, N, H, W); beside other runs the first row stands for the run."""
+    """(M, N, H, W); only the first row is shown beside other runs."""
     made_names: np.ndarray
     """(M,)."""
 
 
 @dataclass(frozen=True)
 class Clouds:
-    """Point clouds, one sample a column: the given ones, then the run's own."""
+    """Point clouds, one sample per column: the given clouds, then the run's own."""
 
     title: str
     given: np.ndarray
@@ -62,7 +62,7 @@ class Clouds:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points of several groups in the plane; several runs stand side by side."""
+    """Points of several groups in the plane; several runs are shown side by side."""
 
     title: str
     xlabel: str
@@ -70,32 +70,32 @@ class Scatter:
     points: np.ndarray
     """(N, 2)."""
     groups: np.ndarray
-    """(N,), the group of each point, counted from 0."""
+    """(N,), group index of each point."""
     names: np.ndarray
-    """(G,), a name a group."""
+    """(G,), one name per group."""
     named_in_place: bool = False
-    """Whether the names stand among their points; else in a legend."""
+    """Whether names are placed among their points instead of in a legend."""
 
 
 FigureData = Line | Images | Clouds | Scatter
 KINDS = {kind.__name__: kind for kind in (Line, Images, Clouds, Scatter)}
 
 
-def to_bytes(shown: FigureData) -> bytes:
-    """The content of a file that :func:`read_shown` reads."""
-    content = {field.name: getattr(shown, field.name) for field in fields(shown)}
+def to_bytes(data: FigureData) -> bytes:
+    """Serialize figure data to the content of a file; see :func:`read_figure_data`."""
+    content = {field.name: getattr(data, field.name) for field in fields(data)}
     content = {name: value for name, value in content.items() if value is not None}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, kind=type(shown).__name__, **content)
+    np.savez_compressed(buffer, kind=type(data).__name__, **content)
     return buffer.getvalue()
 
 
-def read_shown(path: Path) -> FigureData:
-    """What a run has left in a file.
+def read_figure_data(path: Path) -> FigureData:
+    """Read the figure data that a run saved.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is none of ours.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file does not have the expected format.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -107,4 +107,4 @@ def read_shown(path: Path) -> FigureData:
     except (EOFError, KeyError, TypeError, OSError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise ValueError(f"{path} shows no predictions: {error}") from error
+        raise ValueError(f"{path} does not contain figure data: {error}") from error

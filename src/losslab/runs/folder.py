@@ -1,4 +1,4 @@
-"""Where a run's files lie, and how a run and a sweep are recognised on disk."""
+"""Layout of run folders and sweep folders on disk."""
 
 import hashlib
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 from losslab.config.schema import meaning
 
 NAME_LENGTH = 120
-"""The longest job name; a file system allows 255 bytes, and tools append to it."""
+"""Maximum length of a job name; file systems allow 255 bytes, and tools append to it."""
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+@-]+")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The names of the files in one run's folder.
+    """Paths of the files in a run's folder.
 
     Example:
         >>> RunFolder(Path("logs/run")).best.as_posix()
@@ -28,52 +28,52 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The resolved config."""
+        """Resolved config."""
         return self.path / "config.yaml"
 
     @property
     def record(self) -> Path:
-        """The record; a folder that has one is a run."""
+        """Record; a folder is a run if it has one."""
         return self.path / "record.json"
 
     @property
     def metrics(self) -> Path:
-        """The curves."""
+        """Curves."""
         return self.path / "metrics.csv"
 
     @property
     def log(self) -> Path:
-        """What the run printed."""
+        """Log of the run."""
         return self.path / "run.log"
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def best(self) -> Path:
-        """The checkpoint of the best epoch by validation."""
+        """Checkpoint of the best epoch on validation."""
         return self.checkpoints / "best.ckpt"
 
     @property
     def last(self) -> Path:
-        """The checkpoint a resumed run goes on from."""
+        """Checkpoint from which the run is resumed."""
         return self.checkpoints / "last.ckpt"
 
     @property
     def unfinished(self) -> Path:
-        """The checkpoint being written; what is left of it after a kill is worth nothing."""
+        """Checkpoint being written; incomplete if the run was killed."""
         return self.checkpoints / "unfinished.ckpt"
 
     @property
     def figures(self) -> Path:
-        """The folder of the pictures."""
+        """Folder of the figures."""
         return self.path / "figures"
 
     @property
     def events(self) -> list[Path]:
-        """The TensorBoard event files, oldest first."""
+        """TensorBoard event files, oldest first."""
         return sorted(self.path.glob("events.out.tfevents.*"))
 
 
@@ -92,15 +92,16 @@ def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
 
 
 def job_name(overrides: Sequence[str]) -> str:
-    """The folder name ``<loss>[,option=value...]`` of one job of a sweep.
+    """Return the folder name ``<loss>[,option=value...]`` of a job of a sweep.
 
-    The loss stands first, by its value or by the class of a replaced ``loss._target_``; the other
-    overrides follow in the order given, without what does not tell jobs apart (seed, paths, hydra,
-    threads, resume). Unsafe characters become ``-`` and a name over 120 characters is cut; both may
-    make two jobs look the same, so such a name ends in a hash of the whole.
+    The loss comes first, by its value or by the class of a replaced ``loss._target_``, then the
+    other overrides in the order given, except those that do not distinguish jobs (seed, paths,
+    hydra, threads, resume). Unsafe characters become
+    ``-`` and a name over 120 characters is cut; such a name ends in a hash, since two jobs could
+    otherwise get the same name.
 
     Args:
-        overrides: one job's overrides as Hydra takes them.
+        overrides: overrides of one job, in Hydra's syntax.
 
     Raises:
         ValueError: if no override names the loss.
@@ -128,7 +129,7 @@ def job_name(overrides: Sequence[str]) -> str:
 
 
 def short_names(jobs: Sequence[str]) -> list[str]:
-    """The names of jobs without the options that all of them share, as in a legend.
+    """Strip the options that all jobs share from their names, as for a legend.
 
     Example:
         >>> short_names(["mse,data.outliers=0.1", "huber,data.outliers=0.1,loss.delta=2"])
@@ -145,12 +146,12 @@ def short_names(jobs: Sequence[str]) -> list[str]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether the folder is one run's, that is, holds a record."""
+    """Return whether the folder is a run folder, that is, has a record."""
     return RunFolder(folder).record.is_file()
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether the folder is a sweep's: Hydra's ``multirun.yaml`` or ``<job>/seed<k>`` runs."""
+    """Return whether the folder has ``<job>/seed<k>`` runs or Hydra's ``multirun.yaml``."""
     if is_run(folder):
         return False
     has_cells = any(folder.glob("*/seed*/record.json"))
@@ -158,13 +159,13 @@ def is_sweep(folder: Path) -> bool:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The folders of all runs in and below this one, in natural order (seed2 before seed10)."""
+    """Return the folders of all runs in and below this one, in natural order of their names."""
     return sorted((record.parent for record in folder.rglob("record.json")), key=_natural)
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, then a rename."""
-    # one name a process: two that write at once must not write into the same temporary file
+    """Write a file atomically, by renaming a temporary file."""
+    # one name per process: concurrent writers must not share a temporary file
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         file.write(content)

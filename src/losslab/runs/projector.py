@@ -1,4 +1,4 @@
-"""Embeddings for TensorBoard's projector."""
+"""Write embeddings for TensorBoard's projector."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,13 +11,13 @@ FOLDER = Path("plugins") / "org_tensorflow_tensorboard_projector"  # where Tenso
 def write_embedding(
     folder: Path, name: str, rows: Iterable[Sequence[float]], labels: Iterable[str]
 ) -> None:
-    """Show vectors with their labels in the projector of a run; a second call replaces the first.
+    """Write labelled vectors for the projector of a run, replacing earlier ones.
 
     Args:
         folder: the run's folder; TensorBoard shows it once the run has events.
-        name: what the projector calls the embedding.
-        rows: one vector a sample.
-        labels: one a sample.
+        name: name of the embedding in the projector.
+        rows: one vector per sample.
+        labels: one label per sample.
     """
     place = folder / FOLDER
     place.mkdir(parents=True, exist_ok=True)

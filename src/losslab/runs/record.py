@@ -1,4 +1,4 @@
-"""What a run says of itself: ``record.json``, written whole or not at all."""
+"""Record of a run, ``record.json``, written atomically."""
 
 import json
 import math
@@ -12,24 +12,23 @@ from typing import Any, Literal, TypedDict, cast
 from losslab.runs.folder import RunFolder, replace_file
 
 SCHEMA = 1
-"""Raised when a field changes its meaning; an added field leaves it as it is."""
+"""Version of the schema; increased if a field changes its meaning, not if one is added."""
 
 METRICS_VERSION = 1
-"""Raised when a metric of the same name is defined differently: runs of two versions are not
-pooled in a table without a note."""
+"""Version of the metrics' definitions, increased if one changes: tables note mixed versions."""
 
 ADDED_FIELDS: dict[str, Any] = {"metrics_version": 1, "resumed": []}
 """Fields that records of earlier versions lack, with what their absence means."""
 
 STALE_AFTER = 3600.0
-"""Seconds without a sign of life after which a running record counts as abandoned."""
+"""Seconds without a heartbeat after which a running record counts as abandoned."""
 
 Status = Literal["running", "done", "failed", "interrupted"]
 STATUSES = ("running", "done", "failed", "interrupted")
 
 
 class RunError(TypedDict):
-    """Why a run failed."""
+    """Reason why a run failed."""
 
     kind: str
     """``diverged`` (a NaN or infinite loss), ``memory``, ``exception``, ``input``."""
@@ -37,15 +36,15 @@ class RunError(TypedDict):
     step: int | None
 
 
-class Judged(TypedDict):
-    """An epoch, counted from 0, and its validation metrics."""
+class EpochMetrics(TypedDict):
+    """Epoch, counted from 0, with its validation metrics."""
 
     epoch: int
     metrics: dict[str, float]
 
 
 class Record(TypedDict):
-    """A run's record. Metric names stand without the split: ``accuracy``, ``ref/mse``."""
+    """Record of a run. Metric names come without the split: ``accuracy``, ``ref/mse``."""
 
     schema: int
     status: Status
@@ -53,34 +52,34 @@ class Record(TypedDict):
     host: str
     pid: int
     process_start: str | None
-    """When the process of that pid began, where the system says it: a pid is used again."""
+    """Start of the process with that pid, if the system tells it, since pids are reused."""
     heartbeat: float
-    """The last sign of life, in seconds since 1970."""
+    """Last heartbeat, in seconds since 1970."""
     task: str
     data: str
     loss: str
     cell: str
-    """The loss and its options, as :func:`losslab.runs.folder.job_name` writes them."""
+    """Loss and its options, as :func:`losslab.runs.folder.job_name` writes them."""
     seed: int
     choices: dict[str, Any]
-    """What was chosen of every config group."""
+    """Chosen option of each config group."""
     hashes: dict[str, str]
-    """Of the initial ``weights``, the ``data`` and the order of the ``batches``."""
-    best: Judged | None
-    """The epoch whose checkpoint counts."""
-    final: Judged | None
-    """The last epoch that is done."""
+    """Hashes of the initial ``weights``, the ``data`` and the order of the ``batches``."""
+    best: EpochMetrics | None
+    """Epoch whose checkpoint counts."""
+    final: EpochMetrics | None
+    """Last finished epoch."""
     test: dict[str, float]
-    """Empty for a run that is done where it left the test split unread (``test=false``)."""
+    """Test metrics; empty until the run is done, and with ``test=false``."""
     metrics_version: int
-    """Of the metrics' definitions, see :data:`METRICS_VERSION`; 1 for records without it."""
+    """Version of the metrics, see :data:`METRICS_VERSION`; 1 for records without it."""
     baselines: dict[str, Any]
-    """Test metrics of what needs no training, such as raw pixels; by name."""
+    """Test metrics of baselines that need no training, such as raw pixels, by name."""
     epochs: int
-    """How many epochs are done."""
+    """Number of finished epochs."""
     steps: int
     seconds: float
-    """Time spent, over all sessions of a resumed run."""
+    """Time spent over all sessions of a resumed run."""
     peak_memory_mb: float | None
     versions: dict[str, str]
     git: dict[str, Any] | None
@@ -90,7 +89,7 @@ class Record(TypedDict):
 
 
 def new_record() -> Record:
-    """A running record of this process with every other field empty.
+    """Create a running record of this process with all other fields empty.
 
     Example:
         >>> new_record()["status"]
@@ -129,17 +128,17 @@ def new_record() -> Record:
 
 
 def read_record(folder: Path) -> Record:
-    """The record in a run's folder.
+    """Read the record in a run's folder.
 
     Raises:
-        FileNotFoundError: if the folder holds none.
-        ValueError: if the file is no record, or one that this version cannot read.
+        FileNotFoundError: if the folder has no record.
+        ValueError: if the file is not a record, or this version cannot read it.
     """
     path = RunFolder(folder).record
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:  # not JSON, or not even text
-        raise ValueError(f"{path} is no valid JSON: {error}") from error
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
     for name, meant in ADDED_FIELDS.items():
@@ -156,19 +155,19 @@ def read_record(folder: Path) -> Record:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write the record, whole or not at all.
+    """Write the record atomically.
 
-    JSON knows no NaN and no infinity: they are written as the strings ``"NaN"``, ``"Infinity"``
-    and ``"-Infinity"``, and :func:`read_record` gives the numbers back.
+    JSON has no NaN or infinity: they are written as the strings ``"NaN"``, ``"Infinity"`` and
+    ``"-Infinity"``, which :func:`read_record` converts back.
     """
     text = json.dumps(_encoded(record), indent=2, allow_nan=False, ensure_ascii=False)
     replace_file(RunFolder(folder).record, text.encode() + b"\n")
 
 
 def is_stale(record: Record) -> bool:
-    """Whether the record says that it runs, but nobody runs it any more.
+    """Return whether the record says that the run is running although its process is gone.
 
-    On this host the process is looked up; on every host an hour without a sign of life counts.
+    On this host the process is looked up; on any host an hour without a heartbeat counts.
     """
     if record["status"] != "running":
         return False
@@ -178,12 +177,12 @@ def is_stale(record: Record) -> bool:
 
 
 def is_live(record: Record) -> bool:
-    """Whether somebody is working on this run now."""
+    """Return whether a process is working on the run."""
     return record["status"] == "running" and not is_stale(record)
 
 
 def needs_running(folder: Path) -> bool:
-    """Whether a resumed sweep must run this cell: missing, failed, interrupted or stale.
+    """Return whether a resumed sweep must run this job: missing, failed, interrupted or stale.
 
     Raises:
         ValueError: if the record is broken.
@@ -195,7 +194,7 @@ def needs_running(folder: Path) -> bool:
 
 
 def process_start(pid: int) -> str | None:
-    """When a living process began, as an opaque text; ``None`` where the system does not say."""
+    """Return the start of a process as an opaque text; ``None`` if the system does not tell."""
     fields = _process_fields(pid)
     if fields is None:
         return None
@@ -204,7 +203,7 @@ def process_start(pid: int) -> str | None:
 
 
 def _process_fields(pid: int) -> list[str] | None:
-    """What ``/proc/<pid>/stat`` says after the command's name, from the state on."""
+    """Return the fields of ``/proc/<pid>/stat`` after the command's name, from the state on."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:  # no such process, or no /proc on this system
@@ -223,7 +222,7 @@ def _lives(record: Record) -> bool:
         os.kill(record["pid"], 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # there, and somebody else's
+    except PermissionError:  # it exists and belongs to another user
         return True
     return True
 

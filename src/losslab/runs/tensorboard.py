@@ -29,33 +29,33 @@ HParam = bool | int | float | str
 
 
 @dataclass(frozen=True)
-class Band:
-    """The tags of a chart that draws a curve within a band."""
+class BandTags:
+    """Tags of a chart that draws a curve within a band."""
 
     value: str
     lower: str
     upper: str
 
 
-Charts = Mapping[str, Mapping[str, Sequence[str] | Band]]
-"""Tags by chart by category."""
+Charts = Mapping[str, Mapping[str, Sequence[str] | BandTags]]
+"""Tags by category and chart."""
 
 _writers = count()
 
 
 class Events:
-    """The writer of one run's TensorBoard events.
+    """Writer of one run's TensorBoard events.
 
-    Events wait in memory until :meth:`flush`; between flushes no file is open and no thread runs,
-    so that many runs can be trained together and the writer can go to another process.
+    Events are buffered until :meth:`flush`. No file is open and no thread runs between flushes,
+    so many runs can be trained together and the writer can be sent to another process.
 
     Args:
-        folder: the run's folder, which must exist; each writer has a file of its own in it.
+        folder: the run's folder, which must exist; each writer has its own file in it.
     """
 
     def __init__(self, folder: Path) -> None:
-        # TensorBoard reads the files in the order of their names; it takes seconds for the time,
-        # which a run killed and resumed within one second would get wrong
+        # TensorBoard reads the files in the order of their names, and its own names have seconds
+        # only: too coarse for a run that is killed and resumed within one second
         moment = f"{time.time():017.6f}.{platform.node()}.{os.getpid()}.{next(_writers)}"
         self.path = folder / f"events.out.tfevents.{moment}"
         self._waiting: list[bytes] = [_first_event()]
@@ -72,49 +72,49 @@ class Events:
         self._add(step, summary=summary)
 
     def image(self, tag: str, image: "bytes | np.ndarray[Any, Any]", step: int) -> None:
-        """Add a picture.
+        """Add an image.
 
         Args:
-            tag: its name.
-            image: a PNG file's bytes, or an array ``(H, W, 3)`` of ``uint8``.
-            step: the step it shows.
+            tag: name of the image.
+            image: bytes of a PNG file, or an array ``(H, W, 3)`` of ``uint8``.
+            step: step that the image shows.
 
         Raises:
-            ValueError: if it is neither.
+            ValueError: if the image is neither.
         """
         png = image if isinstance(image, bytes) else _png(image)
         width, height = _png_size(png)
-        picture = summary_pb2.Summary.Image(
+        encoded = summary_pb2.Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=png
         )
-        value = summary_pb2.Summary.Value(tag=tag, image=picture)
+        value = summary_pb2.Summary.Value(tag=tag, image=encoded)
         self._add(step, summary=summary_pb2.Summary(value=[value]))
 
     def text(self, tag: str, markdown: str, step: int) -> None:
-        """Add a text, which TensorBoard renders as Markdown."""
+        """Add a text that TensorBoard renders as Markdown."""
         metadata = text_metadata.create_summary_metadata(display_name="", description="")
         tensor = make_tensor_proto([markdown.encode()])
         value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
         self._add(step, summary=summary_pb2.Summary(value=[value]))
 
     def hparams(self, hparams: Mapping[str, object], group: str | None = None) -> None:
-        """Open this run's row of the HPARAMS tab.
+        """Open this run's row in the HPARAMS tab.
 
-        TensorBoard averages the metrics of the runs of one group, and shows for the group the
-        values of its first run: what differs within a group, such as the seed, tells nothing.
+        TensorBoard averages the metrics over the runs of a group and shows the hyperparameters of
+        its first run, so values that vary within a group, such as the seed, are meaningless.
 
         Args:
-            hparams: the columns; what is no number, flag or text is written as text.
-            group: the loss and its options, the same for all seeds; ``None`` groups equal columns.
+            hparams: columns; values other than numbers, booleans and text become text.
+            group: loss and options, equal for all seeds; ``None`` groups equal columns.
         """
         plain = {name: _plain(value) for name, value in hparams.items()}
         self._add(0, summary=summary_v2.hparams_pb(plain, trial_id=group))
 
     def end(self) -> None:
-        """Close this run's row of the HPARAMS tab, once the run is done.
+        """Close this run's row in the HPARAMS tab, once the run is done.
 
-        TensorBoard keeps the first such event of a run for good, so a run that may be resumed
-        has none.
+        TensorBoard keeps the first such event of a run, so a run that may be resumed must not
+        have one.
         """
         ending = plugin_data_pb2.SessionEndInfo(
             status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time()
@@ -128,12 +128,12 @@ class Events:
         self._add(0, summary=summary_pb2.Summary(value=[value]))
 
     def purge(self, step: int) -> None:
-        """Make TensorBoard forget the run's points beyond a step, for a run that resumes there."""
+        """Make TensorBoard discard the run's points after a step, for a run that resumes there."""
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._add(step + 1, session_log=start)
 
     def flush(self) -> None:
-        """Put the waiting events into the file."""
+        """Write the buffered events to the file."""
         if not self._waiting:
             return
         with self.path.open("ab") as file:
@@ -141,7 +141,7 @@ class Events:
         self._waiting.clear()
 
     def close(self) -> None:
-        """The same as :meth:`flush`; nothing stays open."""
+        """Flush the events; there is nothing to close."""
         self.flush()
 
     def _add(self, step: int, **content: Any) -> None:
@@ -152,30 +152,31 @@ class Events:
 def write_sweep_experiment(
     sweep_folder: Path, hparam_domains: Mapping[str, Sequence[object]], metrics: Sequence[str]
 ) -> None:
-    """Write the columns of the HPARAMS tab for a sweep; a second call replaces the first.
+    """Write the columns of the HPARAMS tab for a sweep, replacing earlier ones.
 
-    TensorBoard takes the columns of one experiment: look at one sweep at a time.
+    TensorBoard shows the columns of one experiment only: view one sweep at a time.
 
     Args:
-        sweep_folder: the folder above the runs.
-        hparam_domains: the values that each column takes in the sweep.
-        metrics: the tags that judge, such as ``test/accuracy``.
+        sweep_folder: folder above the runs.
+        hparam_domains: values of each column in the sweep.
+        metrics: tags of the metrics, such as ``test/accuracy``.
     """
     columns = [
         summary_v2.HParam(name, _domain([_plain(value) for value in values]))
         for name, values in hparam_domains.items()
     ]
-    judges = [summary_v2.Metric(tag, display_name=tag) for tag in metrics]
-    _write_alone(sweep_folder, "hparams", [_now(summary_v2.hparams_config_pb(columns, judges))])
+    metric_columns = [summary_v2.Metric(tag, display_name=tag) for tag in metrics]
+    _write_alone(
+        sweep_folder, "hparams", [_now(summary_v2.hparams_config_pb(columns, metric_columns))]
+    )
 
 
 def write_layout(folder: Path, charts: Charts) -> None:
-    """Write the charts of the CUSTOM SCALARS tab; a second call replaces the first.
+    """Write the charts of the CUSTOM SCALARS tab, replacing earlier ones.
 
     Args:
-        folder: the log folder, a sweep's or a run's; TensorBoard merges equal charts.
-        charts: tags by chart by category; each tag stands for itself alone. A category holds
-            bands, or else lists of tags.
+        folder: folder of a sweep or a run; TensorBoard merges equal charts.
+        charts: exact tags by category and chart. A category has either bands or lists of tags.
     """
     layout = layout_pb2.Layout(
         category=[
@@ -192,11 +193,11 @@ def write_layout(folder: Path, charts: Charts) -> None:
 
 
 def write_curves(folder: Path, points: Iterable[tuple[float, int, Mapping[str, float]]]) -> None:
-    """Write a run that is curves and nothing else; a second call replaces the first.
+    """Write a run that consists of curves only, replacing an earlier one.
 
     Args:
-        folder: the run's folder, made where it is missing.
-        points: seconds since 1970, step, values by tag; the first point is the run's beginning.
+        folder: the run's folder, created if missing.
+        points: seconds since 1970, step, values by tag; the first point starts the run.
     """
     events = []
     for wall_time, step, values in points:
@@ -207,15 +208,15 @@ def write_curves(folder: Path, points: Iterable[tuple[float, int, Mapping[str, f
     _write_alone(folder, "curves", events)
 
 
-def _in_order(charts: Mapping[str, Sequence[str] | Band]) -> list[layout_pb2.Chart]:
-    """The charts of a category as TensorBoard 2.21 must get them to show them in this order."""
+def _in_order(charts: Mapping[str, Sequence[str] | BandTags]) -> list[layout_pb2.Chart]:
+    """Order the charts of a category so that TensorBoard 2.21 shows them in the given order."""
     written = [_chart(name, tags) for name, tags in charts.items()]
-    has_bands = any(isinstance(tags, Band) for tags in charts.values())
-    return written[::-1] if has_bands else written  # its page stamps bands last to first
+    has_bands = any(isinstance(tags, BandTags) for tags in charts.values())
+    return written[::-1] if has_bands else written  # TensorBoard shows bands last to first
 
 
-def _chart(title: str, tags: Sequence[str] | Band) -> layout_pb2.Chart:
-    if isinstance(tags, Band):
+def _chart(title: str, tags: Sequence[str] | BandTags) -> layout_pb2.Chart:
+    if isinstance(tags, BandTags):
         series = layout_pb2.MarginChartContent.Series(
             value=tags.value, lower=tags.lower, upper=tags.upper
         )
@@ -229,7 +230,7 @@ def _now(summary: summary_pb2.Summary) -> event_pb2.Event:
 
 
 def _write_alone(folder: Path, name: str, events: Sequence[event_pb2.Event]) -> None:
-    """Write events into a file of their own, in the place of an earlier one."""
+    """Write events to a separate file, replacing an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
     start = events[0].wall_time if events else time.time()
     content = _records([_first_event(start), *(event.SerializeToString() for event in events)])
@@ -237,7 +238,7 @@ def _write_alone(folder: Path, name: str, events: Sequence[event_pb2.Event]) -> 
 
 
 def _first_event(wall_time: float | None = None) -> bytes:
-    # the version tells readers that a session log purges what lies beyond its step
+    # this version makes readers purge what lies after the step of a session log
     moment = time.time() if wall_time is None else wall_time
     event = event_pb2.Event(wall_time=moment, file_version="brain.Event:2")
     content: bytes = event.SerializeToString()
@@ -253,14 +254,14 @@ def _records(events: Sequence[bytes]) -> bytes:
 
 
 def _plain(value: object) -> HParam:
-    """A value that the HPARAMS tab takes."""
+    """Convert a value to one that the HPARAMS tab accepts."""
     if hasattr(value, "item"):  # a numpy number
         value = value.item()
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
 def _domain(values: Sequence[HParam]) -> Any:
-    """The values as TensorBoard's check boxes; ``None`` where they are of several kinds."""
+    """Return the values as TensorBoard's check boxes; ``None`` if their types differ."""
     if values and all(type(value) in (int, float) for value in values):
         return summary_v2.Discrete(sorted({float(value) for value in values}))
     kinds = {type(value) for value in values}
@@ -281,7 +282,7 @@ def _png(image: "np.ndarray[Any, Any]") -> bytes:
 
 
 def _png_size(png: bytes) -> tuple[int, int]:
-    """Width and height, from the header."""
+    """Read width and height from the header."""
     if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 24:
-        raise ValueError(f"image must be a PNG file's bytes, got {png[:8]!r}")
+        raise ValueError(f"image must be the bytes of a PNG file, got {png[:8]!r}")
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")

@@ -1,4 +1,4 @@
-"""The writer: the only writer of a run's folder while the run goes on."""
+"""Run writer: the only writer of a run's folder while the run is in progress."""
 
 import functools
 import math
@@ -14,11 +14,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from losslab.runs.curves import Curves, Point
+from losslab.runs.curves import CurveWriter, Point
 from losslab.runs.folder import RunFolder, remove, replace_file
 from losslab.runs.projector import write_embedding
 from losslab.runs.record import (
-    Judged,
+    EpochMetrics,
     Record,
     RunError,
     Status,
@@ -30,7 +30,7 @@ from losslab.runs.record import (
 from losslab.runs.tensorboard import Events
 
 HEARTBEAT_EVERY = 10.0
-"""Seconds between signs of life within an epoch; curves and events go to disk with them."""
+"""Seconds between heartbeats within an epoch; curves and events are written with them."""
 
 PACKAGES = (
     "losslab",
@@ -48,26 +48,26 @@ PACKAGES = (
 
 
 class RunWriter:
-    """Keeps one run's record, curves, events and checkpoints, and decides when to stop.
+    """Writer of a run's record, curves, events and checkpoints, which also decides when to stop.
 
-    Every decision follows from the record on disk, so that a run goes on after a kill, or in
-    another process, as if nothing had happened. At an epoch's end the files are written in such an
-    order that a kill at any point leaves a folder that can be resumed: curves, then the best
-    checkpoint, then the record, then the last checkpoint. What was written of an epoch whose last
-    checkpoint is missing is written again, and comes out the same.
+    All decisions depend only on the record on disk, so a run can resume after a kill, or in
+    another process, with the same result. At the end of an epoch the files are written in an
+    order such that a kill at any point leaves a folder that can be resumed: curves, best
+    checkpoint, record, last checkpoint. An epoch whose last checkpoint is missing is repeated
+    with the same result.
 
-    Epochs are counted from 0, in calls and in the record. Metrics carry their split
+    Epochs are counted from 0, in calls and in the record. Metric names include their split
     (``val/accuracy``); the record keeps those of the monitored split, without it (``accuracy``).
 
     Args:
         folder: the run's folder.
-        monitor: the metric that decides, such as ``val/accuracy``.
+        monitor: monitored metric, such as ``val/accuracy``.
         mode: ``"min"`` or ``"max"``, whichever is better.
-        patience: epochs without a better value before the run stops; ``None``: never.
-        save_every: epochs between last checkpoints; a better epoch and a stop always leave one.
-        events: whether TensorBoard events are written.
-        choose: the checkpoint that counts: the one with the best metric, or the last one whose
-            metric is a number (patience then never ends).
+        patience: epochs without improvement before the run stops; ``None`` to never stop.
+        save_every: epochs between last checkpoints; one is also saved on improvement and stop.
+        events: whether to write TensorBoard events.
+        choose: checkpoint that counts: ``"best"`` by the metric, or the ``"last"`` one whose
+            metric is not NaN (the run then never stops early).
 
     Raises:
         ValueError: if an option is out of range.
@@ -111,7 +111,7 @@ class RunWriter:
         self.patience = patience
         self.save_every = save_every
         self.choose = choose
-        self.curves = Curves(self.files.metrics)
+        self.curves = CurveWriter(self.files.metrics)
         self.events = Events(self.folder) if events else None
         self._split = monitor.rpartition("/")[0]
         self._began: float | None = None
@@ -119,7 +119,7 @@ class RunWriter:
 
     @property
     def record(self) -> Record:
-        """The record as it stands on disk."""
+        """Record on disk."""
         return read_record(self.folder)
 
     def start(
@@ -129,17 +129,16 @@ class RunWriter:
         hparams: Mapping[str, object] | None = None,
         group: str | None = None,
     ) -> None:
-        """Begin a run; what an earlier unfinished try left in the folder goes.
+        """Begin a run, removing the files of an earlier unfinished attempt.
 
         Args:
-            fields: what the record says from the start: task, data, loss, seed, choices, hashes.
+            fields: initial fields of the record: task, data, loss, seed, choices, hashes.
             hparams: the run's columns in TensorBoard's HPARAMS tab.
-            group: the loss and its options, the same for all seeds; the record's ``cell``.
+            group: loss and options, equal for all seeds; the record's ``cell``.
 
         Raises:
-            FileExistsError: if the folder holds a run that is done, or that another process works
-                on.
-            ValueError: if a field is none of the record's.
+            FileExistsError: if the folder has a finished run, or another process works on it.
+            ValueError: if the record has no such field.
         """
         _require_fields(fields)
         self._clear_earlier_try()
@@ -157,14 +156,14 @@ class RunWriter:
         self._flush()
 
     def resume(self, step: int) -> None:
-        """Go on from the last checkpoint; what was written beyond it goes.
+        """Resume from the last checkpoint, removing what was written after it.
 
         Args:
-            step: the step of that checkpoint.
+            step: step of that checkpoint.
 
         Raises:
-            FileNotFoundError: if the folder holds no run.
-            FileExistsError: if another process works on it.
+            FileNotFoundError: if the folder has no run.
+            FileExistsError: if another process works on the run.
         """
         record = self.record
         self._refuse_live(record)
@@ -181,10 +180,10 @@ class RunWriter:
         self._flush()
 
     def note(self, fields: Mapping[str, Any]) -> None:
-        """Put into the record what became known on the way.
+        """Update fields of the record.
 
         Raises:
-            ValueError: if a field is none of the record's.
+            ValueError: if the record has no such field.
         """
         _require_fields(fields)
         record = self.record
@@ -192,72 +191,72 @@ class RunWriter:
         self._write(record)
 
     def log(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
-        """Add a point to each of these curves, and now and then a sign of life."""
+        """Add a point to each of the curves, with a heartbeat if one is due."""
         self._log(epoch, step, values)
         if time.monotonic() - self._beaten > HEARTBEAT_EVERY:
             self._flush()
             self._write(self.record)
 
     def image(self, tag: str, png: bytes, step: int) -> None:
-        """Show a picture in TensorBoard, and keep it in ``figures/`` in place of an earlier one.
+        """Add a figure to TensorBoard and save it in ``figures/``, replacing an earlier one.
 
         Args:
-            tag: its name, such as ``test/line``; the file is then ``test_line.png``.
-            png: a PNG file's bytes.
-            step: the step it shows.
+            tag: name such as ``test/line``, saved as ``test_line.png``.
+            png: bytes of a PNG file.
+            step: step that the figure shows.
         """
         if self.events:
             self.events.image(tag, png, step)
-            self.events.flush()  # pictures are few, and may come from a process that ends soon
+            self.events.flush()  # figures are few, and may come from a process that ends soon
         self.files.figures.mkdir(exist_ok=True)
         replace_file(self.files.figures / f"{tag.replace('/', '_')}.png", png)
 
     def arrays(self, tag: str, content: bytes) -> None:
-        """Keep what a picture shows, see :mod:`losslab.runs.figure_data`, beside the picture.
+        """Save the data of a figure, see :mod:`losslab.runs.figure_data`, beside the figure.
 
         Args:
-            tag: the picture's; the file of ``test/line`` is ``test_line.npz``.
-            content: the file's bytes.
+            tag: tag of the figure; ``test/line`` is saved as ``test_line.npz``.
+            content: bytes of the file.
         """
         self.files.figures.mkdir(exist_ok=True)
         replace_file(self.files.figures / f"{tag.replace('/', '_')}.npz", content)
 
     def embedding(self, rows: Iterable[Sequence[float]], labels: Iterable[str]) -> None:
-        """Show vectors with their labels in TensorBoard's projector."""
+        """Write labelled vectors for TensorBoard's projector."""
         if self.events:
             write_embedding(self.folder, "embedding", rows, labels)
 
     def end_epoch(
         self, epoch: int, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
     ) -> bool:
-        """Log the metrics, keep the checkpoints, and say whether the run should stop.
+        """Log the metrics, save the checkpoints and decide whether the run should stop.
 
-        An epoch is best if its monitored metric is strictly better than that of the best so far;
-        NaN is never better, and the first epoch is best until another is.
+        An epoch becomes the best if its monitored metric is strictly better than the best so far;
+        NaN is never better, and the first epoch is the best until another one is.
 
         Args:
-            epoch: the epoch that ended, counted from 0.
-            step: the run's step at its end.
-            metrics: with their split, among them the monitored one.
-            save: writes the checkpoint to the path it gets.
+            epoch: epoch that ended, counted from 0.
+            step: step at the end of the epoch.
+            metrics: metrics with their split, including the monitored one.
+            save: function that writes the checkpoint to a path.
 
         Returns:
-            Whether the metric has not been better for as many epochs as the patience says.
+            Whether the metric has not improved for ``patience`` epochs.
 
         Raises:
             ValueError: if the monitored metric is missing.
         """
         if self.monitor not in metrics:
             raise ValueError(
-                f"metrics must hold {self.monitor}, got {', '.join(metrics) or 'none'}"
+                f"metrics must include {self.monitor}, got {', '.join(metrics) or 'none'}"
             )
         self._log(epoch, step, metrics)
         self._flush()
         record = self.record
-        judged = self._of_split(metrics)
+        own = self._of_split(metrics)
         improved = self._is_best(epoch, metrics[self.monitor], record["best"])
-        this = Judged(epoch=epoch, metrics=judged)
-        best = this if improved else cast(Judged, record["best"])
+        this = EpochMetrics(epoch=epoch, metrics=own)
+        best = this if improved else cast(EpochMetrics, record["best"])
         stop = self.patience is not None and epoch - best["epoch"] >= self.patience
         saves = improved or stop or (epoch + 1) % self.save_every == 0
         if saves:
@@ -273,13 +272,12 @@ class RunWriter:
         return stop
 
     def finish(self, test: Mapping[str, float], val: Mapping[str, float] | None = None) -> None:
-        """End the run well.
+        """End the run as done.
 
         Args:
             test: test metrics of the best checkpoint, with or without ``test/``.
-            val: validation metrics that were measured with it, with or without their split; those
-                that its epoch did not measure join the record's. What its epoch measured stays as
-                it was: a resumed run compares with it.
+            val: its validation metrics, with or without ``val/``. Only those that its epoch did
+                not measure are added to the record, since a resumed run compares with the others.
         """
         record = self.record
         results = {name.removeprefix("test/"): float(value) for name, value in test.items()}
@@ -287,7 +285,7 @@ class RunWriter:
         if record["best"] is not None and val is not None:
             extra = {name.removeprefix(f"{self._split}/"): float(val[name]) for name in val}
             best = record["best"]
-            record["best"] = Judged(epoch=best["epoch"], metrics=extra | best["metrics"])
+            record["best"] = EpochMetrics(epoch=best["epoch"], metrics=extra | best["metrics"])
         tagged = {f"test/{name}": value for name, value in results.items()}
         self._log(max(record["epochs"] - 1, 0), record["steps"], tagged)
         if self.events:
@@ -295,19 +293,19 @@ class RunWriter:
         self._end(record, "done")
 
     def fail(self, kind: str, message: str, step: int | None = None) -> None:
-        """End the run with an error; the checkpoints of its good epochs stay.
+        """End the run as failed, keeping its checkpoints.
 
         Args:
-            kind: ``diverged``, ``memory``, ``exception``, ``input``.
-            message: one line for the person who reads the table.
-            step: where it happened.
+            kind: ``diverged``, ``memory``, ``exception`` or ``input``.
+            message: one line for the user.
+            step: step at which it happened.
         """
         record = self.record
         record["error"] = RunError(kind=kind, message=message, step=step)
         self._end(record, "failed")
 
     def interrupt(self) -> None:
-        """End the run because somebody asked for it; it can be resumed."""
+        """End the run as interrupted; it can be resumed."""
         self._end(self.record, "interrupted")
 
     def _clear_earlier_try(self) -> None:
@@ -317,16 +315,16 @@ class RunWriter:
         record = self.record
         self._refuse_live(record)
         if record["status"] == "done":
-            raise FileExistsError(f"{self.folder} holds a run that is done; choose another folder")
+            raise FileExistsError(f"{self.folder} has a finished run; choose another folder")
         self._remove_leftovers()
         remove([self.files.metrics, self.files.best, self.files.last])
         remove(self.files.figures.glob("*.*"))
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
 
     def _remove_leftovers(self) -> None:
-        """Remove what a kill in the middle of writing leaves."""
+        """Remove temporary files that are left if a run is killed while writing."""
         remove(self.folder.glob(".*.tmp"))
-        remove(self.files.checkpoints.glob("*.tmp"))  # those of whoever saves among them
+        remove(self.files.checkpoints.glob("*.tmp"))  # including those of Lightning
         remove(self.files.figures.glob(".*.tmp"))
         remove([self.files.unfinished])
 
@@ -356,8 +354,8 @@ class RunWriter:
             if name.startswith(prefix)
         }
 
-    def _is_best(self, epoch: int, value: float, best: Judged | None) -> bool:
-        # an epoch replayed after a kill is as good as it was
+    def _is_best(self, epoch: int, value: float, best: EpochMetrics | None) -> bool:
+        # an epoch that is repeated after a kill was the best before
         if best is None or best["epoch"] == epoch:
             return True
         if self.choose == "last":
@@ -368,8 +366,8 @@ class RunWriter:
         return value < reference if self.mode == "min" else value > reference
 
     def _save(self, save: Callable[[Path], None]) -> None:
-        # after a kill the unfinished file can be the best one under a second name: saving must
-        # not write into it
+        # after a kill the unfinished file can be a hard link to the best one: saving must not
+        # write into it
         remove([self.files.unfinished])
         save(self.files.unfinished)
         with self.files.unfinished.open("rb+") as file:
@@ -380,7 +378,7 @@ class RunWriter:
         remove([temporary])
         try:
             os.link(self.files.unfinished, temporary)
-        except OSError:  # a file system without hard links
+        except OSError:  # no hard links on this file system
             shutil.copyfile(self.files.unfinished, temporary)
         temporary.replace(self.files.best)
 
@@ -406,9 +404,9 @@ class RunWriter:
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory this process held so far; ``None`` where the system does not say.
+    """Return the peak memory of this process; ``None`` if the system does not tell.
 
-    In a sweep within one process it includes the runs before.
+    In a sweep within one process it includes earlier runs.
     """
     if platform.system() == "Windows":
         return None
@@ -425,12 +423,12 @@ def _versions() -> dict[str, str]:
         try:
             installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            continue  # run from a checkout, or an extra that is not there
+            continue  # not installed: a checkout of losslab, or an optional package
     return installed
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide a run's numbers."""
+    """Return the versions of Python and of the packages that affect results."""
     return dict(_versions())
 
 
@@ -449,7 +447,7 @@ def _git_state() -> tuple[str, bool] | None:
 
 
 def git_state() -> dict[str, Any] | None:
-    """The commit of this code and whether it was changed since; ``None`` outside a repository."""
+    """Return commit and uncommitted changes of this code; ``None`` outside a repository."""
     state = _git_state()
     return None if state is None else {"commit": state[0], "dirty": state[1]}
 
@@ -462,4 +460,4 @@ def _require_fields(fields: Mapping[str, Any]) -> None:
     unknown = sorted(fields.keys() - Record.__annotations__.keys())
     if unknown:
         expected = ", ".join(Record.__annotations__)
-        raise ValueError(f"fields must be of {expected}, got {', '.join(unknown)}")
+        raise ValueError(f"fields must be among {expected}, got {', '.join(unknown)}")

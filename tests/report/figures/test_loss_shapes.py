@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from losslab.report.figures.loss_shapes import Shape, loss_shapes
+from losslab.report.figures.loss_shapes import LossShape, loss_shapes
 
 X = np.linspace(-1, 1, 5)
 
 
 def shape(name, loss, gradient, against="residual (m)"):
-    return Shape(name, against, against.partition(" ")[0], X, loss, gradient)
+    return LossShape(name, against, against.partition(" ")[0], X, loss, gradient)
 
 
 def test_losses_stand_above_their_gradients_a_column_a_dimension():
@@ -19,7 +19,10 @@ def test_losses_stand_above_their_gradients_a_column_a_dimension():
     assert [line.get_label() for line in above.lines[:2]] == ["square", "size"]
     np.testing.assert_array_equal(above.lines[0].get_ydata(), X**2)
     np.testing.assert_array_equal(below.lines[1].get_ydata(), np.sign(X))
-    assert (below.get_xlabel(), below.get_ylabel()) == ("residual (m)", "gradient by the residual")
+    assert (below.get_xlabel(), below.get_ylabel()) == (
+        "residual (m)",
+        "gradient w.r.t. residual",
+    )
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["log"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from losslab.report.figures.predictions import predictions
-from losslab.report.figures.side_by_side import MOST_RUNS, own_pictures
+from losslab.report.figures.side_by_side import MOST_RUNS, run_figures
 from losslab.report.figures.style import NothingToDraw
 from losslab.runs.figure_data import Clouds, Images, Line, Scatter, to_bytes
 
@@ -100,7 +100,7 @@ def leave(tmp_path):
 
 def test_arrays_of_all_rows_become_one_picture(made_up, leave, table_of):
     runs = [leave(made_up(loss, 0, 1.0), test_fit=fit(2)) for loss in ("mse", "mae")]
-    [(name, figure)] = own_pictures(table_of(runs))
+    [(name, figure)] = run_figures(table_of(runs))
     assert name == "fit"
     assert figure.get_suptitle() == "regression, seed 0: fitted curve"
     assert [line.get_label() for line in figure.axes[0].lines][1:3] == ["mse", "mae"]
@@ -108,7 +108,7 @@ def test_arrays_of_all_rows_become_one_picture(made_up, leave, table_of):
 
 def test_files_without_arrays_stand_side_by_side(made_up, leave, table_of):
     runs = [leave(made_up(loss, 0, 1.0), test_confusion=None) for loss in ("mse", "mae")]
-    [(name, figure)] = own_pictures(table_of(runs))
+    [(name, figure)] = run_figures(table_of(runs))
     assert name == "confusion"
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["mse", "mae"]
 
@@ -116,13 +116,13 @@ def test_files_without_arrays_stand_side_by_side(made_up, leave, table_of):
 def test_the_seed_at_which_most_rows_have_pictures(made_up, leave, table_of):
     runs = [made_up("mse", 0, 1.0), leave(made_up("mae", 0, 1.0), test_fit=fit(2))]
     runs += [leave(made_up(loss, 1, 1.0), test_fit=fit(2)) for loss in ("mse", "mae")]
-    [(_, figure)] = own_pictures(table_of(runs))
+    [(_, figure)] = run_figures(table_of(runs))
     assert figure.get_suptitle().startswith("regression, seed 1")
 
 
 def test_validation_where_the_test_was_not_read(made_up, leave, table_of):
     runs = [leave(made_up(loss, 0, 1.0), val_fit=fit(2)) for loss in ("mse", "mae")]
-    assert [name for name, _ in own_pictures(table_of(runs))] == ["fit"]
+    assert [name for name, _ in run_figures(table_of(runs))] == ["fit"]
 
 
 def test_of_many_rows_the_best(made_up, leave, table_of):
@@ -130,7 +130,7 @@ def test_of_many_rows_the_best(made_up, leave, table_of):
         leave(made_up(f"loss{number}", 0, 1.0 + number), test_fit=fit(2))
         for number in range(MOST_RUNS + 2)
     ]
-    [(_, figure)] = own_pictures(table_of(runs))
+    [(_, figure)] = run_figures(table_of(runs))
     assert figure.get_suptitle() == ("regression, seed 0, the best 8 of 10 rows: fitted curve")
     labels = [line.get_label() for line in figure.axes[0].lines]
     assert "loss0" in labels
@@ -138,4 +138,4 @@ def test_of_many_rows_the_best(made_up, leave, table_of):
 
 
 def test_runs_without_pictures(table):
-    assert list(own_pictures(table)) == []
+    assert list(run_figures(table)) == []

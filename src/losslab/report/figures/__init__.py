@@ -1,1 +1,1 @@
-"""Pictures of finished runs, with matplotlib alone: one drawing a file, one style for all."""
+"""Figures of finished runs, drawn with matplotlib in one style: one kind of figure per file."""

@@ -1,4 +1,4 @@
-"""Trained with the row, judged by the column: what each loss makes of the others' yardsticks."""
+"""Cross-evaluation: losses that were trained, evaluated by the other losses and the metrics."""
 
 import math
 from collections.abc import Sequence
@@ -8,29 +8,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from losslab.analysis.comparison import Summary, Table, summarize
+from losslab.analysis.comparison import ComparisonTable, Summary, summarize
 from losslab.metrics.labels import Metric, metric_of
 from losslab.report.figures.style import NothingToDraw, headline, new_figure, styled, wrapped
 
 INKS = ("#111111", "#fefefe")
-"""On light and on dark cells, and of frames (the first): a dark page turns its own ink round."""
+"""Text colours on light and dark cells; fixed, since dark pages replace only the style's ink."""
 
 
 @styled
 def cross_losses(
-    table: Table, split: str = "test", metrics: Sequence[Metric] | None = None
+    table: ComparisonTable, split: str = "test", metrics: Sequence[Metric] | None = None
 ) -> Figure:
-    """The mean of each reference loss and metric, coloured by how far it is from the best.
+    """Plot the mean of each reference loss and metric, coloured by its distance from the best.
 
     Args:
-        table: whose rows are the losses that trained.
-        split: on which they are judged.
-        metrics: the columns; by default the reference losses, then the table's metrics.
+        table: comparison whose rows are the trained losses.
+        split: split on which they are evaluated.
+        metrics: the columns. Default: the reference losses, then the table's metrics.
 
     Raises:
         NothingToDraw: if no run has any of the columns.
     """
-    metrics = judges(table, split) if metrics is None else metrics
+    metrics = evaluation_metrics(table, split) if metrics is None else metrics
     cells = [[summarize(row, metric, split) for metric in metrics] for row in table.rows]
     if not any(summary.n for line in cells for summary in line):
         raise NothingToDraw(f"{table.name}: nothing was measured on {split}")
@@ -57,14 +57,14 @@ def cross_losses(
     )
     headline(
         figure,
-        f"{table.title}: trained with the row, judged by the column",
-        "mean over seeds, below it how far it is from the column's best; framed: judged by itself",
+        f"{table.title}: trained with the row, evaluated by the column",
+        "mean over seeds, and its distance from the column's best; framed: the loss trained with",
     )
     return figure
 
 
-def judges(table: Table, split: str) -> list[Metric]:
-    """The reference losses that any run has, then those of the table's metrics that judge."""
+def evaluation_metrics(table: ComparisonTable, split: str) -> list[Metric]:
+    """Return the reference losses of any run, then the table's metrics with a better direction."""
     task = table.rows[0].runs[0].config["task"]
     names = {name for row in table.rows for run in row.done for name in run.metrics(split)}
     references = [metric_of(name, task) for name in sorted(names) if name.startswith("ref/")]
@@ -72,9 +72,9 @@ def judges(table: Table, split: str) -> list[Metric]:
 
 
 def shortfall(summary: Summary, column: Sequence[Summary]) -> float:
-    """How much worse a mean is than the column's best, as a share of the best.
+    """Compute how much worse a mean is than the column's best, relative to the best.
 
-    Infinity where the best is 0 and this is not; NaN where nothing was measured.
+    Infinity if the best is 0 and this is not; NaN if nothing was measured.
     """
     sign = summary.metric.sign
     means = [other.mean for other in column if math.isfinite(other.mean)]
@@ -89,7 +89,7 @@ def _draw(axes: Axes, column: int, place: int, summary: Summary, behind: float) 
     if math.isnan(behind):
         axes.text(column, place, "not measured", ha="center", va="center", fontsize=7)
         return
-    # from 0 at the best over 0.5 at twice as bad towards 1
+    # 0 at the best, 0.5 at twice as bad, towards 1
     depth = 1.0 if math.isinf(behind) else behind / (1 + behind)
     axes.add_patch(
         _cell(
@@ -121,7 +121,7 @@ def _cell(column: int, place: int, **look: object) -> Rectangle:
 
 
 def _percent(behind: float) -> str:
-    """How far a mean is from the best, in per cent or times."""
+    """Format the distance from the best, in per cent or as a factor."""
     if behind < 0.995:
         return f"{100 * behind:.2g} % off"
     return f"{1 + behind:.3g} times"

@@ -1,4 +1,4 @@
-"""Metrics over training: a line a loss with the band of its mean, a thin line a seed."""
+"""Metrics over training: one line per loss with a confidence band, one thin line per seed."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from losslab.analysis.comparison import Table
+from losslab.analysis.comparison import ComparisonTable
 from losslab.metrics.labels import Metric, metric_of
-from losslab.report.figures.over_time import Band, Curves
+from losslab.report.figures.over_time import MeanCurve, TableCurves
 from losslab.report.figures.style import (
     Look,
     NothingToDraw,
@@ -25,11 +25,13 @@ from losslab.report.figures.style import (
 )
 
 MOST_THIN_LINES = 60
-"""Of more runs than these no single one can be told: the bands stand alone."""
+"""Number of runs above which only the means are drawn, since single runs would be unreadable."""
 
 
-def curve_metrics(table: Table, curves: Curves, *, references: bool = False) -> list[Metric]:
-    """The table's metrics, or the reference losses, that were measured while training."""
+def curve_metrics(
+    table: ComparisonTable, curves: TableCurves, *, references: bool = False
+) -> list[Metric]:
+    """Return the table's metrics, or the reference losses, that were measured during training."""
     task = table.rows[0].runs[0].config["task"]
     if references:
         names = sorted(name for name in curves.names if name.startswith("val/ref/"))
@@ -39,22 +41,22 @@ def curve_metrics(table: Table, curves: Curves, *, references: bool = False) -> 
 
 @styled
 def curves(
-    table: Table, metrics: Sequence[Metric] | None = None, read: Curves | None = None
+    table: ComparisonTable, metrics: Sequence[Metric] | None = None, read: TableCurves | None = None
 ) -> Figure:
-    """Validation metrics over training, an axes a metric.
+    """Plot validation metrics over training, one panel per metric.
 
     Args:
-        table: whose rows are the lines.
-        metrics: by default those of the table that were measured while training.
-        read: the table's curves, where they have been read already.
+        table: comparison whose rows are the lines.
+        metrics: Default: the table's metrics that were measured during training.
+        read: the table's curves, if they have been read already.
 
     Raises:
-        NothingToDraw: if no metric was measured while training.
+        NothingToDraw: if no metric was measured during training.
     """
-    read = read or Curves(table)
+    read = read or TableCurves(table)
     metrics = curve_metrics(table, read) if metrics is None else metrics
     if not metrics:
-        raise NothingToDraw(f"{table.name}: no metric was measured while training")
+        raise NothingToDraw(f"{table.name}: no metric was measured during training")
     figure, grid = panels(len(metrics), 3.5, 2.7)
     look = table_looks(table)
     thin = sum(len(row.done) for row in table.rows) <= MOST_THIN_LINES
@@ -70,15 +72,17 @@ def curves(
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     legend_below(figure, list(handles.values()), list(handles))
-    lines = "; thin: the seeds" if thin else ""
+    lines = "; thin lines: single seeds" if thin else ""
     headline(
-        figure, f"{table.title}: on validation while training", f"mean and its 95 % interval{lines}"
+        figure,
+        f"{table.title}: validation metrics over training",
+        f"mean over seeds with its 95 % interval{lines}",
     )
     return figure
 
 
 def _draw(
-    axes: Axes, bands: dict[str, Band], look: dict[str, Look], metric: Metric, thin: bool
+    axes: Axes, bands: dict[str, MeanCurve], look: dict[str, Look], metric: Metric, thin: bool
 ) -> None:
     scale = metric.scale
     values = [scale * band.mean for band in bands.values()]
@@ -94,5 +98,5 @@ def _draw(
         axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
         axes.plot(x, mean, label=label, **style.marked(len(x), place))
     if spans_decades(values):
-        # a single seed that comes near 0 would take most of the axis
+        # a single seed near 0 would take up most of the axis
         axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.1 * np.concatenate(values).min()))

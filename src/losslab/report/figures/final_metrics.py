@@ -1,4 +1,4 @@
-"""What the losses came to: a dot a mean, a bar its interval, small dots the seeds."""
+"""Final metrics: one marker per mean with its interval, and small markers per seed."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from losslab.analysis.comparison import Summary, Table
+from losslab.analysis.comparison import ComparisonTable, Summary
 from losslab.analysis.groups import Row
 from losslab.metrics.labels import Metric
 from losslab.report.cells import seeds_text
@@ -24,8 +24,8 @@ from losslab.report.figures.style import (
 
 
 @styled
-def final_metrics(table: Table, metrics: Sequence[Metric] | None = None) -> Figure:
-    """The metrics that the table shows, an axes each, the best row by the first on top."""
+def final_metrics(table: ComparisonTable, metrics: Sequence[Metric] | None = None) -> Figure:
+    """Plot the metrics of a table, one panel each, with the best row by the first on top."""
     metrics = table.columns if metrics is None else metrics
     height = 0.42 * len(table.rows) + 0.95
     figure, grid = panels(len(metrics), 2.9, height, columns=4, sharey=True)
@@ -46,7 +46,7 @@ def final_metrics(table: Table, metrics: Sequence[Metric] | None = None) -> Figu
     headline(
         figure,
         f"{table.title}: metrics of the chosen checkpoints",
-        f"mean over {seeds} with its 95 % interval; small: the seeds",
+        f"mean over {seeds} with its 95 % interval; small markers: single seeds",
     )
     return figure
 
@@ -86,5 +86,5 @@ def _draw(axes: Axes, place: int, row: Row, summary: Summary, look: Look) -> Non
 
 
 def _name(row: Row) -> str:
-    troubled = row.failed or row.absent
-    return f"{row.label}\n{seeds_text(row)}" if troubled else row.label
+    incomplete = row.failed or row.absent
+    return f"{row.label}\n{seeds_text(row)}" if incomplete else row.label

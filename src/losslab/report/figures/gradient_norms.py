@@ -1,10 +1,10 @@
-"""How hard each loss pulls on the network while it trains."""
+"""Gradient norms over training."""
 
 from matplotlib.figure import Figure
 
-from losslab.analysis.comparison import Table
+from losslab.analysis.comparison import ComparisonTable
 from losslab.report.figures.curves import MOST_THIN_LINES
-from losslab.report.figures.over_time import Curves
+from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.style import (
     NothingToDraw,
     headline,
@@ -19,13 +19,13 @@ NAME = "train/grad_norm"
 
 
 @styled
-def gradient_norms(table: Table, read: Curves | None = None) -> Figure:
-    """The norm of the whole gradient by step, a line a row.
+def gradient_norms(table: ComparisonTable, read: TableCurves | None = None) -> Figure:
+    """Plot the norm of the gradient over all weights by step, one line per row.
 
     Raises:
-        NothingToDraw: if no run has recorded it.
+        NothingToDraw: if no run has recorded gradient norms.
     """
-    read = read or Curves(table)
+    read = read or TableCurves(table)
     if NAME not in read.names:
         raise NothingToDraw(f"{table.name}: no gradient norms were recorded")
     figure, [axes] = panels(1, 6.2, 3.6)
@@ -41,11 +41,11 @@ def gradient_norms(table: Table, read: Curves | None = None) -> Figure:
         x, middle = thinned(band.x, band.mean)
         axes.plot(x, middle, label=row.label, **style.marked(len(x), place))
     logarithmic(axes, "y")
-    axes.set(xlabel=read.axis(NAME), ylabel="norm of the gradient")
+    axes.set(xlabel=read.axis(NAME), ylabel="gradient norm")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     headline(
         figure,
-        f"{table.title}: norm of the gradient by all weights",
-        f"mean over seeds{'; thin: the seeds' if thin else ''}",
+        f"{table.title}: gradient norm over all weights",
+        f"mean over seeds{'; thin lines: single seeds' if thin else ''}",
     )
     return figure

@@ -1,4 +1,4 @@
-"""What a tuning found: the validation metric against the learning rate, a line a loss."""
+"""Tuning results: the validation metric against the learning rate, one line per loss."""
 
 import math
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from losslab.report.figures.style import (
 
 @styled
 def learning_rates(tuning: Tuning) -> Figure:
-    """The mean over tuning seeds of every point that was tried, ringed where it was chosen.
+    """Plot the mean over tuning seeds of every point that was tried; the chosen one is ringed.
 
-    Other options than the learning rate vary from point to point too.
+    Options other than the learning rate vary from point to point too.
 
     Raises:
         NothingToDraw: if no learning rate was tuned.
@@ -48,7 +48,7 @@ def learning_rates(tuning: Tuning) -> Figure:
 
 
 def _points(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that finished anywhere, by learning rate."""
+    """Return the trials with a finished run, by learning rate."""
     tried = [trial for trial in trials if LEARNING_RATE in trial.options and trial.values]
     return sorted(tried, key=lambda trial: float(trial.options[LEARNING_RATE]))
 

@@ -1,4 +1,4 @@
-"""What an error costs and how hard it pulls: losses and their gradients along one dimension."""
+"""Losses and their gradients along one dimension."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,28 +10,28 @@ from matplotlib.figure import Figure
 from losslab.report.figures.style import FAINT, looks, new_figure, styled
 
 MANY = 5
-"""Of more lines than these the names stand below the axes."""
+"""Number of lines above which the legend is placed below the axes."""
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A loss of one sample along one dimension."""
+class LossShape:
+    """Loss of one sample along one dimension, with its gradient."""
 
     name: str
     against: str
-    """What the dimension is, with its unit: the name of the axis."""
+    """Name of the axis, with its unit."""
     by: str
-    """What the gradient is taken by."""
+    """Quantity with respect to which the gradient is taken."""
     x: np.ndarray
     loss: np.ndarray
     gradient: np.ndarray
 
 
 @styled
-def loss_shapes(shapes: Sequence[Shape]) -> Figure:
-    """Losses above their gradients; shapes along another dimension stand in another column.
+def loss_shapes(shapes: Sequence[LossShape]) -> Figure:
+    """Plot losses above their gradients, one column per kind of dimension.
 
-    Losses that are the same along it share a line.
+    Losses with identical values share a line.
     """
     lines = _merged(shapes)
     kinds = list(dict.fromkeys(line.against for line in lines))
@@ -43,8 +43,8 @@ def loss_shapes(shapes: Sequence[Shape]) -> Figure:
         above, below = grid[:, column]
         own = [line for line in lines if line.against == kind]
         _draw(above, below, own)
-        above.set(title="What it costs", ylabel="loss of one sample")
-        below.set(title="How hard it pulls", ylabel=f"gradient by the {own[0].by}", xlabel=kind)
+        above.set(title="Loss", ylabel="loss of one sample")
+        below.set(title="Gradient", ylabel=f"gradient w.r.t. {own[0].by}", xlabel=kind)
         if crowded:
             below.legend(
                 *above.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0, -0.2)
@@ -54,7 +54,7 @@ def loss_shapes(shapes: Sequence[Shape]) -> Figure:
     return figure
 
 
-def _draw(above: Axes, below: Axes, lines: Sequence[Shape]) -> None:
+def _draw(above: Axes, below: Axes, lines: Sequence[LossShape]) -> None:
     look = looks(line.name for line in lines)
     for line in lines:
         above.plot(line.x, line.loss, label=line.name, **look[line.name].curve)
@@ -64,9 +64,9 @@ def _draw(above: Axes, below: Axes, lines: Sequence[Shape]) -> None:
         axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
 
 
-def _merged(shapes: Sequence[Shape]) -> list[Shape]:
-    """Each line once, under the names of all losses that it stands for."""
-    merged: list[Shape] = []
+def _merged(shapes: Sequence[LossShape]) -> list[LossShape]:
+    """Merge identical lines under the names of all their losses."""
+    merged: list[LossShape] = []
     for shape in shapes:
         for place, other in enumerate(merged):
             if shape.against == other.against and np.allclose(shape.loss, other.loss, atol=1e-6):

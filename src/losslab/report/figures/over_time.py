@@ -1,4 +1,4 @@
-"""The curves of a row's runs on one axis: their mean and how sure it is."""
+"""Curves of a row's runs on a common axis: their mean and its confidence interval."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,50 +8,50 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from losslab.analysis.comparison import Table
+from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.groups import Row
 from losslab.analysis.load import Run
 
 
 @dataclass(frozen=True)
-class Band:
-    """One curve of one row, over its finished runs."""
+class MeanCurve:
+    """Mean over the finished runs of a row, of one curve, with its confidence interval."""
 
     x: np.ndarray
-    """Where every run has a value."""
+    """Positions at which all runs have a value."""
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
     """Student's 95 % interval of the mean; NaN for a single run."""
     runs: Mapping[int, tuple[np.ndarray, np.ndarray]]
-    """Every run's own curve, by seed."""
+    """Curve of each run, by seed."""
 
 
-class Curves:
-    """The curves of all rows of a table, each file read once.
+class TableCurves:
+    """Curves of all rows of a table, with each file read only once.
 
-    The axis is the epoch, counted from 1; for reinforcement learning the environment steps; for
-    what is measured within epochs, such as a gradient's norm, the step.
+    The axis is the epoch, counted from 1; in reinforcement learning the environment step; for
+    values that are logged within epochs, such as gradient norms, the training step.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: ComparisonTable) -> None:
         self._frames = {row.label: _frame(row) for row in table.rows}
         task = table.rows[0].runs[0].config["task"]
         self._steps_per_epoch = task.get("steps_per_epoch")
 
     @property
     def names(self) -> set[str]:
-        """The curves that some row has, with their split."""
+        """Names of the curves that some row has, with their split."""
         return {name for frames in self._frames.values() for name in frames}
 
     def axis(self, name: str) -> str:
-        """What a curve stands over."""
+        """Return the label of a curve's horizontal axis."""
         if _within_epochs(name):
             return "training step"
         return "environment steps" if self._steps_per_epoch else "epoch"
 
-    def band(self, row: Row, name: str) -> Band | None:
-        """One curve of one row; ``None`` where no finished run has it."""
+    def band(self, row: Row, name: str) -> MeanCurve | None:
+        """Return the mean curve of a row; ``None`` if no finished run has the curve."""
         frame = self._frames[row.label].get(name)
         if frame is None:
             return None
@@ -67,7 +67,7 @@ class Curves:
             for column, seed in enumerate(grid.columns)
         }
         every = there.all(axis=1)
-        return Band(x[every], *_mean_interval(values[every]), runs)
+        return MeanCurve(x[every], *_mean_interval(values[every]), runs)
 
     def _x(self, place: np.ndarray, name: str) -> np.ndarray:
         if _within_epochs(name):
@@ -80,20 +80,20 @@ def _within_epochs(name: str) -> bool:
 
 
 def _frame(row: Row) -> dict[str, pd.DataFrame]:
-    """By name, the points of all finished runs with their ``seed``."""
-    frames = [_of(run) for run in row.done]
+    """Return the points of all finished runs with their ``seed``, by curve name."""
+    frames = [_with_seed(run) for run in row.done]
     if not frames:
         return {}
     points = pd.concat(frames, ignore_index=True)
     return dict(iter(points.groupby("name", sort=False)))  # type: ignore[arg-type]
 
 
-def _of(run: Run) -> pd.DataFrame:
+def _with_seed(run: Run) -> pd.DataFrame:
     return run.curves.assign(seed=run.seed)
 
 
 def _mean_interval(values: np.ndarray) -> tuple[Any, Any, Any]:
-    """Mean and Student's 95 % interval of each row of values."""
+    """Compute the mean and Student's 95 % interval of each row of values."""
     n = values.shape[1]
     mean = values.mean(axis=1)
     if n < 2:

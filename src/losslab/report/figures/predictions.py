@@ -1,4 +1,4 @@
-"""What several runs made of the same samples: on one plot, in rows, or side by side."""
+"""Predictions of several runs on the same samples: on one plot, in rows or side by side."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,20 +23,20 @@ from losslab.report.figures.style import (
 from losslab.runs.figure_data import Clouds, FigureData, Images, Line, Scatter
 
 COLUMNS = 8
-"""Samples in a row, at most."""
+"""Maximum number of samples per row."""
 CLOUD_COLUMNS = 5
 
 
 @styled
 def predictions(shown: Mapping[str, FigureData], note: str = "") -> Figure:
-    """The predictions of several runs, or of one.
+    """Plot the predictions of one or several runs.
 
     Args:
-        shown: by the run's name, all of one kind.
-        note: stands beside the title: of what data and seed this is.
+        shown: figure data by the run's name, all of one kind.
+        note: data and seed, shown before the title.
 
     Raises:
-        NothingToDraw: if there is no run, or if they show different things.
+        NothingToDraw: if there are no runs, or if their figure data are of different kinds.
     """
     kinds = {type(each) for each in shown.values()}
     if len(kinds) != 1:
@@ -120,7 +120,7 @@ def _clouds(shown: Mapping[str, Clouds]) -> Figure:
     size = max(float(np.abs(clouds[:across]).max()) for clouds in rows.values())
     for line, (name, clouds) in zip(grid, rows.items(), strict=True):
         for axes, cloud in zip(line, clouds, strict=False):
-            depth = cloud @ [1.0, -1.0, 0.5]  # towards the eye of matplotlib's standard view
+            depth = cloud @ [1.0, -1.0, 0.5]  # towards the viewer in matplotlib's default view
             axes.scatter(*cloud.T, c=depth, cmap="viridis_r", s=4, depthshade=False, linewidths=0)
             axes.set(xlim=(-size, size), ylim=(-size, size), zlim=(-size, size))
             axes.set_box_aspect((1, 1, 1), zoom=1.35)

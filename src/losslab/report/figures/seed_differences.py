@@ -1,11 +1,11 @@
-"""Two losses at the same seed: what each difference is, and what their mean is known to be."""
+"""Paired differences between losses: one marker per seed, and their mean with its interval."""
 
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from losslab.analysis.comparison import Pair, Table
+from losslab.analysis.comparison import ComparisonTable, Pair
 from losslab.metrics.labels import Metric
 from losslab.report.figures.style import (
     BETTER,
@@ -20,21 +20,21 @@ from losslab.report.figures.style import (
 )
 
 MOST_PAIRS = 16
-"""Of more pairs than these those with the best row are drawn."""
+"""Number of pairs above which only those with the best row are drawn."""
 
 
 @styled
-def seed_differences(table: Table, metric: Metric | None = None) -> Figure:
-    """The per-seed differences of a judging metric, a line a pair: right of 0 the first is better.
+def seed_differences(table: ComparisonTable, metric: Metric | None = None) -> Figure:
+    """Plot the per-seed differences of a primary metric, one line per pair of rows.
 
     Raises:
-        NothingToDraw: if nothing is compared by the metric.
+        NothingToDraw: if no rows are compared by the metric.
     """
-    metric = metric or table.judging[0]
+    metric = metric or table.primary_metrics[0]
     every = table.pairs_of(metric)
     pairs = drawn_pairs(table, every)
     if not pairs:
-        raise NothingToDraw(f"{table.name}: nothing is compared by {metric.name}")
+        raise NothingToDraw(f"{table.name}: no rows are compared by {metric.name}")
     figure, [axes] = panels(1, 8.2, 0.42 * len(pairs) + 1.35)
     for place, pair in enumerate(pairs):
         _draw(axes, place, pair)
@@ -50,14 +50,15 @@ def seed_differences(table: Table, metric: Metric | None = None) -> Figure:
     headline(
         figure,
         f"{table.title}: differences at the same seed{left_out}",
-        "small: the seeds; bar: 95 % interval of their mean; "
-        f"coloured where it is claimed; p by Holm over {pairs[0].comparisons}",
+        "small markers: single seeds; bar: 95 % interval of their mean; coloured if significant; "
+        f"p Holm-corrected for {pairs[0].comparisons} comparison"
+        f"{'s' if pairs[0].comparisons > 1 else ''}",
     )
     return figure
 
 
-def drawn_pairs(table: Table, pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs that have a seed in common; of very many those with the best row."""
+def drawn_pairs(table: ComparisonTable, pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs with common seeds; if there are many, only those with the best row."""
     there = [pair for pair in pairs if pair.n]
     if len(there) <= MOST_PAIRS:
         return there
@@ -98,14 +99,14 @@ def _draw(axes: Axes, place: int, pair: Pair) -> None:
 
 
 def _words(pair: Pair) -> str:
-    lost = [
-        f"{label} diverged at {len(seeds)}"
-        for label, seeds in ((pair.a, pair.lost_by_a), (pair.b, pair.lost_by_b))
+    diverged = [
+        f"{label} diverged for {len(seeds)}"
+        for label, seeds in ((pair.a, pair.failed_a), (pair.b, pair.failed_b))
         if seeds
     ]
-    verdict = f"p = {pair.adjusted_p:.2g}"
-    if pair.exploratory:
-        verdict = f"exploratory: n = {pair.n} of {pair.needed}"
+    result = f"p = {pair.adjusted_p:.2g}"
+    if pair.underpowered:
+        result = f"underpowered: n = {pair.n} of {pair.needed}"
     elif pair.better is not None:
-        verdict = f"{pair.better} is better, {verdict}"
-    return "\n".join([verdict, *lost])
+        result = f"{pair.better} is better, {result}"
+    return "\n".join([result, *diverged])

@@ -1,4 +1,4 @@
-"""Every picture of a report, drawn from the comparison and from what the runs left."""
+"""All figures of a report."""
 
 import functools
 import re
@@ -8,71 +8,71 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from losslab.analysis.comparison import Comparison, Table
+from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.search import Tuning
 from losslab.report.figures.cross_losses import cross_losses
 from losslab.report.figures.curves import curves
 from losslab.report.figures.final_metrics import final_metrics
 from losslab.report.figures.gradient_norms import gradient_norms
 from losslab.report.figures.learning_rates import learning_rates
-from losslab.report.figures.over_time import Curves
+from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.seed_differences import seed_differences
-from losslab.report.figures.side_by_side import own_pictures
+from losslab.report.figures.side_by_side import run_figures
 from losslab.report.figures.steps_to_target import steps_to_target
 from losslab.report.figures.style import NothingToDraw, svg
 
 MOST_TABLES = 4
-"""Of more comparison groups than these only the final metrics are drawn."""
+"""Number of comparison groups above which only the final metrics are drawn."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of the report."""
+class ReportFigure:
+    """Figure of a report with its caption."""
 
     name: str
-    """Of its files, without ending."""
+    """Name of its files, without suffix."""
     caption: str
     figure: Figure
 
     @functools.cached_property
     def svg(self) -> str:
-        """An ``<svg>`` element; drawn once for the page and for the file."""
+        """Return the figure as an ``<svg>`` element, rendered once."""
         return svg(self.figure)
 
     def save(self, folder: Path) -> None:
-        """Write it as PNG and as SVG."""
+        """Write the figure as PNG and as SVG."""
         self.figure.savefig(folder / f"{self.name}.png", dpi=160)
         (folder / f"{self.name}.svg").write_text(self.svg, encoding="utf-8")
 
 
-def table_pictures(comparison: Comparison, table: Table) -> Iterator[Picture]:
-    """The pictures of one table, the most telling first; what no run holds is left out."""
+def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[ReportFigure]:
+    """Yield the figures of one table; those that no run has data for are left out."""
     many = len(comparison.tables) > 1
     prefix = re.sub(r"[^\w.=-]+", "_", table.name) + "_" if many else ""
-    read = Curves(table)
+    read = TableCurves(table)
     drawings: dict[str, tuple[str, Callable[[], Figure]]] = {
         "final_metrics": (
-            "The metrics at the end: a dot a seed, the mean and its 95 % interval.",
+            "Final metrics: mean over seeds with its 95 % interval; one small marker per seed.",
             lambda: final_metrics(table),
         ),
         "seed_differences": (
-            "Differences seed by seed, with the mean difference and its 95 % interval.",
+            "Paired differences: one small marker per seed, and their mean with its 95 % interval.",
             lambda: seed_differences(table),
         ),
         "curves": (
-            "Over training, on validation: the mean with its 95 % band, thin lines are the seeds.",
+            "Validation metrics over training: mean over seeds with its 95 % interval.",
             lambda: curves(table, read=read),
         ),
         "cross_losses": (
-            "Trained with the row, judged by the column; how far each is behind the column's best.",
+            "Losses trained with (rows) and evaluated by (columns): means over seeds.",
             lambda: cross_losses(table, comparison.split),
         ),
         "steps_to_target": (
-            "How long each run takes to reach the same value on validation.",
+            "Time until each run reaches the same validation value; one marker per seed.",
             lambda: steps_to_target(table, read=read),
         ),
         "gradient_norms": (
-            "The gradient's norm over training: the losses' own scales.",
+            "Gradient norm over training, which reflects the scale of the losses; mean over seeds.",
             lambda: gradient_norms(table, read=read),
         ),
     }
@@ -80,23 +80,23 @@ def table_pictures(comparison: Comparison, table: Table) -> Iterator[Picture]:
         drawings = {"final_metrics": drawings["final_metrics"]}
     for name, (caption, draw) in drawings.items():
         try:
-            yield Picture(f"{prefix}{name}", caption, draw())
+            yield ReportFigure(f"{prefix}{name}", caption, draw())
         except NothingToDraw:
             continue
     if len(comparison.tables) <= MOST_TABLES:
-        for name, figure in own_pictures(table):
-            caption = f"What the runs of one seed show: {name.replace('_', ' ')}."
-            yield Picture(f"{prefix}{name}", caption, figure)
+        for name, figure in run_figures(table):
+            caption = f"Figures saved by the runs of one seed: {name.replace('_', ' ')}."
+            yield ReportFigure(f"{prefix}{name}", caption, figure)
 
 
-def tuning_pictures(tuning: Tuning) -> Iterator[Picture]:
-    """The metric against the learning rate, if one was tuned."""
+def tuning_figures(tuning: Tuning) -> Iterator[ReportFigure]:
+    """Yield the figure of the metric against the learning rate, if one was tuned."""
     try:
         figure = learning_rates(tuning)
     except NothingToDraw:
         return
-    yield Picture(
+    yield ReportFigure(
         "learning_rates",
-        "The points that were tried, by learning rate; ringed is what was chosen.",
+        "Points that were tried, by learning rate; the chosen ones are ringed.",
         figure,
     )

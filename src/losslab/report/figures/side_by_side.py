@@ -1,4 +1,4 @@
-"""The task's own pictures of every loss, at one seed: from the arrays and PNG files of the runs."""
+"""Figures that the runs saved, of all losses at one seed, from their arrays or PNG files."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -7,21 +7,21 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from losslab.analysis.comparison import Table
+from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.load import Run
 from losslab.report.figures.predictions import predictions
 from losslab.report.figures.style import NothingToDraw, headline, panels, styled
-from losslab.runs.figure_data import ENDING, read_shown
+from losslab.runs.figure_data import ENDING, read_figure_data
 from losslab.runs.folder import RunFolder
 
 MOST_RUNS = 8
-"""Of more rows than these the best are shown."""
+"""Maximum number of rows in a figure; the best ones are shown."""
 
 
-def own_pictures(table: Table) -> Iterator[tuple[str, Figure]]:
-    """The pictures that the runs left, each for all losses, by name: ``fit``, ``masks``.
+def run_figures(table: ComparisonTable) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures that the runs saved, by name (``fit``, ``masks``), each for all losses.
 
-    They are of the first seed at which the most rows have any.
+    The seed is the first at which most rows have figures.
     """
     rows = {row.label: row.by_seed for row in table.rows}
     files = {
@@ -41,7 +41,7 @@ def own_pictures(table: Table) -> Iterator[tuple[str, Figure]]:
 
 
 def _files(run: Run) -> dict[str, Path]:
-    """A run's pictures of the last split that it was judged on: arrays before PNG files."""
+    """Return a run's figures of the last split it was evaluated on, preferring arrays to PNG."""
     folder = RunFolder(run.folder).figures
     if run.outcome != "done":
         return {}
@@ -58,7 +58,7 @@ def _files(run: Run) -> dict[str, Path]:
 
 def _together(paths: Mapping[str, Path], note: str, name: str) -> Figure:
     if all(path.suffix == ENDING for path in paths.values()):
-        shown = {label: read_shown(path) for label, path in paths.items()}
+        shown = {label: read_figure_data(path) for label, path in paths.items()}
         if len({type(each) for each in shown.values()}) == 1:
             return predictions(shown, note)
     png = {label: path.with_suffix(".png") for label, path in paths.items()}
@@ -67,13 +67,13 @@ def _together(paths: Mapping[str, Path], note: str, name: str) -> Figure:
 
 @styled
 def montage(images: Mapping[str, Path], title: str) -> Figure:
-    """Picture files side by side: up to three in a row, more as near to a square as goes.
+    """Show image files side by side: up to three in a row, else in a nearly square grid.
 
     Raises:
-        NothingToDraw: if there are none.
+        NothingToDraw: if there are no images.
     """
     if not images:
-        raise NothingToDraw("there is no picture")
+        raise NothingToDraw("there are no images")
     pixels = [imread(path) for path in images.values()]
     width = 3.6
     height = width * max(image.shape[0] / image.shape[1] for image in pixels) + 0.3

@@ -1,4 +1,4 @@
-"""How long training takes to reach a value: a dot a seed."""
+"""Time that training takes to reach a target value, one marker per seed."""
 
 import math
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from losslab.analysis.comparison import Table
+from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.groups import Row
 from losslab.metrics.labels import Metric
-from losslab.report.figures.over_time import Curves
+from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.style import (
     INK,
     Look,
@@ -26,26 +26,26 @@ from losslab.report.figures.style import (
 
 @styled
 def steps_to_target(
-    table: Table,
+    table: ComparisonTable,
     metric: Metric | None = None,
     target: float | None = None,
-    read: Curves | None = None,
+    read: TableCurves | None = None,
 ) -> Figure:
-    """When each run first reaches a value on validation; the line is the median of all runs.
+    """Plot when each run first reaches a target on validation, with the median over seeds.
 
     Args:
-        table: whose rows are compared.
-        metric: by default the first judging one that was measured while training.
-        target: by default what :func:`common_target` gives.
-        read: the table's curves, where they have been read already.
+        table: comparison whose rows are shown.
+        metric: Default: the first primary metric.
+        target: Default: the value of :func:`common_target`.
+        read: the table's curves, if they have been read already.
 
     Raises:
-        NothingToDraw: if the metric was not measured while training.
+        NothingToDraw: if the metric was not measured during training.
     """
-    read = read or Curves(table)
-    metric = metric or table.judging[0]
+    read = read or TableCurves(table)
+    metric = metric or table.primary_metrics[0]
     if f"val/{metric.name}" not in read.names:
-        raise NothingToDraw(f"{table.title}: {metric.name} was not measured while training")
+        raise NothingToDraw(f"{table.title}: {metric.name} was not measured during training")
     target = common_target(table, metric, read) if target is None else target
     figure, [axes] = panels(1, 6.8, 0.42 * len(table.rows) + 1.35)
     look = table_looks(table)
@@ -54,20 +54,21 @@ def steps_to_target(
     axes.grid(axis="y", visible=False)
     axes.set_yticks(range(len(table.rows)), [row.label for row in table.rows])
     axes.set(
-        ylim=(len(table.rows) - 0.4, -0.6), xlabel=f"{read.axis('val/')} at which it is reached"
+        ylim=(len(table.rows) - 0.4, -0.6),
+        xlabel=f"{read.axis('val/')} at which the target is reached",
     )
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     headline(
         figure,
         f"{table.title}: time to a validation {metric.label} of {metric.text(target)}",
-        "small: the seeds; line: their median, those that never get there counted as last",
+        "markers: single seeds; line: their median, counting runs that never reach it as last",
     )
     return figure
 
 
-def common_target(table: Table, metric: Metric, read: Curves) -> float:
-    """The best value that the mean of even the worst row reaches."""
+def common_target(table: ComparisonTable, metric: Metric, read: TableCurves) -> float:
+    """Return the best value that the mean curves of all rows reach."""
     peaks = []
     for row in table.rows:
         band = read.band(row, f"val/{metric.name}")
@@ -76,8 +77,8 @@ def common_target(table: Table, metric: Metric, read: Curves) -> float:
     return float(metric.sign * min(metric.sign * peak for peak in peaks))
 
 
-def reached(row: Row, metric: Metric, target: float, read: Curves) -> dict[int, float]:
-    """By seed, where a run is first at least as good as the target; infinity for never."""
+def reached(row: Row, metric: Metric, target: float, read: TableCurves) -> dict[int, float]:
+    """Return where each seed's run first reaches the target; infinity if it never does."""
     band = read.band(row, f"val/{metric.name}")
     places = {}
     for seed, (x, values) in (band.runs if band else {}).items():

@@ -1,7 +1,7 @@
-"""The look of every picture: readable in print, in grey and by a colour-blind reader.
+"""Style of all figures: readable in print, in greyscale and with colour blindness.
 
-Series differ by colour, line and marker at once. The colours are those of Okabe and Ito ("Color
-Universal Design", 2008) without the yellow, which paper swallows.
+Series differ in colour, line and marker at once. The colours are those of Okabe and Ito ("Color
+Universal Design", 2008) without yellow, which is too faint on paper.
 """
 
 import io
@@ -20,7 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from losslab.analysis.comparison import Table
+from losslab.analysis.comparison import ComparisonTable
 
 INK, FAINT, RULE, PAPER = "#222222", "#666666", "#dddddd", "#ffffff"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -67,13 +67,13 @@ RC: Any = {  # matplotlib types every key
 }
 
 
-class NothingToDraw(ValueError):  # noqa: N818 (it is an answer)
-    """The runs do not hold what a picture shows."""
+class NothingToDraw(ValueError):  # noqa: N818 (an expected outcome, not a fault)
+    """Raised if the runs lack the data that a figure shows."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one series is drawn."""
+    """Colour, line and marker of one series."""
 
     colour: str
     line: Any
@@ -81,11 +81,11 @@ class Look:
 
     @property
     def curve(self) -> dict[str, Any]:
-        """The arguments of ``axes.plot`` for a curve."""
+        """Arguments of ``axes.plot`` for a curve."""
         return {"color": self.colour, "linestyle": self.line}
 
     def marked(self, points: int, place: int) -> dict[str, Any]:
-        """The same with a few markers, at another point for each place."""
+        """Return the arguments for a curve with a few markers, offset by the series' place."""
         every = max(1, points // 5)
         return {
             **self.curve,
@@ -99,7 +99,7 @@ R = TypeVar("R")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """A drawing in the common style, whatever style the process has."""
+    """Decorate a drawing function to use the common style, whatever style is active."""
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -112,7 +112,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """A look for each name, the same for the same names in the same order.
+    """Return a look for each name, determined by the order of the names.
 
     Example:
         >>> looks(["mse", "mae"])["mae"].marker
@@ -128,20 +128,20 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     }
 
 
-def table_looks(table: Table) -> dict[str, Look]:
-    """A look for each row, the same whichever metric ranks them."""
+def table_looks(table: ComparisonTable) -> dict[str, Look]:
+    """Return a look for each row, independent of the rows' ranking."""
     return looks(sorted(row.label for row in table.rows))
 
 
 def thinned(x: np.ndarray, *columns: np.ndarray, points: int = 250) -> list[np.ndarray]:
-    """No more points than can be seen, the last among them."""
+    """Thin a curve to the number of points that can be seen, keeping the last one."""
     step = max(1, -(-len(x) // points))
     kept = np.arange(len(x) - 1, -1, -step)[::-1]
     return [column[kept] for column in (x, *columns)]
 
 
 def beside(values: Sequence[float], place: float, step: float) -> list[float]:
-    """Heights from ``place`` on that show equal values side by side."""
+    """Return heights, starting at ``place``, that spread equal values apart."""
     seen: dict[str, int] = {}
     heights = []
     for value in values:
@@ -152,7 +152,7 @@ def beside(values: Sequence[float], place: float, step: float) -> list[float]:
 
 
 def wrapped(text: str, letters: int) -> str:
-    """Lines of at most so many letters, broken at spaces and after underscores where that goes."""
+    """Wrap a text at spaces and after underscores to at most ``letters`` per line if possible."""
     lines = [""]
     for part in re.findall(r"[^ _]*[ _]?", text):
         if lines[-1] and len(lines[-1] + part.rstrip()) > letters:
@@ -162,17 +162,17 @@ def wrapped(text: str, letters: int) -> str:
 
 
 class FewTicks(LogLocator):
-    """Ticks at 1, 2 and 5 of each decade; over many decades, at the powers of ten alone."""
+    """Locator of ticks at 1, 2 and 5 per decade, or at powers of ten only over many decades."""
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
-        """The places of the ticks between two ends."""
+        """Return the ticks between two ends."""
         few = vmin > 0 and vmax > 300 * vmin
         self.set_params(subs=(1,) if few else (1, 2, 5), numticks=8)
         return super().tick_values(vmin, vmax)
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with plain numbers; what is not positive is cut."""
+    """Make an axis logarithmic with plain tick labels; values that are not positive are cut."""
     axes.set(**{f"{which}scale": "log"})
     axis: Axis = getattr(axes, f"{which}axis")
     axis.set_major_locator(FewTicks())
@@ -181,21 +181,21 @@ def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def spans_decades(values: Iterable[np.ndarray]) -> bool:
-    """Whether positive values reach over so much that a linear axis would hide most of them."""
+    """Return whether the values are positive and span too much for a linear axis."""
     every = np.concatenate([[], *values])
     every = every[np.isfinite(every)]
     return bool(len(every) and every.min() > 0 and every.max() > 50 * every.min())
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches."""
+    """Create an empty figure of a size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def panels(
     count: int, width: float, height: float, columns: int = 3, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of so many axes of this size in even rows; ``options`` are of ``subplots``."""
+    """Create a figure with a grid of equal axes; ``options`` are passed to ``subplots``."""
     down = -(-count // columns)
     across = -(-count // down)
     figure = new_figure(max(5.0, across * width), down * height)
@@ -206,14 +206,14 @@ def panels(
 
 
 def headline(figure: Figure, *lines: str) -> None:
-    """What the figure shows, and how to read it: broken where it is wider than the figure."""
+    """Set the title and how to read the figure, wrapped to the figure's width."""
     letters = int(figure.get_figwidth() * 13.5)
     text = "\n".join(part for line in lines for part in textwrap.wrap(line, letters))
     figure.suptitle(text, x=0.01, ha="left", fontsize=10)
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """One legend for all axes, under them, as wide as there is room."""
+    """Add one legend for all axes below them."""
     width = figure.get_figwidth()
     longest = max(map(len, labels), default=1)
     columns = max(1, min(len(labels), int(width / (0.55 + 0.085 * longest))))
@@ -222,7 +222,7 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) 
 
 @styled
 def svg(figure: Figure) -> str:
-    """The figure as an ``<svg>`` element that can stand within a page."""
+    """Render the figure as an ``<svg>`` element to embed in a page."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
@@ -230,7 +230,7 @@ def svg(figure: Figure) -> str:
 
 @styled
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write ``path`` as PNG, 200 dots an inch, and as SVG; returns the two files."""
+    """Write the figure to ``path`` as PNG (200 dpi) and as SVG; return the two files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
     figure.savefig(files[0], dpi=200)

@@ -1,4 +1,4 @@
-"""The picture of ``benchmark.py losses``: how much longer the peers take."""
+"""Figure of ``benchmark.py losses``: times of the peers relative to ours."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def draw(found: Sequence["Measured"], path: Path) -> None:
-    """Peer's time by ours, a panel a dtype, a row a loss, a dot a peer and size."""
+    """Plot the peers' times divided by ours: one panel per dtype, row per loss, dot per size."""
     found = [one for one in found if one.peers]
     names = list(dict.fromkeys(one.name for one in found))
     peers = sorted({peer for one in found for peer in one.peers})
@@ -35,7 +35,7 @@ def draw(found: Sequence["Measured"], path: Path) -> None:
                     colour = COLOURS[peers.index(peer)]
                     axis.plot([low, high], [row, row], color=colour, linewidth=1)
                     axis.plot(middle, row, MARKERS[step], color=colour)
-            axis.set(title=dtype, xlabel="peer's time by ours: median and quartiles")
+            axis.set(title=dtype, xlabel="peer's time / ours: median and quartiles")
             logarithmic(axis, "x")
             axis.set_yticks(range(len(names)), names)
         axes[0].invert_yaxis()
@@ -48,11 +48,11 @@ def draw(found: Sequence["Measured"], path: Path) -> None:
             handles=[*of_peers, *of_sizes], loc="outside lower center", ncols=4, handlelength=1.2
         )
         figure.suptitle(
-            "Right of the line ours is faster; shapes: elements of a batch", x=0.01, ha="left"
+            "Ours is faster right of the line; markers: elements per batch", x=0.01, ha="left"
         )
         figure.savefig(path, dpi=120)
 
 
 def magnitude(one: "Measured") -> int:
-    """The power of two next to the size: batches of ten classes are a little smaller."""
+    """Return the nearest power of two, since batches of ten classes are slightly smaller."""
     return round(math.log2(one.size))

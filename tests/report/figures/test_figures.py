@@ -11,7 +11,7 @@ from losslab.report.figures.cross_losses import cross_losses, shortfall
 from losslab.report.figures.curves import curve_metrics, curves
 from losslab.report.figures.final_metrics import final_metrics
 from losslab.report.figures.gradient_norms import gradient_norms
-from losslab.report.figures.over_time import Curves
+from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.seed_differences import MOST_PAIRS, seed_differences
 from losslab.report.figures.steps_to_target import common_target, reached, steps_to_target
 from losslab.report.figures.style import NothingToDraw, logarithmic, new_figure, panels
@@ -41,7 +41,7 @@ class TestCurves:
 
     def test_the_band_is_the_interval_of_the_mean(self, table):
         [axes] = curves(table).axes
-        band = Curves(table).band(table.rows[0], "val/mae")
+        band = TableCurves(table).band(table.rows[0], "val/mae")
         heights = axes.collections[0].get_paths()[0].vertices[:, 1]
         assert heights.max() == pytest.approx(band.high.max())
         assert heights.min() == pytest.approx(max(band.low.min(), 0))  # no error is below 0
@@ -61,12 +61,12 @@ class TestCurves:
         assert axes.get_ylim()[0] == pytest.approx(mean / 10)
 
     def test_reference_losses(self, table):
-        read = Curves(table)
+        read = TableCurves(table)
         [axes] = curves(table, curve_metrics(table, read, references=True), read).axes
         assert axes.get_title(loc="left") == "mse loss ↓"
 
     def test_nothing_was_measured(self, made_up, table_of):
-        with pytest.raises(NothingToDraw, match="no metric was measured while training"):
+        with pytest.raises(NothingToDraw, match="no metric was measured during training"):
             curves(table_of([made_up(mae=1.0)]))
 
 
@@ -100,7 +100,7 @@ class TestSeedDifferences:
         assert axes.get_xlabel() == (
             "difference in mean absolute error, left of 0 the first is better, right the second"
         )
-        assert texts(axes) == ["exploratory: n = 3 of 6"]
+        assert texts(axes) == ["underpowered: n = 3 of 6"]
 
     def test_a_claim_is_said_and_coloured(self, made_up, table_of):
         runs = [
@@ -114,7 +114,7 @@ class TestSeedDifferences:
     def test_a_lost_pair_is_said(self, sweep, made_up, table_of):
         runs = [*sweep, made_up("mse", 3, kind="diverged"), made_up("huber", 3, 0.5)]
         [axes] = seed_differences(table_of(runs)).axes
-        assert texts(axes)[0].endswith("\nmse diverged at 1")
+        assert texts(axes)[0].endswith("\nmse diverged for 1")
 
     def test_of_many_pairs_those_with_the_best(self, made_up, table_of):
         losses = [f"loss{number}" for number in range(8)]
@@ -130,16 +130,18 @@ class TestSeedDifferences:
         assert "7 of 28 pairs" in figure.get_suptitle()
 
     def test_one_row_has_no_pair(self, made_up, table_of):
-        with pytest.raises(NothingToDraw, match="nothing is compared by mae"):
+        with pytest.raises(NothingToDraw, match="no rows are compared by mae"):
             seed_differences(table_of([made_up(mae=1.0)]))
 
 
 class TestStepsToTarget:
     def test_the_common_target_is_what_the_worst_mean_reaches(self, table):
-        assert common_target(table, table.judging[0], Curves(table)) == pytest.approx(1.1)
+        assert common_target(table, table.primary_metrics[0], TableCurves(table)) == pytest.approx(
+            1.1
+        )
 
     def test_when_each_seed_gets_there(self, table):
-        metric, read = table.judging[0], Curves(table)
+        metric, read = table.primary_metrics[0], TableCurves(table)
         huber, mse = table.rows
         # huber falls as 2 / epoch, 2.2 / epoch, 2.4 / epoch
         assert reached(huber, metric, 1.1, read) == {0: 2, 1: 2, 2: 3}
@@ -175,7 +177,7 @@ class TestCrossLosses:
     )
     def test_how_far_in_words(self, worse, words, made_up, table_of):
         table = table_of([made_up("a", 0, 1.0), made_up("b", 0, worse)])
-        [axes] = cross_losses(table, metrics=table.judging).axes
+        [axes] = cross_losses(table, metrics=table.primary_metrics).axes
         assert texts(axes)[1::2] == ["best", words]
 
     @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ class TestCrossLosses:
     def test_shortfall_is_a_share_of_the_best(self, values, expected, made_up, table_of):
         runs = [made_up(loss, 0, value) for loss, value in zip(("a", "b"), values, strict=True)]
         table = table_of(runs)
-        column = [table.summary(row, table.judging[0]) for row in table.rows]
+        column = [table.summary(row, table.primary_metrics[0]) for row in table.rows]
         assert tuple(shortfall(summary, column) for summary in column) == pytest.approx(expected)
 
 
@@ -199,7 +201,7 @@ def test_gradient_norms_by_step(table):
 
 def test_a_loss_looks_the_same_in_every_picture(sweep):
     by_mae, by_rmse = (
-        curves(compare(Collection(tuple(sweep)), judging=[name]).tables[0]).axes[0]
+        curves(compare(Collection(tuple(sweep)), primary_metrics=[name]).tables[0]).axes[0]
         for name in ("mae", "rmse")
     )
     assert line(by_mae, "mse").get_color() == line(by_rmse, "mse").get_color()
