@@ -42,11 +42,11 @@ def test_losses_of_classification_train_on_masks(command):
     [
         (
             ["loss=dice", "data=digits"],
-            "loss=dice reads binary masks or class masks, but task=classification gives",
+            "loss=dice reads binary targets or class masks, but task=classification gives",
         ),
         (
             ["loss=cross_entropy", "data=segmentation"],
-            "loss=cross_entropy reads class indices, but task=segmentation gives binary masks",
+            "loss=cross_entropy reads class indices, but task=segmentation gives binary targets",
         ),
         (["loss=dice", "data.foreground=0.001"], "foreground must be a number and >= 0.005"),
         (["loss=dice", "data=image_masks", "data.path=nowhere"], "found no images in"),
