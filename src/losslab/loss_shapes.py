@@ -117,7 +117,7 @@ VIEWS: dict[TargetFormat, tuple[View, ...]] = {
     TargetFormat.VALUES: (View("residual", {"": _one(1, 1)}),),
     TargetFormat.POINT_SETS: (View("residual", {"": _one(1, 1, 1)}),),
     TargetFormat.ACTION_VALUES: (View("residual", {"": _transition}),),
-    TargetFormat.BINARY_MASKS: (
+    TargetFormat.BINARY_TARGETS: (
         View("margin", {"": lambda x: (x.reshape(1, 1, 1, 1), x.new_ones(1, 1, 1, 1))}),
     ),
     TargetFormat.CLASS_INDICES: (View("margin", {"": _two_classes(lambda _: torch.tensor([0]))}),),

@@ -20,6 +20,7 @@ from losslab.config.compose import COMPOSED, Composed, compose_jobs, finished_co
 from losslab.config.errors import UserError
 from losslab.config.schema import flat, meaning
 from losslab.report.run_table import run_table
+from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.folder import is_run
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.sweep_file import SWEEP_FILE, write_commands

@@ -42,11 +42,11 @@ def test_losses_of_classification_train_on_masks(command):
     [
         (
             ["loss=dice", "data=digits"],
-            "loss=dice accepts binary masks or class masks, but task=classification provides",
+            "loss=dice accepts binary targets or class masks, but task=classification provides",
         ),
         (
             ["loss=cross_entropy", "data=segmentation"],
-            "loss=cross_entropy accepts class indices, but task=segmentation provides binary masks",
+            "loss=cross_entropy accepts class indices, but task=segmentation provides binary targets",
         ),
         (["loss=dice", "data.foreground=0.001"], "foreground must be a number and >= 0.005"),
         (["loss=dice", "data=image_masks", "data.path=nowhere"], "found no images in"),

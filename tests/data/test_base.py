@@ -29,8 +29,8 @@ def made(raw, **options):
         ({"batch_size": 0.5}, "batch_size must be a whole number >= 1, got 0.5"),
         ({"seed": -1}, "seed must be a whole number >= 0, got -1"),
         ({"split_seed": "a"}, "split_seed must be a whole number >= 0, got 'a'"),
-        ({"val_fraction": 0.0}, "val_fraction must be a share between 0 and 1, both excluded"),
-        ({"test_fraction": 1.0}, "test_fraction must be a share between 0 and 1, both excluded"),
+        ({"val_fraction": 0.0}, "val_fraction must be a fraction between 0 and 1, exclusive"),
+        ({"test_fraction": 1.0}, "test_fraction must be a fraction between 0 and 1, exclusive"),
         (
             {"val_fraction": 0.5, "test_fraction": 0.5},
             r"val_fraction \+ test_fraction must be below 1, got 0.5 \+ 0.5",
@@ -62,7 +62,7 @@ def test_a_data_set_of_ones_own_needs_one_method(blobs):
     assert data.class_counts.tolist() == [60] * 4
     everything = torch.cat([split.inputs for split in (data.train, data.val, data.test)])
     assert sorted(everything[:, 0].tolist()) == list(range(400))
-    with pytest.raises(NotImplementedError, match="InMemoryData must have a method load"):
+    with pytest.raises(NotImplementedError, match="InMemoryData must implement load"):
         InMemoryData().setup()
 
 
@@ -172,8 +172,8 @@ def test_label_noise_flips_labels_where_a_sample_has_several():
     [
         (Raw(torch.tensor([[1.0], [float("nan")]]), torch.tensor([0, 1])), "inputs must be finite"),
         (Raw(torch.ones(2, 1), torch.tensor([1.0, torch.inf])), "targets must be finite"),
-        (Raw(torch.ones(2, 1), torch.tensor([-1, 1])), "class indices from 0 on.*got -1 to 1"),
-        (Raw(torch.ones(2, 1), torch.tensor([0, 0])), "of at least 2 classes"),
+        (Raw(torch.ones(2, 1), torch.tensor([-1, 1])), "class indices in.*got -1 to 1"),
+        (Raw(torch.ones(2, 1), torch.tensor([0, 0])), "with C >= 2 classes"),
         (
             Raw(torch.ones(2, 1), torch.tensor([0, 1]), weights=torch.tensor([1.0, -1.0])),
             "weight must be >= 0",
@@ -226,7 +226,7 @@ def test_describe(blobs):
     ]
     many = ready(made(Raw(torch.ones(300, 1), torch.arange(300) % 30)))
     assert "30 classes in training: 6 to 6 samples each" in many.describe()
-    assert "targets in training: 1 a sample, mean" in ready(Regression()).describe()
+    assert "targets in training: 1 per sample, mean" in ready(Regression()).describe()
 
 
 def test_positive_digits_are_one_class_of_two():

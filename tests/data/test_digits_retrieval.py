@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
-from losslab.data.digits_retrieval import DigitsRetrieval, MNISTRetrieval, turned_and_shifted
+from losslab.data.digits_retrieval import DigitsRetrieval, MNISTRetrieval, rotate_and_shift
 
 CLEAN = {"rotation": 0.0, "shift": 0.0, "noise": 0.0, "copies": 1}
 
@@ -43,7 +43,7 @@ def blob():
 def test_a_shift_of_whole_pixels_moves_the_image(monkeypatch, blob, share, pixels):
     monkeypatch.setattr(torch, "rand", Fixed(0.5, share))
     image = torch.from_numpy(blob).float()[None, None]
-    moved = turned_and_shifted(image, 0.0, 2 / 16, torch.Generator())
+    moved = rotate_and_shift(image, 0.0, 2 / 16, torch.Generator())
     assert moved.shape == (1, 1, 20, 20)
     expected = np.roll(np.pad(blob, 2), (pixels, pixels), axis=(0, 1))
     assert np.abs(moved[0, 0].numpy() - expected).max() < 1e-5
@@ -53,7 +53,7 @@ def test_a_shift_of_whole_pixels_moves_the_image(monkeypatch, blob, share, pixel
 def test_a_turn_is_that_of_scipy(monkeypatch, blob, degrees):
     monkeypatch.setattr(torch, "rand", Fixed(1.0, 0.5))
     image = torch.from_numpy(blob).float()[None, None]
-    turned = turned_and_shifted(image, degrees, 0.0, torch.Generator())[0, 0].numpy()
+    turned = rotate_and_shift(image, degrees, 0.0, torch.Generator())[0, 0].numpy()
     expected = ndimage.rotate(blob, degrees, reshape=False, order=1)
     y, x = np.mgrid[:16, :16] - 7.5
     assert np.abs(turned - expected)[np.hypot(x, y) < 7].max() < 1e-5  # corners leave the image
@@ -110,7 +110,7 @@ def test_a_second_setup_changes_nothing():
         ({"copies": 0}, "copies must be a whole number >= 1, got 0"),
         ({"held_out_classes": [10]}, r"held_out_classes must be digits, .* got \[10\]"),
         ({"held_out_classes": list(range(9))}, "leave at least 2 for training"),
-        ({"held_out_classes": [1], "label_noise": 0.1}, "must be empty where imbalance or label"),
+        ({"held_out_classes": [1], "label_noise": 0.1}, "must be empty with imbalance or label"),
     ],
 )
 def test_options_out_of_range(options, message):

@@ -159,7 +159,10 @@ def test_arrays_by_group(npz):
     [
         ({"inputs": INPUTS}, "must hold inputs, targets and may hold .*, got inputs"),
         ({"inputs": INPUTS, "targets": np.arange(60), "grup": np.arange(60)}, "got grup, inputs"),
-        ({"inputs": INPUTS, "targets": np.arange(59)}, "of one length, got inputs 60, targets 59"),
+        (
+            {"inputs": INPUTS, "targets": np.arange(59)},
+            "of equal length, got inputs 60, targets 59",
+        ),
         (
             {"inputs": np.array(["a"] * 60), "targets": np.arange(60) % 2},
             r"inputs in .*x.npz must be numbers of shape \(n, \*\), got <U1",
@@ -219,7 +222,7 @@ def test_one_array_saved_as_npy_is_no_npz(tmp_path):
         (lambda p: Arrays(f"{p}/no.npz"), "path must be an .npz file, found nothing at .*no.npz"),
         (lambda p: Arrays(f"{p}"), "path must be an .npz file, found a folder at"),
         (lambda p: Table(f"{p}/no.csv", "y"), "path must be a .csv file, found nothing at"),
-        (lambda p: ImageFolder(f"{p}/no"), "path must be a folder with one folder a class"),
+        (lambda p: ImageFolder(f"{p}/no"), "path must be a folder with one folder per class"),
         (lambda p: ImageFolder(f"{p}"), "at least 2 folders with images.*found none in"),
     ],
     ids=["npz", "folder", "csv", "images", "empty"],
@@ -305,7 +308,11 @@ def test_table_with_split_and_weight(csv):
             {"sick": [None] + ["a", "b"] * 29 + ["a"]},
             "column 'sick', .*line 2:",
         ),
-        ({"target": ["sick", "dose"]}, {}, "target columns must be of one kind, got sick, dose"),
+        (
+            {"target": ["sick", "dose"]},
+            {},
+            "target columns must have the same type, got sick, dose",
+        ),
         ({"target": "sick", "split": "colour"}, {}, "column 'colour' must be train, val, test"),
         ({"target": "sick", "weight": "colour"}, {}, "column 'colour' must be numbers"),
     ],
@@ -330,7 +337,7 @@ def test_names_are_no_category(tmp_path):
         ("", "x.csv must be a .csv file with a header"),
         ("a,y\n", "x.csv must have rows, got only a header"),
         ('a,y\n1,2,3\n"4', "x.csv must be a .csv file with a header"),
-        ("y\n1\n2\n", "must have a column beside the target"),
+        ("y\n1\n2\n", "must have a column besides the target"),
         ("\x00\xff", "x.csv must"),
     ],
     ids=["empty", "header", "ragged", "only target", "binary"],
@@ -390,7 +397,7 @@ def test_image_folder_with_its_own_splits(tmp_path):
 def test_a_broken_image_is_named(images, damage):
     file = images / "dogs" / "3.jpg"
     file.write_bytes(damage(file.read_bytes()))
-    message = r"3\.jpg must be an image that can be read"
+    message = r"3\.jpg must be a readable image"
     assert "\n" not in refused(lambda: ImageFolder(str(images), image_size=8), message)
 
 

@@ -82,7 +82,7 @@ BROKEN = {
     "empty off": ("x.off", b"", "first word must be OFF"),
     "another file": ("x.off", b"hello 1 2\n", "first word must be OFF, got 'hello'"),
     "bytes": ("x.obj", b"\xff\xfe\x00v", "decode"),
-    "cut off": ("x.off", off()[:60], "5 vertices and 5 faces announced"),
+    "cut off": ("x.off", off()[:60], "5 vertices and 5 faces declared"),
     "vertices only": ("x.obj", b"v 0 0 0\nv 1 0 0\n", "no faces"),
     "flat vertex": ("x.obj", b"v 0 0\nv 1 0 0\nf 1 2 1\n", "without three coordinates"),
     "faces of nothing": (
@@ -104,7 +104,7 @@ BROKEN = {
 def test_broken_files_are_refused_in_one_line(tmp_path, name, content, reason):
     file = tmp_path / name
     file.write_bytes(content)
-    with pytest.raises(ValueError, match="must be a mesh that can be read, got: ") as caught:
+    with pytest.raises(ValueError, match="must be a readable mesh, got: ") as caught:
         read_mesh(file)
     assert str(file) in str(caught.value)
     assert reason in str(caught.value)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from losslab.data.pointcloud import SOLIDS, PointCloud, rotations, sampled
+from losslab.data.pointcloud import SOLIDS, PointCloud, rotations, sample_clouds
 from losslab.rng import Purpose, generator
 
 
@@ -114,7 +114,10 @@ def test_an_even_rotation_has_no_preferred_direction():
 def test_uneven_sampling_favours_one_side():
     spheres = surface("sphere", n=30, m=2000).float()
     options = {"points": 200, "noise": 0.0, "rotation": "none", "seed": 0}
-    off = [sampled(spheres, uneven=uneven, **options).mean(1).norm(dim=1) for uneven in (0.0, 2.0)]
+    off = [
+        sample_clouds(spheres, uneven=uneven, **options).mean(1).norm(dim=1)
+        for uneven in (0.0, 2.0)
+    ]
     assert off[0].max() < off[1].min()
 
 

@@ -199,16 +199,16 @@ DAMAGES = {
     "no folder": (lambda f: (f / "masks").rename(f / "labels"), "found no images in .*masks"),
     "twice": (
         lambda f: save(f / "images", "4.bmp", square(1)),
-        r"must hold one file a name, got .*4\.bmp and .*4\.png",
+        r"must hold one file per name, got .*4\.bmp and .*4\.png",
     ),
     "broken": (
         lambda f: (f / "masks" / "4.png").write_bytes(b"text"),
-        r"masks.4\.png must be an image that can be read",
+        r"masks.4\.png must be a readable image",
     ),
     "colour": (_colour, r"4\.png must have one channel, got 3"),
     "smaller": (_smaller, r"4\.png must have the size of its image, 16 x 16 pixels, got 8 x 8"),
-    "photograph": (_photograph, "must hold 2 to 64 different values, one a class, got 1"),
-    "all empty": (_all_empty, "must hold 2 to 64 different values, one a class, got 1"),
+    "photograph": (_photograph, "must hold 2 to 64 different values, one per class, got 1"),
+    "all empty": (_all_empty, "must hold 2 to 64 different values, one per class, got 1"),
 }
 
 

@@ -163,7 +163,7 @@ def test_mnist_is_read_once_a_process_and_not_changed(real_mnist):
 
 
 def test_mnist_without_files_and_without_download(tmp_path):
-    message = r"the MNIST files are not in .*MNIST.raw, .* take data=digits"
+    message = r"the MNIST files are not in .*MNIST.raw, .* use data=digits"
     with pytest.raises(FileNotFoundError, match=message) as caught:
         MNIST(data_dir=str(tmp_path), download=False).prepare_data()
     assert str(tmp_path) in str(caught.value)

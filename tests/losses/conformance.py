@@ -111,7 +111,7 @@ EXAMPLES: dict[TargetFormat, Callable] = {
         2 * _normal(dtype, seed, n, CLASSES),
         (2 * _normal(dtype, seed + 1, n, CLASSES)).softmax(dim=1),
     ),
-    TargetFormat.BINARY_MASKS: lambda dtype, seed, n: (
+    TargetFormat.BINARY_TARGETS: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, 3),
         (_normal(dtype, seed + 1, n, 3) > 0).to(dtype),
     ),
@@ -237,7 +237,7 @@ EXTREMES: dict[TargetFormat, dict[str, tuple]] = {
         "one row": (ROW, _one_hot([1])),
         "even targets": (FAR, torch.full((3, CLASSES), 0.25)),
     },
-    TargetFormat.BINARY_MASKS: {
+    TargetFormat.BINARY_TARGETS: {
         "right by far": (FAR, (FAR > 0).float()),
         "wrong by far": (FAR, (FAR <= 0).float()),
         "all negative": (FAR, torch.zeros(3, CLASSES)),
@@ -304,7 +304,7 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
     "focal": [
         ({"gamma": 0.0}, None),
         ({"gamma": 0.5}, None),
-        ({"alpha": 0.25}, (TargetFormat.BINARY_MASKS,)),
+        ({"alpha": 0.25}, (TargetFormat.BINARY_TARGETS,)),
         ({"gamma": 1.0, "alpha": PER_CLASS}, (TargetFormat.CLASS_INDICES,)),
     ],
 }

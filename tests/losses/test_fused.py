@@ -23,7 +23,7 @@ CASES = [
     case
     for case in cases()
     if case.name in FUSED
-    and case.form in (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_PROBABILITIES)
+    and case.form in (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_PROBABILITIES)
 ]
 PROMISES = ("value", "gradient", "extremes", "half_precision", "vmaps", "functional_gradient")
 

@@ -217,7 +217,7 @@ def test_angular_in_float32_is_that_of_float64(angle):
 
 WRONG = {
     "column of labels": (torch.zeros(3, 2), torch.zeros(3, 1).long(), r"shape \(3,\), got \(3, 1"),
-    "real labels": (torch.zeros(3, 2), torch.zeros(3), "integers, got torch.float32"),
+    "real labels": (torch.zeros(3, 2), torch.zeros(3), "integer class labels, got torch.float32"),
     "vector": (torch.zeros(3), torch.zeros(3).long(), r"prediction must.*\(N, D\)"),
 }
 

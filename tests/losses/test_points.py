@@ -239,7 +239,7 @@ WRONG = {
     "empty too": (EMDLoss(), torch.zeros(1, 0, 3), cube(0, 1, 2), "prediction must have at least"),
     "one cloud": (ChamferLoss(), cube(0, 1, 2)[0], cube(0, 1, 2), r"\(N, points, dimensions\)"),
     "plane": (EMDLoss(), cube(0, 1, 2), cube(0, 1, 2)[..., :2], r"\(1, points, 3\), got \(1, 2, 2"),
-    "integers": (EMDLoss(), cube(0, 1, 2), cube(0, 1, 2).long(), "real numbers"),
+    "integers": (EMDLoss(), cube(0, 1, 2), cube(0, 1, 2).long(), "floating-point"),
 }
 
 

@@ -109,7 +109,7 @@ POLICY_WRONG = {
         PolicyGradientLoss(),
         B,
         PolicyTarget(B[:, None]),
-        r"advantages must hold one value a step, shape \(3,\), got \(3, 1\)",
+        r"advantages must hold one value per step, shape \(3,\), got \(3, 1\)",
     ),
     "no old": (PolicyGradientLoss(clip=0.1), B, PolicyTarget(B), "old_log_probs for clip"),
     "no entropy": (PolicyGradientLoss(0.1), B, PolicyTarget(B), "PolicyPrediction"),

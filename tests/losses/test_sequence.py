@@ -185,7 +185,12 @@ ERRORS = {
         TypeError,
         "labels must be integers, got torch.float32",
     ),
-    "blank": (_zeros(2, 5, 1), None, ValueError, "blank must be one of 1 classes, got 2"),
+    "blank": (
+        _zeros(2, 5, 1),
+        None,
+        ValueError,
+        "blank must be below the number of classes, 1, got 2",
+    ),
 }
 
 

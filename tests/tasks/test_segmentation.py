@@ -25,13 +25,13 @@ BINARY, THREE = Segmentation(data(1)), Segmentation(data(3))
 
 def test_binary_masks():
     target = torch.tensor([[[0, 1], [1, 0]]])
-    assert BINARY.provides == (TargetFormat.BINARY_MASKS,)
-    assert torch.equal(BINARY.target(target, TargetFormat.BINARY_MASKS), target[:, None].float())
+    assert BINARY.provides == (TargetFormat.BINARY_TARGETS,)
+    assert torch.equal(BINARY.target(target, TargetFormat.BINARY_TARGETS), target[:, None].float())
 
 
 def test_classes():
     target = torch.tensor([[[0, 2], [1, 0]]])
-    assert TargetFormat.BINARY_MASKS not in THREE.provides
+    assert TargetFormat.BINARY_TARGETS not in THREE.provides
     assert torch.equal(THREE.target(target, TargetFormat.CLASS_MASKS), target)
     hot = THREE.target(target, TargetFormat.CLASS_PROBABILITIES)
     assert (hot.shape, hot.dtype) == ((1, 3, 2, 2), torch.float32)

@@ -1,4 +1,4 @@
-"""Data sets in memory; each is one class with one method, :meth:`InMemoryData.load`."""
+"""In-memory data sets; each is a subclass that implements :meth:`InMemoryData.load`."""
 
 from losslab.data.base import InMemoryData, Raw
 from losslab.data.batches import Batches, Split

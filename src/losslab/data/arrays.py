@@ -1,4 +1,4 @@
-"""One's own data as numpy arrays in one .npz file."""
+"""Your own data as NumPy arrays in an .npz file."""
 
 import zipfile
 from pathlib import Path
@@ -16,30 +16,31 @@ OPTIONAL = ("split", "group", "weight")
 
 
 class Arrays(InMemoryData):
-    """A ``.npz`` file with ``inputs`` and ``targets`` and, as one likes, more.
+    """An ``.npz`` file with ``inputs``, ``targets`` and optional arrays.
 
     ========  ====================================================================
     inputs    numbers ``(n, *)``; ``(n,)`` is one feature
     targets   class integers or strings ``(n,)``, values ``(n,)`` or ``(n, K)``, labels
               of 0 and 1 ``(n, K)``
-    split     ``train``, ``val``, ``test`` or 0, 1, 2 ``(n,)``; what is not named is
-              drawn from train
-    group     ``(n,)``; samples of one group stay in one split
+    split     ``train``, ``val``, ``test`` or 0, 1, 2 ``(n,)``; a missing split is drawn
+              from train
+    group     ``(n,)``; samples of one group stay in the same split
     weight    ``(n,)``; the weight of each sample in the loss
     ========  ====================================================================
 
     Args:
-        path: the file.
-        target_kind: ``"classes"``, ``"values"``, ``"multilabel"``, or ``"auto"``, which
-            :func:`~losslab.data.targets.read_targets` describes.
-        standardize: whether inputs get mean 0 and standard deviation 1, by the training split's
-            figures: each column of ``(n, F)``, each channel of ``(n, C, H, W)``, else all together.
-        standardize_targets: the same for values; metrics are then in standard deviations.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        path: path of the file.
+        target_kind: ``"classes"``, ``"values"``, ``"multilabel"``, or ``"auto"``, see
+            :func:`~losslab.data.targets.read_targets`.
+        standardize: whether to standardize the inputs with the training split's means and standard
+            deviations: per column of ``(n, F)``, per channel of ``(n, C, H, W)``, else overall.
+        standardize_targets: whether to standardize values too; metrics are then in standard
+            deviations.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
-        ValueError: if an option is out of range, or by ``setup`` if the file is broken.
-        FileNotFoundError: by ``prepare_data``, if there is no file.
+        ValueError: if an option is out of range or, in ``setup``, if the file is invalid.
+        FileNotFoundError: in ``prepare_data``, if the file does not exist.
     """
 
     def __init__(
@@ -59,11 +60,11 @@ class Arrays(InMemoryData):
         self.standardize_targets = standardize_targets
 
     def prepare_data(self) -> None:
-        """Make sure that the file is there."""
+        """Raise ``FileNotFoundError`` if the file does not exist."""
         checks.require_file(self.path, "an .npz file")
 
     def load(self) -> Raw:
-        """All arrays of the file as tensors."""
+        """Read the arrays of the file."""
         arrays = read_npz(checks.require_file(self.path, "an .npz file"))
         inputs = arrays["inputs"]
         if inputs.dtype.kind not in "biuf" or inputs.ndim == 0:
@@ -72,9 +73,7 @@ class Arrays(InMemoryData):
                 f"got {inputs.dtype} of shape {inputs.shape}"
             )
         inputs = inputs.reshape(len(inputs), 1) if inputs.ndim == 1 else inputs
-        meaning = targets.read_targets(
-            f"targets in {self.path}", arrays["targets"], self.asked_kind
-        )
+        target = targets.read_targets(f"targets in {self.path}", arrays["targets"], self.asked_kind)
         readers = {
             "split": targets.read_fixed,
             "group": targets.read_groups,
@@ -83,9 +82,9 @@ class Arrays(InMemoryData):
         more = {name: read(name, arrays[name]) for name, read in readers.items() if name in arrays}
         return Raw(
             torch.from_numpy(inputs.astype(np.float32)),
-            meaning.targets,
-            meaning.kind,
-            meaning.names,
+            target.targets,
+            target.kind,
+            target.names,
             more.get("split"),
             more.get("group"),
             more.get("weight"),
@@ -95,10 +94,10 @@ class Arrays(InMemoryData):
 
 
 def read_npz(file: Path) -> dict[str, NDArray[np.generic]]:
-    """The arrays of a file, of which each has an entry a sample.
+    """Read the arrays of a file, each with one entry per sample.
 
     Raises:
-        ValueError: if the file is broken, an array is missing or unknown, or lengths differ.
+        ValueError: if the file is invalid, an array is missing or unknown, or lengths differ.
     """
     try:
         with np.load(file, allow_pickle=False) as archive:
@@ -115,5 +114,5 @@ def read_npz(file: Path) -> dict[str, NDArray[np.generic]]:
     lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         got = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ValueError(f"{file} must hold arrays of one length, got {got}")
+        raise ValueError(f"{file} must hold arrays of equal length, got {got}")
     return arrays

@@ -1,4 +1,4 @@
-"""From raw samples to split, corrupted, hashed batches: what every data set shares."""
+"""Base class of the data sets: splits, standardization, corruption, fingerprints and batches."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ TargetKind = Literal["classes", "values", "multilabel", "masks", "sequences", "r
 
 
 class Options(TypedDict, total=False):
-    """The options that every data set takes; :class:`InMemoryData` says what they mean."""
+    """Options of every data set; see :class:`InMemoryData`."""
 
     batch_size: int
     seed: int
@@ -35,26 +35,26 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Raw:
-    """What a data set is before it is split.
+    """Samples of a data set before splitting.
 
     Args:
-        inputs: ``(n, *)``, real numbers.
+        inputs: real numbers, ``(n, *)``.
         targets: class indices ``(n,)``, values ``(n, K)``, 0/1 labels ``(n, K)``, or masks
-            ``(n, H, W)`` of class indices, 0 the background.
-        target_kind: which of them; by default integers ``(n,)`` are classes, floats values.
-        class_names: a name for each class or label.
-        fixed: 0, 1 or 2 ``(n,)`` for samples that belong to training, validation or test; a split
-            that it leaves empty is drawn from the training samples.
-        groups: integers ``(n,)``; no group is divided among splits.
+            ``(n, H, W)`` of class indices, where 0 is the background.
+        target_kind: kind of the targets; by default integers ``(n,)`` are classes and floats are
+            values.
+        class_names: names of the classes or labels.
+        fixed: 0, 1 or 2 ``(n,)``, to assign samples to training, validation or test; a split
+            without samples is drawn from the training samples.
+        groups: integers ``(n,)``; samples of one group stay in the same split.
         weights: sample weights ``(n,)``.
-        standardize: whether inputs get mean 0 and standard deviation 1 by the training split's
-            figures: a column, a channel of ``(n, C, H, W)``, or else all together. Or a mask
-            ``(F,)`` of the columns that do.
-        standardize_targets: the same for values.
-        held_out: classes of which training gets no sample; theirs are divided among the splits
-            that are drawn.
-        outputs: the number of network outputs, for targets of another kind than these; such
-            targets are kept as they are.
+        standardize: whether to standardize the inputs with the training split's means and standard
+            deviations: per column, per channel of ``(n, C, H, W)``, or else overall. A mask
+            ``(F,)`` selects columns.
+        standardize_targets: whether to standardize values too.
+        held_out: classes to exclude from training; their samples are divided among the splits that
+            are drawn.
+        outputs: number of network outputs, for other kinds of targets, which are kept unchanged.
     """
 
     inputs: Tensor
@@ -71,39 +71,41 @@ class Raw:
 
 
 class InMemoryData(pl.LightningDataModule):
-    """A data set that fits into memory; a subclass has :meth:`load` and is complete.
+    """Base class of the data sets, which fit into memory; subclasses implement :meth:`load`.
 
-    Everything that is drawn depends on the seed and on what is drawn: the split (stratified by
-    class, or by whole groups), each corruption, and the order of each epoch's batches. Options are
-    checked here, before a file is read; what depends on the data is checked by :meth:`setup`.
+    The split (stratified by class, or by whole groups), each corruption, and the order of each
+    epoch's batches have separate random streams derived from the seed. Options are checked on
+    construction, before any file is read; what depends on the data is checked by :meth:`setup`.
 
     Args:
-        batch_size: samples in a batch, over all processes together.
-        seed: the run's seed; decides the order of batches and, without ``split_seed``, the rest.
-        split_seed: freezes split, synthetic data and corruptions while ``seed`` varies.
-        val_fraction: the share of validation among the samples that are divided.
-        test_fraction: the share of test among them.
-        label_noise: the share of training labels replaced by another class (for several labels a
-            sample: flipped).
-        imbalance: the share of its training samples that each class of the rarest half keeps, see
-            :func:`~losslab.data.corruption.rarest_half`; the whole data set says which are rarest.
-        outliers: the share of training samples of a regression that lie off.
-        outlier_size: how far, in the unit of the target.
+        batch_size: samples per batch, over all processes together.
+        seed: seed of the run; decides the order of batches and, without ``split_seed``, the rest.
+        split_seed: seed of split, synthetic data and corruptions, to keep them fixed while ``seed``
+            varies.
+        val_fraction: fraction of the samples to be divided that goes to validation.
+        test_fraction: fraction of them that goes to test.
+        label_noise: fraction of training labels replaced by another class (flipped, for several
+            labels per sample).
+        imbalance: fraction of its training samples that each class of the rarest half keeps, see
+            :func:`~losslab.data.corruption.rarest_half`; the rarest classes are those of the whole
+            data set.
+        outliers: fraction of the training samples of a regression that become outliers.
+        outlier_size: shift of an outlier, in the unit of the target.
         outlier_kind: ``"vertical"`` or ``"leverage"``, see
             :func:`~losslab.data.corruption.outliers`.
-        pixel_outliers: the share of pixels of training images that are black or white, see
+        pixel_outliers: fraction of the pixels of training images set to black or white, see
             :func:`~losslab.data.corruption.pixel_outliers`.
-        corrupt_val: whether validation is corrupted as training is. Test never is.
+        corrupt_val: whether to corrupt validation like training. Test is never corrupted.
 
     Attributes, after :meth:`setup`:
         train, val, test: the splits, on the CPU; inputs are float32, classes int64, others float32.
-        input_shape: the shape of one input.
+        input_shape: shape of one input.
         target_kind: ``"classes"``, ``"values"``, ``"multilabel"`` or ``"masks"``.
-        outputs: the number of classes, values or labels; 1 for masks of one foreground class.
-        class_names: their names, where the data have some.
-        class_counts: the training split's samples of each class (of each label, those that have
-            it; of masks, pixels), after corruption; ``None`` for values.
-        rarest: the class with the fewest training samples; ``None`` for others than classes.
+        outputs: number of classes, values or labels; 1 for masks of one foreground class.
+        class_names: their names, or ``None``.
+        class_counts: number of training samples per class (per label, those that have it; pixels,
+            for masks), after corruption; ``None`` for values.
+        rarest: class with the fewest training samples; ``None`` for other targets than classes.
 
     Raises:
         ValueError: if an option is out of range.
@@ -120,7 +122,7 @@ class InMemoryData(pl.LightningDataModule):
     """
 
     own_test: ClassVar[bool] = False
-    """Whether the files bring a test split, so that ``test_fraction`` is not read."""
+    """Whether the files include a test split, so that ``test_fraction`` is ignored."""
 
     train: Split
     val: Split
@@ -170,7 +172,7 @@ class InMemoryData(pl.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.data_seed = seed if split_seed is None else split_seed
-        """What every draw but the order of batches depends on."""
+        """Seed of everything random except the order of batches."""
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.label_noise = label_noise
@@ -183,19 +185,19 @@ class InMemoryData(pl.LightningDataModule):
         self._ready = False
         self._fingerprint: str | None = None
 
-    # --- what a data set says -----------------------------------------------------------------
+    # --- to be implemented by subclasses ------------------------------------------------------
 
     def load(self) -> Raw:
-        """All samples, from files or, for synthetic data, drawn by ``self.data_seed``."""
-        raise NotImplementedError(f"{type(self).__name__} must have a method load() -> Raw")
+        """Return all samples, read from files or generated from ``self.data_seed``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement load() -> Raw")
 
     # --- from samples to splits ---------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
-        """Load, split, standardise and corrupt; a second call does nothing.
+        """Load, split, standardize and corrupt the samples; a second call does nothing.
 
         Raises:
-            ValueError: if the samples are broken, cannot be split, or do not take a corruption.
+            ValueError: if the samples are invalid, cannot be split, or do not support a corruption.
         """
         if self._ready:
             return
@@ -227,7 +229,7 @@ class InMemoryData(pl.LightningDataModule):
         self._ready = True
 
     def _describe(self, raw: Raw) -> Split:
-        """Find kind and sizes, and check the samples."""
+        """Determine kind and sizes, and check the samples."""
         require_finite("inputs", raw.inputs)
         require_finite("targets", raw.targets)
         kind = raw.target_kind or ("values" if raw.targets.is_floating_point() else "classes")
@@ -251,13 +253,13 @@ class InMemoryData(pl.LightningDataModule):
         return Split(raw.inputs.float(), targets, weights)
 
     def _require_fitting_corruption(self) -> None:
-        wanted = {
+        supported = {
             "label_noise": (self.label_noise > 0, ("classes", "multilabel")),
             "imbalance": (self.imbalance < 1, ("classes",)),
             "outliers": (self.outliers > 0, ("values",)),
         }
-        for option, (asked, kinds) in wanted.items():
-            if asked and self.target_kind not in kinds:
+        for option, (enabled, kinds) in supported.items():
+            if enabled and self.target_kind not in kinds:
                 raise ValueError(
                     f"{option} needs targets that are {' or '.join(kinds)}, got {self.target_kind}"
                 )
@@ -268,7 +270,7 @@ class InMemoryData(pl.LightningDataModule):
             )
 
     def _corrupted(self, split: Split, part: int, rare: Tensor | None) -> Split:
-        """The split as the options spoil it, each from its own stream."""
+        """Apply the corruptions, each from its own random stream."""
         inputs, targets, weights = split
         if self.pixel_outliers > 0:
             inputs = corruption.pixel_outliers(
@@ -321,10 +323,10 @@ class InMemoryData(pl.LightningDataModule):
             classes = max(2, self.outputs)
             self.class_counts = torch.bincount(self.train.targets.flatten(), minlength=classes)
 
-    # --- what a run records and prints --------------------------------------------------------
+    # --- fingerprints and description ---------------------------------------------------------
 
     def fingerprint(self) -> str:
-        """A hash of all three splits' content; the second call knows it."""
+        """Return a hash of the content of all three splits; cached."""
         if self._fingerprint is None:
             self._fingerprint = _digest(
                 tensor for split in (self.train, self.val, self.test) for tensor in split.tensors()
@@ -332,12 +334,12 @@ class InMemoryData(pl.LightningDataModule):
         return self._fingerprint
 
     def order_fingerprint(self) -> str:
-        """A hash of the batches' size and of the first epochs' order."""
+        """Return a hash of the batch size and of the order of the first three epochs."""
         batches = Batches(self.train, self.batch_size, seed=self.seed, shuffle=True)
         return _digest([torch.tensor(self.batch_size), *map(batches.order, range(3))])
 
     def describe(self) -> str:
-        """Sizes, and what the training split holds, for a person to read."""
+        """Return a readable summary of the sizes and of the training split."""
         sizes = f"{self.train.size} training, {self.val.size} validation, {self.test.size} test"
         shape = " x ".join(map(str, self.input_shape))
         return f"{type(self).__name__}: {sizes} samples of shape {shape}\n{self._contents()}"
@@ -345,7 +347,7 @@ class InMemoryData(pl.LightningDataModule):
     def _contents(self) -> str:
         if self.class_counts is None:
             mean, sd = self.train.targets.mean(), self.train.targets.std()
-            return f"targets in training: {self.outputs} a sample, mean {mean:.4g}, SD {sd:.4g}"
+            return f"targets in training: {self.outputs} per sample, mean {mean:.4g}, SD {sd:.4g}"
         counts = self.class_counts.tolist()
         names = self.class_names or list(map(str, range(len(counts))))
         if self.target_kind == "masks":
@@ -358,31 +360,31 @@ class InMemoryData(pl.LightningDataModule):
         pairs = (f"{name} {count}" for name, count in zip(names, counts, strict=True))
         return f"{what} in training: {', '.join(pairs)}"
 
-    # --- what Lightning asks for --------------------------------------------------------------
+    # --- Lightning's interface ----------------------------------------------------------------
 
     def train_dataloader(self) -> Batches:
-        """Shuffled anew each epoch, except where the trainer is to learn a few batches by heart."""
+        """Return the training batches, shuffled each epoch unless the trainer overfits a few."""
         # Lightning sets the attribute without declaring it
-        by_heart = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self.batches(self.train, shuffle=not by_heart)
+        overfit = getattr(self.trainer, "overfit_batches", 0) > 0
+        return self.batches(self.train, shuffle=not overfit)
 
     def val_dataloader(self) -> Batches:
-        """The validation split, in stored order."""
+        """Return the batches of the validation split, in stored order."""
         return self.batches(self.val)
 
     def test_dataloader(self) -> Batches:
-        """The test split, in stored order."""
+        """Return the batches of the test split, in stored order."""
         return self.batches(self.test)
 
     def batches(
         self, split: Split, *, shuffle: bool = False, trainer: pl.Trainer | None = None
     ) -> Batches:
-        """Batches of a split for a trainer, by default its own: on its device, in its precision."""
+        """Return the batches of a split, on the trainer's device and in its precision."""
         trainer = trainer or self.trainer
         if trainer is None:
             return Batches(split, self.batch_size, seed=self.seed, shuffle=shuffle)
         return Batches(
-            # once for all: Lightning's loops convert each batch, and who reads it elsewhere cannot
+            # convert once: Lightning's loops convert each batch, but other readers do not
             trainer.precision_plugin.convert_input(split),
             self.batch_size,
             seed=self.seed,
@@ -395,19 +397,19 @@ class InMemoryData(pl.LightningDataModule):
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
-        """The batch itself where it is on the device already."""
+        """Return the batch itself if it is already on the device."""
         return _transferred(self, batch, device, dataloader_idx)
 
 
 class ValThenTest(pl.LightningDataModule):
-    """Some splits of a data set as the test loaders of one pass, in the order named.
+    """Data module whose test loaders are the given splits of a data set, in that order.
 
     Args:
-        data: the data set, after ``setup``.
-        splits: of ``"train"``, ``"val"`` and ``"test"``.
+        data: data set, after ``setup``.
+        splits: any of ``"train"``, ``"val"`` and ``"test"``.
 
     Raises:
-        ValueError: if a split is another word.
+        ValueError: if a split has another name.
     """
 
     def __init__(self, data: InMemoryData, splits: Iterable[str] = ("val", "test")) -> None:
@@ -418,7 +420,7 @@ class ValThenTest(pl.LightningDataModule):
             checks.require_choice("split", split, ("train", "val", "test"))
 
     def test_dataloader(self) -> list[Batches]:
-        """One loader a split, each in stored order."""
+        """Return one loader per split, each in stored order."""
         return [
             self.data.batches(getattr(self.data, split), trainer=self.trainer)
             for split in self.splits
@@ -427,19 +429,19 @@ class ValThenTest(pl.LightningDataModule):
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
-        """The batch itself where it is on the device already."""
+        """Return the batch itself if it is already on the device."""
         return _transferred(self, batch, device, dataloader_idx)
 
 
 def require_finite(name: str, values: Tensor) -> None:
-    """Raise ``ValueError`` if a value is NaN or infinite, naming the first sample that is."""
+    """Raise ``ValueError`` if a value is NaN or infinite, naming the first such sample."""
     if len(values) == 0:
         raise ValueError(f"{name} must hold samples, got shape {tuple(values.shape)}")
     broken = ~torch.isfinite(values).flatten(1 if values.ndim > 1 else 0)
     if bool(broken.any()):
         first = int(broken.reshape(len(values), -1).any(1).nonzero()[0])
         raise ValueError(
-            f"{name} must be finite numbers, got {int(broken.sum())} that are not, "
+            f"{name} must be finite numbers, got {int(broken.sum())} that are not finite, "
             f"the first in sample {first}"
         )
 
@@ -453,7 +455,7 @@ def _transferred(
 
 
 def _require_classes(targets: Tensor, classes: int) -> Tensor:
-    """Class indices as int64."""
+    """Check class indices and convert them to int64."""
     if targets.ndim != 1 or targets.is_floating_point():
         raise ValueError(
             "targets must be class indices of shape (n,), "
@@ -461,14 +463,14 @@ def _require_classes(targets: Tensor, classes: int) -> Tensor:
         )
     if classes < 2 or int(targets.min()) < 0 or int(targets.max()) >= classes:
         raise ValueError(
-            f"targets must be class indices from 0 on, of at least 2 classes, got "
+            f"targets must be class indices in [0, C) with C >= 2 classes, got "
             f"{int(targets.min())} to {int(targets.max())} and {classes} classes"
         )
     return targets.long()
 
 
 def _require_masks(targets: Tensor, inputs: Tensor, classes: int) -> Tensor:
-    """Masks as int64."""
+    """Check masks and convert them to int64."""
     shape = (len(inputs), *inputs.shape[2:])
     if targets.is_floating_point() or inputs.ndim != 4 or tuple(targets.shape) != shape:
         raise ValueError(
@@ -477,25 +479,25 @@ def _require_masks(targets: Tensor, inputs: Tensor, classes: int) -> Tensor:
         )
     if classes < 2 or int(targets.min()) < 0 or int(targets.max()) >= classes:
         raise ValueError(
-            "targets must be masks of class indices from 0, the background, on, and of at least "
-            f"2 classes, got {int(targets.min())} to {int(targets.max())} and {classes} classes"
+            "targets must be masks of class indices in [0, C) with C >= 2 classes, 0 being the "
+            f"background, got {int(targets.min())} to {int(targets.max())} and {classes} classes"
         )
     return targets.long()
 
 
 def _require_weights(weights: Tensor) -> Tensor:
-    """Sample weights as float32."""
+    """Check sample weights and convert them to float32."""
     require_finite("weight", weights)
     if bool((weights < 0).any()) or not bool((weights > 0).any()):
         raise ValueError(
-            f"weight must be >= 0, and > 0 somewhere, got {float(weights.min()):g} "
+            f"weight must be >= 0, and > 0 for some sample, got {float(weights.min()):g} "
             f"to {float(weights.max()):g}"
         )
     return weights.float()
 
 
 def _standardized_inputs(parts: list[Split], columns: bool | Tensor) -> list[Split]:
-    """The splits with inputs scaled by the training split's means and deviations."""
+    """Standardize the inputs of all splits with the training split's means and deviations."""
     training = parts[0].inputs
     dims = {2: (0,), 4: (0, 2, 3)}.get(training.ndim, tuple(range(training.ndim)))
     mean, scale = _scale(training, dims)
@@ -510,14 +512,14 @@ def _standardized_targets(parts: list[Split]) -> list[Split]:
 
 
 def _scale(values: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation; a constant keeps its deviation from the mean, which is 0."""
+    """Compute means and standard deviations, with 1 for the deviation of a constant."""
     exact = values.double()  # float32 would turn a constant of 1e6 into noise
     mean, scale = exact.mean(dims, keepdim=True), exact.std(dims, correction=0, keepdim=True)
     return mean.float(), torch.where(scale > 0, scale, 1).float()
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:
-    """A hash of dtypes, shapes and content."""
+    """Hash dtypes, shapes and content."""
     digest = hashlib.blake2b(digest_size=8)
     for tensor in tensors:
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())

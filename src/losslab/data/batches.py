@@ -1,4 +1,4 @@
-"""Batches of data that lie in memory: one indexed gather a batch, no workers, no collating."""
+"""Batches of in-memory data: one indexed gather per batch, without workers or collation."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from losslab.rng import Purpose, generator
 
 
 class Split(NamedTuple):
-    """The samples of one split; the first dimension of each tensor counts them."""
+    """Samples of one split, along the first dimension of each tensor."""
 
     inputs: Tensor
     targets: Tensor
@@ -19,45 +19,45 @@ class Split(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of samples."""
+        """Number of samples."""
         return len(self.inputs)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Inputs, targets and, where there are some, weights."""
+        """Return inputs, targets and, if there are any, weights."""
         both = (self.inputs, self.targets)
         return both if self.weights is None else (*both, self.weights)
 
     def take(self, index: Tensor) -> "Split":
-        """The samples at these places, in this order."""
+        """Select the samples with the given indices, in that order."""
         return Split(*(tensor.index_select(0, index) for tensor in self.tensors()))
 
     def to(self, device: torch.device | str) -> "Split":
-        """The split on a device; its own tensors where they are there already."""
+        """Move the split to a device."""
         return Split(*(tensor.to(device) for tensor in self.tensors()))
 
 
 class Batches:
-    r"""The batches of a split, as an iterable that Lightning takes like a ``DataLoader``.
+    r"""Iterable over the batches of a split, used by Lightning like a ``DataLoader``.
 
-    Epoch :math:`e` of shuffled batches follows ``torch.randperm(n)`` drawn from
-    ``(seed, "batches", e)``: the order depends on nothing else, so that runs are paired and a
-    resumed run goes on as the unbroken one. The epoch is taken when the first batch is asked for.
+    The order of epoch :math:`e` is ``torch.randperm(n)`` seeded by ``(seed, "batches", e)`` and
+    depends on nothing else, so runs of the same seed see the same batches, and a resumed run
+    continues like an uninterrupted one. The epoch is read when the first batch is requested.
 
     With several processes, rank ``r`` takes every ``world_size``-th sample of the same global
-    batch, beginning with the ``r``-th. The last, short batch is kept; one too short to give each
-    rank a sample joins the batch before it.
+    batch, starting with the ``r``-th. The last, smaller batch is kept; if it has fewer samples than
+    there are ranks, it is merged into the batch before it.
 
     Args:
         split: the samples.
-        batch_size: samples in a global batch.
-        seed: the run's seed.
-        shuffle: whether each epoch has its own order; otherwise batches are views in stored order.
-        device: where the batches are; the split is moved there once.
-        rank: the index of this process.
-        world_size: the number of processes.
+        batch_size: samples per global batch.
+        seed: seed of the run.
+        shuffle: whether to shuffle each epoch; otherwise batches are views in stored order.
+        device: device to which the split is moved once.
+        rank: index of this process.
+        world_size: number of processes.
 
     Raises:
-        ValueError: if a batch, or the split, cannot give each rank a sample.
+        ValueError: if the split or the batch size is smaller than the number of processes.
 
     Example:
         >>> split = Split(torch.arange(5.0), torch.arange(5))
@@ -68,7 +68,7 @@ class Batches:
         True
     """
 
-    batch_sampler = None  # Lightning asks for it wherever it finds a sampler
+    batch_sampler = None  # read by Lightning if there is a sampler
 
     def __init__(
         self,
@@ -95,20 +95,20 @@ class Batches:
 
     @property
     def sampler(self) -> "Batches | Sampler[int]":
-        """What decides the order; Lightning tells the epoch to ``sampler.set_epoch``."""
+        """Sampler whose ``set_epoch`` Lightning calls."""
         return self if self.shuffle else SequentialSampler(range(self.split.size))
 
     @property
     def device(self) -> torch.device:
-        """Where the batches are."""
+        """Device of the batches."""
         return self.split.inputs.device
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
+        """Set the epoch that determines the order of the next iteration."""
         self.epoch = epoch
 
     def order(self, epoch: int) -> Tensor:
-        """The order of an epoch, ``(n,)`` indices on the CPU."""
+        """Return the sample indices of an epoch in order, ``(n,)`` on the CPU."""
         if not self.shuffle:
             return torch.arange(self.split.size)
         return torch.randperm(
@@ -116,7 +116,7 @@ class Batches:
         )
 
     def to(self, device: torch.device | str) -> "Batches":
-        """The same batches on a device."""
+        """Return the same batches on a device."""
         moved = Batches(
             self.split,
             self.batch_size,
@@ -130,11 +130,11 @@ class Batches:
         return moved
 
     def __len__(self) -> int:
-        """The number of batches in an epoch, the same on every rank."""
+        """Return the number of batches per epoch, the same on every rank."""
         return len(self._bounds())
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        """One epoch of ``(inputs, targets)`` or ``(inputs, targets, weights)``."""
+        """Iterate over one epoch of ``(inputs, targets)`` or ``(inputs, targets, weights)``."""
         tensors = self.split.tensors()
         if self.shuffle:
             order = self.order(self.epoch).to(self.device)
@@ -147,7 +147,7 @@ class Batches:
                 yield tuple(tensor[part] for tensor in tensors)
 
     def _bounds(self) -> list[tuple[int, int]]:
-        """Where each global batch begins and ends."""
+        """Return start and stop of each global batch."""
         starts = list(range(0, self.split.size, self.batch_size))
         if self.split.size - starts[-1] < self.world_size:
             starts.pop()

@@ -1,4 +1,4 @@
-"""The checks that every data option goes through; each error says what was expected and given."""
+"""Checks of data options, whose errors say what was expected and what was given."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def require_whole(name: str, value: object, low: int) -> None:
 def require_number(
     name: str, value: object, low: float = -math.inf, high: float = math.inf
 ) -> None:
-    """Raise ``ValueError`` unless the option is a finite number in the closed range."""
+    """Raise ``ValueError`` unless the option is a finite number in the closed interval."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
         limits = [f">= {low:g}"] * (low > -math.inf) + [f"<= {high:g}"] * (high < math.inf)
@@ -29,16 +29,16 @@ def require_number(
 
 
 def require_open_share(name: str, value: object) -> None:
-    """Raise ``ValueError`` unless the option is a share strictly between 0 and 1."""
+    """Raise ``ValueError`` unless the option is a fraction strictly between 0 and 1."""
     if not isinstance(value, float) or not 0 < value < 1:
-        raise ValueError(f"{name} must be a share between 0 and 1, both excluded, got {value!r}")
+        raise ValueError(f"{name} must be a fraction between 0 and 1, exclusive, got {value!r}")
 
 
 def require_file(path: str | Path, expected: str) -> Path:
-    """The path of a file that is there.
+    """Return the path of an existing file.
 
     Raises:
-        FileNotFoundError: if nothing is there, or a folder.
+        FileNotFoundError: if it does not exist or is a folder.
     """
     file = Path(path).expanduser()
     if not file.is_file():

@@ -1,6 +1,7 @@
-"""What spoils a split on purpose: wrong labels, rare classes, outliers.
+"""Synthetic corruptions of a split: wrong labels, rare classes, outliers.
 
-Each function is pure and nested in its share: what is spoiled at 10 % is spoiled at 20 % too.
+The functions are pure, and their corruptions are nested: with the same generator state, samples
+corrupted at 10 % are corrupted at 20 % too.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torch import Tensor
 OutlierKind = Literal["vertical", "leverage"]
 OUTLIER_KINDS = ("vertical", "leverage")
 FEWEST = 5
-"""The fewest samples of a class that an imbalance may leave."""
+"""Minimum number of samples of a class after imbalance."""
 
 
 def label_noise(
@@ -23,14 +24,14 @@ def label_noise(
     *,
     among: Tensor | None = None,
 ) -> Tensor:
-    """Labels of which exactly ``round(share * n)`` are another class, each with the same chance.
+    """Replace exactly ``round(share * n)`` labels by another class, drawn uniformly.
 
     Args:
         targets: class indices ``(n,)``.
-        share: the share of wrong labels.
-        classes: the number of classes.
-        generator: decides which labels, and what they become.
-        among: the samples that count and may change; all by default.
+        share: fraction of wrong labels.
+        classes: number of classes.
+        generator: random generator on the CPU.
+        among: indices of the samples that may change, of which ``share`` is taken; all by default.
 
     Example:
         >>> noisy = label_noise(torch.zeros(10).long(), 0.3, 4, torch.Generator())
@@ -48,7 +49,7 @@ def label_noise(
 
 
 def flipped_labels(targets: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """0/1 labels ``(n, K)`` of which exactly ``round(share * n * K)`` are flipped.
+    """Flip exactly ``round(share * n * K)`` of the 0/1 labels ``(n, K)``.
 
     Example:
         >>> int(flipped_labels(torch.zeros(10, 2), 0.25, torch.Generator()).sum())
@@ -62,7 +63,7 @@ def flipped_labels(targets: Tensor, share: float, generator: torch.Generator) ->
 
 
 def rarest_half(targets: Tensor, classes: int) -> Tensor:
-    """The ``classes // 2`` classes with the fewest samples; of equal ones the last come first.
+    """Return the ``classes // 2`` classes with the fewest samples; ties go to the last classes.
 
     Example:
         >>> rarest_half(torch.tensor([0, 0, 1, 1, 2, 2, 2]), 3)
@@ -81,17 +82,17 @@ def imbalance(
     *,
     names: Sequence[str] | None = None,
 ) -> Tensor:
-    """The places of the samples that stay where rare classes keep ``share`` of their samples.
+    """Return the indices of the samples to keep when rare classes lose all but ``share``.
 
     Args:
         targets: class indices ``(n,)``.
-        share: what each rare class keeps, ``round(share * its samples)``.
-        rare: the classes that lose samples, as :func:`rarest_half` names them.
-        generator: decides which samples stay.
-        names: what messages call the classes.
+        share: fraction that each rare class keeps, ``round(share * its samples)``.
+        rare: classes that lose samples, as returned by :func:`rarest_half`.
+        generator: random generator on the CPU.
+        names: names of the classes for messages.
 
     Raises:
-        ValueError: if fewer than 5 samples of a rare class would stay.
+        ValueError: if fewer than 5 samples of a rare class would remain.
 
     Example:
         >>> targets = torch.tensor([0] * 50 + [1] * 50)
@@ -123,18 +124,18 @@ def outliers(
     *,
     kind: OutlierKind = "vertical",
 ) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of which exactly ``round(share * n)`` samples lie off, all to one side.
+    """Turn exactly ``round(share * n)`` samples into outliers, all in the same direction.
 
-    ``vertical``: the target is ``size`` too high. ``leverage``: the input feature that follows the
-    target most closely moves out by the whole width of its range, and the target by ``size``
-    against that feature's trend, so that these few points turn a fitted slope.
+    ``vertical``: ``size`` is added to the target. ``leverage``: the input feature that correlates
+    most with the target is shifted by the width of its range, and the target by ``size`` against
+    the trend of that feature, so that these few points change a fitted slope.
 
     Args:
         inputs: ``(n, *)``.
         targets: ``(n, K)``.
-        share: the share of outliers.
-        size: how far the targets move, in their own unit.
-        generator: decides which samples.
+        share: fraction of outliers.
+        size: shift of the targets, in their own unit.
+        generator: random generator on the CPU.
         kind: ``"vertical"`` or ``"leverage"``.
 
     Example:
@@ -158,16 +159,16 @@ def outliers(
 
 
 def pixel_outliers(inputs: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Images of which each pixel, with the chance ``share``, is the smallest or largest value.
+    """Add salt-and-pepper noise: with probability ``share``, set a pixel to an extreme value.
 
-    Smallest and largest of all the inputs, with equal chances (salt-and-pepper noise). Under a
-    share s the mean of a pixel moves by s towards the middle of the range; below one half its
-    median stays.
+    The extremes are the minimum and the maximum of all inputs, with equal probability. A share s
+    moves the mean of a pixel by the fraction s towards the middle of the range; the median does not
+    change for s below 1/2.
 
     Args:
         inputs: ``(n, *)``.
-        share: the chance of each pixel.
-        generator: decides which pixels, and what they become.
+        share: probability of each pixel.
+        generator: random generator on the CPU.
 
     Example:
         >>> clean = torch.linspace(0, 1, 1000).view(10, 1, 10, 10)
@@ -182,7 +183,7 @@ def pixel_outliers(inputs: Tensor, share: float, generator: torch.Generator) -> 
 
 
 def _correlation(features: Tensor, targets: Tensor) -> Tensor:
-    """Pearson's correlation of each feature with the mean target; 0 for a constant feature."""
+    """Compute Pearson's correlation of each feature with the mean target; 0 for constants."""
     centred = features - features.mean(0)
     target = targets.mean(1) - targets.mean()
     scale = centred.square().sum(0).sqrt() * target.square().sum().sqrt()

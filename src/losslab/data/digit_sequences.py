@@ -1,4 +1,4 @@
-"""Rows of real digits whose labels have no position."""
+"""Rows of handwritten digits, labelled without positions."""
 
 from typing import Literal, Unpack
 
@@ -17,18 +17,18 @@ BLANK = 0
 class DigitSequences(InMemoryData):
     """Images of several handwritten digits in a row, of varying number and spacing.
 
-    The digits themselves are divided among the splits before rows are made of them, so that no
-    handwriting of the test rows was seen in training. Digit d is label d + 1; label 0 is the blank.
+    The digits are divided among the splits before rows are composed, so the test rows contain no
+    digit image from training. Digit d has the label d + 1; label 0 is the blank.
 
     Args:
-        rows: the number of rows over all splits.
-        shortest: the fewest digits in a row.
-        longest: the most.
-        gap: the widest gap between two digits in pixels; each is drawn from 0 to it.
-        noise: standard deviation of the noise on all pixels, in grey values of 0 to 1.
-        source: ``"digits"`` (8 x 8 pixels, in scikit-learn) or ``"mnist"`` (reduced to 14 x 14).
-        data_dir: the folder that holds ``MNIST/raw``, for ``source="mnist"``.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        rows: number of rows over all splits.
+        shortest: minimum number of digits in a row.
+        longest: maximum number of digits in a row.
+        gap: maximum gap between two digits in pixels; gaps are uniform from 0 to it.
+        noise: standard deviation of the noise on all pixels, with grey values from 0 to 1.
+        source: ``"digits"`` (scikit-learn, 8 x 8 pixels) or ``"mnist"`` (reduced to 14 x 14).
+        data_dir: folder that contains ``MNIST/raw``, for ``source="mnist"``.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Targets are ``(n, longest + 1)`` int64: the labels, padded with 0, then the row's width.
 
@@ -65,7 +65,7 @@ class DigitSequences(InMemoryData):
         self.gap, self.noise, self.source, self.data_dir = gap, noise, source, data_dir
 
     def load(self) -> Raw:
-        """Draw the rows of each split from its own share of the digits."""
+        """Generate the rows of each split from its own part of the digits."""
         images, labels = self._digits()
         order = torch.randperm(
             len(images), generator=generator(self.data_seed, Purpose.DIGIT_SPLIT)
@@ -75,10 +75,10 @@ class DigitSequences(InMemoryData):
         ends = [round(len(images) * sum(sizes[: part + 1]) / self.rows) for part in range(3)]
         rows, targets, fixed = [], [], []
         for part, size in enumerate(sizes):
-            share = order[(0, *ends)[part] : ends[part]]
-            made, labelled = self._rows(images[share], labels[share], size, part)
-            rows.append(made)
-            targets.append(labelled)
+            index = order[(0, *ends)[part] : ends[part]]
+            new_rows, new_targets = self._rows(images[index], labels[index], size, part)
+            rows.append(new_rows)
+            targets.append(new_targets)
             fixed.append(torch.full((size,), part))
         return Raw(
             torch.cat(rows),
@@ -89,7 +89,7 @@ class DigitSequences(InMemoryData):
         )
 
     def _rows(self, images: Tensor, labels: Tensor, n: int, part: int) -> tuple[Tensor, Tensor]:
-        """``n`` rows of these digits with their targets."""
+        """Generate ``n`` rows of these digits, with their targets."""
         stream = generator(self.data_seed, Purpose.DIGIT_ROWS, part)
         side = images.shape[-1]
         width = self.longest * (side + self.gap)
@@ -112,12 +112,12 @@ class DigitSequences(InMemoryData):
     def _contents(self) -> str:
         lengths = (self.train.targets[:, :-1] > 0).sum(1)
         shortest, longest = lengths.aminmax()
-        return f"digits in training: {shortest} to {longest} a row, {lengths.sum()} in all"
+        return f"digits in training: {shortest} to {longest} per row, {lengths.sum()} in total"
 
     def _digits(self) -> tuple[Tensor, Tensor]:
         if self.source == "digits":
             return _digits()
-        from losslab.data.mnist import MNIST  # noqa: PLC0415 (torchvision: only where asked for)
+        from losslab.data.mnist import MNIST  # noqa: PLC0415 (imports torchvision)
 
         raw = MNIST(data_dir=self.data_dir).load()
         return interpolate(raw.inputs, size=14, mode="area"), raw.targets

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: real, small, and there without a download."""
+"""Handwritten digits of scikit-learn: real, small, and available without a download."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,13 +12,13 @@ from losslab.data.base import InMemoryData, Options, Raw
 
 
 class Digits(InMemoryData):
-    """1,797 real handwritten digits of 8 x 8 pixels, as scikit-learn ships them.
+    """The 1,797 handwritten digits of 8 x 8 pixels that scikit-learn includes.
 
     Args:
-        flat: inputs of shape ``(64,)`` instead of ``(1, 8, 8)``.
-        positive: digits that are one class, all others being the other; by default each digit is
-            a class of its own.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        flat: whether inputs have the shape ``(64,)`` instead of ``(1, 8, 8)``.
+        positive: digits of the positive class, for a binary problem; by default each digit is a
+            class.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Source:
         Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (test part).
@@ -42,13 +42,13 @@ class Digits(InMemoryData):
         self.positive = None if positive is None else _require_some_digits(positive)
 
     def load(self) -> Raw:
-        """Grey values from 0 to 1."""
+        """Return images with grey values from 0 to 1, and their labels."""
         images, labels = _digits()
         inputs = images.flatten(1) if self.flat else images
         if self.positive is None:
             return Raw(inputs, labels, class_names=[str(digit) for digit in range(10)])
-        hit = torch.isin(labels, torch.tensor(self.positive)).long()
-        return Raw(inputs, hit, class_names=["others", ",".join(map(str, self.positive))])
+        is_positive = torch.isin(labels, torch.tensor(self.positive)).long()
+        return Raw(inputs, is_positive, class_names=["others", ",".join(map(str, self.positive))])
 
 
 def _require_some_digits(positive: Sequence[int]) -> tuple[int, ...]:
@@ -58,7 +58,7 @@ def _require_some_digits(positive: Sequence[int]) -> tuple[int, ...]:
     return chosen
 
 
-@lru_cache(maxsize=1)  # the cells of a sweep share one read
+@lru_cache(maxsize=1)  # read once per process, for all jobs of a sweep
 def _digits() -> tuple[Tensor, Tensor]:
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16

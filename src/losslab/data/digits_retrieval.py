@@ -1,4 +1,4 @@
-"""Digits that are hard to find again: turned, shifted and noisy, with classes kept for later."""
+"""Rotated, shifted and noisy digits for metric learning, with held-out classes."""
 
 import math
 from collections.abc import Sequence
@@ -19,24 +19,24 @@ from losslab.rng import Purpose
 
 
 class DistortedDigits(InMemoryData):
-    """What the two sets of distorted digits share; a subclass has ``load``, the clean images.
+    """Base class of the distorted digits; subclasses load the clean images.
 
-    Each image is turned by an angle drawn evenly from both directions, shifted by a part of its
-    side, and overlaid with normal noise. What a shift would move out of the image has a margin to
-    go to. The split is that of the clean images; each split is then distorted from streams of its
-    own, once and in the same way in every run of a seed.
+    Each image is rotated by a uniformly drawn angle, shifted by a fraction of its side, and
+    overlaid with normal noise. A margin keeps shifted pixels inside the image. The clean images are
+    split first; each split is then distorted once from its own random streams, identically in every
+    run of the same seed.
 
     Args:
-        rotation: the largest angle in degrees.
-        shift: the largest shift, as a share of the image's side.
-        noise: the standard deviation of the noise; the ink is 1 and the paper 0.
-        copies: how often each training image is there, each time distorted in another way.
-        held_out_classes: classes of which training has no sample; theirs are divided among
+        rotation: maximum angle in degrees, in both directions.
+        shift: maximum shift, as a fraction of the image's side.
+        noise: standard deviation of the noise; ink is 1 and paper 0.
+        copies: number of differently distorted copies of each training image.
+        held_out_classes: classes to exclude from training; their samples are divided among
             validation and test.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
-        ValueError: if an option is out of range, or names a class that there is not.
+        ValueError: if an option is out of range, or names a class that does not exist.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class DistortedDigits(InMemoryData):
         _require_digits(held_out_classes)
         if held_out_classes and (self.imbalance < 1 or self.label_noise > 0):
             raise ValueError(
-                "held_out_classes must be empty where imbalance or label_noise spoil the training "
-                f"classes, got {list(held_out_classes)}"
+                "held_out_classes must be empty with imbalance or label_noise, "
+                f"got {list(held_out_classes)}"
             )
         self.rotation = rotation
         self.shift = shift
@@ -78,7 +78,7 @@ class DistortedDigits(InMemoryData):
         self._count()
 
     def _distorted(self, split: Split, part: int, copies: int) -> Split:
-        images = turned_and_shifted(
+        images = rotate_and_shift(
             split.inputs.repeat(copies, 1, 1, 1),
             self.rotation,
             self.shift,
@@ -89,7 +89,7 @@ class DistortedDigits(InMemoryData):
 
 
 class DigitsRetrieval(DistortedDigits):
-    """scikit-learn's digits, distorted; the options are those of :class:`DistortedDigits`.
+    """Distorted digits of scikit-learn; for the options see :class:`DistortedDigits`.
 
     Example:
         >>> data = DigitsRetrieval(held_out_classes=[8, 9])
@@ -101,26 +101,23 @@ class DigitsRetrieval(DistortedDigits):
     """
 
     def load(self) -> Raw:
-        """1,797 images of 8 x 8 pixels."""
+        """Return the 1,797 clean images of 8 x 8 pixels."""
         return replace(Digits().load(), held_out=self.held_out_classes)
 
 
 class MNISTRetrieval(DistortedDigits):
-    """MNIST, distorted, with its own test split.
+    """Distorted MNIST digits with MNIST's own test split.
 
     Args:
-        data_dir: the folder that holds ``MNIST/raw``.
-        download: whether to download what is not there.
-        rotation: see :class:`DistortedDigits`.
-        shift: see there.
-        noise: see there.
-        copies: see there; 60,000 images need no more than one.
-        held_out_classes: see there; those of the test files stay in test.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        data_dir: folder that contains ``MNIST/raw``.
+        download: whether to download missing files.
+        rotation, shift, noise, copies: see :class:`DistortedDigits`.
+        held_out_classes: see :class:`DistortedDigits`; samples of the test files stay in test.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
-        ValueError: if an option is out of range, or by ``setup`` if a file is broken.
-        FileNotFoundError: by ``prepare_data``, if files are missing and cannot be downloaded.
+        ValueError: if an option is out of range or, in ``setup``, if a file is invalid.
+        FileNotFoundError: in ``prepare_data``, if files are missing and cannot be downloaded.
     """
 
     def __init__(
@@ -146,42 +143,40 @@ class MNISTRetrieval(DistortedDigits):
         self.files = MNIST(data_dir=data_dir, download=download)
 
     def prepare_data(self) -> None:
-        """Make sure that the files are there."""
+        """Download the files if they are missing."""
         self.files.prepare_data()
 
     def load(self) -> Raw:
-        """70,000 images of 28 x 28 pixels, from 0 to 1."""
+        """Return the 70,000 clean images of 28 x 28 pixels, from 0 to 1."""
         raw = self.files.load()
-        ink = raw.inputs.mul_(SD).add_(MEAN)  # in place: they are this call's own
+        ink = raw.inputs.mul_(SD).add_(MEAN)  # in place: not shared
         return replace(raw, inputs=ink, held_out=self.held_out_classes)
 
 
-def turned_and_shifted(
-    images: Tensor, rotation: float, shift: float, rng: torch.Generator
-) -> Tensor:
-    """Images turned about their middle by up to ``rotation`` degrees, then shifted.
+def rotate_and_shift(images: Tensor, rotation: float, shift: float, rng: torch.Generator) -> Tensor:
+    """Rotate images about their centre by up to ``rotation`` degrees, then shift them.
 
     Args:
-        images: ``(n, C, H, W)``, on paper of 0.
-        rotation: the largest angle.
-        shift: the largest shift down and to the right, as a share of the height and width.
-        rng: where angles and shifts are drawn, for all images first the one, then the other.
+        images: ``(n, C, H, W)`` with a background of 0.
+        rotation: maximum angle in degrees, in both directions.
+        shift: maximum shift, as a fraction of the larger side, in all directions.
+        rng: random generator for the angles of all images, then for their shifts.
 
     Returns:
-        ``(n, C, H + 2 m, W + 2 m)``, where the margin m is the largest shift in whole pixels.
+        ``(n, C, H + 2 m, W + 2 m)``, where the margin m is the maximum shift in whole pixels.
     """
     margin = math.ceil(shift * max(images.shape[-2:]))
-    roomy = F.pad(images, (margin, margin, margin, margin))
+    padded = F.pad(images, (margin, margin, margin, margin))
     angle = (torch.rand(len(images), generator=rng) * 2 - 1) * math.radians(rotation)
-    # affine_grid counts half an image's side as 1
-    part = 2 * shift * max(images.shape[-2:]) / max(roomy.shape[-2:])
+    # in affine_grid's coordinates, half an image's side is 1
+    part = 2 * shift * max(images.shape[-2:]) / max(padded.shape[-2:])
     moves = (torch.rand(len(images), 2, generator=rng) * 2 - 1) * part
-    placement = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1)
-    # the grid says where each pixel comes from: the shift is undone before the turn
-    turn = placement.reshape(-1, 2, 2)
-    matrix = torch.cat([turn, -(turn @ moves.unsqueeze(2))], dim=2)
-    grid = F.affine_grid(matrix, list(roomy.shape), align_corners=False)
-    return F.grid_sample(roomy, grid, padding_mode="zeros", align_corners=False)
+    entries = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1)
+    # the grid maps output to input pixels, so the shift is undone before the rotation
+    rotations = entries.reshape(-1, 2, 2)
+    matrix = torch.cat([rotations, -(rotations @ moves.unsqueeze(2))], dim=2)
+    grid = F.affine_grid(matrix, list(padded.shape), align_corners=False)
+    return F.grid_sample(padded, grid, padding_mode="zeros", align_corners=False)
 
 
 def _require_digits(classes: Sequence[int]) -> None:

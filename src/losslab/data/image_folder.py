@@ -1,4 +1,4 @@
-"""One's own images, sorted into one folder a class."""
+"""Your own images, in one folder per class."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,23 +18,23 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 
 
 class ImageFolder(InMemoryData):
-    """Images below ``path/<class>/``, read into memory at one size.
+    """Images below ``path/<class>/``, read into memory and resized to a common size.
 
-    Where ``path`` holds a folder ``train``, the classes lie in ``path/train/<class>/`` and, as they
-    are there, ``path/val/<class>/`` and ``path/test/<class>/``; what is not there is drawn from
-    train. Hidden files and files of other kinds than images are passed over.
+    If ``path`` has a subfolder ``train``, the classes are read from ``path/train/<class>/`` and, if
+    they exist, from ``path/val/<class>/`` and ``path/test/<class>/``; a missing split is drawn from
+    train. Hidden files and files that are not images are ignored.
 
     Args:
-        path: the folder.
-        image_size: the side in pixels to which each image is scaled.
-        grayscale: one channel instead of three.
-        standardize: whether channels get mean 0 and standard deviation 1, by the training split's
-            figures; otherwise they are from 0 to 1.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        path: path of the folder.
+        image_size: side in pixels to which images are resized.
+        grayscale: whether to use one channel instead of three.
+        standardize: whether to standardize channels with the training split's means and standard
+            deviations; otherwise values are from 0 to 1.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
-        ValueError: if an option is out of range, or by ``setup`` if an image cannot be read.
-        FileNotFoundError: by ``prepare_data``, if there is no folder with classes of images.
+        ValueError: if an option is out of range or, in ``setup``, if an image cannot be read.
+        FileNotFoundError: in ``prepare_data``, if there are no folders with images.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class ImageFolder(InMemoryData):
         self.standardize = standardize
 
     def prepare_data(self) -> None:
-        """Make sure that there are images of at least two classes."""
+        """Raise ``FileNotFoundError`` if there are no images of at least two classes."""
         self._files()
 
     def load(self) -> Raw:
-        """Images ``(n, 1 or 3, image_size, image_size)``."""
+        """Read images ``(n, 1 or 3, image_size, image_size)`` and their classes."""
         files = self._files()
         names = sorted({name for _, name, _ in files})
         images = torch.stack([self._image(file) for *_, file in files])
@@ -73,10 +73,10 @@ class ImageFolder(InMemoryData):
         )
 
     def _files(self) -> list[tuple[str, str, Path]]:
-        """Split, class and path of each image, in sorted order."""
+        """Return split, class and path of each image, in sorted order."""
         if not self.path.is_dir():
             raise FileNotFoundError(
-                f"path must be a folder with one folder a class, found none at "
+                f"path must be a folder with one folder per class, found none at "
                 f"{self.path.absolute()}"
             )
         files = [
@@ -90,7 +90,7 @@ class ImageFolder(InMemoryData):
         classes = sorted({name for _, name, _ in files})
         if len(classes) < 2:
             raise FileNotFoundError(
-                f"path must hold at least 2 folders with images, one a class, found "
+                f"path must hold at least 2 folders with images, one per class, found "
                 f"{', '.join(classes) or 'none'} in {self.path.absolute()}"
             )
         return files
@@ -101,33 +101,33 @@ class ImageFolder(InMemoryData):
 
 
 def split_folders(path: Path) -> dict[str, Path]:
-    """The folder of each split that has one; without ``train``, ``path`` is to be divided."""
+    """Return the folder of each split; without a folder ``train``, ``path`` is the train folder."""
     if not (path / "train").is_dir():
         return {"train": path}
     return {name: path / name for name in NAMES if (path / name).is_dir()}
 
 
 def is_image(file: Path) -> bool:
-    """Whether the name is that of an image, and not of a hidden file."""
+    """Return whether the file name is that of an image, and not hidden."""
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
 def pixels(image: Image.Image, size: int, *, grayscale: bool) -> Tensor:
-    """An image scaled to a square, as bytes ``(1 or 3, size, size)``."""
+    """Resize an image to a square of bytes ``(1 or 3, size, size)``."""
     scaled = image.convert("L" if grayscale else "RGB").resize((size, size))
     return torch.from_numpy(np.array(scaled)).reshape(size, size, -1).permute(2, 0, 1)
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[Image.Image]:
-    """An image, whose errors say which file it was.
+    """Open an image and raise errors that name the file.
 
     Raises:
-        ValueError: if it cannot be read; an image is read when its pixels are asked for.
+        ValueError: if it cannot be read, also later, when its pixels are decoded.
     """
     try:
         with Image.open(file) as image:
             yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{file} must be an image that can be read, got: {reason}") from error
+        raise ValueError(f"{file} must be a readable image, got: {reason}") from error

@@ -1,4 +1,4 @@
-"""One's own images and their masks, in two folders of the same names."""
+"""Your own images with masks, in the folders ``images`` and ``masks``."""
 
 from pathlib import Path
 from typing import Unpack
@@ -15,33 +15,33 @@ from losslab.data.image_folder import is_image, opened, pixels, split_folders
 from losslab.data.splits import NAMES
 
 MOST_CLASSES = 64
-"""More grey values than this are no classes: a photograph, or a mask that was saved as JPEG."""
+"""Maximum number of grey values; more indicate a photograph or a mask saved as JPEG."""
 
 
 class ImageMasks(InMemoryData):
-    """Images in ``path/images`` with masks of the same stems in ``path/masks``.
+    """Images in ``path/images`` with masks of the same names in ``path/masks``.
 
-    ``images/a.jpg`` goes with ``masks/a.png``. A mask has one channel, and its values are classes,
-    numbered in sorted order: the smallest of all masks is the background (0 and 255, or 0, 1, 2,
-    or the indices of a palette). Images and masks are scaled to one size, masks without mixing
-    their values.
+    ``images/a.jpg`` belongs to ``masks/a.png``. A mask has one channel whose values are classes,
+    numbered in sorted order: the smallest value of all masks is the background (0 and 255, or 0, 1,
+    2, or the indices of a palette). Images and masks are resized to a common size, masks by nearest
+    neighbours.
 
-    Where ``path`` holds a folder ``train``, the two folders lie in ``path/train`` and, as they are
-    there, ``path/val`` and ``path/test``; what is not there is drawn from train. Hidden files and
-    files of other kinds than images are passed over.
+    If ``path`` has a subfolder ``train``, the two folders are read from ``path/train`` and, if they
+    exist, from ``path/val`` and ``path/test``; a missing split is drawn from train. Hidden files
+    and files that are not images are ignored.
 
     Args:
-        path: the folder.
-        image_size: the side in pixels to which each image and mask is scaled.
-        grayscale: one channel instead of three.
-        standardize: whether channels get mean 0 and standard deviation 1, by the training split's
-            figures; otherwise they are from 0 to 1.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        path: path of the folder.
+        image_size: side in pixels to which images and masks are resized.
+        grayscale: whether to use one channel instead of three.
+        standardize: whether to standardize channels with the training split's means and standard
+            deviations; otherwise values are from 0 to 1.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
-        ValueError: if an option is out of range, or by ``setup`` if images and masks do not fit
+        ValueError: if an option is out of range or, in ``setup``, if images and masks do not match
             or cannot be read.
-        FileNotFoundError: by ``prepare_data``, if a folder or a partner is missing.
+        FileNotFoundError: in ``prepare_data``, if a folder, an image or a mask is missing.
     """
 
     def __init__(
@@ -61,19 +61,19 @@ class ImageMasks(InMemoryData):
         self.standardize = standardize
 
     def prepare_data(self) -> None:
-        """Make sure that each image has its mask."""
+        """Raise ``FileNotFoundError`` if an image has no mask, or a mask no image."""
         self._pairs()
 
     def load(self) -> Raw:
-        """Images ``(n, 1 or 3, size, size)`` and masks ``(n, size, size)``."""
+        """Read images ``(n, 1 or 3, size, size)`` and masks ``(n, size, size)``."""
         pairs = self._pairs()
         both = [self._read(image, mask) for _, image, mask in pairs]
         grey = np.stack([mask for _, mask in both])
         values, classes = np.unique(grey, return_inverse=True)
         if not 2 <= len(values) <= MOST_CLASSES:
             raise ValueError(
-                f"the masks in {self.path} must hold 2 to {MOST_CLASSES} different values, one a "
-                f"class, got {len(values)}"
+                f"the masks in {self.path} must hold 2 to {MOST_CLASSES} different values, one "
+                f"per class, got {len(values)}"
             )
         return Raw(
             torch.stack([image for image, _ in both]),
@@ -85,7 +85,7 @@ class ImageMasks(InMemoryData):
         )
 
     def _pairs(self) -> list[tuple[str, Path, Path]]:
-        """Split, image and mask, sorted."""
+        """Return split, image and mask of each pair, in sorted order."""
         return [
             (part, *pair)
             for part, root in split_folders(self.path).items()
@@ -93,7 +93,7 @@ class ImageMasks(InMemoryData):
         ]
 
     def _read(self, image: Path, mask: Path) -> tuple[Tensor, NDArray[np.int64]]:
-        """An image from 0 to 1 ``(C, image_size, image_size)`` and the values of its mask."""
+        """Read an image from 0 to 1 ``(C, image_size, image_size)`` and the values of its mask."""
         side = self.image_size
         with opened(image) as picture:
             size = picture.size
@@ -112,11 +112,12 @@ class ImageMasks(InMemoryData):
 
 
 def pairs_in(root: Path) -> list[tuple[Path, Path]]:
-    """Each image of ``root/images`` with the mask of its stem in ``root/masks``, sorted.
+    """Return each image of ``root/images`` with its mask in ``root/masks``, in sorted order.
 
     Raises:
-        FileNotFoundError: if a folder is missing or empty, or an image or a mask has no partner.
-        ValueError: if two files of a folder have the same stem.
+        FileNotFoundError: if a folder is missing or empty, an image has no mask, or a mask has no
+            image.
+        ValueError: if two files of a folder differ only in their suffix.
     """
     images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
     for stem, file in images.items():
@@ -129,7 +130,7 @@ def pairs_in(root: Path) -> list[tuple[Path, Path]]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    """The images of a folder by their names without ending."""
+    """Return the images of a folder by their names without suffix."""
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     files: dict[str, Path] = {}
     for file in found:
@@ -137,12 +138,12 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             continue
         if file.stem in files:
             raise ValueError(
-                f"{folder} must hold one file a name, got {files[file.stem]} and {file}"
+                f"{folder} must hold one file per name, got {files[file.stem]} and {file}"
             )
         files[file.stem] = file
     if not files:
         raise FileNotFoundError(
-            f"path must hold images and masks in two folders of these names, found no images in "
+            f"path must have the subfolders 'images' and 'masks', found no images in "
             f"{folder.absolute()}"
         )
     return files

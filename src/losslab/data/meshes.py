@@ -1,4 +1,4 @@
-"""One's own meshes, as points on their surfaces."""
+"""Your own meshes, as point clouds on their surfaces."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.data.pointcloud import CANDIDATES, Rotation, require_sampling, sampled
+from losslab.data.pointcloud import CANDIDATES, Rotation, require_sampling, sample_clouds
 from losslab.rng import Purpose, generator
 
 Vertices = NDArray[np.float64]
@@ -31,23 +31,23 @@ PLY_TYPES = {
 class Meshes(InMemoryData):
     """Point clouds on the surfaces of the ``.off``, ``.obj`` and ``.ply`` meshes below a folder.
 
-    Each mesh is moved and scaled so that the mean of its surface is the origin and its farthest
-    point lies at distance 1. Points are drawn from the surface by area. The folder that a mesh
-    lies in, directly below ``path``, is its class where there are two or more such folders. No
-    mesh gives clouds to two splits. Hidden files and other files are passed over.
+    Each mesh is centred at the mean of its surface and scaled so that its farthest point is at
+    distance 1. Points are sampled uniformly by area. If there are two or more folders directly
+    below ``path``, the folder of a mesh is its class. The clouds of a mesh stay in the same split.
+    Hidden files and other files are ignored.
 
     Args:
-        path: the folder.
-        clouds: drawn from each mesh.
-        points: of a cloud.
-        noise: the standard deviation of the normal noise on each coordinate.
+        path: path of the folder.
+        clouds: number of clouds per mesh.
+        points: number of points per cloud.
+        noise: standard deviation of the normal noise on each coordinate.
         rotation: ``"any"``, ``"upright"`` (about the third axis) or ``"none"``.
         uneven: see :class:`~losslab.data.pointcloud.PointCloud`.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
-        ValueError: if an option is out of range, or by ``setup`` if a mesh cannot be read.
-        FileNotFoundError: by ``prepare_data``, if there are fewer than 3 meshes.
+        ValueError: if an option is out of range or, in ``setup``, if a mesh cannot be read.
+        FileNotFoundError: in ``prepare_data``, if there are fewer than 3 meshes.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class Meshes(InMemoryData):
         self.uneven = uneven
 
     def prepare_data(self) -> None:
-        """Make sure that there are meshes for three splits."""
+        """Raise ``FileNotFoundError`` if there are not enough meshes for three splits."""
         self._files()
 
     def load(self) -> Raw:
-        """Clouds ``(meshes * clouds, points, 3)``, with the classes of their meshes."""
+        """Sample clouds ``(meshes * clouds, points, 3)``, with the classes of their meshes."""
         files = self._files()
         names = sorted({_class_of(file, self.path) for file in files} - {""})
         rng = generator(self.data_seed, Purpose.SURFACES)
@@ -85,7 +85,7 @@ class Meshes(InMemoryData):
             on_surface(*read_mesh(file), self.clouds * candidates, rng).reshape(-1, candidates, 3)
             for file in files
         ]
-        clouds = sampled(
+        clouds = sample_clouds(
             torch.cat(surfaces),
             points=self.points,
             noise=self.noise,
@@ -100,7 +100,7 @@ class Meshes(InMemoryData):
         return Raw(clouds, labels[mesh], class_names=names, groups=mesh)
 
     def _files(self) -> list[Path]:
-        """The meshes, in sorted order."""
+        """Return the mesh files, in sorted order."""
         if not self.path.is_dir():
             raise FileNotFoundError(
                 f"path must be a folder with meshes, found none at {self.path.absolute()}"
@@ -121,7 +121,7 @@ class Meshes(InMemoryData):
 def on_surface(
     vertices: Vertices, triangles: Triangles, points: int, rng: torch.Generator
 ) -> Tensor:
-    """Points drawn from a surface by area, moved and scaled as :class:`Meshes` says: (points, 3).
+    """Sample points ``(points, 3)`` uniformly by area, centred and scaled as in :class:`Meshes`.
 
     Example:
         >>> flat = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
@@ -135,12 +135,12 @@ def on_surface(
     areas = torch.linalg.cross(first, second).norm(dim=1)
     middle = (areas.unsqueeze(1) * corners.mean(dim=1)).sum(dim=0) / areas.sum()
     size = (corners - middle).norm(dim=2).max()
-    # by hand: torch.multinomial takes at most 2^24 triangles
+    # not by torch.multinomial, which takes at most 2^24 triangles
     ends = areas.cumsum(0)
     drawn = torch.rand(points, generator=rng, dtype=torch.float64) * ends[-1]
     face = torch.searchsorted(ends, drawn, right=True).clamp(max=len(ends) - 1)
     u, v = torch.rand(2, points, 1, generator=rng, dtype=torch.float64)
-    beyond = u + v > 1  # the other half of the parallelogram, folded back
+    beyond = u + v > 1  # fold the other half of the parallelogram back
     u, v = torch.where(beyond, 1 - u, u), torch.where(beyond, 1 - v, v)
     placed = corners[face, 0] + u * first[face] + v * second[face]
     cloud: Tensor = (placed - middle) / size
@@ -148,10 +148,10 @@ def on_surface(
 
 
 def read_mesh(file: Path) -> tuple[Vertices, Triangles]:
-    """Vertices ``(V, 3)`` and triangles ``(T, 3)`` of a mesh; polygons are cut into triangles.
+    """Read vertices ``(V, 3)`` and triangles ``(T, 3)`` of a mesh; polygons are triangulated.
 
     Raises:
-        ValueError: in one line that names the file, if it is broken or has no surface.
+        ValueError: if the file is invalid or has no surface; the message names the file.
     """
     try:
         vertices, polygons = READERS[file.suffix.lower()](file.read_bytes())
@@ -159,12 +159,12 @@ def read_mesh(file: Path) -> tuple[Vertices, Triangles]:
         _require_surface(vertices, triangles)
     except (ValueError, IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{file} must be a mesh that can be read, got: {reason}") from error
+        raise ValueError(f"{file} must be a readable mesh, got: {reason}") from error
     return vertices, triangles
 
 
 def _triangles(polygons: Polygons) -> Triangles:
-    """Fans of triangles around the first corner of each polygon."""
+    """Triangulate each polygon as a fan around its first corner."""
     fans = [
         (corners[0], corners[place], corners[place + 1])
         for corners in polygons
@@ -194,15 +194,15 @@ def _read_off(content: bytes) -> tuple[Vertices, Polygons]:
         words for line in content.decode().splitlines() if (words := line.split("#")[0].split())
     ] or [[""]]
     if not head[0].startswith("OFF"):
-        raise ValueError(f"its first word must be OFF, got {head[0][:20]!r}")
-    # the counts may follow in the first line, in some files without a space: OFF8 6 12
+        raise ValueError(f"the first word must be OFF, got {head[0][:20]!r}")
+    # the counts may be on the first line, in some files without a space: OFF8 6 12
     counts = [word for word in [head[0].removeprefix("OFF"), *head[1:]] if word]
     if not counts:
         counts, *lines = lines
     vertex_count, face_count = int(counts[0]), int(counts[1])
     if len(lines) < vertex_count + face_count:
         raise ValueError(
-            f"{vertex_count} vertices and {face_count} faces announced, and {len(lines)} lines"
+            f"{vertex_count} vertices and {face_count} faces declared, but {len(lines)} lines"
         )
     vertices = [[float(word) for word in words[:3]] for words in lines[:vertex_count]]
     faces = lines[vertex_count : vertex_count + face_count]
@@ -220,7 +220,7 @@ def _read_obj(content: bytes) -> tuple[Vertices, Polygons]:
             vertices.append([float(word) for word in words[:3]])
         elif kind == "f":
             corners = [int(word.split("/")[0]) for word in words]
-            # they count from 1, negative ones back from the last vertex so far
+            # indices start at 1; negative ones are relative to the last vertex so far
             polygons.append([c - 1 if c > 0 else len(vertices) + c for c in corners])
     return _points(vertices), polygons
 
@@ -232,7 +232,7 @@ def _points(rows: list[list[float]]) -> Vertices:
 
 
 class _Property(NamedTuple):
-    """A property of a PLY element; ``length`` is the type of a list's length."""
+    """Property of a PLY element; ``length`` is the type of the length of a list."""
 
     name: str
     kind: str
@@ -247,9 +247,12 @@ class _Element(NamedTuple):
 
 def _read_ply(content: bytes) -> tuple[Vertices, Polygons]:
     head, _, body = content.partition(b"end_header")
-    form, elements = _ply_header(head.decode("ascii"))
+    file_format, elements = _ply_header(head.decode("ascii"))
     body = body[body.index(b"\n") + 1 :]  # the rest of the header's last line
-    read = _ascii_values(body) if form == "ascii" else _binary_values(body, PLY_ORDERS[form])
+    if file_format == "ascii":
+        read = _ascii_values(body)
+    else:
+        read = _binary_values(body, PLY_ORDERS[file_format])
     vertices: list[list[float]] = []
     polygons: Polygons = []
     for element in elements:
@@ -264,13 +267,13 @@ def _read_ply(content: bytes) -> tuple[Vertices, Polygons]:
 
 
 def _ply_header(head: str) -> tuple[str, list[_Element]]:
-    """The format, and what the file says it holds."""
+    """Parse the format and the declared elements."""
     first, *lines = head.splitlines() or [""]
-    form = ""
+    file_format = ""
     elements: list[_Element] = []
     for line in lines:
         match line.split():
-            case ["format", form, _]:
+            case ["format", file_format, _]:
                 pass
             case ["element", name, size]:
                 elements.append(_Element(name, int(size), []))
@@ -278,16 +281,16 @@ def _ply_header(head: str) -> tuple[str, list[_Element]]:
                 elements[-1].properties.append(_Property(name, PLY_TYPES[kind], PLY_TYPES[count]))
             case ["property", kind, name]:
                 elements[-1].properties.append(_Property(name, PLY_TYPES[kind], None))
-    if first.strip() != "ply" or form not in ("ascii", *PLY_ORDERS):
+    if first.strip() != "ply" or file_format not in ("ascii", *PLY_ORDERS):
         raise ValueError(
-            "a header that must begin with 'ply' and name a format, of ascii, "
-            f"{', '.join(PLY_ORDERS)}; it begins {head[:20]!r} and names {form!r}"
+            "the header must begin with 'ply' and name a format out of ascii, "
+            f"{', '.join(PLY_ORDERS)}; it begins with {head[:20]!r} and names {file_format!r}"
         )
-    return form, elements
+    return file_format, elements
 
 
 Values = Callable[[str, int], Sequence[float]]
-"""Takes the next so many values of a type."""
+"""Reads the next values, given their type and number."""
 
 
 def _ply_value(field: _Property, read: Values) -> Sequence[float]:
@@ -319,7 +322,7 @@ def _binary_values(body: bytes, order: str) -> Values:
 
 
 def _class_of(file: Path, root: Path) -> str:
-    """The folder directly below the root that the file lies in; empty for the root itself."""
+    """Return the name of the file's folder directly below the root; empty for the root itself."""
     parts = file.relative_to(root).parts
     return parts[0] if len(parts) > 1 else ""
 

@@ -1,4 +1,4 @@
-"""Point clouds on the surfaces of solids, drawn anew for each seed."""
+"""Synthetic point clouds on the surfaces of solids."""
 
 import math
 from collections.abc import Callable
@@ -14,24 +14,24 @@ from losslab.rng import Purpose, generator
 
 Rotation = Literal["none", "upright", "any"]
 ROTATIONS = ("none", "upright", "any")
-# this many candidates a point, of which uneven sampling chooses
+# candidates per point, among which uneven sampling chooses
 CANDIDATES = 4
 
 
 class PointCloud(InMemoryData):
-    """Spheres, boxes, tori, cylinders and cones of drawn proportions, as points on their surfaces.
+    """Points on spheres, boxes, tori, cylinders and cones of random proportions.
 
-    Every solid lies within the unit ball before it is made noisy; its class is its kind. The same
-    number of each kind is drawn.
+    Before noise is added, every solid lies within the unit ball. Its kind is its class; the classes
+    are balanced.
 
     Args:
-        n: the number of clouds, before they are split.
-        points: of a cloud.
-        noise: the standard deviation of the normal noise on each coordinate.
+        n: number of clouds over all splits.
+        points: number of points per cloud.
+        noise: standard deviation of the normal noise on each coordinate.
         rotation: ``"any"``, ``"upright"`` (about the third axis) or ``"none"``.
-        uneven: how unevenly the surface is sampled: a point's chance is proportional to
-            ``exp(uneven * height)`` along a direction drawn for each cloud; 0 is even.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        uneven: unevenness of the sampling: the density is proportional to
+            ``exp(uneven * height)`` along a random direction per cloud; 0 is uniform.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
         ValueError: if an option is out of range.
@@ -63,13 +63,13 @@ class PointCloud(InMemoryData):
         self.uneven = uneven
 
     def load(self) -> Raw:
-        """Clouds ``(n, points, 3)`` and the kinds of their solids."""
+        """Generate clouds ``(n, points, 3)`` and the kinds of their solids."""
         rng = generator(self.data_seed, Purpose.SOLIDS)
         kinds = torch.arange(self.n) % len(SOLIDS)
         surfaces = torch.empty(self.n, CANDIDATES * self.points, 3)
         for kind, solid in enumerate(SOLIDS.values()):
             surfaces[kinds == kind] = solid(int((kinds == kind).sum()), surfaces.shape[1], rng)
-        clouds = sampled(
+        clouds = sample_clouds(
             surfaces,
             points=self.points,
             noise=self.noise,
@@ -81,25 +81,25 @@ class PointCloud(InMemoryData):
 
 
 def require_sampling(points: int, noise: float, rotation: str, uneven: float) -> None:
-    """Raise ``ValueError`` unless the options of :func:`sampled` are in range."""
+    """Raise ``ValueError`` if an option of :func:`sample_clouds` is out of range."""
     checks.require_whole("points", points, 1)
     checks.require_number("noise", noise, 0)
     checks.require_choice("rotation", rotation, ROTATIONS)
     checks.require_number("uneven", uneven, 0)
 
 
-def sampled(
+def sample_clouds(
     surfaces: Tensor, *, points: int, noise: float, rotation: Rotation, uneven: float, seed: int
 ) -> Tensor:
-    """Clouds of points chosen among the candidates on each surface, turned and made noisy.
+    """Sample a cloud from the candidates on each surface, rotate it and add noise.
 
     Args:
-        surfaces: ``(n, M, 3)``, M candidates spread evenly.
-        points: of a cloud, at most M.
-        noise: its standard deviation.
+        surfaces: ``(n, M, 3)``, M uniformly distributed candidates per surface.
+        points: number of points per cloud, at most M.
+        noise: standard deviation of the noise.
         rotation: see :class:`PointCloud`.
         uneven: see :class:`PointCloud`.
-        seed: rotations, choice and noise have streams of their own.
+        seed: seed of separate random streams for rotations, sampling and noise.
 
     Returns:
         ``(n, points, 3)``.
@@ -107,7 +107,7 @@ def sampled(
     turned = surfaces @ rotations(len(surfaces), rotation, generator(seed, Purpose.ROTATIONS))
     rng = generator(seed, Purpose.SAMPLING)
     direction = F.normalize(torch.randn(len(surfaces), 3, 1, generator=rng), dim=1)
-    # the largest of log-weight plus Gumbel noise are a draw by weight, without replacement
+    # the top k of log-weights plus Gumbel noise are a weighted sample without replacement
     chance = uneven * (turned @ direction).squeeze(2)
     gumbel = -torch.empty_like(chance).exponential_(generator=rng).log()
     chosen = (chance + gumbel).topk(points, dim=1).indices
@@ -118,7 +118,7 @@ def sampled(
 
 
 def rotations(n: int, kind: Rotation, rng: torch.Generator) -> Tensor:
-    """Rotation matrices ``(n, 3, 3)``, drawn evenly from all of the kind."""
+    """Draw uniform random rotation matrices ``(n, 3, 3)`` of a kind."""
     if kind == "none":
         return torch.eye(3).expand(n, 3, 3)
     if kind == "upright":
@@ -126,7 +126,7 @@ def rotations(n: int, kind: Rotation, rng: torch.Generator) -> Tensor:
         zero, one = torch.zeros(n), torch.ones(n)
         rows = [angle.cos(), -angle.sin(), zero, angle.sin(), angle.cos(), zero, zero, zero, one]
         return torch.stack(rows, dim=1).reshape(n, 3, 3)
-    # a normal quaternion has no preferred direction
+    # normalized Gaussian quaternions are uniform rotations
     w, x, y, z = F.normalize(torch.randn(n, 4, generator=rng), dim=1).unbind(1)
     rows = [
         *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
@@ -136,17 +136,17 @@ def rotations(n: int, kind: Rotation, rng: torch.Generator) -> Tensor:
     return torch.stack(rows, dim=1).reshape(n, 3, 3)
 
 
-# --- solids: n surfaces of m points, even by area, within the unit ball -------------------------
+# --- solids: n surfaces of m points, uniform by area, within the unit ball ----------------------
 
 
 def spheres(n: int, m: int, rng: torch.Generator) -> Tensor:
-    """Radius 0.5 to 1."""
+    """Sample spheres of radius 0.5 to 1."""
     directions = F.normalize(torch.randn(n, m, 3, generator=rng), dim=2)
     return directions * _between(0.5, 1, n, rng)[..., None]
 
 
 def boxes(n: int, m: int, rng: torch.Generator) -> Tensor:
-    """Half sides of proportions up to 1 to 3, the corners 0.7 to 1 from the middle."""
+    """Sample boxes with side ratios up to 3 and corners 0.7 to 1 from the centre."""
     half = torch.rand(n, 3, generator=rng) * 2 + 1
     half = half / half.norm(dim=1, keepdim=True) * _between(0.7, 1, n, rng)
     areas = half.prod(dim=1, keepdim=True) / half  # of the faces across each axis, up to a factor
@@ -158,13 +158,13 @@ def boxes(n: int, m: int, rng: torch.Generator) -> Tensor:
 
 
 def tori(n: int, m: int, rng: torch.Generator) -> Tensor:
-    """Rings lying flat, tube radius 0.15 to 0.35 and ring radius 1 minus that."""
+    """Sample horizontal tori of tube radius 0.15 to 0.35 and ring radius 1 minus that."""
     tube = _between(0.15, 0.35, n, rng)
     ring = 1 - tube
     along = torch.rand(n, m, generator=rng) * 2 * math.pi
     around = torch.rand(n, m, generator=rng) * 2 * math.pi
-    # the outside has more area: an angle is kept with chance (1 + tube/ring cos) / 2, and else
-    # mirrored, which gives the density 1 + tube/ring cos
+    # the outside has more area: an angle is kept with probability (1 + tube/ring cos) / 2 and
+    # otherwise mirrored, which gives the density 1 + tube/ring cos
     kept = torch.rand(n, m, generator=rng) < (1 + tube / ring * around.cos()) / 2
     around = torch.where(kept, around, math.pi - around)
     radius = ring + tube * around.cos()
@@ -172,7 +172,7 @@ def tori(n: int, m: int, rng: torch.Generator) -> Tensor:
 
 
 def cylinders(n: int, m: int, rng: torch.Generator) -> Tensor:
-    """Standing closed cylinders, half as wide as high to twice as wide."""
+    """Sample upright closed cylinders, half to twice as wide as high."""
     radius, half = _proportions(n, rng)
     on_side = torch.rand(n, m, generator=rng) < 2 * half / (2 * half + radius)
     height = torch.rand(n, m, generator=rng) * 2 - 1
@@ -182,11 +182,13 @@ def cylinders(n: int, m: int, rng: torch.Generator) -> Tensor:
 
 
 def cones(n: int, m: int, rng: torch.Generator) -> Tensor:
-    """Standing closed cones, half as wide as high to twice as wide."""
+    """Sample upright closed cones, half to twice as wide as high."""
     radius, half = _proportions(n, rng)
     slant = (radius.square() + 4 * half.square()).sqrt()
     on_side = torch.rand(n, m, generator=rng) < slant / (slant + radius)
-    share = torch.rand(n, m, generator=rng).sqrt()  # of the way from the tip, or from the middle
+    share = torch.rand(
+        n, m, generator=rng
+    ).sqrt()  # relative distance from the tip, or from the centre
     height = torch.where(on_side, half - 2 * half * share, -half)
     return _around(share * radius, height, rng)
 
@@ -201,18 +203,18 @@ SOLIDS: dict[str, Callable[[int, int, torch.Generator], Tensor]] = {
 
 
 def _between(low: float, high: float, n: int, rng: torch.Generator) -> Tensor:
-    """A number for each of n surfaces, ``(n, 1)``."""
+    """Draw a uniform number per surface, ``(n, 1)``."""
     return torch.rand(n, 1, generator=rng) * (high - low) + low
 
 
 def _proportions(n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Radius and half height, the rim 0.7 to 1 from the middle."""
+    """Draw radius and half height, with the rim 0.7 to 1 from the centre."""
     slope = _between(math.atan(0.5), math.atan(2), n, rng)
     size = _between(0.7, 1, n, rng)
     return size * slope.cos(), size * slope.sin()
 
 
 def _around(radius: Tensor, height: Tensor, rng: torch.Generator) -> Tensor:
-    """Points at drawn angles about the third axis."""
+    """Place points at uniform random angles about the third axis."""
     angle = torch.rand(radius.shape, generator=rng) * 2 * math.pi
     return torch.stack([radius * angle.cos(), radius * angle.sin(), height], dim=2)

@@ -1,4 +1,4 @@
-"""Queries with graded documents: synthetic, or read from LETOR files."""
+"""Queries with graded documents: synthetic or read from LETOR files."""
 
 from pathlib import Path
 from typing import Unpack
@@ -16,19 +16,18 @@ GRADES = 5
 
 
 class Ranking(InMemoryData):
-    r"""Queries whose documents have grades 0 to 4, by a hidden non-linear score of their features.
+    r"""Queries whose documents have grades 0 to 4 by a non-linear score of their features.
 
     .. math:: s = w^\top x + \tfrac12 \sin(2 v^\top x), \quad x \sim N(0, I)
 
-    A query's documents are graded by the quintiles of s over all documents. Training grades are
-    noisy where ``noise`` says so; validation and test are not.
+    Documents are graded by the quintiles of s over all documents. Only training grades are noisy.
 
     Args:
-        queries: the number of queries.
-        documents: documents a query.
-        features: features a document.
-        noise: standard deviation of the noise on s that training grades see, in that of s.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        queries: number of queries.
+        documents: documents per query.
+        features: features per document.
+        noise: standard deviation of the noise on s for training grades, relative to that of s.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Inputs are ``(n, documents, features)``, targets grades ``(n, documents)``.
 
@@ -60,7 +59,7 @@ class Ranking(InMemoryData):
         self.noise = noise
 
     def load(self) -> Raw:
-        """Draw documents and grades; the first queries are training."""
+        """Generate documents and grades; the first queries are training."""
         stream = generator(self.data_seed, Purpose.QUERIES)
         inputs = torch.randn(self.queries, self.documents, self.features, generator=stream)
         weights = torch.randn(2, self.features, generator=stream) / self.features**0.5
@@ -80,18 +79,17 @@ class Ranking(InMemoryData):
 
 
 class Letor(InMemoryData):
-    """Queries of a LETOR or SVMLight file: lines of ``grade qid:1 1:0.3 2:0.5 ...``.
+    """Queries of a LETOR or SVMLight file with lines ``grade qid:1 1:0.3 2:0.5 ...``.
 
-    Queries are padded to the longest with documents of grade -1, which losses and metrics leave
-    out.
+    Queries are padded to equal length with documents of grade -1, which losses and metrics ignore.
 
     Args:
-        path: the file.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        path: path of the file.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
-        FileNotFoundError: if the file is not there.
-        ValueError: if it is not of this form.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file does not have this format.
     """
 
     def __init__(self, *, path: str, **options: Unpack[Options]) -> None:
@@ -99,13 +97,15 @@ class Letor(InMemoryData):
         self.path = Path(path)
 
     def load(self) -> Raw:
-        """Read and pad the queries, features standardised over all documents."""
+        """Read and pad the queries, with features standardized over all documents."""
         if not self.path.is_file():
-            raise FileNotFoundError(f"path: no file {self.path}")
+            raise FileNotFoundError(f"path must be a LETOR file, found none at {self.path}")
         try:
             features, grades, query = load_svmlight_file(str(self.path), query_id=True)
         except ValueError as error:
-            raise ValueError(f"{self.path} is no SVMLight file with qid: {error}") from error
+            raise ValueError(
+                f"{self.path} must be an SVMLight file with qid, got: {error}"
+            ) from error
         dense = np.asarray(features.todense(), dtype=np.float32)
         dense = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), 1e-8)
         names, places = np.unique(query, return_inverse=True)
@@ -123,13 +123,13 @@ class Letor(InMemoryData):
 
 
 def _grade_counts(grades: Tensor) -> str:
-    """How many documents have each grade; a negative one is padding."""
+    """Describe the number of documents per grade; negative grades are padding."""
     counts = torch.bincount(grades[grades >= 0]).tolist()
     pairs = (f"{grade} {count}" for grade, count in enumerate(counts))
     return f"grades in training: {', '.join(pairs)}"
 
 
 def _graded(scores: Tensor) -> Tensor:
-    """Grades 0 to 4 by the quintiles of all scores."""
+    """Convert scores to grades 0 to 4 by the quintiles of all scores."""
     edges = torch.quantile(scores.flatten()[:1_000_000], torch.arange(1, GRADES) / GRADES)
     return torch.bucketize(scores, edges)

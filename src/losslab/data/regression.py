@@ -1,4 +1,4 @@
-"""The textbook line with noise, and curves that no line fits: drawn anew for each seed."""
+"""Synthetic regression: a line or a curve with noise."""
 
 from collections.abc import Callable
 from typing import Literal, Unpack
@@ -21,23 +21,23 @@ CURVES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Regression(InMemoryData):
-    r"""A line with noise; validation and test stay clean where training has outliers.
+    r"""A line, or a curve, with noise; only training has outliers.
 
     .. math:: y = a \sum_j g(x_j) + b + \sigma\varepsilon, \quad x_j \sim U(-5, 5)
 
     Args:
-        n: the number of samples, before they are split.
+        n: number of samples over all splits.
         slope: :math:`a`, the same for each feature.
         intercept: :math:`b`.
-        noise: :math:`\sigma`, the noise's standard deviation.
-        noise_kind: ``"normal"``, or ``"skewed"``: exponential, moved to mean 0; its median is
-            :math:`\log 2 - 1 = -0.307`, so that a fitted median differs from a fitted mean.
-        features: the number of features.
+        noise: :math:`\sigma`, the standard deviation of the noise.
+        noise_kind: ``"normal"``, or ``"skewed"``: exponential, shifted to mean 0; its median is
+            :math:`\log 2 - 1 = -0.307`, so a fitted median differs from a fitted mean.
+        features: number of features.
         curve: :math:`g`: ``"line"`` x, ``"sine"`` sin x, ``"quadratic"`` x^2/5, ``"step"`` sign x.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Attributes:
-        truth: ``{"slope": a, "intercept": b}``, or ``None`` where the curve is no line.
+        truth: ``{"slope": a, "intercept": b}``, or ``None`` if the curve is not a line.
 
     Raises:
         ValueError: if an option is out of range.
@@ -80,13 +80,13 @@ class Regression(InMemoryData):
 
     @property
     def truth(self) -> dict[str, float] | None:
-        """The line's parameters, where there is a line."""
+        """Parameters of the line, or ``None`` if the curve is not a line."""
         if self.curve != "line":
             return None
         return {"slope": self.slope, "intercept": self.intercept}
 
     def load(self) -> Raw:
-        """Inputs ``(n, features)`` and targets ``(n, 1)``; inputs and noise have own streams."""
+        """Generate inputs ``(n, features)`` and targets ``(n, 1)``."""
         rng = generator(self.data_seed, Purpose.REGRESSION_INPUTS)
         inputs = torch.rand(self.n, self.features, generator=rng) * 10 - 5
         curve = CURVES[self.curve](inputs).sum(1, keepdim=True)

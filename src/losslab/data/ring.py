@@ -1,4 +1,4 @@
-"""A ring of Gaussians in the plane: whether a generator forgets a mode can be counted."""
+"""A ring of Gaussians in the plane, to count the modes that a generator covers."""
 
 import math
 from typing import Unpack
@@ -11,13 +11,13 @@ from losslab.rng import Purpose, generator
 
 
 class Ring(InMemoryData):
-    """Points around the centres of a ring; the class of a point is its mode.
+    """Points from Gaussians on a circle; the class of a point is its mode.
 
     Args:
-        n: the number of points over all splits.
-        modes: the number of Gaussians, evenly spaced on a circle of radius 2.
-        spread: their standard deviation.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        n: number of points over all splits.
+        modes: number of Gaussians, evenly spaced on a circle of radius 2.
+        spread: standard deviation of the Gaussians.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
         ValueError: if an option is out of range.
@@ -39,7 +39,7 @@ class Ring(InMemoryData):
         self.n, self.modes, self.spread = n, modes, spread
 
     def load(self) -> Raw:
-        """Draw the points."""
+        """Generate the points."""
         stream = generator(self.data_seed, Purpose.RING)
         mode = torch.randint(self.modes, (self.n,), generator=stream)
         angle = mode * (2 * math.pi / self.modes)

@@ -1,4 +1,4 @@
-"""Synthetic images of shapes with their masks: as rare and as noisy as one asks for."""
+"""Synthetic images of shapes with masks, of configurable rarity and noise."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.rng import Purpose, generator
 
-# Each shape is a function of coordinates in units of the radius of a disc of the same area.
+# Each shape is a function of coordinates relative to the radius of a disc of the same area.
 Shape = Callable[[Tensor, Tensor], Tensor]
 FOREGROUND: dict[str, Shape] = {
     "disc": lambda x, y: x**2 + y**2 < 1,
@@ -30,32 +30,32 @@ DISTRACTORS: dict[str, Shape] = {
     "bar": lambda x, y: (x.abs() < math.sqrt(math.pi)) & (y.abs() < math.sqrt(math.pi) / 4),
 }
 REACH = 2.0
-"""No shape goes farther from its centre, in radii."""
+"""Maximum extent of a shape from its centre, in radii."""
 SMALLEST = 12.0
-"""Pixels of the smallest shape."""
+"""Area of the smallest shape in pixels."""
 
 
 class ShapesSegmentation(InMemoryData):
     """Grey images of a few shapes on a textured background with noise, and their masks.
 
-    Foreground and distractors have the same sizes and the same brightness: what tells them apart
-    is their form. Each image has one to three foreground shapes; the area they share is that of
-    ``foreground`` times a factor from 0.5 to 1.5 of its own. Nothing changes what is drawn of
-    another kind: texture and noise stay the same where shapes change.
+    Foreground shapes and distractors have the same sizes and brightness and differ only in their
+    shape. Each image has one to three foreground shapes, whose total area is ``foreground`` times a
+    random factor from 0.5 to 1.5. Shapes, texture and noise have separate random streams: changing
+    one leaves the others unchanged.
 
     Args:
-        n: images, before they are split.
+        n: number of images over all splits.
         image_size: side of an image in pixels.
-        classes: classes of pixels, the background among them; 2 is one mask of discs, more are
+        classes: number of pixel classes including the background; 2 is one mask of discs, more are
             discs, squares, triangles and crosses, in this order.
-        foreground: the mean share of foreground pixels, at most 0.2; at least 8 pixels an image.
-        empty_images: the share of images without foreground; the others have the more.
-        distractors: rings and bars in an image, at most; half as many in the mean.
-        contrast: how much brighter a shape is than the background, in the mean; each shape is from
-            0.5 to 1.5 times as bright.
-        noise: standard deviation of the noise of each pixel.
-        texture: standard deviation of the background, which changes over a few pixels.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        foreground: mean fraction of foreground pixels, at most 0.2; at least 8 pixels per image.
+        empty_images: fraction of images without foreground; the others have correspondingly more.
+        distractors: maximum number of rings and bars per image; the mean is half of it.
+        contrast: mean brightness of shapes above the background; each shape has 0.5 to 1.5 times
+            that.
+        noise: standard deviation of the pixel noise.
+        texture: standard deviation of the background, which varies over a few pixels.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
         ValueError: if an option is out of range.
@@ -102,15 +102,15 @@ class ShapesSegmentation(InMemoryData):
         self.texture = texture
 
     def load(self) -> Raw:
-        """Images ``(n, 1, image_size, image_size)`` and masks ``(n, image_size, image_size)``."""
+        """Generate images ``(n, 1, image_size, image_size)`` and their masks."""
         shapes = dict(list(FOREGROUND.items())[: self.classes - 1])
         size = (self.n, self.image_size, self.image_size)
         brightness, masks = torch.zeros(size), torch.zeros(size, dtype=torch.int64)
         rng = generator(self.data_seed, Purpose.SHAPES_DISTRACTORS)
         areas = self._areas(rng).amax(dim=1)
-        for place in range(self.distractors):
-            shown = torch.rand(self.n, generator=rng) < 1 - (place + 0.5) / self.distractors
-            self._draw(brightness, DISTRACTORS, areas * shown, rng)
+        for index in range(self.distractors):
+            present = torch.rand(self.n, generator=rng) < 1 - (index + 0.5) / self.distractors
+            self._draw(brightness, DISTRACTORS, areas * present, rng)
         rng = generator(self.data_seed, Purpose.SHAPES_FOREGROUND)
         full = torch.rand(self.n, generator=rng) >= self.empty_images
         for area in self._areas(rng).unbind(dim=1):
@@ -122,17 +122,17 @@ class ShapesSegmentation(InMemoryData):
         return Raw(images, masks, target_kind="masks", class_names=["background", *shapes])
 
     def _areas(self, rng: torch.Generator) -> Tensor:
-        """Pixels of up to three shapes an image, ``(n, 3)``; 0 for one that is not there."""
+        """Draw the areas of up to three shapes per image, ``(n, 3)``; 0 for missing shapes."""
         mean = self.foreground * self.image_size**2 / (1 - self.empty_images)
         area = mean * (0.5 + torch.rand(self.n, generator=rng))
-        wished = torch.randint(1, 4, (self.n,), generator=rng)
-        count = torch.minimum(wished, (area / SMALLEST).long().clamp(min=1))
+        drawn = torch.randint(1, 4, (self.n,), generator=rng)
+        count = torch.minimum(drawn, (area / SMALLEST).long().clamp(min=1))
         return (area / count).unsqueeze(1) * (torch.arange(3) < count.unsqueeze(1))
 
     def _draw(
         self, brightness: Tensor, shapes: dict[str, Shape], area: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Draw one shape into each image; its pixels ``(n, H, W)`` and which shape it is."""
+        """Draw one shape into each image; return its pixels ``(n, H, W)`` and its kind."""
         radius = (area / math.pi).sqrt()
         spread = (self.image_size / 2 - REACH * radius).clamp(min=0)
         centre = self.image_size / 2 + spread * (2 * torch.rand(2, self.n, generator=rng) - 1)
@@ -148,7 +148,7 @@ class ShapesSegmentation(InMemoryData):
 
 
 def coordinates(size: int, centre: Tensor, angle: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates of the pixels' centres, turned and in radii: two of ``(n, size, size)``."""
+    """Compute rotated pixel coordinates in units of the radius, two of ``(n, size, size)``."""
     grid = torch.arange(size) + 0.5
     x = grid.view(1, 1, -1) - centre[0].view(-1, 1, 1)
     y = grid.view(1, -1, 1) - centre[1].view(-1, 1, 1)
@@ -158,7 +158,7 @@ def coordinates(size: int, centre: Tensor, angle: Tensor, radius: Tensor) -> tup
 
 
 def textures(size: tuple[int, int, int], rng: torch.Generator) -> Tensor:
-    """Smooth random fields ``(n, H, W)`` with mean 0 and standard deviation 1."""
+    """Generate smooth random fields ``(n, H, W)`` with mean 0 and standard deviation 1."""
     n, height, width = size
     coarse = torch.randn(n, 1, height // 6 + 2, width // 6 + 2, generator=rng)
     smooth = torch.nn.functional.interpolate(

@@ -1,4 +1,4 @@
-"""Which sample goes to training, validation and test: indices from labels, groups and a seed."""
+"""Random, stratified or grouped splits into training, validation and test."""
 
 from collections.abc import Sequence
 
@@ -23,23 +23,24 @@ def draw(
     seed: int,
     names: Sequence[str] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices of the training, validation and test split, each in a drawn order.
+    """Draw the indices of the training, validation and test split, each in random order.
 
     Args:
-        samples: the number of samples.
-        labels: class indices ``(n,)``; each split then has each class in about its share.
-        groups: group indices ``(n,)``; no group then lies in two splits.
-        fixed: 0, 1 or 2 for each sample that belongs to training, validation or test. A split
-            that this leaves empty is drawn from the training samples.
-        held_out: classes of which training has no sample: theirs are divided among the splits
-            that are drawn, in the proportion of their shares.
-        val_fraction: the share of validation among the samples that are divided.
-        test_fraction: the share of test among them.
-        seed: decides the draw.
-        names: what messages call the classes.
+        samples: number of samples.
+        labels: class indices ``(n,)``, to stratify by.
+        groups: group indices ``(n,)``; the samples of a group stay in the same split.
+        fixed: 0, 1 or 2 per sample, to assign it to training, validation or test. A split without
+            samples is drawn from the training samples.
+        held_out: classes to exclude from training: their samples are divided among the splits that
+            are drawn, in proportion to their fractions.
+        val_fraction: fraction of the samples to be divided that goes to validation.
+        test_fraction: fraction of them that goes to test.
+        seed: random seed.
+        names: names of the classes for messages.
 
     Raises:
-        ValueError: if a class or the groups are too few, or fixed splits share a group.
+        ValueError: if a class has too few samples, there are too few groups, or fixed splits share
+            a group.
 
     Example:
         >>> train, val, test = draw(10, val_fraction=0.2, test_fraction=0.2, seed=0)
@@ -85,7 +86,7 @@ def _by_class(
     rng: torch.Generator,
     names: Sequence[str] | None,
 ) -> Tensor:
-    """The split of each sample, where each class gives each split its share and at least one."""
+    """Assign each sample to a split, stratified by class, with at least one sample per class."""
     chosen = torch.zeros(samples, dtype=torch.int64)
     present = [0] if labels is None else _distinct(labels).tolist()
     for label in present:
@@ -107,9 +108,10 @@ def _by_class(
 def _by_group(
     labels: Tensor | None, groups: Tensor, shares: list[float], rng: torch.Generator
 ) -> Tensor:
-    """The split of each sample, where groups stay whole and classes are as even as they allow.
+    """Assign each sample to a split, keeping groups whole and classes as balanced as possible.
 
-    Greedy: the groups, large ones first, each go where the samples of their classes lack most.
+    The algorithm is greedy: each group, large ones first, goes to the split that lacks most samples
+    of its classes.
     """
     which = _distinct(groups)
     group_of = torch.searchsorted(which, groups)
@@ -122,15 +124,15 @@ def _by_group(
     shuffled = torch.randperm(len(which), generator=rng)
     by_size = counts[shuffled].sum(1).argsort(descending=True, stable=True)
     lacking = torch.tensor(shares).unsqueeze(1) * counts.sum(0)
-    home = torch.full((len(which),), -1)
+    split_of = torch.full((len(which),), -1)
     for done, group in enumerate(shuffled[by_size].tolist()):
-        empty = [part for part in range(len(shares)) if not bool((home == part).any())]
+        empty = [part for part in range(len(shares)) if not bool((split_of == part).any())]
         choice = lacking @ counts[group]
-        if len(which) - done <= len(empty):  # the last groups go where there is none
+        if len(which) - done <= len(empty):  # the last groups fill empty splits
             choice[[part for part in range(len(shares)) if part not in empty]] = -torch.inf
-        home[group] = int(choice.argmax())
-        lacking[home[group]] -= counts[group]
-    return home[group_of]
+        split_of[group] = int(choice.argmax())
+        lacking[split_of[group]] -= counts[group]
+    return split_of[group_of]
 
 
 def _require_samples(place: Tensor) -> None:
@@ -161,7 +163,7 @@ def _require_each_class(training: Tensor, labels: Tensor, names: Sequence[str] |
 
 
 def _distinct(values: Tensor) -> Tensor:
-    """The values that occur, in order."""
+    """Return the sorted distinct values."""
     return torch.unique(values)  # type: ignore[no-any-return]
 
 

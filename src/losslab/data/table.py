@@ -1,4 +1,4 @@
-"""One's own data as a table in a .csv file."""
+"""Your own data as a table in a .csv file."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,33 +15,34 @@ from losslab.data.base import InMemoryData, Options, Raw
 
 Array = NDArray[np.generic]
 MOST_CATEGORIES = 100
-"""A column of text with more distinct entries is taken for names or identifiers and refused."""
+"""Maximum number of categories of a text column; more are taken to be identifiers."""
 
 
 class Table(InMemoryData):
-    """A ``.csv`` file with a header, of which one column, or several, are the target.
+    """A ``.csv`` file with a header and one or more target columns.
 
-    Numbers are features as they are, text and truth values become one column of 0 and 1 for each
-    entry that occurs. A missing value is refused: fill or drop it before.
+    Numeric columns are features; text and boolean columns are one-hot encoded. Missing values raise
+    an error: fill or drop them first.
 
     Args:
-        path: the file.
-        target: the target's column, or a list of columns for several values or labels.
-        group: a column; rows of one group stay in one split.
-        weight: a column with the weight of each row in the loss.
-        split: a column with ``train``, ``val``, ``test`` or 0, 1, 2; what is not named is drawn
-            from train.
-        drop: columns that are no features, as identifiers.
-        target_kind: ``"classes"``, ``"values"``, ``"multilabel"``, or ``"auto"``, which
-            :func:`~losslab.data.targets.read_targets` describes.
-        standardize: whether columns of numbers get mean 0 and standard deviation 1, by the
-            training split's figures.
-        standardize_targets: the same for values; metrics are then in standard deviations.
-        options: those of :class:`~losslab.data.base.InMemoryData`.
+        path: path of the file.
+        target: target column, or a list of columns for several values or labels.
+        group: column of groups; rows of one group stay in the same split.
+        weight: column with the weight of each row in the loss.
+        split: column with ``train``, ``val``, ``test`` or 0, 1, 2; a missing split is drawn from
+            train.
+        drop: columns to ignore, such as identifiers.
+        target_kind: ``"classes"``, ``"values"``, ``"multilabel"``, or ``"auto"``, see
+            :func:`~losslab.data.targets.read_targets`.
+        standardize: whether to standardize numeric columns with the training split's means and
+            standard deviations.
+        standardize_targets: whether to standardize values too; metrics are then in standard
+            deviations.
+        options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
-        ValueError: if an option is out of range, or by ``setup`` if the file is broken.
-        FileNotFoundError: by ``prepare_data``, if there is no file.
+        ValueError: if an option is out of range or, in ``setup``, if the file is invalid.
+        FileNotFoundError: in ``prepare_data``, if the file does not exist.
     """
 
     def __init__(
@@ -73,25 +74,27 @@ class Table(InMemoryData):
         self.standardize_targets = standardize_targets
 
     def prepare_data(self) -> None:
-        """Make sure that the file is there."""
+        """Raise ``FileNotFoundError`` if the file does not exist."""
         checks.require_file(self.path, "a .csv file")
 
     def load(self) -> Raw:
-        """Features, targets and what the other columns say."""
+        """Read features, targets and the columns of splits, groups and weights."""
         table = self._read(checks.require_file(self.path, "a .csv file"))
         features = table.drop(columns=list(dict.fromkeys(self._special_columns())))
         inputs, numeric = _encoded(features)
         values = table[self.target]
         if len({_plain(values[name]).dtype.kind for name in self.target}) > 1:
-            raise ValueError(f"target columns must be of one kind, got {', '.join(self.target)}")
+            raise ValueError(
+                f"target columns must have the same type, got {', '.join(self.target)}"
+            )
         columns = np.stack([_plain(values[name]) for name in self.target], axis=1)
         name = f"target {', '.join(self.target)}"
-        meaning = targets.read_targets(name, columns, self.asked_kind, self.target)
+        target = targets.read_targets(name, columns, self.asked_kind, self.target)
         return Raw(
             inputs,
-            meaning.targets,
-            meaning.kind,
-            meaning.names,
+            target.targets,
+            target.kind,
+            target.names,
             self._column(table, self.split, targets.read_fixed),
             self._column(table, self.group, targets.read_groups),
             self._column(table, self.weight, targets.read_weights),
@@ -102,7 +105,7 @@ class Table(InMemoryData):
     def _column(
         self, table: pd.DataFrame, name: str | None, read: Callable[[str, Array], Tensor]
     ) -> Tensor | None:
-        """What a column says beside features and targets, where one is named."""
+        """Read a column if one is named."""
         return None if name is None else read(f"column {name!r}", _plain(table[name]))
 
     def _special_columns(self) -> list[str]:
@@ -110,7 +113,7 @@ class Table(InMemoryData):
         return [*self.target, *others, *self.drop]
 
     def _read(self, file: Path) -> pd.DataFrame:
-        """The table, with the columns asked for and no gaps in those that are used."""
+        """Read the table and check that the used columns exist and have no missing values."""
         try:
             table = pd.read_csv(file)
         except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
@@ -122,12 +125,12 @@ class Table(InMemoryData):
                 f"{file} must have the column {missing[0]!r}, got {', '.join(table.columns)}"
             )
         used = table.drop(columns=[name for name in self.drop if name not in self.target])
-        holes = used.isna().sum()
-        if holes.any():
-            column = str(holes.idxmax())
+        gaps = used.isna().sum()
+        if gaps.any():
+            column = str(gaps.idxmax())
             row = int(used[column].isna().to_numpy().argmax())
             raise ValueError(
-                f"{file} must have no missing values, got {holes[column]} in column {column!r}, "
+                f"{file} must have no missing values, got {gaps[column]} in column {column!r}, "
                 f"the first in line {row + 2}: fill or remove them"
             )
         if used.empty:
@@ -136,14 +139,14 @@ class Table(InMemoryData):
 
 
 def _plain(column: "pd.Series[Any]") -> Array:
-    """A column as numbers, truth values or strings, never as Python objects."""
-    if pd.api.types.is_numeric_dtype(column):  # truth values are, too
+    """Convert a column to numbers, booleans or strings, never Python objects."""
+    if pd.api.types.is_numeric_dtype(column):  # includes booleans
         return np.asarray(column)
     return np.asarray(column, dtype=np.str_)
 
 
 def _encoded(features: pd.DataFrame) -> tuple[Tensor, Tensor]:
-    """Features ``(n, F)``, and a mask of those that are numbers of their own."""
+    """Encode features as ``(n, F)``; also return a mask of the numeric columns."""
     blocks: list[NDArray[np.float32]] = []
     numeric: list[bool] = []
     for name in features.columns:
@@ -155,11 +158,11 @@ def _encoded(features: pd.DataFrame) -> tuple[Tensor, Tensor]:
         known = np.unique(column)
         if len(known) > MOST_CATEGORIES:
             raise ValueError(
-                f"column {name!r} must have <= {MOST_CATEGORIES} different entries to be a "
-                f"category, got {len(known)}: leave it out with data.drop=[{name}]"
+                f"column {name!r} must have <= {MOST_CATEGORIES} different entries to be "
+                f"categorical, got {len(known)}: exclude it with data.drop=[{name}]"
             )
         blocks.append((column[:, None] == known).astype(np.float32))
         numeric += [False] * len(known)
     if not blocks:
-        raise ValueError("the table must have a column beside the target, got none")
+        raise ValueError("the table must have a column besides the target, got none")
     return torch.from_numpy(np.concatenate(blocks, axis=1)), torch.tensor(numeric)

@@ -1,4 +1,4 @@
-"""What the targets of a file mean: classes, values or several labels a sample."""
+"""Targets read from a file: classes, values or several labels per sample."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from losslab.data.base import TargetKind
 
 ASKED = ("auto", "classes", "values", "multilabel")
 MOST_CLASSES = 100
-"""More distinct integers than this may be counts: then the user has to say what they are."""
+"""Maximum number of distinct integers that are taken to be classes without being asked."""
 
 
-class Meaning(NamedTuple):
-    """Targets as :class:`~losslab.data.base.Raw` takes them."""
+class Targets(NamedTuple):
+    """Targets, their kind and names, as arguments of :class:`~losslab.data.base.Raw`."""
 
     targets: Tensor
     kind: TargetKind
@@ -25,24 +25,24 @@ class Meaning(NamedTuple):
 
 def read_targets(
     name: str, values: NDArray[np.generic], asked: str, labels: Sequence[str] | None = None
-) -> Meaning:
-    """Targets of a file as a tensor, their kind and the names of classes or labels.
+) -> Targets:
+    """Convert the targets of a file to a tensor, and determine their kind and names.
 
-    Left to ``"auto"``, columns of 0 and 1 are several labels a sample; strings, truth values and
-    integers are classes, numbered in sorted order; other numbers are values.
+    With ``"auto"``, several columns of 0 and 1 are labels; strings, booleans and integers are
+    classes, numbered in sorted order; other numbers are values.
 
     Args:
-        name: what messages call the targets.
+        name: name of the targets for messages.
         values: ``(n,)`` or ``(n, K)``.
         asked: ``"auto"`` or a kind.
-        labels: the names of the columns, where they have some.
+        labels: names of the columns, if there are any.
 
     Raises:
-        ValueError: if the values do not fit the kind, or could be two kinds.
+        ValueError: if the values do not match the kind, or the kind is ambiguous.
 
     Example:
         >>> read_targets("targets", np.array(["cat", "dog", "cat"]), "auto")
-        Meaning(targets=tensor([0, 1, 0]), kind='classes', names=['cat', 'dog'])
+        Targets(targets=tensor([0, 1, 0]), kind='classes', names=['cat', 'dog'])
     """
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -60,8 +60,8 @@ def read_targets(
                 f"{name} must be 0 or 1, of shape (n, K), to be multilabel, "
                 f"got {_described(values)}"
             )
-        return Meaning(numbers, "multilabel", list(labels) if labels else None)
-    return Meaning(numbers, "values", None)
+        return Targets(numbers, "multilabel", list(labels) if labels else None)
+    return Targets(numbers, "values", None)
 
 
 def _kind(name: str, values: NDArray[np.generic]) -> str:
@@ -73,12 +73,12 @@ def _kind(name: str, values: NDArray[np.generic]) -> str:
     if values.dtype.kind in "iu" and (values.ndim == 2 or distinct > MOST_CLASSES):
         raise ValueError(
             f"{name} could be classes or values, got {distinct} distinct integers of shape "
-            f"{values.shape}: say data.target_kind=classes or data.target_kind=values"
+            f"{values.shape}: set data.target_kind=classes or data.target_kind=values"
         )
     return "classes"
 
 
-def _classes(name: str, values: NDArray[np.generic]) -> Meaning:
+def _classes(name: str, values: NDArray[np.generic]) -> Targets:
     broken = values.dtype.kind == "f" and not np.array_equal(values, np.round(values.astype(float)))
     if values.ndim != 1 or values.dtype.kind not in "biufUS" or broken:
         raise ValueError(
@@ -90,7 +90,7 @@ def _classes(name: str, values: NDArray[np.generic]) -> Meaning:
     known, indices = np.unique(values, return_inverse=True)
     if len(known) < 2:
         raise ValueError(f"{name} must hold at least 2 classes, got only {str(known[0])!r}")
-    return Meaning(torch.from_numpy(indices.astype(np.int64)), "classes", [str(k) for k in known])
+    return Targets(torch.from_numpy(indices.astype(np.int64)), "classes", [str(k) for k in known])
 
 
 def _all_0_1(values: NDArray[np.generic]) -> bool:
@@ -102,10 +102,10 @@ def _described(values: NDArray[np.generic]) -> str:
 
 
 def read_fixed(name: str, values: NDArray[np.generic]) -> Tensor:
-    """The split of each sample, 0, 1 or 2, from these numbers or their names.
+    """Convert the names or numbers of splits to 0, 1 or 2.
 
     Raises:
-        ValueError: if something else stands there, or no sample is for training.
+        ValueError: if there are other values, or not one per sample.
 
     Example:
         >>> read_fixed("split", np.array(["train", "test", "train"]))
@@ -121,10 +121,10 @@ def read_fixed(name: str, values: NDArray[np.generic]) -> Tensor:
 
 
 def read_groups(name: str, values: NDArray[np.generic]) -> Tensor:
-    """Groups of any kind, numbered ``(n,)``.
+    """Number groups of any type, ``(n,)``.
 
     Raises:
-        ValueError: if there is not one a sample.
+        ValueError: if there is not one per sample.
     """
     if values.ndim != 1:
         raise ValueError(f"{name} must have shape (n,), got {values.shape}")
@@ -132,10 +132,10 @@ def read_groups(name: str, values: NDArray[np.generic]) -> Tensor:
 
 
 def read_weights(name: str, values: NDArray[np.generic]) -> Tensor:
-    """Sample weights ``(n,)``.
+    """Convert sample weights to a tensor ``(n,)``.
 
     Raises:
-        ValueError: if there is not one number a sample.
+        ValueError: if there is not one number per sample.
     """
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be numbers of shape (n,), got {_described(values)}")

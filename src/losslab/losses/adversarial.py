@@ -1,4 +1,4 @@
-"""The two losses of a game between generator and discriminator."""
+"""Losses of a generator and a discriminator that are trained against each other."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -35,15 +35,15 @@ class AdversarialLoss(Loss):
     wasserstein       :math:`f - r`, and the gradient penalty       :math:`-f`
     ================  ============================================  ====================
 
-    Called as ``loss(real_logits, fake_logits)`` it is the discriminator's loss without penalty. In
-    the discriminator's step the generated samples are to be detached before they are judged; the
-    generator's step judges them anew.
+    ``loss(real_logits, fake_logits)`` is the discriminator's loss without the penalty. Detach the
+    generated samples before passing them to the discriminator in its own step; in the generator's
+    step, compute their logits again, with gradients.
 
     Args:
-        kind: the game.
+        kind: the pair of losses, see the table.
         gradient_penalty: weight of :meth:`penalty`, at least 0. Only ``kind="wasserstein"`` needs
-            it, see :attr:`needs_penalty`.
-        reduction: ``"mean"`` over the logits of each part, ``"sum"`` or ``"none"``.
+            it; see :attr:`needs_penalty`.
+        reduction: ``"mean"`` over the logits of each component, ``"sum"`` or ``"none"``.
 
     Shape:
         real and generated logits: the same, ``(N,)`` or ``(N, *)``.
@@ -81,22 +81,27 @@ class AdversarialLoss(Loss):
 
     @property
     def needs_penalty(self) -> bool:
-        """Whether the discriminator's loss is to include :meth:`penalty`."""
+        """Whether to add :meth:`penalty` to the discriminator's loss."""
         return self.kind == "wasserstein" and self.gradient_penalty > 0
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The discriminator's loss: ``prediction`` of real samples, ``target`` of generated."""
-        terms = self.discriminator_components(prediction, target)
-        return terms["real"] + terms["fake"]
+        """Compute the discriminator's loss.
+
+        Args:
+            prediction: logits of real samples.
+            target: logits of generated samples.
+        """
+        components = self.discriminator_components(prediction, target)
+        return components["real"] + components["fake"]
 
     def components(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The discriminator's parts, ``real`` and ``fake``."""
+        """Compute the components of the discriminator's loss, ``real`` and ``fake``."""
         return self.discriminator_components(prediction, target)
 
     def discriminator_components(
         self, real_logits: Tensor, fake_logits: Tensor
     ) -> dict[str, Tensor]:
-        """What the discriminator pays, as ``real`` and ``fake``."""
+        """Compute the components of the discriminator's loss, ``real`` and ``fake``."""
         require_same_shape(real_logits, fake_logits)
         real_logits, fake_logits = full_precision(real_logits, fake_logits)
         game = GAMES[self.kind]
@@ -106,7 +111,7 @@ class AdversarialLoss(Loss):
         }
 
     def generator_components(self, fake_logits: Tensor) -> dict[str, Tensor]:
-        """What the generator pays, as ``generator``."""
+        """Compute the generator's loss, as the only component ``generator``."""
         (fake_logits,) = full_precision(fake_logits)
         return {"generator": self.reduce(GAMES[self.kind].generator(fake_logits))}
 
@@ -117,16 +122,16 @@ class AdversarialLoss(Loss):
         fake: Tensor,
         mixing: Tensor,
     ) -> Tensor:
-        r"""Weighted penalty on discriminator slopes other than 1, between real and generated.
+        r"""Compute the weighted gradient penalty at points between real and generated samples.
 
         .. math:: \lambda \operatorname{mean}_n (|\nabla_x D(x_n)| - 1)^2, \quad
             x_n = u_n\, \mathrm{real}_n + (1 - u_n)\, \mathrm{fake}_n
 
         Args:
-            discriminator: gives logits for samples, each from its own sample (no batch norm).
+            discriminator: maps samples to logits, each sample independently (no batch norm).
             real: samples ``(N, *)``.
             fake: generated samples of the same shape.
-            mixing: u, uniform numbers in [0, 1], ``(N,)``; the caller draws them.
+            mixing: u, uniform random numbers in [0, 1], ``(N,)``.
 
         Example:
             >>> import torch
@@ -138,14 +143,14 @@ class AdversarialLoss(Loss):
         require_same_shape(real, fake)
         if mixing.shape != real.shape[:1]:
             raise ValueError(
-                f"mixing must have shape ({len(real)},), one number a sample, "
+                f"mixing must have shape ({len(real)},), one number per sample, "
                 f"got {tuple(mixing.shape)}"
             )
         elements = gradient_penalty(discriminator, real, fake, mixing)
         return self.gradient_penalty * self.reduce(elements)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Mean logits of real and generated samples: their gap is what the discriminator sees."""
+        """Return the mean logits of real and generated samples, ``real_logit``, ``fake_logit``."""
         return {
             "real_logit": prediction.detach().float().mean(),
             "fake_logit": target.detach().float().mean(),

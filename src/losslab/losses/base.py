@@ -1,4 +1,4 @@
-"""What every loss says of itself, and the checks that every loss makes."""
+"""Base class of the losses, and the argument checks that they share."""
 
 from enum import Enum
 from typing import ClassVar, Literal
@@ -12,13 +12,13 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 class TargetFormat(Enum):
-    """The form of prediction and target that a loss takes; the value is how messages name it."""
+    """Format of the prediction and target that a loss accepts; error messages show the value."""
 
     VALUES = "values"  # (N, *) with (N, *), real numbers in the same unit
     CLASS_INDICES = "class indices"  # logits (N, C, *) with int64 indices (N, *)
     CLASS_PROBABILITIES = "class probabilities"  # logits (N, C, *) with one-hot or soft (N, C, *)
     CLASS_MASKS = "class masks"  # logits (N, C, H, W) with int64 indices (N, H, W)
-    BINARY_MASKS = "binary masks"  # logits (N, *) with 0/1 or soft targets of the same shape
+    BINARY_TARGETS = "binary targets"  # logits (N, *) with 0/1 or soft targets of the same shape
     SEQUENCES = "sequences with lengths"  # logits (N, T, C) with a SequenceTarget
     POINT_SETS = "point sets"  # (N, P, D) with (N, Q, D)
     LABELLED_EMBEDDINGS = "embeddings with labels"  # (N, D) with int64 labels (N,)
@@ -29,24 +29,24 @@ class TargetFormat(Enum):
 
 
 class Loss(nn.Module):
-    """A loss ``loss(prediction, target)`` that reduces its elements and says what it reads.
+    """Base class of the losses, called as ``loss(prediction, target)``.
 
     Args:
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``; a loss says what its mean divides by.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``; each loss documents what its mean is over.
 
     Raises:
-        ValueError: if the reduction is another word.
+        ValueError: if the reduction is not one of these.
     """
 
     accepts: ClassVar[tuple[TargetFormat, ...]]
-    """The forms this loss takes."""
+    """The target formats that this loss accepts."""
     inverse_link: ClassVar[InverseLink | None] = None
-    """How class logits become probabilities; a single logit becomes one by the sigmoid.
+    """The map from class logits to probabilities; a single logit always uses the sigmoid.
 
-    ``None`` where the loss defines no probability, as for the hinge.
+    ``None`` if the loss does not define probabilities, as for the hinge loss.
     """
     minimum: ClassVar[float | None] = None
-    """The smallest value the loss can take, where it has one."""
+    """The smallest value of the loss, or ``None`` if it has no lower bound."""
 
     def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Loss(nn.Module):
         self.reduction = reduction
 
     def reduce(self, elements: Tensor) -> Tensor:
-        """Reduce element-wise values as the option says."""
+        """Apply the reduction to element-wise values."""
         if self.reduction == "none":
             return elements
         if self.reduction == "sum":
@@ -63,7 +63,7 @@ class Loss(nn.Module):
         return elements.mean()
 
     def reduce_total(self, total: Tensor, elements: Tensor) -> Tensor:
-        """Reduce the sum of a loss with one value for each of these elements."""
+        """Apply the reduction, sum or mean, to a total that was summed over the given elements."""
         self.require_reducible(elements)
         return total if self.reduction == "sum" else total / elements.numel()
 
@@ -73,15 +73,15 @@ class Loss(nn.Module):
             require_elements(elements)
 
     def components(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The weighted parts that sum to the loss; a loss of one part has one, named ``loss``."""
+        """Compute the weighted components that sum to the loss; by default only ``loss``."""
         return {"loss": self(prediction, target)}
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Detached tensors worth watching beside the loss; none by default."""
+        """Compute detached values to log beside the loss; by default none."""
         return {}
 
     def extra_repr(self) -> str:
-        """The options, as ``print(loss)`` shows them."""
+        """Return the options for ``print(loss)``."""
         options = {
             name: value
             for name, value in vars(self).items()
@@ -91,7 +91,7 @@ class Loss(nn.Module):
 
 
 def full_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Half-precision tensors as float32, others as they are."""
+    """Convert half-precision tensors to float32 and return the others unchanged."""
     half = (torch.float16, torch.bfloat16)
     return tuple(tensor.float() if tensor.dtype in half else tensor for tensor in tensors)
 
@@ -104,19 +104,19 @@ def require_choice(name: str, value: object, choices: tuple[object, ...]) -> Non
 
 
 def require_at_least(name: str, value: float, bound: float, *, strict: bool = False) -> None:
-    """Raise ``ValueError`` unless the option reaches the bound (or, strictly, exceeds it)."""
+    """Raise ``ValueError`` if the option is below the bound, or equal to it when ``strict``."""
     if not (value > bound if strict else value >= bound):
         raise ValueError(f"{name} must be {'>' if strict else '>='} {bound:g}, got {value!r}")
 
 
 def require_between(name: str, value: float, low: float, high: float) -> None:
-    """Raise ``ValueError`` unless the option lies in the closed range."""
+    """Raise ``ValueError`` if the option is outside the closed interval."""
     if not low <= value <= high:
         raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
 
 
 def require_same_shape(prediction: Tensor, target: Tensor) -> None:
-    """Raise ``ValueError`` unless both shapes agree; torch would broadcast them."""
+    """Raise ``ValueError`` if the shapes differ; torch would broadcast them."""
     if prediction.shape != target.shape:
         raise ValueError(
             "target must have the shape of prediction, "
@@ -125,7 +125,7 @@ def require_same_shape(prediction: Tensor, target: Tensor) -> None:
 
 
 def require_elements(elements: Tensor) -> None:
-    """Raise ``ValueError`` for an empty batch, whose mean is not defined."""
+    """Raise ``ValueError`` if the batch is empty, since its mean is undefined."""
     if elements.numel() == 0:
         raise ValueError(
             "prediction must hold at least one element for reduction='mean', "

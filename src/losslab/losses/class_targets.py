@@ -1,4 +1,4 @@
-"""What the classification losses share: class weights, and checks of the two target forms."""
+"""Class weights and target checks of the classification losses."""
 
 from collections.abc import Iterable
 
@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 
 Weights = float | Iterable[float] | Tensor | None
-"""A number, or one a class; ``None`` for no weights."""
+"""One number, or one per class; ``None`` for no weights."""
 
 
 def weights(name: str, value: Weights) -> Tensor | None:
-    """The option as a tensor of no or one dimension, to be kept as a buffer.
+    """Convert the option to a tensor of zero or one dimensions, to be registered as a buffer.
 
     Raises:
-        ValueError: if it is no number nor a flat list of numbers, or one is negative or infinite.
+        ValueError: if it is not a number or a flat list of numbers, or if any is negative or not
+            finite.
     """
     if value is None:
         return None
     if isinstance(value, str):
-        raise ValueError(f"{name} must be None, a number or one number a class, got {value!r}")
+        raise ValueError(f"{name} must be None, one number or one number per class, got {value!r}")
     if isinstance(value, Tensor):
         tensor = value.detach().clone().to(torch.promote_types(value.dtype, torch.float32))
     elif isinstance(value, Iterable):
@@ -27,35 +28,35 @@ def weights(name: str, value: Weights) -> Tensor | None:
         tensor = torch.tensor(float(value))
     if tensor.dim() > 1 or tensor.numel() == 0:
         shape = tuple(tensor.shape)
-        raise ValueError(f"{name} must be one number or one a class, got shape {shape}")
+        raise ValueError(f"{name} must be one number or one per class, got shape {shape}")
     if not (tensor.isfinite() & (tensor >= 0)).all():
         raise ValueError(f"{name} must be finite and >= 0, got {tensor.tolist()}")
     return tensor
 
 
 def class_weights(name: str, weight: Tensor | None, prediction: Tensor) -> Tensor | None:
-    """The kept weights as ``(C,)`` in the precision that the loss computes in.
+    """Expand the weights to ``(C,)``, in the precision in which the loss is computed.
 
     Raises:
-        ValueError: if there are weights for another number of classes.
+        ValueError: if the number of weights is not the number of classes.
     """
     if weight is None:
         return None
     classes = prediction.shape[1]
     if weight.dim() == 1 and len(weight) != classes:
         raise ValueError(
-            f"{name} must hold one number a class, {classes} in all, got {len(weight)}"
+            f"{name} must hold one number per class, {classes} in total, got {len(weight)}"
         )
     return computing(weight, prediction).expand(classes)
 
 
 def computing(weight: Tensor, prediction: Tensor) -> Tensor:
-    """The weight where a loss of this prediction computes, and in its precision."""
+    """Move the weight to the prediction's device, and to its precision or float32 at least."""
     return weight.to(prediction.device, torch.promote_types(prediction.dtype, torch.float32))
 
 
 def require_classes(prediction: Tensor) -> None:
-    """Raise ``ValueError`` unless dimension 1 holds two classes or more."""
+    """Raise ``ValueError`` if dimension 1 has fewer than two classes."""
     if prediction.dim() < 2 or prediction.shape[1] < 2:
         raise ValueError(
             "prediction must have shape (N, C, *) with at least 2 classes, "
@@ -64,7 +65,7 @@ def require_classes(prediction: Tensor) -> None:
 
 
 def require_class_indices(prediction: Tensor, target: Tensor) -> None:
-    """Raise ``ValueError`` unless the target holds one int64 index for each set of logits."""
+    """Raise ``ValueError`` unless the target holds one int64 class index per set of logits."""
     require_classes(prediction)
     if not _are_class_indices(prediction, target):
         raise ValueError(
@@ -73,8 +74,8 @@ def require_class_indices(prediction: Tensor, target: Tensor) -> None:
         )
 
 
-def accepts_masks(prediction: Tensor, target: Tensor) -> bool:
-    """Whether the target is a binary mask rather than class indices.
+def is_binary_target(prediction: Tensor, target: Tensor) -> bool:
+    """Return whether the target is binary, of the prediction's shape, or holds class indices.
 
     Raises:
         ValueError: if it is neither.
@@ -85,8 +86,8 @@ def accepts_masks(prediction: Tensor, target: Tensor) -> bool:
         require_classes(prediction)
         return False
     raise ValueError(
-        f"target must hold a binary mask of the shape of prediction, {tuple(prediction.shape)}, "
-        f"or int64 class indices of shape {_shape_of_indices(prediction)}, "
+        f"target must be binary with the shape of prediction, {tuple(prediction.shape)}, "
+        f"or hold int64 class indices of shape {_shape_of_indices(prediction)}, "
         f"got {target.dtype} of shape {tuple(target.shape)}"
     )
 

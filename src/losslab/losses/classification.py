@@ -1,4 +1,4 @@
-"""Losses of classification: cross-entropies, focal and hinge."""
+"""Classification losses: cross-entropies, focal and hinge."""
 
 from typing import Literal
 
@@ -18,9 +18,9 @@ from losslab.losses.base import (
 )
 from losslab.losses.class_targets import (
     Weights,
-    accepts_masks,
     class_weights,
     computing,
+    is_binary_target,
     require_class_indices,
     require_classes,
     weights,
@@ -38,27 +38,27 @@ class CrossEntropyLoss(Loss):
     .. math:: \ell = \operatorname{reduce}_i\, -w_{t_i} \log \operatorname{softmax}(z_i)_{t_i}
 
     Args:
-        weight: one number a class.
-        label_smoothing: share of the target that is spread evenly over all classes.
-        ignore_index: target that counts as no target.
-        reduction: ``"mean"`` (over the targets not ignored, each counted with the weight of its
-            class), ``"sum"`` or ``"none"``.
+        weight: one number per class.
+        label_smoothing: fraction of the target that is spread evenly over all classes.
+        ignore_index: target value that is ignored.
+        reduction: ``"mean"`` (over the targets that are not ignored, weighted by their class),
+            ``"sum"`` or ``"none"``.
 
     Shape:
         prediction: logits ``(N, C, *)``. target: int64 indices ``(N, *)``. The loss is in nats,
-        ``(N, *)`` for ``reduction="none"``, 0 where ignored. Where all are ignored the mean is 0
-        with zero gradient; ``diagnostics`` counts them.
+        ``(N, *)`` for ``reduction="none"``, 0 for ignored targets. If all targets are ignored, the
+        mean is 0 with zero gradient; ``diagnostics`` counts the ignored targets.
 
     Raises:
-        ValueError: if an option is out of range, the target is not as above, the number of
-            weights is not C, or for the mean of an empty batch.
+        ValueError: if an option is out of range, the target has another shape or dtype, the number
+            of weights is not C, or the mean is over an empty batch.
 
     Source:
         Good, "Rational Decisions", 1952; label smoothing: Szegedy et al., "Rethinking the
         Inception Architecture for Computer Vision", 2016.
 
     Example:
-        Knowing nothing of four classes costs log 4, two bits.
+        A uniform prediction over four classes costs log 4, two bits.
 
         >>> nats = CrossEntropyLoss()(torch.zeros(3, 4), torch.tensor([0, 1, 3]))
         >>> f"{nats / torch.tensor(2.0).log():.4f}"
@@ -84,7 +84,7 @@ class CrossEntropyLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_class_indices(prediction, target)
         weight = class_weights("weight", self.weight, prediction)
         options = weight, self.label_smoothing, self.ignore_index
@@ -97,7 +97,7 @@ class CrossEntropyLoss(Loss):
         return total / count.clamp(min=1) if weight is None else _per_count(total, count)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The number of targets ignored, ``ignored``."""
+        """Count the ignored targets, ``ignored``."""
         return {"ignored": (target == self.ignore_index).sum()}
 
 
@@ -106,14 +106,14 @@ class CategoricalCrossEntropyLoss(Loss):
 
     .. math:: \ell = \operatorname{reduce}_i\, -\sum_c w_c t_{ic} \log \operatorname{softmax}(z_i)_c
 
-    With one-hot targets it equals :class:`CrossEntropyLoss` of their indices, with class weights
-    and label smoothing too.
+    For one-hot targets it equals :class:`CrossEntropyLoss` of their indices, including class
+    weights and label smoothing.
 
     Args:
-        weight: one number a class.
-        label_smoothing: share of the target that is spread evenly over all classes.
-        reduction: ``"mean"`` (over the targets, each counted with the weight of its classes),
-            ``"sum"`` or ``"none"``.
+        weight: one number per class.
+        label_smoothing: fraction of the target that is spread evenly over all classes.
+        reduction: ``"mean"`` (over the targets, weighted by their classes), ``"sum"`` or
+            ``"none"``.
 
     Shape:
         prediction: logits ``(N, C, *)``. target: probabilities ``(N, C, *)`` that sum to 1 over
@@ -121,7 +121,7 @@ class CategoricalCrossEntropyLoss(Loss):
 
     Raises:
         ValueError: if an option is out of range, the shapes differ, C is below 2, the number of
-            weights is not C, or for the mean of an empty batch.
+            weights is not C, or the mean is over an empty batch.
 
     Source:
         Good, "Rational Decisions", 1952.
@@ -149,7 +149,7 @@ class CategoricalCrossEntropyLoss(Loss):
         self.label_smoothing = label_smoothing
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_classes(prediction)
         require_same_shape(prediction, target)
         weight = class_weights("weight", self.weight, prediction)
@@ -163,27 +163,27 @@ class CategoricalCrossEntropyLoss(Loss):
 
 
 class BCELoss(Loss):
-    r"""Binary cross-entropy, for several classes one against all.
+    r"""Binary cross-entropy; one-vs-rest for several classes.
 
     .. math::
 
         \ell = \operatorname{reduce}_i\,
         w\, t_i \operatorname{softplus}(-z_i) + (1 - t_i) \operatorname{softplus}(z_i)
 
-    Both terms are accurate by themselves, so that a confident and right logit keeps its small
-    loss: at z = -15, t = 0 it is 3.06e-7.
+    Both terms are accurate by themselves, so a confident and correct logit keeps its small loss: at
+    z = -15, t = 0 it is 3.06e-7.
 
     Args:
-        pos_weight: of the positive class, a number, or one a class (dimension 1).
+        pos_weight: w, the weight of the positive class: one number, or one per class (dimension 1).
         reduction: ``"mean"`` (over all elements, classes included), ``"sum"`` or ``"none"``.
 
     Shape:
-        prediction: logits ``(N, *)`` or ``(N, C, *)``. target: 0, 1 or between, of the same
-        shape. The loss is in nats, of that shape too for ``reduction="none"``.
+        prediction: logits ``(N, *)`` or ``(N, C, *)``. target: from 0 to 1, of the same shape. The
+        loss is in nats, of the same shape for ``reduction="none"``.
 
     Raises:
-        ValueError: if pos_weight is out of range or not one a class, the shapes differ, or for
-            the mean of an empty batch.
+        ValueError: if pos_weight is out of range or not one per class, the shapes differ, or the
+            mean is over an empty batch.
 
     Source:
         Good, "Rational Decisions", 1952.
@@ -194,7 +194,7 @@ class BCELoss(Loss):
         '3.06e-07'
     """
 
-    accepts = (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_PROBABILITIES)
+    accepts = (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_PROBABILITIES)
     inverse_link = "sigmoid"
     minimum = 0.0
     pos_weight: Tensor | None
@@ -204,7 +204,7 @@ class BCELoss(Loss):
         self.register_buffer("pos_weight", weights("pos_weight", pos_weight))
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_same_shape(prediction, target)
         pos_weight = self._weight_of(prediction)
         per_class = pos_weight is not None and pos_weight.dim() > 0
@@ -214,7 +214,7 @@ class BCELoss(Loss):
         return self.reduce_total(total, prediction)
 
     def _weight_of(self, prediction: Tensor) -> Tensor | None:
-        """The weight of the positive class, shaped to multiply the logits."""
+        """Shape the weight of the positive class to multiply the logits."""
         if self.pos_weight is None or self.pos_weight.numel() == 1:
             weight = self.pos_weight
             return None if weight is None else computing(weight.squeeze(), prediction)
@@ -224,18 +224,18 @@ class BCELoss(Loss):
 
 
 def _per_count(total: Tensor, count: Tensor) -> Tensor:
-    """The total by the count; the total, which is 0, where nothing counts."""
+    """Divide the total by the count, or return the total, which is then 0, if the count is 0."""
     return total / count.where(count > 0, torch.ones_like(count))
 
 
 class HingeLoss(Loss):
-    r"""Hinge loss: nothing to gain beyond a margin.
+    r"""Hinge loss: zero for predictions beyond a margin.
 
-    Binary, with y = +1 where the target is positive and -1 elsewhere:
+    For binary targets, with y = +1 for positive targets and -1 otherwise:
 
     .. math:: \ell = \operatorname{reduce}_i\, \max(0, m - y_i s_i)
 
-    Several classes, over the classes j other than t:
+    For several classes, over the classes j other than t:
 
     .. math::
 
@@ -243,21 +243,21 @@ class HingeLoss(Loss):
         \qquad
         \ell_i = \sum_j \max(0, m + s_{ij} - s_{it_i}) \quad\text{(Weston, Watkins)}
 
-    Its scores say nothing of probabilities.
+    The scores do not define probabilities.
 
     Args:
-        margin: lead beyond which a sample costs nothing, in the unit of the scores.
+        margin: m, in the unit of the scores; a sample beyond it has zero loss.
         multiclass: ``"crammer_singer"`` or ``"weston_watkins"``.
-        squared: square each maximum.
+        squared: whether to square each maximum.
         reduction: ``"mean"`` (over the targets), ``"sum"`` or ``"none"``.
 
     Shape:
-        prediction: scores ``(N, *)`` with target 0/1 or -1/+1 of the same shape; or scores
+        prediction: scores ``(N, *)`` with targets 0/1 or -1/+1 of the same shape; or scores
         ``(N, C, *)`` with int64 class indices ``(N, *)``. ``(N, *)`` for ``reduction="none"``.
 
     Raises:
-        ValueError: if an option is out of range, the target is not as above, or for the mean of
-            an empty batch.
+        ValueError: if an option is out of range, the target has another shape or dtype, or the
+            mean is over an empty batch.
 
     Source:
         Cortes, Vapnik, "Support-Vector Networks", 1995; Crammer, Singer, "On the Algorithmic
@@ -265,7 +265,7 @@ class HingeLoss(Loss):
         "Support Vector Machines for Multi-Class Pattern Recognition", 1999.
 
     Example:
-        A lead of the margin costs nothing; targets may be 0/1 or -1/+1.
+        A score beyond the margin has zero loss; targets may be 0/1 or -1/+1.
 
         >>> import torch
         >>> scores = torch.tensor([1.0, -1.0, 0.5])
@@ -275,7 +275,7 @@ class HingeLoss(Loss):
         tensor([0.0000, 0.0000, 0.5000])
     """
 
-    accepts = (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_INDICES)
+    accepts = (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_INDICES)
     inverse_link = None
     minimum = 0.0
 
@@ -294,8 +294,8 @@ class HingeLoss(Loss):
         self.squared = squared
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
-        if accepts_masks(prediction, target):
+        """Compute the loss of a batch."""
+        if is_binary_target(prediction, target):
             if self.reduction == "none":
                 return self._power(functional.binary_hinge(prediction, target, self.margin))
             sums = functional.binary_hinge_sums(prediction, target, self.margin, self.squared)
@@ -311,32 +311,33 @@ class HingeLoss(Loss):
 
 
 class FocalLoss(Loss):
-    r"""Focal loss: cross-entropy with the well-classified samples turned down.
+    r"""Focal loss: cross-entropy that down-weights well-classified samples.
 
     .. math:: \ell = \operatorname{reduce}_i\, -\alpha_{t_i} (1 - p_{t_i})^\gamma \log p_{t_i}
 
-    with p the sigmoid of binary logits, or the softmax of several classes. A soft binary target
-    is the mixture of the losses of both classes.
+    with p the sigmoid of binary logits, or the softmax over several classes. A soft binary target
+    gives the mixture of the losses of both classes.
 
     Args:
-        gamma: how much a confident and right sample is turned down; 0 is cross-entropy.
-        alpha: weights of the classes, one number a class; for binary masks one number weighs the
-            positive class, and 1 - alpha the negative.
-        reduction: ``"mean"`` (over the targets, whatever their weights), ``"sum"`` or ``"none"``.
+        gamma: strength of the down-weighting of confident and correct samples; 0 is cross-entropy.
+        alpha: weights of the classes, one number per class. For binary targets, one number is the
+            weight of the positive class, and 1 - alpha that of the negative class.
+        reduction: ``"mean"`` (over the targets, not divided by their weights), ``"sum"`` or
+            ``"none"``.
 
     Shape:
-        prediction: logits ``(N, *)`` with target 0, 1 or between of the same shape; or logits
+        prediction: logits ``(N, *)`` with targets from 0 to 1 of the same shape; or logits
         ``(N, C, *)`` with int64 class indices ``(N, *)``. ``(N, *)`` for ``reduction="none"``.
 
     Raises:
-        ValueError: if an option is out of range, the number of weights is not that of the
-            classes, the target is not as above, or for the mean of an empty batch.
+        ValueError: if an option is out of range, the number of weights is not the number of
+            classes, the target has another shape or dtype, or the mean is over an empty batch.
 
     Source:
         Lin et al., "Focal Loss for Dense Object Detection", 2017.
 
     Example:
-        With gamma = 0 it is cross-entropy.
+        For gamma = 0 it is cross-entropy.
 
         >>> import torch
         >>> logits, indices = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]]), torch.tensor([0, 2])
@@ -345,7 +346,7 @@ class FocalLoss(Loss):
         tensor(True)
     """
 
-    accepts = (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_INDICES)
+    accepts = (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_INDICES)
     inverse_link = "softmax"
     minimum = 0.0
     alpha: Tensor | None
@@ -361,8 +362,8 @@ class FocalLoss(Loss):
             require_between("alpha", float(self.alpha), 0, 1)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
-        if accepts_masks(prediction, target):
+        """Compute the loss of a batch."""
+        if is_binary_target(prediction, target):
             positive, negative = self._binary_weights(prediction)
             if self.reduction == "none":
                 return functional.binary_focal(prediction, target, self.gamma, positive, negative)
@@ -373,7 +374,7 @@ class FocalLoss(Loss):
         return self.reduce(functional.softmax_focal(prediction, target, self.gamma, weight))
 
     def _binary_weights(self, prediction: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The weights of the positive and of the negative class."""
+        """Return the weights of the positive and of the negative class."""
         if self.alpha is None:
             return None, None
         alpha = computing(self.alpha, prediction)
@@ -381,7 +382,7 @@ class FocalLoss(Loss):
             return alpha, 1 - alpha
         if len(alpha) != 2:
             raise ValueError(
-                "alpha must hold one number for binary masks, or two for the negative and the "
+                "alpha must hold one number for binary targets, or two for the negative and the "
                 f"positive class, got {len(alpha)}"
             )
         return alpha[1], alpha[0]
@@ -389,7 +390,7 @@ class FocalLoss(Loss):
     def _class_weights(self, prediction: Tensor) -> Tensor | None:
         if self.alpha is not None and self.alpha.dim() == 0:
             raise ValueError(
-                f"alpha must hold one number a class, {prediction.shape[1]} in all, for class "
-                "indices, got one number, which weighs the positive class of binary masks"
+                f"alpha must hold one number per class, {prediction.shape[1]} in total, for class "
+                "indices; one number alone is the weight of the positive class of binary targets"
             )
         return class_weights("alpha", self.alpha, prediction)

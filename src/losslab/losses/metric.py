@@ -1,4 +1,4 @@
-"""Losses that place embeddings of one class near each other, and of others apart."""
+"""Metric learning losses: embeddings of one class close together, of different classes apart."""
 
 from abc import abstractmethod
 from typing import Literal, NamedTuple
@@ -22,7 +22,7 @@ MeanOver = Literal["all", "active"]
 
 
 class Sums(NamedTuple):
-    """What a batch gives: the summed losses, and how many pairs or triplets stand behind them."""
+    """Summed losses of a batch, with the numbers of its active and of all pairs or triplets."""
 
     loss: Tensor
     active: Tensor
@@ -30,15 +30,14 @@ class Sums(NamedTuple):
 
 
 class EmbeddingLoss(Loss):
-    """What the losses on labelled embeddings share: their mean, their checks, their diagnostics.
+    """Base class of the losses on labelled embeddings.
 
-    A batch without a pair or triplet to look at (one class, one sample) gives 0 with zero
-    gradient.
+    A batch without any pair or triplet (one class, or one sample) gives 0 with zero gradient.
     """
 
     accepts = (TargetFormat.LABELLED_EMBEDDINGS,)
     counted: str
-    """What the mean divides by, as the fact names it."""
+    """What the mean is over, ``"pairs"`` or ``"triplets"``; part of the diagnostic's name."""
 
     def __init__(self, mean_over: MeanOver, reduction: Reduction) -> None:
         super().__init__(reduction)
@@ -47,16 +46,16 @@ class EmbeddingLoss(Loss):
 
     @abstractmethod
     def sums(self, embeddings: Tensor, labels: Tensor) -> Sums:
-        """Losses and counts of a batch of two samples or more."""
+        """Compute losses and counts of a batch of two or more samples."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss; see the class."""
+        """Compute the loss of a batch."""
         require_labelled_embeddings(prediction, target)
         if self.reduction == "mean":
             require_elements(prediction)
         if len(prediction) < 2:
-            alone = prediction.sum(dim=1) * 0
-            return alone if self.reduction == "none" else alone.sum()
+            zero = prediction.sum(dim=1) * 0
+            return zero if self.reduction == "none" else zero.sum()
         sums = self.sums(prediction, target)
         if self.reduction == "none":
             return sums.loss
@@ -67,7 +66,7 @@ class EmbeddingLoss(Loss):
         return total / count.sum().clamp(min=1)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """``active_pairs`` or ``active_triplets``: the share whose loss is not zero."""
+        """Compute the fraction with non-zero loss, as ``active_pairs`` or ``active_triplets``."""
         require_labelled_embeddings(prediction, target)
         if len(prediction) < 2:
             return {f"active_{self.counted}": prediction.new_zeros(())}
@@ -76,18 +75,18 @@ class EmbeddingLoss(Loss):
 
 
 class ContrastiveLoss(EmbeddingLoss):
-    r"""Contrastive loss: pairs of one class together, other pairs at least a margin apart.
+    r"""Contrastive loss: pulls pairs of one class together, pushes others at least a margin apart.
 
     .. math::
-        \ell_{ij} = \tfrac12 D_{ij}^2 \text{ for one class,} \qquad
-        \ell_{ij} = \tfrac12 \max(0, m - D_{ij})^2 \text{ for two}
+        \ell_{ij} = \tfrac12 D_{ij}^2 \text{ for the same class,} \qquad
+        \ell_{ij} = \tfrac12 \max(0, m - D_{ij})^2 \text{ for different classes}
 
     Args:
         margin: m, in the unit of the distance (embeddings of length 1 are at most 2 apart).
-        normalize: embeddings are given length 1 first, which the paper does not do; without it
-            the network chooses the scale against the margin.
+        normalize: whether to scale embeddings to length 1 first, which the paper does not do;
+            otherwise the network chooses the scale relative to the margin.
         mean_over: ``"all"`` pairs of the batch, or the ``"active"`` ones, whose loss is not zero.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for one value a pair, in the order (0, 1),
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for one value per pair, in the order (0, 1),
             (0, 2), ... of the ``N (N - 1) / 2`` unordered pairs.
 
     Shape:
@@ -125,7 +124,7 @@ class ContrastiveLoss(EmbeddingLoss):
         self.normalize = normalize
 
     def sums(self, embeddings: Tensor, labels: Tensor) -> Sums:
-        """One value a pair."""
+        """Compute one loss per pair."""
         if self.normalize:
             embeddings = metric.normalized(embeddings)
         first, second = torch.triu_indices(
@@ -133,33 +132,33 @@ class ContrastiveLoss(EmbeddingLoss):
         ).unbind()
         distance = metric.pairwise_distance(embeddings)[first, second]
         apart = torch.where(labels[first] == labels[second], distance, self.margin - distance)
-        active = apart > 0  # not by the square, which may underflow
+        active = apart > 0  # before squaring, which may underflow
         return Sums(apart.relu().square() / 2, active.sum(), torch.ones_like(active).sum())
 
 
 class TripletLoss(EmbeddingLoss):
-    r"""Triplet loss: from an anchor, its class should be nearer than other classes, by a margin.
+    r"""Triplet loss: positives closer to an anchor than negatives, by a margin.
 
     .. math::
-        \ell_{apn} = \max(0, d_{ap} - d_{an} + m) \quad\text{or, soft,}\quad
+        \ell_{apn} = \max(0, d_{ap} - d_{an} + m) \quad\text{or, with a soft margin,}\quad
         \log(1 + e^{d_{ap} - d_{an}})
 
-    Triplets are taken from the batch, with every sample as anchor:
+    Triplets are formed within the batch, with every sample as an anchor:
 
-    - ``"all"``: each positive with each negative, ``N^2 log N`` in time for the hinge. The soft
-      margin looks at each triplet, ``N^3`` in time, in chunks, and has no second derivative.
-    - ``"hard"``: an anchor's farthest positive with its nearest negative, one triplet an anchor.
-    - ``"semi_hard"``: each positive with the nearest of the negatives that are farther than it,
-      or with the farthest negative if none is: one triplet a pair.
+    - ``"all"``: each positive with each negative. The hinge takes ``N^2 log N`` time; the soft
+      margin visits each triplet, in chunks, takes ``N^3`` time and has no second derivative.
+    - ``"hard"``: the farthest positive with the nearest negative, one triplet per anchor.
+    - ``"semi_hard"``: each positive with the nearest of the negatives that are farther away than
+      it, or with the farthest negative if there are none; one triplet per pair.
 
     Args:
-        margin: m, in the unit of the distance. The soft margin does not use it.
+        margin: m, in the unit of the distance; not used by the soft margin.
         mining: ``"all"``, ``"hard"`` or ``"semi_hard"``.
         distance: ``"euclidean"`` or its square, ``"squared"``.
-        soft_margin: the soft form.
-        normalize: embeddings are given length 1 first, as in Schroff et al.
+        soft_margin: whether to use the soft margin instead of the hinge.
+        normalize: whether to scale embeddings to length 1 first, as in Schroff et al.
         mean_over: ``"all"`` mined triplets, or the ``"active"`` ones, whose loss is not zero.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for the sum of each anchor, ``(N,)``.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for the sum over each anchor, ``(N,)``.
 
     Shape:
         prediction: embeddings ``(N, D)``; target: class labels, integers ``(N,)``.
@@ -205,7 +204,7 @@ class TripletLoss(EmbeddingLoss):
         self.normalize = normalize
 
     def sums(self, embeddings: Tensor, labels: Tensor) -> Sums:
-        """One value an anchor."""
+        """Compute one loss per anchor."""
         if self.normalize:
             embeddings = metric.normalized(embeddings)
         positive, negative = metric.same_label(labels)
@@ -217,9 +216,9 @@ class TripletLoss(EmbeddingLoss):
         if self.mining == "all":
             return self._of_all(distance, positive, negative)
         nearest = metric.semi_hard_negative(distance, positive, negative)
-        there = positive & negative.any(dim=1, keepdim=True)
-        loss = self._of_triplets(distance - nearest, there)
-        return Sums(loss.sum(dim=1), (loss > 0).sum(), there.sum())
+        valid = positive & negative.any(dim=1, keepdim=True)
+        loss = self._of_triplets(distance - nearest, valid)
+        return Sums(loss.sum(dim=1), (loss > 0).sum(), valid.sum())
 
     def _power(self, distance: Tensor) -> Tensor:
         return distance.square() if self.distance == "squared" else distance
@@ -232,27 +231,27 @@ class TripletLoss(EmbeddingLoss):
         loss, active = metric.triplet_hinge_sums(distance, positive, negative, self.margin)
         return Sums(loss, active, triplets)
 
-    def _of_triplets(self, excess: Tensor, there: Tensor) -> Tensor:
-        """The loss of ``d_ap - d_an`` where there is such a triplet, else 0."""
+    def _of_triplets(self, excess: Tensor, valid: Tensor) -> Tensor:
+        """Compute the loss from ``d_ap - d_an`` for valid triplets, and 0 for others."""
         loss = F.softplus(excess) if self.soft_margin else (excess + self.margin).relu()
-        return torch.where(there, loss, 0)
+        return torch.where(valid, loss, 0)
 
 
 class AngularLoss(EmbeddingLoss):
-    r"""Angular loss: bounds the angle at the negative of each triplet, in any scale.
+    r"""Angular loss for embeddings: bounds the angle at the negative; scale-invariant.
 
     .. math::
         \ell_{ap} = \log\Bigl(1 + \sum_n \exp\bigl(4 \tan^2\alpha\,(x_a + x_p)^\top x_n
         - 2 (1 + \tan^2\alpha)\, x_a^\top x_p\bigr)\Bigr)
 
-    over the ordered pairs (a, p) of one class, with n all samples of other classes. Embeddings
-    are given length 1 first, the negatives too.
+    over the ordered pairs (a, p) of one class, with n running over all samples of other classes.
+    All embeddings, negatives included, are scaled to length 1 first.
 
     Args:
-        angle: alpha in degrees, above 0 and at most 65 (beyond, the exponentials leave float32;
-            the paper uses 36 to 55).
+        angle: alpha in degrees, above 0 and at most 65 (beyond that the exponentials overflow
+            float32; the paper uses 36 to 55).
         mean_over: ``"all"`` pairs, or the ``"active"`` ones: those with a negative in the batch.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for the sum of each anchor, ``(N,)``.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` for the sum over each anchor, ``(N,)``.
 
     Shape:
         prediction: embeddings ``(N, D)``; target: class labels, integers ``(N,)``.
@@ -282,22 +281,22 @@ class AngularLoss(EmbeddingLoss):
         self.angle = angle
 
     def sums(self, embeddings: Tensor, labels: Tensor) -> Sums:
-        """One value an anchor."""
+        """Compute one loss per anchor."""
         loss, pairs = metric.angular_pairs(embeddings, labels, self.angle)
         return Sums(loss.sum(dim=1), (loss > 0).sum(), pairs.sum())
 
 
 def require_labelled_embeddings(prediction: Tensor, target: Tensor) -> None:
-    """Raise ``ValueError`` unless there is a batch of embeddings with one integer label each."""
+    """Raise ``ValueError`` unless these are embeddings ``(N, D)`` with integer labels ``(N,)``."""
     if prediction.dim() != 2 or prediction.shape[1] == 0 or not prediction.is_floating_point():
         raise ValueError(
-            "prediction must hold embeddings of real numbers of shape (N, D), got "
-            f"shape {tuple(prediction.shape)} of {prediction.dtype}"
+            "prediction must hold floating-point embeddings of shape (N, D), got "
+            f"{prediction.dtype} of shape {tuple(prediction.shape)}"
         )
     if target.shape != prediction.shape[:1]:
         raise ValueError(
-            f"target must hold one label an embedding, shape ({len(prediction)},), got "
+            f"target must hold one label per embedding, shape ({len(prediction)},), got "
             f"{tuple(target.shape)}"
         )
     if target.is_floating_point() or target.dtype == torch.bool:
-        raise ValueError(f"target must hold class labels as integers, got {target.dtype}")
+        raise ValueError(f"target must hold integer class labels, got {target.dtype}")

@@ -1,4 +1,4 @@
-"""Losses between point clouds, which have no order."""
+"""Losses between point clouds, independent of the order of the points."""
 
 from typing import Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from losslab.losses.functional.transport import exact_transport_cost, sinkhorn_c
 
 
 class PaddedPoints(NamedTuple):
-    """Clouds of different sizes in one tensor: points beyond a cloud's length do not count.
+    """Clouds of different sizes in one tensor; points beyond a cloud's length are ignored.
 
     Example:
         >>> cloud = torch.tensor([[[0.0, 0.0], [1.0, 0.0]]])
@@ -28,34 +28,34 @@ class PaddedPoints(NamedTuple):
     """
 
     points: Tensor
-    """``(N, P, D)``; what stands in the padding is not read."""
+    """``(N, P, D)``; the values of the padding are ignored."""
     lengths: Tensor
-    """int64 ``(N,)``, from 1 to P. A length of 0 gives NaN."""
+    """int64 ``(N,)``, from 1 to P; a length of 0 gives NaN."""
 
 
 class ChamferLoss(Loss):
-    r"""Chamfer distance: how far each point of one cloud is from the other cloud, and back.
+    r"""Chamfer distance: mean squared distance to the nearest point of the other cloud, both ways.
 
     .. math::
         \ell_n = \frac{1}{P} \sum_i \min_j \lVert x_{ni} - y_{nj} \rVert^2
                + \frac{1}{Q} \sum_j \min_i \lVert x_{ni} - y_{nj} \rVert^2
 
-    Time is about ``P log P`` on the CPU (a k-d tree) and ``P Q`` on a device; memory is linear in
-    the points. The neighbours are found by an operator that ``torch.compile`` and ``vmap`` take
-    as a whole. Many points may share a neighbour, so a cloud may be matched unevenly at little
-    cost; :class:`EMDLoss` matches one to one.
+    Computation takes about ``P log P`` time on the CPU (a k-d tree) and ``P Q`` on a device;
+    memory is linear in the number of points. The nearest neighbours are found by a custom operator
+    that ``torch.compile`` and ``vmap`` treat as opaque. Since many points may share a neighbour,
+    unevenly distributed points cost little; :class:`EMDLoss` matches points one to one.
 
     Args:
-        squared: squared distances (in the squared unit of the points), or plain ones.
-        directions: the ``"sum"`` of the two directions, or their ``"mean"``.
-        reduction: ``"mean"`` over the clouds, ``"sum"``, or ``"none"`` for one value a cloud.
+        squared: whether to use squared distances (in the squared unit of the points).
+        directions: ``"sum"`` or ``"mean"`` of the two directions.
+        reduction: ``"mean"`` over the clouds, ``"sum"``, or ``"none"`` for one value per cloud.
 
     Shape:
         prediction ``(N, P, D)`` and target ``(N, Q, D)``, each a tensor or :class:`PaddedPoints`.
 
     Raises:
-        ValueError: if the shapes do not fit, a cloud is empty or, on the CPU, a coordinate is NaN
-            or infinite (on a device the loss is NaN then: to look would wait for the device).
+        ValueError: if the shapes do not match, a cloud is empty or, on the CPU, a coordinate is NaN
+            or infinite. On a device the loss is NaN then, since checking would synchronize.
 
     Source:
         Fan, Su and Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a
@@ -65,7 +65,7 @@ class ChamferLoss(Loss):
         >>> cloud = torch.tensor([[[0.0, 0.0], [3.0, 4.0]]])
         >>> ChamferLoss()(cloud, cloud.flip(1)).item()
         0.0
-        >>> ChamferLoss(squared=False)(cloud, cloud[:, :1]).item()  # (0 + 5) / 2 and back 0
+        >>> ChamferLoss(squared=False)(cloud, cloud[:, :1]).item()  # (0 + 5) / 2 one way, 0 back
         2.5
     """
 
@@ -84,62 +84,62 @@ class ChamferLoss(Loss):
         self.directions = directions
 
     def forward(self, prediction: Tensor | PaddedPoints, target: Tensor | PaddedPoints) -> Tensor:
-        """The loss; see the class."""
-        terms = self.components(prediction, target)
-        return terms["to_target"] + terms["to_prediction"]
+        """Compute the loss of a batch."""
+        components = self.components(prediction, target)
+        return components["to_target"] + components["to_prediction"]
 
     def components(
         self, prediction: Tensor | PaddedPoints, target: Tensor | PaddedPoints
     ) -> dict[str, Tensor]:
-        """The two directions: ``to_target`` from the prediction's points, and ``to_prediction``.
+        """Compute the two directions, ``to_target`` and ``to_prediction``.
 
-        The first is large where there are points that should not be, the second where points are
+        ``to_target`` is large if there are superfluous points, ``to_prediction`` if points are
         missing.
         """
-        x, x_share = _padded_by_repetition(prediction)
-        y, y_share = _padded_by_repetition(target)
+        x, x_weights = _pad_by_repetition(prediction)
+        y, y_weights = _pad_by_repetition(target)
         require_clouds(x, y)
         # once for both directions: half precision would round the gradient of each
         x, y = full_precision(x, y)
         distance = nearest_squared_distance if self.squared else nearest_distance
-        part = 1.0 if self.directions == "sum" else 0.5
+        factor = 1.0 if self.directions == "sum" else 0.5
         return {
-            "to_target": part * self.reduce(_mean_of_points(distance(x, y), x_share)),
-            "to_prediction": part * self.reduce(_mean_of_points(distance(y, x), y_share)),
+            "to_target": factor * self.reduce(_mean_over_points(distance(x, y), x_weights)),
+            "to_prediction": factor * self.reduce(_mean_over_points(distance(y, x), y_weights)),
         }
 
 
 class EMDLoss(Loss):
-    r"""Earth mover's distance: the mean distance of the best matching, one point to one point.
+    r"""Earth mover's distance: mean distance under the best one-to-one matching of points.
 
     .. math:: \ell_n = \min_\pi \frac{1}{P} \sum_i \lVert x_{ni} - y_{n \pi(i)} \rVert^p
 
-    With ``p=2`` that is the squared distance, without a root. Clouds of different sizes share out
-    equal weights, ``min sum_ij w_ij |x_i - y_j|^p``.
+    For ``p=2`` this is the squared distance, without a root. For clouds of different sizes it is
+    the optimal transport cost between uniform weights, ``min sum_ij w_ij |x_i - y_j|^p``.
 
-    ``"exact"`` solves the assignment on the CPU (about P^2.5 in time, P^2 in memory) as an
-    operator that ``torch.compile`` and ``vmap`` take as a whole; on a device it fetches the points
-    and waits. Its gradient holds the matching fixed. ``"sinkhorn"`` runs on any device, P^2 in
-    time and memory, with a bias: with the defaults it is up to 6 % (p=1) or 2 % (p=2) below the
+    ``"exact"`` solves the assignment on the CPU (about P^2.5 in time, P^2 in memory) in a custom
+    operator that ``torch.compile`` and ``vmap`` treat as opaque; points on a device are copied to
+    the CPU. Its gradient keeps the matching fixed. ``"sinkhorn"`` runs on any device, takes P^2
+    time and memory, and is biased: with the defaults it is up to 6 % (p=1) or 2 % (p=2) below the
     exact value between clouds of 512 random points of a cube or sphere, and up to 20 % between a
-    cloud and a noisy four fifths of itself; where points compete, its gradient spreads over them.
-    ``"auto"`` is exact on the CPU and Sinkhorn elsewhere.
+    cloud and a noisy four fifths of itself; its gradient is spread over points that compete for a
+    match. ``"auto"`` is exact on the CPU and Sinkhorn elsewhere.
 
     Args:
         p: 1 for the distance, 2 for its square.
         method: ``"exact"``, ``"sinkhorn"`` or ``"auto"``.
-        blur: for Sinkhorn, the length below which it does not tell points apart, as a share of
-            the clouds' diameter.
+        blur: for Sinkhorn, the length below which points are not distinguished, relative to the
+            diameter of the clouds.
         steps: for Sinkhorn, the number of steps from the diameter down to ``blur``.
-        reduction: ``"mean"`` over the clouds, ``"sum"``, or ``"none"`` for one value a cloud.
+        reduction: ``"mean"`` over the clouds, ``"sum"``, or ``"none"`` for one value per cloud.
 
     Shape:
         prediction ``(N, P, D)`` and target ``(N, Q, D)``.
 
     Raises:
-        ValueError: if the shapes do not fit, a cloud is empty or, for the exact method, a
+        ValueError: if the shapes do not match, a cloud is empty or, for the exact method, a
             coordinate is NaN or infinite.
-        ImportError: for the exact method with P and Q different, if POT is not installed.
+        ImportError: if POT is not installed, for the exact method and clouds of different sizes.
 
     Source:
         Rubner, Tomasi and Guibas, "The Earth Mover's Distance as a Metric for Image Retrieval",
@@ -149,7 +149,7 @@ class EMDLoss(Loss):
     Example:
         >>> prediction = torch.tensor([[[0.0, 0.0], [0.0, 0.0]]])
         >>> target = torch.tensor([[[0.0, 0.0], [3.0, 4.0]]])
-        >>> EMDLoss()(prediction, target).item()  # one point stays, one goes all the way
+        >>> EMDLoss()(prediction, target).item()  # one point moves by 0, the other by 5
         2.5
         >>> EMDLoss()(target, target.flip(1)).item()
         0.0
@@ -177,7 +177,7 @@ class EMDLoss(Loss):
         self.steps = steps
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss; see the class."""
+        """Compute the loss of a batch."""
         require_clouds(prediction, target)
         exact = prediction.device.type == "cpu" if self.method == "auto" else self.method == "exact"
         if exact:
@@ -186,28 +186,28 @@ class EMDLoss(Loss):
 
 
 def require_clouds(prediction: Tensor, target: Tensor) -> None:
-    """Raise ``ValueError`` unless both are batches of non-empty clouds of the same space."""
+    """Raise ``ValueError`` unless both are batches of non-empty clouds of the same dimension."""
     for name, cloud in (("prediction", prediction), ("target", target)):
         if cloud.dim() != 3 or not cloud.is_floating_point():
             raise ValueError(
-                f"{name} must hold points of real numbers of shape (N, points, dimensions), got "
-                f"shape {tuple(cloud.shape)} of {cloud.dtype}"
+                f"{name} must hold floating-point coordinates of shape (N, points, dimensions), "
+                f"got {cloud.dtype} of shape {tuple(cloud.shape)}"
             )
         if cloud.shape[1] == 0 or cloud.shape[2] == 0:
             raise ValueError(
-                f"{name} must have at least one point a cloud, got shape {tuple(cloud.shape)}"
+                f"{name} must have at least one point per cloud, got shape {tuple(cloud.shape)}"
             )
     if prediction.shape[0] != target.shape[0] or prediction.shape[2] != target.shape[2]:
         raise ValueError(
-            "target must have the batch and the dimensions of prediction, "
+            "target must have the batch size and dimensions of prediction, "
             f"({prediction.shape[0]}, points, {prediction.shape[2]}), got {tuple(target.shape)}"
         )
 
 
-def _padded_by_repetition(cloud: Tensor | PaddedPoints) -> tuple[Tensor, Tensor | None]:
-    """The points, and each point's share in the mean of its cloud (``None`` for equal shares).
+def _pad_by_repetition(cloud: Tensor | PaddedPoints) -> tuple[Tensor, Tensor | None]:
+    """Return the points and their weights in the mean of each cloud (``None`` for equal weights).
 
-    Padding becomes copies of the first point: as neighbours, they change nothing.
+    Padding is replaced by copies of the first point, which change no nearest neighbour.
     """
     if not isinstance(cloud, PaddedPoints):
         return cloud, None
@@ -217,10 +217,10 @@ def _padded_by_repetition(cloud: Tensor | PaddedPoints) -> tuple[Tensor, Tensor 
             "PaddedPoints must hold points (N, P, D) and lengths (N,), got "
             f"{tuple(points.shape)} and {tuple(lengths.shape)}"
         )
-    counts = torch.arange(points.shape[1], device=points.device) < lengths[:, None]
-    return torch.where(counts[..., None], points, points[:, :1]), counts / lengths[:, None]
+    valid = torch.arange(points.shape[1], device=points.device) < lengths[:, None]
+    return torch.where(valid[..., None], points, points[:, :1]), valid / lengths[:, None]
 
 
-def _mean_of_points(distance: Tensor, share: Tensor | None) -> Tensor:
-    """``(N, P)`` to one value a cloud."""
-    return distance.mean(dim=1) if share is None else (distance * share).sum(dim=1)
+def _mean_over_points(distance: Tensor, weights: Tensor | None) -> Tensor:
+    """Average ``(N, P)`` over the points of each cloud."""
+    return distance.mean(dim=1) if weights is None else (distance * weights).sum(dim=1)

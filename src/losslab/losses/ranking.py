@@ -1,4 +1,4 @@
-"""Losses that put the documents of a query in order."""
+"""Ranking losses, which order the documents of a query."""
 
 from torch import Tensor
 
@@ -14,28 +14,28 @@ from losslab.losses.functional.ranking import ordered_pairs, pairwise_hinge
 
 
 class MarginRankingLoss(Loss):
-    r"""Margin ranking loss: of two documents of a query, the better one scores higher by a margin.
+    r"""Margin ranking loss: the better of two documents scores higher by a margin.
 
     .. math::
         \ell_{ij} = \max(0, m - (s_i - s_j)) \quad\text{for } \mathrm{rel}_i > \mathrm{rel}_j
 
-    the same as ``max(0, -y (s_1 - s_2) + m)`` with ``y = 1`` where the first should be higher.
-    Pairs of equal grade say nothing. Memory is ``Q D^2``.
+    which is ``max(0, -y (s_1 - s_2) + m)`` with ``y = 1`` if the first document should rank
+    higher. Pairs of equal grade are ignored. Memory is ``Q D^2``.
 
     Args:
         margin: m, in the unit of the scores. With 0, equal scores for all are a minimum.
-        reduction: ``"mean"`` over the pairs of different grade of all queries (0 where there is
-            none), ``"sum"`` over them, or ``"none"`` for the sum of each query, ``(Q,)``.
+        reduction: ``"mean"`` over the pairs of different grade of all queries (0 if there are
+            none), ``"sum"`` over them, or ``"none"`` for the sum over each query, ``(Q,)``.
 
     Shape:
-        prediction: scores ``(Q, D)``; target: grades ``(Q, D)``, where a negative one is padding.
+        prediction: scores ``(Q, D)``; target: grades ``(Q, D)``; negative grades are padding.
 
     Raises:
         ValueError: if the shapes differ or are not ``(Q, D)``, or the margin is negative.
 
     Source:
         Herbrich, Graepel and Obermayer, "Large Margin Rank Boundaries for Ordinal Regression",
-        2000; the form is that of ``torch.nn.MarginRankingLoss``.
+        2000; the formula is that of ``torch.nn.MarginRankingLoss``.
 
     Example:
         >>> import torch
@@ -56,7 +56,7 @@ class MarginRankingLoss(Loss):
         self.margin = margin
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss; see the class."""
+        """Compute the loss of a batch."""
         pairs, hinge = self._pairs(prediction, target)
         if self.reduction == "mean":
             require_elements(prediction)
@@ -64,7 +64,7 @@ class MarginRankingLoss(Loss):
         return hinge.sum() if self.reduction == "sum" else hinge.sum(dim=(1, 2))
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """``active_pairs``: the share of the pairs whose loss is not zero."""
+        """Compute ``active_pairs``, the fraction of pairs with non-zero loss."""
         pairs, hinge = self._pairs(prediction.detach(), target)
         return {"active_pairs": (hinge > 0).sum() / pairs.sum().clamp(min=1)}
 

@@ -1,4 +1,4 @@
-"""The loss of an auto-encoder."""
+"""Reconstruction loss of an autoencoder."""
 
 from typing import Literal
 
@@ -15,25 +15,25 @@ from losslab.losses.functional.regression import absolute_error, squared_error
 
 
 class ReconstructionLoss(Loss):
-    r"""Distance of a reconstruction from its original, per element or per sample.
+    r"""Distance between a reconstruction and its original, per element or per sample.
 
     .. math:: \ell = \operatorname{mean}_n \operatorname{agg}_i |\hat x_{n,i} - x_{n,i}|^p
 
-    where agg is the mean over a sample's elements (``per="element"``) or their sum
-    (``per="sample"``, the scale at which it meets a prior, as in a variational auto-encoder). The
-    best constant is the median for p = 1, the mean for p = 2.
+    where agg is the mean over the elements of a sample (``per="element"``) or their sum
+    (``per="sample"``, the scale needed beside a prior, as in a variational autoencoder). The best
+    constant prediction is the median for p = 1 and the mean for p = 2.
 
     Args:
         p: 1 or 2.
         per: ``"element"`` or ``"sample"``.
-        reduction: ``"mean"`` over elements or over samples, ``"sum"``, or ``"none"``: the shape of
-            the prediction, or ``(N,)``.
+        reduction: ``"mean"`` over elements or samples, ``"sum"``, or ``"none"``: the shape of the
+            prediction, or ``(N,)`` for ``per="sample"``.
 
     Shape:
         prediction and target: the same, ``(N, *)``, in the unit of the target.
 
     Raises:
-        ValueError: if an option is no choice or the shapes differ.
+        ValueError: if an option is not one of its choices or the shapes differ.
 
     Source:
         Rumelhart, Hinton, Williams, "Learning internal representations by error propagation", 1986.
@@ -62,7 +62,7 @@ class ReconstructionLoss(Loss):
         self.per = per
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_same_shape(prediction, target)
         error = absolute_error if self.p == 1 else squared_error
         elements = error(prediction, target)

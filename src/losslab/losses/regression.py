@@ -1,4 +1,4 @@
-"""Losses between a predicted and a true quantity."""
+"""Regression losses."""
 
 from typing import Literal
 
@@ -21,10 +21,10 @@ class SSELoss(Loss):
 
     .. math:: \ell = \sum_i (\hat y_i - y_i)^2
 
-    Its gradient grows with the batch: a learning rate for SGD holds for one batch size only.
+    Its gradient grows with the batch, so a learning rate for SGD suits one batch size only.
 
     Args:
-        reduction: ``"sum"`` or ``"none"``; its mean is :class:`MSELoss`.
+        reduction: ``"sum"`` or ``"none"``; for the mean, use :class:`MSELoss`.
 
     Shape:
         prediction and target: the same, ``(N, *)``, in the unit of the target; the loss is in
@@ -50,14 +50,14 @@ class SSELoss(Loss):
         super().__init__(reduction)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_same_shape(prediction, target)
         self.require_reducible(prediction)
         return functional.squared_error(prediction, target, reduction=self.reduction)
 
 
 class MSELoss(Loss):
-    r"""Mean squared error, smallest at the mean of the targets.
+    r"""Mean squared error; the best constant prediction is the mean of the targets.
 
     .. math:: \ell = \operatorname{reduce}_i\, (\hat y_i - y_i)^2
 
@@ -69,7 +69,7 @@ class MSELoss(Loss):
         that unit squared, ``(N, *)`` for ``reduction="none"``.
 
     Raises:
-        ValueError: if the shapes differ, or for the mean of an empty batch.
+        ValueError: if the shapes differ, or the mean is over an empty batch.
 
     Source:
         Gauss, "Theoria combinationis observationum erroribus minimis obnoxiae", 1823.
@@ -84,31 +84,31 @@ class MSELoss(Loss):
     minimum = 0.0
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_same_shape(prediction, target)
         self.require_reducible(prediction)
         return functional.squared_error(prediction, target, reduction=self.reduction)
 
 
 class RMSELoss(Loss):
-    r"""Root of the mean squared error, in the unit of the target.
+    r"""Root mean squared error, in the unit of the target.
 
     .. math:: \ell = \sqrt{\frac{1}{N} \sum_i (\hat y_i - y_i)^2}
 
-    Exact from 1e-30 to 1e30 in float32, and its gradient at a perfect prediction is 0. It is not
-    additive over batches: over a whole set, average the squared errors and take the root once.
+    Accurate from 1e-30 to 1e30 in float32; the gradient at a perfect prediction is 0. It is not
+    additive over batches: for a whole data set, average the squared errors and take the root once.
 
     Args:
-        reduction: ``"mean"`` alone (over all elements), since a root of a mean has no elements.
+        reduction: only ``"mean"`` (over all elements), since a root of a mean has no elements.
 
     Shape:
         prediction and target: the same, ``(N, *)``; the loss is one number.
 
     Raises:
-        ValueError: if the shapes differ, or for an empty batch.
+        ValueError: if the shapes differ or the batch is empty.
 
     Example:
-        The usual ``sqrt(mse)`` has no gradient at a perfect prediction.
+        The gradient at a perfect prediction is 0; that of ``sqrt(mse)`` is NaN.
 
         >>> import torch
         >>> prediction = torch.ones(3, requires_grad=True)
@@ -125,14 +125,14 @@ class RMSELoss(Loss):
         super().__init__(reduction)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_same_shape(prediction, target)
         require_elements(prediction)
         return functional.root_mean_squared_error(prediction, target)
 
 
 class MAELoss(Loss):
-    r"""Mean absolute error, smallest at the median of the targets.
+    r"""Mean absolute error; the best constant prediction is the median of the targets.
 
     .. math:: \ell = \operatorname{reduce}_i\, |\hat y_i - y_i|
 
@@ -144,10 +144,10 @@ class MAELoss(Loss):
         ``reduction="none"``.
 
     Raises:
-        ValueError: if the shapes differ, or for the mean of an empty batch.
+        ValueError: if the shapes differ, or the mean is over an empty batch.
 
     Source:
-        Boscovich, 1757; Laplace, 1793, for fitting a line.
+        Boscovich, 1757, and Laplace, 1793, for fitting a line.
 
     Example:
         >>> import torch
@@ -159,7 +159,7 @@ class MAELoss(Loss):
     minimum = 0.0
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_same_shape(prediction, target)
         self.require_reducible(prediction)
         return functional.absolute_error(prediction, target, reduction=self.reduction)
@@ -178,7 +178,7 @@ class HuberLoss(Loss):
         \qquad d_i = \hat y_i - y_i
 
     Args:
-        delta: error from which an element counts as an outlier, in the unit of the target.
+        delta: error from which the loss is linear, in the unit of the target.
         reduction: ``"mean"`` (over all elements), ``"sum"`` or ``"none"``.
 
     Shape:
@@ -186,13 +186,13 @@ class HuberLoss(Loss):
         ``(N, *)`` for ``reduction="none"``.
 
     Raises:
-        ValueError: if delta is not above 0, the shapes differ, or for the mean of an empty batch.
+        ValueError: if delta is not above 0, the shapes differ, or the mean is over an empty batch.
 
     Source:
         Huber, "Robust Estimation of a Location Parameter", 1964.
 
     Example:
-        With no outlier in sight it is half the squared error.
+        Without outliers it is half the squared error.
 
         >>> import torch
         >>> prediction, target = torch.tensor([1.0, 4.0]), torch.tensor([0.0, 2.0])
@@ -209,14 +209,14 @@ class HuberLoss(Loss):
         self.delta = delta
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_same_shape(prediction, target)
         self.require_reducible(prediction)
         return functional.huber(prediction, target, self.delta, reduction=self.reduction)
 
 
 class SmoothL1Loss(Loss):
-    r"""Smooth L1 loss: the absolute error with its corner rounded off.
+    r"""Smooth L1 loss: absolute error with a rounded corner.
 
     .. math::
 
@@ -227,10 +227,10 @@ class SmoothL1Loss(Loss):
         \end{cases}
         \qquad d_i = \hat y_i - y_i
 
-    This is Huber's loss with ``delta=beta``, divided by beta; the two are equal at 1 only.
+    This is the Huber loss with ``delta=beta``, divided by beta; the two are equal for beta = 1.
 
     Args:
-        beta: error below which the loss is squared, in the unit of the target; 0 is the
+        beta: error below which the loss is quadratic, in the unit of the target; 0 gives the
             absolute error.
         reduction: ``"mean"`` (over all elements), ``"sum"`` or ``"none"``.
 
@@ -239,7 +239,7 @@ class SmoothL1Loss(Loss):
         ``reduction="none"``.
 
     Raises:
-        ValueError: if beta is negative, the shapes differ, or for the mean of an empty batch.
+        ValueError: if beta is negative, the shapes differ, or the mean is over an empty batch.
 
     Source:
         Girshick, "Fast R-CNN", 2015, for beta = 1.
@@ -260,7 +260,7 @@ class SmoothL1Loss(Loss):
         self.beta = beta
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         require_same_shape(prediction, target)
         self.require_reducible(prediction)
         return functional.smooth_l1(prediction, target, self.beta, reduction=self.reduction)

@@ -1,4 +1,4 @@
-"""Penalties on the weights of a network, added to a loss."""
+"""Penalties on the weights of a network, to be added to a loss."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
@@ -13,16 +13,16 @@ NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 class Regularizer(nn.Module):
-    """A penalty ``regularizer(parameters)``, a strength times a sum over all given weights.
+    """Base class of the penalties, called as ``regularizer(parameters)``.
 
-    Being a sum, it has to be weighed against the scale of the loss it is added to: the strength
-    that suits a mean over the batch is too small for a sum.
+    The penalty is a strength times a sum over all given weights, so the right strength depends on
+    the scale of the loss: one that suits a mean over the batch is too small for a sum.
 
     Args:
         strength: factor of the penalty.
-        include_bias: penalise biases too.
-        include_normalisation: penalise the scales of normalisation layers too (their biases
-            need both).
+        include_bias: whether to penalise biases too.
+        include_normalisation: whether to penalise the scales of normalisation layers too (their
+            biases need both options).
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Regularizer(nn.Module):
         self.include_normalisation = include_normalisation
 
     def penalised(self, network: nn.Module) -> dict[str, Tensor]:
-        """The parameters of the network to penalise, by name; a shared one once."""
+        """Return the network's parameters to penalise, by name; shared ones once."""
         left_out = set() if self.include_normalisation else _normalisation_parameters(network)
         return {
             name: parameter
@@ -48,15 +48,15 @@ class Regularizer(nn.Module):
         }
 
     def forward(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """The penalty of these parameters; of none it is 0."""
+        """Compute the penalty of the parameters, 0 if there are none."""
         return self.strength * self.penalty(full_precision(*parameters.values()))
 
     @abstractmethod
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:
-        """The penalty of these weights at strength 1."""
+        """Compute the penalty of the weights at strength 1."""
 
     def extra_repr(self) -> str:
-        """The strength, as ``print(regularizer)`` shows it."""
+        """Return the strength for ``print(regularizer)``."""
         return f"strength={self.strength}"
 
 
@@ -67,8 +67,8 @@ class L1Regularizer(Regularizer):
 
     Args:
         strength: :math:`\lambda`.
-        include_bias: penalise biases too.
-        include_normalisation: penalise the scales of normalisation layers too.
+        include_bias: whether to penalise biases too.
+        include_normalisation: whether to penalise the scales of normalisation layers too.
 
     Raises:
         ValueError: if the strength is negative.
@@ -82,7 +82,7 @@ class L1Regularizer(Regularizer):
     """
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:
-        """The sum of magnitudes."""
+        """Compute the sum of absolute values."""
         return _sum_of_magnitudes(weights)
 
 
@@ -91,13 +91,13 @@ class L2Regularizer(Regularizer):
 
     .. math:: \ell = \frac{\lambda}{2} \sum_i w_i^2
 
-    Its gradient :math:`\lambda w` passes through the optimizer like any other: under Adam this is
-    not the decoupled weight decay of AdamW, which shrinks weights past the optimizer's scaling.
+    Its gradient :math:`\lambda w` passes through the optimizer like any other. With Adam it
+    therefore differs from the decoupled weight decay of AdamW, which is not rescaled.
 
     Args:
         strength: :math:`\lambda`.
-        include_bias: penalise biases too.
-        include_normalisation: penalise the scales of normalisation layers too.
+        include_bias: whether to penalise biases too.
+        include_normalisation: whether to penalise the scales of normalisation layers too.
 
     Raises:
         ValueError: if the strength is negative.
@@ -112,7 +112,7 @@ class L2Regularizer(Regularizer):
     """
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:
-        """Half the sum of squares."""
+        """Compute half the sum of squares."""
         return _sum_of_squares(weights) / 2
 
 
@@ -123,18 +123,18 @@ class ElasticNetRegularizer(Regularizer):
 
     Args:
         strength: :math:`\lambda`.
-        l1_ratio: r, the share of L1.
-        include_bias: penalise biases too.
-        include_normalisation: penalise the scales of normalisation layers too.
+        l1_ratio: r, the weight of L1.
+        include_bias: whether to penalise biases too.
+        include_normalisation: whether to penalise the scales of normalisation layers too.
 
     Raises:
-        ValueError: if the strength is negative or the ratio not between 0 and 1.
+        ValueError: if the strength is negative or the ratio is not between 0 and 1.
 
     Source:
         Zou, Hastie, "Regularization and Variable Selection via the Elastic Net", 2005.
 
     Example:
-        With ``l1_ratio=1`` it is L1.
+        For ``l1_ratio=1`` it is L1.
 
         >>> parameters = {"weight": torch.tensor([3.0, -1.0])}
         >>> ElasticNetRegularizer(strength=0.5, l1_ratio=1.0)(parameters).item()
@@ -153,7 +153,7 @@ class ElasticNetRegularizer(Regularizer):
         self.l1_ratio = l1_ratio
 
     def penalty(self, weights: Iterable[Tensor]) -> Tensor:
-        """The mixture of both sums."""
+        """Compute the mixture of both sums."""
         weights = tuple(weights)
         l1, l2 = _sum_of_magnitudes(weights), _sum_of_squares(weights) / 2
         return self.l1_ratio * l1 + (1 - self.l1_ratio) * l2

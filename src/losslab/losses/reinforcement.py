@@ -1,4 +1,4 @@
-"""Losses of reinforcement learning. Every quantity of a step has the shape ``(B,)``."""
+"""Reinforcement learning losses. Every per-step quantity has the shape ``(B,)``."""
 
 from typing import Literal, NamedTuple
 
@@ -20,56 +20,56 @@ from losslab.losses.functional.reinforcement import clipped_surrogate, standardi
 
 
 class PolicyPrediction(NamedTuple):
-    """What the policy gives, where the loss rewards its entropy."""
+    """Outputs of a policy for a loss with an entropy bonus."""
 
     log_probs: Tensor
     """``(B,)``, log pi(a|s) of the actions taken."""
     entropy: Tensor
-    """``(B,)``, the entropy of pi(.|s), with its gradient."""
+    """``(B,)``, the entropy of pi(.|s), differentiable."""
 
 
 class PolicyTarget(NamedTuple):
-    """What a policy is judged by."""
+    """Target of the policy gradient loss."""
 
     advantages: Tensor
-    """``(B,)``, returns or advantages of the actions taken; a constant for the gradient."""
+    """``(B,)``, returns or advantages of the actions taken; not differentiated."""
     old_log_probs: Tensor | None = None
-    """``(B,)``, log pi(a|s) of the policy that acted; the clipped surrogate needs it."""
+    """``(B,)``, log pi(a|s) of the policy that acted; required for the clipped surrogate."""
 
 
 class TransitionTarget(NamedTuple):
-    """Transitions (s, a, r, s'), with the values of s' that stand for what comes after."""
+    """Transitions (s, a, r, s') with the values of s' to bootstrap from."""
 
     actions: Tensor
     """int64 ``(B,)``, the actions taken."""
     rewards: Tensor
     """``(B,)``."""
     terminated: Tensor
-    """``(B,)``, bool or 0/1: s' ends the task. An episode cut by a time limit is not terminated:
-    give the values of its final observation."""
+    """``(B,)``, bool or 0/1: whether s' is terminal. An episode truncated by a time limit is not
+    terminated: pass the values of its final observation."""
     next_q_target: Tensor
-    """``(B, A)``, the target network's values of s'; what stands in terminated rows is not read."""
+    """``(B, A)``, the target network's values of s'; ignored for terminated transitions."""
     next_q_online: Tensor | None = None
-    """``(B, A)``, the online network's values of s'; double Q-learning needs it."""
+    """``(B, A)``, the online network's values of s'; required for double Q-learning."""
 
 
 class PolicyGradientLoss(Loss):
-    r"""Policy gradient: makes actions more likely the better they turned out.
+    r"""Policy gradient loss: increases the probability of actions with a high advantage.
 
     .. math:: \ell_i = -A_i \log \pi(a_i | s_i) - \beta H_i
 
-    or, with ``clip`` = c, the clipped surrogate of PPO, with
+    or, for ``clip`` = c, the clipped surrogate of PPO, with
     :math:`r_i = \pi(a_i|s_i) / \pi_{\mathrm{old}}(a_i|s_i)`:
 
     .. math:: \ell_i = -\min(r_i A_i, \operatorname{clamp}(r_i, 1-c, 1+c) A_i) - \beta H_i
 
-    The value is no measure of progress: only its gradient means something.
+    The value does not measure progress; only its gradient is meaningful.
 
     Args:
         entropy_bonus: beta, the weight of the policy's entropy H.
-        normalize: advantages are brought to mean 0 and variance 1 over the batch first; where all
-            are equal, or there is one only, they become 0.
-        clip: c, between 0 and 1; ``None`` for the plain form.
+        normalize: whether to standardize the advantages over the batch first; if all are equal, or
+            there is only one, they become 0.
+        clip: c, between 0 and 1; ``None`` for the unclipped loss.
         reduction: ``"mean"`` over the steps, ``"sum"``, or ``"none"``.
 
     Shape:
@@ -77,8 +77,8 @@ class PolicyGradientLoss(Loss):
         target: a :class:`PolicyTarget`.
 
     Raises:
-        ValueError: if an option is out of range, a shape is not ``(B,)``, or what the options
-            need (entropy, old log-probabilities) is missing.
+        ValueError: if an option is out of range, a shape is not ``(B,)``, or the entropy or the old
+            log-probabilities are missing although an option requires them.
 
     Source:
         Williams, "Simple Statistical Gradient-Following Algorithms for Connectionist
@@ -112,14 +112,15 @@ class PolicyGradientLoss(Loss):
         self.clip = clip
 
     def forward(self, prediction: Tensor | PolicyPrediction, target: PolicyTarget) -> Tensor:
-        """The loss; see the class."""
-        terms = self.components(prediction, target)
-        return terms["policy"] + terms["entropy"] if "entropy" in terms else terms["policy"]
+        """Compute the loss of a batch."""
+        components = self.components(prediction, target)
+        policy = components["policy"]
+        return policy + components["entropy"] if "entropy" in components else policy
 
     def components(  # type: ignore[override]
         self, prediction: Tensor | PolicyPrediction, target: PolicyTarget
     ) -> dict[str, Tensor]:
-        """``policy``, and ``entropy`` where there is a bonus."""
+        """Compute ``policy`` and, if there is a bonus, ``entropy``."""
         log_probs = self._checked(prediction, target)
         advantages = target.advantages.detach()
         if self.normalize:
@@ -130,16 +131,16 @@ class PolicyGradientLoss(Loss):
         else:
             log_ratio = log_probs - target.old_log_probs.detach()
             gain = clipped_surrogate(log_ratio, advantages, self.clip)
-        parts = {"policy": self.reduce(-gain)}
+        components = {"policy": self.reduce(-gain)}
         if self.entropy_bonus > 0 and isinstance(prediction, PolicyPrediction):
             (entropy,) = full_precision(prediction.entropy)
-            parts["entropy"] = -self.entropy_bonus * self.reduce(entropy)
-        return parts
+            components["entropy"] = -self.entropy_bonus * self.reduce(entropy)
+        return components
 
     def diagnostics(  # type: ignore[override]
         self, prediction: Tensor | PolicyPrediction, target: PolicyTarget
     ) -> dict[str, Tensor]:
-        """``clipped_share`` and ``ratio``, the mean of r, where the surrogate is clipped."""
+        """Compute ``clipped_share`` and ``ratio``, the mean of r, if ``clip`` is set."""
         log_probs = self._checked(prediction, target)
         if self.clip is None or target.old_log_probs is None:
             return {}
@@ -148,7 +149,7 @@ class PolicyGradientLoss(Loss):
         return {"clipped_share": outside.to(ratio.dtype).mean(), "ratio": ratio.mean()}
 
     def _checked(self, prediction: Tensor | PolicyPrediction, target: PolicyTarget) -> Tensor:
-        """The log-probabilities, float32 at least, if all that is needed is there."""
+        """Check the arguments and return the log-probabilities, float32 at least."""
         log_probs, entropy = (
             prediction if isinstance(prediction, PolicyPrediction) else (prediction, None)
         )
@@ -158,7 +159,7 @@ class PolicyGradientLoss(Loss):
             if entropy is None:
                 raise ValueError(
                     "prediction must be a PolicyPrediction(log_probs, entropy) for an "
-                    "entropy_bonus, got log-probabilities alone"
+                    "entropy_bonus, got log-probabilities only"
                 )
             require_steps("entropy", entropy, log_probs)
         if self.clip is not None:
@@ -169,20 +170,20 @@ class PolicyGradientLoss(Loss):
 
 
 class QLearningLoss(Loss):
-    r"""Q-learning: moves the value of the action taken towards reward plus discounted best value.
+    r"""Q-learning loss: error between Q(s, a) and the reward plus the discounted best next value.
 
     .. math::
         \ell_i = \rho\bigl(Q(s_i, a_i) - y_i\bigr), \qquad
         y_i = r_i + \gamma\,(1 - \mathrm{terminated}_i) \max_a Q_{\mathrm{target}}(s'_i, a)
 
-    with :math:`\rho` Huber's loss (delta 1) or the square. With ``double``, the online network
-    chooses the action and the target network values it. Targets are constants for the gradient.
-    Only ``terminated`` stops the sum: an episode cut by a time limit goes on, from its final
-    observation, which the caller provides.
+    with :math:`\rho` the Huber loss (delta 1) or the square. With ``double``, the online network
+    selects the action and the target network evaluates it. No gradient flows through y. Only
+    terminated transitions are not bootstrapped; for an episode truncated by a time limit, the
+    caller provides the values of its final observation.
 
     Args:
         discount: gamma, between 0 and 1.
-        double: double Q-learning.
+        double: whether to use double Q-learning.
         td: ``"huber"`` or ``"mse"`` (the square, without 1/2).
         reduction: ``"mean"`` over the transitions, ``"sum"``, or ``"none"``.
 
@@ -190,7 +191,7 @@ class QLearningLoss(Loss):
         prediction: the values Q(s, .), ``(B, A)``; target: a :class:`TransitionTarget`.
 
     Raises:
-        ValueError: if an option is out of range, a shape does not fit, or the online values are
+        ValueError: if an option is out of range, a shape does not match, or the online values are
             missing for ``double``.
 
     Source:
@@ -225,28 +226,28 @@ class QLearningLoss(Loss):
         self.td = td
 
     def forward(self, prediction: Tensor, target: TransitionTarget) -> Tensor:
-        """The loss; see the class."""
-        taken, wanted = self._taken_and_wanted(prediction, target)
-        measure = F.huber_loss if self.td == "huber" else F.mse_loss
-        return self.reduce(measure(taken, wanted, reduction="none"))
+        """Compute the loss of a batch."""
+        taken, expected = self._taken_and_expected(prediction, target)
+        error = F.huber_loss if self.td == "huber" else F.mse_loss
+        return self.reduce(error(taken, expected, reduction="none"))
 
     def diagnostics(  # type: ignore[override]
         self, prediction: Tensor, target: TransitionTarget
     ) -> dict[str, Tensor]:
-        """``td_error``, the mean absolute one, and ``q``, the mean value of the actions taken."""
-        taken, wanted = self._taken_and_wanted(prediction.detach(), target)
+        """Compute ``td_error``, the mean absolute error, and ``q``, the mean Q-value."""
+        taken, expected = self._taken_and_expected(prediction.detach(), target)
         require_elements(taken)
-        return {"td_error": (taken - wanted).abs().mean(), "q": taken.mean()}
+        return {"td_error": (taken - expected).abs().mean(), "q": taken.mean()}
 
-    def _taken_and_wanted(
+    def _taken_and_expected(
         self, prediction: Tensor, target: TransitionTarget
     ) -> tuple[Tensor, Tensor]:
-        """Q(s, a) of the actions taken, and what it should be."""
+        """Return Q(s, a) of the actions taken, and its target y."""
         self._check(prediction, target)
         values, rewards, next_values = full_precision(
             prediction, target.rewards, target.next_q_target
         )
-        wanted = td_target(
+        expected = td_target(
             rewards,
             target.terminated.bool(),
             next_values,
@@ -254,12 +255,12 @@ class QLearningLoss(Loss):
             self.discount,
         )
         taken = values.gather(1, target.actions[:, None]).squeeze(1)
-        return taken, wanted.to(taken.dtype)
+        return taken, expected.to(taken.dtype)
 
     def _check(self, prediction: Tensor, target: TransitionTarget) -> None:
         if prediction.dim() != 2:
             raise ValueError(
-                "prediction must hold one value an action, (B, A), got shape "
+                "prediction must hold one value per action, (B, A), got shape "
                 f"{tuple(prediction.shape)}"
             )
         if target.actions.dtype != torch.int64:
@@ -278,9 +279,9 @@ class QLearningLoss(Loss):
 
 
 def require_steps(name: str, values: Tensor, like: Tensor) -> None:
-    """Raise ``ValueError`` unless there is one value a step, as in ``like``."""
+    """Raise ``ValueError`` unless there is one value per step, in the shape of ``like``."""
     if values.dim() != 1 or values.shape != like.shape:
         expected = f"({like.shape[0]},)" if like.dim() == 1 else "(B,)"
         raise ValueError(
-            f"{name} must hold one value a step, shape {expected}, got {tuple(values.shape)}"
+            f"{name} must hold one value per step, shape {expected}, got {tuple(values.shape)}"
         )

@@ -1,4 +1,4 @@
-"""Losses of overlap between a predicted and a true mask."""
+"""Region-based losses of the overlap between predicted and true masks."""
 
 from typing import ClassVar, Literal
 
@@ -22,21 +22,25 @@ Empty = Literal["soft", "skip"]
 
 
 class OverlapLoss(Loss):
-    """What the losses of overlap share: layouts, regions, empty targets and the reduction.
+    """Base class of the region-based losses; declares their common options, shapes and errors.
 
-    A region is one class of one image, or one class of the whole batch. A subclass gives the loss
-    of a region with foreground, :meth:`overlap`, and may change that of one without.
+    A region is one class of one image, or one class of the whole batch. Subclasses define
+    :meth:`overlap`, the loss of regions with foreground, and may override :meth:`empty_cost`, that
+    of regions without.
 
     Args:
-        per_image: whether each image is judged by itself, or the batch as one large image.
-        include_background: whether class 0 counts; for class indices only, masks have none.
-        smooth: added to numerator and denominator. 0 is safe: empty targets have their own rule.
-        ignore_index: pixels whose target has this value count nowhere.
-        empty: what a region without foreground costs. ``"soft"``: the mean of its probabilities,
-            so that the gradient removes false positives. ``"skip"``: nothing, and it is left out
-            of the mean.
-        reduction: ``"mean"`` over the regions that count, ``"sum"``, or ``"none"``: ``(N, K)``
-            per image and ``(K,)`` per batch, 0 for a region that does not count.
+        per_image: whether to compute the overlap per image, or over the batch as one large image.
+        include_background: whether class 0 is a region; applies to class indices only, since masks
+            have no background class.
+        smooth: s, added to numerator and denominator. 0 is safe, since empty targets are handled
+            separately.
+        ignore_index: target value of pixels to ignore.
+        empty: loss of a region without foreground. ``"soft"``: the mean of its probabilities (to
+            the power k, where a loss has one), whose gradient removes false positives.
+            ``"skip"``: 0, and the region is excluded from the mean.
+        reduction: ``"mean"`` over the included regions, ``"sum"``, or ``"none"``: ``(N, K)`` per
+            image or ``(K,)`` per batch, 0 for excluded regions. Regions whose pixels are all
+            ignored are excluded.
 
     Shape:
         Masks: prediction and target both ``(N, K, *)`` with K masks, K = 1 for one foreground; or
@@ -44,15 +48,15 @@ class OverlapLoss(Loss):
         integer indices ``(N, *)``, C >= 2.
 
     Raises:
-        ValueError: if an option is out of range or the shapes fit neither layout.
+        ValueError: if an option is out of range or the shapes match neither layout.
         TypeError: if class indices are not integers.
     """
 
-    accepts = (TargetFormat.BINARY_MASKS, TargetFormat.CLASS_MASKS)
+    accepts = (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_MASKS)
     inverse_link: ClassVar[InverseLink | None] = "softmax"
     minimum = 0.0
     power = 1
-    """The power of the probabilities in a region's errors."""
+    """Exponent k of the probabilities."""
 
     def __init__(
         self,
@@ -74,21 +78,21 @@ class OverlapLoss(Loss):
         self.empty = empty
 
     def overlap(self, region: Region) -> Tensor:
-        """The loss of each region that has foreground: ``(N, K)`` or ``(K,)``."""
+        """Compute the loss of regions with foreground, ``(N, K)`` or ``(K,)``."""
         raise NotImplementedError
 
-    def cost_of_empty(self, region: Region) -> Tensor:
-        """The loss of each region that has none, under ``empty="soft"``."""
+    def empty_cost(self, region: Region) -> Tensor:
+        """Compute the loss of regions without foreground for ``empty="soft"``."""
         return functional.foreground_level(region)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         if self.reduction == "mean":
             require_elements(prediction)
-        return self.reduce_regions(*self.judged(self.regions(prediction, target)))
+        return self.reduce_regions(*self.region_losses(self.regions(prediction, target)))
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """How many regions have an empty target, and how many pixels are ignored, if any may be."""
+        """Count the regions with an empty target and, with ``ignore_index``, the ignored pixels."""
         region = self.regions(prediction.detach(), target)
         empty = functional.empty_target(region) & functional.has_pixels(region)
         diagnostics = {"empty_targets": empty.sum().float()}
@@ -97,7 +101,7 @@ class OverlapLoss(Loss):
         return diagnostics
 
     def regions(self, prediction: Tensor, target: Tensor) -> Region:
-        """What the pixels of each region sum to."""
+        """Sum over the pixels of each region."""
         if prediction.shape == target.shape:
             prediction, target = _with_channels(prediction), _with_channels(target)
             counted = self.counted(target)
@@ -112,61 +116,53 @@ class OverlapLoss(Loss):
         return Region(*(sums[..., self.first_class :] for sums in region))
 
     def counted(self, target: Tensor) -> Tensor | None:
-        """The pixels that are not ignored; ``None`` where none is."""
+        """Return a mask of the pixels to include, or ``None`` if there is no ``ignore_index``."""
         return None if self.ignore_index is None else target != self.ignore_index
 
     @property
     def first_class(self) -> int:
-        """The first class index that counts."""
+        """Index of the first class that is a region."""
         return 0 if self.include_background else 1
 
-    def judged(self, region: Region) -> tuple[Tensor, Tensor]:
-        """The loss of each region, 0 where it does not count, and whether it counts."""
-        values, counts = self.overlap(region), functional.has_pixels(region)
+    def region_losses(self, region: Region) -> tuple[Tensor, Tensor]:
+        """Compute the loss of each region, 0 for excluded ones, and a mask of the included ones."""
+        values, included = self.overlap(region), functional.has_pixels(region)
         empty = functional.empty_target(region)
         if self.empty == "skip":
-            return torch.where(empty, 0, values), counts & ~empty
-        return torch.where(empty, self.cost_of_empty(region), values), counts
+            return torch.where(empty, 0, values), included & ~empty
+        return torch.where(empty, self.empty_cost(region), values), included
 
-    def reduce_regions(self, values: Tensor, counts: Tensor) -> Tensor:
-        """Reduce the loss of the regions that count; that of others is 0."""
+    def reduce_regions(self, values: Tensor, included: Tensor) -> Tensor:
+        """Apply the reduction to the losses of all regions, which are 0 for excluded ones."""
         if self.reduction == "mean":
-            return values.sum() / self.mean_divisor(counts)
+            return values.sum() / self.mean_divisor(included)
         return self.reduce(values)
 
-    def mean_divisor(self, counts: Tensor) -> Tensor:
-        """What the mean divides by: the number of regions that count."""
-        return counts.sum().clamp(min=1)
+    def mean_divisor(self, included: Tensor) -> Tensor:
+        """Return the divisor of the mean: the number of included regions, 1 at least."""
+        return included.sum().clamp(min=1)
 
 
 class DiceLoss(OverlapLoss):
-    r"""Dice loss: one minus the overlap of two masks, in units of their mean size.
+    r"""Dice loss: one minus the overlap of two masks relative to their mean size.
 
     .. math:: \ell = \operatorname{mean}_r \left(
         1 - \frac{2 \sum p t + s}{\sum p^k + \sum t^k + s} \right)
 
     over regions r (see ``per_image``), with p the sigmoid of a mask's logits or the softmax over
-    classes. A region without foreground costs the mean of :math:`p^k` (see ``empty``).
+    classes. The loss of a region without foreground is the mean of :math:`p^k` (see ``empty``).
 
     Args:
         power: k, 1 or 2.
-        per_image: whether each image is judged by itself, or the batch as one large image.
-        include_background: whether class 0 counts; for class indices only, masks have none.
-        smooth: s. 0 is safe: empty targets have their own rule.
-        ignore_index: pixels whose target has this value count nowhere.
-        empty: what a region without foreground costs. ``"soft"``: the mean of :math:`p^k`, so
-            that the gradient removes false positives. ``"skip"``: nothing, and it is left out of
-            the mean.
-        reduction: ``"mean"`` over the regions that count, ``"sum"``, or ``"none"``: ``(N, K)``
-            per image and ``(K,)`` per batch, 0 for a region that does not count.
+        per_image, include_background, smooth, ignore_index, empty, reduction: see
+            :class:`~losslab.losses.segmentation.OverlapLoss`.
 
     Shape:
-        Masks: prediction and target both ``(N, K, *)`` with K masks, K = 1 for one foreground; or
-        both ``(N, *)`` with at most three dimensions, one mask. Classes: logits ``(N, C, *)`` with
-        integer indices ``(N, *)``, C >= 2.
+        As :class:`~losslab.losses.segmentation.OverlapLoss`: masks ``(N, K, *)`` or ``(N, *)``
+        with targets of the same shape, or logits ``(N, C, *)`` with class indices ``(N, *)``.
 
     Raises:
-        ValueError: if an option is out of range or the shapes fit neither layout.
+        ValueError: if an option is out of range or the shapes match neither layout.
         TypeError: if class indices are not integers.
 
     Source:
@@ -205,38 +201,31 @@ class DiceLoss(OverlapLoss):
         self.power = power
 
     def overlap(self, region: Region) -> Tensor:
-        """The loss of each region that has foreground."""
+        """Compute the loss of regions with foreground."""
         return functional.dice(region, self.smooth)
 
 
 class TverskyLoss(OverlapLoss):
-    r"""Tversky loss: overlap with a price of its own for false positives and false negatives.
+    r"""Tversky loss: overlap with separate weights of false positives and false negatives.
 
     .. math:: \ell = \operatorname{mean}_r \left(
         1 - \frac{TP + s}{TP + w_{fp} FP + w_{fn} FN + s} \right),
         \quad TP = \sum p t,\; FP = \sum p (1 - t),\; FN = \sum (1 - p) t
 
     over regions r, as in :class:`DiceLoss`. Weights 0.5 and 0.5 give Dice (whose ``smooth`` is
-    twice as large), 1 and 1 give Jaccard. More ``fn_weight`` raises recall.
+    twice as large), 1 and 1 give Jaccard. A larger ``fn_weight`` raises recall.
 
     Args:
-        fp_weight: price of a false positive, at least 0; the papers call it alpha.
-        fn_weight: price of a false negative, above 0; the papers call it beta.
-        per_image: whether each image is judged by itself, or the batch as one large image.
-        include_background: whether class 0 counts; for class indices only, masks have none.
-        smooth: s. 0 is safe: empty targets have their own rule.
-        ignore_index: pixels whose target has this value count nowhere.
-        empty: what a region without foreground costs. ``"soft"``: the mean of its probabilities,
-            so that the gradient removes false positives. ``"skip"``: nothing, and it is left out
-            of the mean.
-        reduction: ``"mean"`` over the regions that count, ``"sum"``, or ``"none"``: ``(N, K)``
-            per image and ``(K,)`` per batch, 0 for a region that does not count.
+        fp_weight: weight of false positives, at least 0; alpha in the papers.
+        fn_weight: weight of false negatives, above 0; beta in the papers.
+        per_image, include_background, smooth, ignore_index, empty, reduction: see
+            :class:`~losslab.losses.segmentation.OverlapLoss`.
 
     Shape:
         As :class:`DiceLoss`.
 
     Raises:
-        ValueError: if an option is out of range or the shapes fit neither layout.
+        ValueError: if an option is out of range or the shapes match neither layout.
         TypeError: if class indices are not integers.
 
     Source:
@@ -270,13 +259,13 @@ class TverskyLoss(OverlapLoss):
             reduction=reduction,
         )
         require_at_least("fp_weight", fp_weight, 0)
-        # without a price on misses, a mask that predicts nothing would be 0 / 0
+        # with weight 0, an empty prediction would give 0 / 0
         require_at_least("fn_weight", fn_weight, 0, strict=True)
         self.fp_weight = fp_weight
         self.fn_weight = fn_weight
 
     def overlap(self, region: Region) -> Tensor:
-        """The loss of each region that has foreground."""
+        """Compute the loss of regions with foreground."""
         return functional.tversky(region, self.fp_weight, self.fn_weight, self.smooth)
 
 
@@ -286,27 +275,25 @@ class FocalTverskyLoss(TverskyLoss):
     .. math:: \ell = \operatorname{mean}_n \sum_c \ell_{\mathrm{Tversky}, n, c}^{\;e}
 
     The paper writes :math:`e = 1 / \gamma`. An exponent below 1 has an infinite slope at a perfect
-    mask; the gradient there is 0. Exponent 1 is the Tversky loss (times the number of classes).
+    mask; the gradient is set to 0 there. Exponent 1 gives the Tversky loss (times the number of
+    classes).
 
     Args:
         exponent: e, above 0.
-        fp_weight: price of a false positive, at least 0.
-        fn_weight: price of a false negative, above 0.
-        per_image: whether each image is judged by itself, or the batch as one large image.
-        include_background: whether class 0 counts; for class indices only, masks have none.
-        smooth: s of the Tversky loss.
-        ignore_index: pixels whose target has this value count nowhere.
-        empty: what a region without foreground costs. ``"soft"``: the mean of its probabilities to
-            the exponent. ``"skip"``: nothing, and an image with no other region is left out of the
-            mean.
-        reduction: ``"mean"`` over the images with a region that counts (sum over classes),
-            ``"sum"``, or ``"none"``: ``(N, K)`` per image and ``(K,)`` per batch.
+        fp_weight: weight of false positives, at least 0.
+        fn_weight: weight of false negatives, above 0.
+        empty: as in :class:`~losslab.losses.segmentation.OverlapLoss`, with the mean probability
+            of ``"soft"`` raised to the exponent.
+        reduction: ``"mean"`` over the images with an included region, of the sum over classes;
+            ``"sum"``, or ``"none"``: ``(N, K)`` per image or ``(K,)`` per batch.
+        per_image, include_background, smooth, ignore_index: see
+            :class:`~losslab.losses.segmentation.OverlapLoss`.
 
     Shape:
         As :class:`DiceLoss`.
 
     Raises:
-        ValueError: if an option is out of range or the shapes fit neither layout.
+        ValueError: if an option is out of range or the shapes match neither layout.
         TypeError: if class indices are not integers.
 
     Source:
@@ -347,16 +334,16 @@ class FocalTverskyLoss(TverskyLoss):
         self.exponent = exponent
 
     def overlap(self, region: Region) -> Tensor:
-        """The loss of each region that has foreground."""
+        """Compute the loss of regions with foreground."""
         return functional.power_from_zero(super().overlap(region), self.exponent)
 
-    def cost_of_empty(self, region: Region) -> Tensor:
-        """The loss of each region that has none, under ``empty="soft"``."""
-        return functional.power_from_zero(super().cost_of_empty(region), self.exponent)
+    def empty_cost(self, region: Region) -> Tensor:
+        """Compute the loss of regions without foreground for ``empty="soft"``."""
+        return functional.power_from_zero(super().empty_cost(region), self.exponent)
 
-    def mean_divisor(self, counts: Tensor) -> Tensor:
-        """What the mean divides by: the images (1 for the batch) with a region that counts."""
-        return counts.any(dim=-1).sum().clamp(min=1)
+    def mean_divisor(self, included: Tensor) -> Tensor:
+        """Return the divisor of the mean: the number of images with an included region."""
+        return included.any(dim=-1).sum().clamp(min=1)
 
 
 class BCEDiceLoss(DiceLoss):
@@ -364,26 +351,24 @@ class BCEDiceLoss(DiceLoss):
 
     .. math:: \ell = w_{bce} \operatorname{mean}_i \mathrm{BCE}_i + w_{dice}\, \mathrm{Dice}
 
-    Both parts read sigmoid probabilities; several classes are taken one against all. The
-    cross-entropy of a region is the mean over its counted pixels, whatever the reduction then does
-    with regions, so that the two parts keep their relation.
+    Both components use sigmoid probabilities, one-vs-rest for several classes. The cross-entropy of
+    a region is the mean over its pixels for every reduction, which keeps the ratio of the two
+    components.
 
     Args:
         bce_weight: weight of the cross-entropy, at least 0.
         dice_weight: weight of the Dice loss, at least 0.
-        per_image: whether each image is judged by itself, or the batch as one large image.
-        include_background: whether class 0 counts; for class indices only, masks have none.
         power: k of the Dice loss, 1 or 2.
-        smooth: s of the Dice loss.
-        ignore_index: pixels whose target has this value count nowhere.
-        empty: what a region without foreground costs in the Dice part; see :class:`DiceLoss`.
-        reduction: as :class:`DiceLoss`, for each part.
+        empty: loss of a region without foreground in the Dice component; see
+            :class:`~losslab.losses.segmentation.OverlapLoss`.
+        per_image, include_background, smooth, ignore_index, reduction: see
+            :class:`~losslab.losses.segmentation.OverlapLoss`.
 
     Shape:
         As :class:`DiceLoss`.
 
     Raises:
-        ValueError: if an option is out of range or the shapes fit neither layout.
+        ValueError: if an option is out of range or the shapes match neither layout.
         TypeError: if class indices are not integers.
 
     Source:
@@ -425,12 +410,12 @@ class BCEDiceLoss(DiceLoss):
         self.dice_weight = dice_weight
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch."""
-        terms = self.components(prediction, target)
-        return terms["bce"] + terms["dice"]
+        """Compute the loss of a batch."""
+        components = self.components(prediction, target)
+        return components["bce"] + components["dice"]
 
     def components(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The weighted parts, ``bce`` and ``dice``."""
+        """Compute the weighted components, ``bce`` and ``dice``."""
         if self.reduction == "mean":
             require_elements(prediction)
         logits, masks, counted = self.masks(prediction, target)
@@ -440,25 +425,25 @@ class BCEDiceLoss(DiceLoss):
         bce = self.cross_entropy(logits, masks, counted) / region.counted.clamp(min=1)
         return {
             "bce": self.bce_weight * self.reduce_regions(bce, functional.has_pixels(region)),
-            "dice": self.dice_weight * self.reduce_regions(*self.judged(region)),
+            "dice": self.dice_weight * self.reduce_regions(*self.region_losses(region)),
         }
 
     def cross_entropy(self, logits: Tensor, masks: Tensor, counted: Tensor | None) -> Tensor:
-        """The sum of each region."""
+        """Compute the cross-entropy of each region, summed over its pixels."""
         kept = logits.shape[:2]
         weights = []
-        if counted is not None:  # the negative weight leaves out what is ignored
+        if counted is not None:  # a zero negative weight excludes the ignored pixels
             weights = [logits.new_ones(()), counted.float()]
         sums = binary_focal_sums(logits, masks, 0.0, *weights, rows=kept.numel()).view(kept)
         return sums if self.per_image else sums.sum(dim=0)
 
     def regions(self, prediction: Tensor, target: Tensor) -> Region:
-        """What the pixels of each region sum to, classes taken one against all."""
+        """Sum over the pixels of each region, one-vs-rest for several classes."""
         masks = self.masks(prediction, target)
         return functional.mask_regions(*masks, self.power, per_image=self.per_image)
 
     def masks(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Logits and masks, ``(N, K, *)``, and the counted pixels."""
+        """Return logits and masks, ``(N, K, *)``, and a mask of the pixels to include."""
         if prediction.shape == target.shape:
             prediction, target = _with_channels(prediction), _with_channels(target)
             counted = self.counted(target)
@@ -476,12 +461,12 @@ class BCEDiceLoss(DiceLoss):
 
 
 def _with_channels(values: Tensor) -> Tensor:
-    """``(N, *)`` of at most three dimensions as ``(N, 1, *)``; ``(N, K, H, W)`` as it is."""
+    """Add the mask dimension to ``(N, *)`` of at most three dimensions."""
     return values.unsqueeze(1) if values.dim() < 4 else values
 
 
 def _require_class_indices(prediction: Tensor, target: Tensor) -> None:
-    """Raise unless the target holds the class indices of the prediction's pixels."""
+    """Raise ``ValueError`` or ``TypeError`` unless the target holds class indices per pixel."""
     shape = tuple(prediction.shape)
     pixels = (*shape[:1], *shape[2:])
     if len(shape) < 2 or shape[1] < 2 or tuple(target.shape) != pixels:

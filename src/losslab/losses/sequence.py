@@ -1,4 +1,4 @@
-"""Losses of sequences without a given alignment."""
+"""Losses for sequences without a given alignment."""
 
 from typing import NamedTuple
 
@@ -15,42 +15,42 @@ from losslab.losses.functional import sequence as functional
 
 
 class SequenceTarget(NamedTuple):
-    """What a sequence should read, and how long it is."""
+    """Label sequences and lengths for :class:`CTCLoss`."""
 
     labels: Tensor
-    """Classes, int64 ``(N, U)``, padded with anything."""
+    """Class indices, int64 ``(N, U)``; the values of the padding are ignored."""
     label_lengths: Tensor
-    """How many labels count, int64 ``(N,)``."""
+    """Number of labels of each sequence, int64 ``(N,)``."""
     input_lengths: Tensor
-    """How many steps of the prediction count, int64 ``(N,)``."""
+    """Number of prediction steps of each sequence, int64 ``(N,)``."""
 
 
 class CTCLoss(Loss):
-    r"""Connectionist temporal classification: label sequences without an alignment.
+    r"""Connectionist temporal classification (CTC) loss for label sequences without an alignment.
 
     .. math:: \ell_n = -\log \sum_{\pi \in B^{-1}(y_n)} \prod_t
         \operatorname{softmax}(z_{n,t})_{\pi_t}
 
-    over all paths :math:`\pi` that become the labels y when repeats are merged and blanks removed.
+    over all paths :math:`\pi` that give the labels y when repeats are merged and blanks removed.
 
-    A sequence that no path fits (fewer steps than labels plus equal neighbours) contributes 0 with
-    zero gradient, stays in the mean's divisor, and ``diagnostics`` counts it. Paths are summed in
-    float64 on the CPU and in float32 at least elsewhere, where logits of 1e4 leave three digits of
-    the gradient. Torch's kernel reads the lengths on the host: ``torch.compile(fullgraph=True)``
-    refuses this loss, and under ``vmap`` it runs as a loop.
+    A sequence without any matching path (fewer steps than labels plus pairs of equal neighbours)
+    contributes 0 with zero gradient, still counts in the mean, and is counted by ``diagnostics``.
+    Paths are summed in float64 on the CPU and in float32 at least elsewhere, where logits of 1e4
+    leave three digits of the gradient. PyTorch's kernel reads the lengths on the host, so
+    ``torch.compile(fullgraph=True)`` rejects this loss, and ``vmap`` runs it as a loop.
 
     Args:
-        blank: class of the blank, which no label may be.
-        reduction: ``"mean"`` over sequences of loss per label (an empty label sequence counts as
-            one label), ``"sum"``, or ``"none"``: ``(N,)``.
+        blank: class index of the blank, which must not occur among the labels.
+        reduction: ``"mean"`` over the sequences of the loss per label (an empty label sequence
+            counts as one label), ``"sum"``, or ``"none"``: ``(N,)``.
 
     Shape:
         prediction: logits ``(N, T, C)``; target: a :class:`SequenceTarget`.
 
     Raises:
-        ValueError: if the blank is no class or the shapes do not belong together.
+        ValueError: if the blank is not a class index or the shapes do not match.
         TypeError: if labels or lengths are not integers.
-        RuntimeError: if a label is no class (on the CPU), or a length exceeds T.
+        RuntimeError: if a label is not a class index (on the CPU), or a length exceeds T.
 
     Source:
         Graves et al., "Connectionist Temporal Classification", 2006.
@@ -75,7 +75,7 @@ class CTCLoss(Loss):
         self.blank = blank
 
     def forward(self, prediction: Tensor, target: SequenceTarget) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         self._require_sequences(prediction, target)
         elements: Tensor = functional.ctc(prediction, *target, blank=self.blank)
         if self.reduction == "mean":
@@ -88,18 +88,20 @@ class CTCLoss(Loss):
         prediction: Tensor,
         target: SequenceTarget,
     ) -> dict[str, Tensor]:
-        """How many sequences no alignment fits."""
+        """Count the sequences without a possible alignment, ``unalignable``."""
         return {"unalignable": functional.unalignable(*target).sum().float()}
 
     def _require_sequences(self, prediction: Tensor, target: SequenceTarget) -> None:
-        """Raise unless logits, labels and lengths belong together."""
+        """Raise ``ValueError`` or ``TypeError`` unless logits, labels and lengths match."""
         if prediction.dim() != 3:
             raise ValueError(
                 f"prediction must be logits (N, T, C), got shape {tuple(prediction.shape)}"
             )
         batch, _, classes = prediction.shape
         if self.blank >= classes:
-            raise ValueError(f"blank must be one of {classes} classes, got {self.blank}")
+            raise ValueError(
+                f"blank must be below the number of classes, {classes}, got {self.blank}"
+            )
         if target.labels.dim() != 2 or len(target.labels) != batch:
             raise ValueError(
                 f"labels must have shape ({batch}, U), got {tuple(target.labels.shape)}"

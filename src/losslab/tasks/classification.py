@@ -128,7 +128,7 @@ class MultiLabel(Task):
     ece, brier and entropy.
     """
 
-    provides = (TargetFormat.BINARY_MASKS,)
+    provides = (TargetFormat.BINARY_TARGETS,)
     standard_inverse_link: ClassVar[InverseLink | None] = "sigmoid"
     maps_metrics = True
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from losslab.runs.figure_data import FigureData
 
-BINARY = (TargetFormat.BINARY_MASKS,)
+BINARY = (TargetFormat.BINARY_TARGETS,)
 CLASSES = (TargetFormat.CLASS_MASKS, TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
 THRESHOLDS = sorted(torch.linspace(-8, 8, 65).tolist(), key=abs)
 """Logits to choose from, those near 0 (a probability of 0.5) first."""
@@ -47,7 +47,7 @@ class Segmentation(Task):
 
     def target(self, target: Tensor, form: TargetFormat) -> Tensor:
         """0/1 masks (N, 1, H, W), class indices (N, H, W) or one-hot masks (N, C, H, W)."""
-        if form is TargetFormat.BINARY_MASKS:
+        if form is TargetFormat.BINARY_TARGETS:
             return target.unsqueeze(1).to(torch.get_default_dtype())
         if form is TargetFormat.CLASS_PROBABILITIES:
             return one_hot(target, self.outputs).movedim(-1, 1).to(torch.get_default_dtype())

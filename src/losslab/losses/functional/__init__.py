@@ -1,4 +1,4 @@
-"""The formulas, one value an element: no options kept, no reduction, no check of shapes."""
+"""Element-wise loss formulas without state, reduction or shape checks."""
 
 from losslab.losses.functional.adversarial import gradient_penalty
 from losslab.losses.functional.classification import (

@@ -1,4 +1,4 @@
-"""Formulas of the adversarial losses, element by element, from raw discriminator logits."""
+"""Element-wise formulas of the adversarial losses, from raw discriminator logits."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,18 +11,18 @@ from losslab.losses.base import full_precision
 
 
 class Game(NamedTuple):
-    """What the two players pay for a logit; each function is element-wise."""
+    """Element-wise losses of discriminator and generator, as functions of a logit."""
 
     real: Callable[[Tensor], Tensor]
-    """The discriminator, for the logit of a real sample."""
+    """The discriminator's loss for the logit of a real sample."""
     fake: Callable[[Tensor], Tensor]
-    """The discriminator, for the logit of a generated sample."""
+    """The discriminator's loss for the logit of a generated sample."""
     generator: Callable[[Tensor], Tensor]
-    """The generator, for the logit of its sample."""
+    """The generator's loss for the logit of a generated sample."""
 
 
 def softplus(logits: Tensor) -> Tensor:
-    """``log(1 + exp(z))``, exact in float64 too, where torch's softplus cuts at 20."""
+    """Compute ``log(1 + exp(z))``, also exact in float64, where torch's softplus cuts off at 20."""
     return -F.logsigmoid(-logits)
 
 
@@ -42,12 +42,12 @@ GAMES = {
 def gradient_penalty(
     discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mixing: Tensor
 ) -> Tensor:
-    """``(|grad_x D(x)| - 1)**2`` for each ``x = mixing * real + (1 - mixing) * fake``: ``(N,)``.
+    """Compute ``(|grad_x D(x)| - 1)**2`` at ``x = mixing * real + (1 - mixing) * fake``, ``(N,)``.
 
-    Differentiable in the parameters of the discriminator; the samples are constants.
+    The result is differentiable in the parameters of the discriminator, not in the samples.
 
     Args:
-        discriminator: gives ``(N, *)`` logits for ``(N, *)`` samples, each from its own sample.
+        discriminator: maps samples ``(N, *)`` to logits ``(N, *)``, each sample independently.
         real: ``(N, *)``.
         fake: of the same shape.
         mixing: numbers in [0, 1], ``(N,)``.

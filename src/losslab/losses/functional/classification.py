@@ -1,4 +1,4 @@
-"""Formulas of the classification losses, from logits, classes in dimension 1."""
+"""Formulas of the classification losses, from logits with the classes in dimension 1."""
 
 import math
 from typing import Literal
@@ -20,9 +20,10 @@ def sparse_softmax_cross_entropy(
     *,
     reduction: Literal["none", "sum"] = "none",
 ) -> Tensor:
-    """``-w_t log softmax(z)_t`` for class indices t, 0 for an ignored one.
+    """Compute ``-w_t log softmax(z)_t`` for class indices t, 0 for ignored ones.
 
-    ``(N, C, *)`` with ``(N, *)`` gives ``(N, *)``, or its sum, which is faster than summing later.
+    Logits ``(N, C, *)`` and indices ``(N, *)`` give ``(N, *)``, or the sum, which is faster to
+    compute here than afterwards.
     """
     (logits,) = full_precision(logits)
     return F.cross_entropy(
@@ -42,9 +43,9 @@ def sparse_softmax_cross_entropy_total(
     label_smoothing: float = 0.0,
     ignore_index: int = -100,
 ) -> tuple[Tensor, Tensor]:
-    """The sum of :func:`sparse_softmax_cross_entropy`, and of the weights it counts."""
+    """Compute the sum of :func:`sparse_softmax_cross_entropy` and the sum of its weights."""
     (logits,) = full_precision(logits)
-    # its kernel adds up the weights as well, which takes as long as the loss of a small batch
+    # this kernel also sums the weights, which would take as long as the loss of a small batch
     if logits.dim() == 2 and label_smoothing == 0 and not logits.is_mps:
         total, count = torch.ops.aten.nll_loss_forward.default(
             logits.log_softmax(dim=1), indices, weight, _SUM, ignore_index
@@ -59,19 +60,19 @@ def sparse_softmax_cross_entropy_total(
     return total, (weight[indices.where(counted, 0)] * counted).sum()
 
 
-_SUM = 2  # torch's number of reduction="sum"
+_SUM = 2  # torch's code for reduction="sum"
 
 
 def softmax_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
-    """``-sum_c w_c t_c log softmax(z)_c``: ``(N, C, *)`` twice gives ``(N, *)``."""
+    """Compute ``-sum_c w_c t_c log softmax(z)_c``, ``(N, *)`` from two tensors ``(N, C, *)``."""
     (logits,) = full_precision(logits)
     target = target.to(logits.dtype)
     if label_smoothing > 0:
         target = target.lerp(torch.full_like(target, 1 / logits.shape[1]), label_smoothing)
     log_p = logits.log_softmax(dim=1)
-    # a class ruled out by a logit of -inf costs nothing where the target rules it out too
+    # a class with logit -inf has zero loss if its target is 0
     log_p = log_p.masked_fill((target == 0) & (log_p == -math.inf), 0)
     terms = target * log_p
     if weight is not None:
@@ -82,23 +83,23 @@ def softmax_cross_entropy(
 def binary_cross_entropy(
     logits: Tensor, target: Tensor, pos_weight: Tensor | None = None
 ) -> Tensor:
-    """Element-wise ``w t softplus(-z) + (1 - t) softplus(z)``.
+    """Compute ``w t softplus(-z) + (1 - t) softplus(z)``, element-wise.
 
-    Neither form here cancels for confident logits, as ``z - z t + softplus(-z)`` does.
+    Unlike ``z - z t + softplus(-z)``, the forms used here do not cancel for confident logits.
     """
     if pos_weight is not None:
         return binary_focal(logits, target, gamma=0.0, positive=pos_weight)
     (logits,) = full_precision(logits)
     target = target.to(logits.dtype)
-    # with s = -1 for the class nearest to the target, else 1, and r the rest of the target:
-    # softplus(s z) - r z, whose terms have one sign or leave half of the larger
+    # softplus(s z) - r z, with s = -1 if the target rounds to 1 and s = 1 otherwise, and r the
+    # remainder of the target: the terms have the same sign, or their sum is half the larger one
     nearest = target.round()
     against = torch.rsub(nearest, 1, alpha=2) * logits
-    surprise = F.softplus(against, threshold=_LINEAR_FROM)
-    return torch.addcmul(surprise, target - nearest, logits, value=-1)
+    nll = F.softplus(against, threshold=_LINEAR_FROM)
+    return torch.addcmul(nll, target - nearest, logits, value=-1)
 
 
-_LINEAR_FROM = 40  # softplus(z) is z there, in float64 too
+_LINEAR_FROM = 40  # softplus(z) equals z from here on, in float64 too
 
 
 def binary_focal(
@@ -108,12 +109,12 @@ def binary_focal(
     positive: Tensor | None = None,
     negative: Tensor | None = None,
 ) -> Tensor:
-    """Element-wise ``a t f(z) + b (1 - t) f(-z)`` with ``f(s) = sigmoid(-s)**gamma softplus(-s)``.
+    """Compute ``a t f(z) + b (1 - t) f(-z)``, ``f(s) = sigmoid(-s)**gamma softplus(-s)``.
 
     Args:
         logits: any shape.
-        target: 0, 1 or between, of the same shape.
-        gamma: of the focus; 0 is binary cross-entropy.
+        target: from 0 to 1, of the same shape.
+        gamma: focusing parameter; 0 is binary cross-entropy.
         positive: weight a of the positive class, broadcast to the logits.
         negative: weight b of the negative class.
     """
@@ -139,10 +140,10 @@ def binary_focal_sums(
     *,
     rows: int = 1,
 ) -> Tensor:
-    """:func:`binary_focal` summed over each of some rows, fused where there is much: ``(R, 1)``.
+    """Sum :func:`binary_focal` over each of R rows, ``(R, 1)``; large tensors in a fused loop.
 
-    The weights are numbers without dimension, or of the shape of the logits; a negative one needs
-    a positive one.
+    The weights are zero-dimensional, or of the shape of the logits; ``negative`` requires
+    ``positive``.
     """
     weights = [weight for weight in (positive, negative) if weight is not None]
     return row_sums(FOCAL, rows, logits, target, *weights, options=(gamma,))
@@ -151,37 +152,37 @@ def binary_focal_sums(
 def binary_hinge_sums(
     scores: Tensor, target: Tensor, margin: float, squared: bool, *, rows: int = 1
 ) -> Tensor:
-    """:func:`binary_hinge`, or its square, summed over each of some rows: ``(R, 1)``."""
+    """Sum :func:`binary_hinge`, or its square, over each of R rows, ``(R, 1)``."""
     return row_sums(HINGE, rows, scores, target, options=(margin, squared))
 
 
 def softmax_focal(
     logits: Tensor, indices: Tensor, gamma: float, weight: Tensor | None = None
 ) -> Tensor:
-    """``-w_t (1 - p_t)**gamma log p_t`` for class indices t, with p the softmax.
+    """Compute ``-w_t (1 - p_t)**gamma log p_t`` for class indices t, with p the softmax.
 
-    ``(N, C, *)`` with ``(N, *)`` gives ``(N, *)``.
+    Logits ``(N, C, *)`` and indices ``(N, *)`` give ``(N, *)``.
     """
     (logits,) = full_precision(logits)
     own, others = _split_scores(logits, indices)
-    # softmax(z)_t is the sigmoid of the lead over all other classes together; the smallest number
-    # stands for -inf, since logsumexp has no gradient where all others are ruled out
+    # softmax(z)_t is the sigmoid of z_t minus the logsumexp of the other logits; -inf is replaced
+    # by the smallest number, since logsumexp has no gradient if all other logits are -inf
     rivals = others.clamp(min=torch.finfo(others.dtype).min).logsumexp(dim=1)
     elements = _focal(own - rivals, gamma)
     return elements if weight is None else weight[indices] * elements
 
 
 def binary_hinge(scores: Tensor, target: Tensor, margin: float = 1.0) -> Tensor:
-    """Element-wise ``max(0, margin - y s)`` with y = +1 where the target is positive, else -1."""
+    """Compute ``max(0, margin - y s)``, element-wise; y is 1 for positive targets, else -1."""
     (scores,) = full_precision(scores)
     away = 1 - 2 * (target > 0).to(scores.dtype)  # -y
     return F.relu(margin + away * scores)
 
 
 def crammer_singer_hinge(scores: Tensor, indices: Tensor, margin: float = 1.0) -> Tensor:
-    """``max(0, margin + max_{j != t} s_j - s_t)`` for class indices t.
+    """Compute ``max(0, margin + max_{j != t} s_j - s_t)`` for class indices t.
 
-    ``(N, C, *)`` with ``(N, *)`` gives ``(N, *)``.
+    Scores ``(N, C, *)`` and indices ``(N, *)`` give ``(N, *)``.
     """
     (scores,) = full_precision(scores)
     own, others = _split_scores(scores, indices)
@@ -189,9 +190,9 @@ def crammer_singer_hinge(scores: Tensor, indices: Tensor, margin: float = 1.0) -
 
 
 def weston_watkins_hinge(scores: Tensor, indices: Tensor, margin: float = 1.0) -> Tensor:
-    """``max(0, margin + s_j - s_t)`` for each class j, 0 for j = t, to be summed over j.
+    """Compute ``max(0, margin + s_j - s_t)`` for each class j, 0 for j = t, to be summed over j.
 
-    ``(N, C, *)`` with ``(N, *)`` gives ``(N, C, *)``.
+    Scores ``(N, C, *)`` and indices ``(N, *)`` give ``(N, C, *)``.
     """
     (scores,) = full_precision(scores)
     own, others = _split_scores(scores, indices)
@@ -199,29 +200,29 @@ def weston_watkins_hinge(scores: Tensor, indices: Tensor, margin: float = 1.0) -
 
 
 def along_classes(weight: Tensor, dims: int) -> Tensor:
-    """A weight a class, ``(C,)``, shaped to multiply ``(N, C, *)``; a single number as it is."""
+    """Reshape one weight per class, ``(C,)``, to multiply ``(N, C, *)``; keep a single number."""
     return weight if weight.dim() == 0 else weight.view(-1, *[1] * (dims - 2))
 
 
 def _focal(signed_logit: Tensor, gamma: float) -> Tensor:
-    """``sigmoid(-s)**gamma softplus(-s)``, in log space.
+    """Compute ``sigmoid(-s)**gamma softplus(-s)`` in log space.
 
-    A power of ``1 - p`` has no gradient where p rounds to 1, and for gamma < 1 an infinite one.
+    If p rounds to 1, a power of ``1 - p`` would have no gradient, or an infinite one for gamma < 1.
     """
-    surprise = -F.logsigmoid(signed_logit)  # exact in float64 too, where F.softplus cuts at 20
-    return surprise if gamma == 0 else torch.exp(gamma * F.logsigmoid(-signed_logit)) * surprise
+    nll = -F.logsigmoid(signed_logit)  # also exact in float64, where F.softplus cuts off at 20
+    return nll if gamma == 0 else torch.exp(gamma * F.logsigmoid(-signed_logit)) * nll
 
 
 def _split_scores(scores: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """The score of the right class, ``(N, *)``, and all scores with that one at -inf."""
+    """Return the target class's score, ``(N, *)``, and all scores with that one set to -inf."""
     indices = indices.unsqueeze(1)
     own = scores.gather(1, indices).squeeze(1)
     return own, scores.scatter(1, indices, -math.inf)
 
 
 def sigmoid_and_complement(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """``sigmoid(z)`` and ``sigmoid(-z)``, each exact where it is small."""
-    if not torch.compiler.is_compiling():  # a compiled exponential takes longer than a choice
+    """Compute ``sigmoid(z)`` and ``sigmoid(-z)``, each accurate when it is small."""
+    if not torch.compiler.is_compiling():  # one exponential and a select: faster compiled
         return logits.sigmoid(), (-logits).sigmoid()
     small = torch.exp(-logits.abs())
     large_side = 1 / (1 + small)
@@ -233,9 +234,9 @@ def sigmoid_and_complement(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_of_larger(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The logarithm of the larger of ``sigmoid(z)`` and ``sigmoid(-z)``, and ``exp(-|z|)``."""
+    """Compute the log of the larger of ``sigmoid(z)`` and ``sigmoid(-z)``, and ``exp(-|z|)``."""
     size = logits.abs()
-    if not torch.compiler.is_compiling():  # the kernel keeps the exponential on the CPU
+    if not torch.compiler.is_compiling():  # on the CPU, this kernel also returns exp
         log_larger, small = torch.ops.aten.log_sigmoid_forward.default(size)
         return log_larger, small
     small = torch.exp(-size)
@@ -267,20 +268,20 @@ def _focal_fast(
         other = negative * other
     p, q = sigmoid_and_complement(z)
     log_larger = log_of_larger(z)[0]
-    miss, alarm = (-z).relu_().sub_(log_larger), z.relu().sub_(log_larger)  # -log p and -log q
+    nll_p, nll_q = (-z).relu_().sub_(log_larger), z.relu().sub_(log_larger)  # -log p and -log q
     if gamma == 0:
-        return _row(share * miss + other * alarm), (other * p - share * q).to(logits.dtype)
-    share, other = share * _power(q, alarm, gamma), other * _power(p, miss, gamma)
-    of_negative = torch.addcmul(p, alarm, q, value=gamma).mul_(other)
-    of_positive = torch.addcmul(q, miss, p, value=gamma).mul_(share)
+        return _row(share * nll_p + other * nll_q), (other * p - share * q).to(logits.dtype)
+    share, other = share * _power(q, nll_q, gamma), other * _power(p, nll_p, gamma)
+    of_negative = torch.addcmul(p, nll_q, q, value=gamma).mul_(other)
+    of_positive = torch.addcmul(q, nll_p, p, value=gamma).mul_(share)
     slope = of_negative.sub_(of_positive).to(logits.dtype)
-    return _row(share.mul_(miss).addcmul_(other, alarm)), slope
+    return _row(share.mul_(nll_p).addcmul_(other, nll_q)), slope
 
 
 def _cross_entropy_fast(z: Tensor, target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Binary cross-entropy as ``|z| |h| - log max(p, q)``, with h the hard decision's error.
+    """Compute binary cross-entropy as ``|z| |h| - log max(p, q)`` and its slope.
 
-    h, the decision (0 or 1) minus the target, is exact where that is right.
+    h is the hard decision (0 or 1) minus the target, which is exact for a correct decision.
     """
     log_larger, small = log_of_larger(z)
     decision = z.sign().clamp_(min=0)
@@ -291,11 +292,11 @@ def _cross_entropy_fast(z: Tensor, target: Tensor, dtype: torch.dtype) -> tuple[
     return -_row(loss), slope.to(dtype)
 
 
-def _power(probability: Tensor, surprise: Tensor, gamma: float) -> Tensor:
-    """``probability**gamma``, with its negative logarithm at hand."""
+def _power(probability: Tensor, nll: Tensor, gamma: float) -> Tensor:
+    """Compute ``probability**gamma``, given the negative logarithm of the probability."""
     if gamma == 1:
         return probability
-    return probability.square() if gamma == 2 else torch.exp(-gamma * surprise)
+    return probability.square() if gamma == 2 else torch.exp(-gamma * nll)
 
 
 def _hinge_elements(

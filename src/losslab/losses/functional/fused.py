@@ -1,8 +1,10 @@
-"""Sums of element-wise losses over large tensors of the CPU, in one pass forward and one back.
+"""Fused sums of element-wise losses over large CPU tensors, in one pass forward and one backward.
 
-Written with autograd, such a loss walks through memory once an operation, forward and back, and
-keeps what each operation needs. Here the sums and their slope are formulas of their own: a
-compiled loop where there is much to do and a compiler, else block by block within the cache.
+With autograd, such a loss passes over memory once per operation, forward and backward, and stores
+intermediate results. Here the forward pass computes both the sums and their derivative (the slope)
+from closed formulas: in a compiled loop for large tensors if a C++ compiler is found, otherwise in
+blocks that fit the cache. Every formula is also written as plain tensor operations, its definition,
+which serves small tensors, other devices, second derivatives and ``torch.func``.
 """
 
 import inspect
@@ -18,28 +20,28 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-# elements below which autograd's own operations are as fast
+# number of elements below which plain autograd is as fast
 FUSE_FROM = 2**11
-# elements from which on the formulas are compiled: seconds once, milliseconds a call
+# number of elements from which compiling pays: it takes seconds once and saves milliseconds a call
 COMPILE_FROM = 2**21
-# elements of a block a thread: its dozen temporaries stay near the core, its calls cost little
+# elements per thread and block: small enough for the cache, large enough to amortise the calls
 BLOCK = 2**17
 
 Fast = Callable[..., tuple[Tensor | None, Tensor]]
 
 
 class Formula(NamedTuple):
-    """K sums over each row of logits ``(R, P)``, written twice."""
+    """K sums over each row of logits ``(R, P)``, as a definition and as a fast version."""
 
     elements: Callable[..., tuple[Tensor, ...]]
-    """The definition: from ``(*options, logits, *constants)`` the elements of each sum, in
-    operations that autograd may differentiate as often as asked."""
+    """The definition: maps ``(*options, logits, *constants)`` to the elements of each sum, by
+    operations that autograd can differentiate any number of times."""
     fast: Fast
-    """Sums ``(R, K)`` and what is kept of the slope, ``(R, P)`` in the dtype of the logits, from
-    ``(None, *options, logits, *constants)``. For one sum that is the slope itself."""
+    """Maps ``(None, *options, logits, *constants)`` to the sums ``(R, K)`` and the tensor saved for
+    the backward pass, ``(R, P)`` in the dtype of the logits: for one sum, the slope itself."""
     pull: Fast | None = None
-    """``None`` and the slope of the weighted sums, from weights ``(R, K)`` and
-    ``(weights, *options, kept, logits, *constants)``."""
+    """Maps ``(weights, *options, saved, logits, *constants)``, with weights ``(R, K)``, to ``None``
+    and the slope of the weighted sums; ``None`` for one sum."""
 
 
 def row_sums(
@@ -49,40 +51,41 @@ def row_sums(
     *constants: Tensor,
     options: tuple[float, ...] = (),
 ) -> Tensor:
-    """The sums of each row: ``(R, K)``, float32 at least.
+    """Compute the sums of each row, ``(R, K)``, float32 at least.
 
-    Fused are the sums and their first derivative by the logits. Derivatives by the constants, of
-    second order and under ``torch.func`` go by the definition.
+    The sums and their first derivative by the logits are fused; derivatives by the constants,
+    second derivatives and ``torch.func`` use the definition.
 
     Args:
-        formula: of the sums.
-        rows: R, into which all elements are divided in their order.
+        formula: formula of the sums.
+        rows: R, the number of rows into which the elements are divided in their order.
         logits: any shape.
-        constants: of the shape of the logits, or numbers without dimension.
-        options: numbers that the formula takes.
+        constants: tensors of the shape of the logits, or zero-dimensional.
+        options: numbers passed to the formula.
     """
     small = logits.numel() < FUSE_FROM or logits.device.type != "cpu"
-    if small or torch.compiler.is_compiling():  # a compiler fuses the definition by itself
+    if small or torch.compiler.is_compiling():  # torch.compile fuses the definition
         return _by_definition(formula, rows, options, logits, *constants)
     sums: Tensor = _RowSums.apply(formula, rows, options, logits, *constants)[0]
     return sums
 
 
 def is_compiled(logits: Tensor) -> bool:
-    """Whether the sums of these logits go through a compiled formula."""
+    """Return whether the sums of these logits use a compiled formula."""
     large = logits.numel() >= COMPILE_FROM and logits.device.type == "cpu"
     return large and not torch.compiler.is_compiling() and has_compiler()
 
 
 class _RowSums(torch.autograd.Function):
-    """The sums, and what is kept of their slope."""
+    """Row sums with a fused first derivative."""
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, Tensor]:
         formula, rows, options, logits, *constants = inputs
-        sums, kept = _run(formula.fast, None, options, *_in_rows(rows, logits.detach(), *constants))
+        arguments = _in_rows(rows, logits.detach(), *constants)
+        sums, saved = _run(formula.fast, None, options, *arguments)
         assert sums is not None
-        return sums, kept
+        return sums, saved
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -93,17 +96,17 @@ class _RowSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, weights: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        kept, *tensors = ctx.saved_tensors
+        saved, *tensors = ctx.saved_tensors
         needed = ctx.needs_input_grad[3:]
         if weights is None:
             return None, None, None, *(None for _ in needed)
-        if torch.is_grad_enabled() or any(needed[1:]):  # a second derivative, or by a constant
+        if torch.is_grad_enabled() or any(needed[1:]):  # second derivatives, constants
             return None, None, None, *_pull_back(ctx, tensors, needed, weights)
         pull = ctx.formula.pull
         if pull is None:
-            grad = torch.mul(kept, weights, out=torch.empty_like(kept))
+            grad = torch.mul(saved, weights, out=torch.empty_like(saved))
         else:
-            grad = _run(pull, weights, ctx.options, kept, *_in_rows(ctx.rows, *tensors))[1]
+            grad = _run(pull, weights, ctx.options, saved, *_in_rows(ctx.rows, *tensors))[1]
         return None, None, None, grad.view_as(tensors[0]), *(None for _ in needed[1:])
 
     @staticmethod
@@ -122,12 +125,12 @@ class _RowSums(torch.autograd.Function):
         return (sums, sums.new_empty(0)), (0, None)
 
 
-# torch reads it at every call otherwise, which takes as long as the loss of a small batch
+# otherwise torch inspects it at every call, which takes as long as the loss of a small batch
 _RowSums.forward.__signature__ = inspect.signature(_RowSums.forward)  # type: ignore[attr-defined]
 
 
 def _in_rows(rows: int, *tensors: Tensor) -> list[Tensor]:
-    """The tensors as ``(R, P)``; numbers as they are."""
+    """Reshape the tensors to ``(R, P)``; keep zero-dimensional ones."""
     shape = rows, tensors[0].numel() // max(1, rows)
     return [tensor.reshape(shape) if tensor.dim() else tensor for tensor in tensors]
 
@@ -142,37 +145,37 @@ def _by_definition(
 def _pull_back(
     ctx: Any, tensors: Sequence[Tensor], needed: Sequence[bool], weights: Tensor
 ) -> list[Tensor | None]:
-    """The gradients of the needed tensors, by the definition and differentiable themselves."""
-    places = [place for place, is_needed in enumerate(needed) if is_needed]
+    """Compute differentiable gradients of the needed tensors from the definition."""
+    positions = [position for position, is_needed in enumerate(needed) if is_needed]
 
     def of_needed(*leaves: Tensor) -> Tensor:
-        given = dict(zip(places, leaves, strict=True))
-        all_of_them = (given.get(place, tensor) for place, tensor in enumerate(tensors))
-        return _by_definition(ctx.formula, ctx.rows, ctx.options, *all_of_them)
+        given = dict(zip(positions, leaves, strict=True))
+        arguments = (given.get(position, tensor) for position, tensor in enumerate(tensors))
+        return _by_definition(ctx.formula, ctx.rows, ctx.options, *arguments)
 
-    pull = torch.func.vjp(of_needed, *(tensors[place] for place in places))[1]
-    found = dict(zip(places, pull(weights), strict=True))
-    return [found.get(place) for place in range(len(tensors))]
+    pull = torch.func.vjp(of_needed, *(tensors[position] for position in positions))[1]
+    gradients = dict(zip(positions, pull(weights), strict=True))
+    return [gradients.get(position) for position in range(len(tensors))]
 
 
 def _run(
     function: Fast, weights: Tensor | None, options: tuple[float, ...], *tensors: Tensor
 ) -> tuple[Tensor | None, Tensor]:
-    """A fast formula on all rows: compiled if that pays and works, else by blocks."""
+    """Apply a fast formula to all rows, compiled if that pays and works, else in blocks."""
     if is_compiled(tensors[0]) and function not in _uncompiled:
         try:
             sums, slope = _compiled(function)(weights, *options, *tensors)
             return sums, slope
-        except Exception as error:  # a compiler may fail in any way
+        except Exception as error:  # compilers fail in many ways
             _uncompiled.add(function)
-            log.warning("large batches go uncompiled through %s: %s", function.__name__, error)
+            log.warning("compiling %s failed; running it uncompiled: %s", function.__name__, error)
     return _by_blocks(function, weights, options, *tensors)
 
 
 def _by_blocks(
     function: Fast, weights: Tensor | None, options: tuple[float, ...], *tensors: Tensor
 ) -> tuple[Tensor | None, Tensor]:
-    """Some rows at a time, or a part of one."""
+    """Apply a fast formula to blocks of some rows, or of a part of one row."""
     height, width = tensors[0].shape
     block = BLOCK * torch.get_num_threads()
     if height * width <= block:
@@ -184,11 +187,11 @@ def _by_blocks(
         some = slice(top, top + rows)
         parts = []
         for left in range(0, width, block):
-            place = some, slice(left, left + block)
-            block_sums, slopes[place] = function(
+            part = some, slice(left, left + block)
+            block_sums, slopes[part] = function(
                 None if weights is None else weights[some],
                 *options,
-                *(tensor[place] if tensor.dim() else tensor for tensor in tensors),
+                *(tensor[part] if tensor.dim() else tensor for tensor in tensors),
             )
             if block_sums is not None:
                 parts.append(block_sums)
@@ -198,7 +201,7 @@ def _by_blocks(
 
 
 # Until a process has run a kernel such as this one, torch's log1p and log-sigmoid take 9 times as
-# long (torch 2.14 with AVX-512 on an AMD EPYC; what that one changes is not known).
+# long (torch 2.14 with AVX-512 on an AMD EPYC; the cause is unknown).
 torch.full((64,), 0.5).atanh()
 
 _uncompiled: set[Fast] = set()
@@ -206,7 +209,7 @@ _uncompiled: set[Fast] = set()
 
 @cache
 def has_compiler() -> bool:
-    """Whether torch finds a C++ compiler to hand loops to."""
+    """Return whether torch would find a C++ compiler."""
     return bool(shutil.which(os.environ.get("CXX", "g++")))
 
 

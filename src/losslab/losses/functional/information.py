@@ -1,7 +1,7 @@
-r"""Measures of information of discrete distributions, in nats (base e) or bits (base 2).
+r"""Information measures of discrete distributions, in nats (base e) or bits (base 2).
 
-Probabilities, not logits: these are for looking at predictions. The losses compute the same
-measures from logits, where they stay exact for confident predictions.
+They take probabilities and are meant for analysing predictions. The losses compute the same
+quantities from logits, which stays exact for confident predictions.
 """
 
 import math
@@ -13,11 +13,11 @@ from losslab.losses.base import full_precision, require_at_least
 
 
 def self_information(probability: Tensor, base: float = math.e) -> Tensor:
-    r"""Surprise of an event, element-wise: :math:`-\log p`; infinite for p = 0.
+    r"""Compute self-information, :math:`-\log p`, element-wise; infinite for p = 0.
 
     Args:
-        probability: of the events, any shape.
-        base: of the logarithm; 2 gives bits, e gives nats.
+        probability: probabilities of the events, any shape.
+        base: base of the logarithm; 2 gives bits, e gives nats.
 
     Raises:
         ValueError: if the base is not above 1.
@@ -36,14 +36,14 @@ def self_information(probability: Tensor, base: float = math.e) -> Tensor:
 
 
 def entropy(p: Tensor, base: float = math.e, dim: int = -1) -> Tensor:
-    r"""Expected surprise of a distribution: :math:`H(p) = -\sum_c p_c \log p_c`.
+    r"""Compute the entropy of a distribution, :math:`H(p) = -\sum_c p_c \log p_c`.
 
-    An impossible event adds exactly 0.
+    Events of probability 0 contribute exactly 0.
 
     Args:
         p: probabilities that sum to 1 along ``dim``.
-        base: of the logarithm; 2 gives bits, e gives nats.
-        dim: the dimension of the events; the result is without it.
+        base: base of the logarithm; 2 gives bits, e gives nats.
+        dim: dimension of the events, which is removed.
 
     Raises:
         ValueError: if the base is not above 1.
@@ -56,27 +56,27 @@ def entropy(p: Tensor, base: float = math.e, dim: int = -1) -> Tensor:
         1.5
     """
     (p,) = full_precision(p)
-    surprise: Tensor = torch.special.entr(p)
-    return surprise.sum(dim) / _unit(base)
+    terms: Tensor = torch.special.entr(p)
+    return terms.sum(dim) / _unit(base)
 
 
 def cross_entropy(q: Tensor, p: Tensor, base: float = math.e, dim: int = -1) -> Tensor:
-    r"""Expected surprise at q for who believes p: :math:`H(q, p) = -\sum_c q_c \log p_c`.
+    r"""Compute the cross-entropy of p relative to q, :math:`H(q, p) = -\sum_c q_c \log p_c`.
 
-    An event that q excludes adds exactly 0, even where p excludes it too; an event that only p
-    excludes makes it infinite.
+    Events of probability 0 under q contribute exactly 0, even if p is 0 too; it is infinite if only
+    p is 0.
 
     Args:
-        q: the true probabilities, which sum to 1 along ``dim``.
-        p: the believed ones, of the same shape.
-        base: of the logarithm; 2 gives bits, e gives nats.
-        dim: the dimension of the events; the result is without it.
+        q: true probabilities, which sum to 1 along ``dim``.
+        p: predicted probabilities, of the same shape.
+        base: base of the logarithm; 2 gives bits, e gives nats.
+        dim: dimension of the events, which is removed.
 
     Raises:
         ValueError: if the base is not above 1.
 
     Example:
-        It is the entropy where both agree.
+        It equals the entropy if both are equal.
 
         >>> q = torch.tensor([0.5, 0.5, 0.0])
         >>> cross_entropy(q, q, base=2).item()
@@ -87,13 +87,13 @@ def cross_entropy(q: Tensor, p: Tensor, base: float = math.e, dim: int = -1) -> 
 
 
 def kl_divergence(q: Tensor, p: Tensor, base: float = math.e, dim: int = -1) -> Tensor:
-    r"""Surprise in excess of q's own: :math:`D(q \| p) = \sum_c q_c \log(q_c / p_c)`.
+    r"""Compute the Kullback-Leibler divergence, :math:`D(q \| p) = \sum_c q_c \log(q_c / p_c)`.
 
     Args:
-        q: the true probabilities, which sum to 1 along ``dim``.
-        p: the believed ones, of the same shape.
-        base: of the logarithm; 2 gives bits, e gives nats.
-        dim: the dimension of the events; the result is without it.
+        q: true probabilities, which sum to 1 along ``dim``.
+        p: predicted probabilities, of the same shape.
+        base: base of the logarithm; 2 gives bits, e gives nats.
+        dim: dimension of the events, which is removed.
 
     Raises:
         ValueError: if the base is not above 1.
@@ -102,7 +102,7 @@ def kl_divergence(q: Tensor, p: Tensor, base: float = math.e, dim: int = -1) -> 
         Kullback, Leibler, "On Information and Sufficiency", 1951.
 
     Example:
-        It is 0 where both agree.
+        It is 0 if both are equal.
 
         >>> q = torch.tensor([0.7, 0.3, 0.0])
         >>> kl_divergence(q, q).item()
@@ -114,13 +114,13 @@ def kl_divergence(q: Tensor, p: Tensor, base: float = math.e, dim: int = -1) -> 
 
 
 def _weighted_log(q: Tensor, p: Tensor) -> Tensor:
-    """``q log p``, 0 with gradient 0 where both are 0."""
+    """Compute ``q log p``, 0 with gradient 0 if both are 0."""
     nothing = (q == 0) & (p == 0)
     product: Tensor = torch.special.xlogy(q, p.masked_fill(nothing, 1))
     return product
 
 
 def _unit(base: float) -> float:
-    """How many nats one unit of the base is."""
+    """Return the number of nats in one unit of the base."""
     require_at_least("base", base, 1, strict=True)
     return math.log(base)

@@ -1,6 +1,6 @@
-"""Distances between embeddings, and the sums over pairs and triplets of a batch.
+"""Distances between embeddings, and sums over the pairs and triplets of a batch.
 
-Anchors are rows: ``distance[a, i]`` is the distance of sample i from anchor a.
+Rows are anchors: ``distance[a, i]`` is the distance of sample i from anchor a.
 """
 
 import math
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from losslab.losses.base import full_precision
 from losslab.losses.functional.points import euclidean_norm, fold_vmap, power_of_two
 
-# one chunk of triplets where they have to be looked at one by one
+# number of triplets per chunk when every triplet is visited
 TRIPLET_CHUNK = 2**22
 
 
 def normalized(embeddings: Tensor) -> Tensor:
-    """Embeddings of length 1, float32 at least; a zero embedding stays zero."""
+    """Scale embeddings to length 1, float32 at least; a zero embedding stays zero."""
     (embeddings,) = full_precision(embeddings)
-    # in units of the largest component, which leaves the direction: tiny embeddings count as well
+    # relative to the largest component, so that squares of tiny embeddings do not underflow
     largest = embeddings.detach().abs().amax(dim=-1, keepdim=True)
     embeddings = embeddings / torch.where(largest > 0, largest, 1)
     length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
@@ -28,9 +28,9 @@ def normalized(embeddings: Tensor) -> Tensor:
 
 
 def pairwise_distance(embeddings: Tensor) -> Tensor:
-    """Euclidean distances ``(N, N)``, float32 at least; near pairs keep theirs, gradient 0 at 0."""
+    """Compute Euclidean distances ``(N, N)``, accurate for near pairs, with gradient 0 at 0."""
     (embeddings,) = full_precision(embeddings)
-    # in a unit near the largest coordinate, so that squares neither underflow nor overflow
+    # relative to a power of two near the largest coordinate: squares neither underflow nor overflow
     unit = power_of_two(embeddings.detach().abs().amax())
     embeddings = embeddings / unit
     if embeddings.dtype == torch.float32 and embeddings.device.type == "cpu":
@@ -41,13 +41,13 @@ def pairwise_distance(embeddings: Tensor) -> Tensor:
 
 
 def _from_differences(x: Tensor) -> Tensor:
-    """Distances that lose nothing, at the price of a loop without a matrix product."""
+    """Compute distances from differences, which is accurate but slower than a matrix product."""
     distance: Tensor = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
     return distance
 
 
 class _Distances(torch.autograd.Function):
-    """Distances of float32 rows, with float64 matrix products both ways."""
+    """Distances of float32 rows, with float64 matrix products forward and backward."""
 
     generate_vmap_rule = True
 
@@ -63,24 +63,24 @@ class _Distances(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:
         x, distance = ctx.saved_tensors
-        # sum_j s_ij (x_i - x_j): in float64 the difference of the sums keeps what float32 holds
+        # sum_j s_ij (x_i - x_j): in float64 the difference of the sums is accurate to float32
         pull = (slope + slope.mT) / distance.masked_fill(distance == 0, math.inf)
         pull, x = pull.double(), x.double()
         total: Tensor = pull.sum(dim=-1, keepdim=True) * x - pull @ x
         return total.to(slope.dtype)
 
 
-# A pair nearer than this share of the largest squared norm is measured by its difference: of
-# other squares, float64 products leave an error below 1e-7.
+# Squared distances below this fraction of the largest squared norm are recomputed from differences;
+# for the others, float64 products leave a relative error below 1e-7.
 NEAR = 2.0**-24
 
 
-# An operator of its own, since torch.compile and vmap cannot look for near pairs.
+# A custom operator, since torch.compile and vmap cannot trace the search for near pairs.
 @torch.library.custom_op("losslab::distances_by_product", mutates_args=())
 def distances_by_product(x: Tensor) -> Tensor:
-    """Distances ``(N, N)`` of float32 rows on the CPU: ``|x|^2 - 2 xy + |y|^2`` in float64.
+    """Compute distances ``(N, N)`` of float32 CPU rows by ``|x|^2 - 2 xy + |y|^2`` in float64.
 
-    That form loses the distance of near pairs to cancellation; those are measured again.
+    The distances of near pairs, which cancel in this form, are recomputed from differences.
     """
     wide = x.double()
     wide -= wide.mean(dim=0)
@@ -105,13 +105,13 @@ def _(info: object, in_dims: tuple[int], x: Tensor) -> tuple[Tensor, int]:
 
 
 def gram(rows: Tensor) -> Tensor:
-    """Inner products of all rows, ``(N, N)``, in full precision under autocast too."""
+    """Compute the inner products of all rows, ``(N, N)``, in full precision even under autocast."""
     product: Tensor = _Gram.apply(rows)
     return product
 
 
 class _Gram(torch.autograd.Function):
-    """``x x'``, whose two products autocast does not touch, wherever ``backward`` is called."""
+    """``x x'`` with autocast disabled in the forward and the backward product."""
 
     generate_vmap_rule = True
 
@@ -133,7 +133,7 @@ class _Gram(torch.autograd.Function):
 
 
 def same_label(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Masks ``(N, N)``: pairs of two samples of one class, and pairs of different classes."""
+    """Return masks ``(N, N)`` of the pairs of the same class and of different classes."""
     same = labels[:, None] == labels
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     return same & ~itself, ~same
@@ -142,23 +142,23 @@ def same_label(labels: Tensor) -> tuple[Tensor, Tensor]:
 def triplet_hinge_sums(
     distance: Tensor, positive: Tensor, negative: Tensor, margin: float
 ) -> tuple[Tensor, Tensor]:
-    r"""For each anchor, :math:`\sum_{p,n} \max(0, d_{ap} - d_{an} + m)` and its active triplets.
+    r"""Compute :math:`\sum_{p,n} \max(0, d_{ap} - d_{an} + m)` for each anchor with one sort.
 
-    By one sort, ``N^2 log N`` in time and ``N^2`` in memory. Sort the negatives' :math:`d_{an}`
-    and the positives' :math:`d_{ap} + m` together, :math:`v_1 \le v_2 \le \dots`: a triplet is
-    active where its negative stands before its positive, and covers the gaps between them. So the
+    It takes ``N^2 log N`` time and ``N^2`` memory. Sort the negatives' :math:`d_{an}` and the
+    positives' :math:`d_{ap} + m` together, :math:`v_1 \le v_2 \le \dots`: a triplet is active if
+    its negative comes before its positive, and its loss is the sum of the gaps between them. So the
     sum is :math:`\sum_k (v_{k+1} - v_k)\, N_k\, P_k` with :math:`N_k` negatives up to k and
     :math:`P_k` positives after it. Nothing cancels, since no term is negative. The gradient counts
     the active triplets of each pair, which is exact.
 
     Args:
         distance: ``(N, N)``.
-        positive: mask ``(N, N)``, the positives of each anchor.
-        negative: mask ``(N, N)``, the negatives of each anchor.
+        positive: mask ``(N, N)`` of the positives of each anchor.
+        negative: mask ``(N, N)`` of the negatives of each anchor.
         margin: m.
 
     Returns:
-        sums ``(N,)`` and the number of active triplets ``(N,)``, in the dtype of ``distance``.
+        The sums ``(N,)`` and the numbers of active triplets ``(N,)``, in the dtype of ``distance``.
     """
     ends = torch.where(negative, distance.detach(), distance.detach() + margin)
     order = ascending(ends, negative)
@@ -174,17 +174,17 @@ def triplet_hinge_sums(
     return value + (slope - slope.detach()), of_positive.sum(dim=1)
 
 
-# An operator of its own, since numpy sorts float32 in a twentieth of torch's time.
+# A custom operator, since NumPy sorts float32 twenty times as fast as torch.
 @torch.library.custom_op("losslab::ascending", mutates_args=())
 def ascending(values: Tensor, last: Tensor) -> Tensor:
-    """The indices that sort each row of ``(N, M)``; of equal values those marked ``last`` follow.
+    """Return the indices that sort each row of ``(N, M)``, with ties broken by the mask ``last``.
 
-    No value is negative.
+    The values must not be negative.
     """
     if values.dtype != torch.float32 or values.device.type != "cpu":
         first = last.byte().argsort(dim=1, stable=True)
         return first.gather(1, values.gather(1, first).argsort(dim=1, stable=True))
-    # the bits of positive numbers are in their order: value, mark and index make one integer
+    # the bits of non-negative floats sort like the numbers: pack value, mask and index together
     keys = values.contiguous().view(torch.int32).long() << 32
     keys |= (last.long() << 31) + torch.arange(values.shape[1])
     keys.numpy().sort(axis=1)
@@ -203,10 +203,10 @@ def _(info: object, in_dims: tuple[int | None, ...], *rows: Tensor) -> tuple[Ten
 
 
 def triplet_softplus_sums(distance: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    r"""For each anchor, :math:`\sum_{p,n} \log(1 + e^{d_{ap} - d_{an}})`: ``(N,)``.
+    r"""Compute :math:`\sum_{p,n} \log(1 + e^{d_{ap} - d_{an}})` for each anchor, ``(N,)``.
 
-    Each triplet is looked at: ``N^3`` in time, in chunks of anchors; memory is ``N^2``. The
-    gradient is summed on the way, so there is no second derivative.
+    Every triplet is visited, in chunks of anchors: ``N^3`` time and ``N^2`` memory. The gradient is
+    accumulated in the forward pass, so there is no second derivative.
     """
     fixed = distance.detach()
     rows = max(1, TRIPLET_CHUNK // max(1, fixed.shape[1] ** 2))
@@ -226,10 +226,13 @@ def triplet_softplus_sums(distance: Tensor, positive: Tensor, negative: Tensor) 
 def hardest(
     embeddings: Tensor, positive: Tensor, negative: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances of each anchor's farthest positive and nearest negative: two ``(N,)``, and a mask.
+    """Compute the distances of each anchor's farthest positive and nearest negative.
 
-    The mask tells the anchors that have both; the distances of others are 0. Of all distances only
-    the order is used, so that memory for the gradient is linear.
+    Only the two selected distances are differentiated, so memory for the gradient is linear.
+
+    Returns:
+        Both distances, ``(N,)``, 0 for anchors without either, and the mask of the anchors that
+        have both.
     """
     distance = pairwise_distance(embeddings.detach())
     both = positive.any(dim=1) & negative.any(dim=1)
@@ -241,9 +244,10 @@ def hardest(
 
 
 def semi_hard_negative(distance: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """For each pair, the nearest negative that is farther than the positive: ``(N, N)``.
+    """Return, per positive pair, the distance of the nearest negative beyond it: ``(N, N)``.
 
-    Where every negative is nearer, the farthest of them; 0 where there is no such pair.
+    If every negative is nearer than the positive, the distance of the farthest one; 0 for pairs
+    that are not positive or whose anchor has no negative.
     """
     candidates = distance.detach().masked_fill(~negative, math.inf)
     order = ascending(candidates, negative)
@@ -256,9 +260,9 @@ def semi_hard_negative(distance: Tensor, positive: Tensor, negative: Tensor) -> 
 
 
 def angular_pairs(embeddings: Tensor, labels: Tensor, angle: float) -> tuple[Tensor, Tensor]:
-    r"""The angular loss of each pair of one class: values ``(N, N)`` and the mask of the pairs.
+    r"""Compute the angular loss of each positive pair: values ``(N, N)`` and the mask of the pairs.
 
-    :math:`\log(1 + \sum_n \exp(4 \tan^2\alpha\,(x_a + x_p)^T x_n
+    It is :math:`\log(1 + \sum_n \exp(4 \tan^2\alpha\,(x_a + x_p)^T x_n
     - 2 (1 + \tan^2\alpha)\, x_a^T x_p))`, with normalised embeddings. Since
     :math:`e^{u_{an} + u_{pn}} = e^{u_{an}} e^{u_{pn}}`, the sum over n is a matrix product, which
     holds in float32 up to 65 degrees.
@@ -268,7 +272,7 @@ def angular_pairs(embeddings: Tensor, labels: Tensor, angle: float) -> tuple[Ten
     similarity = gram(x)
     tangent = math.tan(math.radians(angle)) ** 2
     exponent = (4 * tangent * similarity).masked_fill(~negative, -math.inf)
-    # the largest exponent of an anchor, a constant for the gradient; 0 where it has no negative
+    # the largest exponent of each anchor, not differentiated; 0 for anchors without a negative
     largest = exponent.detach().amax(dim=1, keepdim=True)
     largest = largest.masked_fill(largest == -math.inf, 0)
     total = gram((exponent - largest).exp())

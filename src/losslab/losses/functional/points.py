@@ -1,4 +1,4 @@
-"""Distances between point clouds: which point is nearest, and how far it is."""
+"""Nearest neighbours between point clouds, and their distances."""
 
 import numpy as np
 import torch
@@ -7,33 +7,36 @@ from torch import Tensor
 
 from losslab.losses.base import full_precision
 
-# one chunk of the distance matrix, in elements: the CPU's cache, or a part of a GPU's memory
+# elements per chunk of the distance matrix: the CPU's cache, or a part of a GPU's memory
 CPU_CHUNK = 2**18
 DEVICE_CHUNK = 2**24
-# below this many pairs the whole matrix is faster than building a tree
+# number of pairs up to which the whole matrix is faster than building a tree
 SMALL = 2**18
-# a tree looks at a point in about 10 ns and the matrix in 2: share of the points from which on
-# the matrix is the faster
+# fraction of the points visited by a tree query from which on the matrix is faster: a visit takes
+# about 10 ns in a tree and 2 ns in the matrix
 CROWDED = 0.15
 
 
 def nearest_squared_distance(points: Tensor, reference: Tensor) -> Tensor:
-    """Squared distance from each point to the nearest of ``reference``: ``(N, P)``.
+    """Compute the squared distance of each point to the nearest of ``reference``, ``(N, P)``.
 
-    The indices come first; the distances are those of the gathered pairs, so they are exact for
-    clouds far from the origin, and the gradient flows through both points of a pair.
+    The distances are computed from the gathered nearest pairs, so they are accurate for clouds far
+    from the origin, and the gradient flows through both points of a pair.
     """
     return _to_nearest(points, reference).square().sum(dim=-1)
 
 
 def nearest_distance(points: Tensor, reference: Tensor) -> Tensor:
-    """Distance from each point to the nearest of ``reference``: ``(N, P)``; gradient 0 at 0."""
+    """Compute the distance of each point to the nearest of ``reference``, ``(N, P)``.
+
+    The gradient is 0 at distance 0.
+    """
     return euclidean_norm(_to_nearest(points, reference))
 
 
 def euclidean_norm(difference: Tensor) -> Tensor:
-    """Euclidean length along the last dimension, exact from 1e-37 to 1e37, gradient 0 at 0."""
-    # in units of the largest component: its square neither underflows nor overflows
+    """Compute the norm along the last dimension, accurate from 1e-37 to 1e37, gradient 0 at 0."""
+    # relative to the largest component: squares neither underflow nor overflow
     largest = difference.detach().abs().amax(dim=-1, keepdim=True)
     unit = torch.where(largest > 0, largest, 1)
     length: Tensor = torch.linalg.vector_norm(difference / unit, dim=-1)
@@ -41,7 +44,7 @@ def euclidean_norm(difference: Tensor) -> Tensor:
 
 
 def _to_nearest(points: Tensor, reference: Tensor) -> Tensor:
-    """Each point minus its nearest in ``reference``: ``(N, P, D)``, float32 at least."""
+    """Compute each point minus its nearest in ``reference``, ``(N, P, D)``, float32 at least."""
     (points,) = full_precision(points)
     reference = reference.to(points.dtype)
     index = nearest(points.detach(), reference.detach())
@@ -49,18 +52,18 @@ def _to_nearest(points: Tensor, reference: Tensor) -> Tensor:
 
 
 def gather_points(points: Tensor, index: Tensor) -> Tensor:
-    """``points[n, index[n, k]]``: ``(N, P, D)`` and ``(N, K)`` give ``(N, K, D)``."""
+    """Gather ``points[n, index[n, k]]``: ``(N, P, D)`` and ``(N, K)`` give ``(N, K, D)``."""
     return points.gather(1, index[..., None].expand(-1, -1, points.shape[-1]))
 
 
-# An operator of its own, since torch.compile and vmap cannot look into a k-d tree.
+# A custom operator, since torch.compile and vmap cannot trace a k-d tree.
 @torch.library.custom_op("losslab::nearest", mutates_args=())
 def nearest(points: Tensor, reference: Tensor) -> Tensor:
-    """Index of the nearest of ``reference`` for each point, with memory linear in the points.
+    """Find the index of the nearest of ``reference`` for each point, in linear memory.
 
-    On the CPU a k-d tree, or the distance matrix in chunks where a tree would have to look at a
-    large part of the cloud for each point: few points, or a cloud collapsed to (nearly) one
-    point against one that surrounds it. On a device the distance matrix in chunks.
+    On the CPU this uses a k-d tree, or the distance matrix in chunks if a tree query would visit a
+    large part of the cloud: for few points, or for a cloud that is nearly collapsed to one point
+    inside the other. On a device it uses the distance matrix in chunks.
 
     Args:
         points: ``(N, P, D)``, float32 or float64.
@@ -71,7 +74,7 @@ def nearest(points: Tensor, reference: Tensor) -> Tensor:
 
     Raises:
         ValueError: on the CPU, if a coordinate is NaN or infinite. On a device such a point gets
-            some index, and its distance is NaN.
+            an arbitrary index, and its distance is NaN.
     """
     if points.device.type != "cpu":
         return _nearest_by_matrix(points, reference, DEVICE_CHUNK)
@@ -103,7 +106,7 @@ def _(
 
 
 def fold_vmap(size: int, in_dims: tuple[int | None, ...], *clouds: Tensor) -> list[Tensor]:
-    """The dimension that vmap added, folded into the batch of clouds."""
+    """Fold the dimension that vmap added into the batch of clouds."""
     return [
         (cloud.expand(size, *cloud.shape) if dim is None else cloud.movedim(dim, 0)).flatten(0, 1)
         for cloud, dim in zip(clouds, in_dims, strict=False)
@@ -111,7 +114,7 @@ def fold_vmap(size: int, in_dims: tuple[int | None, ...], *clouds: Tensor) -> li
 
 
 def require_finite(name: str, *tensors: Tensor) -> None:
-    """Raise ``ValueError`` for NaN and infinite values, which no tree and no matching can place."""
+    """Raise ``ValueError`` for NaN and infinite values, which neither tree nor matching handles."""
     for tensor in tensors:
         wrong = int(tensor.numel() - tensor.isfinite().sum())
         if wrong:
@@ -121,13 +124,13 @@ def require_finite(name: str, *tensors: Tensor) -> None:
 
 
 def _nearest_by_matrix(points: Tensor, reference: Tensor, chunk: int) -> Tensor:
-    """Index of the nearest by comparing with every point, ``chunk`` distances at a time.
+    """Find the index of the nearest by comparing with every point, ``chunk`` distances at a time.
 
-    Differences are squared as they are: ``|x|^2 - 2xy + |y|^2`` cancels far from the origin.
+    Differences are squared directly: ``|x|^2 - 2xy + |y|^2`` cancels far from the origin.
     """
     if not len(points):
         return torch.empty(points.shape[:2], dtype=torch.int64, device=points.device)
-    # in a unit near the largest coordinate, so that squares neither underflow nor overflow
+    # relative to a power of two near the largest coordinate: squares neither underflow nor overflow
     unit = power_of_two(torch.cat([points, reference], dim=1).abs().amax(dim=(1, 2), keepdim=True))
     points, reference = points / unit, reference / unit
     coordinates = reference.mT.contiguous()[:, :, None]  # (N, D, 1, Q)
@@ -143,20 +146,20 @@ def _nearest_by_matrix(points: Tensor, reference: Tensor, chunk: int) -> Tensor:
 
 
 def power_of_two(size: Tensor) -> Tensor:
-    """A power of two near ``size``, to divide by without rounding; 1 for 0.
+    """Return a power of two near ``size``, by which division is exact; 1 for 0.
 
-    Kept within ``2**+-120``, where float32 holds it and its inverse.
+    It is within ``2**+-120``, so that float32 represents it and its inverse.
     """
     exponent = torch.frexp(size.detach()).exponent.clamp(-120, 120)
     return torch.ldexp(torch.ones_like(size), exponent)
 
 
 def _is_crowded(tree: cKDTree, points: np.ndarray) -> bool:
-    """Whether a tree would look at a large part of its cloud for the average of these points.
+    """Return whether a tree query would visit a large part of the cloud for the average point.
 
-    It looks at the leaves that reach into the ball around a point that ends at its nearest
-    neighbour: at about the points in that ball widened by the size of a leaf. Counted for a few
-    points, on a part of the cloud.
+    A query visits the leaves that intersect the ball around the point up to its nearest neighbour:
+    about the points in that ball enlarged by the size of a leaf. Their number is estimated for a
+    few points, on a part of the cloud.
     """
     few = points[:: -(-len(points) // 32)]
     cloud = tree.data[:: -(-tree.n // 2048)]

@@ -11,14 +11,14 @@ from losslab.losses.functional.fused import Formula, is_compiled, row_sums
 
 
 def squared_error(prediction: Tensor, target: Tensor, reduction: Reduction = "none") -> Tensor:
-    """Element-wise ``d**2``, or its mean or sum, which is faster than reducing later."""
+    """Compute ``d**2``, element-wise, or its mean or sum, which is faster than reducing later."""
     if reduction != "none" and _is_large_half(prediction):
         return _reduced(SQUARED, prediction, target, reduction)
     return F.mse_loss(*_comparable(prediction, target), reduction=reduction)
 
 
 def absolute_error(prediction: Tensor, target: Tensor, reduction: Reduction = "none") -> Tensor:
-    """Element-wise ``|d|``; its gradient is the sign of d, and 0 where d is 0."""
+    """Compute ``|d|``, element-wise; the gradient at 0 is 0."""
     if reduction != "none" and _is_large_half(prediction):
         return _reduced(ABSOLUTE, prediction, target, reduction)
     return F.l1_loss(*_comparable(prediction, target), reduction=reduction)
@@ -27,7 +27,7 @@ def absolute_error(prediction: Tensor, target: Tensor, reduction: Reduction = "n
 def huber(
     prediction: Tensor, target: Tensor, delta: float = 1.0, reduction: Reduction = "none"
 ) -> Tensor:
-    """Element-wise ``d**2 / 2`` where ``|d| <= delta``, else ``delta * (|d| - delta / 2)``."""
+    """Compute ``d**2 / 2`` if ``|d| <= delta``, else ``delta * (|d| - delta / 2)``."""
     if reduction != "none" and _is_large_half(prediction):
         return _reduced(HUBER, prediction, target, reduction, delta)
     return F.huber_loss(*_comparable(prediction, target), reduction=reduction, delta=delta)
@@ -36,22 +36,22 @@ def huber(
 def smooth_l1(
     prediction: Tensor, target: Tensor, beta: float = 1.0, reduction: Reduction = "none"
 ) -> Tensor:
-    """Element-wise ``huber(delta=beta) / beta``, and ``|d|`` for ``beta=0``."""
+    """Compute ``huber(delta=beta) / beta``, or ``|d|`` for ``beta=0``, element-wise."""
     if beta > 0 and reduction != "none" and _is_large_half(prediction):
         return huber(prediction, target, beta, reduction) / beta
     return F.smooth_l1_loss(*_comparable(prediction, target), reduction=reduction, beta=beta)
 
 
 def root_mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """``sqrt(mean d**2)`` over all elements, a single number.
+    """Compute ``sqrt(mean d**2)`` over all elements, a single number.
 
-    Exact wherever ``d`` can be held: neither squares nor their sum leave the range of the dtype.
-    Its gradient is ``d / (N * rmse)``, and 0 where every ``d`` is 0.
+    Neither the squares nor their sum overflow or underflow. The gradient is ``d / (N * rmse)``,
+    and 0 if every ``d`` is 0.
     """
     prediction, target = _comparable(prediction, target)
     difference = (prediction - target).flatten()
-    # squares underflow below 1e-19 and overflow above 1e19 in float32: measure in units of the
-    # largest difference; a constant for the gradient, since it cancels
+    # squares underflow below 1e-19 and overflow above 1e19 in float32: divide by the largest
+    # difference, which need not be differentiated, since it cancels
     largest = difference.detach().abs().amax()
     unit = torch.where(largest > 0, largest, 1)
     norm: Tensor = torch.linalg.vector_norm(difference / unit)
@@ -59,12 +59,12 @@ def root_mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def _comparable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the precision of the prediction, float32 at least (half squares overflow at 256)."""
+    """Convert both to the prediction's precision, float32 at least (half overflows at 256**2)."""
     (prediction,) = full_precision(prediction)
     return prediction, target.to(prediction.dtype)
 
 
-# --- large half-precision batches, compiled: otherwise two copies in float32 are written and read
+# --- large half-precision batches: compiled, which avoids two float32 copies in memory
 
 
 def _is_large_half(prediction: Tensor) -> bool:

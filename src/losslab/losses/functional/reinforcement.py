@@ -1,4 +1,4 @@
-"""Formulas of the reinforcement losses, one value a step."""
+"""Formulas of the reinforcement learning losses, one value per step."""
 
 import math
 
@@ -9,12 +9,12 @@ from losslab.losses.base import full_precision
 
 
 def standardized(advantages: Tensor) -> Tensor:
-    """Advantages of mean 0 and variance 1, float32 at least; all 0 where they are all equal.
+    """Scale advantages to mean 0 and variance 1, float32 at least; equal ones become 0.
 
-    A single one is equal to itself: 0. What rounding leaves of equal ones counts as equal.
+    A single advantage becomes 0. Advantages that differ only by rounding count as equal.
     """
     (advantages,) = full_precision(advantages)
-    # in units of the largest, so that squares stay in range
+    # relative to the largest, so that squares stay in range
     largest = advantages.abs().amax(dim=0, keepdim=True) if len(advantages) else advantages
     centred = advantages / torch.where(largest > 0, largest, 1)
     centred = centred - centred.mean()
@@ -24,10 +24,10 @@ def standardized(advantages: Tensor) -> Tensor:
 
 
 def clipped_surrogate(log_ratio: Tensor, advantages: Tensor, clip: float) -> Tensor:
-    """``min(r A, clamp(r, 1 - c, 1 + c) A)`` with ``log r`` given; gradient 0 where it is clipped.
+    """Compute ``min(r A, clamp(r, 1 - c, 1 + c) A)`` from ``log r``; gradient 0 if clipped.
 
-    The minimum is ``A min(r, 1 + c)`` for A >= 0 and ``A max(r, 1 - c)`` below: clamping before
-    the exponential keeps a ratio that is clipped from overflowing.
+    The minimum is ``A min(r, 1 + c)`` for A >= 0 and ``A max(r, 1 - c)`` otherwise; clamping before
+    the exponential keeps clipped ratios from overflowing.
     """
     low, high = math.log1p(-clip), math.log1p(clip)
     bounded = torch.where(advantages >= 0, log_ratio.clamp(max=high), log_ratio.clamp(min=low))
@@ -41,10 +41,10 @@ def td_target(
     next_q_online: Tensor | None,
     discount: float,
 ) -> Tensor:
-    """``r + gamma (1 - terminated) max_a Q_target(s', a)``, a constant for the gradient: ``(B,)``.
+    """Compute ``r + gamma (1 - terminated) max_a Q_target(s', a)``, ``(B,)``, detached.
 
-    With ``next_q_online`` the action is the online network's best, and only its value that of the
-    target network (double Q-learning). What stands in a terminated row is not read.
+    With ``next_q_online``, the online network selects the action and the target network evaluates
+    it (double Q-learning). The next values of terminated transitions are ignored.
     """
     if next_q_online is None:
         value = next_q_target.amax(dim=1)

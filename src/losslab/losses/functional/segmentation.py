@@ -1,8 +1,8 @@
-"""Formulas of the overlap losses, from sums over regions of pixels.
+"""Formulas of the region-based losses, from sums over regions of pixels.
 
-Pixels come as ``(N, K, *)`` for K classes; a region is a class of an image or of the whole batch.
-Probability p and complement enter by products with the target t that are exact where ``1 - p``
-would round to 0 or 1; an ignored pixel adds nothing.
+Pixels have the shape ``(N, K, *)`` for K classes; a region is one class of an image or of the whole
+batch. The probability p and its complement are computed separately, which is accurate even if
+``1 - p`` would round to 0 or 1. Ignored pixels do not contribute.
 """
 
 from typing import NamedTuple
@@ -20,17 +20,17 @@ class Region(NamedTuple):
     """Sums over the pixels of each region: ``(N, K)`` or ``(K,)``."""
 
     counted: Tensor
-    """the number of pixels not ignored"""
-    hits: Tensor
-    """sum p t"""
-    false_alarms: Tensor
-    """sum p (1 - t)"""
-    misses: Tensor
-    """sum (1 - p) t"""
+    """Number of pixels that are not ignored."""
+    true_positives: Tensor
+    """``sum p t``."""
+    false_positives: Tensor
+    """``sum p (1 - t)``."""
+    false_negatives: Tensor
+    """``sum (1 - p) t``."""
     errors: Tensor
-    """sum p**k + t**k - 2 p t"""
+    """``sum p**k + t**k - 2 p t``."""
     level: Tensor
-    """sum p**k"""
+    """``sum p**k``."""
 
 
 def mask_regions(
@@ -41,9 +41,14 @@ def mask_regions(
     *,
     per_image: bool = True,
 ) -> Region:
-    """Sums over each independent mask, all arguments ``(N, K, *)``: ``(N, K)``, or ``(K,)``.
+    """Sum over the pixels of each independent mask, ``(N, K)`` or ``(K,)``; p is the sigmoid.
 
-    ``counted`` tells the pixels that are not ignored; ``None`` where none is.
+    Args:
+        logits: ``(N, K, *)``.
+        masks: binary or soft targets of the same shape.
+        counted: mask of the pixels that are not ignored, of the same shape; ``None`` for all.
+        power: exponent k.
+        per_image: whether to sum per image or over the batch.
     """
     kept = logits.shape[:2]
     tensors = (masks,) if counted is None else (masks, counted)
@@ -66,10 +71,14 @@ def class_regions(
     *,
     per_image: bool = True,
 ) -> Region:
-    """Sums over each class: ``(N, C)`` or ``(C,)``, of logits ``(N, C, *)``, indices ``(N, *)``.
+    """Sum over the pixels of each class, ``(N, C)`` or ``(C,)``; p is the softmax.
 
-    ``counted``, ``(N, *)``, tells the pixels that are not ignored; ``None`` where none is. p is the
-    softmax.
+    Args:
+        logits: ``(N, C, *)``.
+        indices: class indices ``(N, *)``.
+        counted: mask of the pixels that are not ignored, ``(N, *)``; ``None`` for all.
+        power: exponent k.
+        per_image: whether to sum per image or over the batch.
     """
     (logits,) = full_precision(logits)
     logits, indices = logits.unsqueeze(-1).flatten(2), indices.unsqueeze(-1).flatten(1)
@@ -79,8 +88,8 @@ def class_regions(
     index = indices.unsqueeze(1)
     probability = logits.softmax(dim=1)
     others = probability.scatter(1, index, 0)
-    # 1 - p of the target's class as a sum, since the difference would be 0 for a confident pixel;
-    # p itself with the slope of that sum, since its own would be p times the difference
+    # compute 1 - p of the target class as a sum, since the difference would round to 0 for a
+    # confident pixel, and give p the gradient of that sum, which does not vanish either
     rest = others.sum(dim=1, keepdim=True)
     own = probability.detach().gather(1, index) + (rest.detach() - rest)
     if counted is not None:
@@ -92,70 +101,74 @@ def class_regions(
     def of_targets(values: Tensor) -> Tensor:
         return (target * values).sum(dim=-1)
 
-    hits, false_alarms, misses = of_targets(own), others.sum(dim=-1), of_targets(rest)
+    tp, fp, fn = of_targets(own), others.sum(dim=-1), of_targets(rest)
     if power == 1:
-        errors, level = false_alarms + misses, hits + false_alarms
+        errors, level = fp + fn, tp + fp
     else:
         squares = others.square().sum(dim=-1)
         errors, level = (squares + of_targets(each.square()) for each in (rest, own))
     if counted is None:
-        counts = hits.new_full(hits.shape, indices.shape[1])
+        counts = tp.new_full(tp.shape, indices.shape[1])
     else:
-        counts = counted.sum(dim=-1, keepdim=True, dtype=hits.dtype).expand_as(hits)
-    sums = counts, hits, false_alarms, misses, errors, level
+        counts = counted.sum(dim=-1, keepdim=True, dtype=tp.dtype).expand_as(tp)
+    sums = counts, tp, fp, fn, errors, level
     return Region(*(each if per_image else each.sum(dim=0) for each in sums))
 
 
 def one_hot(indices: Tensor, classes: int) -> Tensor:
-    """Class indices ``(N, *)`` as a boolean ``(N, classes, *)``; an index out of range raises."""
+    """Convert class indices ``(N, *)`` to boolean ``(N, classes, *)``; raise if out of range."""
     shape = (indices.shape[0], classes, *indices.shape[1:])
     empty = torch.zeros(shape, dtype=torch.bool, device=indices.device)
     return empty.scatter(1, indices.unsqueeze(1), True)
 
 
 def dice(region: Region, smooth: float = 0.0) -> Tensor:
-    r"""``1 - (2 sum p t + s) / (sum p**k + sum t**k + s)`` of each region.
+    r"""Compute ``1 - (2 sum p t + s) / (sum p**k + sum t**k + s)`` of each region.
 
-    Computed as ``E / (2 sum p t + E + s)`` with the errors ``E = sum p**k + sum t**k - 2 sum p t``,
-    summed without subtraction so that a good mask keeps its digits. Finite without target.
+    It is computed as ``E / (2 sum p t + E + s)`` with ``E = sum p**k + sum t**k - 2 sum p t``,
+    summed without cancellation, which is accurate for good masks. It is finite for empty targets.
     """
-    return _share(region.errors, 2 * region.hits, smooth, region)
+    return _share(region.errors, 2 * region.true_positives, smooth, region)
 
 
 def tversky(
     region: Region, fp_weight: float = 0.5, fn_weight: float = 0.5, smooth: float = 0.0
 ) -> Tensor:
-    """``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each; finite without target."""
-    errors = fp_weight * region.false_alarms + fn_weight * region.misses
-    return _share(errors, region.hits, smooth, region)
+    """Compute ``1 - (TP + s) / (TP + fp_weight FP + fn_weight FN + s)`` of each region.
+
+    It is finite for empty targets.
+    """
+    errors = fp_weight * region.false_positives + fn_weight * region.false_negatives
+    return _share(errors, region.true_positives, smooth, region)
 
 
 def foreground_level(region: Region) -> Tensor:
-    """Mean of ``p**k`` over the counted pixels of each region: the loss of an empty target."""
+    """Compute the mean of ``p**k`` over the pixels of each region: the loss of an empty target."""
     return region.level / region.counted.clamp(min=1)
 
 
 def empty_target(region: Region) -> Tensor:
-    """Regions whose target has no foreground."""
-    return (region.hits == 0) & (region.misses == 0)  # they sum to that of the target
+    """Return a mask of the regions whose target has no foreground."""
+    # the sum of both is that of the target
+    return (region.true_positives == 0) & (region.false_negatives == 0)
 
 
 def has_pixels(region: Region) -> Tensor:
-    """Regions that are not ignored altogether."""
+    """Return a mask of the regions with at least one pixel that is not ignored."""
     return region.counted > 0
 
 
 def power_from_zero(values: Tensor, exponent: float) -> Tensor:
-    """``values**exponent`` for values >= 0, with gradient 0 at 0, where the slope may be infinite.
+    """Compute ``values**exponent`` for values >= 0, with gradient 0 at 0.
 
-    Subnormal values count as 0: their slope need not fit the dtype.
+    Subnormal values count as 0, since their slope may overflow.
     """
     positive = values >= torch.finfo(values.dtype).tiny
     return torch.where(positive, torch.where(positive, values, 1).pow(exponent), 0)
 
 
 def _share(errors: Tensor, overlap: Tensor, smooth: float, region: Region) -> Tensor:
-    """``errors / (overlap + errors + s)``; without target, where all may be 0, some number."""
+    """Compute ``errors / (overlap + errors + s)``; finite but arbitrary for empty targets."""
     whole = overlap + errors + empty_target(region)
     return errors / (whole + smooth if smooth else whole)
 
@@ -163,32 +176,32 @@ def _share(errors: Tensor, overlap: Tensor, smooth: float, region: Region) -> Te
 def _mask_elements(
     power: int, logits: Tensor, masks: Tensor, counted: Tensor | None = None
 ) -> tuple[Tensor, ...]:
-    """What each pixel adds to the five sums, p the sigmoid."""
+    """Compute each pixel's contributions to the five sums; p is the sigmoid."""
     (z,) = full_precision(logits)
     target, background = _sides(masks, z.dtype, counted)
-    # sigmoid's own gradient p (1 - p) is 0 where p rounds to 1; this form keeps it
+    # the gradient of sigmoid, p (1 - p), is 0 if p rounds to 1; that of this form is not
     p, q = F.logsigmoid(z).exp(), F.logsigmoid(-z).exp()
-    hit, false_alarm, miss = p * target, p * background, q * target
+    tp, fp, fn = p * target, p * background, q * target
     if power == 1:
-        errors, level = false_alarm + miss, hit + false_alarm
+        errors, level = fp + fn, tp + fp
     else:
-        errors, level = (false_alarm - miss).square(), (hit + false_alarm).square()
-    return hit, false_alarm, miss, errors, level
+        errors, level = (fp - fn).square(), (tp + fp).square()
+    return tp, fp, fn, errors, level
 
 
 def _mask_fast(
     _: None, power: int, logits: Tensor, masks: Tensor, counted: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The five sums; kept is ``p (1 - p)``, the slope of p."""
+    """Compute the five sums, and ``p (1 - p)``, the slope of p, for the backward pass."""
     (z,) = full_precision(logits)
     target, background = _sides(masks, z.dtype, counted)
     p, q = sigmoid_and_complement(z)
-    hit, false_alarm, miss = p * target, p * background, q * target
-    sums = [values.sum(dim=-1) for values in (hit, false_alarm, miss)]
+    tp, fp, fn = p * target, p * background, q * target
+    sums = [values.sum(dim=-1) for values in (tp, fp, fn)]
     if power == 1:
         sums += [sums[1] + sums[2], sums[0] + sums[1]]
     else:
-        sums += [false_alarm.sub(miss).square().sum(-1), hit.add(false_alarm).square().sum(-1)]
+        sums += [fp.sub(fn).square().sum(-1), tp.add(fp).square().sum(-1)]
     return torch.stack(sums, dim=-1), (p * q).to(logits.dtype)
 
 
@@ -200,11 +213,11 @@ def _mask_pull(
     masks: Tensor,
     counted: Tensor | None = None,
 ) -> tuple[None, Tensor]:
-    hit, false_alarm, miss, errors, level = weights.unsqueeze(1).unbind(-1)
+    tp, fp, fn, errors, level = weights.unsqueeze(1).unbind(-1)
     if power == 1:  # errors and level are sums of the others
-        false_alarm, miss, hit = false_alarm + errors + level, miss + errors, hit + level
+        fp, fn, tp = fp + errors + level, fn + errors, tp + level
     target = masks.to(weights.dtype)
-    by_p = torch.addcmul(false_alarm, target, hit - miss - false_alarm)
+    by_p = torch.addcmul(fp, target, tp - fn - fp)
     if power == 2:
         p, q = sigmoid_and_complement(logits.to(weights.dtype))
         by_p += 2 * (errors * (p * (1 - target) - q * target) + level * p)
@@ -214,7 +227,7 @@ def _mask_pull(
 
 
 def _sides(masks: Tensor, dtype: torch.dtype, counted: Tensor | None) -> tuple[Tensor, Tensor]:
-    """``t`` and ``1 - t``, both 0 for an ignored pixel."""
+    """Return ``t`` and ``1 - t``, both 0 for ignored pixels."""
     target = masks.to(dtype)
     background = 1 - target
     if counted is None:

@@ -13,26 +13,26 @@ from losslab.losses.base import full_precision
 def ctc(
     logits: Tensor, labels: Tensor, label_lengths: Tensor, input_lengths: Tensor, blank: int = 0
 ) -> Tensor:
-    """``-log P(labels | logits)`` of each sequence, summed over all alignments: ``(N,)``.
+    """Compute ``-log P(labels | logits)`` of each sequence, over all alignments: ``(N,)``.
 
-    A sequence that no alignment fits gives 0 with zero gradient; see :func:`unalignable`.
+    A sequence without a possible alignment gives 0 with zero gradient; see :func:`unalignable`.
 
     Args:
         logits: ``(N, T, C)``.
-        labels: ``(N, U)``, padded with anything.
+        labels: ``(N, U)``; the values of the padding are ignored.
         label_lengths: ``(N,)``.
         input_lengths: ``(N,)``.
         blank: the class that separates labels.
     """
     (logits,) = full_precision(logits)
-    if logits.numel() == 0:  # torch refuses what has no steps: nothing to align, nothing to pay
+    if logits.numel() == 0:  # torch rejects empty sequences, whose loss is 0
         return logits.sum(dim=(1, 2))
     labels = labels.masked_fill(_padding(labels, label_lengths), blank)
-    # paths add up logarithms and the gradient takes differences of such sums: in float32 logits of
-    # 1e4 leave 3 digits of it. Other devices have float64 slowly or not at all
+    # the gradient is a difference of sums of logarithms: in float32, logits of 1e4 leave 3 digits
+    # of it. On other devices float64 is slow or missing
     precise = logits.double() if logits.device.type == "cpu" else logits
     log_p = precise.log_softmax(dim=-1)
-    # torch reads beyond its memory where a label is out of range; this lookup raises
+    # torch reads out of bounds if a label is out of range; this lookup raises instead
     log_p.detach()[:, 0].gather(1, labels)
     elements = F.ctc_loss(
         log_p.transpose(0, 1),
@@ -47,12 +47,12 @@ def ctc(
 
 
 def unalignable(labels: Tensor, label_lengths: Tensor, input_lengths: Tensor) -> Tensor:
-    """Sequences with fewer steps than labels plus the blanks between equal neighbours: ``(N,)``."""
+    """Return a mask ``(N,)`` of the sequences with too few steps for their labels and blanks."""
     repeats = (labels[:, 1:] == labels[:, :-1]) & ~_padding(labels, label_lengths)[:, 1:]
     return input_lengths < label_lengths + repeats.sum(dim=1)
 
 
 def _padding(labels: Tensor, label_lengths: Tensor) -> Tensor:
-    """Positions behind the end of each sequence: ``(N, U)``."""
+    """Return a mask ``(N, U)`` of the positions after the end of each sequence."""
     positions = torch.arange(labels.shape[1], device=labels.device)
     return positions >= label_lengths.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""The earth mover's distance between clouds of points of equal weight: exact, and by Sinkhorn."""
+"""Earth mover's distance between clouds of equally weighted points: exact and by Sinkhorn."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -20,22 +20,22 @@ from losslab.losses.functional.points import (
     require_finite,
 )
 
-# from this many points on, POT's network simplex is at least as fast as scipy's assignment
+# number of points from which POT's network simplex is at least as fast as SciPy's assignment
 LARGE = 2048
-# more pivots than any cloud that fits in memory has needed
+# iteration limit; more than any cloud that fits in memory has needed
 MOST_PIVOTS = 10**8
-# a cloud is collapsed if its spread is below this share of the other's
+# a cloud counts as collapsed if its spread is below this fraction of the other's
 COLLAPSED = 0.1
-# share of the new potentials in a Sinkhorn step: both are updated at once, which oscillates at 1
-# and takes twice the steps at 1/2
+# weight of the new potentials in a Sinkhorn step: both are updated at once, which oscillates with
+# weight 1 and takes twice the steps with 1/2
 MIX = 0.9
 
 
 def exact_transport_cost(prediction: Tensor, target: Tensor, p: int = 1) -> Tensor:
-    """The least ``sum_ij w_ij |x_i - y_j|^p`` over the plans w: ``(N,)``.
+    """Compute the minimum of ``sum_ij w_ij |x_i - y_j|^p`` over the transport plans w, ``(N,)``.
 
-    The gradient holds the plan fixed, which is exact wherever the plan is the only best one
-    (envelope theorem).
+    The gradient keeps the plan fixed, which is exact if the optimal plan is unique (envelope
+    theorem).
     """
     (prediction,) = full_precision(prediction)
     target = target.to(prediction.dtype)
@@ -46,14 +46,14 @@ def exact_transport_cost(prediction: Tensor, target: Tensor, p: int = 1) -> Tens
     return total
 
 
-# An operator of its own, since torch.compile and vmap cannot look into a solver.
+# A custom operator, since torch.compile and vmap cannot trace a solver.
 @torch.library.custom_op("losslab::optimal_plan", mutates_args=())
 def optimal_plan(prediction: Tensor, target: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The pairs of an optimal plan and their weights, which sum to 1.
+    """Return the pairs of an optimal transport plan and their weights, which sum to 1.
 
-    Solved on the CPU in float64, one thread a cloud; a tensor of a device is fetched, and the
-    device waited for. Equal sizes: an assignment. Others: a plan of at most ``P + Q - 1`` pairs,
-    by POT.
+    Plans are solved on the CPU in float64, one thread per cloud; tensors on a device are copied
+    synchronously. Clouds of equal size are solved as an assignment, others by POT, as a plan of at
+    most ``P + Q - 1`` pairs.
 
     Args:
         prediction: ``(N, P, D)``.
@@ -61,8 +61,8 @@ def optimal_plan(prediction: Tensor, target: Tensor, p: int) -> tuple[Tensor, Te
         p: 1 for the distance as cost, 2 for its square.
 
     Returns:
-        rows and columns (int64) and weights, each ``(N, K)`` with K = P for equal sizes, else
-        P + Q - 1, where pairs to fill up have the weight 0.
+        Rows and columns (int64) and weights, each ``(N, K)`` with K = P for equal sizes, else
+        P + Q - 1, padded with pairs of weight 0.
 
     Raises:
         ValueError: if a coordinate is NaN or infinite.
@@ -106,7 +106,7 @@ def _(
 
 
 def _plan_size(prediction: Tensor, target: Tensor) -> int:
-    """How many pairs are enough for an optimal plan."""
+    """Return the number of pairs that suffice for an optimal plan."""
     ours, theirs = prediction.shape[1], target.shape[1]
     return ours if ours == theirs else ours + theirs - 1
 
@@ -114,7 +114,7 @@ def _plan_size(prediction: Tensor, target: Tensor) -> int:
 def _solve(
     clouds: tuple[np.ndarray, np.ndarray], p: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and weights of an optimal plan between two clouds."""
+    """Solve for rows, columns and weights of an optimal plan between two clouds."""
     cost = cdist(*clouds, metric="euclidean" if p == 1 else "sqeuclidean")
     ours, theirs = cost.shape
     if ours != theirs:
@@ -123,25 +123,25 @@ def _solve(
         rows, columns = np.arange(ours), _network_simplex(cost).argmax(axis=1)
     else:
         if _spread(clouds[0]) < COLLAPSED * _spread(clouds[1]):
-            # all points find the same targets near, and scipy's search tries them over and over;
-            # what a target costs all of them alike does not matter to the best assignment
+            # all points prefer the same targets, which slows SciPy's search down; subtracting the
+            # mean cost of each target does not change the best assignment
             cost -= cost.mean(axis=0)
         rows, columns = linear_sum_assignment(cost)
     return rows, columns, np.full(ours, 1 / ours)
 
 
 def _spread(cloud: np.ndarray) -> float:
-    """The root mean square distance of the points from their mean."""
+    """Compute the root mean square distance of the points from their mean."""
     return float(np.sqrt(cloud.var(axis=0).sum()))
 
 
 def _network_simplex(cost: np.ndarray) -> np.ndarray:
-    """The optimal plan between uniform weights, by POT."""
+    """Compute the optimal plan between uniform weights with POT."""
     if not find_spec("ot"):
         raise ImportError(
             "prediction and target must have equally many points for the exact distance, got "
-            f"{cost.shape[0]} and {cost.shape[1]}; other sizes need POT (pip install POT) or "
-            "method='sinkhorn'"
+            f"{cost.shape[0]} and {cost.shape[1]}; for different sizes, install POT "
+            "(pip install POT) or use method='sinkhorn'"
         )
     ot = import_module("ot")  # optional, and slow to import
 
@@ -153,7 +153,7 @@ def _network_simplex(cost: np.ndarray) -> np.ndarray:
 
 
 def _sparse(plan: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs of a plan, filled up to ``size`` by pairs of weight 0."""
+    """Return the pairs of a plan, padded to ``size`` with pairs of weight 0."""
     rows, columns = np.nonzero(plan)
     fill = (0, size - len(rows))
     return np.pad(rows, fill), np.pad(columns, fill), np.pad(plan[rows, columns], fill)
@@ -162,12 +162,12 @@ def _sparse(plan: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.nda
 def sinkhorn_cost(
     prediction: Tensor, target: Tensor, p: int = 1, blur: float = 0.001, steps: int = 200
 ) -> Tensor:
-    r"""The Sinkhorn divergence :math:`S = OT(x, y) - OT(x, x)/2 - OT(y, y)/2`: ``(N,)``.
+    r"""Compute the Sinkhorn divergence :math:`S = OT(x, y) - OT(x, x)/2 - OT(y, y)/2`, ``(N,)``.
 
-    OT is the transport cost with entropy at the strength ``blur**p``, in the log domain, reached
-    from 1 in ``steps`` steps of equal ratio. Lengths are relative to the diameter of the clouds.
-    The gradient holds the potentials and the diameter fixed; that of the potentials is exact once
-    the steps have converged. Memory: the matrices of pairs, quadratic in the points.
+    OT is the transport cost with entropic regularization ``blur**p``, computed in the log domain
+    and annealed from 1 in ``steps`` steps of equal ratio. Lengths are relative to the diameter of
+    the clouds. The gradient keeps the potentials and the diameter fixed, which is exact for
+    converged potentials. Memory is quadratic in the points.
     """
     (prediction,) = full_precision(prediction)
     target = target.to(prediction.dtype)
@@ -180,9 +180,9 @@ def sinkhorn_cost(
 
 
 def _divergence(x: Tensor, y: Tensor, p: int, blur: float, steps: int) -> Tensor:
-    """The Sinkhorn divergence of clouds whose diameter is 1."""
-    # each against the other and against itself; all four by the same operations on rows, so that
-    # identical clouds give exactly 0
+    """Compute the Sinkhorn divergence of clouds of diameter 1."""
+    # all four transport problems use the same operations on rows, so that identical clouds give
+    # exactly 0
     pairs = ((x, y), (y, x), (x, x), (y, y))
     with torch.no_grad():
         costs = [_pair_costs(ours, theirs, p) for ours, theirs in pairs]
@@ -204,7 +204,7 @@ def _divergence(x: Tensor, y: Tensor, p: int, blur: float, steps: int) -> Tensor
 
 
 def _pair_costs(x: Tensor, y: Tensor, p: int) -> Tensor:
-    """``|x_i - y_j|^p`` for all pairs, from differences: ``(N, P, Q)``; gradient 0 at 0."""
+    """Compute ``|x_i - y_j|^p`` for all pairs from differences, ``(N, P, Q)``; gradient 0 at 0."""
     if p == 1:
         return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
     columns = y.mT[:, :, None]
@@ -213,6 +213,6 @@ def _pair_costs(x: Tensor, y: Tensor, p: int) -> Tensor:
 
 
 def _soft_minimum(cost: Tensor, potential: Tensor, epsilon: float) -> Tensor:
-    """``-eps log mean_j exp((h_j - C_ij) / eps)``: ``(N, P)``."""
+    """Compute ``-eps log mean_j exp((h_j - C_ij) / eps)``, ``(N, P)``."""
     exponent = (potential[:, None] - cost) / epsilon
     return -epsilon * (exponent.logsumexp(dim=-1) - math.log(cost.shape[-1]))
