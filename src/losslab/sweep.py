@@ -17,7 +17,7 @@ from rich.console import Console
 
 from losslab.config import groups
 from losslab.config.command import Command, all_jobs, without_hydra
-from losslab.config.compose import Composed, compose_jobs, finished_config, parsed
+from losslab.config.compose import VERSION_BASE, Composed, compose_jobs, finished_config, parsed
 from losslab.config.errors import UserError
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_overview
@@ -228,9 +228,7 @@ def hydra_main(arguments: Sequence[str], job: Any) -> int:
         job(config)
 
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base="1.3", config_path=str(groups.CONF), config_name="train")(
-        job_as_typed
-    )()
+    hydra.main(config_path=str(groups.CONF), config_name="train", **VERSION_BASE)(job_as_typed)()
     return DONE
 
 

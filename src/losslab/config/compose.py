@@ -21,7 +21,12 @@ from losslab.config import groups
 from losslab.config.errors import UserError
 from losslab.runs.folder import job_name
 
-OmegaConf.register_new_resolver("job_folder", lambda given: job_name(list(given)), replace=True)
+# named register_resolver from omegaconf 2.4 on
+_register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver
+_register("job_folder", lambda given: job_name(list(given)), replace=True)
+
+VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__ < "1.4" else {}
+"""What Hydra's entry points are told: 1.3 warns if it is missing, 1.4 if it is given."""
 
 
 def parsed(overrides: Sequence[str]) -> list[Any]:
@@ -120,7 +125,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """
     try:
         if not GlobalHydra.instance().is_initialized():
-            hydra.initialize_config_dir(str(groups.CONF), version_base="1.3")
+            hydra.initialize_config_dir(str(groups.CONF), **VERSION_BASE)
         config = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
         _require_complete(config)
         _require_counts(config)
