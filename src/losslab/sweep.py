@@ -16,7 +16,14 @@ from rich.console import Console
 
 from losslab.config import groups
 from losslab.config.command import Command, all_jobs, without_hydra
-from losslab.config.compose import COMPOSED, Composed, compose_jobs, finished_config, parsed
+from losslab.config.compose import (
+    COMPOSED,
+    VERSION_BASE,
+    Composed,
+    compose_jobs,
+    finished_config,
+    parsed,
+)
 from losslab.config.errors import UserError
 from losslab.config.schema import flat, meaning
 from losslab.report.run_table import run_table
@@ -234,9 +241,7 @@ def hydra_main(arguments: Sequence[str], job: Any) -> int:
         job(config)
 
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base="1.3", config_path=str(groups.CONF), config_name="train")(
-        job_as_typed
-    )()
+    hydra.main(config_path=str(groups.CONF), config_name="train", **VERSION_BASE)(job_as_typed)()
     return DONE
 
 

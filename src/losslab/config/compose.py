@@ -41,6 +41,9 @@ _ABSENT = object()
 REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
 """Groups of one object, whose ``_target_`` may be replaced on the command line."""
 
+VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__ < "1.4" else {}
+"""What Hydra's entry points are told: 1.3 warns if it is missing, 1.4 if it is given."""
+
 
 def parsed(overrides: Sequence[str]) -> list[Any]:
     """Hydra's reading of the overrides.
@@ -164,7 +167,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """
     try:
         if not GlobalHydra.instance().is_initialized():
-            hydra.initialize_config_dir(str(groups.CONF), version_base="1.3")
+            hydra.initialize_config_dir(str(groups.CONF), **VERSION_BASE)
         _require_known(overrides)
         config = _hydra_compose(overrides)
         _require_complete(config)

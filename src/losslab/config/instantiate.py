@@ -5,13 +5,15 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.config.errors import UserError
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it raises what it logs
+
+_WHITELIST = "_execution_whitelist_"
+_TAKES_WHITELIST = _WHITELIST in inspect.signature(instantiate).parameters  # from Hydra 1.4 on
 
 
 def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -22,28 +24,35 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
             are.
     """
     options = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    if _TAKES_WHITELIST:
+        kwargs[_WHITELIST] = sorted(
+            {name for target in _targets(options) for name in (target, _defined_as(target))}
+        )
     try:
-        return instantiate(options, *args, **_whitelist(options), **kwargs)
-    except InstantiationException as error:
+        return instantiate(options, *args, **kwargs)
+    except Exception as error:  # Hydra 1.3 wraps what the target raises, 1.4 lets it through
         raise UserError(f"{name}: {_cause(error)}") from error
 
 
-def _whitelist(options: Any) -> dict[str, Any]:
-    """Return what Hydra 1.4 asks for: the names that this call may import, those it is given."""
-    if "_execution_whitelist_" not in inspect.signature(instantiate).parameters:
-        return {}  # Hydra 1.3
-    return {"_execution_whitelist_": sorted(set(_targets(options)))}
+def _targets(options: Any) -> Iterator[str]:
+    """Yield every ``_target_`` that the options name: these may be called, and nothing else."""
+    if isinstance(options, Mapping):
+        if isinstance(options.get("_target_"), str):
+            yield options["_target_"]
+        options = options.values()
+    elif not isinstance(options, list | tuple):
+        return
+    for value in options:
+        yield from _targets(value)
 
 
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _targets(value)
+def _defined_as(target: str) -> str:
+    """Return the name under which a target is defined, which its package may export elsewhere."""
+    try:
+        found = get_object(target)
+    except Exception:  # an import may fail in any way; instantiating says which
+        return target
+    return f"{found.__module__}.{found.__qualname__}" if hasattr(found, "__qualname__") else target
 
 
 def target_of(node: Mapping[str, Any], name: str) -> Any:
