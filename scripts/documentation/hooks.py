@@ -27,6 +27,7 @@ ROOT_PAGES = {
     "CODE_OF_CONDUCT.md": "code-of-conduct.md",
 }
 ROOT_FILES = {"LICENSE": "LICENSE.txt", "CITATION.cff": "CITATION.cff"}
+MOVED = ROOT_PAGES | ROOT_FILES
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)")
 FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
@@ -59,6 +60,11 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Point the links of docs/ to files in the root at their pages of the site."""
+    return LINK.sub(lambda match: MOVED.get(match[1].removeprefix("../"), match[1]), markdown)
+
+
 def on_page_content(html: str, **_: Any) -> str:  # MkDocs passes the content under this name
     """Replace the formulas of a page by MathML."""
     return FORMULA.sub(_mathml, html)
@@ -71,8 +77,7 @@ def _mathml(match: re.Match[str]) -> str:
 
 def _with_links_from_docs(text: str) -> str:
     """Rewrite the links of a file in the root as they read on a page in ``docs/``."""
-    moved = ROOT_PAGES | ROOT_FILES
-    return LINK.sub(lambda match: moved.get(match[1], match[1].removeprefix("docs/")), text)
+    return LINK.sub(lambda match: MOVED.get(match[1], match[1].removeprefix("docs/")), text)
 
 
 def _pages_in(nav: Any) -> set[str]:

@@ -3,19 +3,18 @@
 Hydra imports this file for every command, so torch is imported only when jobs are launched.
 """
 
-import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from losslab.lockstep.grouping import Job
@@ -105,10 +104,8 @@ class LockstepLauncher(Launcher):
             reasons.setdefault(reason, []).append(f"{job.folder.parent.name}/{job.folder.name}")
         for reason, names in reasons.items():
             log.info(f"Not trained in lockstep because {reason}: {', '.join(names)}")
-        config = copy.deepcopy(self.config)
-        basic = ConfigStore.instance().load("hydra/launcher/basic.yaml").node
-        OmegaConf.update(config, "hydra.launcher", basic, merge=False, force_add=True)
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self.hydra_context, task_function=self.task_function, config=config
+        basic = BasicLauncher()  # not by its config: Hydra 1.4 refuses jobs of another launcher
+        basic.setup(
+            hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
-        launcher.launch(jobs, initial_job_idx=0)
+        basic.launch(jobs, initial_job_idx=0)

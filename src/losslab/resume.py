@@ -81,9 +81,7 @@ def _require_resumable(config: DictConfig, override: Any) -> None:
         raise UserError(f"{key} is not an option of this run{advice}")
     if not schema.meaning(key).resumes or OmegaConf.is_dict(before):
         may = [name for name, _ in _flat(config) if schema.meaning(name).resumes]
-        raise UserError(
-            f"{key} cannot be changed when resuming a run; these can: {', '.join(may)}"
-        )
+        raise UserError(f"{key} cannot be changed when resuming a run; these can: {', '.join(may)}")
     refusal = schema.refusal(key, override.value(), before)
     if refusal:
         raise UserError(refusal)
