@@ -1,4 +1,4 @@
-"""The files and commands of docs/add-your-own.md, run as written in an empty folder."""
+"""The files and commands of docs/add-your-own.md and README.md, run as written elsewhere."""
 
 import os
 import re
@@ -27,11 +27,14 @@ def files():
 def project(tmp_path_factory, files):
     """Return a user's folder with the page's files in it."""
     folder = tmp_path_factory.mktemp("my_project")
-    for path, text in files.items():
-        if not path.startswith("tests/"):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text)
+    write(folder, {path: text for path, text in files.items() if not path.startswith("tests/")})
     return folder
+
+
+def write(folder, files):
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
 
 
 def run(folder, *arguments):
@@ -64,6 +67,15 @@ def test_the_pages_commands(project, arguments):
     outcome = run(project, "-m", "losslab", *arguments, *quick)
     assert outcome.returncode == 0, outcome.stderr
     assert "best epoch" in outcome.stdout
+
+
+def test_the_readmes_loss(tmp_path):
+    write(tmp_path, dict(FILES.findall((ROOT / "README.md").read_text())))
+    command = ["-m", "losslab", "-m", "loss=log_cosh,mse", "data.outliers=0.1", "seed=range(2)"]
+    quick = ("trainer.max_epochs=2", "callbacks=quiet")
+    outcome = run(tmp_path, *command, *quick, "--config-dir", "conf")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "log_cosh vs mse" in outcome.stdout
 
 
 def test_the_suite_takes_the_pages_loss(tmp_path, files):
