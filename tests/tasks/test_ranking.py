@@ -64,5 +64,5 @@ def test_letor_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Letor(path=str(tmp_path / "nowhere")).setup()
     path.write_text("no svmlight\n")
-    with pytest.raises(ValueError, match="is no SVMLight file"):
+    with pytest.raises(ValueError, match="must be an SVMLight file"):
         Letor(path=str(path)).setup()
