@@ -4,6 +4,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from losslab.config import compose, groups
+from losslab.config.errors import UserError
+from losslab.config.user_code import CONFIG_DIRS
 
 EVERY = [
     (group.name, name)
@@ -97,3 +99,43 @@ def test_cells_composed_together_are_what_each_is_alone():
         assert together.config == compose.finished_config(alone, alone.hydra)
         assert together.overrides == tuple(alone.hydra.overrides.task)
         assert together.place == alone.hydra.sweep.subdir
+
+
+def test_shared_options_are_not_choices():
+    assert (groups.CONF / "data" / "_split.yaml").is_file()
+    assert not [name for name in groups.names("data") if "_split" in name]
+    with pytest.raises(UserError, match="unknown data '_split'"):
+        compose.complete(["data=_split"])
+    assert "data=digits" in groups.options()["data.val_fraction"]
+    assert "data=regression" in groups.options()["data.outliers"]
+
+
+def test_your_own_data_set_includes_shared_options(tmp_path, monkeypatch):
+    own = tmp_path / "conf" / "data"
+    own.mkdir(parents=True)
+    (own / "_mine.yaml").write_text("width: 3\n")
+    (own / "blobs.yaml").write_text(
+        "# My blobs: losslab data=blobs\n"
+        "defaults:\n"
+        "  - _mine\n"
+        "  - _split\n"
+        "  - _label_corruptions\n"
+        "  - override /task@_global_.task: classification\n"
+        "  - _self_\n"
+        "_target_: my_data.Blobs\n"
+        "val_fraction: 0.1\n"
+    )
+    monkeypatch.setenv(CONFIG_DIRS, str(own.parent))
+    config = compose.compose(compose.complete(["data=blobs", "data.label_noise=0.2"]))
+    assert "blobs" in groups.names("data")
+    assert "_mine" not in groups.names("data")
+    assert compose.finished_config(config, config.hydra).data == {
+        "_target_": "my_data.Blobs",
+        "width": 3,
+        "seed": 0,
+        "split_seed": None,
+        "val_fraction": 0.1,
+        "test_fraction": 0.2,
+        "label_noise": 0.2,
+        "imbalance": 1.0,
+    }

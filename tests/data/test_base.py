@@ -179,8 +179,12 @@ def test_label_noise_flips_labels_where_a_sample_has_several():
             "weight must be >= 0",
         ),
         (Raw(torch.ones(0, 1), torch.ones(0)), "inputs must hold samples"),
+        (
+            Raw(torch.ones(2, 1), torch.tensor([0, 1]), target_kind="class"),
+            "target_kind must be one of 'classes', 'values', .*, got 'class'",
+        ),
     ],
-    ids=["NaN", "infinite", "negative class", "one class", "negative weight", "empty"],
+    ids=["NaN", "infinite", "negative class", "one class", "negative weight", "empty", "kind"],
 )
 def test_broken_samples(raw, message):
     with pytest.raises(ValueError, match=message):
@@ -227,6 +231,51 @@ def test_describe(blobs):
     many = ready(made(Raw(torch.ones(300, 1), torch.arange(300) % 30)))
     assert "30 classes in training: 6 to 6 samples each" in many.describe()
     assert "targets in training: 1 per sample, mean" in ready(Regression()).describe()
+
+
+@pytest.mark.parametrize(
+    ("raw", "outputs", "contents"),
+    [
+        (
+            Raw(torch.ones(50, 1), torch.eye(2)[:1].repeat(50, 1), "multilabel", ["red", "green"]),
+            2,
+            "labels in training: red 30, green 0",
+        ),
+        (
+            Raw(torch.ones(50, 1, 1, 2), torch.tensor([[[0, 1]]]).expand(50, 1, 2), "masks"),
+            1,
+            "pixels in training: 0 50.00%, 1 50.00%",
+        ),
+        (
+            Raw(
+                torch.ones(50, 2, 1), torch.tensor([[3, -1]]).expand(50, 2), "relevance", outputs=1
+            ),
+            1,
+            "grades in training: 0 0, 1 0, 2 0, 3 30",
+        ),
+        (
+            Raw(
+                torch.ones(50, 4),
+                torch.tensor([[2, 2, 0, 4]]).expand(50, 4),
+                "sequences",
+                outputs=3,
+            ),
+            3,
+            "labels in training: 2 to 2 per row, 60 in total",
+        ),
+    ],
+    ids=["multilabel", "masks", "relevance", "sequences"],
+)
+def test_describe_kinds_of_targets(raw, outputs, contents):
+    data = ready(made(raw))
+    assert data.outputs == outputs
+    assert data.describe().splitlines()[1] == contents
+
+
+def test_number_of_classes_may_exceed_those_in_the_data():
+    data = ready(made(Raw(torch.ones(300, 1), torch.arange(300) % 3, outputs=5)))
+    assert (data.target_kind, data.outputs) == ("classes", 5)
+    assert data.class_counts.tolist() == [60, 60, 60, 0, 0]
 
 
 def test_positive_digits_are_one_class_of_two():

@@ -58,6 +58,7 @@ def losslab(site, folder, *arguments):
 @pytest.mark.slow
 def test_the_wheel_holds_configs_types_and_licence(site):
     assert (site / "losslab" / "conf" / "loss" / "focal.yaml").is_file()
+    assert (site / "losslab" / "conf" / "data" / "_split.yaml").is_file()
     assert (site / "losslab" / "py.typed").is_file()
     assert list(site.glob("losslab-*.dist-info/licenses/LICENSE"))
     assert (site / "bin" / "losslab").is_file()

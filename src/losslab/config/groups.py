@@ -38,13 +38,17 @@ def _load(group: str, name: str) -> Any:
 
 
 def names(group: str) -> list[str]:
-    """The choices of a group, sorted."""
+    """Return the choices of a group, sorted.
+
+    A file whose name begins with an underscore is not a choice: other files include it.
+    """
     folders = [root / group for root in roots()]
     return sorted(
         {
             file.relative_to(folder).with_suffix("").as_posix()
             for folder in folders
             for file in folder.rglob("*.yaml")
+            if not file.name.startswith("_")
         }
     )
 
@@ -84,6 +88,19 @@ def node(group: str, name: str) -> Any:
     return OmegaConf.create(own)
 
 
+def _all_options(group: str, name: str) -> dict[str, Any]:
+    """Return the options of a choice, including those of the files that its defaults name."""
+    loaded: Any = OmegaConf.to_container(_load(group, name))
+    options: dict[str, Any] = {}
+    for entry in loaded.pop("defaults", []):
+        if isinstance(entry, str) and entry != "_self_":
+            path = Path("/", group, entry.partition("@")[0])  # "_split" or "/data/_split@data"
+            included = path.parent.relative_to("/").as_posix(), path.name
+            if file_of(*included).is_file():
+                options |= _all_options(*included)
+    return {**options, **loaded.get(group, loaded)}
+
+
 def tunable(group: str, name: str) -> dict[str, Any] | None:
     """What ``scripts/tune.py`` may vary of a choice, as its file says; ``None``: it says nothing.
 
@@ -119,9 +136,7 @@ def options() -> dict[str, list[str]]:
         if group in ("experiment", "debug"):  # theirs are those of other groups
             continue
         for name in names(group):
-            loaded: Any = OmegaConf.to_container(_load(group, name))
-            loaded.pop("defaults", None)
-            for key, _ in schema.flat(loaded.get(group, loaded)):
+            for key, _ in schema.flat(_all_options(group, name)):
                 if schema.meaning(f"{group}.{key}").saved and "_target_" not in key:
                     found.setdefault(f"{group}.{key}", []).append(f"{group}={name}")
     return found

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypedDict
+from functools import partial
+from typing import Any, ClassVar, TypedDict
 
 import pytorch_lightning as pl
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor
 
 from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
+from losslab.data.kinds import TargetKind, convert_targets, require_supported
+from losslab.data.raw import KindName, Raw, checked_weights, require_finite
+from losslab.data.standardization import standardized_inputs, standardized_targets
 from losslab.rng import Purpose, generator
 
-TargetKind = Literal["classes", "values", "multilabel", "masks", "sequences", "relevance"]
+__all__ = ["InMemoryData", "Options", "Raw", "ValThenTest"]
 
 
 class Options(TypedDict, total=False):
@@ -31,43 +34,6 @@ class Options(TypedDict, total=False):
     outlier_kind: corruption.OutlierKind
     pixel_outliers: float
     corrupt_val: bool
-
-
-@dataclass(frozen=True)
-class Raw:
-    """Samples of a data set before splitting.
-
-    Args:
-        inputs: real numbers, ``(n, *)``.
-        targets: class indices ``(n,)``, values ``(n, K)``, 0/1 labels ``(n, K)``, or masks
-            ``(n, H, W)`` of class indices, where 0 is the background.
-        target_kind: kind of the targets; by default integers ``(n,)`` are classes and floats are
-            values.
-        class_names: names of the classes or labels.
-        fixed: 0, 1 or 2 ``(n,)``, to assign samples to training, validation or test; a split
-            without samples is drawn from the training samples.
-        groups: integers ``(n,)``; samples of one group stay in the same split.
-        weights: sample weights ``(n,)``.
-        standardize: whether to standardize the inputs with the training split's means and standard
-            deviations: per column, per channel of ``(n, C, H, W)``, or else overall. A mask
-            ``(F,)`` selects columns.
-        standardize_targets: whether to standardize values too.
-        held_out: classes to exclude from training; their samples are divided among the splits that
-            are drawn.
-        outputs: number of network outputs, for other kinds of targets, which are kept unchanged.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    target_kind: TargetKind | None = None
-    class_names: list[str] | None = None
-    fixed: Tensor | None = None
-    groups: Tensor | None = None
-    weights: Tensor | None = None
-    standardize: bool | Tensor = False
-    standardize_targets: bool = False
-    held_out: tuple[int, ...] = ()
-    outputs: int | None = None
 
 
 class InMemoryData(pl.LightningDataModule):
@@ -128,11 +94,12 @@ class InMemoryData(pl.LightningDataModule):
     val: Split
     test: Split
     input_shape: tuple[int, ...]
-    target_kind: TargetKind
+    target_kind: KindName
     outputs: int
     class_names: list[str] | None
     class_counts: Tensor | None
     rarest: int | None
+    _kind: TargetKind
 
     def __init__(
         self,
@@ -162,26 +129,21 @@ class InMemoryData(pl.LightningDataModule):
                 "val_fraction + test_fraction must be below 1, "
                 f"got {val_fraction:g} + {test_fraction:g}"
             )
-        checks.require_number("label_noise", label_noise, 0, 1)
-        checks.require_number("imbalance", imbalance, 0, 1)
-        checks.require_number("outliers", outliers, 0, 1)
-        checks.require_number("outlier_size", outlier_size)
-        checks.require_choice("outlier_kind", outlier_kind, corruption.OUTLIER_KINDS)
-        checks.require_number("pixel_outliers", pixel_outliers, 0, 1)
-        checks.require_choice("corrupt_val", corrupt_val, (True, False))
         self.batch_size = batch_size
         self.seed = seed
         self.data_seed = seed if split_seed is None else split_seed
         """Seed of everything random except the order of batches."""
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
-        self.label_noise = label_noise
-        self.imbalance = imbalance
-        self.outliers = outliers
-        self.outlier_size = outlier_size
-        self.outlier_kind = outlier_kind
-        self.pixel_outliers = pixel_outliers
-        self.corrupt_val = corrupt_val
+        self.corruption = corruption.CorruptionOptions(
+            label_noise=label_noise,
+            imbalance=imbalance,
+            outliers=outliers,
+            outlier_size=outlier_size,
+            outlier_kind=outlier_kind,
+            pixel_outliers=pixel_outliers,
+            corrupt_val=corrupt_val,
+        )
         self._ready = False
         self._fingerprint: str | None = None
 
@@ -204,10 +166,9 @@ class InMemoryData(pl.LightningDataModule):
         raw = self.load()
         whole = self._describe(raw)
         self._require_fitting_corruption()
-        classes = whole.targets if self.target_kind == "classes" else None
         places = splits.draw(
             whole.size,
-            labels=classes,
+            labels=whole.targets if self._kind.single_label else None,
             groups=raw.groups,
             fixed=raw.fixed,
             held_out=raw.held_out,
@@ -218,110 +179,50 @@ class InMemoryData(pl.LightningDataModule):
         )
         parts = [whole.take(index) for index in places]
         if raw.standardize is not False:
-            parts = _standardized_inputs(parts, raw.standardize)
-        if raw.standardize_targets and self.target_kind == "values":
-            parts = _standardized_targets(parts)
-        rare = None if classes is None else corruption.rarest_half(classes, self.outputs)
-        self.train = self._corrupted(parts[0], splits.TRAIN, rare)
-        self.val = self._corrupted(parts[1], splits.VAL, rare) if self.corrupt_val else parts[1]
-        self.test = parts[2]
+            parts = standardized_inputs(parts, raw.standardize)
+        if raw.standardize_targets and self._kind.numeric:
+            parts = standardized_targets(parts)
+        self.train, self.val, self.test = parts
+        self.train = self._corrupted(self.train, splits.TRAIN)
+        if self.corruption.corrupt_val:
+            self.val = self._corrupted(self.val, splits.VAL)
         self._count()
         self._ready = True
 
     def _describe(self, raw: Raw) -> Split:
-        """Determine kind and sizes, and check the samples."""
+        """Check and convert the samples, and determine their kind and sizes."""
         require_finite("inputs", raw.inputs)
         require_finite("targets", raw.targets)
-        kind = raw.target_kind or ("values" if raw.targets.is_floating_point() else "classes")
-        targets = raw.targets
-        if raw.outputs is not None:
-            self.outputs = raw.outputs
-        elif kind == "classes":
-            self.outputs = len(raw.class_names or []) or int(targets.max()) + 1
-            targets = _require_classes(targets, self.outputs)
-        elif kind == "masks":
-            classes = len(raw.class_names or []) or int(targets.max()) + 1
-            targets = _require_masks(targets, raw.inputs, classes)
-            self.outputs = 1 if classes == 2 else classes
-        else:
-            targets = (targets.unsqueeze(1) if targets.ndim == 1 else targets).float()
-            self.outputs = targets.shape[1]
-        self.target_kind = kind
+        targets, self._kind = convert_targets(raw)
+        self.target_kind = self._kind.name
+        self.outputs = self._kind.outputs
         self.class_names = raw.class_names
         self.input_shape = tuple(raw.inputs.shape[1:])
-        weights = None if raw.weights is None else _require_weights(raw.weights)
+        weights = None if raw.weights is None else checked_weights(raw.weights)
         return Split(raw.inputs.float(), targets, weights)
 
     def _require_fitting_corruption(self) -> None:
-        supported = {
-            "label_noise": (self.label_noise > 0, ("classes", "multilabel")),
-            "imbalance": (self.imbalance < 1, ("classes",)),
-            "outliers": (self.outliers > 0, ("values",)),
-        }
-        for option, (enabled, kinds) in supported.items():
-            if enabled and self.target_kind not in kinds:
-                raise ValueError(
-                    f"{option} needs targets that are {' or '.join(kinds)}, got {self.target_kind}"
-                )
-        if self.pixel_outliers > 0 and len(self.input_shape) != 3:
+        require_supported(self._kind, self.corruption)
+        if self.corruption.pixel_outliers > 0 and len(self.input_shape) != 3:
             raise ValueError(
                 "pixel_outliers needs images (channels, height, width), "
                 f"got samples of shape {self.input_shape}"
             )
 
-    def _corrupted(self, split: Split, part: int, rare: Tensor | None) -> Split:
-        """Apply the corruptions, each from its own random stream."""
-        inputs, targets, weights = split
-        if self.pixel_outliers > 0:
-            inputs = corruption.pixel_outliers(
-                inputs, self.pixel_outliers, self._stream(Purpose.PIXEL_OUTLIERS, part)
-            )
-        if self.target_kind == "masks":
-            return Split(inputs, targets, weights)
-        if self.target_kind == "values":
-            inputs, targets = corruption.outliers(
-                inputs,
-                targets,
-                self.outliers,
-                self.outlier_size,
-                self._stream(Purpose.OUTLIERS, part),
-                kind=self.outlier_kind,
-            )
-            return Split(inputs, targets, weights)
-        if rare is None:
-            targets = corruption.flipped_labels(
-                targets, self.label_noise, self._stream(Purpose.LABEL_NOISE, part)
-            )
-            return Split(inputs, targets, weights)
-        kept = corruption.imbalance(
-            targets,
-            self.imbalance,
-            rare,
-            self._stream(Purpose.IMBALANCE, part),
-            names=self.class_names,
-        )
-        targets = corruption.label_noise(
-            targets,
-            self.label_noise,
-            self.outputs,
-            self._stream(Purpose.LABEL_NOISE, part),
-            among=kept,
-        )
-        return Split(inputs, targets, weights).take(kept)
+    def _corrupted(self, split: Split, part: int) -> Split:
+        """Apply the corruptions, each with its own random generator."""
+        if self.corruption.pixel_outliers > 0:
+            rng = self._rng(Purpose.PIXEL_OUTLIERS, part)
+            share = self.corruption.pixel_outliers
+            split = split._replace(inputs=corruption.pixel_outliers(split.inputs, share, rng))
+        return self._kind.corrupt(split, self.corruption, partial(self._rng, part=part))
 
-    def _stream(self, purpose: Purpose, part: int) -> torch.Generator:
+    def _rng(self, purpose: Purpose, part: int) -> torch.Generator:
         return generator(self.data_seed, purpose, part)
 
     def _count(self) -> None:
-        self.class_counts = self.rarest = None
-        if self.target_kind == "classes":
-            self.class_counts = torch.bincount(self.train.targets, minlength=self.outputs)
-            self.rarest = int(self.class_counts.argmin())
-        elif self.target_kind == "multilabel":
-            self.class_counts = self.train.targets.sum(0).long()
-        elif self.target_kind == "masks":
-            classes = max(2, self.outputs)
-            self.class_counts = torch.bincount(self.train.targets.flatten(), minlength=classes)
+        self.class_counts = self._kind.counts(self.train.targets)
+        self.rarest = self._kind.rarest(self.train.targets)
 
     # --- fingerprints and description ---------------------------------------------------------
 
@@ -342,23 +243,8 @@ class InMemoryData(pl.LightningDataModule):
         """Return a readable summary of the sizes and of the training split."""
         sizes = f"{self.train.size} training, {self.val.size} validation, {self.test.size} test"
         shape = " x ".join(map(str, self.input_shape))
-        return f"{type(self).__name__}: {sizes} samples of shape {shape}\n{self._contents()}"
-
-    def _contents(self) -> str:
-        if self.class_counts is None:
-            mean, sd = self.train.targets.mean(), self.train.targets.std()
-            return f"targets in training: {self.outputs} per sample, mean {mean:.4g}, SD {sd:.4g}"
-        counts = self.class_counts.tolist()
-        names = self.class_names or list(map(str, range(len(counts))))
-        if self.target_kind == "masks":
-            shares = (self.class_counts / self.class_counts.sum()).tolist()
-            pairs = (f"{name} {share:.2%}" for name, share in zip(names, shares, strict=True))
-            return f"pixels in training: {', '.join(pairs)}"
-        what = "classes" if self.target_kind == "classes" else "labels"
-        if self.outputs > 20:
-            return f"{self.outputs} {what} in training: {min(counts)} to {max(counts)} samples each"
-        pairs = (f"{name} {count}" for name, count in zip(names, counts, strict=True))
-        return f"{what} in training: {', '.join(pairs)}"
+        contents = self._kind.describe(self.train.targets)
+        return f"{type(self).__name__}: {sizes} samples of shape {shape}\n{contents}"
 
     # --- Lightning's interface ----------------------------------------------------------------
 
@@ -433,89 +319,12 @@ class ValThenTest(pl.LightningDataModule):
         return _transferred(self, batch, device, dataloader_idx)
 
 
-def require_finite(name: str, values: Tensor) -> None:
-    """Raise ``ValueError`` if a value is NaN or infinite, naming the first such sample."""
-    if len(values) == 0:
-        raise ValueError(f"{name} must hold samples, got shape {tuple(values.shape)}")
-    broken = ~torch.isfinite(values).flatten(1 if values.ndim > 1 else 0)
-    if bool(broken.any()):
-        first = int(broken.reshape(len(values), -1).any(1).nonzero()[0])
-        raise ValueError(
-            f"{name} must be finite numbers, got {int(broken.sum())} that are not finite, "
-            f"the first in sample {first}"
-        )
-
-
 def _transferred(
     module: pl.LightningDataModule, batch: Any, device: torch.device, dataloader_idx: int
 ) -> Any:
     if batch[0].device == device:
         return batch
     return pl.LightningDataModule.transfer_batch_to_device(module, batch, device, dataloader_idx)
-
-
-def _require_classes(targets: Tensor, classes: int) -> Tensor:
-    """Check class indices and convert them to int64."""
-    if targets.ndim != 1 or targets.is_floating_point():
-        raise ValueError(
-            "targets must be class indices of shape (n,), "
-            f"got {targets.dtype} of shape {tuple(targets.shape)}"
-        )
-    if classes < 2 or int(targets.min()) < 0 or int(targets.max()) >= classes:
-        raise ValueError(
-            f"targets must be class indices in [0, C) with C >= 2 classes, got "
-            f"{int(targets.min())} to {int(targets.max())} and {classes} classes"
-        )
-    return targets.long()
-
-
-def _require_masks(targets: Tensor, inputs: Tensor, classes: int) -> Tensor:
-    """Check masks and convert them to int64."""
-    shape = (len(inputs), *inputs.shape[2:])
-    if targets.is_floating_point() or inputs.ndim != 4 or tuple(targets.shape) != shape:
-        raise ValueError(
-            f"targets must be masks of integers, {shape} for inputs {tuple(inputs.shape)}, "
-            f"got {targets.dtype} of shape {tuple(targets.shape)}"
-        )
-    if classes < 2 or int(targets.min()) < 0 or int(targets.max()) >= classes:
-        raise ValueError(
-            "targets must be masks of class indices in [0, C) with C >= 2 classes, 0 being the "
-            f"background, got {int(targets.min())} to {int(targets.max())} and {classes} classes"
-        )
-    return targets.long()
-
-
-def _require_weights(weights: Tensor) -> Tensor:
-    """Check sample weights and convert them to float32."""
-    require_finite("weight", weights)
-    if bool((weights < 0).any()) or not bool((weights > 0).any()):
-        raise ValueError(
-            f"weight must be >= 0, and > 0 for some sample, got {float(weights.min()):g} "
-            f"to {float(weights.max()):g}"
-        )
-    return weights.float()
-
-
-def _standardized_inputs(parts: list[Split], columns: bool | Tensor) -> list[Split]:
-    """Standardize the inputs of all splits with the training split's means and deviations."""
-    training = parts[0].inputs
-    dims = {2: (0,), 4: (0, 2, 3)}.get(training.ndim, tuple(range(training.ndim)))
-    mean, scale = _scale(training, dims)
-    if isinstance(columns, Tensor):
-        mean, scale = torch.where(columns, mean, 0), torch.where(columns, scale, 1)
-    return [split._replace(inputs=(split.inputs - mean) / scale) for split in parts]
-
-
-def _standardized_targets(parts: list[Split]) -> list[Split]:
-    mean, scale = _scale(parts[0].targets, (0,))
-    return [split._replace(targets=(split.targets - mean) / scale) for split in parts]
-
-
-def _scale(values: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Compute means and standard deviations, with 1 for the deviation of a constant."""
-    exact = values.double()  # float32 would turn a constant of 1e6 into noise
-    mean, scale = exact.mean(dims, keepdim=True), exact.std(dims, correction=0, keepdim=True)
-    return mean.float(), torch.where(scale > 0, scale, 1).float()
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:

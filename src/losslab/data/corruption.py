@@ -5,15 +5,57 @@ corrupted at 10 % are corrupted at 20 % too.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from losslab.data import checks
+
 OutlierKind = Literal["vertical", "leverage"]
 OUTLIER_KINDS = ("vertical", "leverage")
 FEWEST = 5
 """Minimum number of samples of a class after imbalance."""
+
+
+@dataclass(frozen=True)
+class CorruptionOptions:
+    """Options of the corruptions; see :class:`~losslab.data.base.InMemoryData`.
+
+    Raises:
+        ValueError: if an option is out of range.
+
+    Example:
+        >>> CorruptionOptions(label_noise=0.1).of_targets()
+        ['label_noise']
+    """
+
+    label_noise: float = 0.0
+    imbalance: float = 1.0
+    outliers: float = 0.0
+    outlier_size: float = 30.0
+    outlier_kind: OutlierKind = "vertical"
+    pixel_outliers: float = 0.0
+    corrupt_val: bool = False
+
+    def __post_init__(self) -> None:
+        checks.require_number("label_noise", self.label_noise, 0, 1)
+        checks.require_number("imbalance", self.imbalance, 0, 1)
+        checks.require_number("outliers", self.outliers, 0, 1)
+        checks.require_number("outlier_size", self.outlier_size)
+        checks.require_choice("outlier_kind", self.outlier_kind, OUTLIER_KINDS)
+        checks.require_number("pixel_outliers", self.pixel_outliers, 0, 1)
+        checks.require_choice("corrupt_val", self.corrupt_val, (True, False))
+
+    def of_targets(self) -> list[str]:
+        """Return the names of the corruptions that are enabled and depend on the targets."""
+        enabled = {
+            "label_noise": self.label_noise > 0,
+            "imbalance": self.imbalance < 1,
+            "outliers": self.outliers > 0,
+        }
+        return [name for name, on in enabled.items() if on]
 
 
 def label_noise(

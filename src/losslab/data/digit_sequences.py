@@ -109,11 +109,6 @@ class DigitSequences(InMemoryData):
             targets[row, -1] = at
         return canvas, targets
 
-    def _contents(self) -> str:
-        lengths = (self.train.targets[:, :-1] > 0).sum(1)
-        shortest, longest = lengths.aminmax()
-        return f"digits in training: {shortest} to {longest} per row, {lengths.sum()} in total"
-
     def _digits(self) -> tuple[Tensor, Tensor]:
         if self.source == "digits":
             return _digits()

@@ -55,7 +55,8 @@ class DistortedDigits(InMemoryData):
         checks.require_number("noise", noise, 0)
         checks.require_whole("copies", copies, 1)
         _require_digits(held_out_classes)
-        if held_out_classes and (self.imbalance < 1 or self.label_noise > 0):
+        corrupted = self.corruption.imbalance < 1 or self.corruption.label_noise > 0
+        if held_out_classes and corrupted:
             raise ValueError(
                 "held_out_classes must be empty with imbalance or label_noise, "
                 f"got {list(held_out_classes)}"
@@ -82,9 +83,9 @@ class DistortedDigits(InMemoryData):
             split.inputs.repeat(copies, 1, 1, 1),
             self.rotation,
             self.shift,
-            self._stream(Purpose.PLACEMENT, part),
+            self._rng(Purpose.PLACEMENT, part),
         )
-        noise = torch.randn(images.shape, generator=self._stream(Purpose.PIXEL_NOISE, part))
+        noise = torch.randn(images.shape, generator=self._rng(Purpose.PIXEL_NOISE, part))
         return Split(images + self.noise * noise, split.targets.repeat(copies))
 
 

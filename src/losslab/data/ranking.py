@@ -74,9 +74,6 @@ class Ranking(InMemoryData):
         targets = torch.where((fixed == 0).unsqueeze(1), noisy, grades)
         return Raw(inputs, targets, target_kind="relevance", fixed=fixed, outputs=1)
 
-    def _contents(self) -> str:
-        return _grade_counts(self.train.targets)
-
 
 class Letor(InMemoryData):
     """Queries of a LETOR or SVMLight file with lines ``grade qid:1 1:0.3 2:0.5 ...``.
@@ -117,16 +114,6 @@ class Letor(InMemoryData):
             inputs[place, : len(rows)] = torch.from_numpy(dense[rows])
             targets[place, : len(rows)] = torch.from_numpy(grades[rows].astype(np.int64))
         return Raw(inputs, targets, target_kind="relevance", outputs=1)
-
-    def _contents(self) -> str:
-        return _grade_counts(self.train.targets)
-
-
-def _grade_counts(grades: Tensor) -> str:
-    """Describe the number of documents per grade; negative grades are padding."""
-    counts = torch.bincount(grades[grades >= 0]).tolist()
-    pairs = (f"{grade} {count}" for grade, count in enumerate(counts))
-    return f"grades in training: {', '.join(pairs)}"
 
 
 def _graded(scores: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from losslab.data.base import TargetKind
+from losslab.data.raw import KindName
 
 ASKED = ("auto", "classes", "values", "multilabel")
 MOST_CLASSES = 100
@@ -16,10 +16,10 @@ MOST_CLASSES = 100
 
 
 class Targets(NamedTuple):
-    """Targets, their kind and names, as arguments of :class:`~losslab.data.base.Raw`."""
+    """Targets, their kind and names, as arguments of :class:`~losslab.data.raw.Raw`."""
 
     targets: Tensor
-    kind: TargetKind
+    kind: KindName
     names: list[str] | None
 
 

@@ -1,0 +1,290 @@
+"""Kinds of targets: how each is checked, corrupted, counted and described.
+
+A data set has one kind of target, named by ``Raw.target_kind``. Everything that depends on the kind
+is in its class, so that a new kind is one class here and one entry of :data:`KINDS`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from losslab.data import checks, corruption
+from losslab.data.batches import Split
+from losslab.data.corruption import CorruptionOptions
+from losslab.data.raw import KindName, Raw
+from losslab.rng import Purpose
+
+Rng = Callable[[Purpose], torch.Generator]
+"""Function that returns the random generator for a purpose."""
+
+MOST_LISTED = 20
+"""Maximum number of classes whose counts are listed one by one."""
+
+
+class TargetKind(ABC):
+    """Base class of the kinds of targets; an instance belongs to one data set.
+
+    Args:
+        targets: converted targets of the whole data set; not kept.
+        outputs: number of network outputs.
+        class_names: names of the classes or labels.
+    """
+
+    name: ClassVar[KindName]
+    """Public name, as in ``data.target_kind``."""
+    corruptions: ClassVar[tuple[str, ...]] = ()
+    """Supported corruptions of the targets, by the names of their options."""
+    single_label: ClassVar[bool] = False
+    """Whether each sample has exactly one class; then the split is stratified by class."""
+    numeric: ClassVar[bool] = False
+    """Whether targets are quantities, which can be standardized."""
+
+    def __init__(self, targets: Tensor, outputs: int, class_names: list[str] | None) -> None:
+        self.outputs = outputs
+        self.class_names = class_names
+
+    @staticmethod
+    def convert(raw: Raw) -> tuple[Tensor, int]:
+        """Check and convert the targets, and return them with the number of network outputs.
+
+        By default they become float32 of shape ``(n, K)``, with one output per column.
+
+        Raises:
+            ValueError: if the targets are invalid.
+        """
+        targets = raw.targets
+        targets = (targets.unsqueeze(1) if targets.ndim == 1 else targets).float()
+        return targets, targets.shape[1]
+
+    def corrupt(self, split: Split, options: CorruptionOptions, rng: Rng) -> Split:
+        """Apply the supported corruptions, each with its own random generator."""
+        return split
+
+    def counts(self, targets: Tensor) -> Tensor | None:
+        """Count the samples per class or label (pixels, for masks), or return ``None``."""
+        return None
+
+    def rarest(self, targets: Tensor) -> int | None:
+        """Return the class with the fewest samples; ``None`` unless samples have one each."""
+        return None
+
+    @abstractmethod
+    def describe(self, targets: Tensor) -> str:
+        """Return one readable line about the targets of the training split."""
+
+    def _describe_counts(self, what: str, counts: list[int]) -> str:
+        if self.outputs > MOST_LISTED:
+            return f"{self.outputs} {what} in training: {min(counts)} to {max(counts)} samples each"
+        return f"{what} in training: {_listed(self._names(counts), counts)}"
+
+    def _names(self, counts: Sequence[object]) -> Sequence[str]:
+        return self.class_names or list(map(str, range(len(counts))))
+
+
+class Classes(TargetKind):
+    """One class index per sample, ``(n,)`` int64."""
+
+    name = "classes"
+    corruptions = ("label_noise", "imbalance")
+    single_label = True
+
+    def __init__(self, targets: Tensor, outputs: int, class_names: list[str] | None) -> None:
+        super().__init__(targets, outputs, class_names)
+        self.rare = corruption.rarest_half(targets, outputs)
+
+    @staticmethod
+    def convert(raw: Raw) -> tuple[Tensor, int]:
+        """Require class indices of at least two classes."""
+        targets, classes = raw.targets, _number_of_classes(raw)
+        if targets.ndim != 1 or targets.is_floating_point():
+            raise ValueError(
+                "targets must be class indices of shape (n,), "
+                f"got {targets.dtype} of shape {tuple(targets.shape)}"
+            )
+        _require_range("class indices in [0, C) with C >= 2 classes", targets, classes)
+        return targets.long(), classes
+
+    def corrupt(self, split: Split, options: CorruptionOptions, rng: Rng) -> Split:
+        """Remove samples of the rarest classes, and replace labels among the remaining samples."""
+        kept = corruption.imbalance(
+            split.targets,
+            options.imbalance,
+            self.rare,
+            rng(Purpose.IMBALANCE),
+            names=self.class_names,
+        )
+        targets = corruption.label_noise(
+            split.targets,
+            options.label_noise,
+            self.outputs,
+            rng(Purpose.LABEL_NOISE),
+            among=kept,
+        )
+        return split._replace(targets=targets).take(kept)
+
+    def counts(self, targets: Tensor) -> Tensor:
+        """Count the samples per class."""
+        return torch.bincount(targets, minlength=self.outputs)
+
+    def rarest(self, targets: Tensor) -> int:
+        """Return the class with the fewest samples; ties go to the first class."""
+        return int(self.counts(targets).argmin())
+
+    def describe(self, targets: Tensor) -> str:
+        """List the classes with their numbers of samples."""
+        return self._describe_counts("classes", self.counts(targets).tolist())
+
+
+class MultiLabel(TargetKind):
+    """Several 0/1 labels per sample, ``(n, K)`` float32."""
+
+    name = "multilabel"
+    corruptions = ("label_noise",)
+
+    def corrupt(self, split: Split, options: CorruptionOptions, rng: Rng) -> Split:
+        """Flip labels."""
+        targets = corruption.flipped_labels(
+            split.targets, options.label_noise, rng(Purpose.LABEL_NOISE)
+        )
+        return split._replace(targets=targets)
+
+    def counts(self, targets: Tensor) -> Tensor:
+        """Count the samples that have each label."""
+        return targets.sum(0).long()
+
+    def describe(self, targets: Tensor) -> str:
+        """List the labels with their numbers of samples."""
+        return self._describe_counts("labels", self.counts(targets).tolist())
+
+
+class Values(TargetKind):
+    """Real numbers, ``(n, K)`` float32."""
+
+    name = "values"
+    corruptions = ("outliers",)
+    numeric = True
+
+    def corrupt(self, split: Split, options: CorruptionOptions, rng: Rng) -> Split:
+        """Turn samples into outliers."""
+        inputs, targets = corruption.outliers(
+            split.inputs,
+            split.targets,
+            options.outliers,
+            options.outlier_size,
+            rng(Purpose.OUTLIERS),
+            kind=options.outlier_kind,
+        )
+        return split._replace(inputs=inputs, targets=targets)
+
+    def describe(self, targets: Tensor) -> str:
+        """Return the mean and the standard deviation of all values."""
+        mean, sd = targets.mean(), targets.std()
+        return f"targets in training: {self.outputs} per sample, mean {mean:.4g}, SD {sd:.4g}"
+
+
+class Masks(TargetKind):
+    """One class index per pixel, ``(n, H, W)`` int64, where 0 is the background."""
+
+    name = "masks"
+
+    @staticmethod
+    def convert(raw: Raw) -> tuple[Tensor, int]:
+        """Require masks of the images' size; two classes need one network output."""
+        inputs, targets, classes = raw.inputs, raw.targets, _number_of_classes(raw)
+        shape = (len(inputs), *inputs.shape[2:])
+        if targets.is_floating_point() or inputs.ndim != 4 or tuple(targets.shape) != shape:
+            raise ValueError(
+                f"targets must be masks of integers, {shape} for inputs {tuple(inputs.shape)}, "
+                f"got {targets.dtype} of shape {tuple(targets.shape)}"
+            )
+        _require_range(
+            "masks of class indices in [0, C) with C >= 2 classes, 0 being the background",
+            targets,
+            classes,
+        )
+        return targets.long(), 1 if classes == 2 else classes
+
+    def counts(self, targets: Tensor) -> Tensor:
+        """Count the pixels per class."""
+        return torch.bincount(targets.flatten(), minlength=max(2, self.outputs))
+
+    def describe(self, targets: Tensor) -> str:
+        """List the classes with their fractions of the pixels."""
+        counts = self.counts(targets)
+        shares = [f"{share:.2%}" for share in (counts / counts.sum()).tolist()]
+        return f"pixels in training: {_listed(self._names(shares), shares)}"
+
+
+class Sequences(TargetKind):
+    """Labels from 1 of a row of symbols, padded with 0, then the row's width; ``(n, L + 1)``."""
+
+    name = "sequences"
+
+    def describe(self, targets: Tensor) -> str:
+        """Return the shortest and longest sequence and the total number of labels."""
+        lengths = (targets[:, :-1] > 0).sum(1)
+        shortest, longest = lengths.aminmax()
+        return f"labels in training: {shortest} to {longest} per row, {lengths.sum()} in total"
+
+
+class Relevance(TargetKind):
+    """Grades of the documents of each query, ``(n, documents)``; -1 is padding."""
+
+    name = "relevance"
+
+    def describe(self, targets: Tensor) -> str:
+        """List the grades with their numbers of documents."""
+        counts = torch.bincount(targets[targets >= 0]).tolist()
+        return f"grades in training: {_listed(range(len(counts)), counts)}"
+
+
+KINDS: dict[str, type[TargetKind]] = {
+    kind.name: kind for kind in (Classes, Values, MultiLabel, Masks, Sequences, Relevance)
+}
+
+
+def convert_targets(raw: Raw) -> tuple[Tensor, TargetKind]:
+    """Return the checked and converted targets with their kind.
+
+    Targets are kept unchanged if the number of outputs is given.
+
+    Raises:
+        ValueError: if there is no such kind or the targets are invalid.
+
+    Example:
+        >>> targets, kind = convert_targets(Raw(torch.zeros(3, 2), torch.tensor([0, 2, 1])))
+        >>> kind.name, kind.outputs, kind.describe(targets)
+        ('classes', 3, 'classes in training: 0 1, 1 1, 2 1')
+    """
+    name = raw.target_kind or ("values" if raw.targets.is_floating_point() else "classes")
+    checks.require_choice("target_kind", name, tuple(KINDS))
+    kind = KINDS[name]
+    targets, outputs = kind.convert(raw) if raw.outputs is None else (raw.targets, raw.outputs)
+    return targets, kind(targets, outputs, raw.class_names)
+
+
+def require_supported(kind: TargetKind, options: CorruptionOptions) -> None:
+    """Raise ``ValueError`` if a corruption of the targets is enabled that the kind lacks."""
+    for option in options.of_targets():
+        if option not in kind.corruptions:
+            fitting = [name for name, each in KINDS.items() if option in each.corruptions]
+            raise ValueError(
+                f"{option} needs targets that are {' or '.join(fitting)}, got {kind.name}"
+            )
+
+
+def _number_of_classes(raw: Raw) -> int:
+    return len(raw.class_names or []) or int(raw.targets.max()) + 1
+
+
+def _require_range(expected: str, targets: Tensor, classes: int) -> None:
+    low, high = int(targets.min()), int(targets.max())
+    if classes < 2 or low < 0 or high >= classes:
+        raise ValueError(f"targets must be {expected}, got {low} to {high} and {classes} classes")
+
+
+def _listed(names: Iterable[object], counts: Iterable[object]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))

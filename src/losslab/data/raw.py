@@ -1,0 +1,75 @@
+"""Samples of a data set before they are split, and checks of their numbers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+KindName = Literal["classes", "values", "multilabel", "masks", "sequences", "relevance"]
+"""Name of a kind of target, see :mod:`losslab.data.kinds`."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Samples of a data set before splitting.
+
+    Args:
+        inputs: real numbers, ``(n, *)``.
+        targets: class indices ``(n,)``, values ``(n, K)``, 0/1 labels ``(n, K)``, or masks
+            ``(n, H, W)`` of class indices, where 0 is the background.
+        target_kind: kind of the targets; by default integers are classes and floats are values.
+        class_names: names of the classes or labels.
+        fixed: 0, 1 or 2 ``(n,)``, to assign samples to training, validation or test; a split
+            without samples is drawn from the training samples.
+        groups: integers ``(n,)``; samples of one group stay in the same split.
+        weights: sample weights ``(n,)``.
+        standardize: whether to standardize the inputs with the training split's means and standard
+            deviations: per column, per channel of ``(n, C, H, W)``, or else overall. A mask
+            ``(F,)`` selects columns.
+        standardize_targets: whether to standardize values too.
+        held_out: classes to exclude from training; their samples are divided among the splits that
+            are drawn.
+        outputs: number of network outputs, if it does not follow from the targets; the targets are
+            then kept unchanged.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    target_kind: KindName | None = None
+    class_names: list[str] | None = None
+    fixed: Tensor | None = None
+    groups: Tensor | None = None
+    weights: Tensor | None = None
+    standardize: bool | Tensor = False
+    standardize_targets: bool = False
+    held_out: tuple[int, ...] = ()
+    outputs: int | None = None
+
+
+def require_finite(name: str, values: Tensor) -> None:
+    """Raise ``ValueError`` if a value is NaN or infinite, naming the first such sample."""
+    if len(values) == 0:
+        raise ValueError(f"{name} must hold samples, got shape {tuple(values.shape)}")
+    broken = ~torch.isfinite(values).flatten(1 if values.ndim > 1 else 0)
+    if bool(broken.any()):
+        first = int(broken.reshape(len(values), -1).any(1).nonzero()[0])
+        raise ValueError(
+            f"{name} must be finite numbers, got {int(broken.sum())} that are not finite, "
+            f"the first in sample {first}"
+        )
+
+
+def checked_weights(weights: Tensor) -> Tensor:
+    """Check sample weights and convert them to float32.
+
+    Raises:
+        ValueError: if a weight is negative or not finite, or none is positive.
+    """
+    require_finite("weight", weights)
+    if bool((weights < 0).any()) or not bool((weights > 0).any()):
+        raise ValueError(
+            f"weight must be >= 0, and > 0 for some sample, got {float(weights.min()):g} "
+            f"to {float(weights.max()):g}"
+        )
+    return weights.float()

@@ -1,0 +1,41 @@
+"""Standardization of all splits with the means and standard deviations of the training split."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from losslab.data.batches import Split
+
+
+def standardized_inputs(splits: Sequence[Split], columns: bool | Tensor = True) -> list[Split]:
+    """Standardize inputs per column, per channel of ``(n, C, H, W)``, or else overall.
+
+    Args:
+        splits: training split, then the others.
+        columns: mask ``(F,)`` of the columns to standardize, or ``True`` for all.
+
+    Example:
+        >>> training = Split(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1]))
+        >>> standardized_inputs([training])[0].inputs.flatten()
+        tensor([-1.,  1.])
+    """
+    training = splits[0].inputs
+    dims = {2: (0,), 4: (0, 2, 3)}.get(training.ndim, tuple(range(training.ndim)))
+    mean, scale = _scale(training, dims)
+    if isinstance(columns, Tensor):
+        mean, scale = torch.where(columns, mean, 0), torch.where(columns, scale, 1)
+    return [split._replace(inputs=(split.inputs - mean) / scale) for split in splits]
+
+
+def standardized_targets(splits: Sequence[Split]) -> list[Split]:
+    """Standardize each column of the targets; the training split comes first."""
+    mean, scale = _scale(splits[0].targets, (0,))
+    return [split._replace(targets=(split.targets - mean) / scale) for split in splits]
+
+
+def _scale(values: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Compute means and standard deviations, with 1 for the deviation of a constant."""
+    exact = values.double()  # float32 would turn a constant of 1e6 into noise
+    mean, scale = exact.mean(dims, keepdim=True), exact.std(dims, correction=0, keepdim=True)
+    return mean.float(), torch.where(scale > 0, scale, 1).float()
