@@ -55,7 +55,7 @@ def run(folder, *arguments):
     [
         ["loss=log_cosh", "--config-dir=conf"],
         ["loss=multi_margin", "--config-dir=conf"],
-        ["data=moons", "--config-dir=conf"],
+        ["data=moons", "data.label_noise=0.2", "--config-dir=conf"],
         ["loss=focal", "model=wide", "--config-dir=conf"],
         ["data=regression", "loss._target_=torch.nn.functional.l1_loss"],
         ["data=regression", "loss._target_=my_losses.LogCoshLoss", "loss.reduction=sum"],
