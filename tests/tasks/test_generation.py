@@ -47,11 +47,11 @@ def test_real_points_cover_every_mode():
     data = Ring(n=2000)
     data.setup()
     task = Generation(data)
-    values = task.judge(data.val.inputs, data.test.inputs)
+    values = task.evaluate(data.val.inputs, data.test.inputs)
     assert values["modes"] == 8
     assert values["frechet"] < 1.0
     one = data.test.inputs[data.test.targets == 3]
-    assert task.judge(data.val.inputs, one.repeat(10, 1))["modes"] == 1
-    lost = task.judge(data.val.inputs, data.test.inputs[data.test.targets < 4])
+    assert task.evaluate(data.val.inputs, one.repeat(10, 1))["modes"] == 1
+    lost = task.evaluate(data.val.inputs, data.test.inputs[data.test.targets < 4])
     assert lost["frechet"] > 10 * values["frechet"]
     assert np.isfinite(lost["frechet"])

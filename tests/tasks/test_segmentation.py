@@ -39,7 +39,7 @@ def test_classes():
 
 
 def test_other_data_are_refused():
-    with pytest.raises(ValueError, match="task=segmentation expects masks, got classes"):
+    with pytest.raises(ValueError, match="task=segmentation expects mask targets, got classes"):
         Segmentation(data(10, "classes"))
 
 

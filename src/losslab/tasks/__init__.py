@@ -1,4 +1,4 @@
-"""Task definitions: what a task provides to a loss, and how predictions are evaluated and drawn."""
+"""Tasks: the targets that a loss gets, and the metrics and figures of predictions."""
 
 from losslab.tasks.base import Task
 from losslab.tasks.classification import Classification, MultiLabel
