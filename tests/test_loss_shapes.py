@@ -60,7 +60,7 @@ def test_every_loss_has_a_shape():
 def test_focal_against_the_probability(gamma):
     losses = chosen_losses(["loss=focal", f"loss.gamma={gamma}"])
     [shape], _ = loss_shapes(losses, probability=True)
-    assert shape.against == "probability of the right class"
+    assert shape.against == "probability of the true class"
     assert shape.by == "margin"
     p = shape.x
     np.testing.assert_allclose(shape.loss, -((1 - p) ** gamma) * np.log(p), atol=1e-9)
@@ -69,7 +69,7 @@ def test_focal_against_the_probability(gamma):
 def test_a_loss_without_a_probability_says_so():
     drawn, [line] = loss_shapes(chosen_losses(["loss=hinge,bce"]), probability=True)
     assert [shape.name for shape in drawn] == ["bce"]
-    assert line == "hinge: it defines no probability; it can be drawn against the margin"
+    assert line == "hinge: it has no inverse link to a probability; plot it against the margin"
 
 
 def test_each_loss_takes_the_options_that_it_has():

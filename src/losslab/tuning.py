@@ -1,8 +1,8 @@
 """Equal tuning: the same number of points per loss, from the same sequence.
 
-A tuning has three stages in one folder: ``search``, a sweep over the points on tuning seeds, which
-does not read the test split; ``final``, a sweep of the best points on other seeds; ``report``. Each
-sweep is an ordinary one, and an interrupted tuning can be resumed.
+A tuning has three stages in one folder: ``search``, a sweep over the points on tuning seeds that
+does not use the test split; ``final``, a sweep of the best points on other seeds; ``report``. An
+interrupted tuning can be resumed.
 """
 
 import json
@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         if not (folder / PLAN_FILE).is_file():
             raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
         plan = Plan(**json.loads((folder / PLAN_FILE).read_text()))
-        use(plan.overrides)  # own configs that the plan was made with
+        use(plan.overrides)  # the plan's config folders
         return tune(plan, folder)
     plan = parse_plan(arguments)
     log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
@@ -88,8 +88,8 @@ def tune(plan: Plan, folder: Path) -> int:
     if not winners:
         raise UserError(f"no run of the search finished: see {search}")
     command = _command(plan.overrides, _jobs(plan, winners, plan.seeds))
-    places = launch(command, checked_jobs(command), final)
-    return _report(tuning, folder, places)
+    run_folders = launch(command, checked_jobs(command), final)
+    return _report(tuning, folder, run_folders)
 
 
 def _search(plan: Plan, folder: Path, search: Path) -> None:
@@ -123,11 +123,11 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _report(tuning: Tuning, folder: Path, places: Sequence[Path]) -> int:
+def _report(tuning: Tuning, folder: Path, run_folders: Sequence[Path]) -> int:
     collection = collect([folder / FINAL])
     if collection.runs:
         show(Console(), compare(collection), folder / "report", tuning)
-    return show_unfinished(places, f"python scripts/tune.py resume={folder}")
+    return show_unfinished(run_folders, f"python scripts/tune.py resume={folder}")
 
 
 # --- arguments ------------------------------------------------------------------------------------

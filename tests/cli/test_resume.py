@@ -38,7 +38,7 @@ def rates(run):
     ],
 )
 def test_what_a_run_is_made_of_stays(given):
-    with pytest.raises(UserError, match=r"stays what it is .*may change: .*trainer\.max_epochs"):
+    with pytest.raises(UserError, match=r"cannot change in a resumed run; .*trainer\.max_epochs"):
         changed_config(saved_config(PAST), [given])
 
 
@@ -81,7 +81,7 @@ def test_what_follows_and_must_stay_is_refused():
     saved = saved_config(PAST)
     saved.overrides = [*saved.overrides, "loss.gamma=${trainer.max_epochs}"]
     saved.loss.gamma = saved.trainer.max_epochs
-    with pytest.raises(UserError, match=r"loss\.gamma follows from trainer\.max_epochs"):
+    with pytest.raises(UserError, match=r"loss\.gamma depends on trainer\.max_epochs"):
         changed_config(saved, ["trainer.max_epochs=8"])
 
 

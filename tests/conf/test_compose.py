@@ -35,8 +35,8 @@ def test_every_file_composes_and_resolves(group, name):
 def test_a_loss_brings_its_home(name):
     config = compose.compose(compose.complete([f"loss={name}"]))
     chosen = config.hydra.runtime.choices
-    assert chosen.data == groups.home(name)
-    assert chosen.task == groups.task_of_loss(name)
+    assert chosen.data == groups.default_data(name)
+    assert chosen.task == groups.default_task(name)
     assert config.task.standard_data in groups.names("data")
 
 
@@ -96,4 +96,4 @@ def test_cells_composed_together_are_what_each_is_alone():
         alone = compose.compose(job)
         assert together.config == compose.finished_config(alone, alone.hydra)
         assert together.overrides == tuple(alone.hydra.overrides.task)
-        assert together.place == alone.hydra.sweep.subdir
+        assert together.subdir == alone.hydra.sweep.subdir

@@ -238,7 +238,7 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
         for override in runs[0].overrides
         if override in common
         and (row := meaning(key := override.partition("=")[0].lstrip("+"))).affects_results
-        and not row.told
+        and not row.in_label
         and not key.startswith("loss.")
         and _short(override) not in name.split(", ")
     )

@@ -32,13 +32,15 @@ def help_text() -> str:
     blocks = [HEAD]
     for task in groups.names("task"):
         data = [
-            name for name in groups.names("data") if groups.brings("data", name, "task") == task
+            name
+            for name in groups.names("data")
+            if groups.default_choice("data", name, "task") == task
         ]
-        losses = [name for name in groups.names("loss") if groups.task_of_loss(name) == task]
+        losses = [name for name in groups.names("loss") if groups.default_task(name) == task]
         standard = groups.node("task", task)
         if standard.standard_data not in data:  # at home in another task
             data = [standard.standard_data, *data]
-        blocks.append(f"  {task}   (model={groups.brings('task', task, 'model')})")
+        blocks.append(f"  {task}   (model={groups.default_choice('task', task, 'model')})")
         blocks.append(f"    data: {_marked(data, standard.standard_data)}")
         blocks += [f"    loss={name:<26}{groups.summary('loss', name)}" for name in losses]
         if not losses:

@@ -102,7 +102,7 @@ def _varying_keys(rows: Sequence[Sequence[Run]]) -> list[str]:
     return [
         key
         for key in given
-        if not meaning(key).told and len({_setting(row[0], key) for row in rows} - {ABSENT}) > 1
+        if not meaning(key).in_label and len({_setting(row[0], key) for row in rows} - {ABSENT}) > 1
     ]
 
 
