@@ -55,6 +55,12 @@ def summary(group: str, name: str) -> str:
     return first.lstrip("# ").split(": python train.py")[0].rstrip(".")
 
 
+def standard(group: str) -> str | None:
+    """Return the choice of a group that conf/train.yaml sets, which other choices may override."""
+    [choice] = [entry[group] for entry in _read(CONF / "train.yaml").defaults if group in entry]
+    return None if choice is None else str(choice)
+
+
 def default_choice(group: str, name: str, other: str) -> str | None:
     """Return the choice of another group that is the default for this choice, if it sets one."""
     for entry in _load(group, name).get("defaults", []):
