@@ -29,17 +29,17 @@ def main() -> int:
     arguments = parser.parse_args()
 
     from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
-    from losslab.loss_shapes import chosen_losses, loss_shapes  # noqa: PLC0415
+    from losslab.loss_shapes import chosen_losses, evaluate_losses  # noqa: PLC0415
     from losslab.report.figures import style  # noqa: PLC0415
-    from losslab.report.figures.loss_shapes import loss_shapes as draw  # noqa: PLC0415
+    from losslab.report.figures.loss_shapes import loss_shapes  # noqa: PLC0415
 
     with cli_errors():
         losses = chosen_losses(arguments.overrides)
-        shapes, without = loss_shapes(losses, probability=arguments.probability)
+        shapes, without = evaluate_losses(losses, probability=arguments.probability)
     for line in without:
         print(f"cannot be drawn along one dimension: {line}")
     if shapes:
-        print("\n".join(map(str, style.save(draw(shapes), arguments.output))))
+        print("\n".join(map(str, style.save(loss_shapes(shapes), arguments.output))))
     return 0
 
 

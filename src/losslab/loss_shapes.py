@@ -178,7 +178,7 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
     return losses
 
 
-def loss_shapes(
+def evaluate_losses(
     losses: Mapping[str, tuple[str, Mapping[str, Any]]], *, probability: bool = False
 ) -> tuple[list[LossShape], list[str]]:
     """Evaluate losses along one dimension.

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from losslab.config import groups
+from losslab.config import groups, schema
 from losslab.config.command import Command, all_jobs, run_overrides
 from losslab.config.compose import (
     COMPOSED,
@@ -25,7 +25,6 @@ from losslab.config.compose import (
     parsed,
 )
 from losslab.config.errors import UserError
-from losslab.config.schema import flat, meaning
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.folder import is_run
@@ -145,15 +144,14 @@ def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
     """Return the options that can make a job fail, except seeds that equal the run's."""
     return [
         (key, value)
-        for key, value in flat(OmegaConf.to_container(config))
-        if meaning(key).can_fail and not (key.endswith(".seed") and value == config.seed)
+        for key, value in schema.flat(OmegaConf.to_container(config))
+        if schema.meaning(key).can_fail and not (key.endswith(".seed") and value == config.seed)
     ]
 
 
 def _write_sweep_summary(folder: Path, configs: Sequence[DictConfig]) -> None:
-    from losslab.training import hparams  # noqa: PLC0415
-
-    write_sweep_summary(folder, [hparams(config) for config in configs])
+    plain: list[Any] = [OmegaConf.to_container(config) for config in configs]
+    write_sweep_summary(folder, [schema.hparams(each) for each in plain])
 
 
 def show_comparison(folder: Path) -> None:

@@ -217,7 +217,7 @@ def open_record(
                     "batches": components.data.order_fingerprint(),
                 },
             },
-            hparams=hparams(config),
+            hparams=schema.hparams(_plain(config)),
             group=f"{job_name(config.overrides)} on {config.choices.data}",
         )
     except FileExistsError as error:
@@ -225,17 +225,15 @@ def open_record(
     OmegaConf.save(config, writer.files.config)
 
 
-def hparams(config: DictConfig) -> dict[str, Any]:
-    """Return the columns of TensorBoard's HPARAMS tab."""
-    plain: Any = OmegaConf.to_container(config)
-    return schema.hparams(plain)
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config)
 
 
 def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
     """Build Lightning's Trainer with the run's callbacks and loggers."""
     loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
     for logger in loggers:
-        logger.log_hyperparams(hparams(config))
+        logger.log_hyperparams(schema.hparams(_plain(config)))
     profiler = {} if config.trainer.get("profiler") else {"profiler": NoProfiler()}
     trainer: pl.Trainer = build(
         config.trainer,

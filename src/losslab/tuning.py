@@ -58,7 +58,7 @@ class Plan:
     """Options of each point, by loss."""
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_tuning(arguments: Sequence[str]) -> int:
     """Tune as the arguments describe, or resume with ``resume=FOLDER``; return the exit code.
 
     Raises:

@@ -6,7 +6,7 @@ import torch
 
 from losslab.data.ring import Ring
 from losslab.metrics.samples import covered_modes, frechet_distance, precision_recall
-from losslab.tasks.generation import Generation
+from losslab.tasks.generation import GenerationTask
 
 
 def normal(n, d, seed=0):
@@ -46,7 +46,7 @@ def test_covered_modes(classes, count):
 def test_real_points_cover_every_mode():
     data = Ring(n=2000)
     data.setup()
-    task = Generation(data)
+    task = GenerationTask(data)
     values = task.evaluate(data.val.inputs, data.test.inputs)
     assert values["modes"] == 8
     assert values["frechet"] < 1.0

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from losslab.data.ranking import Letor, Ranking
-from losslab.tasks.ranking import Ranking as RankingTask
-from losslab.tasks.ranking import query_metrics
+from losslab.tasks.ranking import RankingTask, query_metrics
 
 
 @pytest.mark.parametrize(

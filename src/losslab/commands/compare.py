@@ -30,14 +30,14 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--baseline", metavar="LOSS", help="compare each loss only with this one")
     parser.add_argument(
         "--metrics",
-        type=names,
+        type=comma_separated,
         default=[],
         metavar="A,B",
         help="primary metrics, all Holm-corrected together (default: the task's first)",
     )
     parser.add_argument(
         "--columns",
-        type=names,
+        type=comma_separated,
         default=[],
         metavar="A,B",
         help="further metrics to show (default: all of the task's)",
@@ -47,7 +47,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     try:
         comparison = compare(
-            find_runs(arguments.folders),
+            collect_runs(arguments.folders),
             baseline=arguments.baseline,
             primary_metrics=arguments.metrics,
             columns=arguments.columns,
@@ -62,12 +62,12 @@ def main(given: Sequence[str] | None = None) -> int:
     return 0
 
 
-def names(text: str) -> list[str]:
+def comma_separated(text: str) -> list[str]:
     """Split ``a,b`` into names."""
     return [name for name in text.split(",") if name]
 
 
-def find_runs(folders: list[Path]) -> Collection:
+def collect_runs(folders: list[Path]) -> Collection:
     """Find the runs below the folders.
 
     Raises:

@@ -111,7 +111,9 @@ def require_known(group: str, name: str) -> None:
     if group == "loss" and name not in known and ALIASES.get(name) in known:
         raise UserError(f"unknown loss '{name}': did you mean {ALIASES[name]}?")
     if name not in known:
-        raise UserError(f"unknown {group} '{name}'{nearest(name, known)} Known: {', '.join(known)}")
+        raise UserError(
+            f"unknown {group} '{name}'{did_you_mean(name, known)} Known: {', '.join(known)}"
+        )
 
 
 ALIASES = {"l1": "mae", "l2": "mse", **dict.fromkeys(("ce", "nll", "xent"), "cross_entropy")}
@@ -171,7 +173,7 @@ def task_of_other_kind(loss: str, data: str, task: str) -> str | None:
     return own if may_have and own != task else None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``: did you mean x?`` if a known name is similar, else a full stop."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f": did you mean {' or '.join(close)}?" if close else "."

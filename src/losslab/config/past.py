@@ -6,8 +6,21 @@ Saved runs stay readable: configs read from a run folder go through :func:`trans
 from typing import Any
 
 _RL = ("PolicyControl", "PolicyGradient", "QLearning", "ValueControl")
+_TASKS = {
+    "Classification": "ClassificationTask",
+    "Generation": "GenerationTask",
+    "MetricLearning": "MetricLearningTask",
+    "MultiLabel": "MultiLabelTask",
+    "PointClouds": "PointCloudTask",
+    "Ranking": "RankingTask",
+    "Reconstruction": "ReconstructionTask",
+    "Regression": "RegressionTask",
+    "Segmentation": "SegmentationTask",
+    "Sequences": "SequenceTask",
+}
 TARGETS: dict[str, str] = {
     **{f"losslab.tasks.{name}": f"losslab.rl.{name}" for name in _RL},
+    **{f"losslab.tasks.{old}": f"losslab.tasks.{new}" for old, new in _TASKS.items()},
     "losslab.tasks.SupervisedModule": "losslab.modules.SupervisedModule",
     "losslab.callbacks.RunKeeping": "losslab.callbacks.RunWriterCallback",
     "losslab.tasks.AdversarialModule": "losslab.modules.AdversarialModule",

@@ -13,7 +13,7 @@ from losslab.modules.base import Module
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import StepValues, is_due
 from losslab.rng import Purpose, generator
-from losslab.tasks.generation import Generation
+from losslab.tasks.generation import GenerationTask
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ class AdversarialModule(Module):
         self,
         network: Any,
         loss: AdversarialLoss,
-        task: Generation,
+        task: GenerationTask,
         *,
         optimizer: Callable[..., torch.optim.Optimizer],
         seed: int,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class Classification(Task):
+class ClassificationTask(Task):
     """Classification of one of C classes by C logits, even for C = 2, so that all losses fit.
 
     Metrics:
@@ -125,7 +125,7 @@ class Classification(Task):
         return figures
 
 
-class MultiLabel(Task):
+class MultiLabelTask(Task):
     """Classification with any of K labels by K logits with 0/1 targets.
 
     Metrics:

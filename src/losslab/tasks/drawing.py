@@ -96,7 +96,7 @@ def against_target(prediction: Tensor, target: Tensor) -> Figure:
     return figure
 
 
-def read_rows(images: Tensor, read: Sequence[str], true: Sequence[str]) -> Figure:
+def predicted_texts(images: Tensor, read: Sequence[str], true: Sequence[str]) -> Figure:
     """Plot images of lines of characters, each with the predicted and the true text."""
     figure = Figure(figsize=(7, 1.0 * len(images)), layout="constrained")
     grid = figure.subplots(len(images), 1, squeeze=False)[:, 0]
@@ -149,7 +149,7 @@ def fitted_curve(
     )
 
 
-def precision_recall(score: Tensor, truth: Tensor, points: int = 300) -> Line:
+def precision_recall_curve(score: Tensor, truth: Tensor, points: int = 300) -> Line:
     """Return the precision-recall curve of all pixels, with the point at a score of 0.5 marked.
 
     Args:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class Generation(Task):
+class GenerationTask(Task):
     """Generation of samples, which are compared with real ones.
 
     Features are those of a small classifier that is trained on the real training split.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class MetricLearning(Task):
+class MetricLearningTask(Task):
     """Metric learning: embeddings (N, D) with class labels (N,).
 
     Metrics, by cosine similarity within a split:

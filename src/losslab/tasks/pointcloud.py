@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class PointClouds(Task):
+class PointCloudTask(Task):
     """Reconstruction of point clouds (N, P, D) from a short code.
 
     Metrics, in the unit of the data:

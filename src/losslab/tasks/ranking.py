@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class Ranking(Task):
+class RankingTask(Task):
     """Ranking of documents by scores (Q, D), with grades (Q, D); negative grades are padding.
 
     Metrics, averaged over the queries with documents of different grade:

@@ -22,7 +22,7 @@ SMALLEST_SIDE = 6
 """Least height and width of an image in pixels; SSIM needs the neighbourhood of a pixel."""
 
 
-class Reconstruction(Task):
+class ReconstructionTask(Task):
     """Reconstruction of images (N, C, H, W) from a short code.
 
     Metrics, with the value range of the training split for psnr and ssim:
@@ -36,7 +36,7 @@ class Reconstruction(Task):
     Args:
         data: data module with images as inputs.
         frechet: whether to compute the Fréchet distance on the features of a classifier, as
-            :class:`~losslab.tasks.generation.Generation` does.
+            :class:`~losslab.tasks.generation.GenerationTask` does.
 
     Raises:
         ValueError: if the inputs are not images of at least 6 x 6 pixels, or ``frechet`` is set and

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class Regression(Task):
+class RegressionTask(Task):
     """Regression of values (N, K) in the unit of the target.
 
     Metrics:

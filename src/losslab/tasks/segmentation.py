@@ -22,7 +22,7 @@ THRESHOLDS = sorted(torch.linspace(-8, 8, 65).tolist(), key=abs)
 """Candidate thresholds on the logits; those near 0 (a probability of 0.5) win ties."""
 
 
-class Segmentation(Task):
+class SegmentationTask(Task):
     """Segmentation into foreground and background (one logit map) or C classes (C logit maps).
 
     Metrics:
@@ -120,7 +120,7 @@ class Segmentation(Task):
             "masks": drawing.rows(given, made, "Images with their masks")
         }
         if self.binary and bool(target.any()):
-            figures["precision_recall"] = drawing.precision_recall(
+            figures["precision_recall"] = drawing.precision_recall_curve(
                 overlap.squashed(prediction), self._truth(target)
             )
         return figures

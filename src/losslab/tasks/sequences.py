@@ -20,7 +20,7 @@ BLANK = 0
 COLUMNS_PER_STEP = 2  # columns of the image per time step of the prediction
 
 
-class Sequences(Task):
+class SequenceTask(Task):
     """Sequences of labels by logits (N, T, C) per time step; class 0 is the blank.
 
     Targets of the data are (N, U + 1): labels padded with 0, then the width of the image. A time
@@ -67,7 +67,7 @@ class Sequences(Task):
 
         read = decode(prediction[:8], self.target(target[:8], TargetFormat.SEQUENCES).input_lengths)
         true = [_text(row) for row in target[:8, :-1]]
-        return {"rows": drawing.read_rows(inputs[:8, 0], read, true)}
+        return {"rows": drawing.predicted_texts(inputs[:8, 0], read, true)}
 
 
 def decode(logits: Tensor, lengths: Tensor) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslab.analysis.load import Run, Settings, group, settings_key
+from losslab.analysis.load import Run, Settings, group_by, settings_key
 from losslab.config.schema import meaning
 
 ABSENT = "none"
@@ -87,7 +87,7 @@ def comparison_groups(runs: Iterable[Run]) -> list[ComparisonGroup]:
     group would have two rows, the setting itself is compared. A setting that varies only between
     losses is reported as a confounder.
     """
-    rows = group(runs, settings_key)
+    rows = group_by(runs, settings_key)
     parts = [
         part
         for data_set in _data_sets(rows)
