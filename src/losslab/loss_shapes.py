@@ -188,7 +188,7 @@ def evaluate_losses(
         probability: whether to draw losses of a margin against the corresponding probability.
 
     Returns:
-        The shapes, and the reason for each loss that cannot be drawn.
+        The shapes, and the reason for each loss that cannot be plotted.
 
     Raises:
         UserError: if a loss refuses its options.
@@ -204,7 +204,7 @@ def evaluate_losses(
 
 
 class NoView(Exception):  # noqa: N818 (an expected outcome, not a fault)
-    """Raised if a loss cannot be drawn along one dimension."""
+    """Error for a loss that cannot be plotted along one dimension."""
 
 
 def _shapes_of(

@@ -79,7 +79,7 @@ class Run:
 
     @property
     def is_search(self) -> bool:
-        """Return whether the run was told not to read the test split (``test=false``)."""
+        """Return whether the run did not use the test split (``test=false``)."""
         return self.config.get("test") is False
 
     @functools.cached_property
