@@ -1,11 +1,13 @@
 """A loss of another library takes part by its ``_target_`` alone, as docs/add-your-own.md says."""
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from losslab.config import user_code
 from losslab.config.compose import compose, finished_config
 from losslab.training import train
 
@@ -20,9 +22,16 @@ PEERS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    """Forget the config folders afterwards, which are kept in the environment."""
+    for name in (user_code.CONFIG_DIRS, "PYTHONPATH"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+
+
 def results(overrides, folder):
-    """What one epoch gives on the test split."""
-    config = compose([*overrides, "trainer.max_epochs=1", "callbacks=quiet"])
+    """Return the test metrics after one epoch."""
+    config = compose(user_code.use([*overrides, "trainer.max_epochs=1", "callbacks=quiet"]))
     config.paths.log_dir = str(folder)
     train(finished_config(config, config.hydra), folder / "run")
     return json.loads((folder / "run" / "record.json").read_text())["test"]
@@ -40,12 +49,12 @@ def test_the_pages_yaml(tmp_path, name, library, small, metric, least):
     )
     (tmp_path / "loss").mkdir()
     (tmp_path / "loss" / f"{name}.yaml").write_text(text)
-    test = results([f"loss={name}", f"hydra.searchpath=[file://{tmp_path}]", *small], tmp_path)
+    test = results([f"loss={name}", f"--config-dir={tmp_path}", *small], tmp_path)
     assert test[metric] > least
 
 
 def test_the_pages_line_without_a_file(tmp_path):
     pytest.importorskip("monai", reason="pip install losslab[peers]")
-    [line] = re.findall(r"python train\.py (loss=mae .*)", PAGE.read_text())
+    [line] = re.findall(r"losslab (data=segmentation loss\._target_.*)", PAGE.read_text())
     test = results([*line.split(), *SMALL], tmp_path)
     assert test["loss"] == pytest.approx(test["ref/dice"], rel=1e-4)  # the same formula as ours

@@ -31,7 +31,7 @@ def resume(command: Command) -> int:
         grown = extended(earlier[-1], command.overrides)
         return sweep(replace(grown, typed=command.typed), folder, earlier)
     if not is_run(folder):
-        raise UserError(f"resume={folder} is neither a run folder nor a sweep folder")
+        raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
     return _resume_run(folder, command.overrides)
 
 
@@ -62,8 +62,7 @@ def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
     for key, value in _derived(saved, config, changed).items():
         if schema.meaning(key).affects_results and not key.startswith("scheduler."):
             raise UserError(
-                f"{key} depends on {', '.join(changed)}, but cannot change in a resumed run: "
-                "start a new run"
+                f"{key} depends on {', '.join(changed)} and cannot be changed when resuming a run"
             )
         OmegaConf.update(config, key, value)
     kept = [given for given in _command(saved) if given.partition("=")[0] not in changed]
@@ -74,7 +73,7 @@ def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def _require_resumable(config: DictConfig, override: Any) -> None:
     key = override.key_or_group
     if override.is_sweep_override():
-        raise UserError(f"{override.input_line} has several values, but resume= takes one")
+        raise UserError(f"{override.input_line}: resuming a run takes one value per option")
     before = OmegaConf.select(config, key, default=_ABSENT)
     if before is _ABSENT:
         close = groups.nearest_keys(key, [name for name, _ in _flat(config)])
@@ -82,7 +81,7 @@ def _require_resumable(config: DictConfig, override: Any) -> None:
         raise UserError(f"{key} is not an option of this run{advice}")
     if not schema.meaning(key).resumes or OmegaConf.is_dict(before):
         may = [name for name, _ in _flat(config) if schema.meaning(name).resumes]
-        raise UserError(f"{key} cannot change in a resumed run; these can: {', '.join(may)}")
+        raise UserError(f"{key} cannot be changed when resuming a run; these can: {', '.join(may)}")
     refusal = schema.refusal(key, override.value(), before)
     if refusal:
         raise UserError(refusal)

@@ -1,4 +1,4 @@
-"""docs/add-your-own.md does what it says: its own text is written down and run."""
+"""The files and commands of docs/add-your-own.md, run as written in an empty folder."""
 
 import os
 import re
@@ -12,31 +12,34 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-FILES = re.compile(r"```(?:python|yaml)\n# ((?:src|conf|tests)/\S+)\n(.*?)```", re.DOTALL)
+FILES = re.compile(r"```(?:python|yaml)\n# ((?:conf|tests)/\S+|my_\w+\.py)\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A copy of the project with the page's files in it."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("conf", "src", "tests"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    for name in ("train.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder / name)
-    written = FILES.findall((ROOT / "docs" / "add-your-own.md").read_text())
+def files():
+    """Return the text of each file that the page shows."""
+    written = dict(FILES.findall((ROOT / "docs" / "add-your-own.md").read_text()))
     assert len(written) == 11
-    for path, text in written:
-        with (folder / path).open("a") as file:  # the reference goes below those that are there
-            file.write(text)
+    return written
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, files):
+    """Return a user's folder with the page's files in it."""
+    folder = tmp_path_factory.mktemp("my_project")
+    for path, text in files.items():
+        if not path.startswith("tests/"):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
     return folder
 
 
-def run(project, *arguments):
-    environment = os.environ | {"PYTHONPATH": str(project / "src")}
+def run(folder, *arguments):
+    source = folder if (folder / "src").is_dir() else ROOT
+    environment = os.environ | {"PYTHONPATH": str(source / "src")}
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=project,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -47,22 +50,35 @@ def run(project, *arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["loss=log_cosh"],
-        ["loss=multi_margin"],
-        ["data=moons"],
-        ["loss=focal", "model=wide"],
+        ["loss=log_cosh", "--config-dir=conf"],
+        ["loss=multi_margin", "--config-dir=conf"],
+        ["data=moons", "--config-dir=conf"],
+        ["loss=focal", "model=wide", "--config-dir=conf"],
+        ["data=regression", "loss._target_=torch.nn.functional.l1_loss"],
+        ["data=regression", "loss._target_=my_losses.LogCoshLoss", "loss.reduction=sum"],
     ],
-    ids=lambda arguments: arguments[-1],
+    ids=lambda arguments: arguments[-2],
 )
 def test_the_pages_commands(project, arguments):
-    outcome = run(project, "train.py", *arguments, "trainer.max_epochs=2", "callbacks=quiet")
+    quick = ("trainer.max_epochs=2", "callbacks=quiet")
+    outcome = run(project, "-m", "losslab", *arguments, *quick)
     assert outcome.returncode == 0, outcome.stderr
     assert "best epoch" in outcome.stdout
 
 
-def test_the_suite_takes_the_pages_loss(project):
+def test_the_suite_takes_the_pages_loss(tmp_path, files):
+    for name in ("conf", "src", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    for name in ("train.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "src/losslab/losses/log_cosh.py").write_text(files["my_losses.py"])
+    config = files["conf/loss/log_cosh.yaml"].replace("my_losses.", "losslab.losses.log_cosh.")
+    (tmp_path / "conf/loss/log_cosh.yaml").write_text(config)
+    with (tmp_path / "tests/losses/references.py").open("a") as file:
+        file.write(files["tests/losses/references.py"])
     outcome = run(
-        project, "-m", "pytest", "-q", "tests/losses/test_conformance.py", "--loss", "log_cosh"
+        tmp_path, "-m", "pytest", "-q", "tests/losses/test_conformance.py", "--loss", "log_cosh"
     )
     assert outcome.returncode == 0, outcome.stdout
     assert "passed" in outcome.stdout

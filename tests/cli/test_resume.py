@@ -38,7 +38,9 @@ def rates(run):
     ],
 )
 def test_what_a_run_is_made_of_stays(given):
-    with pytest.raises(UserError, match=r"cannot change in a resumed run; .*trainer\.max_epochs"):
+    with pytest.raises(
+        UserError, match=r"cannot be changed when resuming a run; .*trainer\.max_epochs"
+    ):
         changed_config(saved_config(PAST), [given])
 
 

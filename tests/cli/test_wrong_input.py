@@ -58,7 +58,7 @@ WITH_TORCH = {
     ),
     "no_callback": (["-m", "loss=mse,mae", "+callbacks.x._target_=nowhere.X"], "callbacks.x"),
     "no_logger": (["-m", "loss=mse,mae", "+logger.extra.x._target_=nowhere.X"], "logger.x"),
-    "resume_nothing": (["resume=nowhere"], "is neither a run folder nor a sweep folder"),
+    "resume_nothing": (["resume=nowhere"], "expected the folder of a run or of a sweep"),
 }
 
 
