@@ -93,7 +93,7 @@ def tune(plan: Plan, folder: Path) -> int:
 
 
 def _search(plan: Plan, folder: Path, search: Path) -> None:
-    quiet = [] if _given(plan.overrides, "callbacks") else ["callbacks=quiet"]
+    quiet = [] if _is_given(plan.overrides, "callbacks") else ["callbacks=quiet"]
     jobs = _jobs(plan, plan.points, plan.tuning_seeds)
     command = _command([*plan.overrides, *quiet, "test=false"], jobs)
     checked = checked_jobs(command)
@@ -163,33 +163,37 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     losses = own["loss"]
     for loss in losses:
         groups.require_known("loss", loss)
-    protocol = _one(own, "protocol", "controlled")
+    protocol = _single_value(own, "protocol", "controlled")
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
-    budget = _numbers([_one(own, "budget", "20")], "budget")[0]
+    budget = _whole_numbers([_single_value(own, "budget", "20")], "budget")[0]
     if budget < 1:
         raise UserError(f"budget must be at least 1, got {budget}")
     pairs = len(losses) * (len(losses) - 1) // 2
-    tuning_seeds = _numbers(own.get("tuning_seeds", list(map(str, TUNING_SEEDS))), "tuning_seeds")
-    seeds = _numbers(own.get("seeds", list(map(str, range(needed_seeds(max(1, pairs)))))), "seeds")
+    tuning_seeds = _whole_numbers(
+        own.get("tuning_seeds", list(map(str, TUNING_SEEDS))), "tuning_seeds"
+    )
+    seeds = _whole_numbers(
+        own.get("seeds", list(map(str, range(needed_seeds(max(1, pairs)))))), "seeds"
+    )
     common = sorted(set(seeds) & set(tuning_seeds))
     if common:
         raise UserError(
             f"seeds and tuning_seeds must not overlap, but both have {', '.join(map(str, common))}"
         )
-    ranges = {loss: _declared(loss, protocol, overrides) for loss in losses}
+    ranges = {loss: _ranges(loss, protocol, overrides) for loss in losses}
     points = {loss: sobol_points(ranges[loss], budget) for loss in losses}
     return Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, ranges, points)
 
 
-def _one(own: Mapping[str, list[str]], key: str, standard: str) -> str:
+def _single_value(own: Mapping[str, list[str]], key: str, standard: str) -> str:
     [value, *others] = own.get(key, [standard])
     if others:
         raise UserError(f"{key} must be one value, got {', '.join([value, *others])}")
     return value
 
 
-def _numbers(values: Sequence[str], key: str) -> list[int]:
+def _whole_numbers(values: Sequence[str], key: str) -> list[int]:
     try:
         numbers = [int(value) for value in values]
     except ValueError:
@@ -199,11 +203,11 @@ def _numbers(values: Sequence[str], key: str) -> list[int]:
     return numbers
 
 
-def _given(overrides: Sequence[str], key: str) -> bool:
+def _is_given(overrides: Sequence[str], key: str) -> bool:
     return any(each.lstrip("+").startswith(f"{key}=") for each in overrides)
 
 
-def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _ranges(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the ranges of a loss, learning rate first, except options that the overrides set."""
     declared: dict[str, Any] = {}
     if protocol == "tuned":
@@ -216,7 +220,7 @@ def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, A
         declared[LEARNING_RATE] = found["lr"]
     own = groups.tunable("loss", loss) or {}
     declared |= {f"loss.{name}": content for name, content in own.items()}
-    return {key: content for key, content in declared.items() if not _given(overrides, key)}
+    return {key: content for key, content in declared.items() if not _is_given(overrides, key)}
 
 
 def sobol_points(ranges: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
