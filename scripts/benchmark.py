@@ -1,4 +1,4 @@
-"""Measure the speed of losslab beside other libraries: python scripts/benchmark.py losses."""
+"""Measure the speed of losslab and of other libraries: python scripts/benchmark.py losses."""
 
 import argparse
 import sys

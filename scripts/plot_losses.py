@@ -1,4 +1,4 @@
-"""Draw losses and their gradients: python scripts/plot_losses.py loss=mse,mae,huber loss.delta=2.
+"""Plot losses and their gradients: python scripts/plot_losses.py loss=mse,mae,huber loss.delta=2.
 
 Each loss takes only the options that it has; several values give one line each:
 python scripts/plot_losses.py loss=focal loss.gamma=0,1,2,5 --probability
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Draw the losses in one figure, saved as PNG and SVG."""
+    """Plot the losses in one figure, saved as PNG and SVG."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument(
         "--probability",
         action="store_true",
-        help="draw against the probability instead of the margin",
+        help="plot against the probability instead of the margin",
     )
     parser.add_argument(
         "--output",
@@ -29,17 +29,17 @@ def main() -> int:
     arguments = parser.parse_args()
 
     from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
-    from losslab.loss_shapes import chosen_losses, loss_shapes  # noqa: PLC0415
+    from losslab.loss_shapes import chosen_losses, evaluate_losses  # noqa: PLC0415
     from losslab.report.figures import style  # noqa: PLC0415
-    from losslab.report.figures.loss_shapes import loss_shapes as draw  # noqa: PLC0415
+    from losslab.report.figures.loss_shapes import loss_shapes  # noqa: PLC0415
 
     with cli_errors():
         losses = chosen_losses(arguments.overrides)
-        shapes, without = loss_shapes(losses, probability=arguments.probability)
+        shapes, without = evaluate_losses(losses, probability=arguments.probability)
     for line in without:
-        print(f"cannot be drawn along one dimension: {line}")
+        print(f"cannot be plotted along one dimension: {line}")
     if shapes:
-        print("\n".join(map(str, style.save(draw(shapes), arguments.output))))
+        print("\n".join(map(str, style.save(loss_shapes(shapes), arguments.output))))
     return 0
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from losslab import cli
-from losslab.config.command import divided
+from losslab.config.command import split_flags
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from losslab.config.command import divided
     ],
 )
 def test_a_flag_keeps_its_value(arguments, flags, overrides):
-    assert divided(arguments.split()) == (flags.split(), overrides.split())
+    assert split_flags(arguments.split()) == (flags.split(), overrides.split())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from losslab import loss_shapes as shapes
 from losslab.config import groups
 from losslab.config.errors import UserError
-from losslab.loss_shapes import chosen_losses, loss_shapes
+from losslab.loss_shapes import chosen_losses, evaluate_losses
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ BY_HAND = {
 @pytest.mark.parametrize("command", BY_HAND)
 def test_a_shape_is_the_formula(command):
     loss, gradient = BY_HAND[command]
-    [shape], without = loss_shapes(chosen_losses(command.split()))
+    [shape], without = evaluate_losses(chosen_losses(command.split()))
     assert not without
     smooth = abs(np.diff(shape.gradient, append=shape.gradient[-1])) < 0.5  # no step at a kink
     np.testing.assert_allclose(shape.loss, loss(shape.x), atol=1e-9)
@@ -48,7 +48,7 @@ def test_a_shape_is_the_formula(command):
 
 def test_every_loss_has_a_shape():
     names = groups.names("loss")
-    drawn, without = loss_shapes(chosen_losses([f"loss={','.join(names)}"]))
+    drawn, without = evaluate_losses(chosen_losses([f"loss={','.join(names)}"]))
     assert not without
     assert {shape.name.partition(",")[0] for shape in drawn} == set(names)
     for shape in drawn:
@@ -59,17 +59,17 @@ def test_every_loss_has_a_shape():
 @pytest.mark.parametrize("gamma", [0, 2])
 def test_focal_against_the_probability(gamma):
     losses = chosen_losses(["loss=focal", f"loss.gamma={gamma}"])
-    [shape], _ = loss_shapes(losses, probability=True)
-    assert shape.against == "probability of the right class"
+    [shape], _ = evaluate_losses(losses, probability=True)
+    assert shape.against == "probability of the true class"
     assert shape.by == "margin"
     p = shape.x
     np.testing.assert_allclose(shape.loss, -((1 - p) ** gamma) * np.log(p), atol=1e-9)
 
 
 def test_a_loss_without_a_probability_says_so():
-    drawn, [line] = loss_shapes(chosen_losses(["loss=hinge,bce"]), probability=True)
+    drawn, [line] = evaluate_losses(chosen_losses(["loss=hinge,bce"]), probability=True)
     assert [shape.name for shape in drawn] == ["bce"]
-    assert line == "hinge: it defines no probability; it can be drawn against the margin"
+    assert line == "hinge: it has no inverse link to a probability; plot it against the margin"
 
 
 def test_each_loss_takes_the_options_that_it_has():
@@ -90,4 +90,4 @@ def test_each_loss_takes_the_options_that_it_has():
 )
 def test_wrong_input_is_said_in_one_line(overrides, message):
     with pytest.raises(UserError, match=message):
-        loss_shapes(chosen_losses(overrides))
+        evaluate_losses(chosen_losses(overrides))

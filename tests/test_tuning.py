@@ -107,7 +107,7 @@ def test_what_the_command_line_sets_is_not_tuned():
 def test_what_cannot_be_planned(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        tuning.run(arguments)
+        tuning.run_tuning(arguments)
     assert not list(tmp_path.iterdir())
 
 
@@ -121,4 +121,4 @@ def test_what_cannot_be_planned(arguments, message, tmp_path, monkeypatch):
 def test_what_cannot_be_resumed(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        tuning.run(arguments)
+        tuning.run_tuning(arguments)

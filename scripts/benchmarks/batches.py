@@ -1,4 +1,4 @@
-"""Losses that compare all pairs of points or samples, beside peers."""
+"""Losses that compare all pairs of points or samples, compared with peers."""
 
 import statistics
 from pathlib import Path

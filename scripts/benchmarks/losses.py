@@ -1,4 +1,4 @@
-"""Time and peak memory of each loss, beside peers and a lower bound."""
+"""Time and peak memory of each loss, compared with peers and a lower bound."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None
     Args:
         rounds: number of rounds.
         keep: whether to keep freed memory.
-        page: page to write the table to, with the figure beside it.
+        page: page to write the table to, next to which the figure is saved.
         only: loss to measure alone, without a figure; ``None`` for all.
     """
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Measurement of one loss on one batch, beside its peers."""
+"""Measurement of one loss on one batch, compared with its peers."""
 
 import statistics
 from dataclasses import dataclass

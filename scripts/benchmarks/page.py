@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def beside(
+def ratio_table(
     name: str, unit: str, times: Mapping[str, Sequence[float]], ratios: Sequence[tuple[str, str]]
 ) -> list[str]:
     """Format a table: median and extremes of each way, then ratios of pairs of ways.

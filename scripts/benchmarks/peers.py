@@ -1,4 +1,4 @@
-"""Losses that ``scripts/benchmark.py losses`` and ``batches`` measure, beside peers.
+"""Losses that ``scripts/benchmark.py losses`` and ``batches`` measure, compared with peers.
 
 Libraries that are not installed are left out (pip install "losslab[bench]").
 """

@@ -1,9 +1,9 @@
-"""Time from the command to its first training step, beside the imports alone."""
+"""Time from the command to its first training step, and of the imports alone."""
 
 import tempfile
 from pathlib import Path
 
-from benchmarks.page import beside, show
+from benchmarks.page import ratio_table, show
 from benchmarks.timing import of_command
 
 IMPORTS = "import torch, torchvision, pytorch_lightning"
@@ -32,4 +32,4 @@ def start(rounds: int, page: Path | None) -> None:
                 if turn:  # the first round reads the files from disk
                     times[name].append(seconds)
     times["first step, less the imports"] = [b - a for a, b in zip(*times.values(), strict=True)]
-    show(page, "start", beside("python train.py loss=focal", "s", times, []))
+    show(page, "start", ratio_table("python train.py loss=focal", "s", times, []))

@@ -1,4 +1,4 @@
-"""Lockstep training beside the same jobs trained alone, sequentially or in parallel."""
+"""Lockstep training, compared with the same jobs trained alone, sequentially or in parallel."""
 
 import multiprocessing
 import tempfile
@@ -11,7 +11,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
-from benchmarks.page import beside, show
+from benchmarks.page import ratio_table, show
 from losslab.config.compose import compose_jobs, jobs_of
 from losslab.lockstep.grouping import Job, place
 from losslab.lockstep.sweep import train_jobs
@@ -63,7 +63,7 @@ def sweep(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) 
     what = " ".join(given for given in overrides if not given.startswith("paths."))
     ratios = [("alone", name) for name in times if name != "alone"]
     name = f"{len(configs)} jobs, {what}"
-    show(page, f"sweep {what}", beside(name, "s per job", times, ratios))
+    show(page, f"sweep {what}", ratio_table(name, "s per job", times, ratios))
 
 
 def rl(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
@@ -80,7 +80,7 @@ def rl(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> 
             times["alone"].append((middle - start) / 2)
             times["one process"].append((time.process_time() - middle) / seeds)
     what = " ".join(overrides)
-    lines = beside(f"{seeds} jobs, {what}", "CPU s per job", times, [("alone", "one process")])
+    lines = ratio_table(f"{seeds} jobs, {what}", "CPU s per job", times, [("alone", "one process")])
     show(page, f"rl {seeds} {what}", lines)
 
 

@@ -1,4 +1,4 @@
-"""Time of a training step, beside a bare loop and beside a DataLoader."""
+"""Time of a training step, compared with a bare loop and with a DataLoader."""
 
 import itertools
 import tempfile
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
-from benchmarks.page import beside, show
+from benchmarks.page import ratio_table, show
 from losslab.components import build_components
 from losslab.config.compose import compose_jobs
 from losslab.training import configure_process, make_run_writer, make_trainer, open_record
@@ -108,7 +108,11 @@ class Turns:
             ("losslab, DataLoader", "losslab"),
             ("bare loop, DataLoader", "losslab"),
         ]
-        show(page, "training", beside("training step, 784-128-10, batch 64", "ms", times, ratios))
+        show(
+            page,
+            "training",
+            ratio_table("training step, 784-128-10, batch 64", "ms", times, ratios),
+        )
 
 
 def bare_step() -> Step:

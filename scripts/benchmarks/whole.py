@@ -1,9 +1,9 @@
-"""Time of a whole sweep command, beside the same runs of a typical template."""
+"""Time of a whole sweep command, compared with the same runs of a typical template."""
 
 import tempfile
 from pathlib import Path
 
-from benchmarks.page import beside, show
+from benchmarks.page import ratio_table, show
 from benchmarks.timing import ROOT, of_command
 
 LOSSES = "cross_entropy,categorical_cross_entropy,bce,hinge,focal"
@@ -24,7 +24,7 @@ def whole(data_dir: str, rounds: int, page: Path | None) -> None:
             usual = ["-m", "benchmarks.usual", mnist, folder, str(turn)]
             times["the usual way"].append(of_command(*usual, folder=ROOT / "scripts") * RUNS)
     name = f"{RUNS} runs of 2,000 steps, 784-128-10, whole commands"
-    show(page, "whole", beside(name, "s", times, [("the usual way", "lockstep")]))
+    show(page, "whole", ratio_table(name, "s", times, [("the usual way", "lockstep")]))
 
 
 def lockstep(data_dir: str, folder: str) -> list[str]:

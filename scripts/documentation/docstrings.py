@@ -24,7 +24,7 @@ EXAMPLE = re.compile(r"^( *)Example:$", re.MULTILINE)
 
 
 class RestToMarkdown(griffe.Extension):
-    """Rewrites every docstring of a package once it is loaded."""
+    """Extension that rewrites the docstrings of a loaded package."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """Rewrite the docstrings of the package and of everything in it."""
@@ -41,7 +41,7 @@ def convert_all(scope: griffe.Object) -> None:
 
 
 def to_markdown(text: str, scope: griffe.Object) -> str:
-    """Return a docstring as Markdown, with the names in its roles resolved from ``scope``."""
+    """Convert a docstring to Markdown, resolving the names in its roles from ``scope``."""
     text = MATH_BLOCK.sub(_math_block, text + "\n")
     text = MATH.sub(lambda match: rf"\({match[1]}\)", text)
     text = ROLE.sub(lambda match: _link(match[1], scope), text)
@@ -56,16 +56,16 @@ def _math_block(match: re.Match[str]) -> str:
 
 def _link(role: str, scope: griffe.Object) -> str:
     name = role.removeprefix("~")
-    shown = name.rpartition(".")[2] if role.startswith("~") else name
+    label = name.rpartition(".")[2] if role.startswith("~") else name
     path = _resolve(name, scope)
     if path is None:
-        return f"`{shown}`"
-    # optional: what has no docstring has no place in the site either, and then stays code
-    return f'<autoref identifier="{path}" optional><code>{shown}</code></autoref>'
+        return f"`{label}`"
+    # optional: objects without a docstring have no page to link to
+    return f'<autoref identifier="{path}" optional><code>{label}</code></autoref>'
 
 
 def _resolve(name: str, scope: griffe.Object) -> str | None:
-    """Return the full path of a name of this package, ``None`` if it is someone else's."""
+    """Return the full path of a name in this package, or ``None``."""
     package = scope.package.path
     if name.startswith(f"{package}."):
         return name

@@ -6,7 +6,7 @@ removing one needs no edit:
 - README, CONTRIBUTING, CHANGELOG and CODE_OF_CONDUCT become pages of the site;
 - each module of the package gets an API page, each package a list of what it exports;
 - pages of ``docs/`` that ``mkdocs.yml`` does not list follow those that it lists;
-- formulas become MathML, so that the site needs neither a script nor a network to show them.
+- formulas become MathML, so that the site needs no script and no network to show them.
 """
 
 import html
@@ -88,7 +88,7 @@ def _pages_in(nav: Any) -> set[str]:
 
 
 def _package() -> griffe.Module:
-    """Read the package anew: while serving, the sources change between two builds."""
+    """Load the package, again for each build, since the sources may have changed."""
     extensions = griffe.load_extensions(str(Path(__file__).with_name("docstrings.py")))
     return griffe.load(
         PACKAGE, search_paths=[ROOT / "src"], extensions=extensions, allow_inspection=False
@@ -129,11 +129,11 @@ def _api_nav(module: griffe.Module) -> list[Any]:
 
 
 def _api_page(module: griffe.Module) -> str:
-    """Return a page's Markdown: the module, and for a package what it exports and contains."""
+    """Return the Markdown of a module's page; a package lists its exports and modules."""
     lines = [f"::: {module.path}", "    options:", "      heading_level: 1"]
     if not _is_package(module):
         return "\n".join([*lines, ""])
-    # exported names are documented in full where they are defined; here they are listed
+    # exported names are only listed, since they are documented where they are defined
     own = [name for name, member in module.members.items() if _is_defined_here(name, member)]
     lines.append(f"      members: {own or 'false'}")
     children = _submodules(module)
@@ -156,7 +156,7 @@ def _is_defined_here(name: str, member: griffe.Object | griffe.Alias) -> bool:
 
 
 def _entry(name: str, path: str, module: griffe.Module) -> str:
-    """Return a list item: the name, linked, and the first line of its docstring."""
+    """Return a list item with a linked name and the first line of its docstring."""
     package = module.package
     link = f'<autoref identifier="{path}" optional><code>{name}</code></autoref>'
     try:

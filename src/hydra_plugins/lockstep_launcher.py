@@ -93,7 +93,7 @@ class LockstepLauncher(Launcher):
         from losslab.lockstep.grouping import Job  # noqa: PLC0415
 
         composed = COMPOSED.get(tuple(overrides)) or compose_jobs([overrides])[0]
-        return Job(composed.config, Path(self.config.hydra.sweep.dir) / composed.place)
+        return Job(composed.config, Path(self.config.hydra.sweep.dir) / composed.subdir)
 
     def _launch_one_by_one(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:
         """Run the remaining jobs one by one and log the reasons."""

@@ -1,6 +1,6 @@
 """The command line: parse, dispatch, exit codes.
 
-Nothing here imports torch before a command is known to be well-formed.
+torch is imported only after a command was parsed.
 """
 
 import os
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from losslab.commands import is_command, run_command
 from losslab.config import user_code
-from losslab.config.command import PASS_ON, Command, divided, parse
+from losslab.config.command import PASS_ON, Command, parse, split_flags
 from losslab.config.compose import complete, compose_jobs
 from losslab.config.errors import UserError, cli_errors
 from losslab.config.help import help_text
@@ -36,9 +36,9 @@ def run(arguments: list[str]) -> int:
         return DONE
     if is_command(arguments):
         return run_command(arguments)
-    flags, overrides = divided(arguments)
+    flags, overrides = split_flags(arguments)
     if any(flag.partition("=")[0] in PASS_ON for flag in flags):
-        # flags go last: --info would take what follows it as its value
+        # flags go last: --info would take an override after it as its value
         return hydra_main(complete(overrides) + flags, lambda config: None)
     command = parse(arguments)
     if command.resume is not None:
@@ -68,14 +68,14 @@ def single(command: Command) -> int:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove empty folders that Hydra created for a run that did not begin."""
+    """Remove the empty folders that Hydra created for a run that did not start."""
     while not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
 
 
 def _run_rank(folder: Path) -> int:
-    """Train as a further rank of a run, in a process that the run's first rank started."""
+    """Train as another rank of a run, in a process that its first rank started."""
     from losslab.training import join  # noqa: PLC0415
 
     join(folder)

@@ -62,8 +62,8 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     offered = {
         "target_format": target_format,
         "inverse_link": loss.inverse_link if isinstance(loss, Loss) else task.standard_inverse_link,
-        "optimizer": _later(config.optimizer, "optimizer"),
-        "scheduler": _later(config.scheduler, "scheduler"),
+        "optimizer": _partial(config.optimizer, "optimizer"),
+        "scheduler": _partial(config.scheduler, "scheduler"),
         "regularizer": _regularizer(config, network),
         "references": references,
         "seed": config.seed,
@@ -71,7 +71,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
         "monitor": config.task.monitor,
         "sample_loss": _sample_loss(config, data),
     }
-    # a module with its own training step declares what it needs by name
+    # a module with its own training step declares what it takes by name
     taken = accepted(target_of(config.task.module, "task"), offered)
     for name in ("regularizer", "scheduler", "sample_loss"):
         if offered[name] is not None and name not in taken:
@@ -118,7 +118,7 @@ def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
     """Build the loss; ``balanced`` weights are computed from the training split's class counts."""
     balanced = balanced_weights(node, getattr(data, "class_counts", None))
     if "pos_weight" in balanced and data.target_kind == "multilabel":
-        # a sample can have several labels: the negatives of a label are the samples without it
+        # samples can have several labels: the negatives of a label are the samples without it
         counts = data.class_counts.double()
         balanced["pos_weight"] = ((data.train.size - counts) / counts).tolist()
     if "pos_weight" in balanced and data.outputs == 1:
@@ -134,7 +134,7 @@ def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
 
 
 def takes_prediction_and_target(target: Any, given: Iterable[str]) -> bool:
-    """Return whether a target is itself the loss: a function that lacks two arguments or more.
+    """Return whether a target is itself the loss: a function with two or more missing arguments.
 
     Example:
         >>> takes_prediction_and_target(torch.nn.functional.mse_loss, ["reduction"])
@@ -146,7 +146,7 @@ def takes_prediction_and_target(target: Any, given: Iterable[str]) -> bool:
         return False
     try:
         parameters = inspect.signature(target).parameters
-    except ValueError:  # a function of C says nothing of its arguments
+    except ValueError:  # C functions may have no signature
         return True
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     lacking = [
@@ -165,10 +165,10 @@ def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str
     Raises:
         UserError: if the data have no class counts.
     """
-    asked = [name for name in ("weight", "pos_weight", "alpha") if node.get(name) == "balanced"]
-    if asked and counts is None:
-        raise UserError(f"loss.{asked[0]}=balanced needs class counts, which these data lack")
-    if not asked or counts is None:
+    balanced = [name for name in ("weight", "pos_weight", "alpha") if node.get(name) == "balanced"]
+    if balanced and counts is None:
+        raise UserError(f"loss.{balanced[0]}=balanced needs class counts, which these data lack")
+    if not balanced or counts is None:
         return {}
     counts = counts.double()
     weights = {
@@ -176,7 +176,7 @@ def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str
         "alpha": counts.sum() / (len(counts) * counts),
         "pos_weight": (counts.sum() - counts) / counts,
     }
-    return {name: weights[name].tolist() for name in asked}
+    return {name: weights[name].tolist() for name in balanced}
 
 
 # --- target format ----------------------------------------------------------------------------
@@ -242,10 +242,10 @@ def probe_format(
 def try_batch(config: DictConfig, components: Components) -> None:
     """Compute the loss of one training batch and its gradient, as the first step will.
 
-    A module that owns its step is not tried: it may need a Trainer, or play an environment.
+    Modules with their own training step are not tried: they may need a Trainer or an environment.
 
     Raises:
-        UserError: if the network or the loss refuses the batch.
+        UserError: if the network or the loss fails on the batch.
     """
     supervision = getattr(components.module, "supervision", None)
     if supervision is None:
@@ -255,17 +255,16 @@ def try_batch(config: DictConfig, components: Components) -> None:
     inputs, target = components.task.pair(batch)
     try:
         prediction = network.forward(inputs)  # not compiled, which would take minutes
-    except Exception as error:  # a network of your own may refuse in any way
+    except Exception as error:  # the user's network may raise anything
         shape = tuple(inputs.shape[1:])
         raise UserError(
-            f"model={chosen.model} cannot read data={chosen.data}, samples of shape {shape}: "
+            f"model={chosen.model} fails on data={chosen.data}, samples of shape {shape}: "
             f"{_first_words(error)}"
         ) from error
     try:
         parameters = dict(network.named_parameters())
-        parts = supervision.components(prediction, target, parameters, *batch[2:])
-        sum_of(parts).backward()
-    except Exception as error:  # and so may a loss
+        sum_of(supervision.components(prediction, target, parameters, *batch[2:])).backward()
+    except Exception as error:  # and so may the user's loss
         raise UserError(
             f"loss={chosen.loss} fails on a batch of data={chosen.data}: {_first_words(error)}"
         ) from error
@@ -294,8 +293,8 @@ def _names(target_formats: Iterable[TargetFormat]) -> str:
 # --- smaller components -----------------------------------------------------------------------
 
 
-def _later(node: DictConfig, name: str) -> Any:
-    """Return the node's target with its options, to call later; ``None`` for an empty node."""
+def _partial(node: DictConfig, name: str) -> Any:
+    """Return the node's target with its options bound; ``None`` for an empty node."""
     if not node or "_target_" not in node:
         return None
     options: Any = OmegaConf.to_container(node, resolve=True)

@@ -27,12 +27,12 @@ NEAR = 0.5
 
 AXES: dict[Against, tuple[str, float, float]] = {
     "residual": ("residual, prediction - target (unit of the target)", -3, 3),
-    "margin": ("margin, lead of the right class (logits)", -4, 4),
-    "probability": ("probability of the right class", -6, 6),
+    "margin": ("margin, logit of the true class minus the other", -4, 4),
+    "probability": ("probability of the true class", -6, 6),
     # excludes the ends, at which the distance on the unit circle is not differentiable
     "distance": ("distance of two embeddings", 0.002, 1.998),
-    "negative": (f"distance of the negative (the positive: {NEAR:g})", 0.3, 1.95),
-    "ratio": ("probability of the action (1: what it was)", 0.1, 2),
+    "negative": (f"distance of the negative (of the positive: {NEAR:g})", 0.3, 1.95),
+    "ratio": ("probability ratio of the action, new to old policy", 0.1, 2),
 }
 """Name and ends of each axis; probabilities are computed from the margin."""
 
@@ -55,7 +55,7 @@ class View:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _one(*shape: int) -> Callable[[Tensor], Sample]:
+def _element(*shape: int) -> Callable[[Tensor], Sample]:
     """Return a function that makes a prediction of one element x, with target 0."""
     return lambda x: (x.reshape(shape), x.new_zeros(shape))
 
@@ -114,8 +114,8 @@ def _one_of_two(x: Tensor) -> Tensor:
 
 
 VIEWS: dict[TargetFormat, tuple[View, ...]] = {
-    TargetFormat.VALUES: (View("residual", {"": _one(1, 1)}),),
-    TargetFormat.POINT_SETS: (View("residual", {"": _one(1, 1, 1)}),),
+    TargetFormat.VALUES: (View("residual", {"": _element(1, 1)}),),
+    TargetFormat.POINT_SETS: (View("residual", {"": _element(1, 1, 1)}),),
     TargetFormat.ACTION_VALUES: (View("residual", {"": _transition}),),
     TargetFormat.BINARY_TARGETS: (
         View("margin", {"": lambda x: (x.reshape(1, 1, 1, 1), x.new_ones(1, 1, 1, 1))}),
@@ -137,7 +137,7 @@ VIEWS: dict[TargetFormat, tuple[View, ...]] = {
         ),
     ),
 }
-"""Views by target format; the first one in which the loss or its gradient is not 0 is drawn."""
+"""Views by target format; the first one in which the loss or its gradient is not 0 is used."""
 
 
 def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -178,7 +178,7 @@ def chosen_losses(overrides: Sequence[str]) -> dict[str, tuple[str, dict[str, An
     return losses
 
 
-def loss_shapes(
+def evaluate_losses(
     losses: Mapping[str, tuple[str, Mapping[str, Any]]], *, probability: bool = False
 ) -> tuple[list[LossShape], list[str]]:
     """Evaluate losses along one dimension.
@@ -188,7 +188,7 @@ def loss_shapes(
         probability: whether to draw losses of a margin against the corresponding probability.
 
     Returns:
-        The shapes, and the reason for each loss that cannot be drawn.
+        The shapes, and the reason for each loss that cannot be plotted.
 
     Raises:
         UserError: if a loss refuses its options.
@@ -204,7 +204,7 @@ def loss_shapes(
 
 
 class NoView(Exception):  # noqa: N818 (an expected outcome, not a fault)
-    """Raised if a loss cannot be drawn along one dimension."""
+    """Error for a loss that cannot be plotted along one dimension."""
 
 
 def _shapes_of(
@@ -212,26 +212,26 @@ def _shapes_of(
 ) -> list[LossShape]:
     views = _views(name)
     for view in views:
-        shapes = _drawn(label, name, {**view.options, **options}, view, probability)
+        shapes = _shapes_in_view(label, name, {**view.options, **options}, view, probability)
         if any(shape.loss.any() or shape.gradient.any() for shape in shapes):
             return shapes
     tried = " or ".join(view.against for view in views)
     raise NoView(f"it is 0 for a single {tried}, since it compares several samples")
 
 
-def _drawn(
+def _shapes_in_view(
     label: str, name: str, options: Mapping[str, Any], view: View, probability: bool
 ) -> list[LossShape]:
-    loss = _built(name, options)
+    loss = _build_loss(name, options)
     against = view.against
     if probability and against == "margin":
         if getattr(loss, "inverse_link", "softmax") is None:
-            raise NoView("it defines no probability; it can be drawn against the margin")
+            raise NoView("it has no inverse link to a probability; plot it against the margin")
         against = "probability"
     axis, low, high = AXES[against]
     shapes = []
     for case, pair in view.cases.items():
-        x, values, slopes = _along(loss, pair, low, high)
+        x, values, slopes = _evaluate_between(low, high, loss, pair)
         if against == "probability":
             x = 1 / (1 + np.exp(-x))
         title = f"{label}, {case}" if case else label
@@ -239,7 +239,7 @@ def _drawn(
     return shapes
 
 
-def _built(name: str, options: Mapping[str, Any]) -> Any:
+def _build_loss(name: str, options: Mapping[str, Any]) -> Any:
     own = OmegaConf.merge(groups.node("loss", name), OmegaConf.create(dict(options)))
     return build(own, f"loss={name}")
 
@@ -248,9 +248,9 @@ def _views(name: str) -> Sequence[View]:
     """Return the views of the first target format of the loss that has any."""
     target = target_of(groups.node("loss", name), f"loss={name}")
     if isinstance(target, type) and issubclass(target, Loss):
-        formats: Sequence[TargetFormat] = _built(name, {}).accepts
-    else:  # a loss of another library: what its task provides
-        task = groups.task_of_loss(name)
+        formats: Sequence[TargetFormat] = _build_loss(name, {}).accepts
+    else:  # for a loss of another library, use the formats that its task provides
+        task = groups.default_task(name)
         if task is None:
             raise NoView("it declares neither a target format nor, in conf/, default data")
         formats = target_of(groups.node("task", task).definition, f"task={task}").provides
@@ -261,10 +261,10 @@ def _views(name: str) -> Sequence[View]:
     raise NoView(f"{names} have no single dimension")
 
 
-def _along(
-    loss: nn.Module, pair: Callable[[Tensor], Sample], low: float, high: float
+def _evaluate_between(
+    low: float, high: float, loss: nn.Module, pair: Callable[[Tensor], Sample]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Evaluate the loss and its gradient at points between the ends."""
+    """Evaluate the loss and its gradient at equidistant points."""
     points = torch.linspace(low, high, POINTS, dtype=torch.float64)
     values, slopes = [], []
     for point in points:

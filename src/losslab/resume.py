@@ -27,7 +27,7 @@ def resume(command: Command) -> int:
     assert folder is not None
     if (folder / SWEEP_FILE).is_file():
         earlier = read_commands(folder)
-        use([*earlier[-1].flags, *earlier[-1].overrides])  # its own configs, wherever this runs
+        use([*earlier[-1].flags, *earlier[-1].overrides])  # the sweep's config folders
         grown = extended(earlier[-1], command.overrides)
         return sweep(replace(grown, typed=command.typed), folder, earlier)
     if not is_run(folder):
@@ -44,13 +44,13 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
 
 
 def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Return a saved config with some options changed, and what was derived from them.
+    """Return a saved config with some options changed, and the options that depend on them.
 
-    A saved config is resolved: what conf/ derives from an option, as ``scheduler.T_max`` from
-    ``trainer.max_epochs``, is found by composing the run's command with and without the change.
+    A saved config is resolved. Dependent options, such as ``scheduler.T_max`` on
+    ``trainer.max_epochs``, are found by composing the run's command with and without the change.
 
     Raises:
-        UserError: if an option may not change, or what follows from it cannot be recomputed.
+        UserError: if an option cannot change, or a dependent option cannot be recomputed.
     """
     config = saved.copy()
     known = parsed(overrides)
@@ -88,7 +88,7 @@ def _require_resumable(config: DictConfig, override: Any) -> None:
 
 
 def _command(config: DictConfig) -> list[str]:
-    """Return the overrides that a run was made with, as typed: with their interpolations."""
+    """Return the overrides of a run as typed, with their interpolations."""
     typed: Any = OmegaConf.to_container(config.overrides, resolve=False)
     return [translated_override(given) for given in typed]
 
@@ -98,10 +98,10 @@ def _flat(config: DictConfig) -> list[tuple[str, Any]]:
 
 
 def _derived(before: DictConfig, after: DictConfig, changed: Sequence[str]) -> dict[str, Any]:
-    """Return the new values of what conf/ derives from the changed options.
+    """Return the new values of options that depend on the changed ones.
 
     Raises:
-        UserError: if conf/ no longer gives what the run was made with.
+        UserError: if conf/ no longer gives the run's values.
     """
     if not changed:
         return {}
@@ -113,22 +113,22 @@ def _derived(before: DictConfig, after: DictConfig, changed: Sequence[str]) -> d
         saved = OmegaConf.select(before, key, default=_ABSENT)
         if saved != old.get(key, _ABSENT):
             raise UserError(
-                f"{key} follows from {', '.join(changed)}, but conf/ gives {old.get(key)} for this "
-                f"run and its config.yaml {saved}: it cannot be recomputed"
+                f"{key} depends on {', '.join(changed)} and cannot be recomputed: conf/ gives "
+                f"{old.get(key)} for this run, but its config.yaml has {saved}"
             )
         derived[key] = value
     return derived
 
 
 def _composed(saved: DictConfig, config: DictConfig, changed: Sequence[str]) -> dict[str, Any]:
-    """Compose a run's command anew with the values that a config has of the changed options."""
+    """Compose a run's command with the values of the changed options in a config."""
     kept = [given for given in _command(saved) if given.partition("=")[0] not in changed]
     values = [f"{key}={json.dumps(OmegaConf.select(config, key))}" for key in changed]
     try:
         [job] = compose_jobs([[*kept, *values]])
     except UserError as error:
         raise UserError(
-            f"what follows from {', '.join(changed)} cannot be recomputed, since the run's own "
-            f"command is refused today: {error}"
+            f"options that depend on {', '.join(changed)} cannot be recomputed, since the run's "
+            f"command is no longer valid: {error}"
         ) from error
     return {key: value for key, value in _flat(job.config) if not key.startswith("overrides")}

@@ -1,7 +1,7 @@
 """Seeding of all random numbers of a run.
 
-Nothing in losslab carries random state. Each draw is a function of (seed, purpose, counters), so a
-loss cannot affect other draws, and a resumed run draws the same numbers as an uninterrupted one.
+There is no random state: each draw is a function of (seed, purpose, counters). A loss thus cannot
+affect other draws, and a resumed run draws the same numbers as an uninterrupted one.
 """
 
 import hashlib

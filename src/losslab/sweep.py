@@ -1,6 +1,6 @@
 """Sweeps: check all jobs before the first starts, launch them and compare the runs.
 
-Nothing here imports torch before a command is known to be well-formed.
+torch is imported only after a command was parsed.
 """
 
 import sys
@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from losslab.config import groups
-from losslab.config.command import Command, all_jobs, without_hydra
+from losslab.config import groups, schema
+from losslab.config.command import Command, all_jobs, run_overrides
 from losslab.config.compose import (
     COMPOSED,
     VERSION_BASE,
@@ -25,7 +25,6 @@ from losslab.config.compose import (
     parsed,
 )
 from losslab.config.errors import UserError
-from losslab.config.schema import flat, meaning
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.folder import is_run
@@ -36,24 +35,24 @@ DONE, FAILED = 0, 1
 
 
 def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()) -> int:
-    """Check every job, run those that need it, compare what came out.
+    """Check all jobs, run those that are not done, compare the runs; return the exit code.
 
     Args:
-        command: the sweep's command.
-        folder: where an earlier try at it lies; ``None`` for a new sweep.
-        earlier: the commands that the sweep was made by before, whose jobs are in it too.
+        command: command of the sweep.
+        folder: folder of a sweep to resume; ``None`` for a new sweep.
+        earlier: earlier commands of the sweep, whose jobs belong to it too.
     """
     jobs = checked_jobs(command, folder, earlier)
     folder = folder or jobs[0].sweep_dir
-    places = launch(command, jobs, folder, earlier)
+    run_folders = launch(command, jobs, folder, earlier)
     show_comparison(folder)
-    return show_unfinished(places, f"python train.py resume={folder}")
+    return show_unfinished(run_folders, f"python train.py resume={folder}")
 
 
 def checked_jobs(
     command: Command, folder: Path | None = None, earlier: Sequence[Command] = ()
 ) -> list[Composed]:
-    """The jobs of all commands, each composed; those that need running are checked.
+    """Compose the jobs of all commands, and check those that are not done.
 
     Raises:
         UserError: if a job cannot run.
@@ -62,9 +61,9 @@ def checked_jobs(
     _refuse_duplicates(new)
     others = [each for each in earlier if all_jobs(each) != all_jobs(command)]
     old = [job for each in others for job in compose_jobs(all_jobs(each))]
-    jobs = list({job.place: job for job in [*old, *new]}.values())
+    jobs = list({job.subdir: job for job in [*old, *new]}.values())
     refuse_mixture(command, jobs)
-    to_run = [job for job in jobs if folder is None or needs_running(folder / job.place)]
+    to_run = [job for job in jobs if folder is None or needs_running(folder / job.subdir)]
     check_configs([job.config for job in to_run])
     return jobs
 
@@ -72,20 +71,25 @@ def checked_jobs(
 def launch(
     command: Command, jobs: Sequence[Composed], folder: Path, earlier: Sequence[Command] = ()
 ) -> list[Path]:
-    """Run those of the checked jobs that need it, each in its place below the sweep's folder.
+    """Run the checked jobs that are not done, each in its subdirectory of the sweep's folder.
 
     Returns:
-        The folders of the jobs.
+        The folders of all jobs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_commands(folder, [*earlier, command], [job.overrides for job in jobs])
-    own = [given for given in command.overrides if given not in without_hydra(command.overrides)]
-    own += ["hydra/sweeper=jobs", f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}"]
+    of_runs = run_overrides(command.overrides)
+    of_hydra = [given for given in command.overrides if given not in of_runs]
+    of_hydra += [
+        "hydra/sweeper=jobs",
+        f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}",
+        f"hydra.sweep.dir={_quoted(folder)}",
+    ]
     COMPOSED.clear()
     COMPOSED.update({job.overrides: job for job in jobs})
-    hydra_main(["-m", *command.flags, *own, f"hydra.sweep.dir={_quoted(folder)}"], sweep_job)
+    hydra_main(["-m", *command.flags, *of_hydra], sweep_job)
     _write_sweep_summary(folder, [job.config for job in jobs])
-    return [folder / job.place for job in jobs]
+    return [folder / job.subdir for job in jobs]
 
 
 def _quoted(path: Path) -> str:
@@ -97,7 +101,7 @@ def _quoted(path: Path) -> str:
 def sweep_job(config: DictConfig) -> None:
     """Train one job of a sweep if it is not done.
 
-    It does not raise, since Hydra would then stop the other jobs; the error is in the record.
+    Errors are recorded, but not raised: Hydra would not run the other jobs.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     if not needs_running(folder):
@@ -117,10 +121,10 @@ def train_job(config: DictConfig) -> None:
 
 
 def check_configs(configs: Sequence[DictConfig]) -> str:
-    """Check that the configs can run, once per config that differs in more than the seed.
+    """Check that the configs can run, once for those that differ only in their seed.
 
     Returns:
-        What the last one's data are: sizes of the splits, class counts.
+        Description of the data of the last one: sizes of the splits, class counts.
     """
     from losslab.training import check  # noqa: PLC0415
 
@@ -137,18 +141,17 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
 
 
 def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
-    """The settings that can make a job fail, without those that follow the seed."""
+    """Return the options that can make a job fail, except seeds that equal the run's."""
     return [
         (key, value)
-        for key, value in flat(OmegaConf.to_container(config))
-        if meaning(key).can_fail and not (key.endswith(".seed") and value == config.seed)
+        for key, value in schema.flat(OmegaConf.to_container(config))
+        if schema.meaning(key).can_fail and not (key.endswith(".seed") and value == config.seed)
     ]
 
 
 def _write_sweep_summary(folder: Path, configs: Sequence[DictConfig]) -> None:
-    from losslab.training import hparams  # noqa: PLC0415
-
-    write_sweep_summary(folder, [hparams(config) for config in configs])
+    plain: list[Any] = [OmegaConf.to_container(config) for config in configs]
+    write_sweep_summary(folder, [schema.hparams(each) for each in plain])
 
 
 def show_comparison(folder: Path) -> None:
@@ -166,14 +169,14 @@ def show_comparison(folder: Path) -> None:
         console.print(line, soft_wrap=True, markup=False)
 
 
-def show_unfinished(places: Sequence[Path], again: str) -> int:
+def show_unfinished(folders: Sequence[Path], command: str) -> int:
     """Print the jobs that are not done and the command to run them; return the exit code."""
-    unfinished = [place for place in places if not is_run(place) or needs_running(place)]
-    for place in unfinished:
-        reason = error_line(read_record(place)) if is_run(place) else "it left no record"
-        print(f"failed: {place.parent.name}/{place.name}: {reason}", file=sys.stderr)
+    unfinished = [folder for folder in folders if not is_run(folder) or needs_running(folder)]
+    for folder in unfinished:
+        reason = error_line(read_record(folder)) if is_run(folder) else "it left no record"
+        print(f"failed: {folder.parent.name}/{folder.name}: {reason}", file=sys.stderr)
     if unfinished:
-        print(f"run them again: {again}", file=sys.stderr)
+        print(f"to run them again: {command}", file=sys.stderr)
     return FAILED if unfinished else DONE
 
 
@@ -184,21 +187,21 @@ def error_line(record: Record) -> str:
 
 
 def refuse_mixture(command: Command, jobs: Sequence[Composed]) -> None:
-    """Refuse jobs whose task, data or model differ only because their losses' defaults do.
+    """Refuse jobs whose task, data or model differ only because the defaults of their losses do.
 
     Raises:
-        UserError: with the default data of each loss, and the data that fit all losses.
+        UserError: if they do; the message names data that fit all losses.
     """
     varied = {o.key_or_group for o in parsed(command.overrides) if o.is_sweep_override()}
     varied |= {job.partition("=")[0] for listed in command.jobs or [] for job in listed}
     if varied & {"task", "data", "model", "experiment"}:
         return
-    homes = {job.config.choices.loss: job.config.choices for job in jobs}
-    if len({(home.task, home.data, home.model) for home in homes.values()}) == 1:
+    choices = {job.config.choices.loss: job.config.choices for job in jobs}
+    if len({(each.task, each.data, each.model) for each in choices.values()}) == 1:
         return
-    defaults = [f"loss={loss} to data={home.data}" for loss, home in homes.items()]
+    defaults = [f"loss={loss} to data={each.data}" for loss, each in choices.items()]
     listed = " and ".join(filter(None, [", ".join(defaults[:-1]), defaults[-1]]))
-    fitting = _data_for_all(list(homes))
+    fitting = _data_for_all(list(choices))
     advice = f"choose one for all, e.g. data={fitting[0]}" if fitting else "no data fit all of them"
     raise UserError(f"{listed.replace(' to ', ' defaults to ', 1)}; {advice}")
 
@@ -207,9 +210,9 @@ def _data_for_all(losses: Sequence[str]) -> list[str]:
     """Return the losses' default data whose task fits all of the losses."""
     from losslab.components import require_fit  # noqa: PLC0415
 
-    homes = dict.fromkeys(home for home in map(groups.home, losses) if home)
+    candidates = dict.fromkeys(data for data in map(groups.default_data, losses) if data)
     fitting = []
-    for data in homes:
+    for data in candidates:
         try:
             for loss in losses:
                 [job] = compose_jobs([[f"loss={loss}", f"data={data}"]])
@@ -223,12 +226,12 @@ def _data_for_all(losses: Sequence[str]) -> list[str]:
 def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
     seen: dict[str, Composed] = {}
     for job in jobs:
-        twin = seen.setdefault(job.place, job)
-        if twin is not job:
-            differing = set(twin.overrides) ^ set(job.overrides)
+        first = seen.setdefault(job.subdir, job)
+        if first is not job:
+            differing = set(first.overrides) ^ set(job.overrides)
             keys = ", ".join(sorted({given.partition("=")[0] for given in differing}))
             reason = f" ({keys} does not change what is compared)" if keys else ""
-            raise UserError(f"two jobs of this sweep are the same: {job.place}{reason}")
+            raise UserError(f"two jobs of this sweep are the same: {job.subdir}{reason}")
 
 
 def hydra_main(arguments: Sequence[str], job: Any) -> int:

@@ -1,7 +1,7 @@
-"""``sweep.json``: every command that a sweep was made by, in order, and its jobs.
+"""``sweep.json``: the commands of a sweep, in order, and its jobs.
 
-Version 2 holds ``{"version": 2, "commands": [...], "jobs": [...]}``, each command as typed and as
-it was run (``arguments``, and ``listed`` where an experiment lists the jobs). Version 0.1 kept one
+Version 2 holds ``{"version": 2, "commands": [...], "jobs": [...]}``. Each command is saved as typed
+and as run (``arguments``, and ``listed`` if an experiment lists the jobs). Version 0.1 holds one
 command.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from losslab.config.command import Command, divided
+from losslab.config.command import Command, split_flags
 from losslab.config.compose import parsed, values_of
 from losslab.config.errors import UserError
 from losslab.config.past import translated_override
@@ -42,17 +42,19 @@ def read_commands(folder: Path) -> list[Command]:
     """Return the commands of a sweep, in order.
 
     Raises:
-        UserError: if a later version wrote them.
+        UserError: if a later version of losslab wrote the file.
     """
     content: dict[str, Any] = json.loads((folder / SWEEP_FILE).read_text())
     version = content.get("version", 1)
     if version > VERSION:
-        raise UserError(f"{folder / SWEEP_FILE} has version {version}, at most {VERSION} is known")
+        raise UserError(
+            f"{folder / SWEEP_FILE} has version {version}, but this losslab reads at most {VERSION}"
+        )
     return [_command(saved) for saved in ([content] if version == 1 else content["commands"])]
 
 
 def _command(saved: dict[str, Any]) -> Command:
-    flags, overrides = divided([translated_override(given) for given in saved["arguments"]])
+    flags, overrides = split_flags([translated_override(given) for given in saved["arguments"]])
     listed = saved["listed"]
     jobs = listed and [[translated_override(given) for given in job] for job in listed]
     typed = saved.get("typed", saved["arguments"])
@@ -60,10 +62,10 @@ def _command(saved: dict[str, Any]) -> Command:
 
 
 def extended(command: Command, overrides: Sequence[str]) -> Command:
-    """Return a sweep's command with other values of what may grow: seed, loss, what it sweeps.
+    """Return a sweep's command with new values of the seed, the loss, or other swept keys.
 
     Raises:
-        UserError: for an override that would make the new jobs differ from the others.
+        UserError: if an override would make the new jobs differ otherwise from the existing ones.
     """
     grown = replace(command, overrides=list(command.overrides))
     for override in parsed(overrides):
@@ -100,7 +102,7 @@ def _growing(command: Command) -> list[str]:
 
 
 def _replaced(overrides: Sequence[str], before: Sequence[str], given: str) -> list[str]:
-    """The overrides with one in the place of those before: a run's name follows their order."""
+    """Replace overrides by a new one, at the position of the last, since names of runs use it."""
     if not before:
         return [*overrides, given]
     kept = [given if each == before[-1] else each for each in overrides]

@@ -30,7 +30,7 @@ from losslab.runtime import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
-# environment variables that tell further ranks their run, and the checkpoint to resume from
+# environment variables with the run folder and the checkpoint to resume from, for further ranks
 RANK_FOLDER, RANK_RESUMES = "LOSSLAB_RUN_FOLDER", "LOSSLAB_RESUMES"
 
 
@@ -43,7 +43,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
         resume: whether to resume from the folder's ``last.ckpt``.
 
     Returns:
-        The run's record, whose status tells whether it failed.
+        The run's record; its status says whether it failed.
 
     Raises:
         UserError: if the run cannot be set up; nothing is written in this case.
@@ -71,7 +71,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
 
 
 def join(folder: Path) -> None:
-    """Train as a further rank of a run, without writing files."""
+    """Train as another rank of a run, without writing files."""
     config = saved_config(folder)
     configure_process(config)
     components = build_components(config)
@@ -87,7 +87,7 @@ def join(folder: Path) -> None:
 
 
 def check(config: DictConfig, like: Components | None = None) -> Components:
-    """Refuse a config that cannot run: build its components and try one batch, train nothing.
+    """Check that a config can run: build its components and try one batch, without training.
 
     Args:
         config: the resolved config.
@@ -101,7 +101,7 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
     build(config.trainer, "trainer", **quiet_trainer())
     make_callbacks(config, make_run_writer(config, Path()))
     for name, node in config.logger.extra.items():
-        target_of(node, f"logger.{name!s}")  # one that is built may begin to write
+        target_of(node, f"logger.{name!s}")  # not built, since it might create files
     try_batch(config, components)
     return components
 
@@ -138,16 +138,16 @@ def cast_to_float64(config: DictConfig, components: Components) -> None:
 
 
 def require_reschedulable(components: Components, last: Path) -> None:
-    """Refuse to go on if the learning rates of a changed scheduler cannot be recomputed.
+    """Check that the learning rates of a changed scheduler can be recomputed.
 
     Raises:
-        UserError: naming the option of the scheduler.
+        UserError: if they cannot; the message names the option of the scheduler.
     """
     if isinstance(components.module, Module):
         try:
             components.module.reschedule(torch.load(last, map_location="cpu", weights_only=True))
         except (ValueError, TypeError) as error:
-            raise UserError(f"cannot go on: {error}") from error
+            raise UserError(f"cannot resume: {error}") from error
 
 
 def is_double(trainer: DictConfig) -> bool:
@@ -196,7 +196,7 @@ def make_run_writer(
 def open_record(
     writer: RunWriter, config: DictConfig, components: Components, last: Path | None
 ) -> None:
-    """Begin the run's folder, or resume it from its last checkpoint."""
+    """Create the run's folder and record, or resume them from the last checkpoint."""
     writer.folder.mkdir(parents=True, exist_ok=True)
     if last is not None:
         writer.resume(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
@@ -217,7 +217,7 @@ def open_record(
                     "batches": components.data.order_fingerprint(),
                 },
             },
-            hparams=hparams(config),
+            hparams=schema.hparams(_plain(config)),
             group=f"{job_name(config.overrides)} on {config.choices.data}",
         )
     except FileExistsError as error:
@@ -225,17 +225,15 @@ def open_record(
     OmegaConf.save(config, writer.files.config)
 
 
-def hparams(config: DictConfig) -> dict[str, Any]:
-    """Return the columns of TensorBoard's HPARAMS tab."""
-    plain: Any = OmegaConf.to_container(config)
-    return schema.hparams(plain)
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config)
 
 
 def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
-    """Lightning's trainer with the run's callbacks and loggers."""
+    """Build Lightning's Trainer with the run's callbacks and loggers."""
     loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
     for logger in loggers:
-        logger.log_hyperparams(hparams(config))
+        logger.log_hyperparams(schema.hparams(_plain(config)))
     profiler = {} if config.trainer.get("profiler") else {"profiler": NoProfiler()}
     trainer: pl.Trainer = build(
         config.trainer,
@@ -251,7 +249,7 @@ def make_callbacks(config: DictConfig, writer: RunWriter) -> list[pl.Callback]:
     """Build the run's callbacks, the run writer's first."""
     callbacks: list[pl.Callback] = [RunWriterCallback(writer, config.choices.loss)]
     for name, node in config.callbacks.items():
-        # a callback costs each step a few percent, and a bar is drawn on a terminal only
+        # a callback costs a few percent per step, and a progress bar needs a terminal
         if name == "run_writer" or not node or (name == "progress" and not sys.stderr.isatty()):
             continue
         given: dict[str, dict[str, Any]] = {
@@ -288,7 +286,7 @@ def finish_loggers(trainer: pl.Trainer) -> None:
 
 
 def quiet_trainer() -> dict[str, Any]:
-    """Return options that switch off defaults of the Trainer which losslab replaces."""
+    """Return Trainer options that switch off defaults which losslab replaces."""
     return {
         "logger": False,
         "enable_checkpointing": False,
@@ -310,7 +308,7 @@ def evaluate_checkpoint(
 ) -> dict[str, dict[str, float]]:
     """Compute the metrics of the module's splits with the weights of a checkpoint.
 
-    Values that have to be chosen, such as a threshold, are chosen on validation.
+    Fitted values, such as a threshold, are fitted on validation.
     """
     splits = components.module.splits
     components.module.metrics = {}  # of training
@@ -321,12 +319,12 @@ def evaluate_checkpoint(
         verbose=False,
         weights_only=True,
     )
-    metrics: dict[str, dict[str, float]] = components.module.metrics or _handed_back(trainer)
+    metrics: dict[str, dict[str, float]] = components.module.metrics or _returned_metrics(trainer)
     return {split: metrics.get(split, {}) for split in splits}
 
 
-def _handed_back(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
-    """Return the metrics of a test in spawned processes, of which Lightning hands back float32."""
+def _returned_metrics(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
+    """Return the metrics of a test in spawned processes, which Lightning returns as float32."""
     metrics: dict[str, dict[str, float]] = {}
     for name, value in trainer.callback_metrics.items():
         split, _, metric = name.partition("/")
@@ -336,10 +334,9 @@ def _handed_back(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
 
 @contextmanager
 def recorded(*writers: RunWriter) -> Iterator[None]:
-    """Record how the runs end; only an interruption is raised again.
+    """Record errors of runs that have not ended; only interruptions are raised again.
 
-    Runs that have already ended keep their record. With ``HYDRA_FULL_ERROR`` unexpected errors are
-    raised too.
+    With ``HYDRA_FULL_ERROR``, unexpected errors are raised too.
     """
     try:
         yield
@@ -385,8 +382,8 @@ def _one_line(error: Exception) -> str:
 def rank_environment(folder: Path, last: Path | None) -> Iterator[None]:
     """Set environment variables for the ranks that Lightning starts, and restore them afterwards.
 
-    Lightning leaves its own rank variables in the environment, which would make the next run of
-    the sweep believe that another process started it.
+    Lightning leaves rank variables in the environment, with which the next run of the sweep would
+    take itself for another rank.
     """
     before = dict(os.environ)
     os.environ[RANK_FOLDER] = str(folder.resolve())
@@ -422,7 +419,7 @@ def checkpoint_of(folder: Path, which: str, components: Components) -> Path:
     """
     path = folder / "checkpoints" / f"{which}.ckpt"
     if not path.is_file():
-        raise UserError(f"{path} does not exist: the run ended before its first epoch")
+        raise UserError(f"{path} does not exist: the run ended before its first validation")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     except Exception as error:  # a broken file can raise anything
@@ -433,6 +430,7 @@ def checkpoint_of(folder: Path, which: str, components: Components) -> Path:
         here = tuple(own[name].shape) if name in own else "missing"
         if there != here:
             raise UserError(
-                f"{path} has another architecture: {name} is {there} there, but {here} here"
+                f"{path} has another architecture than this network: {name} is {there} in the "
+                f"checkpoint, but {here} in the network"
             )
     return path

@@ -1,8 +1,8 @@
 """Equal tuning: the same number of points per loss, from the same sequence.
 
-A tuning has three stages in one folder: ``search``, a sweep over the points on tuning seeds, which
-does not read the test split; ``final``, a sweep of the best points on other seeds; ``report``. Each
-sweep is an ordinary one, and an interrupted tuning can be resumed.
+A tuning has three stages in one folder: ``search``, a sweep over the points on tuning seeds that
+does not use the test split; ``final``, a sweep of the best points on other seeds; ``report``. An
+interrupted tuning can be resumed.
 """
 
 import json
@@ -58,7 +58,7 @@ class Plan:
     """Options of each point, by loss."""
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_tuning(arguments: Sequence[str]) -> int:
     """Tune as the arguments describe, or resume with ``resume=FOLDER``; return the exit code.
 
     Raises:
@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         if not (folder / PLAN_FILE).is_file():
             raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
         plan = Plan(**json.loads((folder / PLAN_FILE).read_text()))
-        use(plan.overrides)  # own configs that the plan was made with
+        use(plan.overrides)  # the plan's config folders
         return tune(plan, folder)
     plan = parse_plan(arguments)
     log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
@@ -88,12 +88,12 @@ def tune(plan: Plan, folder: Path) -> int:
     if not winners:
         raise UserError(f"no run of the search finished: see {search}")
     command = _command(plan.overrides, _jobs(plan, winners, plan.seeds))
-    places = launch(command, checked_jobs(command), final)
-    return _report(tuning, folder, places)
+    run_folders = launch(command, checked_jobs(command), final)
+    return _report(tuning, folder, run_folders)
 
 
 def _search(plan: Plan, folder: Path, search: Path) -> None:
-    quiet = [] if _given(plan.overrides, "callbacks") else ["callbacks=quiet"]
+    quiet = [] if _is_given(plan.overrides, "callbacks") else ["callbacks=quiet"]
     jobs = _jobs(plan, plan.points, plan.tuning_seeds)
     command = _command([*plan.overrides, *quiet, "test=false"], jobs)
     checked = checked_jobs(command)
@@ -123,11 +123,11 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _report(tuning: Tuning, folder: Path, places: Sequence[Path]) -> int:
+def _report(tuning: Tuning, folder: Path, run_folders: Sequence[Path]) -> int:
     collection = collect([folder / FINAL])
     if collection.runs:
         show(Console(), compare(collection), folder / "report", tuning)
-    return show_unfinished(places, f"python scripts/tune.py resume={folder}")
+    return show_unfinished(run_folders, f"python scripts/tune.py resume={folder}")
 
 
 # --- arguments ------------------------------------------------------------------------------------
@@ -163,33 +163,37 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     losses = own["loss"]
     for loss in losses:
         groups.require_known("loss", loss)
-    protocol = _one(own, "protocol", "controlled")
+    protocol = _single_value(own, "protocol", "controlled")
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
-    budget = _numbers([_one(own, "budget", "20")], "budget")[0]
+    budget = _whole_numbers([_single_value(own, "budget", "20")], "budget")[0]
     if budget < 1:
         raise UserError(f"budget must be at least 1, got {budget}")
     pairs = len(losses) * (len(losses) - 1) // 2
-    tuning_seeds = _numbers(own.get("tuning_seeds", list(map(str, TUNING_SEEDS))), "tuning_seeds")
-    seeds = _numbers(own.get("seeds", list(map(str, range(needed_seeds(max(1, pairs)))))), "seeds")
+    tuning_seeds = _whole_numbers(
+        own.get("tuning_seeds", list(map(str, TUNING_SEEDS))), "tuning_seeds"
+    )
+    seeds = _whole_numbers(
+        own.get("seeds", list(map(str, range(needed_seeds(max(1, pairs)))))), "seeds"
+    )
     common = sorted(set(seeds) & set(tuning_seeds))
     if common:
         raise UserError(
             f"seeds and tuning_seeds must not overlap, but both have {', '.join(map(str, common))}"
         )
-    ranges = {loss: _declared(loss, protocol, overrides) for loss in losses}
+    ranges = {loss: _ranges(loss, protocol, overrides) for loss in losses}
     points = {loss: sobol_points(ranges[loss], budget) for loss in losses}
     return Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, ranges, points)
 
 
-def _one(own: Mapping[str, list[str]], key: str, standard: str) -> str:
+def _single_value(own: Mapping[str, list[str]], key: str, standard: str) -> str:
     [value, *others] = own.get(key, [standard])
     if others:
         raise UserError(f"{key} must be one value, got {', '.join([value, *others])}")
     return value
 
 
-def _numbers(values: Sequence[str], key: str) -> list[int]:
+def _whole_numbers(values: Sequence[str], key: str) -> list[int]:
     try:
         numbers = [int(value) for value in values]
     except ValueError:
@@ -199,11 +203,11 @@ def _numbers(values: Sequence[str], key: str) -> list[int]:
     return numbers
 
 
-def _given(overrides: Sequence[str], key: str) -> bool:
+def _is_given(overrides: Sequence[str], key: str) -> bool:
     return any(each.lstrip("+").startswith(f"{key}=") for each in overrides)
 
 
-def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _ranges(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the ranges of a loss, learning rate first, except options that the overrides set."""
     declared: dict[str, Any] = {}
     if protocol == "tuned":
@@ -216,7 +220,7 @@ def _declared(loss: str, protocol: str, overrides: Sequence[str]) -> dict[str, A
         declared[LEARNING_RATE] = found["lr"]
     own = groups.tunable("loss", loss) or {}
     declared |= {f"loss.{name}": content for name, content in own.items()}
-    return {key: content for key, content in declared.items() if not _given(overrides, key)}
+    return {key: content for key, content in declared.items() if not _is_given(overrides, key)}
 
 
 def sobol_points(ranges: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab.analysis.load import collect, group, read_config, settings_key
+from losslab.analysis.load import collect, group_by, read_config, settings_key
 
 NOW = time.time()
 
@@ -126,7 +126,7 @@ def test_numbers_are_read_as_the_writer_meant_them(tmp_path):
 
 def test_groups_keep_their_order(made_up):
     runs = [made_up("mse", 0), made_up("mae", 0), made_up("mse", 1)]
-    groups = group(runs, lambda run: run.loss)
+    groups = group_by(runs, lambda run: run.loss)
     assert [[(run.loss, run.seed) for run in each] for each in groups] == [
         [("mse", 0), ("mse", 1)],
         [("mae", 0)],

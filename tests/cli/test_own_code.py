@@ -129,7 +129,7 @@ def test_a_target_without_a_yaml_is_called_by_its_name(project, overrides, name,
 
 def test_a_config_folder_that_is_not_there_is_refused(project):
     printed = losslab(project, "loss=mse", "--config-dir", "nowhere", code=2)
-    assert printed == "error: --config-dir nowhere: there is no such folder\n"
+    assert printed == "error: --config-dir nowhere: the folder does not exist\n"
 
 
 def test_the_environment_of_others_stays(monkeypatch):

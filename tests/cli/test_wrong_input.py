@@ -54,7 +54,7 @@ WITH_TORCH = {
     "one_alpha_of_a_sweep": (["-m", "loss=focal", "loss.alpha=null,0.25"], "loss=focal fails"),
     "three_channels": (
         ["loss=focal", *THREE_CHANNELS],
-        "cannot read data=digits, samples of shape (1, 8, 8)",
+        "fails on data=digits, samples of shape (1, 8, 8)",
     ),
     "no_callback": (["-m", "loss=mse,mae", "+callbacks.x._target_=nowhere.X"], "callbacks.x"),
     "no_logger": (["-m", "loss=mse,mae", "+logger.extra.x._target_=nowhere.X"], "logger.x"),

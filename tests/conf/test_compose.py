@@ -37,8 +37,8 @@ def test_every_file_composes_and_resolves(group, name):
 def test_a_loss_brings_its_home(name):
     config = compose.compose(compose.complete([f"loss={name}"]))
     chosen = config.hydra.runtime.choices
-    assert chosen.data == groups.home(name)
-    assert chosen.task == groups.task_of_loss(name)
+    assert chosen.data == groups.default_data(name)
+    assert chosen.task == groups.default_task(name)
     assert config.task.standard_data in groups.names("data")
 
 
@@ -98,7 +98,7 @@ def test_cells_composed_together_are_what_each_is_alone():
         alone = compose.compose(job)
         assert together.config == compose.finished_config(alone, alone.hydra)
         assert together.overrides == tuple(alone.hydra.overrides.task)
-        assert together.place == alone.hydra.sweep.subdir
+        assert together.subdir == alone.hydra.sweep.subdir
 
 
 def test_shared_options_are_not_choices():
@@ -139,3 +139,8 @@ def test_your_own_data_set_includes_shared_options(tmp_path, monkeypatch):
         "label_noise": 0.2,
         "imbalance": 1.0,
     }
+
+
+def test_a_glob_names_choices():
+    [override] = compose.parsed(["loss=glob(*dice*,exclude=bce*)"])
+    assert compose.values_of(override) == ["dice"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from losslab.analysis.load import Run
-from losslab.gallery.chart import draw
+from losslab.gallery.chart import draw_chart
 from losslab.gallery.claim import Chart, Claim, PreregisteredComparison, read_claim
 from losslab.gallery.evaluation import conclusion, equivalence_p, evaluate_claim
 from losslab.gallery.page import IndexEntry, PageFigure, write_index, write_page
@@ -144,7 +144,7 @@ def test_equality_is_one_sided_at_both_ends():
 def test_a_page_says_conclusion_numbers_and_command(tmp_path):
     rows = rows_of(runs(), [])
     its = claim(LOWER)
-    figures = [PageFigure("outliers", draw(its.chart, rows), "A figure.")]
+    figures = [PageFigure("outliers", draw_chart(its.chart, rows), "A figure.")]
     page = write_page(its, rows, evaluate_claim(its, rows), figures, tmp_path).read_text()
     assert "**Held.** 1 of 1 preregistered comparisons" in page
     assert "mae (outliers=0.1) lower than mse (outliers=0.1)" in page

@@ -16,7 +16,7 @@ def jobs(tmp_path):
 
     def compose(name: str, *overrides: str) -> list[Job]:
         composed = compose_jobs(jobs_of(["trainer=cpu", "callbacks=quiet", *overrides]))
-        return [Job(job.config, tmp_path / name / job.place) for job in composed]
+        return [Job(job.config, tmp_path / name / job.subdir) for job in composed]
 
     return compose
 

@@ -83,7 +83,7 @@ def peak_kb():
 def trained(name, overrides):
     common = ["trainer=cpu", "callbacks=quiet"]
     composed = compose_jobs(jobs_of([*common, *ast.literal_eval(overrides), "seed=range(8)"]))
-    train_in_process([Job(one.config, Path(sys.argv[1]) / name / one.place) for one in composed])
+    train_in_process([Job(one.config, Path(sys.argv[1]) / name / one.subdir) for one in composed])
 
 trained("small", sys.argv[2])
 before = peak_kb()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from losslab.metrics.overlap import average_precision, between, per_image
+from losslab.metrics.overlap import average_precision, per_image, squashed
 
 
 def mask(*rows):
@@ -54,7 +54,7 @@ def test_far_scores_keep_their_order():
     truth = torch.tensor([0, 1, 1, 0]).bool().view(1, 1, 2, 2)
     score = torch.tensor([200.0, 200.1, 300.0, -500.0]).view(1, 1, 2, 2)
     assert average_precision(score, truth).item() == 1
-    assert between(torch.tensor([-1e9, 0.0, 1e9])).tolist() == pytest.approx([0, 0.5, 1], abs=1e-8)
+    assert squashed(torch.tensor([-1e9, 0.0, 1e9])).tolist() == pytest.approx([0, 0.5, 1], abs=1e-8)
 
 
 def test_a_class_that_does_not_occur_is_left_out():

@@ -28,6 +28,6 @@ def test_a_pixel_reaches_only_its_neighbourhood_at_full_resolution():
     assert not seen[:, 19:].any()
 
 
-def test_what_is_no_image_is_refused():
-    with pytest.raises(ValueError, match=r"model=unet expects images, got samples of \(64,\)"):
+def test_what_is_not_an_image_is_refused():
+    with pytest.raises(ValueError, match=r"expects images .* got samples of shape \(64,\)"):
         UNet((64,), 1)

@@ -6,7 +6,7 @@ import torch
 
 from losslab.data.ring import Ring
 from losslab.metrics.samples import covered_modes, frechet_distance, precision_recall
-from losslab.tasks.generation import Generation
+from losslab.tasks.generation import GenerationTask
 
 
 def normal(n, d, seed=0):
@@ -46,12 +46,12 @@ def test_covered_modes(classes, count):
 def test_real_points_cover_every_mode():
     data = Ring(n=2000)
     data.setup()
-    task = Generation(data)
-    values = task.judge(data.val.inputs, data.test.inputs)
+    task = GenerationTask(data)
+    values = task.evaluate(data.val.inputs, data.test.inputs)
     assert values["modes"] == 8
     assert values["frechet"] < 1.0
     one = data.test.inputs[data.test.targets == 3]
-    assert task.judge(data.val.inputs, one.repeat(10, 1))["modes"] == 1
-    lost = task.judge(data.val.inputs, data.test.inputs[data.test.targets < 4])
+    assert task.evaluate(data.val.inputs, one.repeat(10, 1))["modes"] == 1
+    lost = task.evaluate(data.val.inputs, data.test.inputs[data.test.targets < 4])
     assert lost["frechet"] > 10 * values["frechet"]
     assert np.isfinite(lost["frechet"])

@@ -6,7 +6,7 @@ from torch import nn
 from losslab.data.digits_retrieval import DigitsRetrieval
 from losslab.data.regression import Regression
 from losslab.models import CNN
-from losslab.tasks import MetricLearning
+from losslab.tasks import MetricLearningTask
 
 
 def ready(**options):
@@ -21,14 +21,14 @@ def data():
 
 
 def test_the_task_gives_the_embedding_its_size(data):
-    assert MetricLearning(data).outputs == 32
-    assert MetricLearning(data, dimensions=8).outputs == 8
+    assert MetricLearningTask(data).outputs == 32
+    assert MetricLearningTask(data, dimensions=8).outputs == 8
 
 
 def test_perfect_embeddings(data):
     target = data.test.targets
     embeddings = nn.functional.one_hot(target, 10).float()
-    values = MetricLearning(data).metrics(embeddings, target, None, {})
+    values = MetricLearningTask(data).metrics(embeddings, target, None, {})
     assert {name: value.item() for name, value in values.items()} == pytest.approx(
         {"recall_at_1": 1, "map_at_r": 1, "silhouette": 1}
     )
@@ -39,13 +39,13 @@ def test_held_out_classes_are_judged_besides():
     target = data.test.targets
     # what is right for classes 0 to 6 and 9, and one heap of 7 and 8
     embeddings = nn.functional.one_hot(target.where(target != 8, 7), 10).float()
-    values = MetricLearning(data).metrics(embeddings, target, None, {})
+    values = MetricLearningTask(data).metrics(embeddings, target, None, {})
     assert values["recall_at_1_held_out"] < values["recall_at_1"]
     assert 0.2 < values["map_at_r_held_out"] < 0.8
 
 
 def test_baselines_are_the_metrics_of_inputs_and_of_the_untrained_network(data):
-    task = MetricLearning(data)
+    task = MetricLearningTask(data)
     torch.manual_seed(0)
     network = CNN(data.input_shape, task.outputs, dropout=0.5)
     before = torch.get_rng_state()
@@ -65,7 +65,7 @@ def test_baselines_are_the_metrics_of_inputs_and_of_the_untrained_network(data):
 def test_the_picture_is_the_plane_of_most_variance(data, dimensions):
     inputs, target, _ = data.test
     embeddings = torch.randn(len(target), dimensions)
-    shown = MetricLearning(data).figures(inputs, embeddings, target, nn.Identity())["embedding"]
+    shown = MetricLearningTask(data).figures(inputs, embeddings, target, nn.Identity())["embedding"]
     assert shown.names.tolist() == list("0123456789")
     np.testing.assert_array_equal(shown.groups, target)
     rows = nn.functional.normalize(embeddings).double().numpy()
@@ -77,8 +77,8 @@ def test_the_picture_is_the_plane_of_most_variance(data, dimensions):
 
 def test_what_does_not_fit(data):
     with pytest.raises(ValueError, match="dimensions must be at least 1, got 0"):
-        MetricLearning(data, dimensions=0)
+        MetricLearningTask(data, dimensions=0)
     regression = Regression()
     regression.setup()
     with pytest.raises(ValueError, match="expects class targets, got values"):
-        MetricLearning(regression)
+        MetricLearningTask(regression)

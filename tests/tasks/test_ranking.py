@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from losslab.data.ranking import Letor, Ranking
-from losslab.tasks.ranking import Ranking as RankingTask
-from losslab.tasks.ranking import judge_query
+from losslab.tasks.ranking import RankingTask, query_metrics
 
 
 @pytest.mark.parametrize(
@@ -19,8 +18,8 @@ from losslab.tasks.ranking import judge_query
     ],
     ids=["right", "reversed", "tied"],
 )
-def test_judge_query(scores, grades, ndcg, tau, pairwise):
-    values = judge_query(np.array(scores), np.array(grades))
+def test_query_metrics(scores, grades, ndcg, tau, pairwise):
+    values = query_metrics(np.array(scores), np.array(grades))
     if ndcg is not None:
         assert values[0] == pytest.approx(ndcg)
     assert values[1:] == pytest.approx((tau, pairwise))

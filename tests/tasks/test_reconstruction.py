@@ -10,7 +10,7 @@ from scipy.ndimage import correlate
 from losslab.data.digits import Digits
 from losslab.losses import TargetFormat
 from losslab.models import ConvAutoencoder
-from losslab.tasks import Reconstruction
+from losslab.tasks import ReconstructionTask
 
 
 def data(images):
@@ -47,7 +47,7 @@ def ssim(x, y, span, sigma):
 def test_metrics(side, sigma):
     clean = images(side)
     drawn = noisy(clean)
-    task = Reconstruction(data(clean))
+    task = ReconstructionTask(data(clean))
     values = task.metrics(drawn, clean, "identity", {})
     x, y = drawn[:, 0].double().numpy(), clean[:, 0].double().numpy()
     span = y.max() - y.min()
@@ -64,13 +64,13 @@ def test_metrics(side, sigma):
 
 def test_a_perfect_copy():
     clean = images(8)
-    values = Reconstruction(data(clean)).metrics(clean, clean, "identity", {})
+    values = ReconstructionTask(data(clean)).metrics(clean, clean, "identity", {})
     assert values["psnr"].item() > 100
     assert values["ssim"].item() == pytest.approx(1)
 
 
 def test_the_input_is_the_target():
-    task = Reconstruction(data(images(8)))
+    task = ReconstructionTask(data(images(8)))
     inputs, target = task.pair((images(8), torch.arange(3)))
     assert torch.equal(inputs, target)
     assert task.provides == (TargetFormat.VALUES,)
@@ -79,12 +79,14 @@ def test_the_input_is_the_target():
 @pytest.mark.parametrize("shape", [(64,), (1, 4, 8)])
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ValueError, match=r"task=reconstruction expects images .* at least 6 x 6"):
-        Reconstruction(data(torch.zeros(2, *shape)))
+        ReconstructionTask(data(torch.zeros(2, *shape)))
 
 
 def test_pictures():
     clean = images(8, n=20)
-    shown = Reconstruction(data(clean)).figures(clean, noisy(clean), clean, None)["reconstruction"]
+    shown = ReconstructionTask(data(clean)).figures(clean, noisy(clean), clean, None)[
+        "reconstruction"
+    ]
     assert torch.equal(torch.from_numpy(shown.given[0]), clean[:8, 0])
     drawn = noisy(clean).clamp(clean.min(), clean.max())[:8, 0]
     assert torch.allclose(torch.from_numpy(shown.made[0]), drawn)

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from torch.nn.functional import one_hot
 
 from losslab.losses import TargetFormat
-from losslab.tasks import Segmentation
+from losslab.tasks import SegmentationTask
 
 
 def data(outputs, kind="masks"):
@@ -20,7 +20,7 @@ def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-BINARY, THREE = Segmentation(data(1)), Segmentation(data(3))
+BINARY, THREE = SegmentationTask(data(1)), SegmentationTask(data(3))
 
 
 def test_binary_masks():
@@ -39,8 +39,8 @@ def test_classes():
 
 
 def test_other_data_are_refused():
-    with pytest.raises(ValueError, match="task=segmentation expects masks, got classes"):
-        Segmentation(data(10, "classes"))
+    with pytest.raises(ValueError, match="task=segmentation expects mask targets, got classes"):
+        SegmentationTask(data(10, "classes"))
 
 
 def test_binary_metrics():

@@ -7,7 +7,7 @@ from torch.nn.functional import one_hot
 from losslab.data.digit_sequences import DigitSequences
 from losslab.losses import CTCLoss
 from losslab.losses.base import TargetFormat
-from losslab.tasks.sequences import Sequences, decode
+from losslab.tasks.sequences import SequenceTask, decode
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_decode(steps, length, text):
 
 
 def test_every_row_can_be_aligned(data):
-    task = Sequences(data)
+    task = SequenceTask(data)
     target = task.target(data.train.targets, TargetFormat.SEQUENCES)
     logits = torch.zeros(len(data.train.targets), data.input_shape[-1] // 2, 11)
     assert CTCLoss().diagnostics(logits, target)["unalignable"] == 0
@@ -42,7 +42,7 @@ def test_every_row_can_be_aligned(data):
 
 
 def test_metrics_of_known_readings(data):
-    task = Sequences(data)
+    task = SequenceTask(data)
     target = torch.tensor([[2, 3, 0, 8], [4, 0, 0, 8]])
     steps = torch.tensor([[2, 0, 4, 0], [4, 0, 0, 0]])  # "13" for "12", "3" for "3"
     values = task.metrics(one_hot(steps, 11).float(), target, "softmax", {})

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from losslab.analysis import statistics
-from losslab.analysis.groups import ComparisonGroup, Row, comparison_groups
+from losslab.analysis.comparison_groups import ComparisonGroup, Row, comparison_groups
 from losslab.analysis.load import Collection, Run
 from losslab.analysis.statistics import LEVEL, Interval
 from losslab.metrics.labels import Metric, metric_of

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from losslab.analysis.comparison import Comparison, ComparisonTable, Pair, ahead
-from losslab.analysis.load import group
+from losslab.analysis.load import group_by
 from losslab.metrics.labels import Metric
 
 
@@ -168,7 +168,7 @@ def _metrics_versions(table: ComparisonTable) -> Iterable[str]:
 
 def _failures(table: ComparisonTable) -> Iterable[str]:
     for row in table.rows:
-        for runs in group((run for run in row.runs if run.problem), lambda run: run.outcome):
+        for runs in group_by((run for run in row.runs if run.problem), lambda run: run.outcome):
             seeds = ", ".join(str(run.seed) for run in runs)
             yield (
                 f"{row.label}: {len(runs)} of {len(row.runs)} {runs[0].outcome}, seed {seeds} "

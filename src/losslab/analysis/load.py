@@ -79,7 +79,7 @@ class Run:
 
     @property
     def is_search(self) -> bool:
-        """Return whether the run was told not to read the test split (``test=false``)."""
+        """Return whether the run did not use the test split (``test=false``)."""
         return self.config.get("test") is False
 
     @functools.cached_property
@@ -217,7 +217,7 @@ def _settings(config: Mapping[str, Any]) -> Settings:
 # --- one run per settings and seed ----------------------------------------------------------------
 
 
-def group(runs: Iterable[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
+def group_by(runs: Iterable[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
     """Group runs by a key, in order of first appearance."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
@@ -236,4 +236,6 @@ def _latest(runs: Sequence[Run]) -> list[Run]:
     def rank(run: Run) -> tuple[bool, bool, float]:
         return run.outcome == "done", run.test_read, run.record["heartbeat"]
 
-    return [max(same, key=rank) for same in group(runs, lambda run: (settings_key(run), run.seed))]
+    return [
+        max(same, key=rank) for same in group_by(runs, lambda run: (settings_key(run), run.seed))
+    ]

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Sequence
 
 from losslab.config.errors import UserError
-from losslab.config.groups import nearest
+from losslab.config.groups import did_you_mean
 
 COMMANDS = {
     "compare": "Compare the losses of any runs",
@@ -34,6 +34,6 @@ def run_command(arguments: Sequence[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         known = ", ".join(COMMANDS)
-        raise UserError(f"unknown command '{name}'{nearest(name, COMMANDS)} Known: {known}")
+        raise UserError(f"unknown command '{name}'{did_you_mean(name, COMMANDS)} Known: {known}")
     code: int = importlib.import_module(f"losslab.commands.{name}").main(rest)
     return code

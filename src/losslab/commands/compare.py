@@ -30,14 +30,14 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--baseline", metavar="LOSS", help="compare each loss only with this one")
     parser.add_argument(
         "--metrics",
-        type=names,
+        type=comma_separated,
         default=[],
         metavar="A,B",
         help="primary metrics, all Holm-corrected together (default: the task's first)",
     )
     parser.add_argument(
         "--columns",
-        type=names,
+        type=comma_separated,
         default=[],
         metavar="A,B",
         help="further metrics to show (default: all of the task's)",
@@ -47,7 +47,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     try:
         comparison = compare(
-            found(arguments.folders),
+            collect_runs(arguments.folders),
             baseline=arguments.baseline,
             primary_metrics=arguments.metrics,
             columns=arguments.columns,
@@ -55,19 +55,19 @@ def main(given: Sequence[str] | None = None) -> int:
         )
         [first, *others] = arguments.folders
         tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None
-        show(Console(), comparison, arguments.out or place(arguments.folders), tuning)
+        show(Console(), comparison, arguments.out or report_folder(arguments.folders), tuning)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def names(text: str) -> list[str]:
+def comma_separated(text: str) -> list[str]:
     """Split ``a,b`` into names."""
     return [name for name in text.split(",") if name]
 
 
-def found(folders: list[Path]) -> Collection:
+def collect_runs(folders: list[Path]) -> Collection:
     """Find the runs below the folders.
 
     Raises:
@@ -83,8 +83,8 @@ def found(folders: list[Path]) -> Collection:
     return collection
 
 
-def place(folders: list[Path]) -> Path:
-    """Return the report's folder: inside a single folder, else a new one in logs/reports."""
+def report_folder(folders: list[Path]) -> Path:
+    """Return the folder of the report: inside a single folder, else a new one in logs/reports."""
     if len(folders) == 1:
         return folders[0] / "report"
     return Path("logs") / "reports" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"

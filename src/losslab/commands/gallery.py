@@ -26,7 +26,7 @@ def main(given: Sequence[str] | None = None) -> int:
         if arguments.share:
             part, parts = map(int, arguments.share.split("/"))
             return gallery.run_share(arguments.claims[0], part, parts, arguments.logs)
-        return gallery.run(
+        return gallery.make_gallery(
             arguments.claims,
             jobs=arguments.jobs,
             logs=arguments.logs,

@@ -21,7 +21,7 @@ def main(given: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
 
     from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
-    from losslab.tuning import run  # noqa: PLC0415
+    from losslab.tuning import run_tuning  # noqa: PLC0415
 
     with cli_errors("interrupted; continue with resume=FOLDER"):
-        return run(arguments)
+        return run_tuning(arguments)

@@ -1,1 +1,1 @@
-"""What a run is asked to be: groups, composition, instantiation; nothing imports torch."""
+"""Configs of runs: groups, composition, checks, instantiation. Nothing imports torch."""

@@ -1,4 +1,4 @@
-"""What a command line asks for: flags, overrides and the jobs of a sweep. Nothing imports torch."""
+"""Parsing of the command line: flags, overrides and the jobs of a sweep. Nothing imports torch."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from losslab.config.errors import UserError
 from losslab.config.schema import TOP_LEVEL, meaning
 
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
-# Hydra's flags that a value follows; that of --info can be left out
+# Hydra's flags with a value; that of --info is optional
 WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
     *("--config-dir", "-cd", "--experimental-rerun"),
@@ -24,13 +24,13 @@ class Command:
     """A parsed command line.
 
     Attributes:
-        flags: arguments that begin with a dash, and their values, but for ``-m``.
-        overrides: Hydra's overrides, complete with what the task's standards add.
+        flags: arguments that begin with a dash, and their values, without ``-m``.
+        overrides: Hydra overrides, including the task's default loss and data.
         multirun: whether ``-m`` was given.
-        resume: the folder to go on with.
-        jobs: what each job of a sweep has beside the overrides; ``None``: the product of those
-            that name several values.
-        typed: the arguments as given.
+        resume: folder to resume.
+        jobs: additional overrides of each job of a sweep; ``None``: the product of the overrides
+            with several values.
+        typed: arguments as typed.
     """
 
     flags: list[str]
@@ -42,12 +42,12 @@ class Command:
 
 
 def parse(arguments: Sequence[str]) -> Command:
-    """Sort the arguments and complete the overrides; with ``resume=`` they are a change alone.
+    """Parse the arguments and complete the overrides, except with ``resume=``.
 
     Raises:
-        UserError: for an override that Hydra's grammar or conf/ does not know.
+        UserError: if an override is malformed, or chooses something that conf/ does not have.
     """
-    flags, given = divided(arguments)
+    flags, given = split_flags(arguments)
     _refuse_dashes(flags)
     overrides, folder = [], None
     for argument in given:
@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str]) -> Command:
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
     typed = list(arguments)
-    if folder is not None:  # what is in the folder says what it is
+    if folder is not None:  # the folder decides whether it is a sweep
         return Command(flags, overrides, multirun, folder, typed=typed)
     jobs = jobs_of_experiment(overrides) if multirun else None
     if jobs is None:
@@ -68,11 +68,11 @@ def parse(arguments: Sequence[str]) -> Command:
     return Command(flags, overrides, multirun, None, jobs, typed)
 
 
-def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Flags, each with the value that follows it, and overrides.
+def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split arguments into flags, each followed by its value, and overrides.
 
     Example:
-        >>> divided(["--cfg", "job", "loss=dice", "-m"])
+        >>> split_flags(["--cfg", "job", "loss=dice", "-m"])
         (['--cfg', 'job', '-m'], ['loss=dice'])
     """
     flags: list[str] = []
@@ -90,7 +90,7 @@ def _refuse_dashes(flags: Sequence[str]) -> None:
         name = flag.lstrip("-")
         if flag.startswith("--") and re.split("[.=]", name)[0] in (*TOP_LEVEL, "resume"):
             given = name if "=" in name else f"{name}=..."
-            raise UserError(f"{flag}: options have no dashes here: write {given}")
+            raise UserError(f"{flag}: options have no dashes, write {given}")
 
 
 def _refuse_sweep(overrides: list[str]) -> None:
@@ -100,17 +100,18 @@ def _refuse_sweep(overrides: list[str]) -> None:
             key = override.key_or_group
             as_list = f"write {key}=[{values}] for a list, or " if _is_list(key) else ""
             raise UserError(
-                f"{override.input_line} names several values: {as_list}add -m to run one job each"
+                f"{override.input_line} has several values: {as_list}add -m to run one job per "
+                "value"
             )
 
 
 def _is_list(key: str) -> bool:
-    """Whether a key takes a list, by its row or its values in conf/."""
+    """Return whether a key takes a list, according to the schema or conf/."""
     return meaning(key).kind == "list" or groups.takes_list(key)
 
 
-def without_hydra(overrides: Sequence[str]) -> list[str]:
-    """The overrides that are the run's own; the others choose the launcher and its options."""
+def run_overrides(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that configure runs, without those that configure Hydra."""
     keys = [re.split("[=@]", each.lstrip("+~"))[0] for each in overrides]
     return [each for each, key in zip(overrides, keys, strict=True) if not meaning(key).launches]
 

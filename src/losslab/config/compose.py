@@ -1,7 +1,4 @@
-"""From overrides to the finished configs of runs: completed, composed by Hydra, resolved.
-
-Nothing here imports torch.
-"""
+"""Composition of overrides to resolved configs of runs. Nothing imports torch."""
 
 import functools
 import inspect
@@ -15,6 +12,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -26,7 +24,7 @@ from losslab.runs.folder import job_name, named
 
 
 def _register(name: str, resolver: Any) -> None:
-    """Register a resolver; OmegaConf 2.3 has an older function of the name that 2.4 wants."""
+    """Register a resolver; OmegaConf 2.3 has another function under the name of 2.4."""
     register: Any = OmegaConf.register_resolver
     if "replace" not in inspect.signature(register).parameters:
         register = OmegaConf.register_new_resolver
@@ -42,14 +40,14 @@ REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
 """Groups of one object, whose ``_target_`` may be replaced on the command line."""
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__ < "1.4" else {}
-"""What Hydra's entry points are told: 1.3 warns if it is missing, 1.4 if it is given."""
+"""Argument of Hydra's entry points: 1.3 warns if it is missing, 1.4 if it is given."""
 
 
 def parsed(overrides: Sequence[str]) -> list[Any]:
-    """Hydra's reading of the overrides.
+    """Parse overrides with Hydra's grammar.
 
     Raises:
-        UserError: for one that its grammar does not know.
+        UserError: if one is malformed.
     """
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
@@ -59,17 +57,20 @@ def parsed(overrides: Sequence[str]) -> list[Any]:
 
 
 def values_of(override: Any) -> list[str]:
-    """The value of an override, or the values that it sweeps over, as Hydra writes them."""
+    """Return the value of an override, or the values that it sweeps over, as Hydra writes them."""
+    value = override.value()
+    if isinstance(value, Glob):
+        return value.filter(groups.names(override.key_or_group))
     if override.is_sweep_override():
         return [str(value) for value in override.sweep_string_iterator()]
     return [str(override.get_value_element_as_str())]
 
 
 def complete(overrides: list[str]) -> list[str]:
-    """Add the standard loss and data of the task where none is given.
+    """Add the default loss and data of the task if none is given.
 
     Raises:
-        UserError: for an unknown choice or key.
+        UserError: if a choice or key is unknown.
     """
     given = list(overrides)
     known = parsed(given)
@@ -80,11 +81,15 @@ def complete(overrides: list[str]) -> list[str]:
     if "task" in chosen and "data" not in chosen and "loss" not in chosen:
         [only, *others] = chosen["task"]
         if others:
-            raise UserError("a sweep over tasks needs data= and loss= beside it")
+            raise UserError("a sweep over tasks has no default data and loss: add data= and loss=")
         given.append(f"data={groups.node('task', only).standard_data}")
     if "loss" not in chosen and "experiment" not in {o.key_or_group for o in known}:
         data = chosen.get("data", ["digits"])
-        task = chosen["task"][0] if "task" in chosen else groups.brings("data", data[0], "task")
+        task = (
+            chosen["task"][0]
+            if "task" in chosen
+            else groups.default_choice("data", data[0], "task")
+        )
         if task:
             given.append(f"loss={groups.node('task', task).standard_loss}")
     elif "loss" not in chosen:
@@ -93,7 +98,7 @@ def complete(overrides: list[str]) -> list[str]:
 
 
 def _added_if_replaced(override: str, given: Sequence[str]) -> str:
-    """Let an option of a replaced ``_target_`` be typed without a plus.
+    """Prefix an option of a replaced ``_target_`` with ``++``, so that it can be typed without.
 
     Example:
         >>> _added_if_replaced("loss.scale=3", ["loss._target_=my_losses.MyLoss", "loss.scale=3"])
@@ -106,10 +111,10 @@ def _added_if_replaced(override: str, given: Sequence[str]) -> str:
 
 
 def _choices_of(override: Any) -> list[str]:
-    """Return the names that an override chooses of its group.
+    """Return the names that an override chooses from its group.
 
     Raises:
-        UserError: for a name that the group does not have, or a list where a sweep is meant.
+        UserError: if the group does not have a name, or the names are a list.
     """
     group, names = override.key_or_group, values_of(override)
     if isinstance(override.value(), list):
@@ -121,21 +126,24 @@ def _choices_of(override: Any) -> list[str]:
 
 
 def _loss_of_experiment(overrides: Sequence[str]) -> str:
-    """The loss that the experiment brings along, or else its task's standard loss."""
+    """Return the loss of the chosen experiment, or the default loss of its task."""
     names = set()
     for job in jobs_of(overrides):
         config = compose(job)
         names.add(config.hydra.runtime.choices.get("loss") or config.task.standard_loss)
     if len(names) > 1:
-        raise UserError(f"the experiments bring {' and '.join(sorted(names))}: add loss=")
+        raise UserError(
+            f"the experiments have different losses, {' and '.join(sorted(names))}: add loss="
+        )
     return str(names.pop())
 
 
 def jobs_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
-    """The jobs that the chosen experiment lists under ``sweep``, a product each line.
+    """Return the jobs that the chosen experiment lists under ``sweep``, one product per line.
 
     Returns:
-        ``None`` where it lists none, or where the command line names what is swept.
+        The overrides of each job; ``None`` if the experiment lists none, or if the command line
+        sweeps over something itself.
     """
     known = parsed(overrides)
     chosen = [values_of(each) for each in known if each.key_or_group == "experiment"]
@@ -148,7 +156,7 @@ def jobs_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
 
 
 def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep, in Hydra's own order."""
+    """Return the overrides of each job of a sweep, in Hydra's order."""
     columns = []
     for override in parsed(overrides):
         if override.is_sweep_override():
@@ -160,10 +168,10 @@ def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """One job's resolved config, with Hydra's own node.
+    """Compose the resolved config of a job, including Hydra's node.
 
     Raises:
-        UserError: if Hydra refuses it.
+        UserError: if a key or a value is invalid.
     """
     try:
         if not GlobalHydra.instance().is_initialized():
@@ -178,14 +186,14 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 
 
 def _hydra_compose(overrides: Sequence[str]) -> DictConfig:
-    """Compose with Hydra, looking through the user's own config folders too."""
+    """Compose with Hydra, from conf/ and the user's config folders."""
     own = [] if any(given.startswith(SEARCH_PATH) for given in overrides) else search_path()
     return hydra.compose("train", overrides=[*overrides, *own], return_hydra_config=True)
 
 
 @functools.cache
 def _defaults(choices: tuple[str, ...], search: tuple[str, ...]) -> DictConfig:
-    """The config of some choices without any option: what conf/ gives."""
+    """Compose the config of some choices without further options."""
     return _hydra_compose(choices)
 
 
@@ -200,10 +208,10 @@ def _is_choice(override: Any) -> bool:
 
 
 def _require_known(overrides: Sequence[str]) -> None:
-    """Refuse keys that nothing reads.
+    """Check that the keys exist.
 
     Raises:
-        UserError: with the nearest keys.
+        UserError: if one does not; the message names the nearest keys.
     """
     defaults = None
     for override in parsed(overrides):
@@ -222,18 +230,18 @@ def _require_known(overrides: Sequence[str]) -> None:
 
 
 def _has(config: DictConfig, key: str) -> bool:
-    """Whether a config has a key, given or yet to be given."""
+    """Return whether a config has a key, even if its value is missing."""
     top, *names = key.split(".")
     node: Any = _plain(config.get(top), resolve=False) if top in config else _ABSENT
     for name in names:
         if isinstance(node, list):
-            return True  # Hydra says what is wrong with an index
+            return True  # Hydra reports wrong indices
         node = node.get(name, _ABSENT) if isinstance(node, dict) else _ABSENT
     return node is not _ABSENT
 
 
 def _nearest_keys(key: str, defaults: DictConfig) -> str:
-    """``: did you mean loss.gamma?`` by the options of these choices, or else of any."""
+    """Return ``: did you mean loss.gamma?``, from the options of these or else of all choices."""
     typed = [key for key in defaults if key in schema.TOP_LEVEL and key != "hydra"]
     own = OmegaConf.to_container(OmegaConf.masked_copy(defaults, typed))
     here = [*schema.TOP_LEVEL, *(name for name, _ in schema.flat(own) if "_target_" not in name)]
@@ -252,22 +260,22 @@ def _require_complete(config: DictConfig) -> None:
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     missing = sorted(OmegaConf.missing_keys(own))
     if missing:
-        raise UserError(f"{missing[0]} is not given: add {missing[0]}=...{_task_advice(config)}")
+        raise UserError(f"{missing[0]} is required: add {missing[0]}=...{_task_advice(config)}")
     OmegaConf.to_container(own, resolve=True)
 
 
 def _task_advice(config: DictConfig) -> str:
-    """What else to type if the loss is for another task that the data may have."""
+    """Return what else to type if the loss is for another task that the data may have."""
     chosen = config.hydra.runtime.choices
     task = groups.task_of_other_kind(chosen.loss, chosen.data, chosen.task)
     return f", and task={task}, since loss={chosen.loss} is for {task}" if task else ""
 
 
 def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Refuse values of a wrong kind or out of bounds, which would end a run much later.
+    """Check the types and bounds of values, which would fail only later in a run.
 
     Raises:
-        UserError: with the key, what it takes and what was given.
+        UserError: if one is invalid; the message names the key, what it takes and what was given.
     """
     defaults = None
     for override in parsed(overrides):
@@ -298,7 +306,7 @@ def _plain(value: Any, *, resolve: bool = True) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    """What an error of Hydra says, without its advice to add the key and its search path."""
+    """Return Hydra's message without its search path and its advice to add the key."""
     lines: list[str] = []
     for line in map(str.strip, str(error).splitlines()):
         if line.startswith(("Config search path", "Set the env", "To append")):
@@ -313,36 +321,36 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Composed:
-    """One job of a sweep.
+    """Composed job of a sweep.
 
     Attributes:
-        overrides: its own, as its record keeps them.
-        config: finished.
-        sweep_dir: the folder of the sweep.
-        place: the job's folder below it.
+        overrides: overrides of the job, as in its record.
+        config: resolved config, as the run saves it.
+        sweep_dir: folder of the sweep.
+        subdir: output subdirectory of the job.
     """
 
     overrides: tuple[str, ...]
     config: DictConfig
     sweep_dir: Path
-    place: str
+    subdir: str
 
 
 COMPOSED: dict[tuple[str, ...], Composed] = {}
-"""The jobs of the sweep under way, by their overrides: a launcher need not compose them again."""
+"""Jobs of the current sweep by their overrides, so that a launcher need not compose them again."""
 
 
 def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[Composed]:
-    """The jobs of a sweep; those that differ in their seed alone are composed once.
+    """Compose the jobs of a sweep, jobs that differ only in their seed once.
 
     Raises:
-        UserError: if Hydra refuses one.
+        UserError: if a key or a value of a job is invalid.
     """
     bases: dict[tuple[str, ...], DictConfig] = {}
     composed = []
     for job in jobs:
         seeds = [given for given in job if SEED.fullmatch(given)]
-        # the seed's place counts, since a record keeps the overrides in their order
+        # the position of the seed counts, since a record keeps the overrides in their order
         alike = tuple("seed" if given in seeds else given for given in job)
         if len(seeds) == 1 and alike in bases:
             _reseed(bases[alike], seeds[0])
@@ -356,7 +364,7 @@ SEED = re.compile(r"seed=(0|[1-9]\d*)")  # as Hydra reads a whole number
 
 
 def _reseed(config: DictConfig, seed: str) -> None:
-    """Make a composed config that of another seed, as if its overrides had named that one."""
+    """Change the seed of a composed config, as if its overrides had set it."""
     config.seed = int(seed.removeprefix("seed="))
     overrides = config.hydra.overrides
     with read_write(config.hydra):
@@ -371,12 +379,12 @@ def _composed(config: DictConfig) -> Composed:
         overrides=tuple(config.hydra.overrides.task),
         config=finished_config(config, config.hydra),
         sweep_dir=Path(config.hydra.sweep.dir),
-        place=config.hydra.sweep.subdir,
+        subdir=config.hydra.sweep.subdir,
     )
 
 
 def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence[str]) -> None:
-    """Drop the options of the choice whose ``_target_`` was replaced, but for those typed."""
+    """Remove the options of a choice whose ``_target_`` was replaced, except those typed."""
     typed = {override.lstrip("+").partition("=")[0] for override in overrides}
     if f"{group}._target_" not in typed:
         return
@@ -386,14 +394,14 @@ def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence
 
 
 def _saved(node: Any, group: str) -> Any:
-    """A group's options without those that are none of its class, such as what may be tuned."""
+    """Return a group's options that runs save, e.g. without the ranges for tuning."""
     if not isinstance(node, dict):
         return node
     return {key: value for key, value in node.items() if schema.meaning(f"{group}.{key}").saved}
 
 
 def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
-    """The config as the run keeps it: resolved, with its choices and reference losses in it."""
+    """Return the config as a run saves it: resolved, with its choices and reference losses."""
     plain: dict[str, Any] = {
         str(key): OmegaConf.to_container(value, resolve=True)
         if OmegaConf.is_config(value)

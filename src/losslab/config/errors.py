@@ -1,4 +1,4 @@
-"""Errors that a user sees: one line, exit status 2."""
+"""Errors in the user's input, reported in one line with exit status 2."""
 
 import os
 import sys
@@ -7,14 +7,17 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """What the user asked for cannot be run; the message is the one line that they see."""
+    """Error in the user's input; its message, one line, is all that is printed."""
 
 
 @contextmanager
 def cli_errors(interrupted: str = "interrupted") -> Iterator[None]:
-    """Around a whole command: wrong input is one line and exit status 2, an interruption 130.
+    """Print a ``UserError`` in one line and exit with 2; exit with 130 if interrupted.
 
-    ``HYDRA_FULL_ERROR=1`` gives the trace.
+    With ``HYDRA_FULL_ERROR=1``, the error is raised.
+
+    Args:
+        interrupted: message for an interruption.
     """
     try:
         yield

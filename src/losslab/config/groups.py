@@ -1,4 +1,4 @@
-"""What conf/ provides, read off its files: no torch, no composition."""
+"""Choices and options in conf/, read from its files without composing or importing torch."""
 
 import difflib
 import functools
@@ -14,16 +14,16 @@ from losslab.config.user_code import config_dirs
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1] / "conf"
-"""The configs: inside an installed package; beside src/ in a clone, an editable install too."""
+"""Folder of the configs: inside an installed package, or next to src/ in a clone."""
 
 
 def roots() -> list[Path]:
-    """Return the folders in which a choice is looked up: conf/, then the user's own."""
+    """Return the folders in which choices are looked up: conf/, then the user's own."""
     return [CONF, *config_dirs()]
 
 
 def file_of(group: str, name: str) -> Path:
-    """Return the file of a choice, in the first folder that has one."""
+    """Return the file of a choice, from the first folder that has it."""
     files = [root / group / f"{name}.yaml" for root in roots()]
     return next((file for file in files if file.is_file()), files[0])
 
@@ -54,13 +54,19 @@ def names(group: str) -> list[str]:
 
 
 def summary(group: str, name: str) -> str:
-    """What a choice is for: the first comment line of its file, without the command."""
+    """Return the description of a choice: the first comment of its file, without the command."""
     first = file_of(group, name).read_text().partition("\n")[0]
     return first.lstrip("# ").split(": python train.py")[0].rstrip(".")
 
 
-def brings(group: str, name: str, other: str) -> str | None:
-    """The choice of another group that this one brings along, if it does."""
+def standard(group: str) -> str | None:
+    """Return the choice of a group that conf/train.yaml sets, which other choices may override."""
+    [choice] = [entry[group] for entry in _read(CONF / "train.yaml").defaults if group in entry]
+    return None if choice is None else str(choice)
+
+
+def default_choice(group: str, name: str, other: str) -> str | None:
+    """Return the choice of another group that is the default for this choice, if it sets one."""
     for entry in _load(group, name).get("defaults", []):
         if isinstance(entry, str):
             continue
@@ -70,19 +76,20 @@ def brings(group: str, name: str, other: str) -> str | None:
     return None
 
 
-def home(loss: str) -> str | None:
-    """The data on which a loss lives."""
-    return brings("loss", loss, "data") if loss in names("loss") else None
+def default_data(loss: str) -> str | None:
+    """Return the default data of a loss."""
+    return default_choice("loss", loss, "data") if loss in names("loss") else None
 
 
-def task_of_loss(loss: str) -> str | None:
-    """The task in which a loss is at home."""
-    data = home(loss)
-    return brings("loss", loss, "task") or (data and brings("data", data, "task"))
+def default_task(loss: str) -> str | None:
+    """Return the default task of a loss."""
+    data = default_data(loss)
+    task = default_choice("loss", loss, "task")
+    return task or (data and default_choice("data", data, "task"))
 
 
 def node(group: str, name: str) -> Any:
-    """A choice's own options, without what it brings along and without what may be tuned."""
+    """Return the options of a choice, without its defaults list and ranges for tuning."""
     loaded = _load(group, name)
     own = {key: value for key, value in loaded.items() if key not in ("defaults", "tuning")}
     return OmegaConf.create(own)
@@ -102,9 +109,9 @@ def _all_options(group: str, name: str) -> dict[str, Any]:
 
 
 def tunable(group: str, name: str) -> dict[str, Any] | None:
-    """What ``scripts/tune.py`` may vary of a choice, as its file says; ``None``: it says nothing.
+    """Return the ranges for tuning that a choice declares, by option; ``None`` if it has none.
 
-    A value is a range ``{low: 0, high: 5}``, with ``log: true`` on a logarithmic scale, or a list.
+    A range is ``{low: 0, high: 5}``, with ``log: true`` for a logarithmic scale, or a list.
     """
     declared: Any = _load(group, name).get("tuning")
     found: Any = None if declared is None else OmegaConf.to_container(declared)
@@ -112,28 +119,30 @@ def tunable(group: str, name: str) -> dict[str, Any] | None:
 
 
 def require_known(group: str, name: str) -> None:
-    """Refuse a name that the group does not have.
+    """Check that a group has a choice of this name.
 
     Raises:
-        UserError: with the nearest names.
+        UserError: if it does not; the message names the nearest ones.
     """
     known = names(group)
     if group == "loss" and name not in known and ALIASES.get(name) in known:
         raise UserError(f"unknown loss '{name}': did you mean {ALIASES[name]}?")
     if name not in known:
-        raise UserError(f"unknown {group} '{name}'{nearest(name, known)} Known: {', '.join(known)}")
+        raise UserError(
+            f"unknown {group} '{name}'{did_you_mean(name, known)} Known: {', '.join(known)}"
+        )
 
 
 ALIASES = {"l1": "mae", "l2": "mse", **dict.fromkeys(("ce", "nll", "xent"), "cross_entropy")}
-"""Names of losses in other libraries, with the name here."""
+"""Names of losses in other libraries, with their names here."""
 
 
 @functools.cache
 def options() -> dict[str, list[str]]:
-    """Every option of every choice in conf/, ``loss.gamma``, with the choices that have it."""
+    """Return all options in conf/, such as ``loss.gamma``, with the choices that have each."""
     found: dict[str, list[str]] = {}
     for group in schema.GROUPS:
-        if group in ("experiment", "debug"):  # theirs are those of other groups
+        if group in ("experiment", "debug"):  # they set options of other groups
             continue
         for name in names(group):
             for key, _ in schema.flat(_all_options(group, name)):
@@ -143,7 +152,7 @@ def options() -> dict[str, list[str]]:
 
 
 def takes_list(key: str) -> bool:
-    """Return whether some choice in conf/ gives this key a list."""
+    """Return whether any choice in conf/ sets this key to a list."""
     group, _, option = key.partition(".")
     if group not in schema.GROUPS or not option:
         return False
@@ -169,17 +178,17 @@ def nearest_keys(key: str, known: Iterable[str]) -> list[str]:
 
 
 def task_of_other_kind(loss: str, data: str, task: str) -> str | None:
-    """Return the loss's task if it is not the chosen one and the data may have it.
+    """Return the loss's default task if it is not the chosen one, but possible for the data.
 
-    Your own tables and arrays can have values, classes or labels as targets.
+    Tables and arrays of the user can have values, classes or labels as targets.
     """
     tasks = ("classification", "regression", "multilabel")
-    own = task_of_loss(loss)
+    own = default_task(loss)
     may_have = "target_kind" in _load("data", data) and own in tasks
     return own if may_have and own != task else None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``: did you mean x?`` where something is near, else a full stop."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``: did you mean x?`` if a known name is similar, else a full stop."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f": did you mean {' or '.join(close)}?" if close else "."

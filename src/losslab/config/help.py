@@ -1,57 +1,65 @@
 """The page that ``losslab --help`` prints; ``python train.py`` is the same command."""
 
+import textwrap
+
 from losslab.config import groups, schema
 
 HEAD = """\
-losslab: which loss function should I use here, and how sure am I?
+losslab: train models with loss functions and compare the losses with statistics
 
-  python train.py loss=focal                                    one run
-  python train.py loss=focal loss.gamma=1 data=mnist seed=3     with options
-  python train.py -m loss=mse,mae,huber 'seed=range(5)'         a sweep, compared
-  python train.py resume=FOLDER                                 go on with a run or a sweep
+Usage: python train.py [-m] [GROUP=CHOICE | KEY=VALUE]...   (or losslab instead of python train.py)
 
-  losslab compare FOLDER                                        compare any runs
-  losslab tune loss=focal,hinge protocol=tuned                  tune alike, then compare
-  losslab evaluate RUN --split test                             evaluate a checkpoint anew
-  losslab gallery [CLAIM]                                       what is said of losses, tried
-  (losslab and python train.py are one command; each of these has its own --help)
+Train
+  python train.py loss=focal                                  one run, with the default data
+  python train.py loss=focal loss.gamma=1 data=mnist seed=3   with other options
+  python train.py -m loss=mse,mae,huber 'seed=range(5)'       a sweep: 15 runs and their comparison
+  python train.py resume=FOLDER                               resume a run or a sweep
 
-Losses and data, by task
+Use runs (COMMAND --help lists the options)
+  losslab compare FOLDER...                                   compare the losses of any runs
+  losslab evaluate RUN --split test                           evaluate the checkpoint of a run
+  losslab tune loss=focal,hinge protocol=tuned                tune losses equally and compare them
+  losslab gallery [CLAIM]...                                  test claims about losses
+
+Losses and data by task
 """
 TAIL = """
-Other choices
+Other groups
 {groups}
 
-Every option of a choice: python train.py loss=focal --cfg job
-Full traces of errors: HYDRA_FULL_ERROR=1. Hydra's own options: --hydra-help
+All options of a run: python train.py loss=focal --cfg job
+Tracebacks of errors: HYDRA_FULL_ERROR=1. Options of Hydra: --hydra-help
 """
 
 
 def help_text() -> str:
-    """Losses and data by task, then the other groups."""
+    """Return the losses and data by task, then the choices of the other groups."""
     blocks = [HEAD]
     for task in groups.names("task"):
         data = [
-            name for name in groups.names("data") if groups.brings("data", name, "task") == task
+            name
+            for name in groups.names("data")
+            if groups.default_choice("data", name, "task") == task
         ]
-        losses = [name for name in groups.names("loss") if groups.task_of_loss(name) == task]
-        standard = groups.node("task", task)
-        if standard.standard_data not in data:  # at home in another task
-            data = [standard.standard_data, *data]
-        blocks.append(f"  {task}   (model={groups.brings('task', task, 'model')})")
-        blocks.append(f"    data: {_marked(data, standard.standard_data)}")
+        losses = [name for name in groups.names("loss") if groups.default_task(name) == task]
+        node = groups.node("task", task)
+        if node.standard_data not in data:  # data that default to another task
+            data = [node.standard_data, *data]
+        blocks.append(f"  task={task}   (model={groups.default_choice('task', task, 'model')})")
+        blocks.append(f"    data={_marked(data, node.standard_data)}")
         blocks += [f"    loss={name:<26}{groups.summary('loss', name)}" for name in losses]
         if not losses:
-            blocks.append(f"    loss={standard.standard_loss}")
+            blocks.append(f"    loss={node.standard_loss}")
         blocks.append("")
     above = ("loss", "data", "task", "paths")  # paths has one choice
-    rest = "\n".join(
-        f"  {group}={'|'.join(groups.names(group))}"
-        for group in schema.GROUPS
-        if group not in above
-    )
-    return "\n".join(blocks) + TAIL.format(groups=rest)
+    rest = []
+    for group in schema.GROUPS:
+        if group not in above:
+            standard = None if group == "model" else groups.standard(group)  # tasks set the model
+            text = f"  {group}={_marked(groups.names(group), standard)}"
+            rest += textwrap.wrap(text, 100, subsequent_indent=6 * " ", break_on_hyphens=False)
+    return "\n".join(blocks) + TAIL.format(groups="\n".join(rest))
 
 
-def _marked(names: list[str], standard: str) -> str:
-    return ", ".join(f"{name} (default)" if name == standard else name for name in names)
+def _marked(names: list[str], standard: str | None) -> str:
+    return " | ".join(f"{name} (default)" if name == standard else name for name in names)

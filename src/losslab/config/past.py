@@ -1,37 +1,49 @@
-"""Names that saved runs of earlier versions use, and what they are called now.
+"""Translation of names in the saved runs of earlier versions.
 
-A run folder is a promise: whoever reads one passes its config through :func:`translated`.
+Saved runs stay readable: configs read from a run folder go through :func:`translated`.
 """
 
 from typing import Any
 
 _RL = ("PolicyControl", "PolicyGradient", "QLearning", "ValueControl")
+_TASKS = {
+    "Classification": "ClassificationTask",
+    "Generation": "GenerationTask",
+    "MetricLearning": "MetricLearningTask",
+    "MultiLabel": "MultiLabelTask",
+    "PointClouds": "PointCloudTask",
+    "Ranking": "RankingTask",
+    "Reconstruction": "ReconstructionTask",
+    "Regression": "RegressionTask",
+    "Segmentation": "SegmentationTask",
+    "Sequences": "SequenceTask",
+}
 TARGETS: dict[str, str] = {
     **{f"losslab.tasks.{name}": f"losslab.rl.{name}" for name in _RL},
+    **{f"losslab.tasks.{old}": f"losslab.tasks.{new}" for old, new in _TASKS.items()},
     "losslab.tasks.SupervisedModule": "losslab.modules.SupervisedModule",
     "losslab.callbacks.RunKeeping": "losslab.callbacks.RunWriterCallback",
     "losslab.tasks.AdversarialModule": "losslab.modules.AdversarialModule",
     "losslab.data.environments.Environments": "losslab.rl.Environments",
 }
-"""``_target_`` paths of version 0.1, with the path of today."""
+"""``_target_`` paths of version 0.1, with the current path."""
 
 
 KEYS: dict[str, str] = {
     "callbacks.keeper": "callbacks.run_writer",
     "hydra.launcher.max_cells": "hydra.launcher.max_jobs",
 }
-"""Dotted keys of version 0.1, with the key of today."""
+"""Dotted keys of version 0.1, with the current key."""
 
 ADDED: dict[str, Any] = {}
-"""Dotted keys added since version 0.1, with what a saved config without them means.
+"""Dotted keys added since version 0.1, with their value for saved configs that lack them.
 
-A default that changes in conf/ does not change an old run: its saved config holds every key that
-its version knew, and a key that it lacks gets the value here.
+Changing a default in conf/ does not change old runs: a saved config has all keys of its version.
 """
 
 
 def translated(config: Any) -> Any:
-    """Return a saved config, a container of plain values, with the names of today.
+    """Translate the names in a saved config, given as plain values, to the current ones.
 
     Example:
         >>> translated({"task": {"module": {"_target_": "losslab.tasks.QLearning"}}})
@@ -49,7 +61,7 @@ def translated(config: Any) -> Any:
 
 
 def translated_override(override: str) -> str:
-    """Return an override of a saved command line with the key of today.
+    """Translate the key of an override in a saved command to the current one.
 
     Example:
         >>> translated_override("callbacks.keeper.patience=5")

@@ -1,8 +1,8 @@
-"""What every config key means, once: one row per key or family of keys. Nothing imports torch.
+"""Properties of all config keys, one row per key or family of keys. Nothing imports torch.
 
-A key is named by its dotted path (``trainer.max_epochs``), a choice by its group (``loss``), and
-the choices of a saved config by ``choices.<group>``. A pattern is a glob whose ``*`` also matches
-dots; the first row with a matching pattern counts.
+A key is a dotted path (``trainer.max_epochs``), a group (``loss``) for its choice, or
+``choices.<group>`` in a saved config. A pattern is a glob whose ``*`` also matches dots; the first
+row with a matching pattern applies.
 """
 
 import functools
@@ -14,25 +14,25 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Key:
-    """The meaning of the keys that match one of the patterns.
+    """Properties of the keys that match one of the patterns.
 
     Attributes:
         patterns: globs, separated by spaces.
-        group: whether it is a config group, chosen by name: ``loss=focal``.
+        group: whether it is a config group, chosen by name as in ``loss=focal``.
         affects_results: whether runs that differ in it are different rows of a comparison.
         resumes: whether ``resume=RUN`` may change it.
         named: whether it is part of a run's folder name.
-        told: whether the title or label of a table's row already says it.
-        column: its column in TensorBoard's HPARAMS tab; ``"*"`` for the key itself.
+        in_label: whether the titles and row labels of reports already contain it.
+        column: column in TensorBoard's HPARAMS tab; ``"*"`` for the key itself.
         free: whether it may differ between the runs of a lockstep stack.
-        stackable: the only values that lockstep can train with; ``None`` for all.
-        can_fail: whether a value of it can make a job fail, so that each one is checked.
-        saved: whether a run's config keeps it.
-        launches: whether it is Hydra's, which launches the jobs, and no part of a job.
-        kind: ``whole``, ``number``, ``flag``, ``list`` or ``any``; empty: as its default in conf/.
-        low: the smallest value, for numbers.
-        unlimited: a value below ``low`` that means "no limit".
-        choices: the only values.
+        stackable: values that lockstep supports; ``None`` for all.
+        can_fail: whether its value can make a job fail, so that each value is checked.
+        saved: whether it is saved in a run's config.
+        launches: whether it configures Hydra, which launches the jobs, instead of a job.
+        kind: ``whole``, ``number``, ``flag``, ``list`` or ``any``; empty: that of its default.
+        low: least value of a number.
+        unlimited: value below ``low`` that means "no limit".
+        choices: allowed values; empty for all.
     """
 
     patterns: str
@@ -40,7 +40,7 @@ class Key:
     affects_results: bool = True
     resumes: bool = False
     named: bool = True
-    told: bool = False
+    in_label: bool = False
     column: str = ""
     free: bool = False
     stackable: tuple[Any, ...] | None = None
@@ -57,48 +57,48 @@ def _row(patterns: str, **meaning: Any) -> Key:
     return Key(patterns, **meaning)
 
 
-def _watches(patterns: str, **meaning: Any) -> Key:
-    """A row of keys that say where or how a run is made, and not what it comes to."""
+def _neutral(patterns: str, **meaning: Any) -> Key:
+    """Return a row of keys that do not affect results, such as paths."""
     return Key(patterns, **{"affects_results": False, "can_fail": False} | meaning)
 
 
-def _launches(patterns: str, **meaning: Any) -> Key:
-    """A row of Hydra's own keys."""
-    return _watches(patterns, **{"named": False, "launches": True} | meaning)
+def _hydra(patterns: str, **meaning: Any) -> Key:
+    """Return a row of Hydra's keys."""
+    return _neutral(patterns, **{"named": False, "launches": True} | meaning)
 
 
 KEYS: tuple[Key, ...] = (
-    # --- groups: what is chosen by name -----------------------------------------------------------
-    _row("loss", group=True, named=False, told=True, column="loss", free=True),
-    _row("data", group=True, told=True, column="data", free=True),
-    _row("task", group=True, told=True, free=True),
+    # --- groups -----------------------------------------------------------------------------------
+    _row("loss", group=True, named=False, in_label=True, column="loss", free=True),
+    _row("data", group=True, in_label=True, column="data", free=True),
+    _row("task", group=True, in_label=True, free=True),
     _row("model", group=True, column="model", free=True),
     _row("optimizer", group=True, column="optimizer", free=True),
     _row("scheduler regularizer", group=True, free=True),
     _row("trainer experiment debug", group=True, free=True),
-    _watches("callbacks logger", group=True, free=True),
-    _watches("paths", group=True, named=False, free=True),
-    # what these choices bring is in the saved config itself
-    _watches("choices.trainer choices.callbacks choices.logger choices.paths", free=True),
-    _watches("choices.experiment choices.debug choices.hydra*", free=True),
+    _neutral("callbacks logger", group=True, free=True),
+    _neutral("paths", group=True, named=False, free=True),
+    # the options of these choices are in the saved config themselves
+    _neutral("choices.trainer choices.callbacks choices.logger choices.paths", free=True),
+    _neutral("choices.experiment choices.debug choices.hydra*", free=True),
     _row("choices.*", free=True, can_fail=False),
     # --- the whole run ----------------------------------------------------------------------------
-    _watches("seed", named=False, column="seed", free=True, kind="whole"),
-    _watches("threads", named=False, resumes=True, kind="whole", low=1),
-    _watches("allocator", resumes=True, choices=("keep", "system")),
-    _watches("test", resumes=True),
+    _neutral("seed", named=False, column="seed", free=True, kind="whole"),
+    _neutral("threads", named=False, resumes=True, kind="whole", low=1),
+    _neutral("allocator", resumes=True, choices=("keep", "system")),
+    _neutral("test", resumes=True),
     _row("compile"),
-    _watches("overrides overrides.* config_dirs config_dirs.*", free=True),
-    _watches("sweep sweep.* claim claim.*", saved=False),  # what an experiment says of itself
-    _watches("paths.log_dir paths.data_dir paths.*", named=False, free=True, resumes=True),
-    _launches("hydra.launcher.max_jobs hydra.launcher.workers", kind="whole", low=1),
-    _launches("hydra hydra.* hydra/*"),
-    _watches("resume", named=False),
-    # --- the loss and what it trains --------------------------------------------------------------
-    _watches("loss.tuning* optimizer.tuning*", saved=False),
+    _neutral("overrides overrides.* config_dirs config_dirs.*", free=True),
+    _neutral("sweep sweep.* claim claim.*", saved=False),  # an experiment's own
+    _neutral("paths.log_dir paths.data_dir paths.*", named=False, free=True, resumes=True),
+    _hydra("hydra.launcher.max_jobs hydra.launcher.workers", kind="whole", low=1),
+    _hydra("hydra hydra.* hydra/*"),
+    _neutral("resume", named=False),
+    # --- loss, data, model, optimizer -------------------------------------------------------------
+    _neutral("loss.tuning* optimizer.tuning*", saved=False),
     _row("loss._target_", free=True),
     _row("loss.*", column="*", free=True),
-    _watches("data.data_dir data.download", can_fail=True, free=True),
+    _neutral("data.data_dir data.download", can_fail=True, free=True),
     _row("data._target_ data.batch_size"),
     _row("data.seed data.*", free=True),
     _row("model.*"),
@@ -107,9 +107,9 @@ KEYS: tuple[Key, ...] = (
     _row("optimizer.*", free=True),
     _row("scheduler.* regularizer.*", free=True),
     # --- the task ---------------------------------------------------------------------------------
-    # read by other keys alone: what they decide is optimizer.lr, trainer.max_epochs, ...
-    _watches("task.standard_loss task.standard_data task.learning_rate task.betas task.epochs"),
-    _watches("task.metrics task.metrics.*"),
+    # only other keys depend on these: optimizer.lr, trainer.max_epochs, ...
+    _neutral("task.standard_loss task.standard_data task.learning_rate task.betas task.epochs"),
+    _neutral("task.metrics task.metrics.*"),
     _row("task.mode", choices=("min", "max")),
     _row("task.checkpoint", choices=("best", "last")),
     _row("task.monitor task.reference_losses task.reference_losses.* task.num_envs"),
@@ -118,7 +118,7 @@ KEYS: tuple[Key, ...] = (
     _row("trainer._target_"),
     _row("trainer.max_epochs", resumes=True, kind="whole", low=1, unlimited=-1),
     _row("trainer.gradient_clip_val"),
-    _watches("trainer.log_every_n_steps", can_fail=True, resumes=True, kind="whole", low=1),
+    _neutral("trainer.log_every_n_steps", can_fail=True, resumes=True, kind="whole", low=1),
     _row("trainer.accelerator", resumes=True, stackable=("auto", "cpu", "gpu", "cuda")),
     _row("trainer.devices", kind="any", stackable=(1, "1")),
     _row("trainer.strategy", stackable=("auto",)),
@@ -127,25 +127,25 @@ KEYS: tuple[Key, ...] = (
     _row("trainer.limit_train_batches trainer.limit_val_batches", stackable=(1.0, None)),
     _row("trainer.limit_test_batches", stackable=(1.0, None)),
     _row("trainer.overfit_batches", stackable=(0.0,)),
-    _watches("trainer.profiler", can_fail=True, resumes=True, stackable=(None,)),
-    _watches("trainer.detect_anomaly", can_fail=True, resumes=True, stackable=(False,)),
+    _neutral("trainer.profiler", can_fail=True, resumes=True, stackable=(None,)),
+    _neutral("trainer.detect_anomaly", can_fail=True, resumes=True, stackable=(False,)),
     _row("trainer.gradient_clip_algorithm", stackable=(None, "norm")),
-    # --- what watches a run -----------------------------------------------------------------------
+    # --- callbacks and loggers --------------------------------------------------------------------
     _row("callbacks.run_writer.patience", resumes=True, free=True, kind="whole", low=1),
-    _watches("callbacks.run_writer._target_", can_fail=True, free=True),
-    _watches("callbacks.figures.every", can_fail=True, resumes=True, free=True),
-    _watches("callbacks.figures._target_ callbacks.progress._target_", can_fail=True, free=True),
-    _watches("logger.events logger.extra", can_fail=True, free=True),
-    _watches("logger.extra.*", can_fail=True, free=True, stackable=()),
+    _neutral("callbacks.run_writer._target_", can_fail=True, free=True),
+    _neutral("callbacks.figures.every", can_fail=True, resumes=True, free=True),
+    _neutral("callbacks.figures._target_ callbacks.progress._target_", can_fail=True, free=True),
+    _neutral("logger.events logger.extra", can_fail=True, free=True),
+    _neutral("logger.extra.*", can_fail=True, free=True, stackable=()),
 )
 
 UNKNOWN = Key("*", stackable=())
-"""A key without a row: your own callback or Trainer option, which only a Trainer understands."""
+"""Row of keys without another one: options of the user's callbacks or of the Trainer."""
 
 
 @functools.cache
 def meaning(key: str) -> Key:
-    """Return the row of a key, or :data:`UNKNOWN`.
+    """Return the row that applies to a key, or :data:`UNKNOWN`.
 
     Example:
         >>> meaning("trainer.max_epochs").resumes, meaning("trainer.precision").resumes
@@ -158,9 +158,9 @@ def meaning(key: str) -> Key:
 
 
 GROUPS: tuple[str, ...] = tuple(name for row in KEYS if row.group for name in row.patterns.split())
-"""The groups of conf/ whose choices have names."""
+"""Groups of conf/."""
 
-_DERIVED = ("choices", "overrides")  # added to a run's config, never typed
+_DERIVED = ("choices", "overrides")  # added to a run's config, not typed
 TOP_LEVEL: tuple[str, ...] = tuple(
     dict.fromkeys(
         name
@@ -170,7 +170,7 @@ TOP_LEVEL: tuple[str, ...] = tuple(
         if (name := pattern.partition(".")[0]).isidentifier() and name not in _DERIVED
     )
 )
-"""What a key on the command line begins with."""
+"""First parts of the keys that can be typed."""
 
 
 def flat(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -196,7 +196,7 @@ def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of TensorBoard's HPARAMS tab.
 
     Args:
-        config: a finished config, as plain values.
+        config: resolved config as plain values.
     """
     values = {**config, **config["choices"]}
     for group in GROUPS:
@@ -205,7 +205,7 @@ def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
     columns = [(key, row) for key in values if (row := meaning(key)).column]
     columns.sort(key=lambda column: KEYS.index(column[1]))
     named = {key if row.column == "*" else row.column: values[key] for key, row in columns}
-    # an option of the loss that is null is not given
+    # options of the loss that are null are left out
     return {
         name: str(value) if isinstance(value, list | dict) else value
         for name, value in named.items()
@@ -222,12 +222,12 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
 
 
 def refusal(key: str, value: Any, default: Any = None) -> str | None:
-    """Return why a key cannot have a value, in one line; ``None`` if it can.
+    """Return why a value is invalid for a key, in one line; ``None`` if it is valid.
 
     Args:
-        key: the dotted key.
-        value: as composed.
-        default: the value that conf/ gives it, whose kind the value must have.
+        key: dotted key.
+        value: composed value.
+        default: default in conf/; the value must be of its kind.
 
     Example:
         >>> refusal("threads", 0)

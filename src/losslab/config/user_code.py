@@ -1,8 +1,8 @@
-"""The user's own code and configs, outside the clone: where they are looked up.
+"""Lookup of the user's code and configs outside the clone.
 
-``--config-dir conf`` and ``hydra.searchpath=[file:///...]`` name folders like this project's conf/.
-The folder that such a conf/ lies in and the current folder can be imported from. Both facts are
-kept in the environment, so that worker processes know them too.
+``--config-dir conf`` and ``hydra.searchpath=[file:///...]`` add folders like this project's conf/.
+Code can be imported from the parents of such folders and from the current folder. Both are kept in
+environment variables for worker processes.
 """
 
 import os
@@ -19,26 +19,26 @@ SEARCH_PATH = "hydra.searchpath"
 
 
 def use(arguments: Sequence[str]) -> list[str]:
-    """Make the user's own code and configs known to this process and to its workers.
+    """Make the user's code and configs available to this process and its workers.
 
     Args:
-        arguments: a command line.
+        arguments: arguments of the command line.
 
     Returns:
-        The command line with all of its config folders as one ``hydra.searchpath=``, absolute, so
+        The arguments with all config folders as one ``hydra.searchpath=`` with absolute paths, so
         that it means the same in a saved sweep.
 
     Raises:
-        UserError: if a folder is not there.
+        UserError: if a folder does not exist.
 
     Example:
         >>> use(["loss=focal", "-m"])
         ['loss=focal', '-m']
     """
-    folders, rest = _divided(arguments)
+    folders, rest = _split_config_dirs(arguments)
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"--config-dir {folder}: there is no such folder")
+            raise UserError(f"--config-dir {folder}: the folder does not exist")
     os.environ.pop(CONFIG_DIRS, None)
     make_importable([Path.cwd()])
     add(folders)
@@ -46,19 +46,19 @@ def use(arguments: Sequence[str]) -> list[str]:
 
 
 def config_dirs() -> list[Path]:
-    """Return the config folders that the command line named."""
+    """Return the config folders given on the command line."""
     return [Path(name) for name in os.environ.get(CONFIG_DIRS, "").split(os.pathsep) if name]
 
 
 def search_path() -> list[str]:
-    """Return the override that lets Hydra look through these folders, if there are any."""
+    """Return the override that adds these folders to Hydra's search path, if there are any."""
     names = [str(folder).replace("'", "\\'") for folder in config_dirs()]
     quoted = ",".join(f"'file://{name}'" for name in names)
     return [f"{SEARCH_PATH}=[{quoted}]"] if names else []
 
 
 def add(folders: Sequence[Path]) -> None:
-    """Look through more config folders, such as those that a saved run was made with."""
+    """Add config folders, e.g. those of a saved run."""
     found = [*config_dirs(), *(folder.resolve() for folder in folders if folder.is_dir())]
     if found:
         os.environ[CONFIG_DIRS] = os.pathsep.join(map(str, dict.fromkeys(found)))
@@ -66,7 +66,7 @@ def add(folders: Sequence[Path]) -> None:
 
 
 def make_importable(folders: Sequence[Path]) -> None:
-    """Let this process and those that it starts import from the folders, after all else."""
+    """Append the folders to the import path of this process and of those that it starts."""
     wanted = [str(folder) for folder in folders if folder.is_dir()]
     sys.path += [name for name in wanted if name not in sys.path]
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -75,7 +75,7 @@ def make_importable(folders: Sequence[Path]) -> None:
     )
 
 
-def _divided(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+def _split_config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     folders: list[Path] = []
     rest: list[str] = []
     iterator = iter(arguments)
@@ -91,12 +91,12 @@ def _divided(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def _folders_of(override: str) -> list[Path]:
-    """Return the folders that ``hydra.searchpath=[file://a,file://b]`` names."""
+    """Return the folders in ``hydra.searchpath=[file://a,file://b]``."""
     from losslab.config.compose import parsed  # noqa: PLC0415 (compose reads the folders)
 
     value: Any = parsed([override])[0].value()
     names = [str(name) for name in (value if isinstance(value, list) else [value])]
     for name in names:
         if name.startswith("pkg://"):
-            raise UserError(f"{SEARCH_PATH} takes folders, such as [file://conf], got {name}")
+            raise UserError(f"{SEARCH_PATH} must be folders such as [file://conf], got {name}")
     return [Path(name.removeprefix("file://")) for name in names]

@@ -121,7 +121,7 @@ def read_fixed(name: str, values: NDArray[np.generic]) -> Tensor:
 
 
 def read_groups(name: str, values: NDArray[np.generic]) -> Tensor:
-    """Number groups of any type, ``(n,)``.
+    """Return consecutive numbers, ``(n,)``, for groups of any type.
 
     Raises:
         ValueError: if there is not one per sample.

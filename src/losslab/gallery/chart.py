@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from losslab.analysis import statistics
 from losslab.analysis.comparison import summarize
-from losslab.analysis.groups import Row
+from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run
 from losslab.gallery.claim import Chart
 from losslab.gallery.rows import baseline, has, metric_named, setting, without
@@ -22,7 +22,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 DPI = 100
 
 
-def draw(chart: Chart, rows: Sequence[Row]) -> Figure:
+def draw_chart(chart: Chart, rows: Sequence[Row]) -> Figure:
     """Draw a chart, one panel per metric."""
     shown = [row for row in rows if has(row, chart.where or {})]
     if chart.baselines:
@@ -152,7 +152,7 @@ def _words(key: str) -> str:
 # --- curves ---------------------------------------------------------------------------------------
 
 
-def curves(rows: Sequence[Row], name: str, axis: str, per_epoch: str) -> Figure:
+def draw_curves(rows: Sequence[Row], name: str, axis: str, per_epoch: str) -> Figure:
     """Draw a curve per row: mean and 95 % interval over seeds, and thin lines per seed.
 
     Args:
@@ -210,7 +210,7 @@ def histograms(weights: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def side_by_side(figures: Mapping[str, Path], columns: int = 3) -> Figure:
+def show_side_by_side(figures: Mapping[str, Path], columns: int = 3) -> Figure:
     """Show figures that runs saved, each under its row's label."""
     from matplotlib.image import imread  # noqa: PLC0415
 

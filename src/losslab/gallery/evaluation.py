@@ -7,7 +7,7 @@ from typing import Literal
 
 from losslab.analysis import statistics
 from losslab.analysis.comparison import Pair, ahead, compare_rows
-from losslab.analysis.groups import Row
+from losslab.analysis.comparison_groups import Row
 from losslab.analysis.statistics import LEVEL
 from losslab.gallery.claim import Claim, PreregisteredComparison
 from losslab.gallery.rows import baseline, constant, metric_named, picked

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from losslab.analysis.comparison import summarize
-from losslab.analysis.groups import Row
+from losslab.analysis.comparison_groups import Row
 from losslab.gallery.claim import Claim
 from losslab.gallery.evaluation import ComparisonResult, conclusion, mde
 from losslab.gallery.rows import metric_named
@@ -38,14 +38,14 @@ def write_page(
     """Write the page of a claim and its figures, overwriting earlier ones."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for figure in figures:
-        save(figure.figure, folder / "images" / f"{figure.name}.png")
+        save_png(figure.figure, folder / "images" / f"{figure.name}.png")
     text = "\n".join(_page(claim, rows, results, figures)) + "\n"
     path = folder / f"{claim.name}.md"
     replace_file(path, text.encode())
     return path
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, path: Path) -> None:
     """Save a figure as a PNG with few colours, to keep pages and the repository small."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from losslab.analysis.groups import Row
-from losslab.analysis.load import Run, group, settings_key
+from losslab.analysis.comparison_groups import Row
+from losslab.analysis.load import Run, group_by, settings_key
 from losslab.config.schema import meaning
 from losslab.gallery.claim import Picked
 from losslab.metrics.labels import Metric, metric_of
@@ -25,7 +25,7 @@ def rows_of(runs: Sequence[Run], measured: Sequence[str]) -> list[Row]:
         The rows, sorted by loss and by the varying settings.
     """
     wanted = {name: MEASURES[name][1] for name in measured if name in MEASURES}
-    rows = group((_measured(run, wanted) for run in runs), settings_key)
+    rows = group_by((_measured(run, wanted) for run in runs), settings_key)
     varying = _varying_keys(rows)
     rows.sort(key=lambda row: [row[0].loss, *(_sortable(_setting(row[0], key)) for key in varying)])
     return [
@@ -102,7 +102,7 @@ def _varying_keys(rows: Sequence[Sequence[Run]]) -> list[str]:
     return [
         key
         for key in given
-        if not meaning(key).told and len({_setting(row[0], key) for row in rows} - {ABSENT}) > 1
+        if not meaning(key).in_label and len({_setting(row[0], key) for row in rows} - {ABSENT}) > 1
     ]
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from losslab.analysis.groups import Row
+from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import collect
 from losslab.config import groups
 from losslab.config.command import parse
 from losslab.config.errors import UserError
-from losslab.gallery.chart import curves, draw, histograms, side_by_side
+from losslab.gallery.chart import draw_chart, draw_curves, histograms, show_side_by_side
 from losslab.gallery.claim import Claim, read_chart, read_claim
 from losslab.gallery.evaluation import ComparisonResult, conclusion, evaluate_claim
 from losslab.gallery.page import IndexEntry, PageFigure, seconds, write_index, write_page
@@ -44,7 +44,9 @@ ORDER = (
 """Order of the claims in the index."""
 
 
-def run(names: Sequence[str], *, jobs: int, logs: Path, docs: Path, pages_only: bool) -> int:
+def make_gallery(
+    names: Sequence[str], *, jobs: int, logs: Path, docs: Path, pages_only: bool
+) -> int:
     """Make the missing runs of the claims, their pages and the index.
 
     Args:
@@ -86,7 +88,7 @@ def known_claim(name: str) -> Claim:
     """
     if name not in ORDER:
         raise UserError(
-            f"unknown claim '{name}'{groups.nearest(name, ORDER)} Known: {', '.join(ORDER)}"
+            f"unknown claim '{name}'{groups.did_you_mean(name, ORDER)} Known: {', '.join(ORDER)}"
         )
     return read_claim(CLAIMS / f"{name}.yaml")
 
@@ -152,7 +154,7 @@ def make_page(claim: Claim, folder: Path, docs: Path) -> tuple[Path, list[Compar
     rows = read_rows(claim, folder)
     results = evaluate_claim(claim, rows)
     chart = PageFigure(
-        claim.name, draw(claim.chart, rows), "Means over seeds with their 95 % intervals."
+        claim.name, draw_chart(claim.chart, rows), "Means over seeds with their 95 % intervals."
     )
     return write_page(claim, rows, results, [chart, *further_figures(claim, rows)], docs), results
 
@@ -177,13 +179,13 @@ def further_figures(claim: Claim, rows: Sequence[Row]) -> Iterable[PageFigure]:
         of = [row for row in rows if has(row, asked.get("where", {}))]
         of = [picked(rows, each) for each in asked.get("rows", ())] or of
         if "chart" in asked:
-            figure = draw(read_chart(asked["chart"]), rows)
+            figure = draw_chart(read_chart(asked["chart"]), rows)
         elif "curve" in asked:
-            figure = curves(of, asked["curve"], asked["axis"], asked["per_epoch"])
+            figure = draw_curves(of, asked["curve"], asked["axis"], asked["per_epoch"])
         elif "weights" in asked:
             figure = histograms({_label(row, asked): first_weights(row) for row in of})
         else:
-            figure = side_by_side(
+            figure = show_side_by_side(
                 {_label(row, asked): path for row in of for path in _saved(row, asked["file"])},
                 asked.get("columns", 3),
             )

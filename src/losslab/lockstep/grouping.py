@@ -82,7 +82,7 @@ def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:
     return torch.device(kind), torch.float64 if is_double(trainer) else torch.float32
 
 
-def group(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, str]]]:
+def group_jobs(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, str]]]:
     """Group jobs that can be trained together.
 
     Returns:

@@ -122,7 +122,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         for block in self.blocks:
             own = self.members[block.rows]
             alike, values = before.get(own[0].objective, ([], StepValues()))
-            self.values.append(values.of([alike.index(one) for one in own if one in alike]))
+            self.values.append(values.select([alike.index(one) for one in own if one in alike]))
         # recordings refer to the memory of the old rows
         self._computed = captured(self._compute, self._place[0] if self._captures else None)
 

@@ -71,7 +71,7 @@ class StackedObjective:
             given: list[Any] = [prediction[index], target[index]]
             given.append(_columns([chosen[place] for place in places], prediction))
             values = over_rows(
-                [self.supervisions[place].judged for place in places],
+                [self.supervisions[place].evaluate for place in places],
                 given,
                 mapped=self.supervisions[0].task.maps_metrics,
             )

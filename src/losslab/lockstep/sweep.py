@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.components import Components, build_components
 from losslab.config.errors import UserError
-from losslab.lockstep.grouping import Job, group, place, split
+from losslab.lockstep.grouping import Job, group_jobs, place, split
 from losslab.lockstep.loop import RunBatch
 from losslab.lockstep.memory import runs_that_fit
 from losslab.lockstep.rl import StackedAgent, StackedAgents
@@ -53,7 +53,7 @@ def train_jobs(
     Returns:
         The jobs that must be run one by one, with the reason.
     """
-    groups, left = group(jobs)
+    groups, left = group_jobs(jobs)
     if not groups:
         return left
     workers = workers or _cores() // (jobs[0].config.threads or _cores()) or 1

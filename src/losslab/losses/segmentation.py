@@ -1,6 +1,7 @@
 """Region-based losses of the overlap between predicted and true masks."""
 
-from typing import ClassVar, Literal
+import inspect
+from typing import ClassVar, Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -21,12 +22,24 @@ from losslab.losses.functional.segmentation import Region
 Empty = Literal["soft", "skip"]
 
 
+class RegionOptions(TypedDict, total=False):
+    """Types of the options of all region-based losses, for type checkers."""
+
+    per_image: bool
+    include_background: bool
+    smooth: float
+    ignore_index: int | None
+    empty: Empty
+    reduction: Reduction
+
+
 class OverlapLoss(Loss):
     """Base class of the region-based losses; declares their common options, shapes and errors.
 
     A region is one class of one image, or one class of the whole batch. Subclasses define
     :meth:`overlap`, the loss of regions with foreground, and may override :meth:`empty_cost`, that
-    of regions without.
+    of regions without. A subclass whose ``__init__`` takes ``**options`` has these options in its
+    signature.
 
     Args:
         per_image: whether to compute the overlap per image, or over the batch as one large image.
@@ -57,6 +70,18 @@ class OverlapLoss(Loss):
     minimum = 0.0
     power = 1
     """Exponent k of the probabilities."""
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls) -> None:
+        """Set the signature of a subclass, with the common options in place of ``**options``."""
+        super().__init_subclass__()
+        own = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        named = [each for each in own if each.kind is not each.VAR_KEYWORD]
+        if len(named) < len(own):
+            common = inspect.signature(OverlapLoss.__init__).parameters
+            names = ("self", *(each.name for each in named))
+            named += [each for name, each in common.items() if name not in names]
+        cls.__signature__ = inspect.Signature(named)
 
     def __init__(
         self,
@@ -154,8 +179,7 @@ class DiceLoss(OverlapLoss):
 
     Args:
         power: k, 1 or 2.
-        per_image, include_background, smooth, ignore_index, empty, reduction: see
-            :class:`~losslab.losses.segmentation.OverlapLoss`.
+        **options: see :class:`~losslab.losses.segmentation.OverlapLoss`.
 
     Shape:
         As :class:`~losslab.losses.segmentation.OverlapLoss`: masks ``(N, K, *)`` or ``(N, *)``
@@ -181,22 +205,9 @@ class DiceLoss(OverlapLoss):
     def __init__(
         self,
         power: int = 1,
-        *,
-        per_image: bool = True,
-        include_background: bool = True,
-        smooth: float = 0.0,
-        ignore_index: int | None = None,
-        empty: Empty = "soft",
-        reduction: Reduction = "mean",
+        **options: Unpack[RegionOptions],
     ) -> None:
-        super().__init__(
-            per_image=per_image,
-            include_background=include_background,
-            smooth=smooth,
-            ignore_index=ignore_index,
-            empty=empty,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         require_choice("power", power, (1, 2))
         self.power = power
 
@@ -218,8 +229,7 @@ class TverskyLoss(OverlapLoss):
     Args:
         fp_weight: weight of false positives, at least 0; alpha in the papers.
         fn_weight: weight of false negatives, above 0; beta in the papers.
-        per_image, include_background, smooth, ignore_index, empty, reduction: see
-            :class:`~losslab.losses.segmentation.OverlapLoss`.
+        **options: see :class:`~losslab.losses.segmentation.OverlapLoss`.
 
     Shape:
         As :class:`DiceLoss`.
@@ -242,22 +252,9 @@ class TverskyLoss(OverlapLoss):
         self,
         fp_weight: float = 0.3,
         fn_weight: float = 0.7,
-        *,
-        per_image: bool = True,
-        include_background: bool = True,
-        smooth: float = 0.0,
-        ignore_index: int | None = None,
-        empty: Empty = "soft",
-        reduction: Reduction = "mean",
+        **options: Unpack[RegionOptions],
     ) -> None:
-        super().__init__(
-            per_image=per_image,
-            include_background=include_background,
-            smooth=smooth,
-            ignore_index=ignore_index,
-            empty=empty,
-            reduction=reduction,
-        )
+        super().__init__(**options)
         require_at_least("fp_weight", fp_weight, 0)
         # with weight 0, an empty prediction would give 0 / 0
         require_at_least("fn_weight", fn_weight, 0, strict=True)
@@ -286,8 +283,7 @@ class FocalTverskyLoss(TverskyLoss):
             of ``"soft"`` raised to the exponent.
         reduction: ``"mean"`` over the images with an included region, of the sum over classes;
             ``"sum"``, or ``"none"``: ``(N, K)`` per image or ``(K,)`` per batch.
-        per_image, include_background, smooth, ignore_index: see
-            :class:`~losslab.losses.segmentation.OverlapLoss`.
+        **options: see :class:`~losslab.losses.segmentation.OverlapLoss`.
 
     Shape:
         As :class:`DiceLoss`.
@@ -312,24 +308,9 @@ class FocalTverskyLoss(TverskyLoss):
         exponent: float = 0.75,
         fp_weight: float = 0.3,
         fn_weight: float = 0.7,
-        *,
-        per_image: bool = True,
-        include_background: bool = True,
-        smooth: float = 0.0,
-        ignore_index: int | None = None,
-        empty: Empty = "soft",
-        reduction: Reduction = "mean",
+        **options: Unpack[RegionOptions],
     ) -> None:
-        super().__init__(
-            fp_weight,
-            fn_weight,
-            per_image=per_image,
-            include_background=include_background,
-            smooth=smooth,
-            ignore_index=ignore_index,
-            empty=empty,
-            reduction=reduction,
-        )
+        super().__init__(fp_weight, fn_weight, **options)
         require_at_least("exponent", exponent, 0, strict=True)
         self.exponent = exponent
 
@@ -361,8 +342,7 @@ class BCEDiceLoss(DiceLoss):
         power: k of the Dice loss, 1 or 2.
         empty: loss of a region without foreground in the Dice component; see
             :class:`~losslab.losses.segmentation.OverlapLoss`.
-        per_image, include_background, smooth, ignore_index, reduction: see
-            :class:`~losslab.losses.segmentation.OverlapLoss`.
+        **options: see :class:`~losslab.losses.segmentation.OverlapLoss`.
 
     Shape:
         As :class:`DiceLoss`.
@@ -387,23 +367,10 @@ class BCEDiceLoss(DiceLoss):
         bce_weight: float = 1.0,
         dice_weight: float = 1.0,
         *,
-        per_image: bool = True,
-        include_background: bool = True,
         power: int = 1,
-        smooth: float = 0.0,
-        ignore_index: int | None = None,
-        empty: Empty = "soft",
-        reduction: Reduction = "mean",
+        **options: Unpack[RegionOptions],
     ) -> None:
-        super().__init__(
-            power,
-            per_image=per_image,
-            include_background=include_background,
-            smooth=smooth,
-            ignore_index=ignore_index,
-            empty=empty,
-            reduction=reduction,
-        )
+        super().__init__(power, **options)
         require_at_least("bce_weight", bce_weight, 0)
         require_at_least("dice_weight", dice_weight, 0)
         self.bce_weight = bce_weight

@@ -1,4 +1,4 @@
-"""Metrics that no loss owns, and what each is called.
+"""Metrics that do not depend on the loss, and their labels.
 
-Nothing is imported here: reports read ``labels``, which needs no torch.
+Nothing is imported here: reports read ``labels``, which does not need torch.
 """

@@ -1,7 +1,6 @@
-"""How well classes are told apart: functions of whole splits, without a branch on a value.
+"""Classification metrics that can be mapped over many runs by ``torch.func.vmap``.
 
-They give what torchmetrics gives, in a few operations on all classes at once, and can be mapped
-over many runs by ``torch.func.vmap``.
+They equal those of torchmetrics, but process all classes at once and do not branch on values.
 """
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 
 
 def membership(indices: Tensor, classes: int) -> Tensor:
-    """Class indices (N,) as a boolean (N, C).
+    """Convert class indices (N,) to a boolean tensor (N, C).
 
     Example:
         >>> membership(torch.tensor([2, 0]), 3).int()
@@ -20,11 +19,13 @@ def membership(indices: Tensor, classes: int) -> Tensor:
 
 
 def f1_macro(guess: Tensor, truth: Tensor) -> Tensor:
-    r"""The mean of :math:`2 TP / (2 TP + FP + FN)` over the classes that occur or are guessed.
+    r"""Compute the mean F1 score over the classes that occur or are predicted.
+
+    .. math:: F_1 = 2 TP / (2 TP + FP + FN)
 
     Args:
-        guess: boolean (N, C).
-        truth: the same.
+        guess: predicted classes, boolean (N, C).
+        truth: true classes, boolean (N, C).
 
     Example:
         >>> truth = torch.tensor([[True, False], [False, True]])
@@ -33,37 +34,37 @@ def f1_macro(guess: Tensor, truth: Tensor) -> Tensor:
     """
     right = (guess & truth).sum(dim=0)
     either = guess.sum(dim=0) + truth.sum(dim=0)
-    # a class that neither occurs nor is guessed has no score
+    # a class that neither occurs nor is predicted has no score
     score = 2 * right.double() / either.clamp(min=1)
     return score.sum() / (either > 0).sum().clamp(min=1)
 
 
 def recall(guess: Tensor, truth: Tensor) -> Tensor:
-    """The share of each class that is found, (C,); 0 for a class without samples.
+    """Compute the recall of each class, (C,); it is 0 for a class without samples.
 
     Args:
-        guess: boolean (N, C).
-        truth: the same.
+        guess: predicted classes, boolean (N, C).
+        truth: true classes, boolean (N, C).
     """
     return (guess & truth).sum(dim=0).double() / truth.sum(dim=0).clamp(min=1)
 
 
 def auroc_macro(score: Tensor, truth: Tensor) -> Tensor:
-    r"""The area under the ROC curve, each class against the rest, averaged over the classes.
+    r"""Compute the area under the ROC curve, one-vs-rest, averaged over the classes.
 
-    The area is the chance that a sample of the class scores higher than one that is not of it
-    (Mann and Whitney's statistic; equal scores count half):
+    The area is the probability that a sample of the class scores higher than another sample
+    (the Mann-Whitney statistic; ties count half):
 
     .. math:: \mathrm{AUC} = \frac{\sum_{i \in +} r_i - n_+ (n_+ + 1) / 2}{n_+ n_-}
 
-    with the mean ranks r of equal scores. It is 0.5 where scores tell nothing.
+    where ties have their mean rank r. Random scores give 0.5.
 
     Args:
-        score: higher for what is more likely, (N, C).
-        truth: boolean, the same.
+        score: higher for more likely classes, (N, C).
+        truth: true classes, boolean (N, C).
 
     Returns:
-        The mean over the classes that have samples of both kinds, NaN where none has.
+        The mean over the classes with positive and negative samples, NaN if there are none.
 
     Source:
         Hanley and McNeil, "The Meaning and Use of the Area under a ROC Curve", 1982.
@@ -86,14 +87,16 @@ def auroc_macro(score: Tensor, truth: Tensor) -> Tensor:
 
 
 def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tensor:
-    r"""Expected calibration error, :math:`\sum_b \frac{n_b}{N} |\mathrm{acc}_b - \mathrm{conf}_b|`.
+    r"""Compute the expected calibration error.
 
-    Bins are of equal width, closed below; a confidence of 1 has a bin of its own.
+    .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N} |\mathrm{acc}_b - \mathrm{conf}_b|
+
+    The bins have equal width and include their lower edge; a confidence of 1 has its own bin.
 
     Args:
-        confidence: probabilities (N,).
-        right: whether what they belong to happened, (N,).
-        bins: their number between 0 and 1.
+        confidence: predicted probabilities (N,).
+        right: whether each prediction is right, (N,).
+        bins: number of bins between 0 and 1.
 
     Source:
         Guo et al., "On Calibration of Modern Neural Networks", 2017.
@@ -103,6 +106,6 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tens
         0.0
     """
     edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype, device=confidence.device)
-    place = torch.bucketize(confidence, edges, right=True) - 1
+    index = torch.bucketize(confidence, edges, right=True) - 1
     gap = (right.double() - confidence.double()).unsqueeze(1)
-    return (gap * membership(place, bins + 1)).sum(dim=0).abs().sum() / len(confidence)
+    return (gap * membership(index, bins + 1)).sum(dim=0).abs().sum() / len(confidence)

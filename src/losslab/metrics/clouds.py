@@ -1,4 +1,4 @@
-"""How well two point clouds cover each other."""
+"""Metrics of reconstructed point clouds."""
 
 import torch
 from torch import Tensor
@@ -7,15 +7,15 @@ from losslab.losses.functional.points import nearest, nearest_distance
 
 
 def f_score(prediction: Tensor, target: Tensor, threshold: float) -> Tensor:
-    r"""The mean F-score of clouds: :math:`2PR / (P + R)`.
+    r"""Compute the mean F-score of clouds, :math:`2PR / (P + R)`.
 
-    P is the share of predicted points that lie within the threshold of a target point, R the share
-    of target points within it of a predicted point; where both are 0, so is the score.
+    P is the share of predicted points within the threshold of a target point, R the share of
+    target points within the threshold of a predicted point; if both are 0, so is the score.
 
     Args:
         prediction: (N, P, D).
         target: (N, Q, D).
-        threshold: a distance, in the unit of the points.
+        threshold: distance, in the unit of the points.
 
     Source:
         Knapitsch et al., "Tanks and Temples: Benchmarking Large-Scale Scene Reconstruction", 2017.
@@ -32,9 +32,9 @@ def f_score(prediction: Tensor, target: Tensor, threshold: float) -> Tensor:
 
 
 def coverage(prediction: Tensor, target: Tensor) -> Tensor:
-    """The mean share of target points that are the nearest one of some predicted point.
+    """Compute the mean share of target points that are the nearest one to a predicted point.
 
-    A prediction that crowds in a few places covers little, however near its points are; a
+    Predicted points that crowd in a few places cover little, however accurate they are; a
     permutation of the target covers all.
 
     Args:
@@ -43,7 +43,7 @@ def coverage(prediction: Tensor, target: Tensor) -> Tensor:
 
     Source:
         Achlioptas et al., "Learning Representations and Generative Models for 3D Point Clouds",
-        2018, who define it for sets of clouds; here it is of the points of one cloud.
+        2018, who define it for sets of clouds; here it is for the points of each cloud.
 
     Example:
         >>> target = torch.tensor([[[0.0], [1.0], [2.0], [3.0]]])

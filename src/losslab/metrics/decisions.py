@@ -1,15 +1,17 @@
-"""Metrics of yes-or-no decisions, and the threshold at which to take them."""
+"""Metrics of binary decisions, and the choice of their threshold."""
 
 import torch
 from torch import Tensor
 
 
 def binary_f1(guess: Tensor, truth: Tensor) -> Tensor:
-    r"""The F1 score, :math:`2 TP / (2 TP + FP + FN)`; 1 where nothing is there and found.
+    r"""Compute the F1 score, :math:`2 TP / (2 TP + FP + FN)`.
+
+    It is 1 if there are neither true nor predicted positives.
 
     Args:
-        guess: boolean, (N,).
-        truth: boolean, (N,).
+        guess: predictions, boolean (N,).
+        truth: boolean (N,).
 
     Example:
         >>> binary_f1(torch.tensor([True, True, False]), torch.tensor([True, False, False])).item()
@@ -20,11 +22,11 @@ def binary_f1(guess: Tensor, truth: Tensor) -> Tensor:
 
 
 def best_f1_threshold(score: Tensor, truth: Tensor) -> float:
-    """The score from which on a yes has the best F1, half way to the next one below.
+    """Find the threshold on the scores with the best F1, midway between two scores.
 
     Args:
         score: (N,).
-        truth: boolean, (N,).
+        truth: boolean (N,).
 
     Example:
         >>> best_f1_threshold(torch.tensor([0.0, 1.0, 3.0]), torch.tensor([False, False, True]))
@@ -34,7 +36,7 @@ def best_f1_threshold(score: Tensor, truth: Tensor) -> float:
     sorted_score, sorted_truth = score.double()[order], truth[order]
     taken = torch.arange(1, len(score) + 1, device=score.device)
     f1 = 2 * sorted_truth.cumsum(0) / (taken + truth.sum()).clamp(min=1)
-    # equal scores are taken together: only the last of them is a place to stop
+    # equal scores are on the same side of a threshold: only the last of them can be cut after
     below = torch.cat([sorted_score[1:], sorted_score[-1:] - 2])
     f1 = f1.where(below < sorted_score, -1.0)
     best = int(f1.argmax())

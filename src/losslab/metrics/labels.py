@@ -1,4 +1,4 @@
-"""What a report has to know of a metric: which direction is better, its label, its scale."""
+"""Labels of metrics in reports: name, unit, scale, and which direction is better."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as a report shows it.
+    """Label of a metric.
 
     Example:
         >>> accuracy = metric("accuracy")
@@ -21,31 +21,31 @@ class Metric:
     """
 
     name: str
-    """As it stands in records, without the split: ``accuracy``, ``ref/mse``."""
+    """Name in records, without the split, e.g. ``accuracy`` or ``ref/mse``."""
     label: str
     better: Better | None = None
-    """``None`` where neither is: such a metric is shown and judges nothing."""
+    """``None`` for a metric that is shown, but does not rank losses."""
     percent: bool = False
-    """A share, shown in per cent, its differences in points."""
+    """Whether it is a share: shown in per cent, with differences in percentage points."""
     unit: str = ""
     low: float = -math.inf
     high: float = math.inf
     absent_is_worst: bool = False
-    """Whether a finished run without the metric did not get there, as with ``steps_to_solve``."""
+    """Whether a finished run without a value counts as the worst, as with ``steps_to_solve``."""
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, -1 where lower is, 0 where neither."""
+        """1 if higher is better, -1 if lower is better, 0 if neither is."""
         return {"higher": 1, "lower": -1, None: 0}[self.better]
 
     @property
     def header(self) -> str:
-        """Label, unit and the direction that is better, for a column's head or an axis."""
+        """Label with unit and better direction, for a column or an axis."""
         return f"{self.label}{self._unit_and_direction}"
 
     @property
     def short_header(self) -> str:
-        """The same by its name, as a command line takes it."""
+        """Name with unit and better direction."""
         return f"{self.name}{self._unit_and_direction}"
 
     @property
@@ -55,29 +55,31 @@ class Metric:
 
     @property
     def scale(self) -> float:
-        """What a value is multiplied by where it is shown."""
+        """Factor by which shown values are multiplied."""
         return 100.0 if self.percent else 1.0
 
     def number(self, value: float, like: float | None = None) -> str:
-        """A value without its unit; ``like`` lends it its decimals, as an interval's ends need."""
+        """Format a value without its unit, with the decimals of ``like`` if given."""
         if self.percent and math.isfinite(value):
             return f"{value * self.scale:.2f}"
         return number(value, like)
 
     def text(self, value: float, like: float | None = None) -> str:
-        """A value with its unit."""
+        """Format a value with its unit."""
         unit = " %" if self.percent else f" {self.unit}" if self.unit else ""
         return self.number(value, like) + unit
 
     def difference_text(self, difference: float, *, sign: bool = True) -> str:
-        """A difference of two values, with its sign and unit."""
-        shown = self.number(difference) if self.percent else number(difference, digits=3)
+        """Format a difference of two values with its sign and unit."""
+        digits = self.number(difference) if self.percent else number(difference, digits=3)
         unit = " points" if self.percent else f" {self.unit}" if self.unit else ""
-        return f"{'+' if sign and difference > 0 else ''}{shown}{unit}"
+        return f"{'+' if sign and difference > 0 else ''}{digits}{unit}"
 
 
 def number(value: float, like: float | None = None, digits: int = 4) -> str:
-    """So many digits that count, at most four decimals; ``like`` lends its decimals.
+    """Format a number with that many significant digits and at most four decimals.
+
+    With ``like``, it has the decimals of that number, as the ends of an interval need.
 
     Example:
         >>> number(97.222), number(0.012345), number(0.5, like=97.222), number(1.5e-7)
@@ -150,7 +152,7 @@ _KNOWN = (
     Metric("loss", "the run's own loss"),
 )
 METRICS: dict[str, Metric] = {known.name: known for known in _KNOWN}
-"""Every metric of this project. A metric of your own gets a line here, or its name and no claim."""
+"""Labels of this project's metrics; other metrics are labelled with their name."""
 
 SUFFIXES = {
     "_temperature_scaled": ", one temperature",
@@ -158,14 +160,14 @@ SUFFIXES = {
     "_final": ", final policy",
     "_best_threshold": ", best threshold",
 }
-"""What a metric measures once more under other conditions keeps all but its label."""
+"""Suffixes of the names of metrics that are measured again in another way, and of their labels."""
 
 
 def metric(name: str) -> Metric:
-    """The metric of a name in a record's ``test``.
+    """Return the label of a metric by its name in a record.
 
-    A reference loss ``ref/<loss>`` is better where it is lower. Of a name that nobody described
-    no direction is known.
+    Reference losses, ``ref/<loss>``, are better if lower. Names that are not in :data:`METRICS`
+    have no better direction.
     """
     if name in METRICS:
         return METRICS[name]
@@ -179,10 +181,10 @@ def metric(name: str) -> Metric:
 
 
 def metric_of(name: str, task: Mapping[str, Any]) -> Metric:
-    """The metric of a name; what nobody described has the direction of the task's monitor.
+    """Return the label of a metric, with the direction of the task's monitor if it has no other.
 
     Args:
-        name: without the split.
+        name: name without the split.
         task: the config's ``task``, with ``monitor`` and ``mode``.
     """
     found = metric(name)

@@ -1,4 +1,4 @@
-"""How well two masks overlap, as means over images, and how well scores order pixels."""
+"""Metrics of masks: overlap per image, and average precision of all pixels."""
 
 import torch
 from torch import Tensor
@@ -6,16 +6,16 @@ from torchmetrics.functional.classification import binary_average_precision
 
 
 def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    r"""IoU, Dice, precision and recall of boolean masks, averaged over images and classes.
+    r"""Compute IoU, Dice, precision and recall of masks, averaged over images and classes.
 
     With TP, FP, FN counted in each image: :math:`\mathrm{IoU} = TP / (TP + FP + FN)`,
     :math:`\mathrm{Dice} = 2 TP / (2 TP + FP + FN)`, precision :math:`TP / (TP + FP)`, recall
-    :math:`TP / (TP + FN)`. A ratio with nothing to count is 1: an empty mask that is predicted
-    empty is right, an empty prediction has no wrong pixel, and of an empty mask no pixel is missed.
+    :math:`TP / (TP + FN)`. A ratio 0 / 0 is 1: an empty mask that is predicted empty is right, an
+    empty prediction has no false positive, and an empty mask has no false negative.
 
     Args:
-        guess: (N, C, H, W).
-        truth: the same.
+        guess: predicted masks, boolean (N, C, H, W).
+        truth: true masks, boolean (N, C, H, W).
 
     Example:
         >>> empty = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
@@ -36,18 +36,18 @@ def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
 
 
 def average_precision(score: Tensor, truth: Tensor) -> Tensor:
-    r"""Average precision of all pixels together, averaged over the classes that occur.
+    r"""Compute the average precision of all pixels, averaged over the classes that occur.
 
     .. math:: \mathrm{AP} = \sum_k (R_k - R_{k-1}) P_k
 
-    with precision P and recall R at each threshold k. It depends on the order of the scores alone.
+    with precision P and recall R at each threshold k. It depends only on the order of the scores.
 
     Args:
-        score: any real numbers, (N, C, H, W).
-        truth: boolean, the same.
+        score: real numbers, (N, C, H, W).
+        truth: true masks, boolean (N, C, H, W).
 
     Returns:
-        The mean over classes, NaN where no class occurs.
+        The mean over classes, NaN if no class occurs.
 
     Example:
         >>> truth = torch.tensor([True, False, True, False]).view(1, 1, 2, 2)
@@ -55,18 +55,18 @@ def average_precision(score: Tensor, truth: Tensor) -> Tensor:
         0.8333333...
     """
     values = [
-        binary_average_precision(between(score[:, c]), truth[:, c].long(), validate_args=False)
+        binary_average_precision(squashed(score[:, c]), truth[:, c].long(), validate_args=False)
         for c in range(score.shape[1])
         if bool(truth[:, c].any())
     ]
     return torch.stack(values).mean() if values else score.new_tensor(torch.nan)
 
 
-def between(score: Tensor) -> Tensor:
-    """Real scores in their order as numbers from 0 to 1, where a sigmoid would make far ones equal.
+def squashed(score: Tensor) -> Tensor:
+    """Map real scores to (0, 1) in the same order; unlike a sigmoid, this keeps large ones apart.
 
     Example:
-        >>> ordered = between(torch.tensor([-500.0, 0.0, 500.0, 500.01]))
+        >>> ordered = squashed(torch.tensor([-500.0, 0.0, 500.0, 500.01]))
         >>> bool((ordered.diff() > 0).all())
         True
     """

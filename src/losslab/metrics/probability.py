@@ -1,4 +1,4 @@
-"""Metrics of predicted probabilities, read through the inverse_link of the run's own loss."""
+"""Metrics of predicted probabilities, which depend on the inverse link of the run's loss."""
 
 import math
 
@@ -11,9 +11,9 @@ from losslab.losses.base import InverseLink
 
 
 def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
-    """Probabilities (N, C) from logits (N, C).
+    """Convert logits (N, C) to probabilities (N, C).
 
-    Under the sigmoid, classes are judged one against all and need not sum to one.
+    With the sigmoid, classes are one-vs-rest and their probabilities need not sum to one.
     """
     if inverse_link == "softmax":
         return logits.softmax(dim=1)
@@ -21,11 +21,11 @@ def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
 
 
 def brier_score(probability: Tensor, target: Tensor) -> Tensor:
-    r"""Brier score, :math:`\frac1N \sum_i \sum_c (p_{ic} - t_{ic})^2`.
+    r"""Compute the Brier score, :math:`\frac1N \sum_i \sum_c (p_{ic} - t_{ic})^2`.
 
     Args:
-        probability: (N, C).
-        target: one-hot (N, C).
+        probability: predicted probabilities (N, C).
+        target: one-hot targets (N, C).
 
     Source:
         Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.
@@ -38,7 +38,7 @@ def brier_score(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def predictive_entropy(probability: Tensor, inverse_link: InverseLink) -> Tensor:
-    """Mean entropy of the predictions in nats; under the sigmoid the sum of the binary entropies.
+    """Compute the mean entropy in nats; with the sigmoid, binary entropies are summed over classes.
 
     Example:
         >>> round(predictive_entropy(torch.full((1, 2), 0.5), "softmax").item(), 4)
@@ -52,12 +52,12 @@ def predictive_entropy(probability: Tensor, inverse_link: InverseLink) -> Tensor
 
 
 def fit_temperature(logits: Tensor, target: Tensor, inverse_link: InverseLink) -> float:
-    """The temperature T that minimises the log loss of ``logits / T``.
+    """Find the temperature T that minimises the log loss of ``logits / T``.
 
     Args:
         logits: (N, C).
         target: one-hot or 0/1 targets (N, C).
-        inverse_link: how logits become probabilities.
+        inverse_link: how logits are converted to probabilities.
 
     Source:
         Guo et al., "On Calibration of Modern Neural Networks", 2017.

@@ -1,4 +1,4 @@
-"""How well samples find others of their class among their nearest neighbours."""
+"""Metrics of embeddings: retrieval of samples of the same class, and silhouette."""
 
 import torch
 from sklearn.metrics import silhouette_score
@@ -12,20 +12,20 @@ SILHOUETTE_SAMPLES = 2000
 def retrieval(
     embeddings: Tensor, labels: Tensor, queries: Tensor | None = None
 ) -> dict[str, Tensor]:
-    r"""Recall@1 and MAP@R, each sample looking for its class among all the others.
+    r"""Compute Recall@1 and MAP@R, with each sample as a query among all others.
 
-    Neighbours are those of the largest cosine. With R the number of others of the query's class
-    and :math:`P(i)` the share of its class among the i nearest,
+    Neighbours are ranked by cosine similarity. If R other samples have the query's class, and
+    :math:`P(i)` is the share of that class among the i nearest neighbours,
 
     .. math:: \mathrm{MAP@R} = \frac{1}{R} \sum_{i=1}^{R} P(i)\, [\text{the i-th is of its class}]
 
-    Recall@1 is the share of queries whose nearest neighbour is of their class. Queries alone in
-    their class are left out; without any other, both are 0.
+    Recall@1 is the share of queries whose nearest neighbour has their class. Queries that are alone
+    in their class are left out; if no others are left, both metrics are 0.
 
     Args:
-        embeddings: (N, D) or any (N, *).
-        labels: (N,).
-        queries: a mask (N,) of those that ask; by default all do.
+        embeddings: (N, D), or (N, *), which is flattened.
+        labels: class indices (N,).
+        queries: boolean (N,), which samples are queries; by default all.
 
     Returns:
         ``recall_at_1`` and ``map_at_r``.
@@ -59,13 +59,13 @@ def retrieval(
 
 
 def silhouette(embeddings: Tensor, labels: Tensor) -> Tensor:
-    """The mean silhouette of the classes on the unit sphere, from -1 to 1.
+    """Compute the mean silhouette of the normalised embeddings, from -1 to 1.
 
-    It is that of the first 2,000 samples; 0 where they are of one class, or each of its own.
+    Only the first 2,000 samples are used. It is 0 if all have the same or all a different class.
 
     Args:
-        embeddings: (N, D) or any (N, *).
-        labels: (N,).
+        embeddings: (N, D), or (N, *), which is flattened.
+        labels: class indices (N,).
 
     Source:
         Rousseeuw, "Silhouettes: a Graphical Aid to the Interpretation and Validation of Cluster
@@ -79,7 +79,7 @@ def silhouette(embeddings: Tensor, labels: Tensor) -> Tensor:
 
 
 def _hits(rows: Tensor, labels: Tensor, queries: Tensor, most: int) -> Tensor:
-    """Whether the nearest ``most`` others are of the query's class: ``(len(queries), most)``."""
+    """Return whether the nearest others have the query's class, (len(queries), most)."""
     nearness = rows[queries] @ rows.T
     nearness[torch.arange(len(queries), device=rows.device), queries] = -torch.inf
     nearest = nearness.topk(most, dim=1).indices

@@ -1,4 +1,4 @@
-"""How generated samples compare with real ones, in a space of features."""
+"""Metrics that compare generated with real samples."""
 
 import numpy as np
 import torch
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
-    r"""Frechet distance of two Gaussians with the features' means and covariances.
+    r"""Compute the Fréchet distance of the Gaussians fitted to two sets of features.
 
     .. math:: |\mu_r - \mu_f|^2 + \operatorname{tr}(S_r + S_f - 2 (S_r S_f)^{1/2})
 
     Args:
-        real: (N, D).
-        fake: (M, D).
+        real: features of real samples, (N, D).
+        fake: features of generated samples, (M, D).
 
     Source:
         Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017.
@@ -26,27 +26,28 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     first, second = real.cpu().double().numpy(), fake.cpu().double().numpy()
     shift = first.mean(axis=0) - second.mean(axis=0)
     covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    # the root's trace from a symmetric product: it has no trouble with singular covariances
+    # the trace of the root, from a symmetric product: this works for singular covariances too
     half = _root(covariances[0])
     root = np.sqrt(np.linalg.eigvalsh(half @ covariances[1] @ half).clip(min=0)).sum()
     return float(shift @ shift + np.trace(covariances[0] + covariances[1]) - 2 * root)
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:
-    """The symmetric root of a positive semi-definite matrix."""
+    """Compute the symmetric square root of a positive semi-definite matrix."""
     values, vectors = np.linalg.eigh(matrix)
     root: np.ndarray = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     return root
 
 
 def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[float, float]:
-    """Precision: the share of samples that lie among the real ones; recall: the reverse.
+    """Compute precision and recall of generated samples.
 
-    A point lies among others if it is within the distance of one of them to its k-th nearest.
+    Precision is the share of generated samples inside the manifold of the real ones, recall the
+    reverse. A point is inside if it is nearer to one of the others than that one's k-th neighbour.
 
     Args:
-        real: (N, D).
-        fake: (M, D).
+        real: features of real samples, (N, D).
+        fake: features of generated samples, (M, D).
         neighbours: k.
 
     Source:
@@ -69,12 +70,12 @@ def _share_inside(points: Tensor, others: Tensor, neighbours: int) -> float:
 
 
 def covered_modes(classes: Tensor, count: int, share: float = 0.1) -> int:
-    """The number of modes that get at least a tenth of an even share of the samples.
+    """Count the modes that have at least ``share`` of an even share of the samples.
 
     Args:
-        classes: the mode of each sample, negative for none, (N,).
-        count: the number of modes.
-        share: of an even share.
+        classes: mode of each sample, negative for none, (N,).
+        count: number of modes.
+        share: fraction of N / count samples that a covered mode has at least.
 
     Example:
         >>> covered_modes(torch.tensor([0, 0, 1, -1]), count=3)
@@ -85,7 +86,9 @@ def covered_modes(classes: Tensor, count: int, share: float = 0.1) -> int:
 
 
 def sharpness(images: Tensor) -> Tensor:
-    r"""How much neighbouring pixels differ, :math:`\operatorname{mean} |x_{i+1} - x_i|` both ways.
+    r"""Compute the mean absolute difference of neighbouring pixels, in both directions.
+
+    .. math:: \operatorname{mean} |x_{i+1} - x_i|
 
     Args:
         images: (N, C, H, W).

@@ -1,16 +1,16 @@
-"""What can be said of a network by its weights alone."""
+"""Metrics of a network's weights."""
 
 import torch
 from torch import nn
 
 NEAR_ZERO = 1e-3
-"""A weight below this size does next to nothing beside inputs and activations of about 1."""
+"""Magnitude below which a weight has little effect on inputs and activations of about 1."""
 
 
 def weight_summary(network: nn.Module) -> dict[str, float]:
-    """The root mean square of the weights, and the share of them below 0.001 in size.
+    """Compute the root mean square of the weights, and the share with a magnitude below 0.001.
 
-    Biases and the scales of normalisation layers, vectors all, are left out.
+    Vectors (biases and scales of normalisation layers) are left out.
 
     Example:
         >>> layer = nn.Linear(2, 1)

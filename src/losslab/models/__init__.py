@@ -1,4 +1,4 @@
-"""Networks. None keeps running statistics, so that many replicas can be trained at once."""
+"""Networks. None keeps running statistics, so that many can be trained at once."""
 
 from losslab.models.autoencoder import ConvAutoencoder
 from losslab.models.cnn import CNN

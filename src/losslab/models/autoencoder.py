@@ -1,4 +1,4 @@
-"""An auto-encoder of images."""
+"""An autoencoder for images."""
 
 import math
 from collections.abc import Sequence
@@ -7,15 +7,18 @@ from torch import Tensor, nn
 
 
 class ConvAutoencoder(nn.Module):
-    """Squeezes an image through a short code and draws it again.
+    """Convolutional autoencoder for images.
 
     Args:
-        input_shape: (channels, height, width) of one image.
+        input_shape: (channels, height, width) of an image.
         code: length of the code.
-        channels: channels of the convolutions, each halving the image.
+        channels: output channels of the convolutions, each of which halves height and width.
 
     Shape:
         (N, C, H, W) to (N, C, H, W).
+
+    Raises:
+        ValueError: if a sample is not an image.
 
     Example:
         >>> import torch
@@ -28,7 +31,10 @@ class ConvAutoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if len(input_shape) != 3:
-            raise ValueError(f"model=autoencoder expects images, got {tuple(input_shape)}")
+            raise ValueError(
+                "model=autoencoder expects images (channels, height, width), "
+                f"got samples of shape {tuple(input_shape)}"
+            )
         depth, *self.size = input_shape
         small = [math.ceil(side / 2 ** len(channels)) for side in self.size]
         widths = [depth, *channels]
@@ -49,7 +55,7 @@ class ConvAutoencoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """The images, drawn again."""
+        """Return the reconstructed images."""
         height, width = self.size
-        drawn: Tensor = self.decoder(self.encoder(images))
-        return drawn[..., :height, :width]
+        reconstructed: Tensor = self.decoder(self.encoder(images))
+        return reconstructed[..., :height, :width]

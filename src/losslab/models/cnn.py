@@ -6,20 +6,20 @@ from torch import nn
 
 
 class CNN(nn.Sequential):
-    """Convolutions with group normalisation, each halving the image, and one hidden layer.
+    """Convolutions with group normalisation and pooling, then one hidden layer.
 
     Args:
-        input_shape: (channels, height, width) of one image.
-        outputs: values an image.
-        channels: channels of the convolutions, one each.
-        hidden: width of the layer between the convolutions and the outputs.
-        dropout: share of hidden units dropped in training.
+        input_shape: (channels, height, width) of an image.
+        outputs: outputs per image.
+        channels: output channels of the convolutions, each of which halves height and width.
+        hidden: units of the hidden layer.
+        dropout: probability of dropping a hidden unit in training.
 
     Shape:
         (N, C, H, W) to (N, outputs).
 
     Raises:
-        ValueError: if a sample is no image, or is halved below one pixel.
+        ValueError: if a sample is not an image, or is halved below one pixel.
 
     Example:
         >>> import torch
@@ -38,7 +38,7 @@ class CNN(nn.Sequential):
         if len(input_shape) != 3:
             raise ValueError(
                 "model=cnn expects images (channels, height, width), "
-                f"got samples of shape {tuple(input_shape)}; model=mlp takes any shape"
+                f"got samples of shape {tuple(input_shape)}: use model=mlp, which takes any shape"
             )
         depth, height, width = input_shape
         layers: list[nn.Module] = []
@@ -53,8 +53,8 @@ class CNN(nn.Sequential):
             depth, height, width = following, height // 2, width // 2
         if min(height, width) < 1:
             raise ValueError(
-                f"model.channels halves the image {len(channels)} times, "
-                f"too often for {tuple(input_shape)}"
+                f"model.channels has {len(channels)} convolutions, which halve images of shape "
+                f"{tuple(input_shape)} below one pixel: use fewer channels"
             )
         layers += [nn.Flatten(), nn.Linear(depth * height * width, hidden), nn.ReLU()]
         if dropout:

@@ -1,4 +1,4 @@
-"""A generator and a discriminator that judges it."""
+"""A generator and its discriminator."""
 
 import math
 from collections.abc import Sequence
@@ -11,22 +11,23 @@ from losslab.models.mlp import MLP
 class GAN(nn.Module):
     """Small generator and discriminator for images or vectors.
 
-    Images are drawn by transposed convolutions from a quarter of their size and judged by strided
-    ones; vectors by fully connected layers on either side. No layer mixes the samples of a batch.
+    For images, the generator has transposed and the discriminator strided convolutions; for
+    vectors, both are fully connected. No layer mixes the samples of a batch.
 
     Args:
-        input_shape: (channels, height, width) or (features,) of one sample.
+        input_shape: (channels, height, width) or (features,) of a sample.
         latent: length of the random code.
-        width: channels of the widest layer, or width of the hidden layers.
+        width: channels of the widest convolution, or half the units of each hidden layer.
 
     Shape:
-        codes (N, latent) to samples (N, *input_shape); ``judge``: samples to logits (N,).
+        ``forward``: codes (N, latent) to samples (N, *input_shape).
+        ``discriminate``: samples (N, *input_shape) to logits (N,).
 
     Example:
         >>> import torch
         >>> gan = GAN((1, 8, 8))
         >>> samples = gan(torch.zeros(5, gan.latent))
-        >>> samples.shape, gan.judge(samples).shape
+        >>> samples.shape, gan.discriminate(samples).shape
         (torch.Size([5, 1, 8, 8]), torch.Size([5]))
     """
 
@@ -42,12 +43,12 @@ class GAN(nn.Module):
             self.discriminator = MLP(input_shape, 1, hidden)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Samples, one a code."""
+        """Generate one sample per code."""
         samples: Tensor = self.generator(codes)
         return samples
 
-    def judge(self, samples: Tensor) -> Tensor:
-        """A logit a sample: high for what looks real."""
+    def discriminate(self, samples: Tensor) -> Tensor:
+        """Compute one logit per sample, high for samples that look real."""
         logits: Tensor = self.discriminator(samples)
         return logits.squeeze(-1)
 
@@ -81,12 +82,12 @@ def _image_discriminator(shape: Sequence[int], width: int) -> nn.Sequential:
 
 
 class Crop(nn.Module):
-    """The upper left of an image that came out too large."""
+    """Crop of images to their upper left corner."""
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
         self.height, self.width = height, width
 
     def forward(self, images: Tensor) -> Tensor:
-        """The images, cut."""
+        """Return the cropped images."""
         return images[..., : self.height, : self.width]

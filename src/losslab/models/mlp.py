@@ -7,13 +7,13 @@ from torch import nn
 
 
 class MLP(nn.Sequential):
-    """Affine layers with ReLU between them; without hidden layers, one affine map.
+    """Multilayer perceptron with ReLU; without hidden layers, one affine layer.
 
     Args:
-        input_shape: the shape of one sample; it is flattened.
-        outputs: values a sample.
-        hidden: widths of the hidden layers.
-        dropout: share of hidden units dropped in training.
+        input_shape: shape of a sample, which is flattened.
+        outputs: outputs per sample.
+        hidden: units of each hidden layer.
+        dropout: probability of dropping a hidden unit in training.
 
     Shape:
         (N, *input_shape) to (N, outputs).

@@ -1,4 +1,4 @@
-"""An auto-encoder of point clouds."""
+"""An autoencoder for point clouds."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,18 @@ from torch import Tensor, nn
 
 
 class PointAutoencoder(nn.Module):
-    """PointNet encoder (a shared layer a point, then the maximum) and a decoder of fixed size.
+    """Autoencoder for point clouds with a PointNet encoder and a fully connected decoder.
 
     Args:
-        input_shape: (points, dimensions) of one cloud.
+        input_shape: (points, dimensions) of a cloud.
         points: points of the output cloud; ``None``: as many as the input has.
         code: length of the code.
 
     Shape:
         (N, P, D) to (N, points, D).
+
+    Raises:
+        ValueError: if a sample is not a point cloud.
 
     Source:
         Qi et al., "PointNet", 2017; Achlioptas et al., "Learning Representations and Generative
@@ -32,7 +35,8 @@ class PointAutoencoder(nn.Module):
         super().__init__()
         if len(input_shape) != 2:
             raise ValueError(
-                f"model=pointnet expects clouds (points, dimensions), got {tuple(input_shape)}"
+                "model=pointnet expects clouds (points, dimensions), "
+                f"got samples of shape {tuple(input_shape)}"
             )
         count, dimensions = points or input_shape[0], input_shape[1]
         self.each = nn.Sequential(
@@ -49,11 +53,11 @@ class PointAutoencoder(nn.Module):
         )
 
     def encode(self, clouds: Tensor) -> Tensor:
-        """One code a cloud, whatever the order of its points."""
+        """Compute one code per cloud, which does not depend on the order of its points."""
         code: Tensor = self.code(self.each(clouds).amax(dim=1))
         return code
 
     def forward(self, clouds: Tensor) -> Tensor:
-        """The clouds, drawn again."""
-        drawn: Tensor = self.decoder(self.encode(clouds))
-        return drawn
+        """Return the reconstructed clouds."""
+        reconstructed: Tensor = self.decoder(self.encode(clouds))
+        return reconstructed

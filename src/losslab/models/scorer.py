@@ -1,4 +1,4 @@
-"""Scores the documents of a query, each by itself."""
+"""A network that scores each document of a query by itself."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,17 @@ from losslab.models.mlp import MLP
 
 
 class Scorer(nn.Module):
-    """The same fully connected network for every document.
+    """Multilayer perceptron that is applied to each document.
 
     Args:
-        input_shape: (documents, features) of one query.
-        hidden: widths of the hidden layers.
+        input_shape: (documents, features) of a query.
+        hidden: units of each hidden layer.
 
     Shape:
         (Q, D, F) to (Q, D).
+
+    Raises:
+        ValueError: if a sample is not a query.
 
     Example:
         >>> import torch
@@ -27,11 +30,12 @@ class Scorer(nn.Module):
         super().__init__()
         if len(input_shape) != 2:
             raise ValueError(
-                f"model=scorer expects queries (documents, features), got {tuple(input_shape)}"
+                "model=scorer expects queries (documents, features), "
+                f"got samples of shape {tuple(input_shape)}"
             )
         self.each = MLP(input_shape[1:], outputs=1, hidden=hidden)
 
     def forward(self, queries: Tensor) -> Tensor:
-        """One score a document."""
+        """Compute one score per document."""
         scores: Tensor = self.each(queries)
         return scores.squeeze(-1)

@@ -1,4 +1,4 @@
-"""A network that reads a row of characters."""
+"""A network that reads a line of characters."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,14 @@ from torch import Tensor, nn
 
 
 class CRNN(nn.Module):
-    """Convolutions, then a bidirectional GRU over the columns: logits a time step.
+    """Convolutions, then a bidirectional GRU over the columns of the image.
 
     Args:
-        input_shape: (channels, height, width) of one image; the width is time.
-        outputs: classes, the blank among them.
-        channels: channels of the convolutions; each halves the height, the first the width too.
-        hidden: width of the GRU, a direction.
+        input_shape: (channels, height, width) of an image; the width is time.
+        outputs: classes, including the blank.
+        channels: output channels of the convolutions; each halves the height, the first also the
+            width.
+        hidden: units of the GRU per direction.
 
     Shape:
         (N, C, H, W) to (N, ceil(W / 2), outputs).
@@ -51,7 +52,7 @@ class CRNN(nn.Module):
         self.head = nn.Linear(2 * hidden, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits a time step."""
+        """Compute the logits of each time step."""
         features = self.convolutions(images)
         columns = self.columns(features.flatten(1, 2).transpose(1, 2)).relu()
         states, _ = self.recurrent(columns)

@@ -1,4 +1,4 @@
-"""A small U-Net for masks."""
+"""A small U-Net for segmentation."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,18 @@ from torch import Tensor, nn
 
 
 class UNet(nn.Module):
-    """Encoder and decoder with skip connections; one logit map an output.
+    """Encoder and decoder with skip connections.
 
     Args:
-        input_shape: (channels, height, width) of one image.
-        outputs: maps of logits.
-        channels: channels of the levels, from the full resolution down.
+        input_shape: (channels, height, width) of an image.
+        outputs: maps of logits per image.
+        channels: channels of each level, the full resolution first.
 
     Shape:
-        (N, C, H, W) to (N, outputs, H, W); any H and W.
+        (N, C, H, W) to (N, outputs, H, W), for any H and W.
+
+    Raises:
+        ValueError: if a sample is not an image.
 
     Source:
         Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015.
@@ -30,7 +33,10 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(input_shape) != 3:
-            raise ValueError(f"model=unet expects images, got samples of {tuple(input_shape)}")
+            raise ValueError(
+                "model=unet expects images (channels, height, width), "
+                f"got samples of shape {tuple(input_shape)}"
+            )
         widths = [input_shape[0], *channels]
         self.down = nn.ModuleList(
             _block(before, after) for before, after in zip(widths[:-1], widths[1:], strict=True)
@@ -43,7 +49,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(channels[0], outputs, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logit maps of the images."""
+        """Compute the logit maps of the images."""
         skips: list[Tensor] = []
         features = images
         for level, block in enumerate(self.down):

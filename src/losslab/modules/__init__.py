@@ -1,4 +1,4 @@
-"""LightningModules: how a network is trained with a loss on a task."""
+"""LightningModules, which train a network with a loss on a task."""
 
 from losslab.modules.adversarial import AdversarialModule
 from losslab.modules.base import Module

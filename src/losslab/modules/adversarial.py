@@ -1,4 +1,4 @@
-"""The LightningModule of a game: the generator against the discriminator."""
+"""The LightningModule of generative adversarial networks."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from losslab.modules.base import Module
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import StepValues, is_due
 from losslab.rng import Purpose, generator
-from losslab.tasks.generation import Generation
+from losslab.tasks.generation import GenerationTask
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,27 +22,28 @@ if TYPE_CHECKING:
 
 
 class AdversarialModule(Module):
-    """Trains both players with the same optimizer settings, a step each a batch.
+    """LightningModule that trains a generator and a discriminator in alternation.
 
-    The curves ``train/part/real``, ``fake``, ``penalty`` and ``generator`` show the game;
-    ``train/loss`` is their sum and no measure of progress.
+    Both have an optimizer with the same options. The curves ``train/part/real``, ``fake``,
+    ``penalty`` and ``generator`` show their losses; ``train/loss`` is the sum and does not measure
+    progress.
 
     Args:
-        network: maps codes to samples; its ``judge`` gives logits of samples.
-        loss: the game.
-        task: judges the samples.
+        network: maps codes to samples, and samples to logits by ``discriminate``.
+        loss: adversarial loss.
+        task: computes the metrics of samples.
         optimizer: makes an optimizer from parameters.
-        seed: the run's seed; codes are drawn from it.
-        critic_steps: the discriminator's steps a generator's step.
-        average: decay of the average of the generator's weights that draws the judged samples.
-        samples: how many samples are judged.
+        seed: seed of the run, from which codes are drawn.
+        critic_steps: discriminator steps per generator step.
+        average: decay of the averaged generator weights, which are used for evaluation.
+        samples: number of samples to evaluate.
     """
 
     def __init__(
         self,
         network: Any,
         loss: AdversarialLoss,
-        task: Generation,
+        task: GenerationTask,
         *,
         optimizer: Callable[..., torch.optim.Optimizer],
         seed: int,
@@ -64,30 +65,28 @@ class AdversarialModule(Module):
         self.splits: tuple[str, ...] = ("val", "test")
         self._optimizer = optimizer
         self._seen: dict[int, list[Tensor]] = {}
-        self._shown: tuple[Tensor, Tensor] | None = None
+        self._evaluated: tuple[Tensor, Tensor] | None = None
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Samples of the averaged generator."""
+        """Generate samples with the averaged generator."""
         samples: Tensor = self.averaged(codes)
         return samples
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimizer a player."""
+        """Return the optimizers of discriminator and generator."""
         return [
             self._optimizer(self.network.discriminator.parameters()),
             self._optimizer(self.network.generator.parameters()),
         ]
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
-        """A step of the discriminator and, every so many, one of the generator."""
+        """Train the discriminator and, every ``critic_steps`` batches, the generator."""
         real = batch[0]
-        players: Any = self.optimizers()
-        critic, artist = players
-        stream = generator(
-            self.seed, Purpose.CODES, self.global_rank, self.current_epoch, batch_index
-        )
-        parts = self._discriminator_parts(real, stream)
-        _step(critic, self, sum_of(parts))
+        optimizers: Any = self.optimizers()
+        discriminator_optimizer, generator_optimizer = optimizers
+        rng = generator(self.seed, Purpose.CODES, self.global_rank, self.current_epoch, batch_index)
+        components = self._discriminator_components(real, rng)
+        _step(discriminator_optimizer, self, sum_of(components))
         trainer: Any = self.trainer
         batches = int(trainer.num_training_batches)
         self.due = is_due(self.current_epoch, batches, batch_index, trainer.log_every_n_steps)
@@ -95,30 +94,29 @@ class AdversarialModule(Module):
             gradients = [p.grad for p in self.network.discriminator.parameters()]
             self.step_values.watch({"grad_norm": get_total_norm(gradients)})
         if batch_index % self.critic_steps == 0:
-            fake = self.network(self._codes(len(real), stream))
-            paid = self.loss.generator_components(self.network.judge(fake))
-            _step(artist, self, sum_of(paid))
+            fake = self.network(self._codes(len(real), rng))
+            generator_components = self.loss.generator_components(self.network.discriminate(fake))
+            _step(generator_optimizer, self, sum_of(generator_components))
             self.averaged.update_parameters(self.network.generator)
-            parts |= paid
-        self.step_values.add(sum_of(parts), parts)
+            components |= generator_components
+        self.step_values.add(sum_of(components), components)
 
-    def _discriminator_parts(self, real: Tensor, stream: torch.Generator) -> dict[str, Tensor]:
+    def _discriminator_components(self, real: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        discriminate = self.network.discriminate
         with torch.no_grad():
-            fake = self.network(self._codes(len(real), stream))
-        parts = self.loss.discriminator_components(
-            self.network.judge(real), self.network.judge(fake)
-        )
+            fake = self.network(self._codes(len(real), rng))
+        components = self.loss.discriminator_components(discriminate(real), discriminate(fake))
         if self.loss.needs_penalty:
-            mixing = torch.rand(len(real), generator=stream).to(real)
-            parts["penalty"] = self.loss.penalty(self.network.judge, real, fake, mixing)
-        return parts
+            mixing = torch.rand(len(real), generator=rng).to(real)
+            components["penalty"] = self.loss.penalty(discriminate, real, fake, mixing)
+        return components
 
-    def _codes(self, count: int, stream: torch.Generator) -> Tensor:
-        codes = torch.randn(count, self.network.latent, generator=stream)
+    def _codes(self, count: int, rng: torch.Generator) -> Tensor:
+        codes = torch.randn(count, self.network.latent, generator=rng)
         return codes.to(device=self.device, dtype=next(self.network.parameters()).dtype)
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
-        """Keep the real samples."""
+        """Keep the real samples of validation."""
         self._seen.setdefault(0, []).append(batch[0])
 
     def test_step(
@@ -128,27 +126,27 @@ class AdversarialModule(Module):
         self._seen.setdefault(dataloader_idx, []).append(batch[0])
 
     def on_validation_epoch_end(self) -> None:
-        """Judge samples beside validation."""
+        """Evaluate generated samples against validation."""
         self._report(("val",))
 
     def on_test_epoch_end(self) -> None:
-        """Judge samples beside each split."""
+        """Evaluate generated samples against each split."""
         self._report(self.splits)
 
     def _report(self, splits: tuple[str, ...]) -> None:
         for index, split in enumerate(splits):
             real = torch.cat(self._seen[index])
-            # each split has its own codes: the checkpoint is not chosen on those that test it
+            # each split has its own codes: those of the test do not choose the checkpoint
             codes = self._codes(self.samples, generator(self.seed, Purpose(f"{split} codes")))
             fake = self(codes)
-            self._shown = (real, fake)
-            values = self.task.judge(real, fake)
+            self._evaluated = (real, fake)
+            values = self.task.evaluate(real, fake)
             self.report(split, values)
         self._seen = {}
 
     def figures(self) -> "Mapping[str, Figure | FigureData]":
-        """The samples judged last."""
-        return {} if self._shown is None else self.task.drawn(*self._shown)
+        """Plot the samples that were evaluated last."""
+        return {} if self._evaluated is None else self.task.sample_figures(*self._evaluated)
 
 
 def _step(optimizer: Any, module: pl.LightningModule, objective: Tensor) -> None:

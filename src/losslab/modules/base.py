@@ -1,4 +1,4 @@
-"""The base class of every LightningModule here."""
+"""The base class of this project's LightningModules."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,30 +14,30 @@ class Module(pl.LightningModule):
     """LightningModule that keeps its metrics in float64 and sets plain attributes fast."""
 
     metrics: dict[str, dict[str, float]]
-    """By split, what was evaluated last: what a record holds."""
+    """Metrics of the last evaluation by split, as records hold them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.metrics = {}
 
     def report(self, split: str, values: Mapping[str, Any]) -> None:
-        """Keep the metrics of a split, and hand them to Lightning for whoever else reads them.
+        """Keep the metrics of a split, and log them with Lightning.
 
-        Lightning's own copy, which schedulers and loggers see, is rounded to float32.
+        Lightning's copy, for schedulers and loggers, is rounded to float32.
 
         Args:
             split: ``val`` or ``test``.
-            values: numbers by name, without the split; a split reported twice keeps both.
+            values: numbers by name, without the split; they are added to those already reported.
         """
         numbers = {name: float(value) for name, value in values.items()}
         self.metrics[split] = self.metrics.get(split, {}) | numbers
         self.log_dict({f"{split}/{name}": value for name, value in numbers.items()})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; plain ones skip the search for parameters.
+        """Set an attribute, without the search for parameters if it is a plain value.
 
-        Lightning notes the name of each hook on the module, some forty times a step, and a module's
-        own ``__setattr__`` takes a tenth of a small network's step for it.
+        Lightning sets the name of the current hook some forty times per step; with the
+        ``__setattr__`` of ``nn.Module`` this takes a tenth of a small network's step.
         """
         if value is None or type(value) in (str, bool, int):
             object.__setattr__(self, name, value)
@@ -47,18 +47,18 @@ class Module(pl.LightningModule):
     _scheduler: Callable[..., Any] | None = None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the scheduler as the config says it now."""
+        """Resume with the scheduler of the current config."""
         if self.trainer.state.fn == TrainerFn.FITTING:
             self.reschedule(checkpoint)
 
     def reschedule(self, checkpoint: dict[str, Any]) -> None:
-        """Give a checkpoint the learning rates that the module's own scheduler has at its epoch.
+        """Set a checkpoint's learning rates to those of the module's scheduler at its epoch.
 
-        A checkpoint holds the scheduler's options. Where they differ from the module's, as after
-        ``trainer.max_epochs`` has changed, the scheduler is stepped from its start again.
+        A checkpoint holds the options of its scheduler. If they differ from the module's, e.g.
+        because ``trainer.max_epochs`` has changed, the scheduler is stepped again from its start.
 
         Raises:
-            ValueError: if the scheduler follows a metric, whose past values are not kept.
+            ValueError: if the scheduler follows a metric, because its past values are not saved.
         """
         saved = checkpoint.get("lr_schedulers")
         options = self._scheduler.keywords if isinstance(self._scheduler, partial) else {}
@@ -70,9 +70,12 @@ class Module(pl.LightningModule):
         made: Any = self.configure_optimizers()
         optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
         if isinstance(scheduler, ReduceLROnPlateau):
-            raise ValueError(f"scheduler.{changed[0]} cannot change: what it has seen is not kept")
+            raise ValueError(
+                f"scheduler.{changed[0]} cannot change in a resumed run: ReduceLROnPlateau depends "
+                "on past metrics, which are not saved"
+            )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # there are no optimizer steps between these
+            warnings.simplefilter("ignore")  # of scheduler steps without optimizer steps
             for _ in range(saved[0]["last_epoch"]):
                 scheduler.step()
         saved[0] = scheduler.state_dict()

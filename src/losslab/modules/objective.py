@@ -1,4 +1,4 @@
-"""What is made of a supervised network's prediction, whoever computed it."""
+"""The objective and the metrics of supervised learning, as functions of prediction and target."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,20 +10,19 @@ from losslab.tasks.base import Task
 
 
 class Supervision:
-    """The objective of a training step and the judgement of a split.
+    """Objective of a training step, and metrics of a split.
 
-    All are functions of prediction and target alone (the regularizer's penalty of the weights): one
-    run calls them, and many runs trained together are mapped over them by ``torch.func.vmap``.
-    Targets come as the data have them.
+    Both are functions of prediction and target (and, for a regularizer, of the weights), so that
+    they can also be mapped over many runs by ``torch.func.vmap``. Targets are those of the data.
 
     Args:
-        task: gives the targets and the metrics.
-        loss: any module called ``loss(prediction, target)``.
-        target_format: the target format that the loss reads.
-        inverse_link: how the loss makes a probability of a logit; ``None`` where it does not.
+        task: provides targets and metrics.
+        loss: any module called as ``loss(prediction, target)``.
+        target_format: target format that the loss accepts.
+        inverse_link: how the loss converts logits to probabilities; ``None`` if it does not.
         regularizer: called with the network's named parameters, or ``None``.
-        references: the losses that judge every run of the task, by name, with their target_formats.
-        sample_loss: the loss with ``reduction="none"``, for data whose samples have weights.
+        references: reference losses of the task by name, with their target formats.
+        sample_loss: the loss with ``reduction="none"``, for data with sample weights.
     """
 
     def __init__(
@@ -52,15 +51,15 @@ class Supervision:
         parameters: Mapping[str, Tensor],
         weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The components that sum to the objective of a batch, by name.
+        """Compute the components that sum to the objective of a batch, by name.
 
-        Beside a regularizer, the whole loss is the part ``data``.
+        With a regularizer, these are ``data``, the whole loss, and ``regularizer``.
 
         Args:
-            prediction: the network's.
-            target: the data's.
-            parameters: the network's, by name.
-            weights: of the samples, (N,), where they have some.
+            prediction: outputs of the network.
+            target: targets of the data.
+            parameters: the network's parameters by name.
+            weights: sample weights (N,), if the data have them.
         """
         if weights is not None and self.sample_loss is not None:
             elements = self.sample_loss(prediction, self.task.target(target, self.target_format))
@@ -74,7 +73,7 @@ class Supervision:
         return {"data": sum_of(components), "regularizer": self.regularizer(parameters)}
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """What the loss shows beside its value, by the name of the curve."""
+        """Compute the diagnostics of the loss, by the name of their curve."""
         if not isinstance(self.loss, Loss):
             return {}
         with torch.no_grad():
@@ -83,15 +82,15 @@ class Supervision:
             )
         return {f"fact/{name}": value for name, value in diagnostics.items()}
 
-    def judged(
+    def evaluate(
         self, prediction: Tensor, target: Tensor, chosen: Mapping[str, float]
     ) -> dict[str, Tensor]:
-        """Loss, metrics and reference losses of a whole split, by name.
+        """Compute the loss, metrics and reference losses of a whole split, by name.
 
         Args:
-            prediction: the network's.
-            target: the data's.
-            chosen: what the task chose on validation; empty while training.
+            prediction: outputs of the network.
+            target: targets of the data.
+            chosen: values that the task fitted on validation; empty during training.
         """
         values = {"loss": self._value(self.loss, self.target_format, prediction, target)}
         values |= self.task.metrics(prediction, target, self.inverse_link, chosen)
@@ -107,26 +106,26 @@ class Supervision:
 
 
 def loss_components(loss: nn.Module, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """The weighted components of a loss, by name; a loss that has no others has one."""
+    """Compute the weighted components of a loss, by name; most losses have one, ``loss``."""
     if isinstance(loss, Loss):
         return loss.components(prediction, target)
     return {"loss": loss(prediction, target)}
 
 
 def sum_of(components: Mapping[str, Tensor]) -> Tensor:
-    """The sum of the components, in their order."""
-    first, *others = components.values()
-    for part in others:
-        first = first + part
-    return first
+    """Sum the components in their order."""
+    total, *others = components.values()
+    for component in others:
+        total = total + component
+    return total
 
 
 def weighted_mean(elements: Tensor, weights: Tensor) -> Tensor:
-    r"""The samples' mean losses, weighted: :math:`\sum_i w_i \ell_i / \sum_i w_i`.
+    r"""Compute the weighted mean of the samples' losses, :math:`\sum_i w_i \ell_i / \sum_i w_i`.
 
     Args:
-        elements: a loss with ``reduction="none"``, (N, *).
-        weights: (N,).
+        elements: value of a loss with ``reduction="none"``, (N, *).
+        weights: sample weights (N,).
     """
     samples = elements.flatten(1).mean(dim=1) if elements.ndim > 1 else elements
     return (weights * samples).sum() / weights.sum()

@@ -1,4 +1,4 @@
-"""What training steps leave for the curves, without making the device wait."""
+"""Values of training steps for the curves, collected without synchronising the device."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 
-class Diverged(ArithmeticError):  # noqa: N818 (the name of what happened)
-    """The objective is no longer a number.
+class Diverged(ArithmeticError):  # noqa: N818 (an outcome, not a mistake)
+    """Error for an objective that became NaN or infinite.
 
     Attributes:
-        step: the optimizer step, counted from 1, that first saw it.
+        step: first optimizer step with such an objective, counted from 1.
     """
 
     def __init__(self, loss: str, value: float, step: int) -> None:
@@ -19,13 +19,13 @@ class Diverged(ArithmeticError):  # noqa: N818 (the name of what happened)
 
 
 def is_due(epoch: int, batches: int, batch_index: int, every: int) -> bool:
-    """Whether values are written after this step: every so many steps and at an epoch's end.
+    """Return whether values are logged after a step: every few steps and at the end of an epoch.
 
     Args:
-        epoch: counted from 0.
-        batches: steps in an epoch.
-        batch_index: the step in the epoch, counted from 0.
-        every: steps between writing.
+        epoch: epoch, counted from 0.
+        batches: steps per epoch.
+        batch_index: step in the epoch, counted from 0.
+        every: steps between logged values.
     """
     return (epoch * batches + batch_index + 1) % every == 0 or batch_index + 1 == batches
 
@@ -33,40 +33,40 @@ def is_due(epoch: int, batches: int, batch_index: int, every: int) -> bool:
 class StepValues:
     """Values of the steps since the last drain, kept as tensors until then.
 
-    They are numbers of one run, (), or of K runs that are trained together, (K,).
+    Each has the shape () for one run, or (K,) for K runs that are trained together.
     """
 
     def __init__(self) -> None:
         self._objectives: list[Tensor] = []
-        self._parts: dict[str, list[Tensor]] = {}
+        self._components: dict[str, list[Tensor]] = {}
         self._watched: dict[str, Tensor] = {}
 
-    def add(self, objective: Tensor, parts: Mapping[str, Tensor]) -> None:
-        """Keep one step's objective and its parts; their means are logged."""
+    def add(self, objective: Tensor, components: Mapping[str, Tensor]) -> None:
+        """Keep a step's objective and its components, whose means are logged."""
         self._objectives.append(objective.detach())
-        for name, part in parts.items():
-            self._parts.setdefault(name, []).append(part.detach())
+        for name, component in components.items():
+            self._components.setdefault(name, []).append(component.detach())
 
     def watch(self, values: Mapping[str, Tensor]) -> None:
-        """Keep what is looked at now and then; the last values before a drain are logged."""
+        """Keep values of which only the last before a drain are logged."""
         self._watched.update({name: value.detach() for name, value in values.items()})
 
-    def of(self, places: Sequence[int]) -> "StepValues":
-        """Those of some of K runs, in this order."""
-        kept, index = StepValues(), list(places)
-        kept._objectives = [value[index] for value in self._objectives]
-        kept._parts = {
-            name: [value[index] for value in parts] for name, parts in self._parts.items()
+    def select(self, indices: Sequence[int]) -> "StepValues":
+        """Select the values of the given runs, in the given order."""
+        selected, index = StepValues(), list(indices)
+        selected._objectives = [value[index] for value in self._objectives]
+        selected._components = {
+            name: [value[index] for value in values] for name, values in self._components.items()
         }
-        kept._watched = {name: value[index] for name, value in self._watched.items()}
-        return kept
+        selected._watched = {name: value[index] for name, value in self._watched.items()}
+        return selected
 
     def drain(self, loss: str, step: int) -> dict[str, float]:
-        """What one run kept since the last drain, as numbers by tag.
+        """Return the values of one run since the last drain, as numbers by tag.
 
         Args:
-            loss: the loss's name, for the error.
-            step: the optimizer step now.
+            loss: name of the loss, for the error.
+            step: current optimizer step.
 
         Raises:
             Diverged: if an objective was NaN or infinite.
@@ -80,27 +80,27 @@ class StepValues:
         return {tag: float(value) for tag, value in values.items()}
 
     def take(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """What was kept since the last time, on the CPU: each step's objective, values by tag.
+        """Return the values since the last drain, on the CPU, and remove them.
 
         Returns:
-            Objectives (steps,) or (steps, K), and means over the steps or last values, () or (K,).
+            Objectives of the steps, (steps,) or (steps, K), and values by tag, () or (K,).
         """
         objectives = _stacked(self._objectives)
         values = {"train/loss": objectives.mean(dim=0)}
-        for name, parts in self._parts.items():
-            values[f"train/part/{name}"] = _stacked(parts).mean(dim=0)
+        for name, components in self._components.items():
+            values[f"train/part/{name}"] = _stacked(components).mean(dim=0)
         values |= {f"train/{name}": value.cpu() for name, value in self._watched.items()}
-        self._objectives, self._parts, self._watched = [], {}, {}
+        self._objectives, self._components, self._watched = [], {}, {}
         return objectives, values
 
 
 def divergence(objectives: Tensor, loss: str, step: int) -> Diverged | None:
-    """The first objective of one run that is NaN or infinite, if one is.
+    """Return an error if an objective of one run is NaN or infinite, else ``None``.
 
     Args:
-        objectives: of the steps up to now, (steps,).
-        loss: the loss's name, for the message.
-        step: the optimizer step now.
+        objectives: objectives of the last steps, (steps,).
+        loss: name of the loss, for the message.
+        step: current optimizer step.
     """
     finite = objectives.isfinite()
     if bool(finite.all()):

@@ -1,4 +1,4 @@
-"""The one LightningModule of every supervised task."""
+"""The LightningModule of supervised tasks."""
 
 import inspect
 import math
@@ -21,25 +21,22 @@ Batch = tuple[Tensor, ...]
 
 
 class SupervisedModule(Module):
-    """Trains a network with a loss and judges it with the task's metrics and reference losses.
-
-    The network computes ``prediction = network(inputs)``; all the rest is made of prediction and
-    target alone.
+    """LightningModule that trains a network with a loss and evaluates it with the task's metrics.
 
     Args:
         network: maps inputs to predictions.
-        loss: any module called ``loss(prediction, target)``.
-        task: gives the targets, the metrics and the pictures.
-        target_format: the target format that the loss reads.
-        inverse_link: how the loss makes a probability of a logit; ``None`` where it does not.
+        loss: any module called as ``loss(prediction, target)``.
+        task: provides targets, metrics and figures.
+        target_format: target format that the loss accepts.
+        inverse_link: how the loss converts logits to probabilities; ``None`` if it does not.
         optimizer: makes the optimizer from the parameters.
         scheduler: makes a scheduler from the optimizer, or ``None``.
         regularizer: called with the network's named parameters, or ``None``.
-        references: the losses that judge every run of the task, by name, with their target_formats.
-        seed: the run's seed; dropout masks are drawn from it.
-        name: the loss's name, for messages.
-        monitor: the validation metric that schedulers watch.
-        sample_loss: the loss with ``reduction="none"``, for data whose samples have weights.
+        references: reference losses of the task by name, with their target formats.
+        seed: seed of the run, from which dropout masks are drawn.
+        name: name of the loss, for messages.
+        monitor: validation metric that schedulers watch.
+        sample_loss: the loss with ``reduction="none"``, for data with sample weights.
     """
 
     def __init__(
@@ -61,7 +58,7 @@ class SupervisedModule(Module):
     ) -> None:
         super().__init__()
         self.network = network
-        # registered here as well, so that their buffers follow the module to its device
+        # registered as submodules, so that their buffers move to the module's device
         self.loss = loss
         self.sample_loss = sample_loss
         self.reference_losses = nn.ModuleDict({key: ref for key, (ref, _) in references.items()})
@@ -86,14 +83,14 @@ class SupervisedModule(Module):
         self._seen: dict[int, list[Batch]] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The network's prediction."""
+        """Return the network's prediction."""
         prediction: Tensor = self.network(inputs)
         return prediction
 
     # --- training ---------------------------------------------------------------------------
 
     def on_train_epoch_start(self) -> None:
-        """Note what stays the same for an epoch: to ask the trainer costs a percent of a step."""
+        """Cache what is constant during an epoch: asking the trainer costs a percent of a step."""
         trainer: Any = self.trainer
         self._epoch = int(trainer.current_epoch)
         self._rank = int(trainer.global_rank)
@@ -102,8 +99,8 @@ class SupervisedModule(Module):
         self._seed_device = self.device
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """One objective: the loss and, where there is one, the regularizer's penalty."""
-        # a step's dropout depends on nothing but (seed, rank, epoch, step): resumed runs repeat it
+        """Compute the objective: the loss plus the regularizer, if any."""
+        # dropout depends only on (seed, rank, epoch, step), so that resumed runs repeat it
         seed_global(
             derive_seed(self.seed, Purpose.DROPOUT, self._rank, self._epoch, batch_index),
             self._seed_device,
@@ -113,36 +110,36 @@ class SupervisedModule(Module):
         penalised = self.supervision.regularizer is not None
         parameters = dict(self.network.named_parameters()) if penalised else {}
         try:
-            parts = self.supervision.components(prediction, target, parameters, *batch[2:])
-        except Exception as error:  # a loss may refuse in any way what is no number
+            components = self.supervision.components(prediction, target, parameters, *batch[2:])
+        except Exception as error:  # a loss may raise anything when it is given NaN
             self._raise_if_diverged(prediction, error, steps=1)
             raise
-        objective = sum_of(parts)
-        self.step_values.add(objective, parts if len(parts) > 1 else {})
+        objective = sum_of(components)
+        self.step_values.add(objective, components if len(components) > 1 else {})
         self.due = is_due(self._epoch, self._batches, batch_index, self._every)
         if self.due:
             self.step_values.watch(self.supervision.diagnostics(prediction, target))
         return objective
 
     def _raise_if_diverged(self, prediction: Tensor, error: Exception, steps: int) -> None:
-        """Say that the run diverged, if its network no longer gives numbers.
+        """Raise ``Diverged`` if the network's predictions are not finite.
 
         Args:
-            prediction: the network's, which a loss or a metric refused.
-            error: what that one raised.
-            steps: begun since the last one that was done.
+            prediction: outputs of the network, for which a loss or a metric raised an error.
+            error: that error.
+            steps: steps begun, but not finished.
         """
         if not bool(prediction.isfinite().all()):
             raise Diverged(self.name, math.nan, int(self.trainer.global_step) + steps) from error
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Watch the gradient's norm, before clipping."""
+        """Keep the norm of the gradient before clipping."""
         if self.due:
             gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
             self.step_values.watch({"grad_norm": get_total_norm(gradients)})
 
     def configure_optimizers(self) -> Any:
-        """The chosen optimizer and scheduler; a scheduler steps once an epoch."""
+        """Return the optimizer and the scheduler, which steps once per epoch."""
         optimizer = self._optimizer(self.network.parameters())
         if self._scheduler is None:
             return optimizer
@@ -150,10 +147,10 @@ class SupervisedModule(Module):
         entry = {"scheduler": scheduler, "interval": "epoch", "monitor": f"val/{self.monitor}"}
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
-    # --- judging ----------------------------------------------------------------------------
+    # --- evaluation -------------------------------------------------------------------------
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Keep the predictions; a split is judged whole."""
+        """Keep the predictions, since metrics are computed on whole splits."""
         self._keep(0, batch)
 
     def test_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
@@ -165,18 +162,18 @@ class SupervisedModule(Module):
         prediction = self.network(inputs)
         if prediction.dtype in (torch.float16, torch.bfloat16):
             prediction = prediction.float()
-        if prediction.device.type == "mps":  # which has no float64, in which metrics are computed
+        if prediction.device.type == "mps":  # metrics are computed in float64, which it lacks
             prediction, target = prediction.cpu(), target.cpu()
         self._seen.setdefault(index, []).append((prediction, target))
 
     def on_validation_epoch_end(self) -> None:
-        """Judge the validation split."""
+        """Evaluate the validation split."""
         if not self.trainer.sanity_checking:
             self._report({"val": self._gather(0)})
         self._seen = {}
 
     def on_test_epoch_end(self) -> None:
-        """Judge each split; what is chosen on validation is chosen first."""
+        """Evaluate each split, after fitting thresholds and the like on validation."""
         gathered = {split: self._gather(index) for index, split in enumerate(self.splits)}
         if "val" in gathered:
             prediction, target = gathered["val"]
@@ -186,30 +183,30 @@ class SupervisedModule(Module):
 
     def _report(self, gathered: Mapping[str, Batch]) -> None:
         for split, (prediction, target) in gathered.items():
-            values = self.judge(prediction, target)
+            values = self.evaluate(prediction, target)
             self.report(split, values)
 
-    def judge(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
-        """Loss, metrics and reference losses of a whole split, by name."""
+    def evaluate(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """Compute the loss, metrics and reference losses of a whole split, by name."""
         try:
-            values = self.supervision.judged(prediction, target, self.chosen)
-        except Exception as error:  # a metric may refuse in any way what is no number
+            values = self.supervision.evaluate(prediction, target, self.chosen)
+        except Exception as error:  # a metric may raise anything when it is given NaN
             self._raise_if_diverged(prediction, error, steps=0)
             raise
         numbers = torch.stack([value.to("cpu").double() for value in values.values()]).tolist()
         return dict(zip(values, numbers, strict=True)) | self.task.network_metrics(self.network)
 
     def _gather(self, index: int) -> Batch:
-        """The split's predictions and targets, from all ranks."""
+        """Gather the split's predictions and targets from all ranks."""
         columns = tuple(torch.cat(column) for column in zip(*self._seen[index], strict=True))
         if self.trainer.world_size == 1:
             return columns
-        shares: list[Any] = [None] * self.trainer.world_size
-        dist.all_gather_object(shares, tuple(column.cpu() for column in columns))
-        return tuple(torch.cat(column).to(self.device) for column in zip(*shares, strict=True))
+        ranks: list[Any] = [None] * self.trainer.world_size
+        dist.all_gather_object(ranks, tuple(column.cpu() for column in columns))
+        return tuple(torch.cat(column).to(self.device) for column in zip(*ranks, strict=True))
 
 
-# Lightning looks at each step whether training_step takes the batch's index; told, it looks faster
+# Lightning inspects the signature of training_step in each step; a stored one is faster
 SupervisedModule.training_step.__signature__ = inspect.signature(  # type: ignore[attr-defined]
     SupervisedModule.training_step
 )

@@ -8,6 +8,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.comparison_groups import Row
 from losslab.analysis.conclusions import (
     comparison_notes,
     conclusions,
@@ -16,7 +17,6 @@ from losslab.analysis.conclusions import (
     unreadable_notes,
     wins,
 )
-from losslab.analysis.groups import Row
 from losslab.analysis.search import Tuning
 from losslab.metrics.labels import Metric
 from losslab.report.cells import SPLITS, cell, seeds_text

@@ -28,7 +28,7 @@ def write_sweep_summary(sweep_folder: Path, columns: Sequence[Mapping[str, objec
 
     Args:
         sweep_folder: folder of the runs.
-        columns: result of :func:`losslab.training.hparams` for each run.
+        columns: result of :func:`losslab.config.schema.hparams` for each run.
     """
     records = {run: read_record(run) for run in find_runs(sweep_folder)}
     names = list(dict.fromkeys(name for record in records.values() for name in record["test"]))

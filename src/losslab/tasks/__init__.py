@@ -1,26 +1,26 @@
-"""Task definitions: what a task provides to a loss, and how predictions are evaluated and drawn."""
+"""Tasks: the targets that a loss gets, and the metrics and figures of predictions."""
 
 from losslab.tasks.base import Task
-from losslab.tasks.classification import Classification, MultiLabel
-from losslab.tasks.generation import Generation
-from losslab.tasks.metric_learning import MetricLearning
-from losslab.tasks.pointcloud import PointClouds
-from losslab.tasks.ranking import Ranking
-from losslab.tasks.reconstruction import Reconstruction
-from losslab.tasks.regression import Regression
-from losslab.tasks.segmentation import Segmentation
-from losslab.tasks.sequences import Sequences
+from losslab.tasks.classification import ClassificationTask, MultiLabelTask
+from losslab.tasks.generation import GenerationTask
+from losslab.tasks.metric_learning import MetricLearningTask
+from losslab.tasks.pointcloud import PointCloudTask
+from losslab.tasks.ranking import RankingTask
+from losslab.tasks.reconstruction import ReconstructionTask
+from losslab.tasks.regression import RegressionTask
+from losslab.tasks.segmentation import SegmentationTask
+from losslab.tasks.sequences import SequenceTask
 
 __all__ = [
-    "Classification",
-    "Generation",
-    "MetricLearning",
-    "MultiLabel",
-    "PointClouds",
-    "Ranking",
-    "Reconstruction",
-    "Regression",
-    "Segmentation",
-    "Sequences",
+    "ClassificationTask",
+    "GenerationTask",
+    "MetricLearningTask",
+    "MultiLabelTask",
+    "PointCloudTask",
+    "RankingTask",
+    "ReconstructionTask",
+    "RegressionTask",
+    "SegmentationTask",
+    "SequenceTask",
     "Task",
 ]

@@ -1,4 +1,4 @@
-"""What a task is: which targets it can give, and how its predictions are judged and drawn."""
+"""The base class of tasks."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,31 +14,36 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """Judges predictions; everything here is a function of prediction and target alone.
+    """Task: the targets that a loss gets, and the metrics and figures of predictions.
 
-    A task is built from its data module, after ``setup``: ``Task(data)``.
+    It does not depend on the network: metrics are functions of prediction and target.
+
+    Args:
+        data: data module, after its ``setup``.
     """
 
     provides: tuple[TargetFormat, ...]
-    """The target formats this task can give; the first that a loss reads is used.
+    """Target formats that the task provides; the first that a loss accepts is used.
 
-    Where the data narrow them down, the instance has its own.
+    An instance may provide fewer, depending on the data.
     """
     standard_inverse_link: ClassVar[InverseLink | None]
-    """How logits become probabilities for a loss of another library, which does not say."""
+    """Inverse link for losses of other libraries, which do not declare one."""
     maps_metrics: bool = False
-    """Whether :meth:`metrics` may be mapped over many runs by ``torch.func.vmap``, as it should
-    where that works and needs no memory quadratic in the samples."""
+    """Whether :meth:`metrics` may be mapped over many runs by ``torch.func.vmap``.
+
+    Set it if that works and needs no memory quadratic in the samples.
+    """
 
     def __init__(self, data: Any) -> None:
         self.outputs: int = data.outputs
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """What the network sees and what its prediction is held against."""
+        """Return the network's inputs and the targets of a batch."""
         return batch[0], batch[1]
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Any:
-        """The data's target in the format that a loss reads."""
+        """Convert the data's target to a target format."""
         return target
 
     def metrics(
@@ -48,39 +53,36 @@ class Task:
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """The metrics of a whole split, by name.
+        """Compute the metrics of a whole split, by name.
 
         Args:
-            prediction: the network's outputs.
-            target: the data's target.
-            inverse_link: how the run's loss makes a probability of a logit.
-            chosen: what :meth:`choose` found on validation; empty while training.
+            prediction: outputs of the network.
+            target: targets of the data.
+            inverse_link: how the run's loss converts logits to probabilities.
+            chosen: values that :meth:`choose` fitted on validation; empty during training.
         """
         raise NotImplementedError
 
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, float]:
-        """What is fitted on validation before a test: a temperature, a threshold."""
+        """Fit values on validation before a test, such as a temperature or a threshold."""
         return {}
 
     def baselines(self, data: Any, untrained: nn.Module) -> dict[str, dict[str, float]]:
-        """Test metrics of what needs no training, by name, where they tell what training did."""
+        """Compute test metrics of baselines without training, by name of the baseline."""
         return {}
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
-        """Metrics that are read off the network itself, such as a line's slope."""
+        """Compute metrics of the network itself, such as the slope of a line."""
         return {}
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | FigureData]":
-        """Pictures of the predictions, by tag.
-
-        Arrays in place of a figure let a report draw those of several runs on one plot.
-        """
+        """Plot predictions, by tag; figure data let a report plot several runs together."""
         return {}
 
     def embedding(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, list[str]] | None:
-        """Vectors (N, D) and N labels for TensorBoard's projector, where that tells something."""
+        """Return vectors (N, D) and N labels for TensorBoard's projector, if it has any."""
         return None

@@ -1,4 +1,4 @@
-"""Classification: one class of C, or any number of K labels."""
+"""Classification: one of C classes, or any of K labels."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,16 +26,20 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class Classification(Task):
-    """One of C classes: C logits, also where C is 2, so that all losses share their weights.
+class ClassificationTask(Task):
+    """Classification of one of C classes by C logits, even for C = 2, so that all losses fit.
 
-    Metrics: accuracy, f1_macro, rare_recall (recall of the rarest training class); where the loss
-    defines a probability auroc, ece (15 bins), brier and entropy; after :meth:`choose` ece and
-    brier once more with the temperature that was fitted on validation. Where a class has less than
-    half the training samples of another, rare_f1 and rare_average_precision of the rarest against
-    the rest, and after :meth:`choose` rare_recall and rare_f1 once more at the threshold with the
-    best F1 on validation. Of the network weight_rms and near_zero_weights, see
-    :mod:`losslab.metrics.weights`.
+    Metrics:
+        accuracy, f1_macro, rare_recall (recall of the rarest training class); weight_rms and
+        near_zero_weights of the network (:mod:`losslab.metrics.weights`).
+        If the loss has an inverse link: auroc, ece (15 bins), brier and entropy; after
+        :meth:`choose` also ece and brier with the temperature fitted on validation.
+        If a class has less than half the training samples of another: rare_f1 and
+        rare_average_precision of the rarest class against the rest; after :meth:`choose` also
+        rare_recall and rare_f1 at the threshold with the best F1 on validation.
+
+    Raises:
+        ValueError: if the targets are not classes.
     """
 
     provides = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
@@ -54,9 +58,9 @@ class Classification(Task):
         self.uneven = counts is not None and bool(2 * counts.min() < counts.max())
         self.maps_metrics = not self.uneven  # torchmetrics' average precision cannot be mapped
 
-    def target(self, target: Tensor, form: TargetFormat) -> Tensor:
-        """Class indices (N,), or one-hot targets (N, C)."""
-        if form is TargetFormat.CLASS_PROBABILITIES:
+    def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
+        """Return class indices (N,) or one-hot targets (N, C)."""
+        if target_format is TargetFormat.CLASS_PROBABILITIES:
             return one_hot(target, self.outputs).to(torch.get_default_dtype())
         return target
 
@@ -67,7 +71,7 @@ class Classification(Task):
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Compute the metrics listed above."""
         best = prediction.argmax(dim=1)
         guess, truth = membership(best, self.outputs), membership(target, self.outputs)
         values = {"accuracy": (best == target).double().mean(), "f1_macro": f1_macro(guess, truth)}
@@ -95,7 +99,7 @@ class Classification(Task):
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, float]:
-        """One temperature, and the threshold of the rarest class, fitted on validation."""
+        """Fit a temperature, and a threshold for the rarest class, on validation."""
         hot = one_hot(target, self.outputs)
         chosen = {"temperature": fit_temperature(prediction, hot, inverse_link or "softmax")}
         if self.rarest is not None and self.uneven:
@@ -105,13 +109,13 @@ class Classification(Task):
         return chosen
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
-        """How large the weights are, and how many next to nothing."""
+        """Compute the size of the weights, and the share near zero."""
         return weight_summary(network)
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | FigureData]":
-        """The confusion matrix and, for images, a grid of predictions with their labels."""
+        """Plot the confusion matrix and, for images, a grid of predictions."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         guess = prediction.argmax(dim=1)
@@ -121,11 +125,15 @@ class Classification(Task):
         return figures
 
 
-class MultiLabel(Task):
-    """Any number of K labels: K logits with 0/1 targets.
+class MultiLabelTask(Task):
+    """Classification with any of K labels by K logits with 0/1 targets.
 
-    Metrics: f1_macro and accuracy at 0.5 over labels; where the loss defines a probability auroc,
-    ece, brier and entropy.
+    Metrics:
+        f1_macro and accuracy over labels, at a probability of 0.5.
+        If the loss has an inverse link: auroc, ece, brier and entropy.
+
+    Raises:
+        ValueError: if the targets are not labels.
     """
 
     provides = (TargetFormat.BINARY_TARGETS,)
@@ -139,8 +147,8 @@ class MultiLabel(Task):
                 f"task=multilabel expects (N, K) targets of 0 and 1, got {data.target_kind}"
             )
 
-    def target(self, target: Tensor, form: TargetFormat) -> Tensor:
-        """0/1 targets (N, K), as floats."""
+    def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
+        """Return 0/1 targets (N, K) as floats."""
         return target.to(torch.get_default_dtype())
 
     def metrics(
@@ -150,7 +158,7 @@ class MultiLabel(Task):
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Compute the metrics listed above."""
         guess, truth = prediction > 0, target > 0
         values = {
             "f1_macro": f1_macro(guess, truth),
@@ -168,7 +176,7 @@ class MultiLabel(Task):
 def _rare_class(
     prediction: Tensor, target: Tensor, rarest: int, chosen: Mapping[str, float]
 ) -> dict[str, Tensor]:
-    """How well the rarest class is told from the rest."""
+    """Compute the metrics of the rarest class against the rest."""
     truth, lead = target.eq(rarest), _lead(prediction, rarest)
     values = {
         "rare_f1": binary_f1(prediction.argmax(dim=1).eq(rarest), truth),
@@ -182,6 +190,6 @@ def _rare_class(
 
 
 def _lead(prediction: Tensor, label: int) -> Tensor:
-    """What orders the samples by one class: its logit above all others together."""
+    """Compute the log-odds of a class, which order samples as its softmax probability does."""
     rest = torch.arange(prediction.shape[1], device=prediction.device) != label
     return prediction[:, label] - prediction[:, rest].logsumexp(dim=1)

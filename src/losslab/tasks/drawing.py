@@ -1,4 +1,4 @@
-"""Pictures of predictions, for a person to look at."""
+"""Figures of predictions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,17 @@ from torchmetrics.functional.classification import binary_precision_recall_curve
 
 from losslab.runs.figure_data import Clouds, Images, Line, Scatter
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"  # apart in grey and for the colour-blind
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"  # distinct for the colour-blind
 
 
 def confusion(guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
-    """Confusion matrix: a row a true class, a column a predicted one, counts in the cells."""
+    """Plot the confusion matrix: one row per true class, one column per predicted class."""
     classes = len(names)
     counts = np.bincount(
         (target * classes + guess).cpu().numpy(), minlength=classes * classes
     ).reshape(classes, classes)
     long = max(map(len, names)) > 2
-    # to fit the margins takes as long as to draw; short names fit the usual ones
+    # fitting the margins takes as long as drawing; short names fit the default ones
     figure = Figure(figsize=(5.5, 5), layout="constrained" if long else None)
     axes = figure.subplots()
     share = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
@@ -40,15 +40,15 @@ def confusion(guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
 
 
 def labelled(inputs: Tensor, guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
-    """A grid of images, the mistakes first: what was predicted, and what is true."""
+    """Plot a grid of up to 20 images with predicted and true class, mistakes first."""
     wrong = guess != target
     order = wrong.int().argsort(descending=True, stable=True)[:20].cpu()
     labels, colours = [], []
     for index in order.tolist():
-        miss = bool(wrong[index])
-        true = f" (true {names[int(target[index])]})" if miss else ""
+        mistake = bool(wrong[index])
+        true = f" (true {names[int(target[index])]})" if mistake else ""
         labels.append(f"{names[int(guess[index])]}{true}")
-        colours.append(ORANGE if miss else "black")
+        colours.append(ORANGE if mistake else "black")
     figure = Figure(figsize=(7.5, 6.5))
     figure.suptitle(f"Predictions, mistakes first ({int(wrong.sum())} of {len(wrong)} are wrong)")
     images = inputs[order.to(inputs.device)]
@@ -65,18 +65,18 @@ def _tile(
     colours: Sequence[str],
     columns: int,
 ) -> None:
-    """Images (N, 1 or 3, H, W) of numbers from 0 to 1 in a grid, each below its label.
+    """Plot images (N, 1 or 3, H, W) with values from 0 to 1 in a grid, each below its label.
 
-    All are one image on one pair of axes: each more would take a millisecond or ten of a picture
-    that every cell of a sweep draws.
+    They are tiled into one image on one pair of axes: every run of a sweep plots this figure, and
+    each further pair of axes would take up to 10 ms.
     """
     height, width = images.shape[2:]
     across, down = width + math.ceil(0.15 * width), height + math.ceil(0.3 * height)
     rows = -(-len(images) // columns)
     sheet = np.ones((rows * down, columns * across, 3))
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
-    for place, (image, label, colour) in enumerate(zip(images, labels, colours, strict=True)):
-        top, left = (place // columns + 1) * down - height, (place % columns) * across
+    for index, (image, label, colour) in enumerate(zip(images, labels, colours, strict=True)):
+        top, left = (index // columns + 1) * down - height, (index % columns) * across
         sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0).clip(0, 1)
         axes.text(left + width / 2, top - 0.04 * height, label, color=colour, ha="center", size=9)
     axes.imshow(sheet, extent=(0, columns * across, rows * down, 0), interpolation="nearest")
@@ -84,7 +84,7 @@ def _tile(
 
 
 def against_target(prediction: Tensor, target: Tensor) -> Figure:
-    """Predictions against targets, with the line of equality."""
+    """Plot predictions against targets, with the line of equality."""
     y, t = prediction.flatten().float().cpu().numpy(), target.flatten().float().cpu().numpy()
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
@@ -96,21 +96,23 @@ def against_target(prediction: Tensor, target: Tensor) -> Figure:
     return figure
 
 
-def read_rows(images: Tensor, read: Sequence[str], true: Sequence[str]) -> Figure:
-    """Images of rows of characters, each with what was read and what is true."""
+def predicted_texts(images: Tensor, read: Sequence[str], true: Sequence[str]) -> Figure:
+    """Plot images of lines of characters, each with the predicted and the true text."""
     figure = Figure(figsize=(7, 1.0 * len(images)), layout="constrained")
     grid = figure.subplots(len(images), 1, squeeze=False)[:, 0]
     for axes, image, guess, text in zip(grid, images, read, true, strict=True):
         axes.imshow(image.float().cpu(), cmap="gray_r", aspect="equal")
         axes.set_title(
-            f"read {guess}, true {text}", color="black" if guess == text else ORANGE, fontsize=9
+            f"predicted {guess}, true {text}",
+            color="black" if guess == text else ORANGE,
+            fontsize=9,
         )
         axes.axis("off")
     return figure
 
 
 def scores_by_grade(scores: Tensor, grades: Tensor) -> Figure:
-    """How the scores of each grade are spread; padding is left out."""
+    """Plot the distribution of scores per grade, without padding."""
     kept = sorted({grade for grade in grades.tolist() if grade >= 0})
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -123,13 +125,13 @@ def scores_by_grade(scores: Tensor, grades: Tensor) -> Figure:
     return figure
 
 
-# --- arrays that a report draws beside those of other runs ----------------------------------------
+# --- figure data, which a report plots together with those of other runs --------------------------
 
 
 def fitted_curve(
     inputs: Tensor, prediction: Tensor, target: Tensor, truth: Mapping[str, float] | None
 ) -> Line:
-    """The points, the fitted curve and, where it is known, the true line."""
+    """Return the samples, the fitted curve and, if known, the true line."""
     x, y, fit = (array(part[:, 0]) for part in (inputs, target, prediction))
     order = np.argsort(x)
     ends = x[order[[0, -1]]]
@@ -147,13 +149,13 @@ def fitted_curve(
     )
 
 
-def precision_recall(score: Tensor, truth: Tensor, points: int = 300) -> Line:
-    """Precision against recall of all pixels together, and where a score of 0.5 lies.
+def precision_recall_curve(score: Tensor, truth: Tensor, points: int = 300) -> Line:
+    """Return the precision-recall curve of all pixels, with the point at a score of 0.5 marked.
 
     Args:
-        score: numbers from 0 to 1.
-        truth: boolean, the same shape.
-        points: of the curve, at most.
+        score: scores from 0 to 1.
+        truth: true masks, boolean, with the same shape.
+        points: maximum number of points of the curve.
     """
     precision, recall, _ = binary_precision_recall_curve(
         score.flatten(), truth.flatten().long(), validate_args=False
@@ -176,7 +178,14 @@ def precision_recall(score: Tensor, truth: Tensor, points: int = 300) -> Line:
 def rows(
     given: Mapping[str, Tensor], made: Mapping[str, Tensor], title: str, columns: int = 8
 ) -> Images:
-    """Images (N, H, W) in named rows, one sample a column: the given ones, then the run's own."""
+    """Return named rows of images (N, H, W), one sample per column.
+
+    Args:
+        given: rows that are the same for all runs.
+        made: rows of this run.
+        title: title of the figure.
+        columns: number of samples.
+    """
 
     def stacked(images: Mapping[str, Tensor]) -> "np.ndarray[Any, Any]":
         return np.stack([array(row[:columns]) for row in images.values()])
@@ -185,33 +194,33 @@ def rows(
 
 
 def stretched(images: Tensor) -> Tensor:
-    """Images (N, H, W) as grey values from 0 to 1: each from its own darkest to brightest pixel."""
+    """Scale each of the images (N, H, W) to the range from 0 to 1."""
     low, high = images.amin(dim=(1, 2), keepdim=True), images.amax(dim=(1, 2), keepdim=True)
     return (images - low) / (high - low).clamp(min=1e-12)
 
 
 def clouds(given: Tensor, made: Tensor, columns: int = 5) -> Clouds:
-    """Point clouds (N, P, D), one sample a column: the given ones and those of the run.
+    """Return given and reconstructed point clouds (N, P, D), one sample per column.
 
-    Of clouds in other spaces the first three axes are shown, or 0 for a third.
+    Only the first three coordinates are plotted; missing ones are 0.
     """
-    first, second = (_in_space(array(row[:columns])) for row in (given, made))
-    return Clouds("Point clouds, one sample a column", first, second)
+    first, second = (_in_three_dimensions(array(row[:columns])) for row in (given, made))
+    return Clouds("Point clouds, one sample per column", first, second)
 
 
-def _in_space(clouds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def _in_three_dimensions(clouds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     missing = max(0, 3 - clouds.shape[2])
     return np.pad(clouds, ((0, 0), (0, 0), (0, missing)))[:, :, :3]
 
 
 def embedding(rows: Tensor, labels: Tensor, names: Sequence[str]) -> Scatter:
-    """Embeddings of length 1 on their two principal axes, each class in its colour and number."""
+    """Return normalised embeddings on their first two principal axes, coloured by class."""
     points = array(rows)
     points = points / np.linalg.norm(points, axis=1, keepdims=True).clip(min=1e-12)
     pca = PCA(min(2, *points.shape), random_state=0).fit(points)
     share = pca.explained_variance_ratio_.sum()
     return Scatter(
-        title="Embeddings of length 1",
+        title="Normalised embeddings",
         xlabel=f"principal axes 1 and 2 ({share:.0%} of the variance)",
         ylabel="",
         points=np.pad(pca.transform(points), ((0, 0), (0, 2 - pca.n_components_))),
@@ -222,7 +231,7 @@ def embedding(rows: Tensor, labels: Tensor, names: Sequence[str]) -> Scatter:
 
 
 def points(clouds: Mapping[str, Tensor]) -> Scatter:
-    """Named sets of points in the plane, one above the other."""
+    """Return named sets of points in the plane, plotted on top of each other."""
     return Scatter(
         title="Samples",
         xlabel="x",
@@ -234,5 +243,5 @@ def points(clouds: Mapping[str, Tensor]) -> Scatter:
 
 
 def array(values: Tensor) -> "np.ndarray[Any, Any]":
-    """Numbers in float32, wherever they are."""
+    """Convert a tensor to a float32 array."""
     return values.float().cpu().numpy()

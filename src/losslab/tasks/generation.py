@@ -1,4 +1,4 @@
-"""Generation: samples that look as if they came from the data."""
+"""Generation: samples that resemble the data."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,14 +22,21 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class Generation(Task):
-    """A generator against a discriminator, judged by samples beside real ones.
+class GenerationTask(Task):
+    """Generation of samples, which are compared with real ones.
 
-    Metrics, on the features of a small classifier that is trained here on the real training split:
-    frechet; sample_precision and sample_recall (k = 3, at most 1,000 samples a side; of points in
-    the plane on the points themselves); modes, the number of classes that the samples cover. A
-    point in the plane belongs to the class whose mean is within 4 standard deviations. Of images
-    sharpness, beside that of the real ones.
+    Features are those of a small classifier that is trained on the real training split.
+
+    Metrics:
+        frechet: Fréchet distance of the features.
+        sample_precision, sample_recall: with k = 3 and at most 1,000 samples of each kind, on the
+            features of images or on points in the plane themselves.
+        modes: number of classes that the samples cover. A point in the plane belongs to the nearest
+            class whose mean is within 4 standard deviations.
+        sharpness: sharpness of images relative to the real ones.
+
+    Raises:
+        ValueError: if the targets are not classes.
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.DISCRIMINATOR,)
@@ -39,7 +46,7 @@ class Generation(Task):
         super().__init__(data)
         if data.target_kind != "classes":
             raise ValueError(
-                f"task=generation counts classes as modes, and these data have {data.target_kind}"
+                f"task=generation expects class targets, its modes, got {data.target_kind}"
             )
         split = data.train
         self.plane = len(data.input_shape) == 1
@@ -54,40 +61,40 @@ class Generation(Task):
             split.inputs, split.targets, self.outputs
         )
 
-    def judge(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """The metrics of samples beside real ones."""
+    def evaluate(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Compute the metrics of generated samples, given real ones."""
         real, fake = real.float().cpu(), fake.float().cpu()
-        seen, drawn = self.features(real), self.features(fake)
-        near = (real, fake) if self.plane else (seen, drawn)
-        precision, recall = precision_recall(near[0][:1000], near[1][:1000])
+        real_features, fake_features = self.features(real), self.features(fake)
+        points = (real, fake) if self.plane else (real_features, fake_features)
+        precision, recall = precision_recall(points[0][:1000], points[1][:1000])
         values = {
-            "frechet": frechet_distance(seen, drawn),
+            "frechet": frechet_distance(real_features, fake_features),
             "modes": float(covered_modes(self.classes(fake), self.outputs)),
             "sample_precision": precision,
             "sample_recall": recall,
         }
         if not self.plane:
-            shown = fake.clamp(self.low, self.high)
-            values["sharpness"] = float(sharpness(shown) / sharpness(real))
+            clamped = fake.clamp(self.low, self.high)
+            values["sharpness"] = float(sharpness(clamped) / sharpness(real))
         return values
 
     @torch.no_grad()
     def features(self, samples: Tensor) -> Tensor:
-        """What the small classifier sees in samples, (N, 32)."""
+        """Compute the classifier's features of samples, (N, 32)."""
         features: Tensor = self.extractor(samples)
         return features
 
     @torch.no_grad()
     def classes(self, samples: Tensor) -> Tensor:
-        """The mode of each sample; -1 for none."""
+        """Return the mode of each sample, or -1 for none."""
         if self.plane:
             distance, nearest = torch.cdist(samples, self.centres).min(dim=1)
             return nearest.where(distance <= self.radius, -1)
         guess: Tensor = self.head(self.extractor(samples)).argmax(dim=1)
         return guess
 
-    def drawn(self, real: Tensor, fake: Tensor) -> "Mapping[str, Figure | FigureData]":
-        """A grid of samples, or points in the plane."""
+    def sample_figures(self, real: Tensor, fake: Tensor) -> "Mapping[str, Figure | FigureData]":
+        """Plot a grid of samples, or points in the plane."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         if self.plane:
@@ -100,10 +107,10 @@ class Generation(Task):
 def trained_feature_extractor(
     inputs: Tensor, targets: Tensor, classes: int
 ) -> tuple[nn.Module, nn.Module]:
-    """A small classifier of the real images, as features (N, 32) and head, the same in every run.
+    """Train a small classifier of real samples with a fixed seed, so that all runs share it.
 
-    Its weights and batches are drawn from a fixed seed: what differs between two runs' distances is
-    their samples.
+    Returns:
+        The feature extractor, with features (N, 32), and the head.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(0, Purpose.EXTRACTOR_WEIGHTS))

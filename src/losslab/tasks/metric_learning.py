@@ -1,4 +1,4 @@
-"""Metric learning: samples of one class near each other in the network's output."""
+"""Metric learning: embeddings in which samples of a class are near each other."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class MetricLearning(Task):
-    """Embeddings (N, D) with class labels (N,), judged by the neighbours that samples have.
+class MetricLearningTask(Task):
+    """Metric learning: embeddings (N, D) with class labels (N,).
 
-    Metrics, all by the cosine of embeddings: recall_at_1, map_at_r and silhouette of a split
-    within itself; where classes were held out of training, recall_at_1_held_out and
-    map_at_r_held_out besides: their samples alone ask, and look among all.
+    Metrics, by cosine similarity within a split:
+        recall_at_1, map_at_r and silhouette.
+        If classes were held out of training: recall_at_1_held_out and map_at_r_held_out, whose
+        queries are the samples of these classes.
 
     Args:
-        data: with class targets.
-        dimensions: of an embedding.
+        data: data module with class targets.
+        dimensions: dimensions D of an embedding.
+
+    Raises:
+        ValueError: if the targets are not classes, or ``dimensions < 1``.
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.LABELLED_EMBEDDINGS,)
@@ -49,7 +53,7 @@ class MetricLearning(Task):
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Compute the metrics listed above."""
         values = retrieval(prediction, target)
         values["silhouette"] = silhouette(prediction, target)
         if self.held_out:
@@ -59,7 +63,7 @@ class MetricLearning(Task):
         return values
 
     def baselines(self, data: Any, untrained: nn.Module) -> dict[str, dict[str, float]]:
-        """The same metrics of the test split's raw inputs, and of the untrained network."""
+        """Compute the same metrics of raw inputs and of the untrained network's embeddings."""
         inputs, target = data.test.inputs, data.test.targets
         untrained.eval()
         with torch.no_grad():
@@ -73,11 +77,11 @@ class MetricLearning(Task):
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | FigureData]":
-        """The embeddings in two dimensions, coloured by class."""
+        """Plot the embeddings in two dimensions, coloured by class."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         return {"embedding": drawing.embedding(prediction, target, self.class_names)}
 
     def embedding(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, list[str]]:
-        """The embeddings of length 1 with the names of their classes."""
+        """Return the normalised embeddings and the names of their classes."""
         return normalize(prediction), [self.class_names[label] for label in target.tolist()]

@@ -1,4 +1,4 @@
-"""Point clouds: the input is its own target."""
+"""Reconstruction of point clouds."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class PointClouds(Task):
-    """Clouds (N, P, D), drawn again through a short code.
+class PointCloudTask(Task):
+    """Reconstruction of point clouds (N, P, D) from a short code.
 
-    Metrics: chamfer (squared distances, both directions added), emd (exact, distances as they are,
-    of the first clouds of the split), f_score at a threshold and coverage, the share of a cloud's
-    points that are the nearest of some point drawn. The data decide the unit.
+    Metrics, in the unit of the data:
+        chamfer: squared distances, summed over both directions.
+        emd: exact, with distances that are not squared, for the first clouds of the split.
+        f_score: at the threshold.
+        coverage: share of a cloud's points that are the nearest one to a reconstructed point.
 
     Args:
-        data: with clouds as inputs.
-        threshold: the distance within which a point counts as found, for f_score.
-        emd_clouds: of how many clouds emd is taken: its time is about the points to the power 2.5.
+        data: data module with clouds as inputs.
+        threshold: distance within which a point counts as found, for f_score.
+        emd_clouds: number of clouds for emd, whose time grows with about points**2.5.
+
+    Raises:
+        ValueError: if a sample is not a point cloud, or an option is out of its range.
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.POINT_SETS,)
@@ -48,7 +53,7 @@ class PointClouds(Task):
         self.chamfer, self.emd = ChamferLoss(), EMDLoss(method="exact")
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """The clouds, twice."""
+        """Return the clouds as inputs and as targets."""
         return batch[0], batch[0]
 
     def metrics(
@@ -58,7 +63,7 @@ class PointClouds(Task):
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Compute the metrics listed above."""
         return {
             "chamfer": self.chamfer(prediction, target),
             "emd": self.emd(prediction[: self.emd_clouds], target[: self.emd_clouds]),
@@ -69,7 +74,7 @@ class PointClouds(Task):
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | FigureData]":
-        """Clouds above their reconstructions."""
+        """Plot clouds above their reconstructions."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         return {"clouds": drawing.clouds(inputs, prediction)}

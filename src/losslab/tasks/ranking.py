@@ -1,4 +1,4 @@
-"""Ranking: the documents of a query in order."""
+"""Ranking of the documents of a query."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class Ranking(Task):
-    """Scores (Q, D) for grades (Q, D); a negative grade is padding.
+class RankingTask(Task):
+    """Ranking of documents by scores (Q, D), with grades (Q, D); negative grades are padding.
 
-    Metrics, means over the queries that have documents of different grade: ndcg_at_10 (gain 2^grade
-    - 1, logarithmic discount), kendall_tau (tau-b), pairwise_accuracy (the share of pairs of
-    different grade that the scores order rightly; equal scores count half).
+    Metrics, averaged over the queries with documents of different grade:
+        ndcg_at_10: with gain 2^grade - 1 and logarithmic discount.
+        kendall_tau: tau-b.
+        pairwise_accuracy: share of pairs of different grade that the scores order correctly; ties
+            count half.
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.RELEVANCE,)
@@ -36,10 +38,10 @@ class Ranking(Task):
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Compute the metrics listed above."""
         scores, grades = prediction.cpu().double().numpy(), target.cpu().numpy()
         rows = [
-            judge_query(score[grade >= 0], grade[grade >= 0])
+            query_metrics(score[grade >= 0], grade[grade >= 0])
             for score, grade in zip(scores, grades, strict=True)
             if len(set(grade[grade >= 0])) > 1
         ]
@@ -50,17 +52,17 @@ class Ranking(Task):
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | FigureData]":
-        """The scores of each grade."""
+        """Plot the scores per grade."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         return {"scores": drawing.scores_by_grade(prediction.flatten(), target.flatten())}
 
 
-def judge_query(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float, float]:
-    """NDCG at 10, Kendall's tau-b and pairwise accuracy of one query.
+def query_metrics(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float, float]:
+    """Compute NDCG@10, Kendall's tau-b and pairwise accuracy of one query.
 
     Example:
-        >>> judge_query(np.array([3.0, 2.0, 1.0]), np.array([2, 1, 0]))
+        >>> query_metrics(np.array([3.0, 2.0, 1.0]), np.array([2, 1, 0]))
         (1.0, 1.0, 1.0)
     """
     gains = 2.0**grades - 1

@@ -1,4 +1,4 @@
-"""Reconstruction: the input is its own target."""
+"""Reconstruction of images."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,25 +19,28 @@ if TYPE_CHECKING:
 
 
 SMALLEST_SIDE = 6
-"""Pixels of the smallest image; SSIM reads the neighbourhood of a pixel."""
+"""Least height and width of an image in pixels; SSIM needs the neighbourhood of a pixel."""
 
 
-class Reconstruction(Task):
-    """Images (N, C, H, W), drawn again through a short code.
+class ReconstructionTask(Task):
+    """Reconstruction of images (N, C, H, W) from a short code.
 
-    Metrics: psnr in dB (the mean of the images' own, an image without error counted with 120 dB),
-    ssim (Wang et al. 2004; Gaussian window of SD 1.5 pixels, 0.5 on images under 16 pixels, images
-    mirrored at their border), mae and rmse in the images' own scale, sharpness beside that of the
-    images. The range of the images, for psnr and ssim, is that of the training split.
+    Metrics, with the value range of the training split for psnr and ssim:
+        psnr: in dB, averaged over images; an image without error counts as 120 dB.
+        ssim: Wang et al. 2004, with a Gaussian window of SD 1.5 pixels (0.5 for images under 16
+            pixels) and images mirrored at their border.
+        mae, rmse: in the unit of the pixels.
+        sharpness: relative to that of the images.
+        frechet: if asked for.
 
     Args:
-        data: with images as inputs.
-        frechet: measure the Frechet distance too, on the features of a classifier that is trained
-            here, as :class:`~losslab.tasks.generation.Generation` does.
+        data: data module with images as inputs.
+        frechet: whether to compute the Fréchet distance on the features of a classifier, as
+            :class:`~losslab.tasks.generation.GenerationTask` does.
 
     Raises:
-        ValueError: if the data are no images of at least 6 x 6 pixels, or have no classes to train
-            a classifier on.
+        ValueError: if the inputs are not images of at least 6 x 6 pixels, or ``frechet`` is set and
+            the targets are not classes.
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.VALUES,)
@@ -53,14 +56,17 @@ class Reconstruction(Task):
             )
         images = data.train.inputs
         self.low, self.high = float(images.min()), float(images.max())
-        self.eye: nn.Module | None = None
+        self.extractor: nn.Module | None = None
         if frechet:
             if data.target_kind != "classes":
-                raise ValueError(f"frechet needs classes in the data, got {data.target_kind}")
-            self.eye, _ = trained_feature_extractor(images, data.train.targets, data.outputs)
+                raise ValueError(
+                    "task.definition.frechet=true expects class targets, got "
+                    f"{data.target_kind}: choose other data or set it to false"
+                )
+            self.extractor, _ = trained_feature_extractor(images, data.train.targets, data.outputs)
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """The images, twice."""
+        """Return the images as inputs and as targets."""
         return batch[0], batch[0]
 
     def metrics(
@@ -70,7 +76,7 @@ class Reconstruction(Task):
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Compute the metrics listed above."""
         span = self.high - self.low
         difference = prediction.double() - target.double()
         mse = difference.square().mean(dim=(1, 2, 3))
@@ -88,18 +94,18 @@ class Reconstruction(Task):
             "rmse": difference.square().mean().sqrt(),
             "sharpness": sharpness(prediction.clamp(self.low, self.high)) / sharpness(target),
         }
-        if self.eye is not None:
+        if self.extractor is not None:
             with torch.no_grad():
-                seen = [self.eye(images.cpu()) for images in (target, prediction)]
-            values["frechet"] = torch.tensor(frechet_distance(*seen))
+                features = [self.extractor(images.cpu()) for images in (target, prediction)]
+            values["frechet"] = torch.tensor(frechet_distance(*features))
         return values
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | FigureData]":
-        """Images above their reconstructions."""
+        """Plot images above their reconstructions."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
-        drawn = prediction.clamp(self.low, self.high)
-        given, made = {"image": inputs.mean(dim=1)}, {"drawn again": drawn.mean(dim=1)}
+        clamped = prediction.clamp(self.low, self.high)
+        given, made = {"image": inputs.mean(dim=1)}, {"reconstruction": clamped.mean(dim=1)}
         return {"reconstruction": drawing.rows(given, made, "Images and their reconstructions")}

@@ -1,4 +1,4 @@
-"""Regression: real values in the unit of the target."""
+"""Regression of real values."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-class Regression(Task):
-    """Values (N, K) for values.
+class RegressionTask(Task):
+    """Regression of values (N, K) in the unit of the target.
 
-    Metrics: mae, rmse, r2; where the data are a line and the network is one affine map, its
-    intercept and mean slope, and their absolute errors slope_error and intercept_error.
+    Metrics:
+        mae, rmse, r2.
+        If the data are a line and the network is one affine layer: its intercept and mean slope,
+        with absolute errors slope_error and intercept_error.
+
+    Raises:
+        ValueError: if the targets are not values.
     """
 
     provides = (TargetFormat.VALUES,)
@@ -41,7 +46,7 @@ class Regression(Task):
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Compute the metrics listed above."""
         difference = prediction.double() - target.double()
         return {
             "mae": difference.abs().mean(),
@@ -50,7 +55,7 @@ class Regression(Task):
         }
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
-        """The line's parameters and their errors, where there is a line on either side."""
+        """Return the line's parameters and their errors, if both data and network are a line."""
         layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
         if self.truth is None or len(layers) != 1:
             return {}
@@ -66,7 +71,7 @@ class Regression(Task):
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | FigureData]":
-        """The fitted curve for one feature, predictions against targets else."""
+        """Plot the fitted curve for one feature, else predictions against targets."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         if inputs.shape[1:] == torch.Size([1]) and target.shape[1:] == torch.Size([1]):
@@ -75,14 +80,15 @@ class Regression(Task):
 
 
 def r2(prediction: Tensor, target: Tensor) -> Tensor:
-    r"""The coefficient of determination, :math:`1 - \sum_i d_i^2 / \sum_i (t_i - \bar t)^2`.
+    r"""Compute the coefficient of determination, averaged over the K columns.
 
-    The mean over the K columns; a column whose targets are all equal counts 1 where it is met
-    exactly and 0 elsewhere.
+    .. math:: R^2 = 1 - \sum_i (y_i - t_i)^2 / \sum_i (t_i - \bar t)^2
+
+    A column with constant targets counts 1 if it is predicted exactly, else 0.
 
     Args:
         prediction: (N, K).
-        target: the same.
+        target: (N, K).
 
     Example:
         >>> target = torch.tensor([[1.0], [2.0], [3.0]])

@@ -1,4 +1,4 @@
-"""Sequences: what stands in a row, in order, wherever it stands."""
+"""Sequences of labels whose positions are unknown."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 BLANK = 0
-MERGED = 2  # columns of the image a step of the prediction
+COLUMNS_PER_STEP = 2  # columns of the image per time step of the prediction
 
 
-class Sequences(Task):
-    """Logits a time step (N, T, C) for a row of labels; class 0 is the blank.
+class SequenceTask(Task):
+    """Sequences of labels by logits (N, T, C) per time step; class 0 is the blank.
 
-    The data's target is ``(N, U + 1)``: labels padded with 0, then the width of the row. A step of
-    the prediction stands for two columns of the input.
+    Targets of the data are (N, U + 1): labels padded with 0, then the width of the image. A time
+    step of the prediction covers two columns of the image.
 
-    Metrics, of greedy decoding (the best class a step, repeats merged, blanks removed): cer, the
-    edit distance over the number of true characters, and exact_match, the share of rows without an
-    error.
+    Metrics, after greedy decoding (see :func:`decode`):
+        cer: character error rate, the edit distance over the number of true characters.
+        exact_match: share of sequences without an error.
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.SEQUENCES,)
@@ -38,10 +38,10 @@ class Sequences(Task):
         super().__init__(data)
         self.width: int = data.input_shape[-1]
 
-    def target(self, target: Tensor, form: TargetFormat) -> SequenceTarget:
-        """Labels, their number, and how many steps of the prediction count."""
-        labels = target[:, :-1]
-        return SequenceTarget(labels, (labels != BLANK).sum(dim=1), -(-target[:, -1] // MERGED))
+    def target(self, target: Tensor, target_format: TargetFormat) -> SequenceTarget:
+        """Return the labels, their number, and the number of time steps of each sequence."""
+        labels, widths = target[:, :-1], target[:, -1]
+        return SequenceTarget(labels, (labels != BLANK).sum(dim=1), -(-widths // COLUMNS_PER_STEP))
 
     def metrics(
         self,
@@ -50,7 +50,7 @@ class Sequences(Task):
         inverse_link: InverseLink | None,
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Compute the metrics listed above."""
         read = decode(prediction, self.target(target, TargetFormat.SEQUENCES).input_lengths)
         true = [_text(row) for row in target[:, :-1]]
         right = [guess == text for guess, text in zip(read, true, strict=True)]
@@ -62,16 +62,16 @@ class Sequences(Task):
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
     ) -> "Mapping[str, Figure | FigureData]":
-        """Rows of digits with what was read and what is true."""
+        """Plot images with the predicted and the true text."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         read = decode(prediction[:8], self.target(target[:8], TargetFormat.SEQUENCES).input_lengths)
         true = [_text(row) for row in target[:8, :-1]]
-        return {"rows": drawing.read_rows(inputs[:8, 0], read, true)}
+        return {"rows": drawing.predicted_texts(inputs[:8, 0], read, true)}
 
 
 def decode(logits: Tensor, lengths: Tensor) -> list[str]:
-    """Greedy decoding: the best class a step, repeats merged, blanks removed.
+    """Decode logits greedily: take the best class per time step, merge repeats, remove blanks.
 
     Example:
         >>> steps = torch.tensor([[1, 1, 0, 1, 5]])

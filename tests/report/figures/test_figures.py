@@ -8,13 +8,13 @@ import pytest
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
 from losslab.report.figures.cross_losses import cross_losses, shortfall
-from losslab.report.figures.curves import curve_metrics, curves
 from losslab.report.figures.final_metrics import final_metrics
 from losslab.report.figures.gradient_norms import gradient_norms
 from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.seed_differences import MOST_PAIRS, seed_differences
 from losslab.report.figures.steps_to_target import common_target, reached, steps_to_target
 from losslab.report.figures.style import NothingToDraw, logarithmic, new_figure, panels
+from losslab.report.figures.validation_curves import curve_metrics, validation_curves
 
 
 def line(axes, label):
@@ -32,7 +32,7 @@ def names(axis):
 
 class TestCurves:
     def test_a_mean_a_loss_and_a_thin_line_a_seed(self, table):
-        [axes] = curves(table).axes
+        [axes] = validation_curves(table).axes
         assert line(axes, "huber").get_ydata()[-1] == pytest.approx(0.55)
         assert line(axes, "mse").get_ydata()[-1] == pytest.approx(1.1)
         assert sum(line.get_linewidth() < 1 for line in axes.lines) == 6
@@ -40,14 +40,14 @@ class TestCurves:
         assert axes.get_xlabel() == "epoch"
 
     def test_the_band_is_the_interval_of_the_mean(self, table):
-        [axes] = curves(table).axes
+        [axes] = validation_curves(table).axes
         band = TableCurves(table).band(table.rows[0], "val/mae")
         heights = axes.collections[0].get_paths()[0].vertices[:, 1]
         assert heights.max() == pytest.approx(band.high.max())
         assert heights.min() == pytest.approx(max(band.low.min(), 0))  # no error is below 0
 
     def test_losses_differ_without_colour(self, table):
-        [axes] = curves(table).axes
+        [axes] = validation_curves(table).axes
         huber, mse = line(axes, "huber"), line(axes, "mse")
         assert huber.get_linestyle() != mse.get_linestyle()
         assert huber.get_marker() != mse.get_marker()
@@ -55,19 +55,19 @@ class TestCurves:
     def test_a_seed_near_zero_does_not_take_the_axis(self, made_up, table_of, with_curves):
         levels = (0.5, 0.5, 1e-6)
         runs = [with_curves(made_up("mse", k, x), x, epochs=200) for k, x in enumerate(levels)]
-        [axes] = curves(table_of(runs)).axes
+        [axes] = validation_curves(table_of(runs)).axes
         mean = line(axes, "mse").get_ydata().min()
         assert axes.get_yscale() == "log"
         assert axes.get_ylim()[0] == pytest.approx(mean / 10)
 
     def test_reference_losses(self, table):
         read = TableCurves(table)
-        [axes] = curves(table, curve_metrics(table, read, references=True), read).axes
+        [axes] = validation_curves(table, curve_metrics(table, read, references=True), read).axes
         assert axes.get_title(loc="left") == "mse loss ↓"
 
     def test_nothing_was_measured(self, made_up, table_of):
         with pytest.raises(NothingToDraw, match="no metric was measured during training"):
-            curves(table_of([made_up(mae=1.0)]))
+            validation_curves(table_of([made_up(mae=1.0)]))
 
 
 class TestFinalMetrics:
@@ -201,7 +201,9 @@ def test_gradient_norms_by_step(table):
 
 def test_a_loss_looks_the_same_in_every_picture(sweep):
     by_mae, by_rmse = (
-        curves(compare(Collection(tuple(sweep)), primary_metrics=[name]).tables[0]).axes[0]
+        validation_curves(compare(Collection(tuple(sweep)), primary_metrics=[name]).tables[0]).axes[
+            0
+        ]
         for name in ("mae", "rmse")
     )
     assert line(by_mae, "mse").get_color() == line(by_rmse, "mse").get_color()

@@ -3,7 +3,6 @@
 from matplotlib.figure import Figure
 
 from losslab.analysis.comparison import ComparisonTable
-from losslab.report.figures.curves import MOST_THIN_LINES
 from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.style import (
     NothingToDraw,
@@ -14,6 +13,7 @@ from losslab.report.figures.style import (
     table_looks,
     thinned,
 )
+from losslab.report.figures.validation_curves import MOST_THIN_LINES
 
 NAME = "train/grad_norm"
 

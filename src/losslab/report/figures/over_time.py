@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import special
 
 from losslab.analysis.comparison import ComparisonTable
-from losslab.analysis.groups import Row
+from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run
 
 

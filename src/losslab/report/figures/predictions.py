@@ -28,22 +28,22 @@ CLOUD_COLUMNS = 5
 
 
 @styled
-def predictions(shown: Mapping[str, FigureData], note: str = "") -> Figure:
+def predictions(figure_data: Mapping[str, FigureData], note: str = "") -> Figure:
     """Plot the predictions of one or several runs.
 
     Args:
-        shown: figure data by the run's name, all of one kind.
+        figure_data: figure data by the run's name, all of one kind.
         note: data and seed, shown before the title.
 
     Raises:
         NothingToDraw: if there are no runs, or if their figure data are of different kinds.
     """
-    kinds = {type(each) for each in shown.values()}
+    kinds = {type(each) for each in figure_data.values()}
     if len(kinds) != 1:
         raise NothingToDraw(f"expected predictions of one kind, got {len(kinds)}")
     [kind] = kinds
-    figure = DRAWN[kind](dict(shown))
-    title = next(iter(shown.values())).title
+    figure = DRAWN[kind](dict(figure_data))
+    title = next(iter(figure_data.values())).title
     headline(figure, f"{note}: {title[:1].lower()}{title[1:]}" if note else title)
     return figure
 
@@ -51,10 +51,10 @@ def predictions(shown: Mapping[str, FigureData], note: str = "") -> Figure:
 # --- on one plot ----------------------------------------------------------------------------------
 
 
-def _lines(shown: Mapping[str, Line]) -> Figure:
+def _lines(figure_data: Mapping[str, Line]) -> Figure:
     figure, [axes] = panels(1, 5.6, 4.4)
-    look = looks(sorted(shown))
-    first = next(iter(shown.values()))
+    look = looks(sorted(figure_data))
+    first = next(iter(figure_data.values()))
     if first.points is not None:
         axes.plot(
             *first.points.T,
@@ -65,7 +65,7 @@ def _lines(shown: Mapping[str, Line]) -> Figure:
             markeredgewidth=0,
             label=first.points_name,
         )
-    for place, (name, line) in enumerate(shown.items()):
+    for place, (name, line) in enumerate(figure_data.items()):
         style = look[name]
         axes.plot(line.x, line.y, label=name or "this run", **style.marked(len(line.x), place))
         if line.mark is not None:
@@ -89,13 +89,13 @@ def _lines(shown: Mapping[str, Line]) -> Figure:
 # --- in rows --------------------------------------------------------------------------------------
 
 
-def _images(shown: Mapping[str, Images]) -> Figure:
-    first = next(iter(shown.values()))
+def _images(figure_data: Mapping[str, Images]) -> Figure:
+    first = next(iter(figure_data.values()))
     rows = list(zip(first.given_names.tolist(), first.given, strict=True))
-    if len(shown) == 1:
+    if len(figure_data) == 1:
         rows += zip(first.made_names.tolist(), first.made, strict=True)
     else:
-        rows += [(name, images.made[0]) for name, images in shown.items()]
+        rows += [(name, images.made[0]) for name, images in figure_data.items()]
     across = min(COLUMNS, *(len(images) for _, images in rows))
     figure = new_figure(1.05 * across + 1.2, 1.05 * len(rows) + 0.4)
     grid = figure.subplots(len(rows), across, squeeze=False)
@@ -109,10 +109,10 @@ def _images(shown: Mapping[str, Images]) -> Figure:
     return figure
 
 
-def _clouds(shown: Mapping[str, Clouds]) -> Figure:
-    first = next(iter(shown.values()))
+def _clouds(figure_data: Mapping[str, Clouds]) -> Figure:
+    first = next(iter(figure_data.values()))
     rows = {"given": first.given}
-    rows |= {name or "drawn again": clouds.made for name, clouds in shown.items()}
+    rows |= {name or "reconstruction": clouds.made for name, clouds in figure_data.items()}
     across = min(CLOUD_COLUMNS, *map(len, rows.values()))
     figure = new_figure(1.75 * across + 1.2, 1.7 * len(rows) + 0.4)
     options = {"projection": "3d", "proj_type": "ortho"}
@@ -140,10 +140,10 @@ def _bare(axes: Axes) -> None:
 # --- side by side ---------------------------------------------------------------------------------
 
 
-def _scatters(shown: Mapping[str, Scatter]) -> Figure:
-    size = 5.2 if len(shown) == 1 else 3.3
-    figure, grid = panels(len(shown), size, size)
-    for axes, (name, scatter) in zip(grid, shown.items(), strict=True):
+def _scatters(figure_data: Mapping[str, Scatter]) -> Figure:
+    size = 5.2 if len(figure_data) == 1 else 3.3
+    figure, grid = panels(len(figure_data), size, size)
+    for axes, (name, scatter) in zip(grid, figure_data.items(), strict=True):
         _scatter(axes, scatter)
         axes.set(title=name, xlabel=scatter.xlabel, ylabel=scatter.ylabel)
         axes.set_aspect("equal", adjustable="datalim")

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.search import Tuning
 from losslab.report.figures.cross_losses import cross_losses
-from losslab.report.figures.curves import curves
 from losslab.report.figures.final_metrics import final_metrics
 from losslab.report.figures.gradient_norms import gradient_norms
 from losslab.report.figures.learning_rates import learning_rates
@@ -20,6 +19,7 @@ from losslab.report.figures.seed_differences import seed_differences
 from losslab.report.figures.side_by_side import run_figures
 from losslab.report.figures.steps_to_target import steps_to_target
 from losslab.report.figures.style import NothingToDraw, svg
+from losslab.report.figures.validation_curves import validation_curves
 
 MOST_TABLES = 4
 """Number of comparison groups above which only the final metrics are drawn."""
@@ -61,7 +61,7 @@ def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[Re
         ),
         "curves": (
             "Validation metrics over training: mean over seeds with its 95 % interval.",
-            lambda: curves(table, read=read),
+            lambda: validation_curves(table, read=read),
         ),
         "cross_losses": (
             "Losses trained with (rows) and evaluated by (columns): means over seeds.",

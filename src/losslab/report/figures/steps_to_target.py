@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from losslab.analysis.comparison import ComparisonTable
-from losslab.analysis.groups import Row
+from losslab.analysis.comparison_groups import Row
 from losslab.metrics.labels import Metric
 from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.style import (

@@ -40,7 +40,7 @@ def curve_metrics(
 
 
 @styled
-def curves(
+def validation_curves(
     table: ComparisonTable, metrics: Sequence[Metric] | None = None, read: TableCurves | None = None
 ) -> Figure:
     """Plot validation metrics over training, one panel per metric.

@@ -1,6 +1,6 @@
 import pytest
 
-from losslab.analysis.groups import comparison_groups
+from losslab.analysis.comparison_groups import comparison_groups
 
 
 def labels(part):

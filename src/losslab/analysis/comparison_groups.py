@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losslab.analysis.load import Run, Settings, group, settings_key
+from losslab.analysis.load import Run, Settings, group_by, settings_key
 from losslab.config.schema import meaning
 
 ABSENT = "none"
@@ -87,7 +87,7 @@ def comparison_groups(runs: Iterable[Run]) -> list[ComparisonGroup]:
     group would have two rows, the setting itself is compared. A setting that varies only between
     losses is reported as a confounder.
     """
-    rows = group(runs, settings_key)
+    rows = group_by(runs, settings_key)
     parts = [
         part
         for data_set in _data_sets(rows)
@@ -238,7 +238,7 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
         for override in runs[0].overrides
         if override in common
         and (row := meaning(key := override.partition("=")[0].lstrip("+"))).affects_results
-        and not row.told
+        and not row.in_label
         and not key.startswith("loss.")
         and _short(override) not in name.split(", ")
     )
