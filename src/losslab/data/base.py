@@ -40,7 +40,7 @@ class InMemoryData(pl.LightningDataModule):
     """Base class of the data sets, which fit into memory; subclasses implement :meth:`load`.
 
     The split (stratified by class, or by whole groups), each corruption, and the order of each
-    epoch's batches have separate random streams derived from the seed. Options are checked on
+    epoch's batches have separate random generators derived from the seed. Options are checked on
     construction, before any file is read; what depends on the data is checked by :meth:`setup`.
 
     Args:

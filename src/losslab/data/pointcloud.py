@@ -99,7 +99,7 @@ def sample_clouds(
         noise: standard deviation of the noise.
         rotation: see :class:`PointCloud`.
         uneven: see :class:`PointCloud`.
-        seed: seed of separate random streams for rotations, sampling and noise.
+        seed: seed of separate random generators for rotations, sampling and noise.
 
     Returns:
         ``(n, points, 3)``.
