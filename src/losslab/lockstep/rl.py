@@ -19,8 +19,9 @@ from losslab.lockstep.stack import Stack, Unstackable
 from losslab.lockstep.stacked_run import StackedRun, objective_of
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged
-from losslab.rl.environments import Environments, Play
+from losslab.rl.environments import Environments
 from losslab.rl.module import ReinforcementModule, Rows, greedy_returns, only
+from losslab.rl.rollout import RolloutEnvironments
 
 
 class StackedAgent(StackedRun):
@@ -199,7 +200,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         self.optimizer = RowOptimizer(self._weights(), [one.optimizer for one in members])
         self._finished: list[StackedAgent] = []
         self.arrange(members)
-        self.play = Play(
+        self.play = RolloutEnvironments(
             data.vector(len(members) * data.num_envs), self._seed_of, data.first_action
         )
         self.try_losses(self._on_example)

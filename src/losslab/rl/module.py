@@ -22,8 +22,9 @@ from losslab.tasks.base import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from losslab.rl.environments import Environments, Play, Step
-    from losslab.rl.vector import Vector
+    from losslab.rl.environments import Environments
+    from losslab.rl.rollout import RolloutEnvironments, Step
+    from losslab.rl.vector import VectorEnvironment
 
 Rows = Mapping[str, Tensor]
 
@@ -73,7 +74,7 @@ class Runs(Protocol):
     """The runs: of one algorithm, with the same options."""
 
     @property
-    def play(self) -> "Play":
+    def play(self) -> "RolloutEnvironments":
         """The environments of all runs, those of the first run first."""
 
     def outputs(self, network: str, inputs: Tensor) -> Tensor:
@@ -108,9 +109,9 @@ class Alone:
         self.modules: Sequence[Any] = [module]
 
     @property
-    def play(self) -> "Play":
+    def play(self) -> "RolloutEnvironments":
         """See :class:`Runs`."""
-        play: Play = self.modules[0].play
+        play: RolloutEnvironments = self.modules[0].play
         return play
 
     def outputs(self, network: str, inputs: Tensor) -> Tensor:
@@ -230,7 +231,7 @@ class ReinforcementModule(Module):
         self.final_returns: Tensor | None = None
         self.test_returns = torch.zeros(0)
         self._optimizer, self._scheduler = optimizer, scheduler
-        self._play: Play | None = None
+        self._play: RolloutEnvironments | None = None
         self._written = 0
         self._judged: dict[int, list[Tensor]] = {}
 
@@ -317,10 +318,10 @@ class ReinforcementModule(Module):
     # --- training ------------------------------------------------------------------------------
 
     @property
-    def play(self) -> "Play":
+    def play(self) -> "RolloutEnvironments":
         """The training environments."""
         if self._play is None:
-            self._play = self.task.environments.play()
+            self._play = self.task.environments.rollout_environments()
         return self._play
 
     def on_fit_start(self) -> None:
@@ -541,7 +542,10 @@ class ReinforcementModule(Module):
 
 
 def greedy_returns(
-    values: Callable[[Tensor], Tensor], environments: "Vector", seeds: Tensor, first_action: int
+    values: Callable[[Tensor], Tensor],
+    environments: "VectorEnvironment",
+    seeds: Tensor,
+    first_action: int,
 ) -> Tensor:
     """The returns of K runs' episodes in which the action of the highest value is always taken.
 

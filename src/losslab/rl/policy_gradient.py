@@ -10,9 +10,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from losslab.losses.base import full_precision, require_at_least, require_between
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget
-from losslab.rl.environments import Step
 from losslab.rl.gae import generalized_advantages
 from losslab.rl.module import Control, ReinforcementModule, Rows, Runs, count_step
+from losslab.rl.rollout import Step
 from losslab.rng import Purpose, derive_seed
 
 
@@ -218,7 +218,7 @@ class PolicyGradient(ReinforcementModule):
         ended = steps["terminated"] | steps["truncated"]
         columns = (steps["rewards"], values, following, steps["terminated"], ended)
         by_step = (column.transpose(0, 1).flatten(1) for column in columns)
-        advantages = generalized_advantages(*by_step, discount=self.discount, trace=self.trace)
+        advantages = generalized_advantages(*by_step, discount=self.discount, gae_lambda=self.trace)
         by_run: Tensor = advantages.unflatten(1, (len(values), -1)).transpose(0, 1)
         return by_run
 

@@ -105,7 +105,7 @@ class QLearning(ReinforcementModule):
     @property
     def numbers_held(self) -> int:
         """Those of a full replay buffer."""
-        return self.replay.numbers
+        return self.replay.numel
 
     def remember(self, memory: Mapping[str, Any]) -> None:
         """Take back what :meth:`memory` gave."""
