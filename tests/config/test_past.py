@@ -14,7 +14,7 @@ def test_targets_and_keys_have_the_names_of_today():
         "callbacks": {
             "run_writer": {"_target_": "losslab.callbacks.RunWriterCallback", "patience": 3}
         },
-        "task": {"module": {"_target_": "losslab.rl.QLearning", "list": [{"_target_": "x"}]}},
+        "task": {"module": {"_target_": "losslab.rl.QLearningModule", "list": [{"_target_": "x"}]}},
     }
 
 

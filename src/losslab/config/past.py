@@ -5,9 +5,11 @@ A run folder is a promise: whoever reads one passes its config through :func:`tr
 
 from typing import Any
 
-_RL = ("PolicyControl", "PolicyGradient", "QLearning", "ValueControl")
 TARGETS: dict[str, str] = {
-    **{f"losslab.tasks.{name}": f"losslab.rl.{name}" for name in _RL},
+    "losslab.tasks.PolicyControl": "losslab.rl.PolicyControl",
+    "losslab.tasks.PolicyGradient": "losslab.rl.PolicyGradientModule",
+    "losslab.tasks.QLearning": "losslab.rl.QLearningModule",
+    "losslab.tasks.ValueControl": "losslab.rl.ValueControl",
     "losslab.tasks.SupervisedModule": "losslab.modules.SupervisedModule",
     "losslab.callbacks.RunKeeping": "losslab.callbacks.RunWriterCallback",
     "losslab.tasks.AdversarialModule": "losslab.modules.AdversarialModule",
@@ -35,7 +37,7 @@ def translated(config: Any) -> Any:
 
     Example:
         >>> translated({"task": {"module": {"_target_": "losslab.tasks.QLearning"}}})
-        {'task': {'module': {'_target_': 'losslab.rl.QLearning'}}}
+        {'task': {'module': {'_target_': 'losslab.rl.QLearningModule'}}}
     """
     current = _renamed(config, "")
     for key, value in ADDED.items():

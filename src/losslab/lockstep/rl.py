@@ -19,16 +19,19 @@ from losslab.lockstep.stack import Stack, Unstackable
 from losslab.lockstep.stacked_run import StackedRun, objective_of
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged
+from losslab.rl.algorithm import Algorithm, Tensors, select_run
 from losslab.rl.environments import Environments
-from losslab.rl.module import ReinforcementModule, Rows, greedy_returns, only
+from losslab.rl.evaluation import BEST, greedy_returns
+from losslab.rl.module import ReinforcementModule
+from losslab.rl.progress import UpdateLog
 from losslab.rl.rollout import RolloutEnvironments
 
 
 class StackedAgent(StackedRun):
     """Stacked run of reinforcement learning.
 
-    Its weights are in the stack and its environments in the common batch; counters, random draws
-    and replay memory are those of its own module, as if it were alone.
+    Its weights are in the stack and its environments in the common batch; counters, random numbers
+    and replay buffer are those of its own algorithm, as if it were alone.
 
     Attributes:
         epoch: current epoch, counted from 0.
@@ -59,14 +62,15 @@ class StackedAgent(StackedRun):
             Diverged: if an objective was NaN or infinite.
         """
         begun = self.epoch * self.data.steps_per_epoch
-        while self.module.env_steps >= begun + self._ends[self.batch]:
-            self.module.end_batch()
+        progress, log = self.module.algorithm.progress, self.module.update_log
+        while progress.env_steps >= begun + self._ends[self.batch]:
+            log.end_batch()
             self.batch = (self.batch + 1) % len(self._ends)
             if self.batch == 0:
                 self.schedule()
-            if self.module.due:
-                step = self.module.updates
-                values = self.module.step_values.drain(self.name, step)
+            if log.due:
+                step = progress.updates
+                values = log.step_values.drain(self.name, step)
                 values["lr"] = float(self.optimizer.param_groups[0]["lr"])
                 self.writer.log(self.epoch, step, values)
             if self.batch == 0:
@@ -78,7 +82,7 @@ class StackedAgent(StackedRun):
         metrics: Mapping[str, float],
         weights: Mapping[str, Tensor],
         optimizer: Mapping[str, Any],
-        play: Mapping[str, Any],
+        environments: Mapping[str, Any],
     ) -> bool:
         """Pass the epoch to the run writer; return whether the run stops.
 
@@ -86,9 +90,9 @@ class StackedAgent(StackedRun):
             metrics: metrics with their split.
             weights: weights of all networks.
             optimizer: ``state_dict`` of the optimizer.
-            play: state of the run's environments.
+            environments: state of the run's environments.
         """
-        step = self.module.updates
+        step = self.module.algorithm.progress.updates
         self.draw({}, None, self.epoch, step)
         state = self.module.state_dict()
         content = checkpoint(
@@ -101,7 +105,7 @@ class StackedAgent(StackedRun):
             plateau=self.plateau,
             updates=step,
         )
-        content["reinforcement"] = self.module.standing(play)
+        content["reinforcement"] = self.module.training_state(environments)
         self.last = of_network("network", weights)
         stop = self.end_epoch(self.epoch, step, metrics, self.last, content)
         self.epoch += 1
@@ -125,29 +129,30 @@ class StackedAgentObjective:
         mapped: whether the loss is mapped over the rows.
     """
 
-    def __init__(self, modules: Sequence[Any], first: int, *, mapped: bool) -> None:
-        self.modules = list(modules)
-        self.rows = slice(first, first + len(self.modules))
+    def __init__(self, modules: Sequence[ReinforcementModule], first: int, *, mapped: bool) -> None:
+        self.algorithms: list[Algorithm] = [module.algorithm for module in modules]
+        self.logs: list[UpdateLog] = [module.update_log for module in modules]
+        self.rows = slice(first, first + len(modules))
         self.mapped = mapped
 
     def components(
-        self, outputs: Rows, rows: Rows, parameters: Rows, counts: Sequence[int] | None
+        self, outputs: Tensors, batch: Tensors, parameters: Tensors, counts: Sequence[int] | None
     ) -> Values:
         """Return the components of the rows' objectives, each (rows,)."""
-        own = {} if self.modules[0].regularizer is None else parameters
-        functions = [module.objective for module in self.modules]
-        return self._over_rows(functions, [outputs, rows, own], counts)
+        own = {} if self.algorithms[0].regularizer is None else parameters
+        functions = [algorithm.objective_components for algorithm in self.algorithms]
+        return self._over_rows(functions, [outputs, batch, own], counts)
 
-    def diagnostics(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None) -> Values:
+    def diagnostics(self, outputs: Tensors, batch: Tensors, counts: Sequence[int] | None) -> Values:
         """Return the diagnostics of the loss, each (rows,)."""
         with torch.no_grad():
-            functions = [module.diagnostics for module in self.modules]
-            return self._over_rows(functions, [outputs, rows], counts)
+            functions = [algorithm.diagnostics for algorithm in self.algorithms]
+            return self._over_rows(functions, [outputs, batch], counts)
 
     def _over_rows(
         self,
         functions: Sequence[Callable[..., Values]],
-        arguments: Sequence[Rows],
+        arguments: Sequence[Tensors],
         counts: Sequence[int] | None,
     ) -> Values:
         given = [{name: v[self.rows] for name, v in own.items()} for own in arguments]
@@ -155,7 +160,7 @@ class StackedAgentObjective:
             return over_rows(functions, given, mapped=self.mapped)
         rows = []
         for row, (function, count) in enumerate(zip(functions, counts[self.rows], strict=True)):
-            cut = [only(own, row, count) for own in given[:2]]
+            cut = [select_run(own, row, count) for own in given[:2]]
             whole = [{name: value[row] for name, value in own.items()} for own in given[2:]]
             rows.append(function(*cut, *whole))
         return {name: torch.stack([values[name] for values in rows]) for name in rows[0]}
@@ -176,7 +181,8 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         Unstackable: if the networks cannot be stacked.
 
     Attributes:
-        play: environments of all runs, in the order of the runs.
+        algorithms: algorithm of each run, in the order of the rows.
+        environments: training environments of all runs, in the order of the rows.
     """
 
     def __init__(
@@ -187,12 +193,12 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         self.trainer = members[0].config.trainer
         for member in members:
             member.module.to(device, dtype)
-            member.module.every = self.trainer.log_every_n_steps
-        data, first = members[0].data, members[0].module
+            member.module.update_log.every = self.trainer.log_every_n_steps
+        data, first = members[0].data, members[0].module.algorithm
         sample = torch.zeros(2, *data.input_shape, device=device, dtype=dtype)
         self._trained = first.trained
         self._stacks = {
-            name: Stack([getattr(member.module, name) for member in members], sample)
+            name: Stack([member.module.algorithm.networks[name] for member in members], sample)
             for name in first.networks
         }
         if any(stack.draws for stack in self._stacks.values()):
@@ -200,7 +206,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         self.optimizer = RowOptimizer(self._weights(), [one.optimizer for one in members])
         self._finished: list[StackedAgent] = []
         self.arrange(members)
-        self.play = RolloutEnvironments(
+        self.environments = RolloutEnvironments(
             data.vector(len(members) * data.num_envs), self._seed_of, data.first_action
         )
         self.try_losses(self._on_example)
@@ -208,12 +214,17 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
     def train(self) -> None:
         """Train all epochs, then test each run's best checkpoint and final policy."""
         while self.members:
-            self.modules[0].advance(self)
+            self.algorithms[0].advance(self)
             self._end_batches()
         if self._finished:
             self._test(self._finished)
 
-    # --- interface for algorithms, see losslab.rl.module ------------------------------------
+    # --- losslab.rl.algorithm.ParallelRuns -----------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the networks."""
+        return self._place[0]
 
     def outputs(self, network: str, inputs: Tensor) -> Tensor:
         """Return each run's outputs (K, B, *) of the network with this name on inputs (K, B, *)."""
@@ -223,24 +234,23 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         """Return the stacked weights of the networks with this name."""
         return list(self._stacks[network].parameters.values())
 
-    def update(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None = None) -> None:
+    def update(self, outputs: Tensors, batch: Tensors, counts: Sequence[int] | None = None) -> None:
         """Take one optimizer step of each run on its own objective."""
         parameters = self._stacks["network"].parameters
-        components = [block.components(outputs, rows, parameters, counts) for block in self.blocks]
+        components = [block.components(outputs, batch, parameters, counts) for block in self.blocks]
         objectives = [sum_of(own) for own in components]
         self._step(torch.cat(objectives).sum())
         for block, objective, own in zip(self.blocks, objectives, components, strict=True):
             columns = {name: part.detach().unbind() for name, part in own.items()}
             for place, value in enumerate(objective.detach().unbind()):
                 at_place = {name: column[place] for name, column in columns.items()}
-                block.modules[place].note_update(value, at_place)
-            showing = [place for place, one in enumerate(block.modules) if one.shows_facts()]
-            if showing:
-                diagnostics = block.diagnostics(outputs, rows, counts)
-                for place in showing:
-                    block.modules[place].step_values.watch(
-                        {n: v[place] for n, v in diagnostics.items()}
-                    )
+                block.logs[place].add(value, at_place)
+            due = [log for log in block.logs if log.diagnostics_due]
+            if due:
+                diagnostics = block.diagnostics(outputs, batch, counts)
+                for place, log in enumerate(block.logs):
+                    if log in due:
+                        log.step_values.watch({n: v[place] for n, v in diagnostics.items()})
 
     def _step(self, objective: Tensor) -> None:
         # no row's objective depends on other rows' weights: the sum's gradient is that of each row
@@ -255,15 +265,16 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             own = of_network(name, gradients)
             if name == "network":
                 self._watch_gradient(own)
-            clip_rows(own, self.modules[0].max_grad_norm)
+            clip_rows(own, self.members[0].module.max_grad_norm)
         self.optimizer.step(gradients)
 
-    def _watch_gradient(self, gradients: Rows) -> None:
-        watching = [row for row, module in enumerate(self.modules) if module.watches_gradient()]
-        if watching:
+    def _watch_gradient(self, gradients: Tensors) -> None:
+        logs = [member.module.update_log for member in self.members]
+        if any(log.gradient_norm_due for log in logs):
             norms = norms_of_rows(gradients)
-            for row in watching:
-                self.modules[row].step_values.watch({"grad_norm": norms[row]})
+            for row, log in enumerate(logs):
+                if log.gradient_norm_due:
+                    log.step_values.watch({"grad_norm": norms[row]})
 
     # --- rows ----------------------------------------------------------------------------------
 
@@ -290,23 +301,24 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         for stack in self._stacks.values():
             stack.keep(rows)
         self.optimizer.keep(self._weights(), rows)
-        self.play.keep(np.arange(self.play.size).reshape(-1, self._each)[list(rows)].flatten())
+        every = np.arange(self.environments.size).reshape(-1, self._each)
+        self.environments.keep(every[list(rows)].flatten())
 
     def arrange(self, members: Sequence[StackedAgent]) -> None:
-        """Set the rows of the stack and the modules that the algorithm uses."""
+        """Set the rows of the stack and the algorithms of their runs."""
         super().arrange(members)
-        self.modules: Sequence[Any] = [member.module for member in members]
+        self.algorithms: Sequence[Any] = [member.module.algorithm for member in members]
 
     def _on_example(self, block: StackedAgentObjective) -> tuple[Values, Values]:
-        outputs, rows = (
+        outputs, batch = (
             {
                 name: value.to(self._place[0]).expand(len(self.members), *value.shape)
                 for name, value in own.items()
             }
-            for own in block.modules[0].example(8)
+            for own in block.algorithms[0].example(8)
         )
-        components = block.components(outputs, rows, self._stacks["network"].parameters, None)
-        return components, block.diagnostics(outputs, rows, None)
+        components = block.components(outputs, batch, self._stacks["network"].parameters, None)
+        return components, block.diagnostics(outputs, batch, None)
 
     # --- ends of batches and epochs ------------------------------------------------------------
 
@@ -347,8 +359,9 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
                 for name, value in stack.row(row).items()
             }
             optimizer = self.optimizer.state_dict(row, states[row])
-            play = self.play.state_dict(slice(row * self._each, (row + 1) * self._each))
-            if member.end_rl_epoch(metrics, weights, optimizer, play):
+            own = slice(row * self._each, (row + 1) * self._each)
+            environments = self.environments.state_dict(own)
+            if member.end_rl_epoch(metrics, weights, optimizer, environments):
                 stopped.append(member)
         return stopped
 
@@ -361,7 +374,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         seeds = torch.stack(own)
         with torch.no_grad():
             returns = greedy_returns(
-                lambda seen: policies(seen.to(*self._place)),
+                lambda observations: policies(observations.to(*self._place)),
                 data.vector(seeds.numel()),
                 seeds,
                 data.first_action,
@@ -377,7 +390,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             for member, (returns,) in zip(
                 members, self._returns(policies, members, ("test",)), strict=True
             ):
-                member.module.judge_final(returns)
+                member.module.evaluate_final(returns)
         policies.load([member.best for member in members])
         splits = ("val", "test") if tested else ("val",)
         for member, (val, *test) in zip(
@@ -385,7 +398,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         ):
             metrics = {}
             if tested:
-                member.module.test_returns = test[0]
+                member.module.test_returns[BEST] = test[0]
                 metrics = {"return_mean": float(test[0].mean())} | member.module.final
             member.finish({"return_mean": float(val.mean())}, metrics, None)
 
