@@ -63,9 +63,11 @@ def q_learning(data, loss=None, **options):
 
 ALGORITHMS = {
     "reinforce": policy_gradient,
-    "actor-critic": lambda data, **options: policy_gradient(data, rollout=20, trace=0.9, **options),
+    "actor-critic": lambda data, **options: policy_gradient(
+        data, rollout=20, gae_lambda=0.9, **options
+    ),
     "ppo": lambda data, **options: policy_gradient(
-        data, PolicyGradientLoss(clip=0.2), rollout=20, passes=2, minibatches=2, **options
+        data, PolicyGradientLoss(clip=0.2), rollout=20, epochs=2, minibatches=2, **options
     ),
     "dqn": q_learning,
     "double dqn": lambda data, **options: q_learning(data, QLearningLoss(double=True), **options),
@@ -197,7 +199,7 @@ def test_a_rollout_goes_on_where_the_last_one_stopped():
 
 def test_an_older_policys_steps_need_a_clipped_loss():
     with pytest.raises(ValueError, match="must be 1 for a loss without clip"):
-        policy_gradient(environments(), passes=2)
+        policy_gradient(environments(), epochs=2)
 
 
 def test_sampled_actions_have_the_probabilities_of_the_logits():

@@ -24,6 +24,20 @@ KEYS: dict[str, str] = {
 }
 """Dotted keys of version 0.1, with the key of today."""
 
+OPTIONS: dict[str, dict[str, str]] = {
+    "losslab.tasks.PolicyGradient": {"trace": "gae_lambda", "passes": "epochs"},
+}
+"""Options of ``_target_`` paths of version 0.1, with the option of today.
+
+A module of your own may have an option of the same name, so a saved config is renamed only beside
+its old ``_target_``.
+"""
+
+_OVERRIDES = KEYS | {
+    f"task.module.{old}": f"task.module.{new}"
+    for old, new in OPTIONS["losslab.tasks.PolicyGradient"].items()
+}
+
 ADDED: dict[str, Any] = {}
 """Dotted keys added since version 0.1, with what a saved config without them means.
 
@@ -57,7 +71,7 @@ def translated_override(override: str) -> str:
         >>> translated_override("callbacks.keeper.patience=5")
         'callbacks.run_writer.patience=5'
     """
-    for old, new in KEYS.items():
+    for old, new in _OVERRIDES.items():
         if override.startswith((f"{old}.", f"{old}=")):
             return new + override.removeprefix(old)
     return override
@@ -75,6 +89,7 @@ def _renamed(node: Any, key: str) -> Any:
 
 def _renamed_item(node: dict[Any, Any], name: Any, key: str) -> tuple[Any, Any]:
     value = node[name]
+    name = OPTIONS.get(str(node.get("_target_")), {}).get(name, name)
     if name == "_target_" and isinstance(value, str):
         return name, TARGETS.get(value, value)
     new = KEYS[key].rpartition(".")[2] if key in KEYS else name

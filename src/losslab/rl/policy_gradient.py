@@ -26,12 +26,12 @@ class PolicyGradient(Algorithm):
     It collects a rollout, estimates by how much each action exceeded the expectation of the value
     network (:func:`~losslab.rl.gae.generalized_advantages`), and updates both networks.
 
-    - **REINFORCE with a baseline** (``rollout=None``, ``trace=1``, ``passes=1``): a rollout is one
-      whole episode of each environment, and the advantage is its return minus the baseline. An
+    - **REINFORCE with a baseline** (``rollout=None``, ``gae_lambda=1``, ``epochs=1``): a rollout is
+      one whole episode of each environment, and the advantage is its return minus the baseline. An
       environment whose episode has ended waits for the others.
-    - **Actor-critic** (``rollout`` a number of steps, ``trace`` below 1): episodes continue from
-      one rollout to the next, and the value network estimates what follows a rollout.
-    - **PPO** (also ``passes`` and ``minibatches`` above 1, with a loss that has ``clip``).
+    - **Actor-critic** (``rollout`` a number of steps, ``gae_lambda`` below 1): episodes continue
+      from one rollout to the next, and the value network estimates the return after a rollout.
+    - **PPO** (also ``epochs`` and ``minibatches`` above 1, with a loss that has ``clip``).
 
     Args:
         network: network that maps observations to one logit per action.
@@ -42,8 +42,8 @@ class PolicyGradient(Algorithm):
         regularizer: function of the network's named parameters, or ``None``.
         rollout: steps of each environment per rollout; ``None`` for one whole episode of each.
         discount: gamma.
-        trace: lambda of the advantages.
-        passes: number of times that a rollout's steps are trained on.
+        gae_lambda: lambda of the advantages.
+        epochs: number of passes of the optimizer over each rollout.
         minibatches: number of minibatches per pass, with an optimizer step each.
         value_weight: weight of the value network's squared error in the objective.
 
@@ -68,28 +68,28 @@ class PolicyGradient(Algorithm):
         regularizer: Callable[[Tensors], Tensor] | None = None,
         rollout: int | None = None,
         discount: float = 0.99,
-        trace: float = 1.0,
-        passes: int = 1,
+        gae_lambda: float = 1.0,
+        epochs: int = 1,
         minibatches: int = 1,
         value_weight: float = 0.5,
     ) -> None:
         super().__init__(network, loss, task, seed=seed, regularizer=regularizer)
         require_between("discount", discount, 0, 1)
-        require_between("trace", trace, 0, 1)
-        require_at_least("passes", passes, 1)
+        require_between("gae_lambda", gae_lambda, 0, 1)
+        require_at_least("epochs", epochs, 1)
         require_at_least("minibatches", minibatches, 1)
         require_at_least("value_weight", value_weight, 0, strict=True)
         if rollout is not None:
             require_at_least("rollout", rollout, 1)
-        if passes * minibatches > 1 and getattr(loss, "clip", None) is None:
+        if epochs * minibatches > 1 and getattr(loss, "clip", None) is None:
             raise ValueError(
-                "passes and minibatches must be 1 for a loss without clip, "
-                f"got {passes} and {minibatches}: the steps would be of an older policy"
+                "epochs and minibatches must be 1 for a loss without clip, "
+                f"got {epochs} and {minibatches}: the steps would be of an older policy"
             )
         self.rollout = rollout
         self.discount = discount
-        self.trace = trace
-        self.passes = passes
+        self.gae_lambda = gae_lambda
+        self.epochs = epochs
         self.minibatches = minibatches
         self.value_weight = value_weight
         self.rollouts = 0
@@ -155,8 +155,8 @@ class PolicyGradient(Algorithm):
     def _train(self, runs: ParallelRuns, steps: Tensors, experience: Tensor) -> None:
         """Take the optimizer steps of a rollout."""
         batch, counts = self._training_batch(runs, steps, experience)
-        for number in range(self.passes):
-            for minibatch, own in self._minibatches(runs, batch, counts, number):
+        for epoch in range(self.epochs):
+            for minibatch, own in self._minibatches(runs, batch, counts, epoch):
                 outputs = {
                     "logits": runs.outputs("network", minibatch["observations"]),
                     "values": runs.outputs("value_network", minibatch["observations"]).squeeze(-1),
@@ -189,16 +189,16 @@ class PolicyGradient(Algorithm):
         return batch, [len(actions) for actions in own[1]]
 
     def _minibatches(
-        self, runs: ParallelRuns, batch: Tensors, counts: list[int], number: int
+        self, runs: ParallelRuns, batch: Tensors, counts: list[int], epoch: int
     ) -> Iterator[tuple[Tensors, list[int]]]:
         """Yield the minibatches of a pass; if there are several, all runs have the same counts."""
         if self.minibatches == 1:
             yield batch, counts
             return
-        number += self.rollouts * self.passes
+        counter = self.rollouts * self.epochs + epoch
         orders = torch.stack(
             [
-                torch.randperm(counts[0], generator=algorithm.rng(Purpose.MINIBATCHES, number))
+                torch.randperm(counts[0], generator=algorithm.rng(Purpose.MINIBATCHES, counter))
                 for algorithm in runs.algorithms
             ]
         ).to(runs.device)
@@ -213,7 +213,9 @@ class PolicyGradient(Algorithm):
         ended = steps["terminated"] | steps["truncated"]
         columns = (steps["rewards"], values, following, steps["terminated"], ended)
         by_step = (column.transpose(0, 1).flatten(1) for column in columns)
-        advantages = generalized_advantages(*by_step, discount=self.discount, gae_lambda=self.trace)
+        advantages = generalized_advantages(
+            *by_step, discount=self.discount, gae_lambda=self.gae_lambda
+        )
         by_run: Tensor = advantages.unflatten(1, (len(values), -1)).transpose(0, 1)
         return by_run
 
