@@ -64,19 +64,19 @@ class SequentialEnvironments:
     def reset(self, index: Array, seeds: Sequence[int]) -> Array:
         """See :class:`VectorEnvironment`."""
         pairs = zip(index, seeds, strict=True)
-        return np.stack([self._all[place].reset(seed=seed)[0] for place, seed in pairs])
+        return np.stack([self._all[row].reset(seed=seed)[0] for row, seed in pairs])
 
     def step(self, index: Array, actions: Array) -> tuple[Array, Array, Array, Array]:
         """See :class:`VectorEnvironment`."""
         pairs = zip(index, actions, strict=True)
-        steps = [self._all[place].step(action)[:4] for place, action in pairs]
+        steps = [self._all[row].step(action)[:4] for row, action in pairs]
         observations, *others = zip(*steps, strict=True)
         rewards, terminated, truncated = (np.array(column) for column in others)
         return np.stack(observations), rewards, terminated, truncated
 
     def keep(self, index: Array) -> None:
         """See :class:`VectorEnvironment`."""
-        self._all = [self._all[place] for place in index]
+        self._all = [self._all[row] for row in index]
         self.size = len(self._all)
 
     def close(self) -> None:
@@ -120,9 +120,9 @@ class CartPoles:
     def reset(self, index: Array, seeds: Sequence[int]) -> Array:
         """See :class:`VectorEnvironment`."""
         # each from its own seed, like a single environment; the vectorised one has one seed for all
-        for place, seed in zip(index, seeds, strict=True):
-            begun = seeding.np_random(seed)[0].uniform(-0.05, 0.05, size=4)
-            self._poles.state[:, place] = begun
+        for column, seed in zip(index, seeds, strict=True):
+            initial = seeding.np_random(seed)[0].uniform(-0.05, 0.05, size=4)
+            self._poles.state[:, column] = initial
         self._poles.steps[index] = 0
         return np.ascontiguousarray(self._poles.state[:, index].T, dtype=np.float32)
 
