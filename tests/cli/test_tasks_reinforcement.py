@@ -102,9 +102,9 @@ def test_a_killed_run_goes_on_as_the_unbroken_one(command, tmp_path, loss):
         (["loss=q_learning", "data.env_id=Cartpole-v9"], "must name an environment"),
         (["loss=q_learning", "task=policy_gradient"], "Losses that fit: policy_gradient"),
         (["loss=focal", "data=cartpole"], "Losses that fit: policy_gradient"),
-        (["loss=policy_gradient", "task.module.passes=3"], "without clip, got 3 and 1"),
+        (["loss=policy_gradient", "task.module.epochs=3"], "without clip, got 3 and 1"),
     ],
-    ids=["continuous", "unknown", "task", "loss", "passes"],
+    ids=["continuous", "unknown", "task", "loss", "epochs"],
 )
 def test_what_cannot_run_is_refused_in_one_line(command, arguments, message):
     outcome = command(*arguments)

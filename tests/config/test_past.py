@@ -2,7 +2,7 @@
 
 import pytest
 
-from losslab.config import past
+from losslab.config import groups, past
 
 
 def test_targets_and_keys_have_the_names_of_today():
@@ -14,8 +14,40 @@ def test_targets_and_keys_have_the_names_of_today():
         "callbacks": {
             "run_writer": {"_target_": "losslab.callbacks.RunWriterCallback", "patience": 3}
         },
-        "task": {"module": {"_target_": "losslab.rl.QLearning", "list": [{"_target_": "x"}]}},
+        "task": {"module": {"_target_": "losslab.rl.QLearningModule", "list": [{"_target_": "x"}]}},
     }
+
+
+def test_options_are_renamed_beside_their_old_target_alone():
+    options = {"rollout": 32, "trace": 0.95, "passes": 4}
+    saved = {"task": {"module": {"_target_": "losslab.tasks.PolicyGradient", **options}}}
+    assert past.translated(saved)["task"]["module"] == {
+        "_target_": "losslab.rl.PolicyGradientModule",
+        "rollout": 32,
+        "gae_lambda": 0.95,
+        "epochs": 4,
+    }
+    own = {"task": {"module": {"_target_": "my.Module", **options}}}
+    assert past.translated(own) == own
+
+
+@pytest.mark.parametrize(
+    ("saved", "current"),
+    [
+        ("task.module.trace=0.9", "task.module.gae_lambda=0.9"),
+        ("task.module.passes=1,4", "task.module.epochs=1,4"),
+        ("task.module.rollout=32", "task.module.rollout=32"),
+    ],
+)
+def test_overrides_have_the_keys_of_today(saved, current):
+    assert past.translated_override(saved) == current
+
+
+@pytest.mark.parametrize("target", past.OPTIONS)
+def test_every_option_of_today_is_in_conf(target):
+    node = groups.node("task", "policy_gradient")
+    assert past.TARGETS[target] == node.module._target_
+    assert set(past.OPTIONS[target].values()) <= set(node.module)
 
 
 @pytest.mark.parametrize("name", past.TARGETS.values())

@@ -73,18 +73,12 @@ CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))  # the pages of docs/gallery are generated
-CONFIGS = [
-    path
-    for path in sorted((ROOT / "conf").rglob("*.yaml"))
-    # until their rewritten versions are merged
-    if path.stem not in ("policy_gradient", "q_learning")
-]
+CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
 SOURCES = [
     path
     for folder in ("src", "scripts")
     for path in sorted((ROOT / folder).rglob("*.py"))
-    # past.py holds old names; rl until its rewritten version is merged
-    if "rl" not in set(path.relative_to(ROOT).parts) and path.name != "past.py"
+    if path.name != "past.py"  # it holds old names
 ]
 
 

@@ -9,7 +9,7 @@ import torch
 from gymnasium.envs.classic_control import CartPoleEnv
 
 from losslab.rl.environments import Environments
-from losslab.rl.vector import CartPoles, Separate, side_by_side
+from losslab.rl.vector import CartPoles, SequentialEnvironments, make_vector_environment
 
 
 def ready(**options):
@@ -42,8 +42,8 @@ def played_alone(data, index, actions):
 def test_every_step_is_that_of_an_environment_played_alone(limit):
     data = ready(num_envs=3, max_episode_steps=limit, seed=4)
     actions = actions_of(120, size=3)
-    play = data.play()
-    steps = [play.step(action) for action in actions]
+    environments = data.rollout_environments()
+    steps = [environments.step(action) for action in actions]
     ends = 0
     for index in range(3):
         alone = played_alone(data, index, actions)
@@ -58,32 +58,32 @@ def test_every_step_is_that_of_an_environment_played_alone(limit):
 
 
 def test_a_cut_episode_is_truncated_not_terminated_and_ends_where_it_was():
-    play = ready(num_envs=1, max_episode_steps=3).play()
-    *_, last = [play.step(torch.tensor([action])) for action in (0, 1, 0)]
+    environments = ready(num_envs=1, max_episode_steps=3).rollout_environments()
+    *_, last = [environments.step(torch.tensor([action])) for action in (0, 1, 0)]
     assert (last.truncated.item(), last.terminated.item()) == (True, False)
-    assert not torch.equal(last.next_observations, play.observations)  # a new episode has begun
-    assert play.observations.abs().max() <= 0.05  # CartPole begins there
+    assert not torch.equal(last.next_observations, environments.observations)  # begun anew
+    assert environments.observations.abs().max() <= 0.05  # CartPole begins there
 
 
 @pytest.mark.parametrize("after", [0, 5, 33, 80])
-def test_a_saved_play_goes_on_as_the_unbroken_one(after):
+def test_resumed_environments_step_as_unbroken_ones(after):
     data = ready(num_envs=2, seed=1)
     actions = actions_of(130, size=2)
-    whole = data.play()
+    whole = data.rollout_environments()
     for action in actions[:after]:
         whole.step(action)
     saved = whole.state_dict()
-    other = data.play()
+    other = data.rollout_environments()
     other.load_state_dict(saved)
     for action in actions[after:]:
         for one, two in zip(whole.step(action), other.step(action), strict=True):
             assert torch.equal(one, two)
 
 
-def test_a_saved_play_of_another_size_is_refused():
-    state = ready(num_envs=2).play().state_dict()
+def test_saved_environments_of_another_size_are_refused():
+    state = ready(num_envs=2).rollout_environments().state_dict()
     with pytest.raises(ValueError, match="state must be of 3 environments, got 2"):
-        ready(num_envs=3).play().load_state_dict(state)
+        ready(num_envs=3).rollout_environments().load_state_dict(state)
 
 
 def test_no_two_purposes_share_a_seed():
@@ -123,7 +123,7 @@ def test_fingerprints_tell_what_is_paired(options, same_data, same_order):
 def test_sizes_come_from_the_environment(env_id, shape, actions, solved):
     data = ready(env_id=env_id, num_envs=2)
     assert (data.input_shape, data.outputs, data.solved_at) == (shape, actions, solved)
-    assert data.play().observations.shape == (2, *shape)
+    assert data.rollout_environments().observations.shape == (2, *shape)
     assert env_id in data.describe()
 
 
@@ -178,17 +178,19 @@ class CountsFromOne(gymnasium.Env):
 
 def test_networks_count_actions_from_zero():
     gymnasium.register("CountsFromOne-v0", CountsFromOne, max_episode_steps=2)
-    play = ready(env_id="CountsFromOne-v0", num_envs=2).play()
-    assert play.step(torch.tensor([0, 1])).rewards.tolist() == [1.0, 2.0]
-    play.load_state_dict(play.state_dict())
-    assert play.step(torch.tensor([1, 0])).truncated.tolist() == [True, True]
+    environments = ready(env_id="CountsFromOne-v0", num_envs=2).rollout_environments()
+    assert environments.step(torch.tensor([0, 1])).rewards.tolist() == [1.0, 2.0]
+    environments.load_state_dict(environments.state_dict())
+    assert environments.step(torch.tensor([1, 0])).truncated.tolist() == [True, True]
 
 
 def test_poles_side_by_side_are_gymnasiums_bit_for_bit():
     """Some wait while others act, and each falls or is cut at its own time."""
     for options in ({}, {"sutton_barto_reward": True}):
-        poles = side_by_side(partial(gymnasium.make, "CartPole-v1", **options), 37)
-        apart = Separate([gymnasium.make("CartPole-v1", **options) for _ in range(37)])
+        poles = make_vector_environment(partial(gymnasium.make, "CartPole-v1", **options), 37)
+        apart = SequentialEnvironments(
+            [gymnasium.make("CartPole-v1", **options) for _ in range(37)]
+        )
         assert isinstance(poles, CartPoles)
         draws = np.random.default_rng(0)
         every, count = np.arange(37), 37
@@ -224,4 +226,4 @@ def test_other_environments_are_not_taken_for_a_cart_pole():
 
     gymnasium.register("Heavier-v0", Heavier, max_episode_steps=9)
     for env_id in ("Heavier-v0", "Acrobot-v1"):
-        assert isinstance(ready(env_id=env_id).vector(2), Separate)
+        assert isinstance(ready(env_id=env_id).vector(2), SequentialEnvironments)

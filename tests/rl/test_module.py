@@ -1,4 +1,4 @@
-"""Playing, counting, judging and going on, against loops written out."""
+"""Rollouts, counters, evaluation and resuming, against loops written out."""
 
 import gymnasium
 import pytest
@@ -8,10 +8,12 @@ from torch import nn
 
 from losslab.losses import PolicyGradientLoss, QLearningLoss
 from losslab.models import MLP
+from losslab.rl.control import PolicyControl, ValueControl
 from losslab.rl.environments import Environments
-from losslab.rl.module import PolicyControl, ValueControl
-from losslab.rl.policy_gradient import PolicyGradient, sampled
-from losslab.rl.q_learning import QLearning, explored
+from losslab.rl.module import PolicyGradientModule, QLearningModule
+from losslab.rl.policy_gradient import sample_actions
+from losslab.rl.progress import TrainingProgress
+from losslab.rl.q_learning import epsilon_greedy
 
 
 def environments(**options):
@@ -43,7 +45,7 @@ def network(data):
 
 
 def policy_gradient(data, loss=None, **options):
-    return PolicyGradient(
+    return PolicyGradientModule(
         network(data),
         loss or PolicyGradientLoss(),
         PolicyControl(data),
@@ -54,16 +56,18 @@ def policy_gradient(data, loss=None, **options):
 
 def q_learning(data, loss=None, **options):
     few = {"replay_capacity": 300, "warmup": 40, "batch_size": 8, "exploration_steps": 300}
-    return QLearning(
+    return QLearningModule(
         network(data), loss or QLearningLoss(), ValueControl(data), **shared(**few | options)
     )
 
 
 ALGORITHMS = {
     "reinforce": policy_gradient,
-    "actor-critic": lambda data, **options: policy_gradient(data, rollout=20, trace=0.9, **options),
+    "actor-critic": lambda data, **options: policy_gradient(
+        data, rollout=20, gae_lambda=0.9, **options
+    ),
     "ppo": lambda data, **options: policy_gradient(
-        data, PolicyGradientLoss(clip=0.2), rollout=20, passes=2, minibatches=2, **options
+        data, PolicyGradientLoss(clip=0.2), rollout=20, epochs=2, minibatches=2, **options
     ),
     "dqn": q_learning,
     "double dqn": lambda data, **options: q_learning(data, QLearningLoss(double=True), **options),
@@ -71,8 +75,8 @@ ALGORITHMS = {
 
 
 def collected(module):
-    """A round's steps of the one run, ``(T, N, *)``."""
-    steps, experience = module._collect(module.alone)
+    """A rollout's steps of the one run, ``(T, N, *)``."""
+    steps, experience = module.algorithm._collect(module.single_run)
     return {name: values[0] for name, values in steps.items()}, experience[0]
 
 
@@ -99,12 +103,33 @@ def test_a_resumed_run_ends_as_the_unbroken_one(make, tmp_path):
     fitted(first, data, 1).save_checkpoint(tmp_path / "last.ckpt")
     second = make(data)
     fitted(second, data, 3, tmp_path / "last.ckpt")
-    assert first.env_steps < second.env_steps == whole.env_steps
-    assert second.returns == whole.returns
-    assert second.ended_at == whole.ended_at
+    before, resumed, unbroken = (run.algorithm.progress for run in (first, second, whole))
+    assert before.env_steps < resumed.env_steps == unbroken.env_steps
+    assert resumed.returns == unbroken.returns
+    assert resumed.ended_at == unbroken.ended_at
     assert second.final == whole.final
     for name, weights in whole.state_dict().items():
         assert torch.equal(weights, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("make", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_a_checkpoint_with_the_keys_of_version_0_1_is_resumed(make, tmp_path):
+    data = environments()
+    first = make(data)
+    fitted(first, data, 1).save_checkpoint(tmp_path / "last.ckpt")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    state = saved["reinforcement"]
+    memory = state["algorithm"]
+    if "rollouts" in memory:
+        memory["rounds"] = memory.pop("rollouts")
+    past = {**state["progress"], "play": state["environments"], "memory": memory}
+    torch.save({**saved, "reinforcement": past}, tmp_path / "past.ckpt")
+    resumed = [make(data), make(data)]
+    for module, name in zip(resumed, ("last", "past"), strict=True):
+        fitted(module, data, 2, tmp_path / f"{name}.ckpt")
+    one, two = (module.state_dict() for module in resumed)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert resumed[0].algorithm.progress.returns == resumed[1].algorithm.progress.returns
 
 
 @pytest.mark.parametrize("make", ALGORITHMS.values(), ids=ALGORITHMS)
@@ -112,8 +137,9 @@ def test_optimizer_steps_are_the_trainers_steps(make):
     data = environments()
     module = make(data)
     trainer = fitted(module, data, 2)
-    assert trainer.global_step == module.updates > 0
-    assert 400 <= module.env_steps < 400 + 2 * 500  # a round more at most
+    progress = module.algorithm.progress
+    assert trainer.global_step == progress.updates > 0
+    assert 400 <= progress.env_steps < 400 + 2 * 500  # a rollout more at most
 
 
 @pytest.mark.parametrize("make", ALGORITHMS.values(), ids=ALGORITHMS)
@@ -122,12 +148,13 @@ def test_returns_of_training_are_those_of_the_steps(make):
     data = environments()
     module = make(data)
     fitted(module, data, 2)
-    assert len(module.returns) == len(module.ended_at) > 3
-    assert module.ended_at == sorted(module.ended_at)
-    assert module.env_steps - 2 * 500 < sum(module.returns) <= module.env_steps
+    progress = module.algorithm.progress
+    assert len(progress.returns) == len(progress.ended_at) > 3
+    assert progress.ended_at == sorted(progress.ended_at)
+    assert progress.env_steps - 2 * 500 < sum(progress.returns) <= progress.env_steps
 
 
-def test_a_round_of_reinforce_is_a_whole_episode_of_each_environment():
+def test_a_rollout_of_reinforce_is_a_whole_episode_of_each_environment():
     data = environments(num_envs=4)
     module = policy_gradient(data)
     steps, experience = collected(module)
@@ -137,19 +164,20 @@ def test_a_round_of_reinforce_is_a_whole_episode_of_each_environment():
         assert own[:length].all()
         over = (steps["terminated"] | steps["truncated"])[:length, index]
         assert over.tolist() == [False] * (length - 1) + [True]
-    assert module.env_steps == int(experience.sum()) == sum(module.returns)
-    assert sorted(module.returns) == sorted(experience.sum(dim=0).tolist())
+    progress = module.algorithm.progress
+    assert progress.env_steps == int(experience.sum()) == sum(progress.returns)
+    assert sorted(progress.returns) == sorted(experience.sum(dim=0).tolist())
 
 
 def test_what_follows_an_episode_is_not_learnt_from():
-    """The advantages of a round are those of each episode alone."""
+    """The advantages of a rollout are those of each episode alone."""
     data = environments(num_envs=3)
     module = policy_gradient(data, discount=0.9)
     steps, experience = collected(module)
     by_run = {name: values[None] for name, values in steps.items()}
     with torch.no_grad():
-        values = module._values(module.alone, by_run["observations"])
-        [advantages] = module._advantages(module.alone, by_run, values)
+        values = module.algorithm._values(module.single_run, by_run["observations"])
+        [advantages] = module.algorithm._advantages(module.single_run, by_run, values)
     for index in range(3):
         length = int(experience[:, index].sum())
         with torch.no_grad():
@@ -162,7 +190,7 @@ def test_a_rollout_goes_on_where_the_last_one_stopped():
     data = environments(num_envs=2)
     module = policy_gradient(data, rollout=5)
     first, _ = collected(module)
-    module.rounds += 1
+    module.algorithm.rollouts += 1
     second, experience = collected(module)
     assert experience.all()
     ended = first["terminated"][-1] | first["truncated"][-1]
@@ -171,26 +199,26 @@ def test_a_rollout_goes_on_where_the_last_one_stopped():
 
 def test_an_older_policys_steps_need_a_clipped_loss():
     with pytest.raises(ValueError, match="must be 1 for a loss without clip"):
-        policy_gradient(environments(), passes=2)
+        policy_gradient(environments(), epochs=2)
 
 
 def test_sampled_actions_have_the_probabilities_of_the_logits():
     logits = torch.tensor([[0.0, 1.0, -1.0]]).expand(20_000, 3)
     uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0))
-    shares = torch.bincount(sampled(logits, uniform), minlength=3) / 20_000
+    shares = torch.bincount(sample_actions(logits, uniform), minlength=3) / 20_000
     torch.testing.assert_close(shares, logits[0].softmax(dim=0), atol=0.012, rtol=0)
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
 def test_sampled_actions_exist_at_the_ends(uniform):
     logits = torch.tensor([[-1e4, 0.0, 1e4], [1e4, 0.0, -1e4]])
-    assert sampled(logits, torch.full((2,), uniform)).tolist() == [2, 0]
+    assert sample_actions(logits, torch.full((2,), uniform)).tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(("epsilon", "best"), [(0.0, 1.0), (0.3, 0.7 + 0.3 / 4), (1.0, 0.25)])
 def test_exploring_takes_any_action_with_probability_epsilon(epsilon, best):
     values = torch.tensor([[0.0, 3.0, 1.0, 2.0]]).expand(20_000, 4)
-    actions = explored(values, epsilon, torch.Generator().manual_seed(0))
+    actions = epsilon_greedy(values, epsilon, torch.Generator().manual_seed(0))
     assert (actions == 1).float().mean().item() == pytest.approx(best, abs=0.015)
 
 
@@ -198,26 +226,27 @@ def test_exploration_falls_in_a_line():
     module = q_learning(environments(), exploration_final=0.1, exploration_steps=100)
     found = []
     for steps in (0, 50, 100, 1000):
-        module.env_steps = steps
-        found.append(module.exploration())
+        module.algorithm.progress.env_steps = steps
+        found.append(module.algorithm.epsilon())
     assert found == pytest.approx([1.0, 0.55, 0.1, 0.1])
 
 
 def test_the_target_network_follows_every_so_many_steps():
     data = environments(steps_per_epoch=100)
     module = q_learning(data, warmup=10, update_every=2, target_every=7, target_rate=1.0)
-    learn, copies = module._learn, []
+    algorithm = module.algorithm
+    train, copies = algorithm._train, []
 
-    def watched(runs):
-        learn(runs)
+    def observed(runs):
+        train(runs)
         target, own = (n.state_dict() for n in (module.target_network, module.network))
         if all(torch.equal(target[name], own[name]) for name in own):
-            copies.append(module.updates)
+            copies.append(algorithm.progress.updates)
 
-    module._learn = watched
+    algorithm._train = observed
     fitted(module, data, 1)
-    assert len(module.replay) == module.env_steps == 100
-    assert module.updates == (100 - 10) // 2
+    assert len(algorithm.replay) == algorithm.progress.env_steps == 100
+    assert algorithm.progress.updates == (100 - 10) // 2
     assert copies == [7, 14, 21, 28, 35, 42]
 
 
@@ -227,7 +256,7 @@ def test_the_target_network_goes_a_part_of_the_way():
         for parameter in module.network.parameters():
             parameter.add_(1.0)
     before = [p.clone() for p in module.target_network.parameters()]
-    module._move_target(module.alone)
+    module.algorithm._update_target(module.single_run)
     for old, new in zip(before, module.target_network.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.25)
 
@@ -236,8 +265,8 @@ def test_replayed_transitions_are_those_played():
     data = environments(num_envs=2, max_episode_steps=6)
     module = q_learning(data)
     for _ in range(15):
-        module._act(module.alone)
-    rows = module.replay.all()
+        module.algorithm._collect(module.single_run)
+    rows = module.algorithm.replay.all()
     assert not rows.terminated.any()  # six steps never let the pole fall: all ends are cuts
     places = torch.arange(30) // 2 % 6
     inner = [i for i in range(28) if places[i] < 5]
@@ -274,9 +303,10 @@ def test_greedy_returns_are_those_of_episodes_played_alone():
     ids=["too few", "at once", "later", "never", "just"],
 )
 def test_steps_to_solve_is_when_the_mean_of_a_hundred_passes(returns, expected):
-    module = q_learning(environments())
-    module.returns, module.ended_at = returns, [10 * (i + 1) for i in range(len(returns))]
-    assert module.steps_to_solve() == expected
+    progress = TrainingProgress()
+    for value in returns:
+        progress.add_steps(10, [value])
+    assert progress.steps_to_solve(475.0) == expected
 
 
 def test_the_test_reports_best_and_final_side_by_side(tmp_path):
@@ -286,14 +316,14 @@ def test_the_test_reports_best_and_final_side_by_side(tmp_path):
     early = module.greedy_returns(data.test).mean()
     fitted(module := q_learning(data), data, 3)
     final = module.greedy_returns(data.test).mean()
-    steps = module.env_steps
+    steps = module.algorithm.progress.env_steps
     module.splits = ("test",)
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     trainer.test(module, datamodule=data, ckpt_path=tmp_path / "early.ckpt", weights_only=True)
     found = trainer.callback_metrics
     assert found["test/return_mean"] == early
     assert found["test/return_mean_final"] == final
-    assert module.env_steps == steps  # judging an earlier policy does not turn the run back
+    assert module.algorithm.progress.env_steps == steps  # evaluating does not restore the counters
 
 
 def test_a_regularizer_is_a_part_of_the_objective():
@@ -302,7 +332,7 @@ def test_a_regularizer_is_a_part_of_the_objective():
         data, regularizer=lambda named: sum(p.square().sum() for p in named.values())
     )
     fitted(module, data, 1)
-    curves = module.step_values.drain("x", module.updates)
+    curves = module.step_values.drain("x", module.algorithm.progress.updates)
     assert {"train/part/policy", "train/part/value", "train/part/regularizer"} <= curves.keys()
     parts = sum(value for name, value in curves.items() if name.startswith("train/part/"))
     assert curves["train/loss"] == pytest.approx(parts, rel=1e-4)
@@ -327,4 +357,4 @@ def test_gradients_are_scaled_down_to_the_norm():
     before = nn.utils.parameters_to_vector(module.network.parameters()).detach().clone()
     fitted(module, data, 1)
     moved = nn.utils.parameters_to_vector(module.network.parameters()).detach() - before
-    assert 0 < moved.norm() <= module.updates * 1e-3 * (1 + 1e-4)
+    assert 0 < moved.norm() <= module.algorithm.progress.updates * 1e-3 * (1 + 1e-4)

@@ -5,7 +5,6 @@ Saved runs stay readable: configs read from a run folder go through :func:`trans
 
 from typing import Any
 
-_RL = ("PolicyControl", "PolicyGradient", "QLearning", "ValueControl")
 _TASKS = {
     "Classification": "ClassificationTask",
     "Generation": "GenerationTask",
@@ -19,8 +18,13 @@ _TASKS = {
     "Sequences": "SequenceTask",
 }
 TARGETS: dict[str, str] = {
-    **{f"losslab.tasks.{name}": f"losslab.rl.{name}" for name in _RL},
     **{f"losslab.tasks.{old}": f"losslab.tasks.{new}" for old, new in _TASKS.items()},
+    "losslab.tasks.PolicyControl": "losslab.rl.PolicyControl",
+    "losslab.tasks.PolicyGradient": "losslab.rl.PolicyGradientModule",
+    "losslab.tasks.QLearning": "losslab.rl.QLearningModule",
+    "losslab.rl.PolicyGradient": "losslab.rl.PolicyGradientModule",
+    "losslab.rl.QLearning": "losslab.rl.QLearningModule",
+    "losslab.tasks.ValueControl": "losslab.rl.ValueControl",
     "losslab.tasks.SupervisedModule": "losslab.modules.SupervisedModule",
     "losslab.callbacks.RunKeeping": "losslab.callbacks.RunWriterCallback",
     "losslab.tasks.AdversarialModule": "losslab.modules.AdversarialModule",
@@ -28,12 +32,24 @@ TARGETS: dict[str, str] = {
 }
 """``_target_`` paths of version 0.1, with the current path."""
 
-
 KEYS: dict[str, str] = {
     "callbacks.keeper": "callbacks.run_writer",
     "hydra.launcher.max_cells": "hydra.launcher.max_jobs",
 }
 """Dotted keys of version 0.1, with the current key."""
+
+_PPO = {"trace": "gae_lambda", "passes": "epochs"}
+OPTIONS: dict[str, dict[str, str]] = {
+    "losslab.tasks.PolicyGradient": _PPO,
+    "losslab.rl.PolicyGradient": _PPO,
+}
+"""Options of ``_target_`` paths of version 0.1, with the current option.
+
+A module of your own may have an option of the same name, so a saved config is renamed only beside
+its old ``_target_``.
+"""
+
+_OVERRIDES = KEYS | {f"task.module.{old}": f"task.module.{new}" for old, new in _PPO.items()}
 
 ADDED: dict[str, Any] = {}
 """Dotted keys added since version 0.1, with their value for saved configs that lack them.
@@ -47,7 +63,7 @@ def translated(config: Any) -> Any:
 
     Example:
         >>> translated({"task": {"module": {"_target_": "losslab.tasks.QLearning"}}})
-        {'task': {'module': {'_target_': 'losslab.rl.QLearning'}}}
+        {'task': {'module': {'_target_': 'losslab.rl.QLearningModule'}}}
     """
     current = _renamed(config, "")
     for key, value in ADDED.items():
@@ -67,7 +83,7 @@ def translated_override(override: str) -> str:
         >>> translated_override("callbacks.keeper.patience=5")
         'callbacks.run_writer.patience=5'
     """
-    for old, new in KEYS.items():
+    for old, new in _OVERRIDES.items():
         if override.startswith((f"{old}.", f"{old}=")):
             return new + override.removeprefix(old)
     return override
@@ -85,6 +101,7 @@ def _renamed(node: Any, key: str) -> Any:
 
 def _renamed_item(node: dict[Any, Any], name: Any, key: str) -> tuple[Any, Any]:
     value = node[name]
+    name = OPTIONS.get(str(node.get("_target_")), {}).get(name, name)
     if name == "_target_" and isinstance(value, str):
         return name, TARGETS.get(value, value)
     new = KEYS[key].rpartition(".")[2] if key in KEYS else name

@@ -23,8 +23,8 @@ class DistortedDigits(InMemoryData):
 
     Each image is rotated by a uniformly drawn angle, shifted by a fraction of its side, and
     overlaid with normal noise. A margin keeps shifted pixels inside the image. The clean images are
-    split first; each split is then distorted once from its own random generators, identically in every
-    run of the same seed.
+    split first; each split is then distorted once, by its own random generators and identically in
+    every run of the same seed.
 
     Args:
         rotation: maximum angle in degrees, in both directions.

@@ -40,8 +40,8 @@ class ShapesSegmentation(InMemoryData):
 
     Foreground shapes and distractors have the same sizes and brightness and differ only in their
     shape. Each image has one to three foreground shapes, whose total area is ``foreground`` times a
-    random factor from 0.5 to 1.5. Shapes, texture and noise have separate random generators: changing
-    one leaves the others unchanged.
+    random factor from 0.5 to 1.5. Shapes, texture and noise have separate random generators:
+    changing one leaves the others unchanged.
 
     Args:
         n: number of images over all splits.

@@ -12,8 +12,7 @@ from losslab.config import schema
 from losslab.config.instantiate import target_of
 from losslab.lockstep.optimizers import ELEMENTWISE
 from losslab.modules.supervised import SupervisedModule
-from losslab.rl.policy_gradient import PolicyGradient
-from losslab.rl.q_learning import QLearning
+from losslab.rl.module import PolicyGradientModule, QLearningModule
 from losslab.training import is_double
 
 
@@ -46,11 +45,11 @@ def _reason_of_task(config: DictConfig) -> str | None:
     module, options = target_of(config.task.module, "task"), config.task.module
     if module is SupervisedModule:
         return None
-    if module not in (PolicyGradient, QLearning):
+    if module not in (PolicyGradientModule, QLearningModule):
         return f"task={config.choices.task} has its own training step"
     if config.trainer.get("gradient_clip_val"):
         return "trainer.gradient_clip_val needs a Trainer"
-    if module is PolicyGradient and options.rollout is None and options.minibatches > 1:
+    if module is PolicyGradientModule and options.rollout is None and options.minibatches > 1:
         return "rollouts of whole episodes can differ in the number of minibatches"
     return None
 

@@ -23,7 +23,7 @@ RECORDED = 4
 OUTPUTS = 5
 # copies of a split's predictions while metrics are computed
 PREDICTIONS = 10
-# copies of the replay memory: in use, in the best, in the last and in the current checkpoint
+# copies of the replay buffer: in use, in the best, in the last and in the current checkpoint
 REPLAYS = 4
 SHARE = 0.8  # usable share of the free memory
 
@@ -57,7 +57,7 @@ def bytes_of_run(components: Components, dtype: torch.dtype, copies: int = COPIE
     networks = components.module if is_rl else components.network
     numbers = copies * sum(weight.numel() for weight in networks.state_dict().values())
     if is_rl:
-        numbers += REPLAYS * components.module.numbers_held
+        numbers += REPLAYS * components.module.algorithm.state_numel
     if isinstance(components.data, InMemoryData):
         train, val, test = components.data.train, components.data.val, components.data.test
         batch = tuple(tensor[: components.data.batch_size] for tensor in train.tensors())

@@ -1,163 +1,23 @@
 """Lockstep training of reinforcement learning runs, in one batch of environments."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
-from losslab.components import Components
-from losslab.lockstep.lightning_state import checkpoint
 from losslab.lockstep.loop import clip_rows, norms_of_rows
-from losslab.lockstep.objective import Values, over_rows
+from losslab.lockstep.objective import Values
 from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack, Unstackable
-from losslab.lockstep.stacked_run import StackedRun, objective_of
+from losslab.lockstep.stacked_agent import StackedAgent, StackedAgentObjective, of_network
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged
-from losslab.rl.environments import Environments, Play
-from losslab.rl.module import ReinforcementModule, Rows, greedy_returns, only
-
-
-class StackedAgent(StackedRun):
-    """Stacked run of reinforcement learning.
-
-    Its weights are in the stack and its environments in the common batch; counters, random draws
-    and replay memory are those of its own module, as if it were alone.
-
-    Attributes:
-        epoch: current epoch, counted from 0.
-        batch: current batch within the epoch.
-        last: weights of the network at the end of the training.
-    """
-
-    def __init__(self, config: DictConfig, folder: Path, components: Components) -> None:
-        super().__init__(config, folder, components)
-        self.module: ReinforcementModule = components.module
-        self.data: Environments = components.data
-        self.epoch = self.batch = 0
-        self.last: dict[str, Tensor] = {}
-        self._ends = [int(end) for (end,) in self.data.train_dataloader()]
-
-    @property
-    def sizes(self) -> str:
-        """Text that is equal for runs whose steps have the same shapes, as in all groups."""
-        return ""
-
-    def end_batches(self) -> bool:
-        """End the batches whose environment steps are done, up to the end of the epoch.
-
-        Returns:
-            Whether the epoch ended.
-
-        Raises:
-            Diverged: if an objective was NaN or infinite.
-        """
-        begun = self.epoch * self.data.steps_per_epoch
-        while self.module.env_steps >= begun + self._ends[self.batch]:
-            self.module.end_batch()
-            self.batch = (self.batch + 1) % len(self._ends)
-            if self.batch == 0:
-                self.schedule()
-            if self.module.due:
-                step = self.module.updates
-                values = self.module.step_values.drain(self.name, step)
-                values["lr"] = float(self.optimizer.param_groups[0]["lr"])
-                self.writer.log(self.epoch, step, values)
-            if self.batch == 0:
-                return True
-        return False
-
-    def end_rl_epoch(
-        self,
-        metrics: Mapping[str, float],
-        weights: Mapping[str, Tensor],
-        optimizer: Mapping[str, Any],
-        play: Mapping[str, Any],
-    ) -> bool:
-        """Pass the epoch to the run writer; return whether the run stops.
-
-        Args:
-            metrics: metrics with their split.
-            weights: weights of all networks.
-            optimizer: ``state_dict`` of the optimizer.
-            play: state of the run's environments.
-        """
-        step = self.module.updates
-        self.draw({}, None, self.epoch, step)
-        state = self.module.state_dict()
-        content = checkpoint(
-            self.epoch,
-            len(self._ends),
-            sum(map(len, self.data.val_dataloader())),
-            weights={name: weights.get(name, value) for name, value in state.items()},
-            optimizer=optimizer,
-            scheduler=self.scheduler.state_dict() if self.scheduler is not None else None,
-            plateau=self.plateau,
-            updates=step,
-        )
-        content["reinforcement"] = self.module.standing(play)
-        self.last = of_network("network", weights)
-        stop = self.end_epoch(self.epoch, step, metrics, self.last, content)
-        self.epoch += 1
-        return stop or self.epoch == self.config.trainer.max_epochs
-
-    def _load(self, weights: Mapping[str, Tensor]) -> None:
-        """Do nothing, since figures of a run show its episodes."""
-
-    def _objective(self) -> str:
-        return objective_of(self.config, self.components.module.loss)
-
-
-class StackedAgentObjective:
-    """Block of consecutive rows whose runs have the same loss, options and regularizer.
-
-    The methods take the arguments of the whole stack, (K, *).
-
-    Args:
-        modules: module of each run.
-        first: index of the first row.
-        mapped: whether the loss is mapped over the rows.
-    """
-
-    def __init__(self, modules: Sequence[Any], first: int, *, mapped: bool) -> None:
-        self.modules = list(modules)
-        self.rows = slice(first, first + len(self.modules))
-        self.mapped = mapped
-
-    def components(
-        self, outputs: Rows, rows: Rows, parameters: Rows, counts: Sequence[int] | None
-    ) -> Values:
-        """Return the components of the rows' objectives, each (rows,)."""
-        own = {} if self.modules[0].regularizer is None else parameters
-        functions = [module.objective for module in self.modules]
-        return self._over_rows(functions, [outputs, rows, own], counts)
-
-    def diagnostics(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None) -> Values:
-        """Return the diagnostics of the loss, each (rows,)."""
-        with torch.no_grad():
-            functions = [module.diagnostics for module in self.modules]
-            return self._over_rows(functions, [outputs, rows], counts)
-
-    def _over_rows(
-        self,
-        functions: Sequence[Callable[..., Values]],
-        arguments: Sequence[Rows],
-        counts: Sequence[int] | None,
-    ) -> Values:
-        given = [{name: v[self.rows] for name, v in own.items()} for own in arguments]
-        if counts is None or len(set(counts)) == 1:
-            return over_rows(functions, given, mapped=self.mapped)
-        rows = []
-        for row, (function, count) in enumerate(zip(functions, counts[self.rows], strict=True)):
-            cut = [only(own, row, count) for own in given[:2]]
-            whole = [{name: value[row] for name, value in own.items()} for own in given[2:]]
-            rows.append(function(*cut, *whole))
-        return {name: torch.stack([values[name] for values in rows]) for name in rows[0]}
+from losslab.rl.algorithm import ParallelRuns, Tensors
+from losslab.rl.evaluation import BEST, greedy_returns
+from losslab.rl.rollout import RolloutEnvironments
 
 
 class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
@@ -175,7 +35,8 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         Unstackable: if the networks cannot be stacked.
 
     Attributes:
-        play: environments of all runs, in the order of the runs.
+        algorithms: algorithm of each run, in the order of the rows.
+        environments: training environments of all runs, in the order of the rows.
     """
 
     def __init__(
@@ -186,12 +47,12 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         self.trainer = members[0].config.trainer
         for member in members:
             member.module.to(device, dtype)
-            member.module.every = self.trainer.log_every_n_steps
-        data, first = members[0].data, members[0].module
+            member.module.update_log.every = self.trainer.log_every_n_steps
+        data, first = members[0].data, members[0].module.algorithm
         sample = torch.zeros(2, *data.input_shape, device=device, dtype=dtype)
         self._trained = first.trained
         self._stacks = {
-            name: Stack([getattr(member.module, name) for member in members], sample)
+            name: Stack([member.module.algorithm.networks[name] for member in members], sample)
             for name in first.networks
         }
         if any(stack.draws for stack in self._stacks.values()):
@@ -199,20 +60,26 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         self.optimizer = RowOptimizer(self._weights(), [one.optimizer for one in members])
         self._finished: list[StackedAgent] = []
         self.arrange(members)
-        self.play = Play(
+        self.environments = RolloutEnvironments(
             data.vector(len(members) * data.num_envs), self._seed_of, data.first_action
         )
         self.try_losses(self._on_example)
 
     def train(self) -> None:
         """Train all epochs, then test each run's best checkpoint and final policy."""
+        runs: ParallelRuns = self
         while self.members:
-            self.modules[0].advance(self)
+            self.algorithms[0].advance(runs)
             self._end_batches()
         if self._finished:
             self._test(self._finished)
 
-    # --- interface for algorithms, see losslab.rl.module ------------------------------------
+    # --- losslab.rl.algorithm.ParallelRuns -----------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the networks."""
+        return self._place[0]
 
     def outputs(self, network: str, inputs: Tensor) -> Tensor:
         """Return each run's outputs (K, B, *) of the network with this name on inputs (K, B, *)."""
@@ -222,24 +89,23 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         """Return the stacked weights of the networks with this name."""
         return list(self._stacks[network].parameters.values())
 
-    def update(self, outputs: Rows, rows: Rows, counts: Sequence[int] | None = None) -> None:
+    def update(self, outputs: Tensors, batch: Tensors, counts: Sequence[int] | None = None) -> None:
         """Take one optimizer step of each run on its own objective."""
         parameters = self._stacks["network"].parameters
-        components = [block.components(outputs, rows, parameters, counts) for block in self.blocks]
+        components = [block.components(outputs, batch, parameters, counts) for block in self.blocks]
         objectives = [sum_of(own) for own in components]
         self._step(torch.cat(objectives).sum())
         for block, objective, own in zip(self.blocks, objectives, components, strict=True):
             columns = {name: part.detach().unbind() for name, part in own.items()}
             for place, value in enumerate(objective.detach().unbind()):
                 at_place = {name: column[place] for name, column in columns.items()}
-                block.modules[place].note_update(value, at_place)
-            showing = [place for place, one in enumerate(block.modules) if one.shows_facts()]
-            if showing:
-                diagnostics = block.diagnostics(outputs, rows, counts)
-                for place in showing:
-                    block.modules[place].step_values.watch(
-                        {n: v[place] for n, v in diagnostics.items()}
-                    )
+                block.logs[place].add(value, at_place)
+            due = [log for log in block.logs if log.diagnostics_due]
+            if due:
+                diagnostics = block.diagnostics(outputs, batch, counts)
+                for place, log in enumerate(block.logs):
+                    if log in due:
+                        log.step_values.watch({n: v[place] for n, v in diagnostics.items()})
 
     def _step(self, objective: Tensor) -> None:
         # no row's objective depends on other rows' weights: the sum's gradient is that of each row
@@ -253,16 +119,17 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         for name in self._trained:
             own = of_network(name, gradients)
             if name == "network":
-                self._watch_gradient(own)
-            clip_rows(own, self.modules[0].max_grad_norm)
+                self._log_gradient_norm(own)
+            clip_rows(own, self.members[0].module.max_grad_norm)
         self.optimizer.step(gradients)
 
-    def _watch_gradient(self, gradients: Rows) -> None:
-        watching = [row for row, module in enumerate(self.modules) if module.watches_gradient()]
-        if watching:
+    def _log_gradient_norm(self, gradients: Tensors) -> None:
+        logs = [member.module.update_log for member in self.members]
+        if any(log.gradient_norm_due for log in logs):
             norms = norms_of_rows(gradients)
-            for row in watching:
-                self.modules[row].step_values.watch({"grad_norm": norms[row]})
+            for row, log in enumerate(logs):
+                if log.gradient_norm_due:
+                    log.step_values.watch({"grad_norm": norms[row]})
 
     # --- rows ----------------------------------------------------------------------------------
 
@@ -289,23 +156,24 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         for stack in self._stacks.values():
             stack.keep(rows)
         self.optimizer.keep(self._weights(), rows)
-        self.play.keep(np.arange(self.play.size).reshape(-1, self._each)[list(rows)].flatten())
+        every = np.arange(self.environments.size).reshape(-1, self._each)
+        self.environments.keep(every[list(rows)].flatten())
 
     def arrange(self, members: Sequence[StackedAgent]) -> None:
-        """Set the rows of the stack and the modules that the algorithm uses."""
+        """Set the rows of the stack and the algorithms of their runs."""
         super().arrange(members)
-        self.modules: Sequence[Any] = [member.module for member in members]
+        self.algorithms: Sequence[Any] = [member.module.algorithm for member in members]
 
     def _on_example(self, block: StackedAgentObjective) -> tuple[Values, Values]:
-        outputs, rows = (
+        outputs, batch = (
             {
                 name: value.to(self._place[0]).expand(len(self.members), *value.shape)
                 for name, value in own.items()
             }
-            for own in block.modules[0].example(8)
+            for own in block.algorithms[0].example(8)
         )
-        components = block.components(outputs, rows, self._stacks["network"].parameters, None)
-        return components, block.diagnostics(outputs, rows, None)
+        components = block.components(outputs, batch, self._stacks["network"].parameters, None)
+        return components, block.diagnostics(outputs, batch, None)
 
     # --- ends of batches and epochs ------------------------------------------------------------
 
@@ -346,21 +214,22 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
                 for name, value in stack.row(row).items()
             }
             optimizer = self.optimizer.state_dict(row, states[row])
-            play = self.play.state_dict(slice(row * self._each, (row + 1) * self._each))
-            if member.end_rl_epoch(metrics, weights, optimizer, play):
+            own = slice(row * self._each, (row + 1) * self._each)
+            environments = self.environments.state_dict(own)
+            if member.end_rl_epoch(metrics, weights, optimizer, environments):
                 stopped.append(member)
         return stopped
 
     def _returns(
         self, policies: Stack, members: Sequence[StackedAgent], splits: Sequence[str]
     ) -> list[tuple[Tensor, ...]]:
-        """Return the greedy returns of each run per split; all episodes are played in parallel."""
+        """Return the greedy returns of each run per split; all episodes step in parallel."""
         data = members[0].data
         own = [torch.cat([getattr(member.data, split) for split in splits]) for member in members]
         seeds = torch.stack(own)
         with torch.no_grad():
             returns = greedy_returns(
-                lambda seen: policies(seen.to(*self._place)),
+                lambda observations: policies(observations.to(*self._place)),
                 data.vector(seeds.numel()),
                 seeds,
                 data.first_action,
@@ -376,7 +245,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             for member, (returns,) in zip(
                 members, self._returns(policies, members, ("test",)), strict=True
             ):
-                member.module.judge_final(returns)
+                member.module.evaluate_final(returns)
         policies.load([member.best for member in members])
         splits = ("val", "test") if tested else ("val",)
         for member, (val, *test) in zip(
@@ -384,7 +253,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         ):
             metrics = {}
             if tested:
-                member.module.test_returns = test[0]
+                member.module.test_returns[BEST] = test[0]
                 metrics = {"return_mean": float(test[0].mean())} | member.module.final
             member.finish({"return_mean": float(val.mean())}, metrics, None)
 
@@ -392,13 +261,3 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
     def _each(self) -> int:
         """Number of environments per run."""
         return self.members[0].data.num_envs
-
-
-def of_network(network: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Select the entries of one network, without its prefix."""
-    prefix = f"{network}."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in weights.items()
-        if name.startswith(prefix)
-    }

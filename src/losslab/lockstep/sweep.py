@@ -24,8 +24,9 @@ from losslab.config.errors import UserError
 from losslab.lockstep.grouping import Job, group_jobs, place, split
 from losslab.lockstep.loop import RunBatch
 from losslab.lockstep.memory import runs_that_fit
-from losslab.lockstep.rl import StackedAgent, StackedAgents
+from losslab.lockstep.rl import StackedAgents
 from losslab.lockstep.stack import Unstackable
+from losslab.lockstep.stacked_agent import StackedAgent
 from losslab.lockstep.stacked_run import StackedRun
 from losslab.rl.module import ReinforcementModule
 from losslab.training import configure_process, recorded

@@ -1,4 +1,4 @@
-"""How much better an action turned out than the value function expected."""
+"""Generalized advantage estimation."""
 
 import torch
 from torch import Tensor
@@ -12,31 +12,31 @@ def generalized_advantages(
     ended: Tensor,
     *,
     discount: float,
-    trace: float,
+    gae_lambda: float,
 ) -> Tensor:
-    r"""Generalized advantage estimation over T steps of N environments.
+    r"""Estimate the advantages of the actions in T steps of N environments.
 
     .. math::
         \delta_t = r_t + \gamma (1 - \mathrm{terminated}_t) V(s_{t+1}) - V(s_t), \qquad
         A_t = \delta_t + \gamma\lambda (1 - \mathrm{ended}_t) A_{t+1}
 
-    With :math:`\lambda = 1` it is the discounted return minus the value: the Monte Carlo estimate,
-    bootstrapped where the steps stop before the task does. With :math:`\lambda = 0` it is the
-    error of a one-step prediction. An episode cut by a time limit has ended but is not terminated:
-    the value of its final observation counts, and nothing of the episode that follows.
+    With :math:`\lambda = 1` the advantage is the discounted return minus the value, the Monte Carlo
+    estimate, bootstrapped if the steps stop before the episode. With :math:`\lambda = 0` it is the
+    error of a one-step prediction. An episode that a time limit cut has ended but is not
+    terminated: the value of its final observation counts, but nothing of the next episode.
 
     Args:
         rewards: ``(T, N)``.
-        values: ``(T, N)``, V of the observations acted on.
-        next_values: ``(T, N)``, V of the observations that followed, the final one at an end; what
-            stands in terminated places is not read.
+        values: ``(T, N)``, V of the observations before the actions.
+        next_values: ``(T, N)``, V of the observations after the actions, at the end of an episode
+            of its final observation; not read if the step terminated the episode.
         terminated: bool ``(T, N)``.
         ended: bool ``(T, N)``, terminated or cut by a time limit.
         discount: gamma, between 0 and 1.
-        trace: lambda, between 0 and 1.
+        gae_lambda: lambda, between 0 and 1.
 
     Returns:
-        ``(T, N)``; adding ``values`` gives the returns that the value function should predict.
+        Advantages ``(T, N)``; plus ``values`` they are the targets of the value function.
 
     Raises:
         ValueError: if the shapes differ.
@@ -49,7 +49,7 @@ def generalized_advantages(
         >>> ones, never = torch.ones(3, 1), torch.zeros(3, 1, dtype=torch.bool)
         >>> last = torch.tensor([[False], [False], [True]])
         >>> generalized_advantages(
-        ...     ones, 0 * ones, 0 * ones, last, last, discount=0.5, trace=1.0
+        ...     ones, 0 * ones, 0 * ones, last, last, discount=0.5, gae_lambda=1.0
         ... ).squeeze(1).tolist()
         [1.75, 1.5, 1.0]
     """
@@ -65,7 +65,7 @@ def generalized_advantages(
                 f"got {tuple(tensor.shape)}"
             )
     errors = rewards + discount * torch.where(terminated, 0, next_values) - values
-    carried = discount * trace * (~ended).to(errors.dtype)
+    carried = discount * gae_lambda * (~ended).to(errors.dtype)
     advantages = torch.empty_like(errors)
     following = torch.zeros_like(errors[:1].sum(dim=0))
     for step in reversed(range(len(errors))):

@@ -1,62 +1,63 @@
-"""Deep Q-learning: replay, a target network, and less and less exploration."""
+"""Deep Q-learning with a replay buffer and a target network."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from losslab.losses.base import require_at_least, require_between
 from losslab.losses.reinforcement import TransitionTarget
-from losslab.rl.module import Control, ReinforcementModule, Rows, Runs, count_step
+from losslab.rl.algorithm import Algorithm, ParallelRuns, Tensors
+from losslab.rl.progress import count_steps
 from losslab.rl.replay import ReplayBuffer, Transitions
 from losslab.rng import Purpose
 
+if TYPE_CHECKING:
+    from losslab.rl.control import Control
 
-class QLearning(ReinforcementModule):
-    r"""Plays by the action of the highest value, now and then by any, and learns from replay.
 
-    With probability :math:`\varepsilon` an action is drawn evenly from all; it falls linearly from
-    1 to ``exploration_final`` over ``exploration_steps`` environment steps. Each optimizer step
-    takes a batch from the replay buffer; after every ``target_every`` of them the weights of the
-    target network go ``target_rate`` of the way to those of the network (1: they are copied).
+class QLearning(Algorithm):
+    r"""Deep Q-learning with epsilon-greedy exploration, off-policy.
+
+    With probability :math:`\varepsilon` an action is drawn uniformly; :math:`\varepsilon` falls
+    linearly from 1 to ``exploration_final`` over ``exploration_steps`` environment steps. Each
+    optimizer step trains on a batch from the replay buffer. After every ``target_every`` of them
+    the target network's weights move towards the network's by the fraction ``target_rate`` (1
+    copies them).
 
     Args:
-        network: maps observations to a value an action.
-        loss: reads Q-values with transitions; its own are the discount, double Q-learning and the
-            measure of the error.
-        task: has the environments.
-        replay_capacity: transitions kept.
+        network: network that maps observations to one value per action.
+        loss: loss of Q-values and transitions; it has the options discount, double Q-learning and
+            error measure.
+        task: task that holds the environments.
+        seed: seed of the run.
+        regularizer: function of the network's named parameters, or ``None``.
+        replay_capacity: maximum number of transitions in the replay buffer.
         warmup: environment steps before the first optimizer step.
-        batch_size: transitions in an optimizer step.
-        update_every: environment steps between optimizer steps.
-        target_every: optimizer steps between those in which the target network follows.
-        target_rate: how far it then goes, above 0 and up to 1.
-        exploration_final: epsilon in the end.
+        batch_size: transitions per optimizer step.
+        update_every: environment steps per optimizer step.
+        target_every: optimizer steps between updates of the target network.
+        target_rate: fraction by which it moves, above 0 and up to 1.
+        exploration_final: final epsilon.
         exploration_steps: environment steps until then.
-        optimizer, scheduler, regularizer, seed, name, monitor, max_grad_norm: see
-            :class:`~losslab.rl.module.ReinforcementModule`.
+
+    Attributes:
+        replay: the replay buffer.
 
     Raises:
         ValueError: if an option is out of range.
     """
 
-    networks = ("network", "target_network")
-    trained = ("network",)
-
     def __init__(
         self,
         network: nn.Module,
         loss: nn.Module,
-        task: Control,
+        task: "Control",
         *,
-        optimizer: Callable[..., torch.optim.Optimizer],
-        scheduler: Callable[..., Any] | None,
-        regularizer: Callable[[Mapping[str, Tensor]], Tensor] | None,
         seed: int,
-        name: str,
-        monitor: str,
+        regularizer: Callable[[Tensors], Tensor] | None = None,
         replay_capacity: int = 100_000,
         warmup: int = 1_000,
         batch_size: int = 64,
@@ -65,20 +66,8 @@ class QLearning(ReinforcementModule):
         target_rate: float = 1.0,
         exploration_final: float = 0.04,
         exploration_steps: int = 8_000,
-        max_grad_norm: float | None = None,
     ) -> None:
-        super().__init__(
-            network,
-            loss,
-            task,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            regularizer=regularizer,
-            seed=seed,
-            name=name,
-            monitor=monitor,
-            max_grad_norm=max_grad_norm,
-        )
+        super().__init__(network, loss, task, seed=seed, regularizer=regularizer)
         require_at_least("replay_capacity", replay_capacity, task.environments.num_envs)
         require_at_least("warmup", warmup, 1)
         require_at_least("batch_size", batch_size, 1)
@@ -96,116 +85,120 @@ class QLearning(ReinforcementModule):
         self.target_rate = target_rate
         self.exploration_final = exploration_final
         self.exploration_steps = exploration_steps
-        self.target_network = deepcopy(network).requires_grad_(False)
+        self.networks["target_network"] = deepcopy(network).requires_grad_(False)
 
-    def memory(self) -> dict[str, Any]:
-        """The replay buffer."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the replay buffer."""
         return {"replay": self.replay.state_dict()}
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the replay buffer."""
+        self.replay.load_state_dict(state["replay"])
+
     @property
-    def numbers_held(self) -> int:
-        """Those of a full replay buffer."""
-        return self.replay.numbers
+    def state_numel(self) -> int:
+        """Number of tensor elements in a full replay buffer."""
+        return self.replay.numel
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
-        """Take back what :meth:`memory` gave."""
-        self.replay.load_state_dict(memory["replay"])
+    def metrics(self) -> dict[str, float]:
+        """Return the current epsilon, to log it."""
+        return {"exploration": self.epsilon()}
 
-    def watched(self) -> dict[str, float]:
-        """How much is explored."""
-        return {"exploration": self.exploration()}
-
-    def exploration(self) -> float:
-        """Epsilon at this point of the run."""
-        done = min(self.env_steps / self.exploration_steps, 1.0)
+    def epsilon(self) -> float:
+        """Return the current probability of a random action."""
+        done = min(self.progress.env_steps / self.exploration_steps, 1.0)
         return 1.0 + done * (self.exploration_final - 1.0)
 
-    def advance(self, runs: Runs) -> None:
-        """One step of the environments, and the optimizer steps that are due after it."""
-        self._act(runs)
-        while self.updates < (self.env_steps - self.warmup) // self.update_every:
-            self._learn(runs)
+    # --- all runs ------------------------------------------------------------------------------
+
+    def advance(self, runs: ParallelRuns) -> None:
+        """Take one step of the environments, and the optimizer steps that are due after it."""
+        self._collect(runs)
+        steps = self.progress.env_steps - self.warmup
+        while self.progress.updates < steps // self.update_every:
+            self._train(runs)
 
     @torch.no_grad()
-    def _act(self, runs: Runs) -> None:
-        play, shape = runs.play, (len(runs.modules), -1)
-        values = runs.outputs("network", play.observations.unflatten(0, shape))
-        actions = [
-            explored(own, run.exploration(), run.stream(Purpose.EXPLORATION, run.env_steps))
-            for run, own in zip(runs.modules, values, strict=True)
-        ]
-        step = play.step(torch.cat(actions))
-        count_step(runs, step)
+    def _collect(self, runs: ParallelRuns) -> None:
+        """Take one step of the environments, and add it to the replay buffers."""
+        environments, shape = runs.environments, (len(runs.algorithms), -1)
+        values = runs.outputs("network", environments.observations.unflatten(0, shape))
+        actions = []
+        for algorithm, own in zip(runs.algorithms, values, strict=True):
+            rng = algorithm.rng(Purpose.EXPLORATION, algorithm.progress.env_steps)
+            actions.append(epsilon_greedy(own, algorithm.epsilon(), rng))
+        step = environments.step(torch.cat(actions))
+        count_steps([algorithm.progress for algorithm in runs.algorithms], step)
         columns = [getattr(step, name).unflatten(0, shape) for name in Transitions._fields]
-        for place, run in enumerate(runs.modules):
-            run.replay.add(Transitions(*(column[place] for column in columns)))
+        for row, algorithm in enumerate(runs.algorithms):
+            algorithm.replay.add(Transitions(*(column[row] for column in columns)))
 
-    def _learn(self, runs: Runs) -> None:
-        """One optimizer step."""
-        drawn = [
-            run.replay.sample(self.batch_size, run.stream(Purpose.REPLAY, run.updates))
-            for run in runs.modules
-        ]
-        columns = (torch.stack(column).to(self.device) for column in zip(*drawn, strict=True))
-        rows = dict(zip(Transitions._fields, columns, strict=True))
-        outputs = {"q": runs.outputs("network", rows["observations"])}
+    def _train(self, runs: ParallelRuns) -> None:
+        """Take one optimizer step, and update the target network if that is due."""
+        samples = []
+        for algorithm in runs.algorithms:
+            rng = algorithm.rng(Purpose.REPLAY, algorithm.progress.updates)
+            samples.append(algorithm.replay.sample(self.batch_size, rng))
+        columns = (torch.stack(column).to(runs.device) for column in zip(*samples, strict=True))
+        batch = dict(zip(Transitions._fields, columns, strict=True))
+        outputs = {"q": runs.outputs("network", batch["observations"])}
         with torch.no_grad():
-            following = rows["next_observations"]
+            following = batch["next_observations"]
             outputs["next_q_target"] = runs.outputs("target_network", following)
-            if any(run.asks_online for run in runs.modules):
+            if any(algorithm.needs_online_values for algorithm in runs.algorithms):
                 outputs["next_q_online"] = runs.outputs("network", following)
-        runs.update(outputs, rows)
-        if self.updates % self.target_every == 0:
-            self._move_target(runs)
+        runs.update(outputs, batch)
+        if self.progress.updates % self.target_every == 0:
+            self._update_target(runs)
 
     @torch.no_grad()
-    def _move_target(self, runs: Runs) -> None:
-        """Bring the target network nearer to the network."""
-        target, own = runs.parameters("target_network"), runs.parameters("network")
-        torch._foreach_lerp_(target, own, self.target_rate)
+    def _update_target(self, runs: ParallelRuns) -> None:
+        """Move the target network's weights towards those of the network."""
+        target, online = runs.parameters("target_network"), runs.parameters("network")
+        torch._foreach_lerp_(target, online, self.target_rate)
 
-    # --- of one run ----------------------------------------------------------------------------
-
-    def asked(self, outputs: Rows, rows: Rows) -> tuple[Tensor, TransitionTarget]:
-        """Q-values and transitions."""
-        following = outputs["next_q_target"], outputs.get("next_q_online")
-        transitions = rows["actions"], rows["rewards"], rows["terminated"]
-        return outputs["q"], TransitionTarget(*transitions, *following)
-
-    def shows_facts(self) -> bool:
-        """Only now and then: there are many steps."""
-        return self.updates % self.every == 0
+    # --- objective of one run ------------------------------------------------------------------
 
     @property
-    def asks_online(self) -> bool:
-        """Whether the loss reads what the online network makes of what follows."""
+    def needs_online_values(self) -> bool:
+        """Whether the loss needs the network's values of the next observations."""
         return bool(getattr(self.loss, "double_q", True))
 
+    def loss_arguments(self, outputs: Tensors, batch: Tensors) -> tuple[Tensor, TransitionTarget]:
+        """Return the Q-values and the transitions."""
+        following = outputs["next_q_target"], outputs.get("next_q_online")
+        transitions = batch["actions"], batch["rewards"], batch["terminated"]
+        return outputs["q"], TransitionTarget(*transitions, *following)
+
+    def diagnostics_due(self, every: int) -> bool:
+        """Return whether the latest optimizer step is one of every so many."""
+        return self.progress.updates % every == 0
+
     def example(self, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Outputs and rows such as the objective gets."""
+        """Return example outputs and a training batch of this many rows."""
         numbers = torch.linspace(-1, 1, count)
         values = numbers[:, None] * torch.ones(self.task.outputs)
         outputs = dict.fromkeys(("q", "next_q_target", "next_q_online"), values)
-        rows = {
+        batch = {
             "actions": torch.arange(count) % self.task.outputs,
             "rewards": numbers,
             "terminated": numbers > 0,
         }
-        return outputs, rows
+        return outputs, batch
 
 
-def explored(values: Tensor, epsilon: float, draws: torch.Generator) -> Tensor:
-    """The actions of the highest values, but with probability epsilon any action.
+def epsilon_greedy(values: Tensor, epsilon: float, rng: torch.Generator) -> Tensor:
+    """Choose the actions of the highest values, but with probability epsilon a uniform one.
 
     Args:
-        values: ``(N, A)``.
-        epsilon: between 0 and 1.
-        draws: on the CPU.
+        values: value of each action, ``(N, A)``.
+        epsilon: probability between 0 and 1.
+        rng: random number generator on the CPU.
 
     Returns:
-        int64 ``(N,)``, on the CPU.
+        Actions, int64 ``(N,)``, on the CPU.
     """
     count, actions = values.shape
-    explores = torch.rand(count, generator=draws) < epsilon
-    other = torch.randint(actions, (count,), generator=draws)
+    explores = torch.rand(count, generator=rng) < epsilon
+    other = torch.randint(actions, (count,), generator=rng)
     return torch.where(explores, other, values.argmax(dim=1).cpu())

@@ -1,4 +1,4 @@
-"""Experience to learn from more than once."""
+"""Replay buffer for off-policy training."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Transitions(NamedTuple):
-    """Transitions (s, a, r, s'), one a row."""
+    """Transitions (s, a, r, s'), one per row."""
 
     observations: Tensor
     """float32 ``(B, *)``."""
@@ -17,17 +17,20 @@ class Transitions(NamedTuple):
     rewards: Tensor
     """float32 ``(B,)``."""
     next_observations: Tensor
-    """float32 ``(B, *)``, at an episode's end its final observation."""
+    """float32 ``(B, *)``, at the end of an episode its final observation."""
     terminated: Tensor
-    """bool ``(B,)``; an episode cut by a time limit is not terminated."""
+    """bool ``(B,)``, false if a time limit cut the episode."""
 
 
 class ReplayBuffer:
-    """The last transitions, up to a capacity; the oldest go first.
+    """Buffer of the latest transitions.
 
     Args:
-        capacity: transitions at most.
-        shape: the shape of an observation.
+        capacity: maximum number of transitions.
+        shape: shape of an observation.
+
+    Attributes:
+        added: number of transitions ever added.
 
     Raises:
         ValueError: if the capacity is below 1.
@@ -53,39 +56,38 @@ class ReplayBuffer:
             torch.zeros(capacity, dtype=torch.bool),
         )
         self.added = 0
-        """How many were ever added."""
 
     @property
-    def numbers(self) -> int:
-        """How many it holds when it is full."""
+    def numel(self) -> int:
+        """Number of elements that the full buffer holds."""
         return sum(rows.numel() for rows in self._rows)
 
     def __len__(self) -> int:
         return min(self.added, self.capacity)
 
     def add(self, transitions: Transitions) -> None:
-        """Keep these, in their order.
+        """Add transitions in their order, replacing the oldest.
 
         Raises:
-            ValueError: if they are more than the capacity, or of other shapes.
+            ValueError: if they exceed the capacity, or have other shapes.
         """
         count = len(transitions.rewards)
         if count > self.capacity:
             raise ValueError(f"transitions must be at most {self.capacity}, got {count}")
         first = self.added % self.capacity
-        places: slice | Tensor = slice(first, first + count)
+        positions: slice | Tensor = slice(first, first + count)
         if first + count > self.capacity:
-            places = torch.arange(self.added, self.added + count) % self.capacity
+            positions = torch.arange(self.added, self.added + count) % self.capacity
         for name, kept, new in zip(Transitions._fields, self._rows, transitions, strict=True):
             if new.shape != (count, *kept.shape[1:]):
                 raise ValueError(
                     f"{name} must have shape {(count, *kept.shape[1:])}, got {tuple(new.shape)}"
                 )
-            kept[places] = new
+            kept[positions] = new
         self.added += count
 
     def sample(self, count: int, generator: torch.Generator) -> Transitions:
-        """So many rows, each drawn evenly from all, with replacement.
+        """Draw this many transitions uniformly, with replacement.
 
         Raises:
             ValueError: if the buffer is empty.
@@ -96,19 +98,19 @@ class ReplayBuffer:
         return Transitions(*(kept.index_select(0, rows) for kept in self._rows))
 
     def all(self) -> Transitions:
-        """All rows, in the order of their places."""
+        """Return all transitions, in the order of their rows."""
         return Transitions(*(kept[: len(self)] for kept in self._rows))
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a checkpoint needs."""
+        """Return a copy of the transitions for a checkpoint."""
         rows = {name: rows.clone() for name, rows in self.all()._asdict().items()}
         return {"added": self.added, "capacity": self.capacity, "rows": rows}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Hold what the state holds.
+        """Restore the transitions of a checkpoint.
 
         Raises:
-            ValueError: if it is of another capacity.
+            ValueError: if its buffer had another capacity.
         """
         if state["capacity"] != self.capacity:
             raise ValueError(f"capacity must be {state['capacity']}, got {self.capacity}")

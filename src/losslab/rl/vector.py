@@ -1,4 +1,9 @@
-"""Several environments side by side, of which any may act while the others wait."""
+"""Environments that step in parallel, any of them while the others wait.
+
+No environment resets itself, so every step is a transition. CartPole is computed by gymnasium's
+vectorised environment, with the same bits as single environments; other environments are stepped
+one after the other.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -10,46 +15,46 @@ from gymnasium.utils import seeding
 Array = np.ndarray[Any, Any]
 
 
-class Vector(Protocol):
-    """Environments that begin and act when they are told to; none begins anew by itself.
+class VectorEnvironment(Protocol):
+    """Environments that reset and step only on request.
 
-    ``index`` are the places of those meant, in rising order; what is given or comes back has a
-    row for each of them.
+    ``index`` selects environments, in ascending order; other arguments and results have one row for
+    each of them.
     """
 
     size: int
 
     def reset(self, index: Array, seeds: Sequence[int]) -> Array:
-        """Begin episodes with these seeds: their first observations, ``(n, *)``."""
+        """Begin episodes with these seeds; return the first observations ``(n, *)``."""
 
     def step(self, index: Array, actions: Array) -> tuple[Array, Array, Array, Array]:
-        """Act once: observations ``(n, *)``, rewards, whether terminated, truncated: ``(n,)``."""
+        """Return observations ``(n, *)``, rewards, terminated and truncated ``(n,)`` of a step."""
 
     def keep(self, index: Array) -> None:
-        """Go on with these environments, in this order."""
+        """Keep only these environments, in this order."""
 
     def close(self) -> None:
-        """Free what they hold."""
+        """Release the environments' resources."""
 
 
-def side_by_side(make: Callable[[], Any], size: int) -> Vector:
-    """So many environments of one kind, computed at once where that is known to be the same.
+def make_vector_environment(make: Callable[[], Any], size: int) -> VectorEnvironment:
+    """Create environments of one kind, vectorised if that gives the same bits.
 
     Args:
-        make: gives one, with its wrappers.
-        size: how many.
+        make: function that creates one environment, with its wrappers.
+        size: number of environments.
     """
     first = make()
     if type(first.unwrapped) is CartPoleEnv and not first.spec.additional_wrappers:
         return CartPoles(first, size)
-    return Separate([first, *(make() for _ in range(size - 1))])
+    return SequentialEnvironments([first, *(make() for _ in range(size - 1))])
 
 
-class Separate:
-    """gymnasium's environments, one after the other.
+class SequentialEnvironments:
+    """Gymnasium environments of one kind that are stepped one after the other.
 
     Args:
-        environments: of one kind.
+        environments: the environments.
     """
 
     def __init__(self, environments: Sequence[Any]) -> None:
@@ -57,45 +62,45 @@ class Separate:
         self.size = len(self._all)
 
     def reset(self, index: Array, seeds: Sequence[int]) -> Array:
-        """See :class:`Vector`."""
+        """See :class:`VectorEnvironment`."""
         pairs = zip(index, seeds, strict=True)
-        return np.stack([self._all[place].reset(seed=seed)[0] for place, seed in pairs])
+        return np.stack([self._all[row].reset(seed=seed)[0] for row, seed in pairs])
 
     def step(self, index: Array, actions: Array) -> tuple[Array, Array, Array, Array]:
-        """See :class:`Vector`."""
+        """See :class:`VectorEnvironment`."""
         pairs = zip(index, actions, strict=True)
-        steps = [self._all[place].step(action)[:4] for place, action in pairs]
+        steps = [self._all[row].step(action)[:4] for row, action in pairs]
         observations, *others = zip(*steps, strict=True)
         rewards, terminated, truncated = (np.array(column) for column in others)
         return np.stack(observations), rewards, terminated, truncated
 
     def keep(self, index: Array) -> None:
-        """See :class:`Vector`."""
-        self._all = [self._all[place] for place in index]
+        """See :class:`VectorEnvironment`."""
+        self._all = [self._all[row] for row in index]
         self.size = len(self._all)
 
     def close(self) -> None:
-        """See :class:`Vector`."""
+        """See :class:`VectorEnvironment`."""
         for environment in self._all:
             environment.close()
 
 
 class CartPoles:
-    """gymnasium's vectorised CartPole, of which some poles may wait: its CartPole's numbers.
+    """Gymnasium's vectorised CartPole, in which some environments can wait.
 
-    One environment's step takes 10 us, nearly all of it Python; a hundred take 60 us here.
+    A step takes 10 us for one environment, nearly all of it Python, and 60 us for a hundred.
 
     Args:
         one: gymnasium's environment with its time limit.
-        size: how many poles.
+        size: number of environments.
 
     Example:
         >>> import gymnasium
-        >>> poles = CartPoles(gymnasium.make("CartPole-v1"), 2)
+        >>> cart_poles = CartPoles(gymnasium.make("CartPole-v1"), 2)
         >>> both = np.arange(2)
-        >>> poles.reset(both, [0, 1]).shape
+        >>> cart_poles.reset(both, [0, 1]).shape
         (2, 4)
-        >>> poles.step(both, np.array([0, 1]))[1].tolist()
+        >>> cart_poles.step(both, np.array([0, 1]))[1].tolist()
         [1.0, 1.0]
     """
 
@@ -113,31 +118,31 @@ class CartPoles:
         self._poles = poles
 
     def reset(self, index: Array, seeds: Sequence[int]) -> Array:
-        """See :class:`Vector`."""
-        # each from a seed of its own, as one environment is; the vectorised one has one for all
-        for place, seed in zip(index, seeds, strict=True):
-            begun = seeding.np_random(seed)[0].uniform(-0.05, 0.05, size=4)
-            self._poles.state[:, place] = begun
+        """See :class:`VectorEnvironment`."""
+        # each from its own seed, like a single environment; the vectorised one has one seed for all
+        for column, seed in zip(index, seeds, strict=True):
+            initial = seeding.np_random(seed)[0].uniform(-0.05, 0.05, size=4)
+            self._poles.state[:, column] = initial
         self._poles.steps[index] = 0
         return np.ascontiguousarray(self._poles.state[:, index].T, dtype=np.float32)
 
     def step(self, index: Array, actions: Array) -> tuple[Array, Array, Array, Array]:
-        """See :class:`Vector`."""
+        """See :class:`VectorEnvironment`."""
         poles = self._poles
         waiting = np.ones(self.size, dtype=np.bool_)
         waiting[index] = False
         state, steps = poles.state[:, waiting], poles.steps[waiting]
         given = np.zeros(self.size, dtype=np.int64)
         given[index] = actions
-        poles.prev_done[:] = False  # so that none begins anew by itself
+        poles.prev_done[:] = False  # so that none resets itself
         moved = poles.step(given)[:4]
         poles.state[:, waiting], poles.steps[waiting] = state, steps
         observations, rewards, terminated, truncated = (each[index] for each in moved)
         return observations, rewards, terminated, truncated
 
     def keep(self, index: Array) -> None:
-        """See :class:`Vector`."""
+        """See :class:`VectorEnvironment`."""
         self._begin(self._poles.state[:, index], self._poles.steps[index])
 
     def close(self) -> None:
-        """See :class:`Vector`."""
+        """See :class:`VectorEnvironment`."""
