@@ -10,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.config import groups, schema
 from losslab.config.command import Command
-from losslab.config.compose import compose_jobs, parsed
+from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.user_code import use
 from losslab.runs.folder import is_run

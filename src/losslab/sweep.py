@@ -22,9 +22,9 @@ from losslab.config.compose import (
     Composed,
     compose_jobs,
     finished_config,
-    parsed,
 )
 from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.folder import is_run

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from losslab.config.command import Command, split_flags
-from losslab.config.compose import parsed, values_of
+from losslab.config.compose import values_of
 from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.schema import meaning
 from losslab.runs.folder import replace_file

@@ -28,8 +28,9 @@ from losslab.analysis.search import (
 from losslab.analysis.statistics import needed_seeds
 from losslab.config import groups
 from losslab.config.command import Command
-from losslab.config.compose import compose, parsed, values_of
+from losslab.config.compose import compose, values_of
 from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
 from losslab.config.user_code import use
 from losslab.report.console import show
 from losslab.runs.folder import replace_file

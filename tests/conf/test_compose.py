@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from losslab.config import compose, groups
+from losslab.config import compose, groups, overrides
 from losslab.config.errors import UserError
 from losslab.config.user_code import CONFIG_DIRS
 
@@ -142,5 +142,5 @@ def test_your_own_data_set_includes_shared_options(tmp_path, monkeypatch):
 
 
 def test_a_glob_names_choices():
-    [override] = compose.parsed(["loss=glob(*dice*,exclude=bce*)"])
+    [override] = overrides.parsed(["loss=glob(*dice*,exclude=bce*)"])
     assert compose.values_of(override) == ["dice"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from losslab.config import groups
-from losslab.config.compose import complete, jobs_of, jobs_of_experiment, parsed, values_of
+from losslab.config.compose import complete, jobs_of, jobs_of_experiment, values_of
 from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
 from losslab.config.schema import TOP_LEVEL, meaning
 
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")

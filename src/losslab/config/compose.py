@@ -11,7 +11,6 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups, schema
 from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
 from losslab.config.user_code import SEARCH_PATH, config_dirs, search_path
 from losslab.runs.folder import job_name, named
 
@@ -41,19 +41,6 @@ REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__ < "1.4" else {}
 """Argument of Hydra's entry points: 1.3 warns if it is missing, 1.4 if it is given."""
-
-
-def parsed(overrides: Sequence[str]) -> list[Any]:
-    """Parse overrides with Hydra's grammar.
-
-    Raises:
-        UserError: if one is malformed.
-    """
-    try:
-        return list(OverridesParser.create().parse_overrides(list(overrides)))
-    except HydraException as error:
-        lines = str(error).splitlines()
-        raise UserError(f"malformed override: {lines[0]}") from error
 
 
 def values_of(override: Any) -> list[str]:

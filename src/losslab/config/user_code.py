@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
 
 CONFIG_DIRS = "LOSSLAB_CONFIG_DIRS"
 FLAGS = ("--config-dir", "-cd")
@@ -92,8 +93,6 @@ def _split_config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]
 
 def _folders_of(override: str) -> list[Path]:
     """Return the folders in ``hydra.searchpath=[file://a,file://b]``."""
-    from losslab.config.compose import parsed  # noqa: PLC0415 (compose reads the folders)
-
     value: Any = parsed([override])[0].value()
     names = [str(name) for name in (value if isinstance(value, list) else [value])]
     for name in names:
