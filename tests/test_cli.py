@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from losslab import cli
-from losslab.config.command import split_flags
+from losslab.config.command import program, split_flags
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,17 @@ def test_hydras_views_of_a_command(monkeypatch, capsys, arguments, words):
     monkeypatch.setattr(sys, "argv", ["train.py"])
     assert cli.run(arguments.split()) == cli.DONE
     assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("script", "of_runs", "of_tuning"),
+    [
+        ("train.py", "python train.py", "losslab tune"),
+        ("scripts/tune.py", "losslab", "python scripts/tune.py"),
+        ("/usr/bin/losslab", "losslab", "losslab tune"),
+        ("/src/losslab/__main__.py", "losslab", "losslab tune"),
+    ],
+)
+def test_advice_repeats_the_command_that_was_typed(monkeypatch, script, of_runs, of_tuning):
+    monkeypatch.setattr(sys, "argv", [script, "loss=mse"])
+    assert (program(), program("tune")) == (of_runs, of_tuning)

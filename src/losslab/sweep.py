@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from losslab.config import groups, schema
-from losslab.config.command import Command, all_jobs, run_overrides
+from losslab.config.command import Command, all_jobs, program, run_overrides
 from losslab.config.compose import (
     COMPOSED,
     VERSION_BASE,
@@ -46,7 +46,7 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
     folder = folder or jobs[0].sweep_dir
     run_folders = launch(command, jobs, folder, earlier)
     show_comparison(folder)
-    return show_unfinished(run_folders, f"python train.py resume={folder}")
+    return show_unfinished(run_folders, f"{program()} resume={folder}")
 
 
 def checked_jobs(

@@ -27,7 +27,7 @@ from losslab.analysis.search import (
 )
 from losslab.analysis.statistics import needed_seeds
 from losslab.config import groups
-from losslab.config.command import Command
+from losslab.config.command import Command, program
 from losslab.config.compose import compose, values_of
 from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
@@ -128,7 +128,7 @@ def _report(tuning: Tuning, folder: Path, run_folders: Sequence[Path]) -> int:
     collection = collect([folder / FINAL])
     if collection.runs:
         show(Console(), compare(collection), folder / "report", tuning)
-    return show_unfinished(run_folders, f"python scripts/tune.py resume={folder}")
+    return show_unfinished(run_folders, f"{program('tune')} resume={folder}")
 
 
 # --- arguments ------------------------------------------------------------------------------------

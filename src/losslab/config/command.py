@@ -1,6 +1,7 @@
 """Parsing of the command line: flags, overrides and the jobs of a sweep. Nothing imports torch."""
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,18 @@ WITH_VALUE = {
     *("--config-dir", "-cd", "--experimental-rerun"),
 }
 INFO = ("--info", "-i")
+
+
+def program(subcommand: str = "") -> str:
+    """Return what the user typed before the arguments, for advice on the next command.
+
+    Args:
+        subcommand: subcommand that the advice is about; ``scripts/`` has one file per subcommand.
+    """
+    script = Path(sys.argv[0])
+    if script.name == f"{subcommand or 'train'}.py":
+        return f"python {sys.argv[0]}"
+    return f"losslab {subcommand}".rstrip()
 
 
 @dataclass

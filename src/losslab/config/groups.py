@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def names(group: str) -> list[str]:
 def summary(group: str, name: str) -> str:
     """Return the description of a choice: the first comment of its file, without the command."""
     first = file_of(group, name).read_text().partition("\n")[0]
-    return first.lstrip("# ").split(": python train.py")[0].rstrip(".")
+    return re.split(": (?:python train.py|losslab) ", first.lstrip("# "))[0].rstrip(".")
 
 
 def standard(group: str) -> str | None:
