@@ -5,7 +5,9 @@ import sys
 import pytest
 
 from losslab import cli
+from losslab.config import user_code
 from losslab.config.command import program, split_flags
+from losslab.config.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,11 @@ def test_hydras_views_of_a_command(monkeypatch, capsys, arguments, words):
     monkeypatch.setattr(sys, "argv", ["train.py"])
     assert cli.run(arguments.split()) == cli.DONE
     assert words in capsys.readouterr().out
+
+
+def test_a_config_dir_without_a_folder():
+    with pytest.raises(UserError, match="--config-dir needs a folder"):
+        user_code.use(["loss=mse", "--config-dir"])
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,19 @@ class JobSweeper(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        batch = [[*arguments, *job] for job in jobs]
+        batch = [[*arguments, *job] for job in jobs if not _is_finished(folder, job)]
+        if len(batch) < len(jobs):
+            print(f"{len(jobs) - len(batch)} of {len(jobs)} jobs are finished or running")
         results = self.launcher.launch(batch, initial_job_idx=0)
         for result in results:
             _ = result.return_value  # raises the job's exception
         return [results]
+
+
+def _is_finished(folder: Path, job: Sequence[str]) -> bool:
+    """Return whether a job, composed in this process, needs no run."""
+    from losslab.config.compose import COMPOSED  # noqa: PLC0415 (Hydra imports this file for --help)
+    from losslab.runs.record import needs_running  # noqa: PLC0415
+
+    composed = COMPOSED.get(tuple(job))
+    return composed is not None and not needs_running(folder / composed.subdir)

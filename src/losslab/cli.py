@@ -10,11 +10,12 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+import losslab
 from losslab.commands import is_command, run_command
 from losslab.config import user_code
-from losslab.config.command import PASS_ON, Command, parse, split_flags
+from losslab.config.command import PASS_ON, Command, parse, program, split_flags
 from losslab.config.compose import complete, compose_jobs
-from losslab.config.errors import UserError, cli_errors
+from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
 from losslab.resume import resume
 from losslab.sweep import DONE, check_configs, hydra_main, show_run, sweep, train_job
@@ -22,7 +23,7 @@ from losslab.sweep import DONE, check_configs, hydra_main, show_run, sweep, trai
 
 def main() -> None:
     """Run the command line and exit with 0 (all done), 1 (a run failed) or 2 (wrong input)."""
-    with cli_errors("interrupted; continue with resume=FOLDER"):
+    with cli_errors():
         sys.exit(run(sys.argv[1:]))
 
 
@@ -31,11 +32,11 @@ def run(arguments: list[str]) -> int:
     if "LOCAL_RANK" in os.environ and "LOSSLAB_RUN_FOLDER" in os.environ:
         return _run_rank(Path(os.environ["LOSSLAB_RUN_FOLDER"]))
     arguments = user_code.use(arguments)
-    if not is_command(arguments) and {"--help", "-h"} & set(arguments):
-        print(help_text())
-        return DONE
     if is_command(arguments):
         return run_command(arguments)
+    if {"--help", "-h", "--version"} & set(arguments):
+        print(f"losslab {losslab.__version__}" if "--version" in arguments else help_text())
+        return DONE
     flags, overrides = split_flags(arguments)
     if any(flag.partition("=")[0] in PASS_ON for flag in flags):
         # flags go last: --info would take an override after it as its value
@@ -56,7 +57,8 @@ def single(command: Command) -> int:
     def job(config: DictConfig) -> None:
         folders.append(Path(HydraConfig.get().runtime.output_dir))
         try:
-            train_job(config)
+            with resumable(f"{program()} resume={folders[0]}"):
+                train_job(config)
         except UserError as error:  # Hydra would print a traceback and exit with 1
             refusals.append(error)
 

@@ -9,13 +9,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.config import groups, schema
-from losslab.config.command import Command
+from losslab.config.command import Command, program
 from losslab.config.compose import compose_jobs
-from losslab.config.errors import UserError
+from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.user_code import use
-from losslab.runs.folder import is_run
+from losslab.runs.folder import PLAN_FILE, is_run
+from losslab.runs.record import read_record
 from losslab.sweep import show_run, sweep
 from losslab.sweep_file import SWEEP_FILE, extended, read_commands
 
@@ -32,6 +33,8 @@ def resume(command: Command) -> int:
         grown = extended(earlier[-1], command.overrides)
         return sweep(replace(grown, typed=command.typed), folder, earlier)
     if not is_run(folder):
+        if (folder / PLAN_FILE).is_file():
+            raise UserError(f"{folder} is a tuning: losslab tune resume={folder}")
         raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
     return _resume_run(folder, command.overrides)
 
@@ -40,7 +43,13 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
     from losslab.training import saved_config, train  # noqa: PLC0415
 
     config = changed_config(saved_config(folder), overrides)
-    train(config, folder, resume=True)
+    trained, epochs = read_record(folder)["epochs"], config.trainer.max_epochs
+    if -1 < epochs < trained:
+        raise UserError(
+            f"trainer.max_epochs={epochs} is below the {trained} epochs that this run has trained"
+        )
+    with resumable(f"{program()} resume={folder}"):
+        train(config, folder, resume=True)
     return show_run(folder, Path(config.paths.log_dir))
 
 

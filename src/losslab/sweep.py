@@ -23,7 +23,7 @@ from losslab.config.compose import (
     compose_jobs,
     finished_config,
 )
-from losslab.config.errors import UserError
+from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
@@ -44,9 +44,11 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
     """
     jobs = checked_jobs(command, folder, earlier)
     folder = folder or jobs[0].sweep_dir
-    run_folders = launch(command, jobs, folder, earlier)
+    resuming = f"{program()} resume={folder}"
+    with resumable(resuming):
+        run_folders = launch(command, jobs, folder, earlier)
     show_comparison(folder)
-    return show_unfinished(run_folders, f"{program()} resume={folder}")
+    return show_unfinished(run_folders, resuming)
 
 
 def checked_jobs(

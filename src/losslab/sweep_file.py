@@ -77,6 +77,8 @@ def extended(command: Command, overrides: Sequence[str]) -> Command:
         if grown.jobs is not None and key == "seed":
             grown.jobs = _reseeded(grown.jobs, values_of(override))
         elif _may_grow(key, before, listed=grown.jobs is not None):
+            if meaning(key).affects_results or key == "seed":
+                given = _with_earlier_values(before, override)
             grown.overrides = _replaced(
                 grown.overrides, [each.input_line for each in before], given
             )
@@ -87,6 +89,15 @@ def extended(command: Command, overrides: Sequence[str]) -> Command:
                 f"{', '.join(_growing(grown))}; for anything else start a new sweep"
             )
     return grown
+
+
+def _with_earlier_values(before: Sequence[Any], override: Any) -> str:
+    """Return an override whose values include the earlier ones, since resuming only adds jobs."""
+    earlier = [value for each in before[-1:] for value in values_of(each)]
+    values = values_of(override)
+    if set(earlier) <= set(values):
+        return str(override.input_line)
+    return f"{override.key_or_group}={','.join(dict.fromkeys([*earlier, *values]))}"
 
 
 def _may_grow(key: str, before: Sequence[Any], *, listed: bool) -> bool:
@@ -111,6 +122,8 @@ def _replaced(overrides: Sequence[str], before: Sequence[str], given: str) -> li
 
 
 def _reseeded(jobs: Sequence[Sequence[str]], seeds: Sequence[str]) -> list[list[str]]:
+    given = [each for job in jobs for each in job if each.startswith("seed=")]
+    seeds = list(dict.fromkeys([*(each.removeprefix("seed=") for each in given), *seeds]))
     plain = dict.fromkeys(
         tuple(given for given in job if not given.startswith("seed=")) for job in jobs
     )

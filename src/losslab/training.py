@@ -23,7 +23,7 @@ from losslab.config.past import translated
 from losslab.data.base import ValThenTest
 from losslab.modules.base import Module
 from losslab.modules.step_values import Diverged
-from losslab.runs.folder import job_name
+from losslab.runs.folder import find_runs, job_name
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
@@ -403,7 +403,9 @@ def saved_config(folder: Path) -> DictConfig:
     """
     path = folder / "config.yaml"
     if not path.is_file() or not (folder / "record.json").is_file():
-        raise UserError(f"{folder} is not a run folder: it lacks config.yaml or record.json")
+        runs = find_runs(folder)
+        holds = f": it holds runs, such as {runs[0]}" if runs else ""
+        raise UserError(f"{folder} is not the folder of a run{holds}")
     saved = OmegaConf.to_container(OmegaConf.load(path))
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)

@@ -19,7 +19,6 @@ from losslab.analysis.load import collect
 from losslab.analysis.search import (
     FINAL,
     LEARNING_RATE,
-    PLAN_FILE,
     SEARCH,
     Range,
     Tuning,
@@ -29,11 +28,11 @@ from losslab.analysis.statistics import needed_seeds
 from losslab.config import groups
 from losslab.config.command import Command, program
 from losslab.config.compose import compose, values_of
-from losslab.config.errors import UserError
+from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.user_code import use
 from losslab.report.console import show
-from losslab.runs.folder import replace_file
+from losslab.runs.folder import PLAN_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
 from losslab.sweep_file import SWEEP_FILE
 
@@ -73,10 +72,13 @@ def run_tuning(arguments: Sequence[str]) -> int:
             raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
         plan = Plan(**json.loads((folder / PLAN_FILE).read_text()))
         use(plan.overrides)  # the plan's config folders
-        return tune(plan, folder)
+        with resumable(f"{program('tune')} resume={folder}"):
+            return tune(plan, folder)
     plan = parse_plan(arguments)
     log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
-    return tune(plan, log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    folder = log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+    with resumable(f"{program('tune')} resume={folder}"):
+        return tune(plan, folder)
 
 
 def tune(plan: Plan, folder: Path) -> int:

@@ -129,7 +129,14 @@ def test_a_target_without_a_yaml_is_called_by_its_name(project, overrides, name,
 
 def test_a_config_folder_that_is_not_there_is_refused(project):
     printed = losslab(project, "loss=mse", "--config-dir", "nowhere", code=2)
-    assert printed == "error: --config-dir nowhere: the folder does not exist\n"
+    assert printed == "error: config folder nowhere: the folder does not exist\n"
+
+
+def test_a_config_with_the_name_of_one_of_losslabs_is_refused(project):
+    (project / "conf" / "loss" / "my_loss.yaml").rename(project / "conf" / "loss" / "mse.yaml")
+    printed = losslab(project, "loss=mse", "--config-dir", "conf", code=2)
+    assert "mse.yaml: losslab has a loss=mse: rename the file" in printed
+    assert not (project / "logs").exists()
 
 
 def test_the_environment_of_others_stays(monkeypatch):

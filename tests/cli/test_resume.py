@@ -126,3 +126,12 @@ def test_a_past_record_is_read(tmp_path):
     from losslab.runs.record import read_record
 
     assert read_record(Path(shutil.copytree(PAST, tmp_path / "run")))["resumed"] == []
+
+
+def test_a_run_cannot_be_shortened(command):
+    run = command("loss=mse", "trainer.max_epochs=3", "callbacks=quiet").run
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    refused = command(f"resume={run}", "trainer.max_epochs=2")
+    assert refused.code == 2
+    assert "trainer.max_epochs=2 is below the 3 epochs that this run has trained" in refused.err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

@@ -219,7 +219,7 @@ def test_evaluate_repeats_the_record(command):
     assert wrong.code == 2
     none = command("nowhere", script="scripts/evaluate.py")
     assert none.code == 2
-    assert "is not a run folder" in none.err
+    assert "is not the folder of a run" in none.err
 
 
 def test_bf16_trains_every_classification_loss(command):

@@ -19,6 +19,9 @@ WITHOUT_TORCH = {
     "no_epochs": (["loss=mse", "trainer.max_epochs=0"], "trainer.max_epochs must be >= 1, got 0"),
     "no_number": (["loss=mse", "trainer.max_epochs=many"], "trainer.max_epochs must be >= 1"),
     "no_threads": (["loss=mse", "threads=-1"], "threads must be >= 1, got -1"),
+    "no_end": (["loss=mse", "trainer.max_epochs=-1"], "add callbacks=early_stopping"),
+    "flag": (["loss=mse", "--hlp"], "unknown option --hlp: did you mean --help"),
+    "capitals": (["loss=MSE"], "did you mean mse"),
     "threads": (["-m", "loss=mse", "threads=1,2"], "same: mse/seed0 (threads does not change"),
     "twins": (["-m", "loss=mse", "seed=1,1"], "same"),
 }

@@ -39,8 +39,9 @@ def test_a_later_version_is_refused(tmp_path):
     ("given", "expected"),
     [
         (["seed=range(16)"], "loss=mse,huber optimizer.lr=0.01,0.1 seed=range(16)"),
-        (["loss=mse,mae"], "loss=mse,mae optimizer.lr=0.01,0.1 seed=range(2)"),
-        (["optimizer.lr=1"], "loss=mse,huber optimizer.lr=1 seed=range(2)"),
+        (["loss=mae"], "loss=mse,huber,mae optimizer.lr=0.01,0.1 seed=range(2)"),
+        (["optimizer.lr=1"], "loss=mse,huber optimizer.lr=0.01,0.1,1 seed=range(2)"),
+        (["seed=range(1)"], "loss=mse,huber optimizer.lr=0.01,0.1 seed=0,1"),
         (["loss=mse,huber"], "loss=mse,huber optimizer.lr=0.01,0.1 seed=range(2)"),
         (["trainer.max_epochs=3"], "loss=mse,huber optimizer.lr=0.01,0.1 seed=range(2)"),
     ],

@@ -217,12 +217,18 @@ def _labels(rows: _Rows) -> list[str]:
         options = [
             key
             for key in run.settings
-            if key.startswith("loss.") and (key in _given(run) or _varies(key, same_loss))
+            if key.startswith("loss.")
+            and (_varies(key, same_loss) or (key in _given(run) and not _names_choice(key)))
         ]
         options += [key for key in _varying(same_loss) if key in run.settings]
         texts = [f"{_short(key)}={_text(run.settings[key])}" for key in options]
         labels.append(f"{run.loss} ({', '.join(texts)})" if texts else run.loss)
     return labels
+
+
+def _names_choice(key: str) -> bool:
+    """Return whether the key is a replaced ``_target_``, whose class is the name of the choice."""
+    return key.endswith("._target_")
 
 
 def _given(run: Run) -> set[str]:
@@ -234,9 +240,10 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
     return tuple(
-        override
+        override.lstrip("+")
         for override in runs[0].overrides
         if override in common
+        and not _names_choice(override.partition("=")[0])
         and (row := meaning(key := override.partition("=")[0].lstrip("+"))).affects_results
         and not row.in_label
         and not key.startswith("loss.")

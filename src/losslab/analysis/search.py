@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from losslab.analysis.load import Run, collect
 from losslab.metrics.labels import Metric, metric_of
+from losslab.runs.folder import PLAN_FILE
 
 if TYPE_CHECKING:
     import pandas
 
-PLAN_FILE, SEARCH, FINAL = "tuning.json", "search", "final"
+SEARCH, FINAL = "search", "final"
 """Names in a tuning's folder: the plan, the search sweep and the final sweep."""
 
 LEARNING_RATE = "optimizer.lr"

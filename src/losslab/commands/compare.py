@@ -11,8 +11,9 @@ from rich.console import Console
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection, collect
-from losslab.analysis.search import PLAN_FILE, read_tuning
+from losslab.analysis.search import read_tuning
 from losslab.report.console import show
+from losslab.runs.folder import PLAN_FILE
 
 
 class Parser(argparse.ArgumentParser):

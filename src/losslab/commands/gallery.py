@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from losslab.config.errors import cli_errors
+from losslab.config.errors import cli_errors, resumable
 from losslab.gallery import run as gallery
 
 
@@ -22,7 +22,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--pages-only", action="store_true", help="make no runs")
     parser.add_argument("--share", help=argparse.SUPPRESS)  # for worker processes
     arguments = parser.parse_args(given)
-    with cli_errors("interrupted; run the same command again to continue"):
+    with cli_errors(), resumable("run the same command again"):
         if arguments.share:
             part, parts = map(int, arguments.share.split("/"))
             return gallery.run_share(arguments.claims[0], part, parts, arguments.logs)

@@ -23,5 +23,5 @@ def main(given: Sequence[str] | None = None) -> int:
     from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
     from losslab.tuning import run_tuning  # noqa: PLC0415
 
-    with cli_errors("interrupted; continue with resume=FOLDER"):
+    with cli_errors():
         return run_tuning(arguments)

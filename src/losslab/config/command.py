@@ -19,6 +19,8 @@ WITH_VALUE = {
     *("--config-dir", "-cd", "--experimental-rerun"),
 }
 INFO = ("--info", "-i")
+FLAGS = {*PASS_ON, *WITH_VALUE, "--help", "-h", "--multirun", "-m", "--run", "-r", "--resolve"}
+"""Options with dashes, all of them Hydra's."""
 
 
 def program(subcommand: str = "") -> str:
@@ -100,11 +102,19 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _refuse_dashes(flags: Sequence[str]) -> None:
-    for flag in flags:
+    for place, flag in enumerate(flags):
+        if not flag.startswith("-"):
+            continue  # the value of a flag
         name = flag.lstrip("-")
+        if flag in WITH_VALUE and place + 1 == len(flags):
+            raise UserError(f"{flag} needs a value")
         if flag.startswith("--") and re.split("[.=]", name)[0] in (*TOP_LEVEL, "resume"):
             given = name if "=" in name else f"{name}=..."
-            raise UserError(f"{flag}: options have no dashes, write {given}")
+            raise UserError(f"{flag}: options have no dashes: write {given}")
+        if flag.partition("=")[0] not in FLAGS:
+            raise UserError(
+                f"unknown option {flag}{groups.did_you_mean(flag, [each for each in sorted(FLAGS) if each[:2] == '--'])}"
+            )
 
 
 def _refuse_sweep(overrides: list[str]) -> None:

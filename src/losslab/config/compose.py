@@ -200,6 +200,7 @@ def _require_known(overrides: Sequence[str]) -> None:
     Raises:
         UserError: if one does not; the message names the nearest keys.
     """
+    groups.require_own_names()
     defaults = None
     for override in parsed(overrides):
         key = override.key_or_group
@@ -277,6 +278,8 @@ def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
             defaults = _defaults_of(overrides) if defaults is None else defaults
             default = _plain(OmegaConf.select(defaults, key))
         _require(schema.refusal(key, _plain(OmegaConf.select(config, key)), default))
+    if config.trainer.max_epochs == -1 and config.callbacks.run_writer.patience is None:
+        raise UserError("trainer.max_epochs=-1 never ends: add callbacks=early_stopping")
     for row in schema.KEYS:  # what an experiment or your own conf/ sets
         if row.low is not None or row.choices:
             for key in row.patterns.split():

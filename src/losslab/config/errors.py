@@ -11,13 +11,10 @@ class UserError(Exception):
 
 
 @contextmanager
-def cli_errors(interrupted: str = "interrupted") -> Iterator[None]:
+def cli_errors() -> Iterator[None]:
     """Print a ``UserError`` in one line and exit with 2; exit with 130 if interrupted.
 
     With ``HYDRA_FULL_ERROR=1``, the error is raised.
-
-    Args:
-        interrupted: message for an interruption.
     """
     try:
         yield
@@ -26,6 +23,15 @@ def cli_errors(interrupted: str = "interrupted") -> Iterator[None]:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(str(interruption) or "interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def resumable(command: str) -> Iterator[None]:
+    """Name the command that continues, if what is inside the block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; to continue: {command}") from None

@@ -29,6 +29,16 @@ def file_of(group: str, name: str) -> Path:
     return next((file for file in files if file.is_file()), files[0])
 
 
+def require_own_names() -> None:
+    """Raise ``UserError`` if a file in the user's folders has the name of a choice of losslab."""
+    for folder in config_dirs():
+        for group in schema.GROUPS:
+            for file in sorted((folder / group).glob("*.yaml")):
+                ours = CONF / group / file.name
+                if ours.is_file() and not ours.samefile(file):
+                    raise UserError(f"{file}: losslab has a {group}={file.stem}: rename the file")
+
+
 @functools.cache
 def _read(file: Path) -> Any:
     return OmegaConf.load(file)
@@ -191,5 +201,7 @@ def task_of_other_kind(loss: str, data: str, task: str) -> str | None:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``: did you mean x?`` if a known name is similar, else a full stop."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    by_lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.5)
+    close = [by_lower[each] for each in close]
     return f": did you mean {' or '.join(close)}?" if close else "."

@@ -1,19 +1,20 @@
-"""The page that ``losslab --help`` prints; ``python train.py`` is the same command."""
+"""The page that ``losslab --help`` and ``python train.py --help`` print."""
 
 import textwrap
 
 from losslab.config import groups, schema
+from losslab.config.command import program
 
 HEAD = """\
 losslab: train models with loss functions and compare the losses with statistics
 
-Usage: python train.py [-m] [GROUP=CHOICE | KEY=VALUE]...   (or losslab instead of python train.py)
+Usage: {program} [-m] [GROUP=CHOICE | KEY=VALUE]...
 
 Train
-  python train.py loss=focal                                  one run, with the default data
-  python train.py loss=focal loss.gamma=1 data=mnist seed=3   with other options
-  python train.py -m loss=mse,mae,huber 'seed=range(5)'       a sweep: 15 runs and their comparison
-  python train.py resume=FOLDER                               resume a run or a sweep
+  {program} loss=focal                                  one run, with the default data
+  {program} loss=focal loss.gamma=1 data=mnist seed=3   with other options
+  {program} -m loss=mse,mae,huber 'seed=range(5)'       a sweep: 15 runs and their comparison
+  {program} resume=FOLDER                               resume a run or a sweep
 
 Use runs (COMMAND --help lists the options)
   losslab compare FOLDER...                                   compare the losses of any runs
@@ -27,14 +28,14 @@ TAIL = """
 Other groups
 {groups}
 
-All options of a run: python train.py loss=focal --cfg job
+All options of a run: {program} loss=focal --cfg job
 Tracebacks of errors: HYDRA_FULL_ERROR=1. Options of Hydra: --hydra-help
 """
 
 
 def help_text() -> str:
     """Return the losses and data by task, then the choices of the other groups."""
-    blocks = [HEAD]
+    blocks = [HEAD.format(program=program())]
     for task in groups.names("task"):
         data = [
             name
@@ -58,7 +59,7 @@ def help_text() -> str:
             standard = None if group == "model" else groups.standard(group)  # tasks set the model
             text = f"  {group}={_marked(groups.names(group), standard)}"
             rest += textwrap.wrap(text, 100, subsequent_indent=6 * " ", break_on_hyphens=False)
-    return "\n".join(blocks) + TAIL.format(groups="\n".join(rest))
+    return "\n".join(blocks) + TAIL.format(program=program(), groups="\n".join(rest))
 
 
 def _marked(names: list[str], standard: str | None) -> str:

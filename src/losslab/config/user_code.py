@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from losslab.config.errors import UserError
-from losslab.config.overrides import parsed
 
 CONFIG_DIRS = "LOSSLAB_CONFIG_DIRS"
 FLAGS = ("--config-dir", "-cd")
@@ -39,7 +38,7 @@ def use(arguments: Sequence[str]) -> list[str]:
     folders, rest = _split_config_dirs(arguments)
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"--config-dir {folder}: the folder does not exist")
+            raise UserError(f"config folder {folder}: the folder does not exist")
     os.environ.pop(CONFIG_DIRS, None)
     make_importable([Path.cwd()])
     add(folders)
@@ -83,7 +82,10 @@ def _split_config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]
     for argument in iterator:
         flag, equals, value = argument.partition("=")
         if flag in FLAGS:
-            folders.append(Path(value if equals else next(iterator, "")))
+            folder = value if equals else next(iterator, "")
+            if not folder:
+                raise UserError(f"{flag} needs a folder, such as {flag} conf")
+            folders.append(Path(folder))
         elif flag == SEARCH_PATH:
             folders += _folders_of(argument)
         else:
@@ -93,6 +95,8 @@ def _split_config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]
 
 def _folders_of(override: str) -> list[Path]:
     """Return the folders in ``hydra.searchpath=[file://a,file://b]``."""
+    from losslab.config.overrides import parsed  # noqa: PLC0415 (Hydra, which compare does not need)
+
     value: Any = parsed([override])[0].value()
     names = [str(name) for name in (value if isinstance(value, list) else [value])]
     for name in names:

@@ -12,6 +12,9 @@ from losslab.config.schema import meaning
 NAME_LENGTH = 120
 """Maximum length of a job name; file systems allow 255 bytes, and tools append to it."""
 
+PLAN_FILE = "tuning.json"
+"""Plan of a tuning, in its folder."""
+
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+@-]+")
 
 
