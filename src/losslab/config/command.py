@@ -112,9 +112,8 @@ def _refuse_dashes(flags: Sequence[str]) -> None:
             given = name if "=" in name else f"{name}=..."
             raise UserError(f"{flag}: options have no dashes: write {given}")
         if flag.partition("=")[0] not in FLAGS:
-            raise UserError(
-                f"unknown option {flag}{groups.did_you_mean(flag, [each for each in sorted(FLAGS) if each[:2] == '--'])}"
-            )
+            known = sorted(each for each in FLAGS if each.startswith("--"))
+            raise UserError(f"unknown option {flag}{groups.did_you_mean(flag, known)}")
 
 
 def _refuse_sweep(overrides: list[str]) -> None:
