@@ -71,6 +71,7 @@ def made_up(
     content.update(status="failed" if kind else status, error=error)
     choices = config["choices"]
     content.update({name: choices[name] for name in ("loss", "data", "task")}, seed=seed)
+    content["sampling"] = "fresh"
     content["hashes"] = {name: f"{name}{seed}" for name in HASHES}
     content.update(epochs=20, best={"epoch": 3, "metrics": {"mae": 1.0 if mae is None else mae}})
     if mae is not None:

@@ -216,6 +216,8 @@ def open_record(
                     "data": components.data.fingerprint(),
                     "batches": components.data.order_fingerprint(),
                 },
+                "sampling": components.data.sampling,
+                "sizes": components.data.sizes(),
             },
             hparams=schema.hparams(_plain(config)),
             group=f"{job_name(config.overrides)} on {config.choices.data}",

@@ -51,7 +51,7 @@ def test_a_sweep_ends_in_an_answer(outcome):
     for words in (
         "regression (data.outliers=0.3, trainer.max_epochs=4): test metrics, mean [95 % interval]",
         "mae is better than mse: mean absolute error -",
-        "p = 0.031 (sign flips), better for 6 of 6 seeds",
+        "p = 0.031 (sign flips) for new samples, better for 6 of 6 seeds",
         "tensorboard --logdir",
     ):
         assert words in " ".join(outcome.out.split())

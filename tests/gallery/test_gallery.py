@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from losslab.analysis.load import Run
+from losslab.analysis.statistics import equivalence_p
 from losslab.gallery.chart import draw_chart
 from losslab.gallery.claim import Chart, Claim, PreregisteredComparison, read_claim
-from losslab.gallery.evaluation import conclusion, equivalence_p, evaluate_claim
+from losslab.gallery.evaluation import conclusion, evaluate_claim
 from losslab.gallery.page import IndexEntry, PageFigure, write_index, write_page
 from losslab.gallery.rows import rows_of, without
 from losslab.runs.record import new_record
@@ -26,6 +27,7 @@ def run(loss, outliers, seed, error, status="done"):
         task="regression",
         seed=seed,
         seconds=2.0,
+        sampling="fresh",
         test={"intercept_error": error},
         error={"kind": "diverged", "message": "nan", "step": 3} if status == "failed" else None,
         hashes={"weights": "w", "data": "d", "batches": "b"},

@@ -10,6 +10,13 @@ from dataclasses import dataclass, replace
 from losslab.analysis import statistics
 from losslab.analysis.comparison_groups import ComparisonGroup, Row, comparison_groups
 from losslab.analysis.load import Collection, Run
+from losslab.analysis.scope import (
+    Design,
+    DifferenceTest,
+    Scope,
+    difference_test,
+    rank_test,
+)
 from losslab.analysis.statistics import LEVEL, Interval
 from losslab.metrics.labels import Metric, metric_of
 
@@ -62,12 +69,16 @@ class Pair:
     failed_both: tuple[int, ...]
     mean: float
     deviation: float
-    interval: Interval
-    """95 % confidence interval of the mean difference, not corrected for multiplicity."""
-    p: float
-    """P-value of the exact sign-flip test; on signed ranks if a run diverged."""
+    test: DifferenceTest
+    """Test of the difference, for the scope of the comparison."""
+    of_these_samples: DifferenceTest
+    """Test for these samples only; the same as ``test`` if the seeds do not share samples."""
+    design: Design
+    """How the seeds share samples."""
     adjusted_p: float
     """P-value after Holm's correction over all comparisons."""
+    adjusted_p_of_these_samples: float
+    """The same for the test that holds for these samples only."""
     comparisons: int
     """Number of comparisons that Holm's correction covers."""
     wins: float
@@ -87,6 +98,16 @@ class Pair:
         return len(self.seeds)
 
     @property
+    def p(self) -> float:
+        """P-value, not corrected for multiplicity."""
+        return self.test.p
+
+    @property
+    def interval(self) -> Interval:
+        """95 % interval of the mean difference that the test implies, not corrected."""
+        return self.test.interval
+
+    @property
     def ranked(self) -> bool:
         """Return whether the test uses signed ranks, because a run diverged."""
         return bool(self.failed_a or self.failed_b or self.failed_both)
@@ -94,7 +115,6 @@ class Pair:
     @property
     def swapped(self) -> "Pair":
         """Return the same comparison with ``a`` and ``b`` exchanged."""
-        low, high, method = self.interval
         return replace(
             self,
             a=self.b,
@@ -103,7 +123,8 @@ class Pair:
             failed_a=self.failed_b,
             failed_b=self.failed_a,
             mean=-self.mean,
-            interval=Interval(-high, -low, method),
+            test=self.test.swapped,
+            of_these_samples=self.of_these_samples.swapped,
             wins=self.losses,
             losses=self.wins,
         )
@@ -116,7 +137,7 @@ class Pair:
     @property
     def needed(self) -> int:
         """Minimum number of seeds with which a difference can be significant."""
-        return statistics.needed_seeds(self.comparisons)
+        return self.test.needed_seeds(self.comparisons)
 
     @property
     def underpowered(self) -> bool:
@@ -126,9 +147,21 @@ class Pair:
     @property
     def seeds_to_see(self) -> int | None:
         """Number of seeds needed to find a difference as large as the observed one."""
-        if not (self.deviation >= 0 and self.mean):
+        if not (self.deviation >= 0 and self.mean) or self.test.estimate is not None:
             return None
         return statistics.seeds_to_see(self.mean, self.deviation, self.comparisons)
+
+    @property
+    def smallest_ever(self) -> float:
+        """Smallest difference that any number of seeds finds; 0 if the samples do not limit it."""
+        return self.test.smallest_ever(LEVEL / self.comparisons)
+
+    @property
+    def samples_to_see(self) -> int | None:
+        """Number of samples that would show the observed difference with this number of seeds."""
+        if self.significant or not (self.smallest_ever and self.mean and self.design.total):
+            return None
+        return math.ceil(self.design.total * (self.mde / abs(self.mean)) ** 2)
 
     @property
     def significant(self) -> bool:
@@ -223,6 +256,7 @@ def compare(
     primary_metrics: Sequence[str] = (),
     columns: Sequence[str] = (),
     split: str | None = None,
+    scope: Scope = "samples",
 ) -> Comparison:
     """Compare the losses of runs.
 
@@ -233,6 +267,8 @@ def compare(
             Default: the first metric of the task.
         columns: further metrics to show. Default: all metrics of the task.
         split: ``test`` or ``val``. Default: ``test`` if any run has read it.
+        scope: what conclusions hold for: ``samples``, new samples of the same kind, or ``data``,
+            these samples.
 
     Raises:
         ValueError: if there are no runs, a metric or the baseline is unknown, or it is not known
@@ -250,7 +286,7 @@ def compare(
         collection = replace(collection, runs=compared)
     _require_known_metrics(collection.runs, [*primary_metrics, *columns], split)
     tables = [
-        _table(part, baseline, primary_metrics, columns, split)
+        _table(part, baseline, primary_metrics, columns, split, scope)
         for part in comparison_groups(collection.runs)
     ]
     rows = [row for table in tables for row in table.rows]
@@ -273,6 +309,7 @@ def _table(
     primary_metrics: Sequence[str],
     columns: Sequence[str],
     split: str,
+    scope: Scope,
 ) -> ComparisonTable:
     primary, shown = _metrics(part, primary_metrics, columns, split)
     summaries = {
@@ -282,7 +319,7 @@ def _table(
     }
     rows = sorted(part.rows, key=lambda row: _rank(summaries[row.label, primary[0].name]))
     pairs = [
-        compare_rows(a, b, metric, split)
+        compare_rows(a, b, metric, split, scope)
         for metric in primary
         for a, b in _couples(rows, baseline)
         if not any(row.done and summaries[row.label, metric.name].undefined for row in (a, b))
@@ -371,7 +408,9 @@ def _values(row: Row, metric: Metric, split: str) -> dict[int, float]:
 # --- two rows -------------------------------------------------------------------------------------
 
 
-def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
+def compare_rows(
+    a: Row, b: Row, metric: Metric, split: str = "test", scope: Scope = "samples"
+) -> Pair:
     """Compare two rows seed by seed, without correcting for other comparisons."""
     ours, theirs = _values(a, metric, split), _values(b, metric, split)
     seeds = tuple(seed for seed in ours if seed in theirs)
@@ -388,8 +427,12 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
     numbers = list(differences.values())
     advantages = [metric.sign * value for value in numbers]
     advantages += [_advantage_of_failure(*sides) for sides in failed.values()]
-    tested = statistics.signed_ranks(advantages) if failed else advantages
-    p = statistics.sign_flip_p(tested) if seeds else 1.0
+    design = a.runs[0].design
+    if failed:
+        test = of_these_samples = rank_test(advantages, design)
+    else:
+        test = difference_test(numbers, design, scope)
+        of_these_samples = difference_test(numbers, design, "data")
     pair = Pair(
         a=a.label,
         b=b.label,
@@ -401,9 +444,11 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
         failed_both=tuple(seed for seed, sides in failed.items() if sides == (True, True)),
         mean=plain.fmean(numbers) if numbers else math.nan,
         deviation=plain.stdev(numbers) if len(numbers) > 1 else math.nan,
-        interval=statistics.mean_interval(numbers),
-        p=p,
-        adjusted_p=p,
+        test=test,
+        of_these_samples=of_these_samples,
+        design=design,
+        adjusted_p=test.p,
+        adjusted_p_of_these_samples=of_these_samples.p,
         comparisons=1,
         wins=sum(value > 0 for value in advantages),
         losses=sum(value < 0 for value in advantages),
@@ -412,7 +457,7 @@ def compare_rows(a: Row, b: Row, metric: Metric, split: str = "test") -> Pair:
         hashes=_common_hashes(a, b, seeds),
         by_environment="data.env_id" in a.settings,
     )
-    return _with_family(pair, p, 1)
+    return _with_family(pair, test.p, of_these_samples.p, 1)
 
 
 def difference(one: float, other: float) -> float:
@@ -458,21 +503,33 @@ def _common_hashes(a: Row, b: Row, seeds: Sequence[int]) -> dict[str, bool | Non
 def _corrected(tables: Sequence[ComparisonTable]) -> tuple[ComparisonTable, ...]:
     """Apply Holm's correction over all comparisons of the tables."""
     pairs = [pair for table in tables for pair in table.pairs]
-    adjusted = iter(statistics.holm([pair.p for pair in pairs]))
+    adjusted = zip(
+        statistics.holm([pair.p for pair in pairs]),
+        statistics.holm([pair.of_these_samples.p for pair in pairs]),
+        strict=True,
+    )
     return tuple(
         replace(
             table,
-            pairs=tuple(_with_family(pair, next(adjusted), len(pairs)) for pair in table.pairs),
+            pairs=tuple(_with_family(pair, *next(adjusted), len(pairs)) for pair in table.pairs),
         )
         for table in tables
     )
 
 
-def _with_family(pair: Pair, adjusted_p: float, comparisons: int) -> Pair:
+def _with_family(
+    pair: Pair, adjusted_p: float, adjusted_p_of_these_samples: float, comparisons: int
+) -> Pair:
     enough = pair.deviation >= 0  # not NaN
     mde = (
-        statistics.minimum_detectable_effect(pair.deviation, pair.n, LEVEL / comparisons)
+        pair.test.minimum_detectable_effect(pair.deviation, pair.n, LEVEL / comparisons)
         if enough
         else math.nan
     )
-    return replace(pair, adjusted_p=float(adjusted_p), comparisons=comparisons, mde=mde)
+    return replace(
+        pair,
+        adjusted_p=float(adjusted_p),
+        adjusted_p_of_these_samples=float(adjusted_p_of_these_samples),
+        comparisons=comparisons,
+        mde=mde,
+    )

@@ -85,10 +85,20 @@ def _outlook(pair: Pair) -> str:
     if math.isnan(pair.deviation):
         return "; the spread is unknown with one pair"
     text = f"; paired SD {pair.metric.difference_text(pair.deviation, sign=False)}"
-    if pair.seeds_to_see is None:
-        return text
     shown = pair.metric.difference_text(abs(pair.mean), sign=False)
-    return f"{text}; {pair.seeds_to_see} seeds are needed to find {shown}"
+    if pair.seeds_to_see is not None:
+        return f"{text}; {pair.seeds_to_see} seeds are needed to find {shown}"
+    if pair.samples_to_see is None:
+        return text
+    ever = pair.metric.difference_text(pair.smallest_ever, sign=False)
+    if abs(pair.mean) < pair.smallest_ever:
+        text += f"; with {pair.design.total:,} samples no number of seeds can show less than {ever}"
+    return f"{text}; about {_rounded(pair.samples_to_see):,} samples would show {shown}"
+
+
+def _rounded(count: int) -> int:
+    """Round to two digits: an estimate of a sample size has no more."""
+    return int(float(f"{count:.1e}"))
 
 
 def _significant(pair: Pair) -> str:
@@ -104,16 +114,18 @@ def _size(pair: Pair) -> str:
         return f"no seed at which both finished{_diverged(pair)}"
     text = f"{pair.metric.label} {pair.metric.difference_text(pair.mean)}"
     low, high, _ = pair.interval
-    if math.isnan(low):
+    if not math.isfinite(low):
         return text
     number = pair.metric.number
     return f"{text} [{number(low, like=pair.mean)}, {number(high, like=pair.mean)}]"
 
 
 def _p(pair: Pair) -> str:
-    test = "signed ranks" if pair.ranked else "sign flips"
     corrected = f", Holm over {pair.comparisons}" if pair.comparisons > 1 else ""
-    return f"p = {pair.adjusted_p:.2g} ({test}{corrected})"
+    test = f"p = {pair.adjusted_p:.2g} ({pair.test.method}{corrected}) for {pair.test.holds_for}"
+    if pair.of_these_samples.holds_for == pair.test.holds_for:
+        return test
+    return f"{test}, p = {pair.adjusted_p_of_these_samples:.2g} for these samples"
 
 
 def _diverged(pair: Pair) -> str:

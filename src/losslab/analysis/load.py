@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from losslab.analysis.scope import Design, design_of
 from losslab.config.past import translated
 from losslab.config.schema import flat, meaning
 from losslab.runs.curves import read_curves
@@ -57,6 +58,11 @@ class Run:
     def seed(self) -> int:
         """Seed, by which runs are paired."""
         return self.record["seed"]
+
+    @functools.cached_property
+    def design(self) -> Design:
+        """How the seeds of a comparison with this run share samples."""
+        return design_of(self.record, self.config)
 
     @property
     def overrides(self) -> list[str]:

@@ -5,7 +5,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,9 @@ FINE_FROM = 40
 
 NORMAL_FROM = 500
 """Number of pairs above which Student's t is treated as normal."""
+
+ROUNDING = 1e-9
+"""Relative tolerance within which two differences are of equal size."""
 
 DRAWS = 100_000
 CHUNK = 10_000
@@ -120,35 +123,124 @@ def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float
         >>> sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])  # 2 of 2**6
         0.03125
     """
-    sizes = np.abs(np.asarray(differences, dtype=float))
-    sizes_moved = sizes[sizes > 0]  # a difference of 0 is the same with either sign
-    total = abs(float(np.sum(differences)))
-    reached = total - 1e-9 * float(sizes.sum())  # equal sums may differ by rounding
-    n = len(sizes_moved)
-    if n == 0:
-        return 1.0
-    if n <= EXACT_TO:
+    array = _require_finite(differences)
+    total = float(array.sum())
+    reached = abs(total) - 1e-9 * float(np.abs(array).sum())  # equal sums may differ by rounding
+    if len(array) <= EXACT_TO:
+        moved = array[array != 0]  # a difference of 0 is the same with either sign
         # opposite sign assignments have opposite sums: the first sign can stay fixed
-        sums = sizes_moved[:1]
-        for size in sizes_moved[1:]:
-            sums = np.concatenate([sums + size, sums - size])
+        sums = moved[:1] if len(moved) else np.zeros(1)
+        for value in moved[1:]:
+            sums = np.concatenate([sums + value, sums - value])
         return float((np.abs(sums) >= reached).mean())
-    stream = np.random.default_rng(seed)
     hits = 0
+    for flipped in _sampled_subsets(len(array), draws, seed):
+        hits += int((np.abs(total - 2 * (flipped @ array)) >= reached).sum())
+    return (1 + hits) / (1 + draws)
+
+
+def sign_flip_interval(
+    differences: Values, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0
+) -> Interval:
+    r"""Compute the confidence interval that the sign-flip test implies.
+
+    It holds every :math:`\delta` for which the test of the differences minus :math:`\delta` has
+    p > 0.05, so interval and test never disagree. Flipping a subset of the signs moves the sum past
+    its opposite exactly if the subset's mean is on the other side of :math:`\delta`: the ends of
+    the interval are order statistics of the means of all subsets (of sampled ones above n = 20).
+
+    Returns:
+        The interval; infinite below 6 differences, with which no difference can be significant.
+
+    Source:
+        Hartigan, "Using Subsample Values as Typical Values", 1969.
+
+    Example:
+        >>> sign_flip_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])  # p = 2 / 2**6 outside of it
+        Interval(low=1.0, high=6.0, method='sign flips')
+    """
+    array = _require_finite(differences)
+    n = len(array)
+    level = 1 - confidence
+    if n <= EXACT_TO:
+        # p at delta is 2 (1 + number of subsets whose mean is not above delta) / 2**n
+        beyond = math.floor(level * 2.0 ** (n - 1) * (1 + 1e-12)) - 1
+        means = _subset_means(array)
+    else:
+        beyond = math.floor(level * (1 + draws) * (1 + 1e-12)) - 1
+        means = _sampled_means(array, draws, seed)
+    if beyond < 0:
+        return Interval(-math.inf, math.inf, "sign flips")
+    ends = np.partition(means, [beyond, len(means) - 1 - beyond])
+    return Interval(float(ends[beyond]), float(ends[-1 - beyond]), "sign flips")
+
+
+def _subset_means(values: np.ndarray) -> np.ndarray:
+    """Compute the means of all subsets but the empty one."""
+    sums, counts = np.zeros(1), np.zeros(1)
+    for value in values:
+        sums, counts = np.concatenate([sums, sums + value]), np.concatenate([counts, counts + 1])
+    means: np.ndarray = sums[1:] / counts[1:]
+    return means
+
+
+def _sampled_means(values: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Compute the means of the sampled subsets and of their complements."""
+    parts = []
+    for flipped in _sampled_subsets(len(values), draws, seed):
+        sums, counts = flipped @ values, flipped.sum(axis=1)
+        parts += [sums / counts, (values.sum() - sums) / (len(values) - counts)]
+    return np.concatenate(parts)
+
+
+def _sampled_subsets(n: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield blocks of random subsets of n values as rows of 0 and 1, the same ones each time."""
+    stream = np.random.default_rng(seed)
     for start in range(0, draws, CHUNK):
         rows = min(CHUNK, draws - start)
         bits = np.frombuffer(stream.bytes(rows * (n // 8 + 1)), dtype=np.uint8)
-        flipped = np.unpackbits(bits).reshape(rows, -1)[:, :n].astype(float)
-        sums = sizes_moved.sum() - 2 * (flipped @ sizes_moved)
-        hits += int((np.abs(sums) >= reached).sum())
-    return (1 + hits) / (1 + draws)
+        yield np.unpackbits(bits).reshape(rows, -1)[:, :n].astype(float)
+
+
+def _require_finite(differences: Values) -> np.ndarray:
+    array = np.asarray(differences, dtype=float)
+    if not np.isfinite(array).all():
+        raise ValueError(f"differences must be finite, got {array.tolist()}")
+    return array
+
+
+def equivalence_p(differences: Values, within: float) -> float:
+    """Compute the p-value for equivalence: that the mean is closer to 0 than ``within``.
+
+    The test consists of two one-sided sign-flip tests (TOST).
+
+    Source:
+        Schuirmann, "A Comparison of the Two One-Sided Tests Procedure and the Power Approach",
+        1987.
+
+    Example:
+        >>> equivalence_p([0.01, -0.02, 0.0, 0.01, 0.02, -0.01], within=0.1)  # 1 of 2**6
+        0.015625
+    """
+    if not len(differences):
+        return 1.0
+    below = within - np.asarray(differences)
+    above = within + np.asarray(differences)
+    return max(_one_sided_p(below), _one_sided_p(above))
+
+
+def _one_sided_p(values: Values) -> float:
+    """Compute the p-value of the sign-flip test against a mean of 0 or less."""
+    if sum(values) <= 0:
+        return 1.0
+    return sign_flip_p(values) / 2
 
 
 def signed_ranks(differences: Values) -> np.ndarray:
     """Rank the absolute differences and give the ranks the differences' signs.
 
     An infinite difference, which stands for a diverged run, has the highest rank. Ties share
-    their mean rank; a difference of 0 has rank 0.
+    their mean rank, also if they differ by rounding; a difference of 0 has rank 0.
 
     Source:
         Wilcoxon, "Individual Comparisons by Ranking Methods", 1945.
@@ -158,12 +250,20 @@ def signed_ranks(differences: Values) -> np.ndarray:
         [2.0, -3.0, 0.0, -1.0]
     """
     array = np.asarray(differences, dtype=float)
+    if np.isnan(array).any():
+        raise ValueError(f"differences must not be NaN, got {array.tolist()}")
     sizes = np.abs(array[array != 0])
-    ranks = np.zeros(len(array))
-    ordered, place, count = np.unique(sizes, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    ranks[array != 0] = (last - (count - 1) / 2)[place] if len(ordered) else 0
-    signed: np.ndarray = np.sign(array) * ranks
+    order = np.argsort(sizes)
+    starts = np.ones(len(sizes), dtype=bool)  # of a group of ties
+    with np.errstate(invalid="ignore"):  # two infinite sizes are ties
+        starts[1:] = np.diff(sizes[order]) > ROUNDING * sizes[order][:-1]
+    group = np.cumsum(starts) - 1
+    counts = np.bincount(group)
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2
+    of_sizes = np.empty(len(sizes))
+    of_sizes[order] = mean_rank[group]
+    signed = np.zeros(len(array))
+    signed[array != 0] = of_sizes * np.sign(array[array != 0])
     return signed
 
 
@@ -181,6 +281,8 @@ def holm(p_values: Values) -> np.ndarray:
         [0.03, 0.06, 0.06]
     """
     array = np.asarray(p_values, dtype=float)
+    if np.isnan(array).any():
+        raise ValueError(f"p-values must not be NaN, got {array.tolist()}")
     order = np.argsort(array, kind="stable")
     steps = array[order] * np.arange(len(array), 0, -1)
     adjusted = np.empty(len(array))
@@ -252,11 +354,24 @@ def _standardized_mde(pairs: int, level: float, power: float) -> float:
         attained = (arrangements - 0.5) / 2 ** (pairs - 1)
     elif pairs > NORMAL_FROM:
         return float(special.ndtri(1 - level / 2) + special.ndtri(power)) / math.sqrt(pairs)
-    critical = special.stdtrit(pairs - 1, 1 - attained / 2)
-    low, high = 0.0, (critical + 4) / math.sqrt(pairs)
-    for _ in range(50):
+    return noncentrality(pairs - 1, attained, power) / math.sqrt(pairs)
+
+
+@functools.lru_cache(maxsize=4096)
+def noncentrality(freedom: float, level: float, power: float = POWER) -> float:
+    """Compute the effect, in standard errors, that a two-sided t-test finds with this power.
+
+    Example:
+        >>> round(noncentrality(math.inf, 0.05), 2), round(noncentrality(9, 0.05), 2)
+        (2.8, 3.15)
+    """
+    if freedom > NORMAL_FROM:
+        return float(special.ndtri(1 - level / 2) + special.ndtri(power))
+    critical = special.stdtrit(freedom, 1 - level / 2)
+    low, high = 0.0, 10 * critical + 10
+    for _ in range(60):
         middle = (low + high) / 2
-        found = 1 - special.nctdtr(pairs - 1, middle * math.sqrt(pairs), critical)
+        found = 1 - special.nctdtr(freedom, middle, critical)
         low, high = (middle, high) if found < power else (low, middle)
     return float(high)
 

@@ -44,6 +44,13 @@ def main(given: Sequence[str] | None = None) -> int:
         help="further metrics to show (default: all of the task's)",
     )
     parser.add_argument("--split", choices=["val", "test"], help="default: test if it was read")
+    parser.add_argument(
+        "--scope",
+        choices=["samples", "data"],
+        default="samples",
+        help="what conclusions hold for: new samples of the same kind (samples, the default), or "
+        "these samples only (data)",
+    )
     parser.add_argument("--out", type=Path, help="folder of the report (default: FOLDER/report)")
     arguments = parser.parse_args(given)
     try:
@@ -53,6 +60,7 @@ def main(given: Sequence[str] | None = None) -> int:
             primary_metrics=arguments.metrics,
             columns=arguments.columns,
             split=arguments.split,
+            scope=arguments.scope,
         )
         [first, *others] = arguments.folders
         tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None

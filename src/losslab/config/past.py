@@ -57,6 +57,22 @@ ADDED: dict[str, Any] = {}
 Changing a default in conf/ does not change old runs: a saved config has all keys of its version.
 """
 
+_FRESH = (
+    "pointcloud.PointCloud",
+    "ranking.Ranking",
+    "regression.Regression",
+    "ring.Ring",
+    "segmentation.ShapesSegmentation",
+)
+_FIXED_TEST = ("mnist.MNIST", "digits_retrieval.MNISTRetrieval")
+SAMPLING: dict[str, str] = {
+    "losslab.rl.Environments": "fresh",
+    **{f"losslab.data.{name}": "fresh" for name in _FRESH},
+    **{f"losslab.data.{name}": "fixed_test" for name in _FIXED_TEST},
+}
+"""What differs between seeds, by the ``_target_`` of the data, for records of version 0.1, which do
+not say it; ``redrawn`` for other data."""
+
 
 def translated(config: Any) -> Any:
     """Translate the names in a saved config, given as plain values, to the current ones.

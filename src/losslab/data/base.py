@@ -12,7 +12,7 @@ from torch import Tensor
 from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
 from losslab.data.kinds import TargetKind, convert_targets, require_supported
-from losslab.data.raw import KindName, Raw, checked_weights, require_finite
+from losslab.data.raw import KindName, Raw, Sampling, checked_weights, require_finite
 from losslab.data.standardization import standardized_inputs, standardized_targets
 from losslab.rng import Purpose, generator
 
@@ -65,6 +65,7 @@ class InMemoryData(pl.LightningDataModule):
 
     Attributes, after :meth:`setup`:
         train, val, test: the splits, on the CPU; inputs are float32, classes int64, others float32.
+        sampling: what differs between seeds, see :data:`~losslab.data.raw.Sampling`.
         input_shape: shape of one input.
         target_kind: ``"classes"``, ``"values"``, ``"multilabel"`` or ``"masks"``.
         outputs: number of classes, values or labels; 1 for masks of one foreground class.
@@ -87,9 +88,12 @@ class InMemoryData(pl.LightningDataModule):
         (60, (2,), 2)
     """
 
+    fresh_per_seed: ClassVar[bool] = False
+    """Whether each seed draws new samples, as a generator does, or divides the same ones."""
     own_test: ClassVar[bool] = False
     """Whether the files include a test split, so that ``test_fraction`` is ignored."""
 
+    sampling: Sampling
     train: Split
     val: Split
     test: Split
@@ -131,6 +135,7 @@ class InMemoryData(pl.LightningDataModule):
             )
         self.batch_size = batch_size
         self.seed = seed
+        self.split_seed = split_seed
         self.data_seed = seed if split_seed is None else split_seed
         """Seed of everything random except the order of batches."""
         self.val_fraction = val_fraction
@@ -165,6 +170,7 @@ class InMemoryData(pl.LightningDataModule):
             return
         raw = self.load()
         whole = self._describe(raw)
+        self.sampling = self._sampling(raw)
         self._require_fitting_corruption()
         places = splits.draw(
             whole.size,
@@ -188,6 +194,14 @@ class InMemoryData(pl.LightningDataModule):
             self.val = self._corrupted(self.val, splits.VAL)
         self._count()
         self._ready = True
+
+    def _sampling(self, raw: Raw) -> Sampling:
+        if self.split_seed is not None:
+            return "fixed_test"
+        if self.fresh_per_seed:
+            return "fresh"
+        files_divide = raw.fixed is not None and bool((raw.fixed == splits.TEST).any())
+        return "fixed_test" if files_divide and not raw.redrawn else "redrawn"
 
     def _describe(self, raw: Raw) -> Split:
         """Check and convert the samples, and determine their kind and sizes."""
@@ -238,6 +252,10 @@ class InMemoryData(pl.LightningDataModule):
         """Return a hash of the batch size and of the order of the first three epochs."""
         batches = Batches(self.train, self.batch_size, seed=self.seed, shuffle=True)
         return _digest([torch.tensor(self.batch_size), *map(batches.order, range(3))])
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of samples per split."""
+        return {name: getattr(self, name).size for name in splits.NAMES}
 
     def describe(self) -> str:
         """Return a readable summary of the sizes and of the training split."""

@@ -85,6 +85,7 @@ class DigitSequences(InMemoryData):
             torch.cat(targets),
             target_kind="sequences",
             fixed=torch.cat(fixed),
+            redrawn=True,
             outputs=11,
         )
 

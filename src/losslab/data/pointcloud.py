@@ -43,6 +43,8 @@ class PointCloud(InMemoryData):
         (torch.Size([30, 64, 3]), ['sphere', 'box', 'torus', 'cylinder', 'cone'])
     """
 
+    fresh_per_seed = True
+
     def __init__(
         self,
         *,

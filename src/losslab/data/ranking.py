@@ -41,6 +41,8 @@ class Ranking(InMemoryData):
         ((20, 16), (60, 20))
     """
 
+    fresh_per_seed = True
+
     def __init__(
         self,
         *,

@@ -9,6 +9,10 @@ from torch import Tensor
 KindName = Literal["classes", "values", "multilabel", "masks", "sequences", "relevance"]
 """Name of a kind of target, see :mod:`losslab.data.kinds`."""
 
+Sampling = Literal["fresh", "redrawn", "fixed_test"]
+"""What differs between seeds: each draws new samples (``fresh``), each divides the same samples
+into splits anew (``redrawn``), or all are tested on the same samples (``fixed_test``)."""
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -32,6 +36,7 @@ class Raw:
             are drawn.
         outputs: number of network outputs, if it does not follow from the targets; the targets are
             then kept unchanged.
+        redrawn: whether ``fixed`` was drawn from the seed and does not come from files.
     """
 
     inputs: Tensor
@@ -45,6 +50,7 @@ class Raw:
     standardize_targets: bool = False
     held_out: tuple[int, ...] = ()
     outputs: int | None = None
+    redrawn: bool = False
 
 
 def require_finite(name: str, values: Tensor) -> None:

@@ -50,6 +50,8 @@ class Regression(InMemoryData):
         True
     """
 
+    fresh_per_seed = True
+
     def __init__(
         self,
         *,

@@ -29,6 +29,8 @@ class Ring(InMemoryData):
         ((2,), 8)
     """
 
+    fresh_per_seed = True
+
     def __init__(
         self, *, n: int = 10000, modes: int = 8, spread: float = 0.05, **options: Unpack[Options]
     ) -> None:

@@ -67,6 +67,8 @@ class ShapesSegmentation(InMemoryData):
         ((1, 40, 40), 1, ['background', 'disc'])
     """
 
+    fresh_per_seed = True
+
     def __init__(
         self,
         *,

@@ -68,40 +68,13 @@ def _pair(comparison: PreregisteredComparison, rows: Sequence[Row]) -> Pair:
 def _p(comparison: PreregisteredComparison, pair: Pair) -> float:
     if comparison.within is None:
         return pair.p
-    return equivalence_p(list(pair.differences.values()), comparison.within)
-
-
-def equivalence_p(differences: Sequence[float], within: float) -> float:
-    """Compute the p-value for equivalence: that the mean is closer to 0 than ``within``.
-
-    The test consists of two one-sided sign-flip tests (TOST).
-
-    Source:
-        Schuirmann, "A Comparison of the Two One-Sided Tests Procedure and the Power Approach",
-        1987.
-
-    Example:
-        >>> equivalence_p([0.01, -0.02, 0.0, 0.01, 0.02, -0.01], within=0.1)  # 1 of 2**6
-        0.015625
-    """
-    if not differences:
-        return 1.0
-    below = [within - value for value in differences]
-    above = [within + value for value in differences]
-    return max(_one_sided_p(below), _one_sided_p(above))
-
-
-def _one_sided_p(values: Sequence[float]) -> float:
-    """Compute the p-value of the sign-flip test against a mean of 0 or less."""
-    if sum(values) <= 0:
-        return 1.0
-    return statistics.sign_flip_p(values) / 2
+    return pair.test.equivalence_p(list(pair.differences.values()), comparison.within)
 
 
 def _outcome(
     comparison: PreregisteredComparison, pair: Pair, adjusted_p: float, comparisons: int
 ) -> Outcome:
-    if pair.n < statistics.needed_seeds(comparisons):
+    if pair.n < pair.test.needed_seeds(comparisons):
         return "underpowered"
     if adjusted_p > LEVEL:
         equality = comparison.expected == "equal"
@@ -132,4 +105,4 @@ def mde(result: ComparisonResult, comparisons: int) -> float:
     deviation, n = result.pair.deviation, result.pair.n
     if math.isnan(deviation):
         return math.nan
-    return statistics.minimum_detectable_effect(deviation, n, LEVEL / comparisons)
+    return result.pair.test.minimum_detectable_effect(deviation, n, LEVEL / comparisons)

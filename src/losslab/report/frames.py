@@ -89,13 +89,16 @@ def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
                 "high": pair.interval.high,
                 "interval": pair.interval.method,
                 "sd": pair.deviation,
-                "test": "signed ranks" if pair.ranked else "sign flips",
+                "test": pair.test.method,
+                "holds_for": pair.test.holds_for,
                 "p": pair.p,
                 "holm_p": pair.adjusted_p,
+                "holm_p_these_samples": pair.adjusted_p_of_these_samples,
                 "comparisons": pair.comparisons,
                 "needed_seeds": pair.needed,
                 "probability_of_improvement": pair.improvement,
                 "mde": pair.mde,
+                "smallest_ever": pair.smallest_ever,
                 "better": pair.better,
                 "paired": pair.paired,
             }
@@ -124,7 +127,11 @@ def pairs_grid(table: ComparisonTable) -> list[list[str]]:
     lines = []
     for pair in table.pairs:
         number, (low, high, _) = pair.metric.number, pair.interval
-        ends = "" if math.isnan(low) else f" [{number(low, pair.mean)}, {number(high, pair.mean)}]"
+        ends = (
+            ""
+            if not math.isfinite(low)
+            else f" [{number(low, pair.mean)}, {number(high, pair.mean)}]"
+        )
         difference = pair.metric.difference_text(pair.mean) + ends if pair.differences else ""
         mde = pair.metric.difference_text(pair.mde, sign=False)
         lines.append(

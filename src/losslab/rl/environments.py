@@ -81,6 +81,7 @@ class Environments(pl.LightningDataModule):
     """
 
     target_kind = "returns"
+    sampling = "fresh"
     class_counts = None
 
     def __init__(
@@ -195,6 +196,10 @@ class Environments(pl.LightningDataModule):
     def order_fingerprint(self) -> str:
         """Hash the seeds of the first training episodes, whose steps depend on the policy."""
         return _digest(self.num_envs, self.train.tolist())
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of greedy episodes per evaluation."""
+        return {"val": len(self.val), "test": len(self.test)}
 
     def describe(self) -> str:
         """Describe the sizes in words."""

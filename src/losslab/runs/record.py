@@ -17,7 +17,7 @@ SCHEMA = 1
 METRICS_VERSION = 1
 """Version of the metrics' definitions, increased if one changes: tables note mixed versions."""
 
-ADDED_FIELDS: dict[str, Any] = {"metrics_version": 1, "resumed": []}
+ADDED_FIELDS: dict[str, Any] = {"metrics_version": 1, "resumed": [], "sampling": None, "sizes": {}}
 """Fields that records of earlier versions lack, with what their absence means."""
 
 STALE_AFTER = 3600.0
@@ -65,6 +65,11 @@ class Record(TypedDict):
     """Chosen option of each config group."""
     hashes: dict[str, str]
     """Hashes of the initial ``weights``, the ``data`` and the order of the ``batches``."""
+    sampling: str | None
+    """What differs between seeds: ``fresh`` samples, the ``redrawn`` splits of the same samples, or
+    training alone (``fixed_test``); ``None`` for records without it."""
+    sizes: dict[str, int]
+    """Number of samples per split."""
     best: EpochMetrics | None
     """Epoch whose checkpoint counts."""
     final: EpochMetrics | None
@@ -111,6 +116,8 @@ def new_record() -> Record:
         seed=0,
         choices={},
         hashes={},
+        sampling=None,
+        sizes={},
         best=None,
         final=None,
         test={},

@@ -1,0 +1,88 @@
+"""Claims about new samples when seeds share data, against textbook values and by simulation."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from losslab.analysis.generalization import corrected_t, crossed_t
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_claims.py"
+ROUNDS = 500
+MOST = 0.05 + 2 * math.sqrt(0.05 * 0.95 / ROUNDS)
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    spec = importlib.util.spec_from_file_location("simulate_claims", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_without_shared_samples_the_corrected_test_is_students():
+    values = np.random.default_rng(0).normal(0.5, 1, 9)
+    ours, reference = corrected_t(values, test_share=0.0), stats.ttest_1samp(values, 0)
+    assert_allclose(ours.p, reference.pvalue, rtol=1e-12)
+    assert_allclose(ours.interval(), reference.confidence_interval(), rtol=1e-12)
+    assert ours.floor == 0
+
+
+def test_the_corrected_variance_on_paper():
+    test = corrected_t([1.0, 3.0], test_share=0.5)  # s^2 = 2, times 1/2 + 1/2
+    assert_allclose([test.mean, test.error, test.floor], [2, math.sqrt(2), 1])
+
+
+def test_crossed_effects_are_those_of_an_analysis_of_variance():
+    """Two-way layout without replication; mean squares computed by hand."""
+    table = np.array([[1.0, 2.0, 6.0], [3.0, 4.0, 2.0]])
+    of_seeds, of_samples, of_both = 0.0, 2.0, 6.0  # rows 3, 3; columns 2, 3, 4
+    test = crossed_t(table)
+    assert test.mean == 3
+    assert_allclose(test.error, math.sqrt(max(of_seeds + of_samples - of_both, of_samples) / 6))
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_equal_scores_show_no_difference(spread):
+    scores = spread * np.array([[1.0, -1.0], [1.0, -1.0]])
+    assert crossed_t(scores).p == 1.0
+    assert corrected_t([0.0, 0.0], 0.3).p == 1.0
+
+
+def test_one_seed_shows_nothing():
+    assert corrected_t([0.3], 0.3).p == crossed_t(np.array([[0.3, 0.2]])).p == 1.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "seeds", "fixed", "right", "wrong"),
+    [
+        (600, 8, False, "corrected t", None),
+        pytest.param(600, 40, False, "corrected t", "sign flips", marks=pytest.mark.slow),
+        (600, 10, True, "crossed t", "corrected t"),
+    ],
+)
+def test_equal_classifiers_are_called_different_in_at_most_five_per_cent(
+    simulation, samples, seeds, fixed, right, wrong
+):
+    case = simulation.Null(samples, seeds, fixed_test=fixed)
+    shares = simulation.claims(case, simulation.tests_of(case), ROUNDS)
+    assert shares[right] <= MOST
+    if wrong is not None:  # the reason for the other test
+        assert shares[wrong] > 4 * MOST
+
+
+@pytest.mark.slow
+def test_the_more_powerful_rival_is_wrong_if_training_samples_decide(simulation):
+    case = simulation.Null(150, 40, weights=(1.0, 1.0), subsets=True)
+    shares = simulation.claims(case, simulation.tests_of(case), ROUNDS)
+    assert shares["corrected t"] <= MOST < shares["sample effects"]
+
+
+def test_a_true_difference_is_found(simulation):
+    case = simulation.Null(1797, 10, weights=(3.0, 1.0))
+    shares = simulation.claims(case, simulation.tests_of(case), 50)
+    assert shares["corrected t"] > 0.8
