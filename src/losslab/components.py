@@ -290,6 +290,12 @@ def probe_format(
         UserError: if it accepts none.
     """
     chosen = config.choices
+    if TargetFormat.DISCRIMINATOR in task.provides:
+        raise UserError(
+            f"loss={chosen.loss} must declare {_names(task.provides)} in its attribute accepts, "
+            f"since task={chosen.task} has no targets to try it on. "
+            f"Losses that fit: {_fitting(task.provides)}"
+        )
     inputs, targets = task.pair(next(iter(data.train_dataloader())))
     prediction = checked_prediction(config, task, network, inputs)
     if isinstance(prediction, Tensor):  # the gradient of the loss alone
@@ -398,7 +404,10 @@ def _fitting(provides: tuple[TargetFormat, ...]) -> str:
     """Name the losses in conf/ that accept one of the target formats."""
     fitting = []
     for name in groups.names("loss"):
-        accepts = getattr(target_of(groups.node("loss", name), f"loss={name}"), "accepts", ())
+        try:
+            accepts = getattr(target_of(groups.node("loss", name), f"loss={name}"), "accepts", ())
+        except UserError:  # another loss of the user, which is invalid
+            continue
         if set(accepts) & set(provides):
             fitting.append(name)
     return ", ".join(fitting)

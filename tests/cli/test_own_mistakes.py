@@ -54,6 +54,15 @@ def name_error(prediction, target):
 def wrong_shape(prediction, target):
     return (prediction @ target).mean()
 
+calls = 0
+
+def late(prediction, target):
+    global calls
+    calls += 1
+    if calls > 10:
+        raise ValueError("too late")
+    return (prediction - target).abs().mean()
+
 def one(p):
     return p.mean()
 
@@ -182,6 +191,11 @@ OTHERS = {
         ["data=digits", "loss._target_=torch.nn.CrossEntropyLoss", "model._target_=ml.Three"],
         "the model has 3 outputs, but the data have 10 classes",
     ),
+    "key_beside_invalid_files": (["loss=mse", "los.gamma=1"], "unknown key los.gamma"),
+    "generation": (
+        ["data=ring", "loss._target_=torch.nn.MSELoss"],
+        "must declare discriminator logits in its attribute accepts",
+    ),
     "no_columns": (
         ["loss=mse", "model._target_=ml.Flat"],
         "the model's predictions must have shape (N, 1), got (64,)",
@@ -235,3 +249,14 @@ def test_a_mistake_is_named_in_one_line(command, project, arguments, words):
     ours = {"out.txt", "err.txt", "__pycache__"}
     assert not [p for p in left if p.suffix and p not in before and p.name not in ours]
     assert not (project / "logs").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["-m"]], ids=["run", "sweep"])
+def test_an_error_in_training_names_the_line_of_the_user(command, project, more):
+    quick = ["trainer.max_epochs=2", "callbacks=quiet", "trainer=cpu"]
+    outcome = command(*more, "data=regression", "loss._target_=ml.late", *quick)
+    [line] = [line for line in outcome.err.splitlines() if line.startswith("failed: ")]
+    number = CODE.splitlines().index('        raise ValueError("too late")') + 1
+    assert outcome.code == 1
+    assert line.endswith(f"exception: ValueError: too late (ml.py:{number}); see run.log")
+    assert "too late" in (outcome.run / "run.log").read_text()

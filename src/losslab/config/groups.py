@@ -214,7 +214,11 @@ def options() -> dict[str, list[str]]:
         if group in ("experiment", "debug"):  # they set options of other groups
             continue
         for name in names(group):
-            for key, _ in schema.flat(_all_options(group, name)):
+            try:
+                own = _all_options(group, name)
+            except UserError:  # another file of the user, which is invalid
+                continue
+            for key, _ in schema.flat(own):
                 if schema.meaning(f"{group}.{key}").saved and "_target_" not in key:
                     found.setdefault(f"{group}.{key}", []).append(f"{group}={name}")
     return found

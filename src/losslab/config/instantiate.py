@@ -211,8 +211,8 @@ def refused_options(
     unknown = [each for each in options if each not in names]
     if unknown and not any(each.kind is each.VAR_KEYWORD for each in parameters):
         close = groups.did_you_mean(unknown[0], names)
-        listed = ", ".join(names) or "no options"
-        return f"{title} has no option {unknown[0]!r}{close} It has: {listed}"
+        listed = f"It has: {', '.join(names)}" if names else "It has none"
+        return f"{title} has no option {unknown[0]!r}{close} {listed}"
     lacking = [each.name for each in has if each.default is each.empty and each.name not in options]
     if lacking:
         group = name.partition("=")[0]
