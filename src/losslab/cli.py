@@ -14,11 +14,19 @@ import losslab
 from losslab.commands import is_command, run_command
 from losslab.config import user_code
 from losslab.config.command import PASS_ON, Command, parse, program, split_flags
-from losslab.config.compose import complete, compose_jobs
+from losslab.config.compose import complete, compose, compose_jobs, jobs_of
 from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
 from losslab.resume import resume
-from losslab.sweep import DONE, check_configs, hydra_main, show_run, sweep, train_job
+from losslab.sweep import (
+    DONE,
+    check_configs,
+    hydra_main,
+    require_log_dir,
+    show_run,
+    sweep,
+    train_job,
+)
 
 
 def main() -> None:
@@ -40,7 +48,11 @@ def run(arguments: list[str]) -> int:
     flags, overrides = split_flags(arguments)
     if any(flag.partition("=")[0] in PASS_ON for flag in flags):
         # flags go last: --info would take an override after it as its value
-        return hydra_main(complete(overrides) + flags, lambda config: None)
+        completed = complete(overrides)
+        if any(flag in ("--cfg", "-c") or flag.startswith("--cfg=") for flag in flags):
+            for job in jobs_of(completed):
+                compose(job)  # its errors are shorter than Hydra's
+        return hydra_main(completed + flags, lambda config: None)
     command = parse(arguments)
     if command.resume is not None:
         return resume(command)
@@ -50,6 +62,7 @@ def run(arguments: list[str]) -> int:
 def single(command: Command) -> int:
     """Check the config, train the run and print its table; return the exit code."""
     [composed] = compose_jobs([command.overrides])
+    require_log_dir(str(composed.config.paths.log_dir))
     print(check_configs([composed.config]), flush=True)
     folders: list[Path] = []
     refusals: list[UserError] = []

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from losslab.config import groups
-from losslab.config.errors import UserError
-from losslab.config.instantiate import accepted, build, target_of
+from losslab.config.errors import UserError, described
+from losslab.config.instantiate import accepted, build, refused_options, target_of
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
@@ -128,9 +128,66 @@ def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
     if takes_prediction_and_target(target, {*node, *options}):
         given: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else dict(node)
         del given["_target_"]
-        return FunctionLoss(target, **(given | options))
+        given |= options
+        refusal = refused_options(target, (None, None), given, "loss")
+        if refusal:
+            raise UserError(f"loss: {refusal}")
+        return FunctionLoss(target, **given)
+    _require_no_lone_argument(target, {*node, *options})
     loss: Any = build(node, "loss", **options)
-    return loss if isinstance(loss, nn.Module) or not callable(loss) else FunctionLoss(loss)
+    if isinstance(loss, nn.Module):
+        _require_forward(loss)
+        return loss
+    if not callable(loss):
+        title = target.__name__ if inspect.isclass(target) else f"what {target.__name__} returns"
+        raise UserError(
+            f"loss: {title} must be a torch.nn.Module or a function of prediction and target, "
+            f"got {loss!r:.60}"
+        )
+    return FunctionLoss(loss)
+
+
+def _require_no_lone_argument(target: Any, given: Iterable[str]) -> None:
+    """Refuse a function that would be called with one argument, and an object for its class.
+
+    Raises:
+        UserError: if the target is either.
+    """
+    if isinstance(target, nn.Module):
+        raise UserError(
+            f"loss: _target_ must be a class or a function, got an object: name its class, "
+            f"{type(target).__module__}.{type(target).__qualname__}"
+        )
+    lacking = [] if inspect.isclass(target) else _lacking(target, given)
+    if len(lacking) == 1:
+        [only] = lacking
+        raise UserError(
+            f"loss: {target.__name__} must take prediction and target, got "
+            f"{target.__name__}({only}); if it makes a loss from {only}, add ++loss.{only}=..."
+        )
+
+
+def _require_forward(loss: nn.Module) -> None:
+    """Check that a loss can be called with prediction and target.
+
+    Raises:
+        UserError: if it has no ``forward``, or one that takes something else.
+    """
+    name = type(loss).__name__
+    if type(loss).forward is nn.Module.forward:
+        raise UserError(f"loss: {name} must have a method forward(self, prediction, target)")
+    if isinstance(loss, Loss):
+        return
+    try:
+        signature = inspect.signature(loss.forward)
+    except (ValueError, TypeError):
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise UserError(
+            f"loss: {name}.forward must take prediction and target, got forward{signature}"
+        ) from None
 
 
 def takes_prediction_and_target(target: Any, given: Iterable[str]) -> bool:
@@ -142,19 +199,29 @@ def takes_prediction_and_target(target: Any, given: Iterable[str]) -> bool:
         >>> takes_prediction_and_target(torch.nn.MSELoss, [])
         False
     """
-    if inspect.isclass(target):
+    if inspect.isclass(target) or isinstance(target, nn.Module):
         return False
     try:
-        parameters = inspect.signature(target).parameters
+        return len(_lacking(target, given)) >= 2
     except ValueError:  # C functions may have no signature
         return True
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    lacking = [
-        name
-        for name, one in parameters.items()
-        if one.kind in positional and one.default is one.empty and name not in set(given)
-    ]
-    return len(lacking) >= 2
+
+
+def _lacking(target: Any, given: Iterable[str]) -> list[str]:
+    """Return the positional arguments without default that are not given; ``*args`` counts as two.
+
+    Raises:
+        ValueError: if the function has no signature.
+    """
+    known = set(given)
+    lacking = []
+    for name, one in inspect.signature(target).parameters.items():
+        positional = one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        if positional and one.default is one.empty and name not in known:
+            lacking.append(name)
+        elif one.kind is one.VAR_POSITIONAL and lacking:
+            lacking += [name, name]
+    return lacking
 
 
 def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str, Any]:
@@ -222,21 +289,86 @@ def probe_format(
     Raises:
         UserError: if it accepts none.
     """
+    chosen = config.choices
+    if TargetFormat.DISCRIMINATOR in task.provides:
+        raise UserError(
+            f"loss={chosen.loss} must declare {_names(task.provides)} in its attribute accepts, "
+            f"since task={chosen.task} has no targets to try it on. "
+            f"Losses that fit: {_fitting(task.provides)}"
+        )
     inputs, targets = task.pair(next(iter(data.train_dataloader())))
-    refusals = []
+    prediction = checked_prediction(config, task, network, inputs)
+    if isinstance(prediction, Tensor):  # the gradient of the loss alone
+        prediction = prediction.detach().requires_grad_(prediction.is_floating_point())
+    fails = f"loss={chosen.loss} fails on a batch of data={chosen.data}"
+    refusals = {}
     for target_format in task.provides:
         try:
-            value = loss(network(inputs), task.target(targets, target_format))
-            value.mean().backward()
+            value = loss(prediction, task.target(targets, target_format))
+            _require_one_number(config, value)
+            value.sum().backward()
+        except UserError:
+            raise
         except (ValueError, TypeError, RuntimeError, IndexError, AssertionError) as error:
-            refusals.append(f"{target_format.value}: {str(error).splitlines()[0][:120]}")
+            refusals[target_format.value] = described(error)
+        except Exception as error:  # an error in the user's code, whatever the format
+            raise UserError(f"{fails}: {described(error)}") from error
         else:
-            network.zero_grad(set_to_none=True)
+            loss.zero_grad(set_to_none=True)
             return target_format
+    if len(set(refusals.values())) == 1:
+        raise UserError(f"{fails}: {next(iter(refusals.values()))}")
+    listed = "; ".join(f"{name}: {text[:300]}" for name, text in refusals.items())
     raise UserError(
-        f"loss={config.choices.loss} accepts nothing that task={config.choices.task} provides "
-        f"({'; '.join(refusals)}). Losses that fit: {_fitting(task.provides)}"
+        f"loss={chosen.loss} accepts nothing that task={chosen.task} provides ({listed}). "
+        f"Losses that fit: {_fitting(task.provides)}"
     )
+
+
+def _require_one_number(config: DictConfig, value: Any) -> None:
+    """Check that a loss returned one number that can be differentiated.
+
+    Raises:
+        UserError: if it did not; the message says what to change.
+    """
+    name = f"loss={config.choices.loss}"
+    if not isinstance(value, Tensor):
+        advice = "return the value" if value is None else "compute it with torch, without .item()"
+        raise UserError(
+            f"{name} must return a tensor with one number, got {value!r:.60}"
+            f"{'' if value is None else f' ({type(value).__name__})'}: {advice}"
+        )
+    if value.numel() != 1:
+        raise UserError(
+            f"{name} must return one number, got a tensor of shape {tuple(value.shape)}: "
+            f"add .mean()"
+        )
+    if not value.requires_grad:
+        raise UserError(
+            f"{name} must return a tensor with a gradient: compute it from the prediction with "
+            "torch, without .detach(), .item() or NumPy"
+        )
+
+
+def checked_prediction(config: DictConfig, task: Task, network: nn.Module, inputs: Tensor) -> Any:
+    """Compute the network's prediction for a batch, and check its shape.
+
+    Raises:
+        UserError: if the network fails, or does not have the outputs that the data need.
+    """
+    name, data = f"model={config.choices.model}", f"data={config.choices.data}"
+    try:
+        prediction = network.forward(inputs)  # not compiled, which would take minutes
+    except Exception as error:  # the user's network may raise anything
+        raise UserError(
+            f"{name} fails on {data}, samples of shape {tuple(inputs.shape[1:])}: "
+            f"{described(error)[:400]}"
+        ) from error
+    try:
+        task.require_outputs(prediction)
+    except ValueError as error:
+        raise UserError(f"{name} on {data}: {error}") from error
+    return prediction
 
 
 def try_batch(config: DictConfig, components: Components) -> None:
@@ -253,34 +385,29 @@ def try_batch(config: DictConfig, components: Components) -> None:
     chosen, network = config.choices, components.network
     batch = next(iter(components.data.train_dataloader()))
     inputs, target = components.task.pair(batch)
-    try:
-        prediction = network.forward(inputs)  # not compiled, which would take minutes
-    except Exception as error:  # the user's network may raise anything
-        shape = tuple(inputs.shape[1:])
-        raise UserError(
-            f"model={chosen.model} fails on data={chosen.data}, samples of shape {shape}: "
-            f"{_first_words(error)}"
-        ) from error
+    prediction = checked_prediction(config, components.task, network, inputs)
     try:
         parameters = dict(network.named_parameters())
-        sum_of(supervision.components(prediction, target, parameters, *batch[2:])).backward()
-    except Exception as error:  # and so may the user's loss
+        value = sum_of(supervision.components(prediction, target, parameters, *batch[2:]))
+        _require_one_number(config, value)
+        value.backward()
+    except UserError:
+        raise
+    except Exception as error:  # the user's loss may raise anything
         raise UserError(
-            f"loss={chosen.loss} fails on a batch of data={chosen.data}: {_first_words(error)}"
+            f"loss={chosen.loss} fails on a batch of data={chosen.data}: {described(error)[:400]}"
         ) from error
     components.module.zero_grad(set_to_none=True)
-
-
-def _first_words(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _fitting(provides: tuple[TargetFormat, ...]) -> str:
     """Name the losses in conf/ that accept one of the target formats."""
     fitting = []
     for name in groups.names("loss"):
-        accepts = getattr(target_of(groups.node("loss", name), f"loss={name}"), "accepts", ())
+        try:
+            accepts = getattr(target_of(groups.node("loss", name), f"loss={name}"), "accepts", ())
+        except UserError:  # another loss of the user, which is invalid
+            continue
         if set(accepts) & set(provides):
             fitting.append(name)
     return ", ".join(fitting)

@@ -6,6 +6,7 @@ torch is imported only after a command was parsed.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hydra
@@ -64,10 +65,33 @@ def checked_jobs(
     others = [each for each in earlier if all_jobs(each) != all_jobs(command)]
     old = [job for each in others for job in compose_jobs(all_jobs(each))]
     jobs = list({job.subdir: job for job in [*old, *new]}.values())
+    if folder is None:
+        for log_dir in dict.fromkeys(str(job.config.paths.log_dir) for job in jobs):
+            require_log_dir(log_dir)
     refuse_mixture(command, jobs)
     to_run = [job for job in jobs if folder is None or needs_running(folder / job.subdir)]
     check_configs([job.config for job in to_run])
     return jobs
+
+
+def require_log_dir(log_dir: str) -> None:
+    """Check that folders can be created in the log folder, which need not exist yet.
+
+    Raises:
+        UserError: if they cannot.
+    """
+    folder = Path(log_dir).absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        with TemporaryDirectory(dir=folder, prefix=".losslab"):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"paths.log_dir={log_dir}: cannot create folders there: {reason}; "
+            "add paths.log_dir=FOLDER, a folder in which you may write"
+        ) from error
 
 
 def launch(
@@ -175,17 +199,20 @@ def show_unfinished(folders: Sequence[Path], command: str) -> int:
     """Print the jobs that are not done and the command to run them; return the exit code."""
     unfinished = [folder for folder in folders if not is_run(folder) or needs_running(folder)]
     for folder in unfinished:
-        reason = error_line(read_record(folder)) if is_run(folder) else "it left no record"
+        reason = error_line(read_record(folder), folder) if is_run(folder) else "it left no record"
         print(f"failed: {folder.parent.name}/{folder.name}: {reason}", file=sys.stderr)
     if unfinished:
         print(f"to run them again: {command}", file=sys.stderr)
     return FAILED if unfinished else DONE
 
 
-def error_line(record: Record) -> str:
-    """Return why a run is not done, in one line."""
+def error_line(record: Record, folder: Path) -> str:
+    """Return why a run is not done, in one line, and where its traceback is if it has one."""
     error = record.get("error")
-    return f"{error['kind']}: {error['message']}" if error else str(record["status"])
+    if not error:
+        return str(record["status"])
+    logged = error["kind"] == "exception" and (folder / "run.log").is_file()
+    return f"{error['kind']}: {error['message']}{'; see run.log' if logged else ''}"
 
 
 def refuse_mixture(command: Command, jobs: Sequence[Composed]) -> None:
@@ -254,7 +281,7 @@ def show_run(folder: Path, log_dir: Path) -> int:
     """Print the table of a run; return the exit code."""
     record = read_record(folder)
     if record["status"] != "done":
-        print(f"failed: {error_line(record)}\nrun folder: {folder}", file=sys.stderr)
+        print(f"failed: {error_line(record, folder)}\nrun folder: {folder}", file=sys.stderr)
         return FAILED
     Console().print(run_table(record, folder, log_dir), soft_wrap=True)
     return DONE

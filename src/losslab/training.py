@@ -17,7 +17,7 @@ from pytorch_lightning.profilers import Profiler
 from losslab.callbacks import RunWriterCallback
 from losslab.components import Components, build_components, try_batch
 from losslab.config import schema, user_code
-from losslab.config.errors import UserError
+from losslab.config.errors import UserError, raised_at
 from losslab.config.instantiate import build, target_of
 from losslab.config.past import translated
 from losslab.data.base import ValThenTest
@@ -366,7 +366,8 @@ def _record_failure(writer: RunWriter, error: Exception) -> None:
     elif isinstance(error, MemoryError):
         writer.fail("memory", str(error) or "out of memory")
     else:
-        writer.fail(_kind(error), _one_line(error))
+        place = raised_at(error)
+        writer.fail(_kind(error), _one_line(error) + (f" ({place})" if place else ""))
 
 
 def _kind(error: Exception) -> str:

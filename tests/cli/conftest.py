@@ -85,7 +85,8 @@ def command_in(request):
     ):
         logs = folder / "logs"
         given = [str(ROOT / script), *arguments]
-        if script == "train.py" and "--help" not in given:
+        own = any(argument.startswith("paths.log_dir=") for argument in arguments)
+        if script == "train.py" and "--help" not in given and not own:
             given.append(f"paths.log_dir={logs}")
         out, err = folder / "out.txt", folder / "err.txt"
         seen = {"COLUMNS": "120"} | environment

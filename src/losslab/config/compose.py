@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Glob
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups, schema
-from losslab.config.errors import UserError
+from losslab.config.errors import UserError, shown
 from losslab.config.overrides import parsed
 from losslab.config.user_code import SEARCH_PATH, config_dirs, search_path
 from losslab.runs.folder import job_name, named
@@ -166,8 +167,13 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         _require_known(overrides)
         config = _hydra_compose(overrides)
         _require_complete(config)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_first_line(error)) from error
+    except UserError:
+        raise
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError) as error:
+        unknown = _unknown_choice(error)
+        if unknown is None:
+            groups.require_readable()
+        raise UserError(unknown or _first_line(error)) from error
     _require_valid(config, overrides)
     return config
 
@@ -245,6 +251,14 @@ def _nearest_keys(key: str, defaults: DictConfig) -> str:
 
 
 def _require_complete(config: DictConfig) -> None:
+    for group in ("loss", "model", "data", "optimizer"):
+        node, chosen = config.get(group), config.hydra.runtime.choices.get(group)
+        if chosen is not None and (not OmegaConf.is_dict(node) or "_target_" not in node):
+            got = f"only {', '.join(map(str, node))}" if node else "no options"
+            raise UserError(
+                f"{shown(groups.file_of(group, chosen))}: expected '_target_: MODULE.NAME', such "
+                f"as torch.nn.MSELoss, got {got}"
+            )
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     missing = sorted(OmegaConf.missing_keys(own))
     if missing:
@@ -293,6 +307,21 @@ def _require(refusal: str | None) -> None:
 
 def _plain(value: Any, *, resolve: bool = True) -> Any:
     return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
+
+
+def _unknown_choice(error: Exception) -> str | None:
+    """Say which choice does not exist, and the file whose defaults name it, if one does."""
+    if not isinstance(error, MissingConfigException) or not error.missing_cfg_file:
+        return None
+    group, _, name = error.missing_cfg_file.rpartition("/")
+    known = error.options or (groups.names(group) if group in schema.GROUPS else [])
+    if not known:
+        return None
+    parent = re.match(r"In '([^']+)/([^'/]+)'", str(error))
+    file = groups.file_of(*parent.groups()) if parent else groups.chosen_by(group, name)
+    own = file is not None and file.is_file() and not file.is_relative_to(groups.CONF)
+    where = f"{shown(file)}: " if file is not None and own else ""
+    return where + groups.unknown(group, name, [each for each in known if each[:1] != "_"])
 
 
 def _first_line(error: Exception) -> str:

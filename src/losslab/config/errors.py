@@ -2,8 +2,18 @@
 
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+_FRAMEWORKS = (
+    *("losslab", "hydra", "hydra_plugins", "omegaconf"),
+    *("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning", "lightning_fabric"),
+)
 
 
 class UserError(Exception):
@@ -35,3 +45,56 @@ def resumable(command: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; to continue: {command}") from None
+
+
+def described(error: BaseException) -> str:
+    r"""Describe an exception in one line; if the user's code raised it, with type, file and line.
+
+    Example:
+        >>> described(ValueError("gamma must be >= 0,\n got -1"))
+        'gamma must be >= 0, got -1'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    place = raised_at(error)
+    return f"{type(error).__name__}: {text[:300]} ({place})" if place else text
+
+
+def raised_at(error: BaseException) -> str:
+    """Return the line that raised an exception, such as ``my_losses.py:12``.
+
+    This is the innermost line of the user's own code, else of an installed library other than
+    losslab and those that it is built on; empty if there is neither.
+    """
+    own, installed = "", ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if file.startswith("<"):  # frozen or generated code
+            continue
+        path = Path(file).resolve()
+        library = _library(path)
+        if is_own(path):
+            own = f"{shown(path)}:{line}"
+        elif library is not None and library.parts[0] not in _FRAMEWORKS:
+            installed = f"{library.as_posix()}:{line}"
+    return own or installed
+
+
+def _library(path: Path) -> Path | None:
+    """Return the path of an installed library's file below ``site-packages``."""
+    for parent in path.parents:
+        if parent.name in ("site-packages", "dist-packages"):
+            return path.relative_to(parent)
+    return None
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a file is the user's, neither losslab's nor of an installed library."""
+    return _library(path) is None and not any(
+        path.is_relative_to(folder) for folder in (_PACKAGE, _STANDARD_LIBRARY)
+    )
+
+
+def shown(path: Path) -> str:
+    """Return a path as messages show it: relative to the current folder if it is inside."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

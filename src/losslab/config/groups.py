@@ -2,15 +2,18 @@
 
 import difflib
 import functools
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import schema
-from losslab.config.errors import UserError
+from losslab.config.errors import UserError, shown
 from losslab.config.user_code import config_dirs
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -41,7 +44,61 @@ def require_own_names() -> None:
 
 @functools.cache
 def _read(file: Path) -> Any:
-    return OmegaConf.load(file)
+    """Read a config file, which must hold options by name.
+
+    Raises:
+        UserError: if it does not; the message names the file and, if known, the line.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        loaded: Any = OmegaConf.load(io.StringIO(text))
+        # OmegaConf reads a text as an option without value
+        if len(loaded) == 1 and not isinstance(yaml.compose(text), yaml.MappingNode):
+            loaded = None
+    except yaml.MarkedYAMLError as error:
+        last = len(text.splitlines())  # an error at the end is in the line after it
+        line = f":{min(error.problem_mark.line + 1, last)}" if error.problem_mark else ""
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        raise UserError(f"{shown(file)}{line}: invalid YAML: {reason}") from error
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise UserError(f"{shown(file)}: invalid YAML: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        if error.errno is not None:  # the file cannot be read
+            raise UserError(f"{shown(file)}: {error.strerror}") from error
+        loaded = None  # a text or a number
+    if not OmegaConf.is_dict(loaded):
+        got = next(line for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#")
+        raise UserError(
+            f"{shown(file)} must hold lines 'option: value', such as "
+            f"'_target_: torch.nn.MSELoss', got {got.strip()!r}"
+        )
+    if not OmegaConf.is_list(loaded.get("defaults", OmegaConf.create([]))):
+        raise UserError(f"{shown(file)}: defaults must be a list, such as [override /data: digits]")
+    return loaded
+
+
+def chosen_by(group: str, name: str) -> Path | None:
+    """Return the file in the user's config folders whose defaults make a choice, if one does."""
+    for root in config_dirs():
+        for file in sorted(root.rglob("*.yaml")):
+            own = file.relative_to(root).with_suffix("")
+            try:
+                if default_choice(own.parent.as_posix(), own.name, group) == name:
+                    return file
+            except UserError:  # another file that is invalid
+                continue
+    return None
+
+
+def require_readable() -> None:
+    """Check the files in the user's config folders.
+
+    Raises:
+        UserError: if one is invalid.
+    """
+    for folder in config_dirs():
+        for file in sorted(folder.rglob("*.yaml")):
+            _read(file)
 
 
 def _load(group: str, name: str) -> Any:
@@ -88,8 +145,15 @@ def default_choice(group: str, name: str, other: str) -> str | None:
 
 
 def default_data(loss: str) -> str | None:
-    """Return the default data of a loss."""
-    return default_choice("loss", loss, "data") if loss in names("loss") else None
+    """Return the default data of a loss.
+
+    Raises:
+        UserError: if its file names data that do not exist.
+    """
+    data = default_choice("loss", loss, "data") if loss in names("loss") else None
+    if data is not None and data not in names("data"):
+        raise UserError(f"{shown(file_of('loss', loss))}: {unknown('data', data, names('data'))}")
+    return data
 
 
 def default_task(loss: str) -> str | None:
@@ -139,9 +203,13 @@ def require_known(group: str, name: str) -> None:
     if group == "loss" and name not in known and ALIASES.get(name) in known:
         raise UserError(f"unknown loss '{name}': did you mean {ALIASES[name]}?")
     if name not in known:
-        raise UserError(
-            f"unknown {group} '{name}'{did_you_mean(name, known)} Known: {', '.join(known)}"
-        )
+        raise UserError(unknown(group, name, known))
+    _load(group, name)
+
+
+def unknown(group: str, name: str, known: Sequence[str]) -> str:
+    """Return the message about a choice that a group does not have."""
+    return f"unknown {group} '{name}'{did_you_mean(name, known)} Known: {', '.join(known)}"
 
 
 ALIASES = {"l1": "mae", "l2": "mse", **dict.fromkeys(("ce", "nll", "xent"), "cross_entropy")}
@@ -156,7 +224,11 @@ def options() -> dict[str, list[str]]:
         if group in ("experiment", "debug"):  # they set options of other groups
             continue
         for name in names(group):
-            for key, _ in schema.flat(_all_options(group, name)):
+            try:
+                own = _all_options(group, name)
+            except UserError:  # another file of the user, which is invalid
+                continue
+            for key, _ in schema.flat(own):
                 if schema.meaning(f"{group}.{key}").saved and "_target_" not in key:
                     found.setdefault(f"{group}.{key}", []).append(f"{group}={name}")
     return found

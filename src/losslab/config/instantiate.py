@@ -1,14 +1,19 @@
 """Instantiation of config nodes; the only module that calls Hydra's ``instantiate``."""
 
+import importlib
+import importlib.util
 import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.config.errors import UserError
+from losslab.config import groups
+from losslab.config.errors import UserError, described, is_own, raised_at, shown
+from losslab.config.user_code import config_dirs
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # its errors are also raised
 
@@ -28,7 +33,13 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     Raises:
         UserError: if the target cannot be imported or raises an error.
     """
-    options = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    options: Any = (
+        OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    )
+    target = target_of(options, name)
+    for nested in dict.fromkeys(_targets(options)):
+        target_of({"_target_": nested}, name)
+    given = {key: value for key, value in {**options, **kwargs}.items() if key[:1] != "_"}
     if _TAKES_WHITELIST:
         kwargs[_WHITELIST] = sorted(
             {name for target in _targets(options) for name in (target, _defined_as(target))}
@@ -36,7 +47,8 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     try:
         return instantiate(options, *args, **kwargs)
     except Exception as error:  # Hydra 1.3 wraps the target's error, 1.4 does not
-        raise UserError(f"{name}: {_cause(error)}") from error
+        refusal = "" if "_args_" in options else refused_options(target, args, given, name)
+        raise UserError(f"{name}: {refusal or _cause(error)}") from error
 
 
 def _targets(options: Any) -> Iterator[str]:
@@ -64,13 +76,148 @@ def target_of(node: Mapping[str, Any], name: str) -> Any:
     """Import the class or function that is a node's ``_target_``.
 
     Raises:
-        UserError: if it cannot be imported.
+        UserError: if it cannot be imported, or cannot be called.
+    """
+    target = node.get("_target_")
+    parts = str(target).split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        got = ", ".join(map(str, node)) if target is None else target
+        raise UserError(
+            f"{name}: expected _target_: MODULE.NAME, such as torch.nn.MSELoss, "
+            f"got {got or 'nothing'}"
+        )
+    try:
+        found = _imported(parts)
+    except UserError as error:
+        raise UserError(f"{name}: cannot import {target}: {error}") from error
+    if inspect.ismodule(found):
+        raise UserError(f"{name}: {target} is a module: add the name of a class or function in it")
+    if not callable(found):
+        raise UserError(f"{name}: {target} must be a class or a function, got {found!r:.60}")
+    return found
+
+
+def _imported(parts: Sequence[str]) -> Any:
+    """Import an object by the parts of its dotted name.
+
+    Raises:
+        UserError: if there is no such object, or if the import of its module fails.
+    """
+    found: Any = _module(parts[0])
+    for number, part in enumerate(parts[1:], 1):
+        if hasattr(found, part):
+            found = getattr(found, part)
+            continue
+        path = ".".join(parts[: number + 1])
+        if not hasattr(found, "__path__") or importlib.util.find_spec(path) is None:
+            raise UserError(_lacks(found, ".".join(parts[:number]), part))
+        found = _module(path)
+    return found
+
+
+def _module(path: str) -> Any:
+    """Import a module.
+
+    Raises:
+        UserError: if it does not exist or raises an error; the message names the line.
     """
     try:
-        return get_object(node["_target_"])
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        missing = str(error.name or "").partition(".")[0]
+        if path == error.name:
+            folders = dict.fromkeys([Path.cwd(), *(each.parent for each in config_dirs())])
+            where = " or ".join(map(str, folders))
+            reason = f"there is no {path}.py in {where}, and {_not_installed(path)}"
+        elif not missing or importlib.util.find_spec(missing) is not None:
+            reason = described(error)  # a part of a package that is installed
+        else:
+            reason = f"{_place(error)}{_not_installed(missing)}"
+        raise UserError(reason) from error
+    except SyntaxError as error:
+        file = shown(Path(error.filename)) if error.filename else path
+        code = f": {error.text.strip()}" if error.text else ""
+        reason = f"{file}:{error.lineno}: {type(error).__name__}: {error.msg}{code}"
+        raise UserError(reason) from error
+    except SystemExit as error:
+        raise UserError(
+            f"{_place(error)}it exits when it is imported: put what it runs as a script below "
+            "if __name__ == '__main__':"
+        ) from error
     except Exception as error:  # an import may raise anything
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name}: cannot import {node['_target_']}: {reason}") from error
+        raise UserError(described(error)) from error
+
+
+def _place(error: BaseException) -> str:
+    place = raised_at(error)
+    return f"{place}: " if place else ""
+
+
+_PACKAGES = {"cv2": "opencv-python", "skimage": "scikit-image", "yaml": "pyyaml"}
+"""Packages whose name differs from that of their module."""
+
+
+def _not_installed(module: str) -> str:
+    return f"{module} is not installed: pip install {_PACKAGES.get(module, module)}"
+
+
+def _lacks(found: Any, path: str, name: str) -> str:
+    """Say that a module or class does not have a name, and what it has."""
+    file = Path(getattr(found, "__file__", None) or "")
+    own = inspect.ismodule(found) and is_own(file)
+    public = [each for each in dir(found) if not each.startswith("_")]
+    if own:  # what it defines itself, if anything
+        public = [
+            each
+            for each in public
+            if getattr(getattr(found, each), "__module__", None) == found.__name__
+        ]
+    close = groups.did_you_mean(name, public).rstrip(".")
+    text = f"{shown(file) if own else path} has no {name!r}{close}"
+    if own and not close:
+        text += f"; it has: {', '.join(public) or 'no class or function'}"
+    shadowed = Path.cwd() / f"{path}.py"
+    if inspect.ismodule(found) and shadowed.is_file() and file.absolute() != shadowed:
+        text += f"; {path} is {shown(file)}: give your {path}.py another name"
+    return text
+
+
+def refused_options(
+    target: Any, args: Sequence[Any], options: Mapping[str, Any], name: str
+) -> str | None:
+    """Say which option a class or function does not have or needs; ``None`` if the call fits.
+
+    Args:
+        target: the class or function.
+        args: positional arguments of the call.
+        options: its keyword arguments.
+        name: name of the component, such as ``loss`` or ``model=cnn``.
+    """
+    try:
+        signature = inspect.signature(target)
+    except (ValueError, TypeError):  # C functions may have none
+        return None
+    try:
+        signature.bind(*args, **options)
+    except TypeError:
+        pass
+    else:
+        return None
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = list(signature.parameters.values())
+    has = [each for each in parameters if each.kind in by_name][len(args) :]
+    names = [each.name for each in has]
+    title = getattr(target, "__name__", repr(target))
+    unknown = [each for each in options if each not in names]
+    if unknown and not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        close = groups.did_you_mean(unknown[0], names)
+        listed = f"It has: {', '.join(names)}" if names else "It has none"
+        return f"{title} has no option {unknown[0]!r}{close} {listed}"
+    lacking = [each.name for each in has if each.default is each.empty and each.name not in options]
+    if lacking:
+        group = name.partition("=")[0]
+        return f"{title} needs the option {lacking[0]!r}: add ++{group}.{lacking[0]}=..."
+    return None
 
 
 def accepted(function: Any, offered: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +227,7 @@ def accepted(function: Any, offered: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the message of the innermost error, which the target raised."""
+    """Describe the innermost error, which the target raised."""
     while error.__cause__ is not None:
         error = error.__cause__
-    text = " ".join(str(error).split())
-    return text.removeprefix("Error locating target ")
+    return described(error).removeprefix("Error locating target ")

@@ -99,11 +99,20 @@ def read_npz(file: Path) -> dict[str, NDArray[np.generic]]:
     Raises:
         ValueError: if the file is invalid, an array is missing or unknown, or lengths differ.
     """
+    if file.suffix.lower() in (".csv", ".tsv"):
+        raise ValueError(
+            f"{file} is a table, but data=arrays reads .npz files: use data=table "
+            f"data.path={file} data.target=COLUMN"
+        )
     try:
         with np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
     except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} must be an .npz file of plain arrays, got {error}") from error
+        got = _found(file, error)
+        raise ValueError(
+            f"{file} must be an .npz file of plain arrays, got {got}: save it with "
+            "numpy.savez(FILE, inputs=..., targets=...)"
+        ) from error
     missing = [name for name in REQUIRED if name not in arrays]
     unknown = [name for name in arrays if name not in (*REQUIRED, *OPTIONAL)]
     if missing or unknown:
@@ -116,3 +125,14 @@ def read_npz(file: Path) -> dict[str, NDArray[np.generic]]:
         got = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ValueError(f"{file} must hold arrays of equal length, got {got}")
     return arrays
+
+
+def _found(file: Path, error: Exception) -> str:
+    """Return what a file holds that is not an .npz file of plain arrays."""
+    if "Object arrays" in str(error):
+        return "an array of Python objects"
+    with file.open("rb") as opened:
+        start = opened.read(6)
+    if start == b"\x93NUMPY":
+        return "a single array"
+    return str(error) if start.startswith(b"PK") else "another kind of file"

@@ -114,6 +114,11 @@ class Table(InMemoryData):
 
     def _read(self, file: Path) -> pd.DataFrame:
         """Read the table and check that the used columns exist and have no missing values."""
+        if file.suffix.lower() in (".npz", ".npy"):
+            raise ValueError(
+                f"{file} holds arrays, but data=table reads .csv files: use data=arrays "
+                f"data.path={file}, without data.target"
+            )
         try:
             table = pd.read_csv(file)
         except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors

@@ -35,12 +35,40 @@ class Task:
     Set it if that works and needs no memory quadratic in the samples.
     """
 
+    counted: ClassVar[str | None] = None
+    """What the network has one output for each of, such as ``classes``, if its shape is checked."""
+
     def __init__(self, data: Any) -> None:
         self.outputs: int = data.outputs
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return the network's inputs and the targets of a batch."""
         return batch[0], batch[1]
+
+    def require_outputs(self, prediction: Any) -> None:
+        """Check that a batch of predictions, (N, C, *), has one output per class, value or label.
+
+        Raises:
+            ValueError: if it does not.
+        """
+        if self.counted is None:
+            return
+        if not isinstance(prediction, Tensor):
+            raise ValueError(
+                f"the model must return a tensor, got {type(prediction).__name__}: return only "
+                "the predictions from its forward"
+            )
+        if prediction.ndim < 2:
+            raise ValueError(
+                f"the model's predictions must have shape (N, {self.outputs}), got "
+                f"{tuple(prediction.shape)}"
+            )
+        if prediction.shape[1] != self.outputs:
+            raise ValueError(
+                f"the model has {_some(prediction.shape[1], 'outputs')}, but the data have "
+                f"{_some(self.outputs, self.counted)}; a model whose __init__ takes 'outputs' is "
+                "given this number"
+            )
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Any:
         """Convert the data's target to a target format."""
@@ -86,3 +114,9 @@ class Task:
     def embedding(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, list[str]] | None:
         """Return vectors (N, D) and N labels for TensorBoard's projector, if it has any."""
         return None
+
+
+def _some(number: int, plural: str) -> str:
+    """Return ``1 output`` or ``2 outputs``."""
+    singular = plural.removesuffix("es") if plural.endswith("sses") else plural.removesuffix("s")
+    return f"{number} {singular if number == 1 else plural}"

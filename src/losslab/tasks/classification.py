@@ -44,6 +44,7 @@ class ClassificationTask(Task):
 
     provides = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
     standard_inverse_link: ClassVar[InverseLink | None] = "softmax"
+    counted = "classes"
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -138,6 +139,7 @@ class MultiLabelTask(Task):
 
     provides = (TargetFormat.BINARY_TARGETS,)
     standard_inverse_link: ClassVar[InverseLink | None] = "sigmoid"
+    counted = "labels"
     maps_metrics = True
 
     def __init__(self, data: Any) -> None:

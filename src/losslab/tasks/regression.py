@@ -29,6 +29,7 @@ class RegressionTask(Task):
 
     provides = (TargetFormat.VALUES,)
     standard_inverse_link: ClassVar[InverseLink | None] = "identity"
+    counted = "values"
     maps_metrics = True
 
     def __init__(self, data: Any) -> None:

@@ -39,6 +39,7 @@ class SegmentationTask(Task):
 
     provides: tuple[TargetFormat, ...] = (*BINARY, *CLASSES)
     standard_inverse_link: ClassVar[InverseLink | None] = "sigmoid"
+    counted = "classes"
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
