@@ -25,7 +25,7 @@ PEERS = {
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
     """Forget the config folders afterwards, which are kept in the environment."""
-    for name in (user_code.CONFIG_DIRS, "PYTHONPATH"):
+    for name in (user_code.CONFIG_DIRS, user_code.IMPORTS):
         monkeypatch.setenv(name, os.environ.get(name, ""))
 
 

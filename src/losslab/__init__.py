@@ -4,10 +4,20 @@ Subpackages are imported when they are first accessed.
 """
 
 import importlib
+import os
+import sys
 from importlib import metadata
 from typing import Any
 
-_PARTS = ("analysis", "losses", "metrics", "report", "runs", "tasks")
+_PARTS = ("analysis", "data", "losses", "metrics", "models", "report", "runs", "tasks")
+
+IMPORTS = "LOSSLAB_IMPORTS"
+"""Environment variable with the folders of the user's code, for the processes of a command."""
+sys.path += [
+    folder
+    for folder in os.environ.get(IMPORTS, "").split(os.pathsep)
+    if folder and folder not in sys.path
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from losslab.config import groups
 from losslab.config.errors import UserError, described
 from losslab.config.instantiate import accepted, build, refused_options, target_of
+from losslab.data.base import InMemoryData
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
@@ -88,13 +89,21 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
 
 def ready_data(config: DictConfig) -> Any:
     """Build the data module, read its files and draw its splits."""
-    data = build(config.data, "data")
+    seed = {} if "seed" in config.data else _seed_of(config)
+    data = build(config.data, "data", **seed)
     try:
         data.prepare_data()
         data.setup()
     except (ValueError, OSError) as error:
         raise UserError(f"data={config.choices.data}: {' '.join(str(error).split())}") from error
     return data
+
+
+def _seed_of(config: DictConfig) -> dict[str, int]:
+    """Return the run's seed for a data set of the user that takes one, chosen without a config."""
+    target = target_of(config.data, "data")
+    takes = isinstance(target, type) and issubclass(target, InMemoryData)
+    return {"seed": config.seed} if takes else accepted(target, {"seed": config.seed})
 
 
 def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:

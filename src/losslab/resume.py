@@ -14,7 +14,7 @@ from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
-from losslab.config.user_code import use
+from losslab.config.user_code import SEARCH_PATH, search_path, use
 from losslab.runs.folder import PLAN_FILE, is_run
 from losslab.runs.record import read_record
 from losslab.sweep import show_run, sweep
@@ -27,16 +27,25 @@ def resume(command: Command) -> int:
     """Resume the run or sweep in the command's folder; return the exit code."""
     folder = command.resume
     assert folder is not None
+    # config folders of this command line replace the saved ones; cli.run has made them known
+    given = [each for each in command.overrides if not each.startswith(SEARCH_PATH)]
+    moved = len(given) < len(command.overrides)
     if (folder / SWEEP_FILE).is_file():
-        earlier = read_commands(folder)
+        earlier = [_elsewhere(each) if moved else each for each in read_commands(folder)]
         use([*earlier[-1].flags, *earlier[-1].overrides])  # the sweep's config folders
-        grown = extended(earlier[-1], command.overrides)
+        grown = extended(earlier[-1], given)
         return sweep(replace(grown, typed=command.typed), folder, earlier)
     if not is_run(folder):
         if (folder / PLAN_FILE).is_file():
             raise UserError(f"{folder} is a tuning: losslab tune resume={folder}")
         raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
-    return _resume_run(folder, command.overrides)
+    return _resume_run(folder, given)
+
+
+def _elsewhere(command: Command) -> Command:
+    """Return a saved command with the config folders of the current one."""
+    kept = [each for each in command.overrides if not each.startswith(SEARCH_PATH)]
+    return replace(command, overrides=[*kept, *search_path()])
 
 
 def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
@@ -82,6 +91,8 @@ def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 def _require_resumable(config: DictConfig, override: Any) -> None:
     key = override.key_or_group
+    if override.is_add() or override.is_delete():
+        raise UserError(f"{override.input_line}: write {key}=... when resuming a run")
     if override.is_sweep_override():
         raise UserError(f"{override.input_line}: resuming a run takes one value per option")
     before = OmegaConf.select(config, key, default=_ABSENT)

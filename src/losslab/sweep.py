@@ -5,6 +5,7 @@ torch is imported only after a command was parsed.
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,9 +27,10 @@ from losslab.config.compose import (
 )
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
+from losslab.config.past import earlier_override
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
-from losslab.runs.folder import is_run
+from losslab.runs.folder import is_run, job_name
 from losslab.runs.record import Record, needs_running, read_record
 from losslab.sweep_file import SWEEP_FILE, write_commands
 
@@ -69,6 +71,8 @@ def checked_jobs(
         for log_dir in dict.fromkeys(str(job.config.paths.log_dir) for job in jobs):
             require_log_dir(log_dir)
     refuse_mixture(command, jobs)
+    if folder is not None:
+        jobs = [_in_earlier_folder(job, folder) for job in jobs]
     to_run = [job for job in jobs if folder is None or needs_running(folder / job.subdir)]
     check_configs([job.config for job in to_run])
     return jobs
@@ -92,6 +96,16 @@ def require_log_dir(log_dir: str) -> None:
             f"paths.log_dir={log_dir}: cannot create folders there: {reason}; "
             "add paths.log_dir=FOLDER, a folder in which you may write"
         ) from error
+
+
+def _in_earlier_folder(job: Composed, folder: Path) -> Composed:
+    """Return the job with the subdirectory that version 0.1 gave it, if its run is done there."""
+    if (folder / job.subdir).is_dir():
+        return job
+    name = job_name([earlier_override(each) for each in job.overrides])
+    subdir = f"{name}/{Path(job.subdir).name}"
+    done = is_run(folder / subdir) and not needs_running(folder / subdir)
+    return replace(job, subdir=subdir) if done else job
 
 
 def launch(
@@ -260,6 +274,8 @@ def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
             differing = set(first.overrides) ^ set(job.overrides)
             keys = ", ".join(sorted({given.partition("=")[0] for given in differing}))
             reason = f" ({keys} does not change what is compared)" if keys else ""
+            if keys.endswith("._target_"):
+                reason = f" ({keys}: both have the same name)"
             raise UserError(f"two jobs of this sweep are the same: {job.subdir}{reason}")
 
 

@@ -30,6 +30,7 @@ from losslab.config.command import Command, program
 from losslab.config.compose import compose, values_of
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
+from losslab.config.past import translated_override
 from losslab.config.user_code import use
 from losslab.report.console import show
 from losslab.runs.folder import PLAN_FILE, replace_file
@@ -71,6 +72,7 @@ def run_tuning(arguments: Sequence[str]) -> int:
         if not (folder / PLAN_FILE).is_file():
             raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
         plan = Plan(**json.loads((folder / PLAN_FILE).read_text()))
+        plan.overrides[:] = map(translated_override, plan.overrides)
         use(plan.overrides)  # the plan's config folders
         with resumable(f"{program('tune')} resume={folder}"):
             return tune(plan, folder)

@@ -145,3 +145,20 @@ def test_the_environment_of_others_stays(monkeypatch):
     monkeypatch.setattr(os, "environ", dict(os.environ) | {user_code.CONFIG_DIRS: "/old"})
     assert user_code.use(["loss=mse"]) == ["loss=mse"]
     assert user_code.config_dirs() == []
+
+
+def test_data_without_a_config_gets_the_seed(project):
+    (project / "my_data.py").write_text(
+        "import torch\n"
+        "from losslab.data.base import InMemoryData, Raw\n\n"
+        "class Blobs(InMemoryData):\n"
+        "    def load(self):\n"
+        "        rng = torch.Generator().manual_seed(self.data_seed)\n"
+        "        targets = torch.arange(100) % 2\n"
+        "        return Raw(targets[:, None] + torch.randn(100, 2, generator=rng), targets)\n"
+    )
+    (project / "random.py").write_text("raise RuntimeError('shadows the standard library')\n")
+    line = ["-m", "loss=cross_entropy", "seed=0,1", "data._target_=my_data.Blobs", "model=mlp"]
+    losslab(project, *line, *QUICK, "hydra/launcher=joblib")
+    records = [json.loads(path.read_text()) for path in project.rglob("record.json")]
+    assert len({record["hashes"]["data"] for record in records}) == 2

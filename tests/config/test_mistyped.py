@@ -23,6 +23,7 @@ REFUSED = {
     "dashes": ("--loss=focal", "write loss=focal"),
     "dashes_alone": ("--seed", "write seed=..."),
     "list": ("data=table data.drop=id,date", "write data.drop=[id,date] for a list"),
+    "no_list_but_interpolated": ("trainer.max_epochs=1,2", "has several values: add -m"),
     "no_list": ("seed=1,2", "seed=1,2 has several values: add -m"),
     "losses": ("loss=[focal,dice]", "write -m loss=focal,dice"),
     "own_table": ("loss=huber data=table", "task=regression"),

@@ -62,3 +62,10 @@ def test_a_key_added_since_means_what_its_absence_meant(monkeypatch):
     monkeypatch.setitem(past.ADDED, "nowhere.key", 1)
     assert past.translated({"data": {}}) == {"data": {"ignore": None}}
     assert past.translated({"data": {"ignore": 255}}) == {"data": {"ignore": 255}}
+
+
+def test_a_prefix_of_an_override_stays():
+    assert past.translated_override("++callbacks.keeper.patience=3") == (
+        "++callbacks.run_writer.patience=3"
+    )
+    assert past.earlier_override("callbacks.run_writer.patience=3") == "callbacks.keeper.patience=3"

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from losslab.config.compose import compose, finished_config
 from losslab.lockstep import sweep
+from losslab.lockstep.grouping import reason_against
 from losslab.lockstep.sweep import _run_logs, train_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,3 +134,10 @@ def test_processes_of_two_threads_each_end(tmp_path):
 def command_line(logs, *overrides):
     given = [*overrides, "trainer=cpu", f"paths.log_dir={logs}"]
     return [sys.executable, str(ROOT / "train.py"), "-m", *given]
+
+
+@pytest.mark.parametrize(("value", "stackable"), [(1, False), (1.0, True), (0.5, False)])
+def test_one_batch_is_not_all_batches(value, stackable):
+    config = compose(["loss=mse", f"trainer.limit_train_batches={value}"])
+    reason = reason_against(finished_config(config, config.hydra))
+    assert (reason is None) == stackable

@@ -213,11 +213,17 @@ def _settings(config: Mapping[str, Any]) -> Settings:
     given = {str(override).partition("=")[0].lstrip("+") for override in config["overrides"]}
     seed = config["seed"]
     return {
-        key: value
+        key: _batches(value) if meaning(key).counts_batches else value
         for key, value in flat(config)
         if meaning(key).affects_results
         and not (key.endswith(".seed") and value == seed and key not in given)
     }
+
+
+def _batches(value: Any) -> Any:
+    """Tell one batch, 1, from all of them, 1.0."""
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value} batches" if is_count and value else value
 
 
 # --- one run per settings and seed ----------------------------------------------------------------

@@ -93,8 +93,8 @@ def _added_if_replaced(override: str, given: Sequence[str]) -> str:
         '++loss.scale=3'
     """
     group, dot, _ = override.partition("=")[0].partition(".")
-    replaced = dot and any(each.startswith(f"{group}._target_=") for each in given)
-    own = replaced and not override.startswith(f"{group}._target_=")
+    replaced = dot and any(each.lstrip("+").startswith(f"{group}._target_=") for each in given)
+    own = replaced and not override.lstrip("+").startswith(f"{group}._target_=")
     return f"++{override}" if own and group in REPLACEABLE else override
 
 
@@ -216,7 +216,7 @@ def _require_known(overrides: Sequence[str]) -> None:
         if override.is_add() or top == "hydra" or _is_choice(override):
             continue
         defaults = _defaults_of(overrides) if defaults is None else defaults
-        replaced = any(given.startswith(f"{top}._target_=") for given in overrides)
+        replaced = any(given.lstrip("+").startswith(f"{top}._target_=") for given in overrides)
         if not replaced and not _has(defaults, key):
             chosen = defaults.hydra.runtime.choices.get(top)
             whose = f" of {top}={chosen}" if chosen else ""
@@ -285,7 +285,7 @@ def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
         if _is_choice(override) or override.is_delete():
             continue
         if override.is_add() or any(
-            o.startswith(f"{key.split('.')[0]}._target_=") for o in overrides
+            o.lstrip("+").startswith(f"{key.split('.')[0]}._target_=") for o in overrides
         ):
             default = None
         else:

@@ -239,7 +239,13 @@ def takes_list(key: str) -> bool:
     group, _, option = key.partition(".")
     if group not in schema.GROUPS or not option:
         return False
-    return any(OmegaConf.is_list(OmegaConf.select(_load(group, n), option)) for n in names(group))
+    for name in names(group):
+        node: Any = OmegaConf.to_container(_load(group, name), resolve=False)
+        for part in option.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        if isinstance(node, list):
+            return True
+    return False
 
 
 def nearest_keys(key: str, known: Iterable[str]) -> list[str]:

@@ -98,10 +98,23 @@ def translated_override(override: str) -> str:
     Example:
         >>> translated_override("callbacks.keeper.patience=5")
         'callbacks.run_writer.patience=5'
+        >>> translated_override("++callbacks.keeper.patience=5")
+        '++callbacks.run_writer.patience=5'
     """
-    for old, new in _OVERRIDES.items():
-        if override.startswith((f"{old}.", f"{old}=")):
-            return new + override.removeprefix(old)
+    return _with_other_key(override, _OVERRIDES)
+
+
+def earlier_override(override: str) -> str:
+    """Return an override as version 0.1 wrote it, since names of saved folders contain it."""
+    return _with_other_key(override, {new: old for old, new in _OVERRIDES.items()})
+
+
+def _with_other_key(override: str, keys: dict[str, str]) -> str:
+    typed = override.lstrip("+~")
+    prefix = override[: len(override) - len(typed)]
+    for key, other in keys.items():
+        if typed.startswith((f"{key}.", f"{key}=")):
+            return prefix + other + typed.removeprefix(key)
     return override
 
 

@@ -26,6 +26,7 @@ class Key:
         column: column in TensorBoard's HPARAMS tab; ``"*"`` for the key itself.
         free: whether it may differ between the runs of a lockstep stack.
         stackable: values that lockstep supports; ``None`` for all.
+        counts_batches: whether an integer is a number of batches and a float a fraction of them.
         can_fail: whether its value can make a job fail, so that each value is checked.
         saved: whether it is saved in a run's config.
         launches: whether it configures Hydra, which launches the jobs, instead of a job.
@@ -44,6 +45,7 @@ class Key:
     column: str = ""
     free: bool = False
     stackable: tuple[Any, ...] | None = None
+    counts_batches: bool = False
     can_fail: bool = True
     saved: bool = True
     launches: bool = False
@@ -124,9 +126,10 @@ KEYS: tuple[Key, ...] = (
     _row("trainer.strategy", stackable=("auto",)),
     _row("trainer.precision", stackable=("32-true", "64-true", "32", "64", 32, 64)),
     _row("trainer.accumulate_grad_batches trainer.check_val_every_n_epoch", stackable=(1,)),
-    _row("trainer.limit_train_batches trainer.limit_val_batches", stackable=(1.0, None)),
-    _row("trainer.limit_test_batches", stackable=(1.0, None)),
-    _row("trainer.overfit_batches", stackable=(0.0,)),
+    _row("trainer.limit_train_batches", counts_batches=True, stackable=(1.0, None)),
+    _row("trainer.limit_val_batches", counts_batches=True, stackable=(1.0, None)),
+    _row("trainer.limit_test_batches", counts_batches=True, stackable=(1.0, None)),
+    _row("trainer.overfit_batches", counts_batches=True, stackable=(0.0, 0)),
     _neutral("trainer.profiler", can_fail=True, resumes=True, stackable=(None,)),
     _neutral("trainer.detect_anomaly", can_fail=True, resumes=True, stackable=(False,)),
     _row("trainer.gradient_clip_algorithm", stackable=(None, "norm")),
@@ -160,7 +163,7 @@ def meaning(key: str) -> Key:
 GROUPS: tuple[str, ...] = tuple(name for row in KEYS if row.group for name in row.patterns.split())
 """Groups of conf/."""
 
-_DERIVED = ("choices", "overrides")  # added to a run's config, not typed
+_DERIVED = ("choices", "overrides", "config_dirs")  # added to a run's config, not typed
 TOP_LEVEL: tuple[str, ...] = tuple(
     dict.fromkeys(
         name

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import losslab
 from losslab.config.errors import UserError
 
 CONFIG_DIRS = "LOSSLAB_CONFIG_DIRS"
+IMPORTS = losslab.IMPORTS
 FLAGS = ("--config-dir", "-cd")
 SEARCH_PATH = "hydra.searchpath"
 
@@ -62,17 +64,18 @@ def add(folders: Sequence[Path]) -> None:
     found = [*config_dirs(), *(folder.resolve() for folder in folders if folder.is_dir())]
     if found:
         os.environ[CONFIG_DIRS] = os.pathsep.join(map(str, dict.fromkeys(found)))
-    make_importable([folder.parent for folder in found])
+    make_importable([folder.resolve().parent for folder in (*found, *folders)])
 
 
 def make_importable(folders: Sequence[Path]) -> None:
-    """Append the folders to the import path of this process and of those that it starts."""
+    """Append the folders to the import path of this process and of those that it starts.
+
+    Those add them when they import losslab: PYTHONPATH would precede the standard library.
+    """
     wanted = [str(folder) for folder in folders if folder.is_dir()]
     sys.path += [name for name in wanted if name not in sys.path]
-    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [*filter(None, known), *(name for name in wanted if name not in known)]
-    )
+    known = os.environ.get(IMPORTS, "").split(os.pathsep)
+    os.environ[IMPORTS] = os.pathsep.join(dict.fromkeys(filter(None, [*known, *wanted])))
 
 
 def _split_config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -68,7 +68,8 @@ def _reason_of_trainer(trainer: DictConfig) -> str | None:
 def _stackable(key: str, value: Any) -> bool:
     """Whether the loop knows this value of a key."""
     values = schema.meaning(key).stackable
-    return values is None or value in values
+    # 1 is one batch and 1.0 all of them
+    return values is None or any(type(value) is type(v) and value == v for v in values)
 
 
 def place(trainer: DictConfig) -> tuple[torch.device, torch.dtype]:

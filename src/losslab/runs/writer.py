@@ -29,6 +29,7 @@ from losslab.runs.record import (
 )
 from losslab.runs.tensorboard import Events
 
+FLOAT32 = 1.2e-7  # relative rounding error
 HEARTBEAT_EVERY = 10.0
 """Seconds between heartbeats within an epoch; curves and events are written with them."""
 
@@ -168,7 +169,7 @@ class RunWriter:
         record = self.record
         self._refuse_live(record)
         now = new_record()
-        for name in ("status", "error", "host", "pid", "process_start", "test"):
+        for name in ("status", "error", "host", "pid", "process_start", "test", "metrics_version"):
             record[name] = now[name]
         record["resumed"] = [*record["resumed"], _command_line()]
         self._began = time.monotonic() - record["seconds"]
@@ -363,6 +364,9 @@ class RunWriter:
         reference = best["metrics"][self.monitor.removeprefix(f"{self._split}/")]
         if math.isnan(value) or math.isnan(reference):
             return not math.isnan(value)
+        # version 0.1 recorded float32: a value that differs by rounding only is not better
+        if math.isclose(value, reference, rel_tol=FLOAT32):
+            return False
         return value < reference if self.mode == "min" else value > reference
 
     def _save(self, save: Callable[[Path], None]) -> None:
