@@ -102,7 +102,7 @@ def design_of(record: Record, config: Mapping[str, Any]) -> Design:
         train, test = sizes.get("train", 0), sizes.get("test", 0)
         share = test / train if train else math.nan
         return Design(record["sampling"], train, test, sum(sizes.values()), share)
-    data = config["data"]
+    data = config.get("data") or {}
     sampling = SAMPLING.get(str(data.get("_target_")), "redrawn")
     if data.get("split_seed") is not None:
         sampling = "fixed_test"
