@@ -72,7 +72,7 @@ NEWLINE = "\n"
 CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-PAGES += sorted((ROOT / "docs").glob("*.md"))  # the pages of docs/gallery are generated
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
 SOURCES = [
     path
