@@ -57,7 +57,7 @@ def project(tmp_path):
 
 def losslab(project, *arguments, code=0):
     done = subprocess.run(
-        [sys.executable, "-m", "losslab", *arguments],
+        [sys.executable, "-P", "-m", "losslab", *arguments],  # as the command losslab is started
         cwd=project,
         capture_output=True,
         text=True,

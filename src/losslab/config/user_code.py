@@ -70,8 +70,10 @@ def add(folders: Sequence[Path]) -> None:
 def make_importable(folders: Sequence[Path]) -> None:
     """Append the folders to the import path of this process and of those that it starts.
 
-    Those add them when they import losslab: PYTHONPATH would precede the standard library.
+    Those add them when they import losslab: PYTHONPATH would precede the standard library, and so
+    would the current folder in workers that are started by ``python -m``.
     """
+    os.environ["PYTHONSAFEPATH"] = "1"
     wanted = [str(folder) for folder in folders if folder.is_dir()]
     sys.path += [name for name in wanted if name not in sys.path]
     known = os.environ.get(IMPORTS, "").split(os.pathsep)
