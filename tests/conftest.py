@@ -1,5 +1,6 @@
 """What all tests share: made-up runs, the folder of the conformance suite, and its option."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -34,3 +35,12 @@ def _loss_of(item):
     """The loss that a test of the conformance suite is about; None for other tests."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     return getattr(parameters.get("case"), "name", None)
+
+
+@pytest.fixture(autouse=True)
+def _own_safe_path():
+    """Undo what a command run in this process sets for its workers."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    yield
+    if before is None:
+        os.environ.pop("PYTHONSAFEPATH", None)
