@@ -67,13 +67,14 @@ def checked_jobs(
     others = [each for each in earlier if all_jobs(each) != all_jobs(command)]
     old = [job for each in others for job in compose_jobs(all_jobs(each))]
     jobs = list({job.subdir: job for job in [*old, *new]}.values())
-    if folder is None:
+    if folder is None or not folder.is_dir():  # a new sweep
         for log_dir in dict.fromkeys(str(job.config.paths.log_dir) for job in jobs):
             require_log_dir(log_dir)
-    refuse_mixture(command, jobs)
-    if folder is not None:
+        to_run = jobs
+    else:
         jobs = [_in_earlier_folder(job, folder) for job in jobs]
-    to_run = [job for job in jobs if folder is None or needs_running(folder / job.subdir)]
+        to_run = [job for job in jobs if needs_running(folder / job.subdir)]
+    refuse_mixture(command, jobs)
     check_configs([job.config for job in to_run])
     return jobs
 

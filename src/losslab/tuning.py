@@ -93,7 +93,7 @@ def tune(plan: Plan, folder: Path) -> int:
     if not winners:
         raise UserError(f"no run of the search finished: see {search}")
     command = _command(plan.overrides, _jobs(plan, winners, plan.seeds))
-    run_folders = launch(command, checked_jobs(command), final)
+    run_folders = launch(command, checked_jobs(command, final), final)
     return _report(tuning, folder, run_folders)
 
 
@@ -101,7 +101,7 @@ def _search(plan: Plan, folder: Path, search: Path) -> None:
     quiet = [] if _is_given(plan.overrides, "callbacks") else ["callbacks=quiet"]
     jobs = _jobs(plan, plan.points, plan.tuning_seeds)
     command = _command([*plan.overrides, *quiet, "test=false"], jobs)
-    checked = checked_jobs(command)
+    checked = checked_jobs(command, search)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
     print(f"tuning folder: {folder}", flush=True)

@@ -13,9 +13,11 @@ import torch
 
 from losslab import cli
 from losslab.analysis.load import collect
-from losslab.analysis.search import PLAN_FILE, read_tuning
+from losslab.analysis.search import read_tuning
+from losslab.runs.folder import PLAN_FILE
 from losslab.runs.record import read_record
 from losslab.training import evaluate
+from losslab.tuning import run_tuning
 
 PAST = Path(__file__).parent / "v0_1"
 RUNS = ("focal", "huber", "q_learning", "triplet")
@@ -90,3 +92,39 @@ def test_a_past_tuning_is_read_whole() -> None:
     plan = json.loads((PAST / "tuning" / PLAN_FILE).read_text())
     assert list(tuning.losses) == plan["losses"] == ["mse", "huber"]
     assert all(tuning.best(loss) is not None for loss in tuning.losses)
+
+
+PATIENCE = "callbacks.keeper.patience=3"  # callbacks.run_writer.patience today
+
+
+def with_patience(sweep: Path) -> None:
+    """Name the run folders as version 0.1 did if the patience was given last."""
+    for folder in sweep.glob("*callbacks=quiet*"):
+        folder.rename(folder.with_name(folder.name.replace("quiet", f"quiet,{PATIENCE}")))
+
+
+def modification_times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("record.json")}
+
+
+def test_a_past_sweep_with_a_renamed_key_has_nothing_to_run(past: Path) -> None:
+    sweep = past / "sweep"
+    with_patience(sweep)
+    saved = json.loads((sweep / "sweep.json").read_text())
+    saved["arguments"].append(PATIENCE)
+    (sweep / "sweep.json").write_text(json.dumps(saved))
+    before = modification_times(sweep)
+    assert cli.run([f"resume={sweep}"]) == cli.DONE
+    assert modification_times(sweep) == before
+
+
+def test_a_past_tuning_with_a_renamed_key_has_nothing_to_run(past: Path) -> None:
+    tuning = past / "tuning"
+    for part in ("search", "final"):
+        with_patience(tuning / part)
+    plan = json.loads((tuning / PLAN_FILE).read_text())
+    plan["overrides"].append(PATIENCE)
+    (tuning / PLAN_FILE).write_text(json.dumps(plan))
+    before = modification_times(tuning)
+    assert run_tuning([f"resume={tuning}"]) == cli.DONE
+    assert modification_times(tuning) == before
