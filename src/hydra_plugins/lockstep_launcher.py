@@ -71,18 +71,12 @@ class LockstepLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Run all jobs; the outcome of each is in its record."""
         from losslab.lockstep.sweep import train_jobs  # noqa: PLC0415 (torch)
-        from losslab.runs.record import needs_running  # noqa: PLC0415
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        overrides = {}
-        jobs = []
-        for own in job_overrides:
-            job = self._job(own)
-            overrides[job.folder] = own
-            if needs_running(job.folder):
-                jobs.append(job)
+        jobs = [self._job(own) for own in job_overrides]
         left = train_jobs(jobs, max_jobs=self.max_jobs, workers=self.workers, capture=self.capture)
+        overrides = {job.folder: own for job, own in zip(jobs, job_overrides, strict=True)}
         self._launch_one_by_one([overrides[job.folder] for job, _ in left], left)
         return [JobReturn(overrides=own, status=JobStatus.COMPLETED) for own in job_overrides]
 

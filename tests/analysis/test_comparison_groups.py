@@ -146,3 +146,16 @@ def test_what_all_runs_were_asked_for_is_shared(made_up):
     ]
     [part] = comparison_groups(runs)
     assert part.shared == ("trainer.max_epochs=3", "optimizer.lr=0.02")
+
+
+def test_a_replaced_target_is_told_by_its_name(made_up):
+    """The record calls the loss by its class; two classes of that name are told apart."""
+    given = ("loss._target_=mine.MyLoss", "model._target_=mine.Net", "++model.width=4")
+    settings = {"loss._target_": "mine.MyLoss", "model._target_": "mine.Net", "model.width": 4}
+    runs = [made_up("MyLoss", overrides=given, settings=settings), made_up("mse")]
+    [part] = comparison_groups([runs[0]])
+    assert [row.label for row in part.rows] == ["MyLoss"]
+    assert part.shared == ("model.width=4",)
+    other = made_up("MyLoss", overrides=given, settings=settings | {"loss._target_": "b.MyLoss"})
+    [part] = comparison_groups([runs[0], other])
+    assert len({row.label for row in part.rows}) == 2

@@ -114,6 +114,11 @@ def test_what_decides_a_result(made_up, settings, overrides, same):
     assert (settings_key(plain) == settings_key(other)) is same
 
 
+def test_one_batch_is_not_all_batches(made_up):
+    one, every = (made_up(settings={"trainer.limit_train_batches": n}) for n in (1, 1.0))
+    assert settings_key(one) != settings_key(every)
+
+
 def test_what_follows_the_seed_is_no_difference(made_up):
     assert settings_key(made_up(seed=1)) == settings_key(made_up(seed=2))
 
@@ -136,5 +141,5 @@ def test_groups_keep_their_order(made_up):
 def test_metrics_of_a_task_that_names_none(made_up):
     run = made_up(mae=1.0)
     del run.config["task"]["metrics"]
-    assert run.judges == ["mae", "rmse"]
+    assert run.metric_names == ["mae", "rmse"]
     assert Path("mse/0") == run.folder

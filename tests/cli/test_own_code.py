@@ -101,6 +101,17 @@ def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(project, launcher, given):
     assert "my_loss" in losslab(elsewhere, "compare", str(sweep))
 
 
+def test_a_project_that_moved_is_resumed(project, tmp_path_factory):
+    losslab(project, "-m", "loss=my_loss,mse", "seed=0", "--config-dir=conf", *QUICK)
+    moved = tmp_path_factory.mktemp("moved") / "project"
+    project.rename(moved)
+    [sweep] = (moved / "logs" / "sweeps").iterdir()
+    printed = losslab(moved, f"resume={sweep}", "seed=0,1", "--config-dir=conf")
+    assert "2 of 4 jobs are finished" in printed
+    [run] = sweep.glob("my_loss*/seed0")
+    losslab(moved, f"resume={run}", "trainer.max_epochs=2", "--config-dir=conf")
+
+
 def test_losses_of_ones_own_are_tuned(project):
     arguments = ["loss=my_loss,mse", "budget=2", "tuning_seeds=100", "seeds=0,1", *QUICK]
     assert "my_loss" in losslab(project, "tune", *arguments, "--config-dir", "conf")

@@ -141,6 +141,15 @@ def test_your_own_data_set_includes_shared_options(tmp_path, monkeypatch):
     }
 
 
+def test_an_added_target_drops_options_like_a_typed_one():
+    given = compose.complete(["data=regression", "++loss._target_=mine.MyLoss", "loss.scale=2"])
+    config = compose.compose(given)
+    assert compose.finished_config(config, config.hydra).loss == {
+        "_target_": "mine.MyLoss",
+        "scale": 2,
+    }
+
+
 def test_a_glob_names_choices():
     [override] = overrides.parsed(["loss=glob(*dice*,exclude=bce*)"])
     assert compose.values_of(override) == ["dice"]

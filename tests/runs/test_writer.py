@@ -252,6 +252,7 @@ NAN, INF = math.nan, math.inf
         ("min", [INF, 5, 6, 4], 3, None),
         ("max", [-INF, NAN, -INF], 0, 2),
         ("min", [NAN, INF, NAN, NAN], 1, 3),
+        ("max", [0.42061281204, 151 / 359], 0, None),  # the first as version 0.1 rounded it
     ],
     ids=str,
 )

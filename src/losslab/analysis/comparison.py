@@ -333,7 +333,7 @@ def _metrics(
     """Return the primary metrics and the columns; by default those that some run has."""
     runs = [run for row in part.rows for run in row.runs]
     task = runs[0].config["task"]
-    own = runs[0].judges
+    own = runs[0].metric_names
     there = {name for run in runs for name in run.metrics(split)}
     present = [name for name in own if name in there] or own[:1]
     primary = tuple(metric_of(name, task) for name in primary_metrics or present[:1])
@@ -432,7 +432,9 @@ def compare_rows(
         test = of_these_samples = rank_test(advantages, design)
     else:
         test = difference_test(numbers, design, scope)
-        of_these_samples = difference_test(numbers, design, "data")
+        of_these_samples = test
+        if test.estimate is not None:
+            of_these_samples = difference_test(numbers, design, "data")
     pair = Pair(
         a=a.label,
         b=b.label,

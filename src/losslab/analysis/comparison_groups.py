@@ -91,7 +91,7 @@ def comparison_groups(runs: Iterable[Run]) -> list[ComparisonGroup]:
     parts = [
         part
         for data_set in _data_sets(rows)
-        for same_metrics in _split(data_set, lambda row: tuple(row[0].judges))
+        for same_metrics in _split(data_set, lambda row: tuple(row[0].metric_names))
         for part in _equal_settings(same_metrics)
     ]
     names = _names(parts)

@@ -70,7 +70,7 @@ class Run:
         return list(self.config["overrides"])
 
     @property
-    def judges(self) -> list[str]:
+    def metric_names(self) -> list[str]:
         """Metrics of the run's task, the primary one first."""
         task = self.config["task"]
         if "metrics" in task:

@@ -29,17 +29,13 @@ class Design:
 
     Attributes:
         sampling: ``fresh``, ``redrawn`` or ``fixed_test``, see ``losslab.data.raw.Sampling``.
-        train: number of training samples; 0 if unknown.
-        test: number of test samples; 0 if unknown.
         total: number of samples that the splits divide; 0 if unknown.
+        test_share: number of test samples divided by that of training samples; NaN if unknown.
     """
 
     sampling: str
-    train: int = 0
-    test: int = 0
     total: int = 0
     test_share: float = math.nan
-    """Test samples divided by training samples."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +95,8 @@ def design_of(record: Record, config: Mapping[str, Any]) -> Design:
     """
     if record["sampling"] is not None:
         sizes = record["sizes"]
-        train, test = sizes.get("train", 0), sizes.get("test", 0)
-        share = test / train if train else math.nan
-        return Design(record["sampling"], train, test, sum(sizes.values()), share)
+        share = sizes["test"] / sizes["train"] if "train" in sizes else math.nan
+        return Design(record["sampling"], sum(sizes.values()), share)
     data = config.get("data") or {}
     sampling = SAMPLING.get(str(data.get("_target_")), "redrawn")
     if data.get("split_seed") is not None:

@@ -231,7 +231,7 @@ def read_tuning(folder: Path) -> Tuning:
         loss: {key: Range.declared(key, content) for key, content in declared.items()}
         for loss, declared in plan["ranges"].items()
     }
-    metric = metric_of(runs[0].judges[0], runs[0].config["task"])
+    metric = metric_of(runs[0].metric_names[0], runs[0].config["task"])
     seeds = tuple(plan["tuning_seeds"])
     trials = {
         loss: tuple(

@@ -93,9 +93,13 @@ def _added_if_replaced(override: str, given: Sequence[str]) -> str:
         '++loss.scale=3'
     """
     group, dot, _ = override.partition("=")[0].partition(".")
-    replaced = dot and any(each.lstrip("+").startswith(f"{group}._target_=") for each in given)
-    own = replaced and not override.lstrip("+").startswith(f"{group}._target_=")
+    own = dot and _replaces(group, given) and not _replaces(group, [override])
     return f"++{override}" if own and group in REPLACEABLE else override
+
+
+def _replaces(group: str, overrides: Sequence[str]) -> bool:
+    """Return whether the overrides replace the ``_target_`` of a group's choice."""
+    return any(each.lstrip("+").startswith(f"{group}._target_=") for each in overrides)
 
 
 def _choices_of(override: Any) -> list[str]:
@@ -206,7 +210,7 @@ def _require_known(overrides: Sequence[str]) -> None:
     Raises:
         UserError: if one does not; the message names the nearest keys.
     """
-    groups.require_own_names()
+    groups.require_own_names(tuple(config_dirs()))
     defaults = None
     for override in parsed(overrides):
         key = override.key_or_group
@@ -216,8 +220,7 @@ def _require_known(overrides: Sequence[str]) -> None:
         if override.is_add() or top == "hydra" or _is_choice(override):
             continue
         defaults = _defaults_of(overrides) if defaults is None else defaults
-        replaced = any(given.lstrip("+").startswith(f"{top}._target_=") for given in overrides)
-        if not replaced and not _has(defaults, key):
+        if not _replaces(top, overrides) and not _has(defaults, key):
             chosen = defaults.hydra.runtime.choices.get(top)
             whose = f" of {top}={chosen}" if chosen else ""
             raise UserError(f"unknown key {key}{whose}{_nearest_keys(key, defaults)}")
@@ -284,9 +287,7 @@ def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
         key = override.key_or_group
         if _is_choice(override) or override.is_delete():
             continue
-        if override.is_add() or any(
-            o.lstrip("+").startswith(f"{key.split('.')[0]}._target_=") for o in overrides
-        ):
+        if override.is_add() or _replaces(key.partition(".")[0], overrides):
             default = None
         else:
             defaults = _defaults_of(overrides) if defaults is None else defaults
@@ -404,9 +405,9 @@ def _composed(config: DictConfig) -> Composed:
 
 def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence[str]) -> None:
     """Remove the options of a choice whose ``_target_`` was replaced, except those typed."""
-    typed = {override.lstrip("+").partition("=")[0] for override in overrides}
-    if f"{group}._target_" not in typed:
+    if not _replaces(group, overrides):
         return
+    typed = {override.lstrip("+").partition("=")[0] for override in overrides}
     for name in list(node):
         if not any(key == f"{group}.{name}" or key.startswith(f"{group}.{name}.") for key in typed):
             del node[name]

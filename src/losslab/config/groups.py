@@ -32,9 +32,10 @@ def file_of(group: str, name: str) -> Path:
     return next((file for file in files if file.is_file()), files[0])
 
 
-def require_own_names() -> None:
-    """Raise ``UserError`` if a file in the user's folders has the name of a choice of losslab."""
-    for folder in config_dirs():
+@functools.cache  # a sweep asks per job
+def require_own_names(folders: tuple[Path, ...]) -> None:
+    """Raise ``UserError`` if a file in these config folders has the name of a choice of losslab."""
+    for folder in folders:
         for group in schema.GROUPS:
             for file in sorted((folder / group).glob("*.yaml")):
                 ours = CONF / group / file.name
@@ -239,13 +240,8 @@ def takes_list(key: str) -> bool:
     group, _, option = key.partition(".")
     if group not in schema.GROUPS or not option:
         return False
-    for name in names(group):
-        node: Any = OmegaConf.to_container(_load(group, name), resolve=False)
-        for part in option.split("."):
-            node = node.get(part) if isinstance(node, dict) else None
-        if isinstance(node, list):
-            return True
-    return False
+    found = (dict(schema.flat(_all_options(group, name))) for name in names(group))
+    return any(isinstance(each.get(option), tuple) for each in found)
 
 
 def nearest_keys(key: str, known: Iterable[str]) -> list[str]:

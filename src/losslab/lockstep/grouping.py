@@ -66,7 +66,7 @@ def _reason_of_trainer(trainer: DictConfig) -> str | None:
 
 
 def _stackable(key: str, value: Any) -> bool:
-    """Whether the loop knows this value of a key."""
+    """Return whether the loop supports this value of a key."""
     values = schema.meaning(key).stackable
     # 1 is one batch and 1.0 all of them
     return values is None or any(type(value) is type(v) and value == v for v in values)

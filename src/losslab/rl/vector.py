@@ -62,12 +62,12 @@ class SequentialEnvironments:
         self.size = len(self._all)
 
     def reset(self, index: Array, seeds: Sequence[int]) -> Array:
-        """See :class:`VectorEnvironment`."""
+        """Reset these environments from their seeds; return the observations."""
         pairs = zip(index, seeds, strict=True)
         return np.stack([self._all[row].reset(seed=seed)[0] for row, seed in pairs])
 
     def step(self, index: Array, actions: Array) -> tuple[Array, Array, Array, Array]:
-        """See :class:`VectorEnvironment`."""
+        """Step these environments; return observations, rewards, terminated and truncated."""
         pairs = zip(index, actions, strict=True)
         steps = [self._all[row].step(action)[:4] for row, action in pairs]
         observations, *others = zip(*steps, strict=True)
@@ -75,12 +75,12 @@ class SequentialEnvironments:
         return np.stack(observations), rewards, terminated, truncated
 
     def keep(self, index: Array) -> None:
-        """See :class:`VectorEnvironment`."""
+        """Keep only these environments, in this order."""
         self._all = [self._all[row] for row in index]
         self.size = len(self._all)
 
     def close(self) -> None:
-        """See :class:`VectorEnvironment`."""
+        """Close the environments."""
         for environment in self._all:
             environment.close()
 
@@ -118,7 +118,7 @@ class CartPoles:
         self._poles = poles
 
     def reset(self, index: Array, seeds: Sequence[int]) -> Array:
-        """See :class:`VectorEnvironment`."""
+        """Reset these environments from their seeds; return the observations."""
         # each from its own seed, like a single environment; the vectorised one has one seed for all
         for column, seed in zip(index, seeds, strict=True):
             initial = seeding.np_random(seed)[0].uniform(-0.05, 0.05, size=4)
@@ -127,7 +127,7 @@ class CartPoles:
         return np.ascontiguousarray(self._poles.state[:, index].T, dtype=np.float32)
 
     def step(self, index: Array, actions: Array) -> tuple[Array, Array, Array, Array]:
-        """See :class:`VectorEnvironment`."""
+        """Step these environments; return observations, rewards, terminated and truncated."""
         poles = self._poles
         waiting = np.ones(self.size, dtype=np.bool_)
         waiting[index] = False
@@ -141,8 +141,8 @@ class CartPoles:
         return observations, rewards, terminated, truncated
 
     def keep(self, index: Array) -> None:
-        """See :class:`VectorEnvironment`."""
+        """Keep only these environments, in this order."""
         self._begin(self._poles.state[:, index], self._poles.steps[index])
 
     def close(self) -> None:
-        """See :class:`VectorEnvironment`."""
+        """Close the environments."""
