@@ -188,6 +188,6 @@ def test_mnist_with_a_broken_file(tmp_path, real_mnist, damage):
     file.write_bytes(file.read_bytes()[:100_000] if damage == "cut" else b"not an image file")
     data = MNIST(data_dir=str(tmp_path))
     data.prepare_data()
-    with pytest.raises(ValueError, match="must be MNIST's, unpacked, got broken ones") as caught:
+    with pytest.raises(ValueError, match="must be MNIST's, unpacked, got invalid ones") as caught:
         data.setup()
     assert "\n" not in str(caught.value)
