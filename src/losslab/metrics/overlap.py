@@ -6,9 +6,9 @@ from torchmetrics.functional.classification import binary_average_precision
 
 
 def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    r"""Compute IoU, Dice, precision and recall of masks, averaged over images and classes.
+    r"""Compute IoU, Dice, precision and recall of each mask.
 
-    With TP, FP, FN counted in each image: :math:`\mathrm{IoU} = TP / (TP + FP + FN)`,
+    With TP, FP, FN counted in each mask: :math:`\mathrm{IoU} = TP / (TP + FP + FN)`,
     :math:`\mathrm{Dice} = 2 TP / (2 TP + FP + FN)`, precision :math:`TP / (TP + FP)`, recall
     :math:`TP / (TP + FN)`. A ratio 0 / 0 is 1: an empty mask that is predicted empty is right, an
     empty prediction has no false positive, and an empty mask has no false negative.
@@ -16,6 +16,9 @@ def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
     Args:
         guess: predicted masks, boolean (N, C, H, W).
         truth: true masks, boolean (N, C, H, W).
+
+    Returns:
+        One value per image and class, each (N, C), by name.
 
     Example:
         >>> empty = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
@@ -76,4 +79,4 @@ def squashed(score: Tensor) -> Tensor:
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:
     empty = below == 0
-    return ((above + empty) / (below + empty)).mean()
+    return (above + empty) / (below + empty)

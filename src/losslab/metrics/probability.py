@@ -21,11 +21,14 @@ def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
 
 
 def brier_score(probability: Tensor, target: Tensor) -> Tensor:
-    r"""Compute the Brier score, :math:`\frac1N \sum_i \sum_c (p_{ic} - t_{ic})^2`.
+    r"""Compute the Brier score of each sample, :math:`\sum_c (p_c - t_c)^2`.
 
     Args:
         probability: predicted probabilities (N, C).
         target: one-hot targets (N, C).
+
+    Returns:
+        One score per sample, (N,).
 
     Source:
         Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.
@@ -34,11 +37,11 @@ def brier_score(probability: Tensor, target: Tensor) -> Tensor:
         >>> brier_score(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).item()
         0.0
     """
-    return (probability - target).square().sum(dim=1).mean()
+    return (probability - target).square().sum(dim=1)
 
 
 def predictive_entropy(probability: Tensor, inverse_link: InverseLink) -> Tensor:
-    """Compute the mean entropy in nats; with the sigmoid, binary entropies are summed over classes.
+    """Compute the entropy of each sample in nats; the sigmoid's binary entropies are summed.
 
     Example:
         >>> round(predictive_entropy(torch.full((1, 2), 0.5), "softmax").item(), 4)
@@ -47,8 +50,37 @@ def predictive_entropy(probability: Tensor, inverse_link: InverseLink) -> Tensor
     entropy = torch.special.entr(probability)
     if inverse_link == "sigmoid":
         entropy = entropy + torch.special.entr(1 - probability)
-    mean: Tensor = entropy.sum(dim=1).mean()
-    return mean
+    per_sample: Tensor = entropy.sum(dim=1)
+    return per_sample
+
+
+def negative_log_likelihood(logits: Tensor, target: Tensor, inverse_link: InverseLink) -> Tensor:
+    r"""Compute the negative log-likelihood of each sample in nats.
+
+    With the sigmoid, each class is a binary outcome, and the values of all classes are summed.
+
+    Args:
+        logits: (N, C).
+        target: one-hot or 0/1 targets (N, C).
+        inverse_link: how logits are converted to probabilities.
+
+    Returns:
+        One value per sample, float64 (N,).
+
+    Example:
+        >>> target = torch.tensor([[0.0, 1.0]])
+        >>> round(negative_log_likelihood(torch.zeros(1, 2), target, "softmax").item(), 4)
+        0.6931
+        >>> round(negative_log_likelihood(torch.zeros(1, 2), target, "sigmoid").item(), 4)
+        1.3863
+    """
+    logits, target = logits.double(), target.double()
+    if inverse_link == "sigmoid":
+        elements = binary_cross_entropy_with_logits(logits, target, reduction="none")
+        return elements.sum(dim=1)
+    log = logits.log_softmax(dim=1) if inverse_link == "softmax" else logits.log()
+    # a class without probability counts only where it is the target
+    return -torch.where(target > 0, target * log, 0).sum(dim=1)
 
 
 def fit_temperature(logits: Tensor, target: Tensor, inverse_link: InverseLink) -> float:

@@ -59,14 +59,24 @@ def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[f
         >>> precision_recall(points, points + 100.0)
         (0.0, 0.0)
     """
-    return _share_inside(fake, real, neighbours), _share_inside(real, fake, neighbours)
+    return tuple(
+        float(inside_manifold(points, others, neighbours).double().mean())
+        for points, others in ((fake, real), (real, fake))
+    )  # type: ignore[return-value]
 
 
-def _share_inside(points: Tensor, others: Tensor, neighbours: int) -> float:
+def inside_manifold(points: Tensor, others: Tensor, neighbours: int = 3) -> Tensor:
+    """Return which points are inside the manifold of the others, boolean (N,).
+
+    Args:
+        points: (N, D).
+        others: (M, D).
+        neighbours: k, see :func:`precision_recall`.
+    """
     manifold = others.cpu().double().numpy()
     radii = cKDTree(manifold).query(manifold, k=neighbours + 1)[0][:, -1]
     distances = torch.cdist(points.cpu().double(), torch.from_numpy(manifold)).numpy()
-    return float((distances <= radii).any(axis=1).mean())
+    return torch.from_numpy((distances <= radii).any(axis=1))
 
 
 def covered_modes(classes: Tensor, count: int, share: float = 0.1) -> int:

@@ -32,8 +32,11 @@ class Task:
     maps_metrics: bool = False
     """Whether :meth:`metrics` may be mapped over many runs by ``torch.func.vmap``.
 
-    Set it if that works and needs no memory quadratic in the samples.
+    Set it if that works and needs no memory quadratic in the samples. It holds for
+    :meth:`scores` too.
     """
+    derived: tuple[str, ...] = ()
+    """Metrics that are not means, but follow from :meth:`scores`, such as the root of a mean."""
 
     counted: ClassVar[str | None] = None
     """What the network has one output for each of, such as ``classes``, if its shape is checked."""
@@ -91,6 +94,20 @@ class Task:
         """
         raise NotImplementedError
 
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores of each sample of a split, each (n,), by name.
+
+        A score that has the name of a metric has that metric as its mean over the samples for
+        which it is not NaN. For the arguments see :meth:`metrics`.
+        """
+        return {}
+
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, float]:
@@ -120,3 +137,14 @@ def _some(number: int, plural: str) -> str:
     """Return ``1 output`` or ``2 outputs``."""
     singular = plural.removesuffix("es") if plural.endswith("sses") else plural.removesuffix("s")
     return f"{number} {singular if number == 1 else plural}"
+
+
+def per_sample(elements: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Average values (n, *) over all but their first dimension.
+
+    Example:
+        >>> import torch
+        >>> per_sample({"mae": torch.tensor([[1.0, 3.0], [0.0, 1.0]])})
+        {'mae': tensor([2.0000, 0.5000])}
+    """
+    return {name: value.reshape(len(value), -1).mean(dim=1) for name, value in elements.items()}

@@ -14,11 +14,12 @@ from losslab.metrics.decisions import best_f1_threshold, binary_f1
 from losslab.metrics.probability import (
     brier_score,
     fit_temperature,
+    negative_log_likelihood,
     predictive_entropy,
     to_probability,
 )
 from losslab.metrics.weights import weight_summary
-from losslab.tasks.base import Task
+from losslab.tasks.base import Task, per_sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,10 @@ class ClassificationTask(Task):
         If a class has less than half the training samples of another: rare_f1 and
         rare_average_precision of the rarest class against the rest; after :meth:`choose` also
         rare_recall and rare_f1 at the threshold with the best F1 on validation.
+
+    Scores of samples: accuracy, rare_recall (of the samples of the rarest class), brier, entropy,
+        and the negative log-likelihood, nll; for the sigmoid see
+        :func:`~losslab.metrics.probability.negative_log_likelihood`.
 
     Raises:
         ValueError: if the targets are not classes.
@@ -73,9 +78,10 @@ class ClassificationTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
+        scores = self.scores(prediction, target, inverse_link, chosen)
         best = prediction.argmax(dim=1)
         guess, truth = membership(best, self.outputs), membership(target, self.outputs)
-        values = {"accuracy": (best == target).double().mean(), "f1_macro": f1_macro(guess, truth)}
+        values = {"accuracy": scores["accuracy"].mean(), "f1_macro": f1_macro(guess, truth)}
         if self.rarest is not None:
             values["rare_recall"] = recall(guess, truth)[self.rarest]
             if self.uneven:
@@ -83,18 +89,50 @@ class ClassificationTask(Task):
         if inverse_link is not None:
             probability = to_probability(prediction, inverse_link)
             values["auroc"] = auroc_macro(probability, truth)
-            values |= self._calibration(probability, target, "")
-            values["entropy"] = predictive_entropy(probability, inverse_link)
+            values["ece"] = _calibration_error(probability, target)
+            values["brier"] = scores["brier"].mean()
+            values["entropy"] = scores["entropy"].mean()
         if "temperature" in chosen:
             cooled = to_probability(prediction / chosen["temperature"], inverse_link or "softmax")
-            values |= self._calibration(cooled, target, "_temperature_scaled")
+            values["ece_temperature_scaled"] = _calibration_error(cooled, target)
+            values["brier_temperature_scaled"] = scores["brier_temperature_scaled"].mean()
         return values
 
-    def _calibration(self, probability: Tensor, target: Tensor, suffix: str) -> dict[str, Tensor]:
-        confidence, best = probability.max(dim=1)
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
+        right = (prediction.argmax(dim=1) == target).double()
+        values = {"accuracy": right}
+        if self.rarest is not None:
+            rare = target == self.rarest
+            values["rare_recall"] = right.where(rare, torch.nan)
+            if self.uneven and "rare_threshold" in chosen:
+                found = _lead(prediction, self.rarest) >= chosen["rare_threshold"]
+                values["rare_recall_best_threshold"] = found.double().where(rare, torch.nan)
+        if inverse_link is not None:
+            values |= self._probabilistic(prediction, target, inverse_link, "")
+            values["entropy"] = predictive_entropy(
+                to_probability(prediction, inverse_link), inverse_link
+            )
+        if "temperature" in chosen:
+            cooled = prediction / chosen["temperature"]
+            values |= self._probabilistic(
+                cooled, target, inverse_link or "softmax", "_temperature_scaled"
+            )
+        return values
+
+    def _probabilistic(
+        self, logits: Tensor, target: Tensor, inverse_link: InverseLink, suffix: str
+    ) -> dict[str, Tensor]:
+        hot = one_hot(target, self.outputs)
         return {
-            f"ece{suffix}": calibration_error(confidence, best == target),
-            f"brier{suffix}": brier_score(probability, one_hot(target, self.outputs)),
+            f"brier{suffix}": brier_score(to_probability(logits, inverse_link), hot),
+            f"nll{suffix}": negative_log_likelihood(logits, hot, inverse_link),
         }
 
     def choose(
@@ -133,6 +171,9 @@ class MultiLabelTask(Task):
         f1_macro and accuracy over labels, at a probability of 0.5.
         If the loss has an inverse link: auroc, ece, brier and entropy.
 
+    Scores of samples: accuracy, brier, entropy, and the negative log-likelihood, nll, which is
+        summed over the labels.
+
     Raises:
         ValueError: if the targets are not labels.
     """
@@ -161,18 +202,46 @@ class MultiLabelTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
+        elements = self._elements(prediction, target, inverse_link)
         guess, truth = prediction > 0, target > 0
-        values = {
-            "f1_macro": f1_macro(guess, truth),
-            "accuracy": (guess == truth).double().mean(),
-        }
+        values = {"f1_macro": f1_macro(guess, truth), "accuracy": elements["accuracy"].mean()}
         if inverse_link is not None:
             probability = to_probability(prediction, "sigmoid")
             values["auroc"] = auroc_macro(probability, truth)
             values["ece"] = calibration_error(probability.flatten(), truth.flatten())
-            values["brier"] = (probability - truth.to(probability)).square().mean()
+            values["brier"] = elements["brier"].mean()
+            values["entropy"] = elements["entropy"].mean()
+        return values
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
+        values = per_sample(self._elements(prediction, target, inverse_link))
+        if inverse_link is not None:
+            values["nll"] = negative_log_likelihood(prediction, target, "sigmoid")
+        return values
+
+    def _elements(
+        self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
+    ) -> dict[str, Tensor]:
+        """Compute what the metrics of the same names average, (n, *)."""
+        truth = target > 0
+        values = {"accuracy": ((prediction > 0) == truth).double()}
+        if inverse_link is not None:
+            probability = to_probability(prediction, "sigmoid")
+            values["brier"] = (probability - truth.to(probability)).square()
             values["entropy"] = predictive_entropy(probability, "sigmoid")
         return values
+
+
+def _calibration_error(probability: Tensor, target: Tensor) -> Tensor:
+    confidence, best = probability.max(dim=1)
+    return calibration_error(confidence, best == target)
 
 
 def _rare_class(

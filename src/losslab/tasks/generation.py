@@ -10,6 +10,7 @@ from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics.samples import (
     covered_modes,
     frechet_distance,
+    inside_manifold,
     precision_recall,
     sharpness,
 )
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from losslab.runs.figure_data import FigureData
+
+
+COMPARED = 1000
+"""Number of samples of each kind for precision and recall, which take quadratic time."""
 
 
 class GenerationTask(Task):
@@ -34,6 +39,8 @@ class GenerationTask(Task):
         modes: number of classes that the samples cover. A point in the plane belongs to the nearest
             class whose mean is within 4 standard deviations.
         sharpness: sharpness of images relative to the real ones.
+
+    Scores of real samples: sample_recall; NaN for samples beyond the first 1,000.
 
     Raises:
         ValueError: if the targets are not classes.
@@ -66,7 +73,7 @@ class GenerationTask(Task):
         real, fake = real.float().cpu(), fake.float().cpu()
         real_features, fake_features = self.features(real), self.features(fake)
         points = (real, fake) if self.plane else (real_features, fake_features)
-        precision, recall = precision_recall(points[0][:1000], points[1][:1000])
+        precision, recall = precision_recall(points[0][:COMPARED], points[1][:COMPARED])
         values = {
             "frechet": frechet_distance(real_features, fake_features),
             "modes": float(covered_modes(self.classes(fake), self.outputs)),
@@ -77,6 +84,20 @@ class GenerationTask(Task):
             clamped = fake.clamp(self.low, self.high)
             values["sharpness"] = float(sharpness(clamped) / sharpness(real))
         return values
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above; the prediction are generated samples."""
+        samples = (target.float().cpu(), prediction.float().cpu())
+        real, fake = samples if self.plane else map(self.features, samples)
+        found = inside_manifold(real[:COMPARED], fake[:COMPARED]).double()
+        rest = found.new_full((len(real) - len(found),), torch.nan)
+        return {"sample_recall": torch.cat([found, rest])}
 
     @torch.no_grad()
     def features(self, samples: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from losslab.losses.base import InverseLink, TargetFormat
-from losslab.metrics.retrieval import retrieval, silhouette
+from losslab.metrics.retrieval import mean_of_known, mean_silhouette, retrieval, silhouette
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class MetricLearningTask(Task):
         recall_at_1, map_at_r and silhouette.
         If classes were held out of training: recall_at_1_held_out and map_at_r_held_out, whose
         queries are the samples of these classes.
+
+    Scores of samples: all of them; NaN for samples without a value.
 
     Args:
         data: data module with class targets.
@@ -54,6 +56,19 @@ class MetricLearningTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
+        scores = self.scores(prediction, target, inverse_link, chosen)
+        values = {name: mean_of_known(value) for name, value in scores.items()}
+        values["silhouette"] = mean_silhouette(scores["silhouette"])
+        return values
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
         values = retrieval(prediction, target)
         values["silhouette"] = silhouette(prediction, target)
         if self.held_out:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.losses.points import ChamferLoss, EMDLoss
-from losslab.metrics.clouds import coverage, f_score
+from losslab.metrics.clouds import covered_points, f_score
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class PointCloudTask(Task):
         emd: exact, with distances that are not squared, for the first clouds of the split.
         f_score: at the threshold.
         coverage: share of a cloud's points that are the nearest one to a reconstructed point.
+
+    Scores of clouds: all of them; clouds without emd have NaN.
 
     Args:
         data: data module with clouds as inputs.
@@ -50,7 +53,8 @@ class PointCloudTask(Task):
             raise ValueError(f"task.definition.emd_clouds must be >= 1, got {emd_clouds!r}")
         self.threshold = threshold
         self.emd_clouds = emd_clouds
-        self.chamfer, self.emd = ChamferLoss(), EMDLoss(method="exact")
+        self.chamfer = ChamferLoss(reduction="none")
+        self.emd = EMDLoss(method="exact", reduction="none")
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return the clouds as inputs and as targets."""
@@ -64,12 +68,35 @@ class PointCloudTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
+        chamfer = self.chamfer.components(prediction, target)
+        return {
+            "chamfer": chamfer["to_target"].mean() + chamfer["to_prediction"].mean(),
+            "emd": self._emd(prediction, target).mean(),
+            "f_score": f_score(prediction, target, self.threshold).mean(),
+            "coverage": covered_points(prediction, target).mean(),
+        }
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
+        emd = self._emd(prediction, target)
+        rest = emd.new_full((len(prediction) - len(emd),), torch.nan)
         return {
             "chamfer": self.chamfer(prediction, target),
-            "emd": self.emd(prediction[: self.emd_clouds], target[: self.emd_clouds]),
+            "emd": torch.cat([emd, rest]),
             "f_score": f_score(prediction, target, self.threshold),
-            "coverage": coverage(prediction, target),
+            "coverage": covered_points(prediction, target).mean(dim=1),
         }
+
+    def _emd(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the earth mover's distance of the first clouds."""
+        values: Tensor = self.emd(prediction[: self.emd_clouds], target[: self.emd_clouds])
+        return values
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
+NAMES = ("ndcg_at_10", "kendall_tau", "pairwise_accuracy")
+
+
 class RankingTask(Task):
     """Ranking of documents by scores (Q, D), with grades (Q, D); negative grades are padding.
 
@@ -26,6 +29,8 @@ class RankingTask(Task):
         kendall_tau: tau-b.
         pairwise_accuracy: share of pairs of different grade that the scores order correctly; ties
             count half.
+
+    Scores of queries: all of them; NaN for queries whose documents have one grade.
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.RELEVANCE,)
@@ -39,15 +44,21 @@ class RankingTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
-        scores, grades = prediction.cpu().double().numpy(), target.cpu().numpy()
-        rows = [
-            query_metrics(score[grade >= 0], grade[grade >= 0])
-            for score, grade in zip(scores, grades, strict=True)
-            if len(set(grade[grade >= 0])) > 1
-        ]
-        means = np.mean(rows, axis=0) if rows else np.full(3, np.nan)
-        names = ("ndcg_at_10", "kendall_tau", "pairwise_accuracy")
-        return {name: torch.tensor(mean) for name, mean in zip(names, means, strict=True)}
+        rows = _rows(prediction, target)
+        ranked = rows[~np.isnan(rows[:, 0])]
+        means = ranked.mean(axis=0) if len(ranked) else np.full(len(NAMES), np.nan)
+        return {name: torch.tensor(mean) for name, mean in zip(NAMES, means, strict=True)}
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
+        columns = torch.from_numpy(_rows(prediction, target)).unbind(dim=1)
+        return dict(zip(NAMES, columns, strict=True))
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
@@ -56,6 +67,16 @@ class RankingTask(Task):
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
         return {"scores": drawing.scores_by_grade(prediction.flatten(), target.flatten())}
+
+
+def _rows(prediction: Tensor, target: Tensor) -> np.ndarray:
+    """Compute the metrics of each query, (n, 3), NaN if its documents have one grade."""
+    rows = []
+    for score, grade in zip(prediction.cpu().double().numpy(), target.cpu().numpy(), strict=True):
+        known = grade >= 0
+        ranked = len(set(grade[known])) > 1
+        rows.append(query_metrics(score[known], grade[known]) if ranked else [np.nan] * len(NAMES))
+    return np.array(rows)
 
 
 def query_metrics(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float, float]:

@@ -9,8 +9,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics.samples import frechet_distance, sharpness
-from losslab.tasks.base import Task
+from losslab.tasks.base import Task, per_sample
 from losslab.tasks.generation import trained_feature_extractor
+from losslab.tasks.regression import errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +34,8 @@ class ReconstructionTask(Task):
         sharpness: relative to that of the images.
         frechet: if asked for.
 
+    Scores of images: psnr, ssim, mae and squared_error.
+
     Args:
         data: data module with images as inputs.
         frechet: whether to compute the Fréchet distance on the features of a classifier, as
@@ -45,6 +48,7 @@ class ReconstructionTask(Task):
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.VALUES,)
     standard_inverse_link: ClassVar[InverseLink | None] = "identity"
+    derived = ("rmse",)
 
     def __init__(self, data: Any, frechet: bool = False) -> None:
         super().__init__(data)
@@ -77,21 +81,12 @@ class ReconstructionTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
-        span = self.high - self.low
-        difference = prediction.double() - target.double()
-        mse = difference.square().mean(dim=(1, 2, 3))
-        ssim = structural_similarity_index_measure(
-            prediction.clamp(self.low, self.high),
-            target,
-            sigma=1.5 if min(target.shape[-2:]) >= 16 else 0.5,
-            data_range=span,
-        )
-        assert isinstance(ssim, Tensor)
+        elements = self._elements(prediction, target)
         values = {
-            "psnr": (10 * torch.log10(span**2 / mse.clamp(min=1e-12))).mean(),
-            "ssim": ssim,
-            "mae": difference.abs().mean(),
-            "rmse": difference.square().mean().sqrt(),
+            "psnr": elements["psnr"].mean(),
+            "ssim": elements["ssim"].mean(),
+            "mae": elements["mae"].mean(),
+            "rmse": elements["squared_error"].mean().sqrt(),
             "sharpness": sharpness(prediction.clamp(self.low, self.high)) / sharpness(target),
         }
         if self.extractor is not None:
@@ -99,6 +94,32 @@ class ReconstructionTask(Task):
                 features = [self.extractor(images.cpu()) for images in (target, prediction)]
             values["frechet"] = torch.tensor(frechet_distance(*features))
         return values
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
+        return per_sample(self._elements(prediction, target))
+
+    def _elements(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Compute what the metrics average, (n,) per image or (n, C, H, W) per value."""
+        span = self.high - self.low
+        ssim = structural_similarity_index_measure(
+            prediction.clamp(self.low, self.high),
+            target,
+            sigma=1.5 if min(target.shape[-2:]) >= 16 else 0.5,
+            reduction="none",
+            data_range=span,
+        )
+        assert isinstance(ssim, Tensor)
+        elements = errors(prediction, target)
+        mse = elements["squared_error"].mean(dim=(1, 2, 3))
+        psnr = 10 * torch.log10(span**2 / mse.clamp(min=1e-12))
+        return {"psnr": psnr, "ssim": ssim, **elements}
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from losslab.losses.base import InverseLink, TargetFormat
-from losslab.tasks.base import Task
+from losslab.tasks.base import Task, per_sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +23,8 @@ class RegressionTask(Task):
         If the data are a line and the network is one affine layer: its intercept and mean slope,
         with absolute errors slope_error and intercept_error.
 
+    Scores of samples: mae and squared_error.
+
     Raises:
         ValueError: if the targets are not values.
     """
@@ -31,6 +33,7 @@ class RegressionTask(Task):
     standard_inverse_link: ClassVar[InverseLink | None] = "identity"
     counted = "values"
     maps_metrics = True
+    derived = ("rmse",)
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -48,12 +51,22 @@ class RegressionTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
-        difference = prediction.double() - target.double()
+        elements = errors(prediction, target)
         return {
-            "mae": difference.abs().mean(),
-            "rmse": difference.square().mean().sqrt(),
+            "mae": elements["mae"].mean(),
+            "rmse": elements["squared_error"].mean().sqrt(),
             "r2": r2(prediction.double(), target.double()),
         }
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
+        return per_sample(errors(prediction, target))
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
         """Return the line's parameters and their errors, if both data and network are a line."""
@@ -78,6 +91,12 @@ class RegressionTask(Task):
         if inputs.shape[1:] == torch.Size([1]) and target.shape[1:] == torch.Size([1]):
             return {"fit": drawing.fitted_curve(inputs, prediction, target, self.truth)}
         return {"fit": drawing.against_target(prediction, target)}
+
+
+def errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Compute the absolute and the squared error of each value, ``mae`` and ``squared_error``."""
+    difference = prediction.double() - target.double()
+    return {"mae": difference.abs(), "squared_error": difference.square()}
 
 
 def r2(prediction: Tensor, target: Tensor) -> Tensor:

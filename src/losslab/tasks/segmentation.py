@@ -9,7 +9,7 @@ from torch.nn.functional import one_hot
 
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics import overlap
-from losslab.tasks.base import Task
+from losslab.tasks.base import Task, per_sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +32,8 @@ class SegmentationTask(Task):
         average_precision: over all pixels, for all thresholds.
         dice_best_threshold: after :meth:`choose`, at the threshold with the best Dice on validation
             (binary only).
+
+    Scores of images: iou, dice, precision, recall and dice_best_threshold.
 
     Raises:
         ValueError: if the targets are not masks.
@@ -64,11 +66,31 @@ class SegmentationTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
+        values = {
+            name: masks.mean() for name, masks in self._masks(prediction, target, chosen).items()
+        }
+        best = values.pop("dice_best_threshold", None)
+        values["average_precision"] = overlap.average_precision(
+            self._ordering(prediction, inverse_link), self._truth(target)
+        )
+        return values if best is None else values | {"dice_best_threshold": best}
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
+        return per_sample(self._masks(prediction, target, chosen))
+
+    def _masks(
+        self, prediction: Tensor, target: Tensor, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """Compute the metrics of each mask, (n, C)."""
         truth = self._truth(target)
         values = overlap.per_image(self._guess(prediction), truth)
-        values["average_precision"] = overlap.average_precision(
-            self._scores(prediction, inverse_link), truth
-        )
         if "threshold" in chosen:
             guess = prediction > chosen["threshold"]
             values["dice_best_threshold"] = overlap.per_image(guess, truth)["dice"]
@@ -81,7 +103,7 @@ class SegmentationTask(Task):
         if not self.binary:
             return {}
         truth = self._truth(target)
-        dice = [overlap.per_image(prediction > logit, truth)["dice"] for logit in THRESHOLDS]
+        dice = [overlap.per_image(prediction > logit, truth)["dice"].mean() for logit in THRESHOLDS]
         return {"threshold": THRESHOLDS[int(torch.stack(dice).argmax())]}
 
     def _truth(self, target: Tensor) -> Tensor:
@@ -94,8 +116,8 @@ class SegmentationTask(Task):
         """Return predicted boolean masks of the foreground classes."""
         return prediction > 0 if self.binary else self._truth(prediction.argmax(dim=1))
 
-    def _scores(self, prediction: Tensor, inverse_link: InverseLink | None) -> Tensor:
-        """Return scores that order the pixels of each foreground class as its probability does."""
+    def _ordering(self, prediction: Tensor, inverse_link: InverseLink | None) -> Tensor:
+        """Return numbers that order the pixels of each foreground class as its probability does."""
         if self.binary:
             return prediction
         if inverse_link == "sigmoid":

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.text import char_error_rate
 
 from losslab.losses import SequenceTarget
 from losslab.losses.base import InverseLink, TargetFormat
+from losslab.metrics.text import edit_distance
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -29,10 +29,14 @@ class SequenceTask(Task):
     Metrics, after greedy decoding (see :func:`decode`):
         cer: character error rate, the edit distance over the number of true characters.
         exact_match: share of sequences without an error.
+
+    Scores of sequences: exact_match, cer_edits (the edit distance) and cer_length (the number of
+        true characters); the character error rate is the ratio of the sums of the last two.
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.SEQUENCES,)
     standard_inverse_link: ClassVar[InverseLink | None] = "softmax"
+    derived = ("cer",)
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -51,12 +55,27 @@ class SequenceTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
+        scores = self.scores(prediction, target, inverse_link, chosen)
+        return {
+            "cer": scores["cer_edits"].sum() / scores["cer_length"].sum(),
+            "exact_match": scores["exact_match"].mean(),
+        }
+
+    def scores(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        inverse_link: InverseLink | None,
+        chosen: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute the scores listed above."""
         read = decode(prediction, self.target(target, TargetFormat.SEQUENCES).input_lengths)
         true = [_text(row) for row in target[:, :-1]]
-        right = [guess == text for guess, text in zip(read, true, strict=True)]
+        edits = [edit_distance(guess, text) for guess, text in zip(read, true, strict=True)]
         return {
-            "cer": char_error_rate(read, true),
-            "exact_match": torch.tensor(right).double().mean(),
+            "cer_edits": torch.tensor(edits).float(),
+            "cer_length": torch.tensor([len(text) for text in true]).float(),
+            "exact_match": (torch.tensor(edits) == 0).double(),
         }
 
     def figures(
