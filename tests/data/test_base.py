@@ -66,6 +66,17 @@ def test_a_data_set_of_ones_own_needs_one_method(blobs):
         InMemoryData().setup()
 
 
+def test_the_test_samples_are_known(blobs):
+    data = ready(blobs())
+    # inputs of these samples are their indices
+    assert data.test_index.tolist() == data.test.inputs[:, 0].long().tolist()
+    assert data.test_index.dtype == torch.int64
+    spoiled = ready(blobs(label_noise=0.2, imbalance=0.5, corrupt_val=True))
+    assert torch.equal(spoiled.test_index, data.test_index)
+    again = [ready(blobs(seed=seed, split_seed=7)).test_index for seed in (1, 2)]
+    assert torch.equal(*again)
+
+
 def test_a_second_setup_changes_nothing(blobs):
     data = ready(blobs())
     before = data.train

@@ -143,3 +143,16 @@ def test_overfit_batches_is_the_same_batch_each_epoch(tmp_path, blobs):
     trainer(tmp_path, max_epochs=3, overfit_batches=1).fit(model, blobs())
     assert model.fed[0] == model.fed[1] == model.fed[2]
     assert len(model.fed[0]) == 1
+
+
+@given(n=st.integers(1, 90), size=st.integers(1, 40), world=st.integers(1, 5))
+@settings(deadline=None)
+def test_positions_are_those_of_the_own_samples(n, size, world):
+    if n < world or size < world:
+        return
+    every = []
+    for rank in range(world):
+        batches = Batches(numbered(n), size, shuffle=False, rank=rank, world_size=world)
+        assert batches.positions().tolist() == [label for batch in seen(batches) for label in batch]
+        every += batches.positions().tolist()
+    assert sorted(every) == list(range(n))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -19,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from losslab.runs import writer as writer_module
 from losslab.runs.curves import read_curves
 from losslab.runs.record import is_stale, needs_running, new_record, read_record, write_record
+from losslab.runs.scores import Scores, read_scores
 from losslab.runs.writer import RunWriter, peak_memory_mb
 
 EPOCHS, STEPS = 5, 4
@@ -67,6 +69,7 @@ def train(folder: Path, **options: Any) -> None:
         if writer.end_epoch(epoch, step, {"val/mae": MAE[epoch]}, save_text(state_text)):
             break
     writer.image("test/line", picture(level=200), EPOCHS * STEPS)
+    writer.scores(Scores(np.array([4, 2]), {"mae": np.array([0.25, 0.75])}))
     writer.finish({"mae": 0.5, "ref/mse": 0.25}, val={"mae": 1.0, "extra": 7.0})
 
 
@@ -76,11 +79,13 @@ VOLATILE = ("pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "c
 def left_behind(folder: Path) -> dict[str, Any]:
     """All that a run leaves, apart from times, the process and TensorBoard's view."""
     record: Any = read_record(folder)
+    scores: Any = read_scores(folder)
     return {
         "record": {name: value for name, value in record.items() if name not in VOLATILE},
         "curves": read_curves(folder).drop(columns="seconds").to_csv(),
         "best": (folder / "checkpoints/best.ckpt").read_text(),
         "last": (folder / "checkpoints/last.ckpt").read_text(),
+        "scores": scores.values["mae"].tolist(),
         "figures": {path.name: path.read_bytes() for path in (folder / "figures").iterdir()},
     }
 
@@ -410,6 +415,18 @@ def test_a_live_run_is_left_alone(begin: Callable[[RunWriter], None], tmp_path: 
     with pytest.raises(FileExistsError, match="on elsewhere is working on"):
         begin(open_keeper(tmp_path))
     assert read_record(tmp_path) == record
+
+
+def test_scores_go_with_the_test_metrics(tmp_path: Path) -> None:
+    """They are those of an earlier checkpoint once the run is resumed or started anew."""
+    train(tmp_path)
+    writer = open_keeper(tmp_path)
+    writer.resume(EPOCHS * STEPS)
+    assert (writer.record["test"], read_scores(tmp_path)) == ({}, None)
+    writer.scores(Scores(np.array([4]), {"mae": np.array([0.5])}))
+    writer.interrupt()
+    started(tmp_path)
+    assert read_scores(tmp_path) is None
 
 
 def test_a_run_that_is_done_goes_on_for_more_epochs(tmp_path: Path) -> None:

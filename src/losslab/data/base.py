@@ -65,6 +65,8 @@ class InMemoryData(pl.LightningDataModule):
 
     Attributes, after :meth:`setup`:
         train, val, test: the splits, on the CPU; inputs are float32, classes int64, others float32.
+        test_index: index of each test sample among all samples of :meth:`load`, int64 ``(n,)``. If
+            samples are generated, it identifies a sample only for the same ``data_seed``.
         sampling: what differs between seeds, see :data:`~losslab.data.raw.Sampling`.
         input_shape: shape of one input.
         target_kind: ``"classes"``, ``"values"``, ``"multilabel"`` or ``"masks"``.
@@ -97,6 +99,7 @@ class InMemoryData(pl.LightningDataModule):
     train: Split
     val: Split
     test: Split
+    test_index: Tensor
     input_shape: tuple[int, ...]
     target_kind: KindName
     outputs: int
@@ -183,6 +186,7 @@ class InMemoryData(pl.LightningDataModule):
             seed=self.data_seed,
             names=self.class_names,
         )
+        self.test_index = places[splits.TEST]
         parts = [whole.take(index) for index in places]
         if raw.standardize is not False:
             parts = standardized_inputs(parts, raw.standardize)

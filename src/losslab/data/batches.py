@@ -115,6 +115,19 @@ class Batches:
             self.split.size, generator=generator(self.seed, Purpose.BATCHES, epoch)
         )
 
+    def positions(self) -> Tensor:
+        """Return where in the split this process's samples are, in stored order of the batches.
+
+        Example:
+            >>> split = Split(torch.arange(6.0), torch.arange(6))
+            >>> Batches(split, 4, shuffle=False, rank=1, world_size=2).positions()
+            tensor([1, 3, 5])
+        """
+        parts = [
+            torch.arange(start + self.rank, stop, self.world_size) for start, stop in self._bounds()
+        ]
+        return torch.cat(parts)
+
     def to(self, device: torch.device | str) -> "Batches":
         """Return the same batches on a device."""
         moved = Batches(

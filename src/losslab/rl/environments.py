@@ -184,6 +184,11 @@ class Environments(pl.LightningDataModule):
     def _drawn(self, purpose: Purpose, count: int) -> Tensor:
         return torch.tensor([derive_seed(self.seed, purpose, index) for index in range(count)])
 
+    @property
+    def test_index(self) -> Tensor:
+        """Return the identity of each test episode, its seed."""
+        return self.test
+
     # --- records and messages ------------------------------------------------------------------
 
     def fingerprint(self) -> str:

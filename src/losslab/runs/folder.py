@@ -45,6 +45,11 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def scores(self) -> Path:
+        """Scores of the test samples."""
+        return self.path / "scores.npz"
+
+    @property
     def log(self) -> Path:
         """Log of the run."""
         return self.path / "run.log"

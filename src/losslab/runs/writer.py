@@ -27,6 +27,7 @@ from losslab.runs.record import (
     read_record,
     write_record,
 )
+from losslab.runs.scores import Scores, write_scores
 from losslab.runs.tensorboard import Events
 
 FLOAT32 = 1.2e-7  # relative rounding error
@@ -174,6 +175,7 @@ class RunWriter:
         record["resumed"] = [*record["resumed"], _command_line()]
         self._began = time.monotonic() - record["seconds"]
         self._remove_leftovers()
+        remove([self.files.scores])
         self.curves.cut(step, drop="test/")
         if self.events:
             self.events.purge(step)
@@ -221,6 +223,10 @@ class RunWriter:
         """
         self.files.figures.mkdir(exist_ok=True)
         replace_file(self.files.figures / f"{tag.replace('/', '_')}.npz", content)
+
+    def scores(self, scores: Scores) -> None:
+        """Save the scores of the test samples, which belong to the metrics of :meth:`finish`."""
+        write_scores(self.folder, scores)
 
     def embedding(self, rows: Iterable[Sequence[float]], labels: Iterable[str]) -> None:
         """Write labelled vectors for TensorBoard's projector."""
@@ -318,7 +324,7 @@ class RunWriter:
         if record["status"] == "done":
             raise FileExistsError(f"{self.folder} has a finished run; choose another folder")
         self._remove_leftovers()
-        remove([self.files.metrics, self.files.best, self.files.last])
+        remove([self.files.metrics, self.files.best, self.files.last, self.files.scores])
         remove(self.files.figures.glob("*.*"))
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
 
