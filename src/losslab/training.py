@@ -22,6 +22,7 @@ from losslab.config.instantiate import build, target_of
 from losslab.config.past import translated
 from losslab.data.base import ValThenTest
 from losslab.modules.base import Module
+from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
 from losslab.runs.folder import find_runs, job_name
 from losslab.runs.record import Record, read_record
@@ -50,7 +51,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     """
     configure_process(config)
     components = build_components(config)
-    components.module.splits = splits_read(config)
+    prepare_evaluation(config, components.module)
     last = checkpoint_of(folder, "last", components) if resume else None
     if last is not None:
         cast_to_float64(config, components)
@@ -75,7 +76,7 @@ def join(folder: Path) -> None:
     config = saved_config(folder)
     configure_process(config)
     components = build_components(config)
-    components.module.splits = splits_read(config)
+    prepare_evaluation(config, components.module)
     trainer = make_trainer(config, make_run_writer(config, folder))
     last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
     if last is not None:
@@ -158,6 +159,14 @@ def is_double(trainer: DictConfig) -> bool:
 def splits_read(config: DictConfig) -> tuple[str, ...]:
     """Return the splits on which a run is evaluated at its end."""
     return ("val", "test") if config.get("test", True) else ("val",)
+
+
+def prepare_evaluation(config: DictConfig, module: Any) -> None:
+    """Tell the module which splits to evaluate at the end, and what to keep of test samples."""
+    module.splits = splits_read(config)
+    if config.scores and "test" in module.splits:
+        primary = next(iter(config.task.get("metrics") or []), config.task.monitor)
+        module.score_options = ScoreOptions(primary, config.scores_mb)
 
 
 def configure_process(config: DictConfig) -> None:

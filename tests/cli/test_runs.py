@@ -15,6 +15,8 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from losslab.runs.scores import read_scores
+
 ROOT = Path(__file__).parents[2]
 MNIST_10K = ROOT.parent / "shared" / "data"
 
@@ -39,7 +41,7 @@ def test_the_first_command(command):
     for words in ("accuracy", "tensorboard --logdir", outcome.run.name):
         assert words in outcome.out
     left = {path.relative_to(outcome.run).as_posix() for path in outcome.run.rglob("*")}
-    assert {"config.yaml", "record.json", "metrics.csv"} <= left
+    assert {"config.yaml", "record.json", "metrics.csv", "scores.npz"} <= left
     assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= left
 
 
@@ -295,13 +297,17 @@ def test_two_processes(command, strategy):
     )
     assert outcome.code == 0, outcome.err
     records = outcome.records()
-    [other] = [record for folder, record in records.items() if folder != run]
+    [(folder, other)] = [(folder, record) for folder, record in records.items() if folder != run]
     assert other["hashes"] == expected["hashes"]
     assert other["steps"] == expected["steps"]
     # the same global batches: the same training up to rounding
     assert other["test"]["ref/cross_entropy"] == pytest.approx(
         expected["test"]["ref/cross_entropy"], rel=0.05
     )
+    scores, gathered = read_scores(run), read_scores(folder)
+    np.testing.assert_array_equal(scores.sample, gathered.sample)
+    assert np.corrcoef(scores.values["nll"], gathered.values["nll"])[0, 1] > 0.95
+    assert gathered.values["accuracy"].mean() == pytest.approx(other["test"]["accuracy"])
 
 
 def test_epochs_that_are_not_validated_leave_no_metrics(command):

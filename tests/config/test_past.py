@@ -15,6 +15,7 @@ def test_targets_and_keys_have_the_names_of_today():
             "run_writer": {"_target_": "losslab.callbacks.RunWriterCallback", "patience": 3}
         },
         "task": {"module": {"_target_": "losslab.rl.QLearningModule", "list": [{"_target_": "x"}]}},
+        **past.ADDED,
     }
 
 
@@ -28,7 +29,7 @@ def test_options_are_renamed_beside_their_old_target_alone():
         "epochs": 4,
     }
     own = {"task": {"module": {"_target_": "my.Module", **options}}}
-    assert past.translated(own) == own
+    assert past.translated(own) == own | past.ADDED
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,12 @@ def test_every_name_of_today_exists(name):
     assert target_of({"_target_": name}, "past") is not None
 
 
+def test_runs_of_earlier_versions_keep_no_scores():
+    assert past.translated({"test": True})["scores"] is False
+
+
 def test_a_key_added_since_means_what_its_absence_meant(monkeypatch):
-    monkeypatch.setitem(past.ADDED, "data.ignore", None)
-    monkeypatch.setitem(past.ADDED, "nowhere.key", 1)
+    monkeypatch.setattr(past, "ADDED", {"data.ignore": None, "nowhere.key": 1})
     assert past.translated({"data": {}}) == {"data": {"ignore": None}}
     assert past.translated({"data": {"ignore": 255}}) == {"data": {"ignore": 255}}
 

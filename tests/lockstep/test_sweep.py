@@ -4,11 +4,13 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from losslab.lockstep.sweep import train_jobs
 from losslab.runs.curves import read_curves
+from losslab.runs.scores import read_scores
 from losslab.training import train
 
 # what tells when and where a run ran
@@ -102,11 +104,24 @@ def test_a_run_leaves_what_it_leaves_alone(both, overrides):
         curves = curves_of(alone), curves_of(together)
         assert curves[0].keys() == curves[1].keys()
         assert not differences(*(dict(sorted(own.items())) for own in curves), tolerance=1e-6)
+        require_same_scores(alone, together)
 
 
 def record_of(folder: Path) -> dict:
     record = json.loads((folder / "record.json").read_text())
     return {name: value for name, value in record.items() if name not in UNPAIRED}
+
+
+def require_same_scores(alone: Path, together: Path) -> None:
+    one, other = read_scores(alone), read_scores(together)
+    np.testing.assert_array_equal(one.sample, other.sample)
+    assert list(one.values) == list(other.values)
+    for name, values in one.values.items():
+        np.testing.assert_allclose(values, other.values[name], rtol=1e-6, atol=1e-6)
+    assert (one.prediction is None) == (other.prediction is None)
+    if one.prediction is not None:
+        np.testing.assert_allclose(one.prediction, other.prediction, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(one.target, other.target)
 
 
 def curves_of(folder: Path) -> dict:
@@ -172,6 +187,13 @@ def test_a_run_that_diverges_ends_and_the_others_go_on(both, overrides):
     failed = [record_of(folder) for _, folder in pairs if record_of(folder)["status"] == "failed"]
     assert len(failed) == len(pairs) // 2
     assert all(record["error"]["kind"] == "diverged" for record in failed)
+
+
+def test_scores_are_kept_on_request(both):
+    pairs, _ = both(*DIGITS, "loss=bce,hinge", "scores=false")
+    assert not any(read_scores(folder) for pair in pairs for folder in pair)
+    pairs, _ = both(*DIGITS, "loss=bce,hinge", "test=false")
+    assert not any(read_scores(folder) for pair in pairs for folder in pair)
 
 
 def test_each_run_stops_early_for_itself(both):

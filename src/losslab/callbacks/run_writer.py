@@ -1,4 +1,4 @@
-"""Callback that drives the run writer: curves, checkpoints, early stopping, record."""
+"""Callback that drives the run writer: curves, checkpoints, early stopping, record, scores."""
 
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,12 @@ class RunWriterCallback(pl.Callback):
             self.writer.log(trainer.current_epoch, step, values)
             for logger in trainer.loggers:
                 logger.log_metrics(values, step)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Save the scores of the test samples, in the process that evaluated them."""
+        scores = getattr(pl_module, "scores", None)
+        if scores is not None and trainer.is_global_zero:
+            self.writer.scores(scores)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save the checkpoints and decide whether to stop, if the epoch was validated."""

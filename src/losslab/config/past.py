@@ -51,7 +51,7 @@ its old ``_target_``.
 
 _OVERRIDES = KEYS | {f"task.module.{old}": f"task.module.{new}" for old, new in _PPO.items()}
 
-ADDED: dict[str, Any] = {}
+ADDED: dict[str, Any] = {"scores": False, "scores_mb": 10}
 """Dotted keys added since version 0.1, with their value for saved configs that lack them.
 
 Changing a default in conf/ does not change old runs: a saved config has all keys of its version.
@@ -78,8 +78,8 @@ def translated(config: Any) -> Any:
     """Translate the names in a saved config, given as plain values, to the current ones.
 
     Example:
-        >>> translated({"task": {"module": {"_target_": "losslab.tasks.QLearning"}}})
-        {'task': {'module': {'_target_': 'losslab.rl.QLearningModule'}}}
+        >>> translated({"task": {"module": {"_target_": "losslab.tasks.QLearning"}}})["task"]
+        {'module': {'_target_': 'losslab.rl.QLearningModule'}}
     """
     current = _renamed(config, "")
     for key, value in ADDED.items():

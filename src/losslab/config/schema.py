@@ -89,6 +89,8 @@ KEYS: tuple[Key, ...] = (
     _neutral("threads", named=False, resumes=True, kind="whole", low=1),
     _neutral("allocator", resumes=True, choices=("keep", "system")),
     _neutral("test", resumes=True),
+    _neutral("scores", named=False, resumes=True),
+    _neutral("scores_mb", named=False, resumes=True, kind="number", low=0),
     _row("compile"),
     _neutral("overrides overrides.* config_dirs config_dirs.*", free=True),
     _neutral("sweep sweep.* claim claim.*", saved=False),  # an experiment's own

@@ -292,6 +292,16 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             rows = [block.evaluate(prediction, target, chosen[block.rows]) for block in self.blocks]
         return list(itertools.chain(*rows))
 
+    def _scores(
+        self, prediction: Tensor, target: Tensor, chosen: Sequence[Mapping[str, float]]
+    ) -> list[Values] | None:
+        """Compute the scores of each test sample of each run, if they are kept."""
+        if self.members[0].components.module.score_options is None:
+            return None
+        with torch.no_grad():
+            rows = [block.scores(prediction, target, chosen[block.rows]) for block in self.blocks]
+        return list(itertools.chain(*rows))
+
     def _test(self, members: Sequence[StackedRun]) -> None:
         """Evaluate the best checkpoint of these runs on the splits they read, and end them."""
         if not members:
@@ -304,12 +314,17 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             member.chosen(val[0][row], val[1][row]) for row, member in enumerate(self.members)
         ]
         on_val = self._evaluate(*val, chosen)
-        on_test = self._evaluate(*self._predict("test"), chosen) if last == "test" else None
+        test = self._predict("test") if last == "test" else None
+        on_test = None if test is None else self._evaluate(*test, chosen)
+        values = None if test is None else self._scores(*test, chosen)
         for row, member in enumerate(self.members):
             line = member.network_metrics(member.best)
-            test = {} if on_test is None else on_test[row] | line
+            metrics = {} if on_test is None else on_test[row] | line
+            scores = None
+            if test is not None and values is not None:
+                scores = member.scores(values[row], test[0][row], test[1][row])
             batches = self.streams.of(member.components.data, last)
-            member.finish(on_val[row] | line, test, batches)
+            member.finish(on_val[row] | line, metrics, batches, scores)
 
 
 def norms_of_rows(gradients: Mapping[str, Tensor]) -> Tensor:

@@ -1,7 +1,8 @@
 """Objectives of stacked runs: each loss on its rows of the predictions."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,19 +67,40 @@ class StackedObjective:
             chosen: values that the task of each row chose on validation.
         """
         metrics: list[dict[str, float]] = [{} for _ in self.supervisions]
-        for places in self._alike():
-            index = torch.tensor(places, device=prediction.device) + self.rows.start
-            given: list[Any] = [prediction[index], target[index]]
-            given.append(_columns([chosen[place] for place in places], prediction))
-            values = over_rows(
-                [self.supervisions[place].evaluate for place in places],
-                given,
-                mapped=self.supervisions[0].task.maps_metrics,
-            )
+        for places, values in self._evaluated(Supervision.evaluate, prediction, target, chosen):
             table = torch.stack([value.detach().to("cpu").double() for value in values.values()])
             for place, column in zip(places, table.T.tolist(), strict=True):
                 metrics[place] = dict(zip(values, column, strict=True))
         return metrics
+
+    def scores(
+        self, prediction: Tensor, target: Tensor, chosen: Sequence[Mapping[str, float]]
+    ) -> list[Values]:
+        """Compute the scores of each sample of a split for each of the rows, each (n,).
+
+        For the arguments see :meth:`evaluate`.
+        """
+        scores: list[Values] = [{} for _ in self.supervisions]
+        for places, values in self._evaluated(Supervision.scores, prediction, target, chosen):
+            for row, place in enumerate(places):
+                scores[place] = {name: value[row] for name, value in values.items()}
+        return scores
+
+    def _evaluated(
+        self,
+        method: Callable[..., Values],
+        prediction: Tensor,
+        target: Tensor,
+        chosen: Sequence[Mapping[str, float]],
+    ) -> Iterator[tuple[list[int], Values]]:
+        """Call a method of the supervisions; yield rows that are alike with their values."""
+        for places in self._alike():
+            index = torch.tensor(places, device=prediction.device) + self.rows.start
+            given: list[Any] = [prediction[index], target[index]]
+            given.append(_columns([chosen[place] for place in places], prediction))
+            functions = [partial(method, self.supervisions[place]) for place in places]
+            mapped = self.supervisions[0].task.maps_metrics
+            yield places, over_rows(functions, given, mapped=mapped)
 
     def _alike(self) -> list[list[int]]:
         """Group the rows whose tasks evaluate alike: a task may depend on its run's data."""

@@ -255,7 +255,8 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             if tested:
                 member.module.test_returns[BEST] = test[0]
                 metrics = {"return_mean": float(test[0].mean())} | member.module.final
-            member.finish({"return_mean": float(val.mean())}, metrics, None)
+                member.module.keep_scores()
+            member.finish({"return_mean": float(val.mean())}, metrics, None, member.module.scores)
 
     @property
     def _each(self) -> int:

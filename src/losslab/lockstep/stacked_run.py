@@ -15,9 +15,11 @@ from losslab.callbacks import Figures
 from losslab.components import Components, fingerprint
 from losslab.config.instantiate import build
 from losslab.lockstep.lightning_state import checkpoint
+from losslab.modules.scores import ScoreOptions
 from losslab.runs.buffered_writer import BufferedRunWriter
+from losslab.runs.scores import Scores
 from losslab.tasks.base import Task
-from losslab.training import make_run_writer, open_record, splits_read
+from losslab.training import make_run_writer, open_record, prepare_evaluation
 
 
 class StackedRun:
@@ -45,7 +47,7 @@ class StackedRun:
             self.scheduler = made["lr_scheduler"]["scheduler"]
         self.best: Mapping[str, Tensor] = {}
         self.steps = 0
-        components.module.splits = splits_read(config)
+        prepare_evaluation(config, components.module)
         self.last_split: str = components.module.splits[-1]
         self._baselines = (
             components.task.baselines(components.data, components.network)
@@ -168,14 +170,39 @@ class StackedRun:
             self._load(weights)
             self.figures.draw(self.components.module, batches, "val", step)
 
-    def finish(self, val: Mapping[str, float], test: Mapping[str, float], batches: Any) -> None:
+    def scores(
+        self, values: Mapping[str, Tensor], prediction: Tensor, target: Tensor
+    ) -> Scores | None:
+        """Return what the run keeps of its test samples.
+
+        Args:
+            values: scores of the samples.
+            prediction: predictions of the test split.
+            target: targets of the test split.
+        """
+        options: ScoreOptions | None = self.components.module.score_options
+        if options is None:
+            return None
+        task, sample = self.components.task, self.components.data.test_index
+        return options.scores(sample, values, task, (prediction, target))
+
+    def finish(
+        self,
+        val: Mapping[str, float],
+        test: Mapping[str, float],
+        batches: Any,
+        scores: Scores | None = None,
+    ) -> None:
         """Draw the last split with the best weights, and end the run as done.
 
         Args:
             val: metrics of the validation split with the best weights.
             test: metrics of the test split, if the run reads it.
             batches: batches of the last split.
+            scores: what the run keeps of its test samples.
         """
+        if scores is not None:
+            self.writer.scores(scores)
         if self.figures is not None:
             self._load(self.best)
             self.figures.draw(self.components.module, batches, self.last_split, self.steps)

@@ -142,6 +142,11 @@ class AdversarialModule(Module):
             self._evaluated = (real, fake)
             values = self.task.evaluate(real, fake)
             self.report(split, values)
+            if split == "test" and self.score_options is not None:
+                # generated samples belong to no test sample
+                sample = self.test_index[self.positions(index, len(real))]
+                scores = self.task.scores(fake, real, None, {})
+                self.scores = self.score_options.scores(sample, scores, self.task)
         self._seen = {}
 
     def figures(self) -> "Mapping[str, Figure | FigureData]":

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from losslab.modules.scores import ScoreOptions
+from losslab.runs.scores import Scores
 
 
 class Module(pl.LightningModule):
@@ -15,10 +19,36 @@ class Module(pl.LightningModule):
 
     metrics: dict[str, dict[str, float]]
     """Metrics of the last evaluation by split, as records hold them."""
+    score_options: ScoreOptions | None
+    """What to keep of the test samples; ``None`` to keep nothing."""
+    scores: Scores | None
+    """Scores of the test samples, once they are evaluated on the first rank."""
 
     def __init__(self) -> None:
         super().__init__()
         self.metrics = {}
+        self.score_options = None
+        self.scores = None
+
+    @property
+    def test_index(self) -> Tensor:
+        """Identity of each sample of the test split that is evaluated."""
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        index: Tensor = datamodule.data.test_index
+        return index
+
+    def positions(self, index: int, count: int) -> Tensor:
+        """Return where in its split the samples are that this process evaluated.
+
+        Args:
+            index: index of the dataloader.
+            count: number of the samples, the first of the dataloader.
+        """
+        trainer: Any = self.trainer
+        loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+        loader = loaders[index] if isinstance(loaders, list) else loaders
+        positions: Tensor = loader.positions()
+        return positions[:count]
 
     def report(self, split: str, values: Mapping[str, Any]) -> None:
         """Keep the metrics of a split, and log them with Lightning.

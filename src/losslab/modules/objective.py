@@ -98,6 +98,12 @@ class Supervision:
             values[f"ref/{name}"] = self._value(loss, target_format, prediction, target)
         return values
 
+    def scores(
+        self, prediction: Tensor, target: Tensor, chosen: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """Compute the scores of each sample of a split, see :meth:`Task.scores`."""
+        return self.task.scores(prediction, target, self.inverse_link, chosen)
+
     def _value(
         self, loss: nn.Module, target_format: TargetFormat, prediction: Tensor, target: Tensor
     ) -> Tensor:

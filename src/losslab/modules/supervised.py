@@ -18,6 +18,8 @@ from losslab.rng import Purpose, derive_seed, seed_global
 from losslab.tasks.base import Task
 
 Batch = tuple[Tensor, ...]
+Pair = tuple[Tensor, Tensor]
+"""Predictions and targets."""
 
 
 class SupervisedModule(Module):
@@ -80,7 +82,7 @@ class SupervisedModule(Module):
         self.splits: tuple[str, ...] = ("val", "test")
         self.chosen: dict[str, float] = {}
         self._optimizer, self._scheduler = optimizer, scheduler
-        self._seen: dict[int, list[Batch]] = {}
+        self._seen: dict[int, list[Pair]] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the network's prediction."""
@@ -179,9 +181,14 @@ class SupervisedModule(Module):
             prediction, target = gathered["val"]
             self.chosen = self.task.choose(prediction, target, self.supervision.inverse_link)
         self._report(gathered)
+        if self.score_options is not None and "test" in gathered and self.trainer.is_global_zero:
+            pair = gathered["test"]
+            values = self.supervision.scores(*pair, self.chosen)
+            sample = self.test_index[: len(pair[0])]
+            self.scores = self.score_options.scores(sample, values, self.task, pair)
         self._seen = {}
 
-    def _report(self, gathered: Mapping[str, Batch]) -> None:
+    def _report(self, gathered: Mapping[str, Pair]) -> None:
         for split, (prediction, target) in gathered.items():
             values = self.evaluate(prediction, target)
             self.report(split, values)
@@ -196,14 +203,18 @@ class SupervisedModule(Module):
         numbers = torch.stack([value.to("cpu").double() for value in values.values()]).tolist()
         return dict(zip(values, numbers, strict=True)) | self.task.network_metrics(self.network)
 
-    def _gather(self, index: int) -> Batch:
-        """Gather the split's predictions and targets from all ranks."""
-        columns = tuple(torch.cat(column) for column in zip(*self._seen[index], strict=True))
+    def _gather(self, index: int) -> Pair:
+        """Gather the split's predictions and targets from all ranks, in stored order."""
+        prediction, target = (torch.cat(column) for column in zip(*self._seen[index], strict=True))
         if self.trainer.world_size == 1:
-            return columns
+            return prediction, target
         ranks: list[Any] = [None] * self.trainer.world_size
-        dist.all_gather_object(ranks, tuple(column.cpu() for column in columns))
-        return tuple(torch.cat(column).to(self.device) for column in zip(*ranks, strict=True))
+        own = (prediction.cpu(), target.cpu(), self.positions(index, len(prediction)))
+        dist.all_gather_object(ranks, own)
+        *pair, positions = (torch.cat(column) for column in zip(*ranks, strict=True))
+        order = positions.argsort()
+        prediction, target = (column[order].to(self.device) for column in pair)
+        return prediction, target
 
 
 # Lightning inspects the signature of training_step in each step; a stored one is faster

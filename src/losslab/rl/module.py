@@ -207,6 +207,19 @@ class ReinforcementModule(Module):
             if split == "test":
                 self.test_returns[BEST] = returns
                 self.report("test", self.final)
+                self.keep_scores()
+
+    def keep_scores(self) -> None:
+        """Keep the returns of the test episodes as the scores of their metrics."""
+        if self.score_options is None:
+            return
+        best = self.test_returns[BEST]
+        values = {"return_mean": best}
+        final = self.test_returns.get(FINAL)
+        if final is not None and len(final) == len(best):  # the Trainer may limit the test
+            values["return_mean_final"] = final
+        sample = self.task.environments.test_index[: len(best)]
+        self.scores = self.score_options.scores(sample, values, self.task)
 
     def figures(self) -> "dict[str, Figure]":
         """Plot the returns of training and of test."""
