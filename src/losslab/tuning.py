@@ -16,6 +16,7 @@ from rich.console import Console
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import collect
+from losslab.analysis.power import needed_seeds
 from losslab.analysis.search import (
     FINAL,
     LEARNING_RATE,
@@ -24,7 +25,6 @@ from losslab.analysis.search import (
     Tuning,
     read_tuning,
 )
-from losslab.analysis.statistics import needed_seeds
 from losslab.config import groups
 from losslab.config.command import Command, program
 from losslab.config.compose import compose, values_of

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from losslab.analysis import statistics
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
 
@@ -41,7 +42,6 @@ def test_a_pair_is_compared_seed_by_seed(collected):
     assert_allclose(pair.improvement, 6 / 7)
     assert pair.adjusted_p == pair.p
     assert pair.paired
-    assert not pair.ranked
 
 
 def test_the_same_pair_turned(collected):
@@ -49,7 +49,7 @@ def test_the_same_pair_turned(collected):
     turned = pair.swapped
     assert (turned.a, turned.b, turned.mean) == (pair.b, pair.a, -pair.mean)
     assert turned.interval[:2] == (-pair.interval.high, -pair.interval.low)
-    assert (turned.failed_a, turned.failed_b) == (pair.failed_b, pair.failed_a)
+    assert turned.failures == pair.failures.swapped
     assert_allclose(turned.improvement, 1 - pair.improvement)
     assert turned.swapped == pair
 
@@ -60,28 +60,44 @@ def test_only_common_seeds_count(collected):
     assert pair.n == 2
 
 
-def test_a_run_that_diverged_loses_its_pair(collected):
+def test_failures_are_compared_apart_from_values(collected):
     """Seed 5: mse diverged; seed 6: both. An error in mid-run, or no memory, is no pair at all."""
-    ours = [*MAE[:6], "diverged", 1.0, 1.0]
+    ours = [*MAE[:5], 1.0, "diverged", 1.0, 1.0]
     theirs = [*MSE[:5], "diverged", "diverged", "exception", "memory"]
     pair = only_pair(collected({"mse": theirs, "mae": ours}))
-    assert (pair.a, pair.n, pair.ranked) == ("mae", 7, True)
-    assert (pair.failed_a, pair.failed_b, pair.failed_both) == ((), (5,), (6,))
-    assert_allclose(pair.mean, np.subtract(MAE[:5], MSE[:5]).mean())
-    assert (pair.wins, pair.ties) == (6, 1)
-    # a lost pair is larger than any difference; a tie drops out of the signed ranks
-    ranked = [*np.subtract(MSE[:5], MAE[:5]).round(9), 100.0]
-    expected = stats.permutation_test(
-        (stats.rankdata(ranked),), np.sum, permutation_type="samples", n_resamples=math.inf
-    )
-    assert_allclose(pair.p, expected.pvalue)
+    failures = pair.failures
+    assert (pair.a, pair.n, pair.seeds) == ("mae", 5, (0, 1, 2, 3, 4, 5, 6))
+    assert (failures.failed_a, failures.failed_b, failures.failed_both) == ((), (5,), (6,))
+    differences = np.subtract(MAE[:5], MSE[:5])
+    assert_allclose(pair.mean, differences.mean())
+    assert_allclose(pair.p, statistics.sign_flip_p(differences))
+    assert (failures.p, failures.significant) == (1.0, False)
 
 
-def test_losing_every_pair_is_enough_for_a_claim(collected):
+def test_no_claim_contradicts_its_number(collected):
+    """Better at each seed at which it finishes, but it failed once: no claim of the other."""
+    pair = only_pair(collected({"l0": MAE, "l1": [*np.subtract(MAE[:6], 0.5), "diverged"]}))
+    assert (pair.a, pair.b) == ("l0", "l1")  # what fails sorts last
+    assert (pair.better, pair.p, pair.mean) == ("l1", 2 / 2**6, pytest.approx(0.5))
+
+
+def test_a_loss_that_fails_more_often(collected):
     pair = only_pair(collected({"mse": ["diverged"] * 6, "mae": MAE[:6]}))
-    assert pair.better == "mae"
-    assert pair.p == 2 / 2**6
+    assert pair.failures.p == stats.binomtest(6, 6).pvalue == 2 / 2**6
+    assert (pair.better, pair.fails_less, pair.preferred) == (None, "mae", "mae")
     assert math.isnan(pair.mean)
+
+
+def test_values_and_failures_may_contradict_each_other(collected):
+    values = {"mse": MSE * 2, "mae": [*np.subtract(MSE, 1.0), *["diverged"] * 7]}
+    pair = only_pair(collected(values))
+    assert (pair.better, pair.fails_less, pair.preferred) == ("mae", "mse", None)
+    assert pair.comparisons == 2
+
+
+def test_failures_that_cannot_be_significant_do_not_cost_level(collected):
+    pair = only_pair(collected({"mse": [*MSE, 1.0], "mae": [*MAE, "diverged"]}))
+    assert (pair.comparisons, pair.adjusted_p) == (1, pair.p)
 
 
 def test_a_value_that_is_not_finite_is_lost(collected):
@@ -261,14 +277,15 @@ def test_a_loss_that_defines_no_such_metric_is_not_compared_by_it(collected):
 
 def test_a_run_that_never_got_there_is_worse_than_one_that_did(collected):
     task = {"task.metrics": ["steps_to_solve"]}
-    collection = collected({"mse": [400.0] * 6, "mae": [200.0] * 6}, settings=task)
+    collection = collected({"mse": [400.0] * 7, "mae": [200.0] * 7}, settings=task)
     for run in collection.runs:
         solved = run.loss == "mae" or run.seed == 0
         steps = {"steps_to_solve": run.record["test"]["mae"]} if solved else {}
         run.record["test"] = {"return_mean": 1.0} | steps
     pair = only_pair(collection)
-    assert (pair.a, pair.failed_b, pair.differences) == ("mae", (1, 2, 3, 4, 5), {0: -200.0})
-    assert pair.better == "mae"
+    failed = pair.failures.failed_b
+    assert (pair.a, failed, pair.differences) == ("mae", (1, 2, 3, 4, 5, 6), {0: -200.0})
+    assert (pair.fails_less, pair.preferred) == ("mae", "mae")
 
 
 @pytest.mark.parametrize(("n", "claimed"), [(5, False), (6, True)])

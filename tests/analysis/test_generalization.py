@@ -63,12 +63,15 @@ def test_one_seed_shows_nothing():
         (600, 8, False, "corrected t", None),
         pytest.param(600, 40, False, "corrected t", "sign flips", marks=pytest.mark.slow),
         (600, 10, True, "crossed t", "corrected t"),
+        pytest.param(600, 40, True, "crossed t", "sign flips", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.parametrize("classifiers", ["Null", "Centroids"])
 def test_equal_classifiers_are_called_different_in_at_most_five_per_cent(
-    simulation, samples, seeds, fixed, right, wrong
+    simulation, classifiers, samples, seeds, fixed, right, wrong
 ):
-    case = simulation.Null(samples, seeds, fixed_test=fixed)
+    weights = {"Null": (3.0, 1 / 3), "Centroids": (2.0, 2.0)}[classifiers]
+    case = getattr(simulation, classifiers)(samples, seeds, fixed, weights)
     shares = simulation.claims(case, simulation.tests_of(case), ROUNDS)
     assert shares[right] <= MOST
     if wrong is not None:  # the reason for the other test

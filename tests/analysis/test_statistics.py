@@ -61,7 +61,6 @@ def test_no_difference_at_all() -> None:
     assert statistics.sign_flip_p([0.0] * 8) == 1.0
     assert statistics.mean_interval([0.0] * 8)[:2] == (0.0, 0.0)
     assert statistics.mean_interval([0.5] * 30)[:2] == (0.5, 0.5)
-    assert statistics.seeds_to_see(0.0, 1.0) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -124,38 +123,6 @@ def test_bca_counts_ties_half() -> None:
     assert_allclose(low + high, 1.0, atol=0.2 / 24)
 
 
-def test_needed_seeds_are_those_of_the_smallest_p_value() -> None:
-    for comparisons in range(1, 60):
-        needed = statistics.needed_seeds(comparisons)
-        assert 2.0 ** (1 - needed) * comparisons <= statistics.LEVEL
-        assert 2.0 ** (2 - needed) * comparisons > statistics.LEVEL
-
-
-# G*Power 3.1 and Cohen, "Statistical Power Analysis", 1988: pairs for a two-sided paired t-test
-# at 5 % with a power of 80 %
-@pytest.mark.parametrize(("effect", "pairs"), [(0.2, 199), (0.5, 34)])
-def test_seeds_to_see_a_difference(effect: float, pairs: int) -> None:
-    assert statistics.seeds_to_see(effect, 1.0) == pairs
-    assert statistics.seeds_to_see(-3 * effect, 3.0) == pairs
-    assert statistics.minimum_detectable_effect(3.0, pairs) <= 3 * effect
-    assert statistics.minimum_detectable_effect(3.0, pairs - 1) > 3 * effect
-
-
-def test_seeds_to_see_are_never_fewer_than_a_claim_needs() -> None:
-    assert statistics.seeds_to_see(100.0, 1.0, comparisons=45) == statistics.needed_seeds(45)
-    assert statistics.seeds_to_see(1e-9, 1.0) is None
-
-
-def test_too_few_pairs_detect_nothing() -> None:
-    assert statistics.minimum_detectable_effect(0.1, 7, statistics.LEVEL / 6) == math.inf
-    assert statistics.minimum_detectable_effect(0.1, 8, statistics.LEVEL / 6) < 0.2
-
-
-def test_more_pairs_detect_less() -> None:
-    found = [statistics.minimum_detectable_effect(1.0, pairs) for pairs in range(6, 1200)]
-    assert all(later < earlier for earlier, later in itertools.pairwise(found))
-
-
 def test_improvement_is_the_share_of_seeds() -> None:
     assert statistics.probability_of_improvement([1.0, 2.0, -1.0, 0.0]) == 2.5 / 4
 
@@ -201,17 +168,6 @@ def test_with_holm_so_are_families_of_equal_losses() -> None:
         p = [statistics.sign_flip_p(a - b) for a, b in itertools.combinations(runs, 2)]
         wrong += bool((statistics.holm(p) <= 0.05).any())
     assert at_most(wrong / 1000, 0.05, 1000)
-
-
-@pytest.mark.parametrize(
-    ("n", "comparisons"), [(6, 1), (7, 1), (9, 1), (8, 6), (10, 6), (12, 6), (12, 15)]
-)
-def test_the_detectable_difference_is_found_four_times_in_five(n: int, comparisons: int) -> None:
-    level = 0.05 / comparisons
-    shift = statistics.minimum_detectable_effect(1.0, n, level)
-    values = np.random.default_rng(n).normal(shift, 1, size=(1000, n))
-    found = np.mean([statistics.sign_flip_p(row) <= level for row in values])
-    assert abs(found - 0.8) < 0.05 + 3 * math.sqrt(0.16 / 1000)
 
 
 @pytest.mark.parametrize(

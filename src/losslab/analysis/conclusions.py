@@ -1,12 +1,17 @@
-"""Conclusions and caveats of a comparison, as sentences."""
+"""Conclusions of a comparison, as sentences."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from losslab.analysis.comparison import Comparison, ComparisonTable, Pair, ahead
-from losslab.analysis.load import group_by
+from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.location import TRIMMED
+from losslab.analysis.pairs import Pair
+from losslab.analysis.scope import NEW_TEST_SAMPLES
 from losslab.metrics.labels import Metric
+
+LOCATIONS = {"sign test": "median ", TRIMMED: "interquartile mean "}
+"""Location that a test is about, if it is not the mean."""
 
 
 def conclusions(table: ComparisonTable) -> list[str]:
@@ -18,10 +23,13 @@ def _conclusions_by(table: ComparisonTable, metric: Metric) -> list[str]:
     pairs = table.pairs_of(metric)
     if not pairs:
         return [f"{metric.label}: nothing to compare, there is one row"]
-    too_few = [pair for pair in pairs if pair.underpowered]
-    lines = [pair_sentence(pair) for pair in pairs if pair.significant]
-    unclear = [pair for pair in pairs if not pair.significant and not pair.underpowered]
-    if not lines and unclear:
+    decided = [pair for pair in pairs if pair.verdict != "undecided"]
+    rest = [pair for pair in pairs if pair.verdict == "undecided"]
+    too_few = [pair for pair in rest if pair.underpowered and (pair.n or not pair.failures.lost)]
+    unclear = [pair for pair in rest if pair not in too_few]
+    lines = [pair_sentence(pair) for pair in decided]
+    lines += filter(None, map(failure_sentence, pairs))
+    if unclear and not lines:
         lines.append(f"{metric.label}: no significant differences")
     lines += [pair_sentence(pair) for pair in unclear]
     if too_few:
@@ -35,65 +43,126 @@ def short_conclusions(table: ComparisonTable, metric: Metric) -> list[str]:
     pairs = table.pairs_of(metric)
     beaten: dict[str, list[str]] = {}
     for pair in pairs:
-        if pair.better is not None:
-            beaten.setdefault(pair.better, []).append(pair.b if pair.better == pair.a else pair.a)
+        if pair.preferred is not None:
+            worse = pair.b if pair.preferred == pair.a else pair.a
+            beaten.setdefault(pair.preferred, []).append(worse)
     lines = [
         f"{metric.label}: {row.label} is better than {', '.join(beaten[row.label])}"
         for row in table.rows
         if row.label in beaten
     ]
-    too_few = [pair for pair in pairs if pair.underpowered]
+    equal = [pair for pair in pairs if pair.equivalent]
+    if equal:
+        margin = _within(equal[0])
+        lines.append(f"{metric.label}: {len(equal)} of {len(pairs)} pairs are {margin}")
+    rest = [pair for pair in pairs if pair.verdict == "undecided" and pair.preferred is None]
+    too_few = [pair for pair in rest if pair.underpowered]
     lines += [_underpowered(too_few)] if too_few else []
-    unclear = sum(not pair.significant and not pair.underpowered for pair in pairs)
-    if unclear:
-        lines.append(
-            f"{metric.label}: no significant difference in {unclear} of {len(pairs)} pairs"
-        )
+    if unclear := len(rest) - len(too_few):
+        which = f"{unclear} of {len(pairs)} pairs"
+        lines.append(f"{metric.label}: no significant difference in {which}")
     return lines
 
 
 def _underpowered(pairs: Sequence[Pair]) -> str:
     counts = sorted({pair.n for pair in pairs})
-    needed, comparisons = pairs[0].needed, pairs[0].comparisons
+    shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    needed, comparisons = max(pair.needed for pair in pairs), pairs[0].comparisons
     among = "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
     return (
-        f"{pairs[0].metric.label}: underpowered with n = {_range(counts)}: no difference of any "
+        f"{pairs[0].metric.label}: underpowered with n = {shown}: no difference of any "
         f"size can reach p < 0.05 over {among}; at least {needed} seeds are needed"
     )
 
 
 def pair_sentence(pair: Pair) -> str:
-    """Describe a pair: which row is better and by how much, or how many seeds it would take."""
+    """Describe what a pair's values show: better, equivalent or undecided, and why."""
     if not pair.n:
-        return f"{pair.a} and {pair.b} have no seed in common"
-    if pair.significant:
-        return _significant(pair)
+        both = "no seed at which both finished" if pair.seeds else "no seed in common"
+        return f"{pair.a} and {pair.b} have {both}"
+    if pair.verdict == "equivalent":
+        return _equivalent(pair)
+    if pair.verdict == "better":
+        return _better(pair)
     size, outlook = _size(pair), _outlook(pair)
     if pair.underpowered:
         return f"{pair.a} vs {pair.b}: {size}{outlook}"
-    found = ""
-    if pair.mde >= 0:
-        shown = pair.metric.difference_text(pair.mde, sign=False)
-        found = f"; minimum detectable effect with {pair.n} seeds: {shown}"
-    return f"{pair.a} vs {pair.b}: no significant difference: {size}, {_p(pair)}{outlook}{found}"
+    undecided = "no significant difference" if pair.within is None else "undecided"
+    return f"{pair.a} vs {pair.b}: {undecided}: {size}, {_p(pair)}{outlook}"
+
+
+def _better(pair: Pair) -> str:
+    pair = pair if pair.better == pair.a else pair.swapped
+    share = f"better for {pair.wins} of {pair.n} seeds"
+    return f"{pair.a} is better than {pair.b}: {_size(pair)}, {_p(pair)}, {share}"
+
+
+def _equivalent(pair: Pair) -> str:
+    test = f"p = {pair.adjusted_equivalence_p:.2g} ({_method(pair)}) for {_scope(pair)}"
+    text = f"{pair.a} and {pair.b} are {_within(pair)}: {_size(pair)}, {test}"
+    if pair.better is None:
+        return text
+    return f"{text}; within the margin {pair.better} is better, p = {pair.adjusted_p:.2g}"
+
+
+def _within(pair: Pair) -> str:
+    assert pair.within is not None
+    return f"equivalent within {pair.metric.difference_text(pair.within, sign=False)}"
+
+
+def failure_sentence(pair: Pair) -> str | None:
+    """Describe how often either row fails, if one failed where the other finished."""
+    failures = pair.failures
+    if not failures.differs:
+        return None
+    pair = pair if failures.a_fails_more else pair.swapped
+    only_a, only_b = len(pair.failures.failed_a), len(pair.failures.failed_b)
+    corrected = _corrected_over(pair)
+    test = f"p = {failures.adjusted_p:.2g} (McNemar's test{corrected}) for {pair.design.of_seeds}"
+    where = f"at {only_a} of {len(pair.seeds)} seeds where {pair.b} finished, "
+    reverse = f"{pair.b} at {only_b} where {pair.a} did" if only_b else "never the reverse"
+    if failures.significant:
+        return f"{pair.a} fails more often than {pair.b}: {where}{reverse}, {test}"
+    return f"{pair.a} failed {where}{reverse}: no significant difference in failures, {test}"
 
 
 def _outlook(pair: Pair) -> str:
-    """Return the spread of the differences and the number of seeds needed."""
-    if not pair.differences:
-        return ""
+    """Return the spread of the differences, and what more seeds or samples would show."""
     if math.isnan(pair.deviation):
         return "; the spread is unknown with one pair"
-    text = f"; paired SD {pair.metric.difference_text(pair.deviation, sign=False)}"
-    shown = pair.metric.difference_text(abs(pair.mean), sign=False)
-    if pair.seeds_to_see is not None:
-        return f"{text}; {pair.seeds_to_see} seeds are needed to find {shown}"
+    if pair.deviation == 0:
+        return ""
+    parts = [f"paired SD {pair.metric.difference_text(pair.deviation, sign=False)}"]
+    parts += [*_margin_outlook(pair), *_samples_outlook(pair)]
+    if math.isfinite(pair.mde) and not pair.underpowered:
+        shown = pair.metric.difference_text(pair.mde, sign=False)
+        parts.append(f"minimum detectable effect with {pair.n} seeds: {shown}")
+    return "".join(f"; {part}" for part in parts)
+
+
+def _margin_outlook(pair: Pair) -> list[str]:
+    if pair.within is None or pair.test.method in LOCATIONS:
+        return []
+    shown = pair.metric.difference_text(pair.within, sign=False)
+    seeds = pair.seeds_for_margin
+    if seeds is None:
+        return [f"no number of seeds finds a difference of {shown}"]
+    if seeds <= pair.n:
+        return [f"a difference of {shown} would have been found"]
+    return [f"{seeds} seeds find a difference of {shown}"]
+
+
+def _samples_outlook(pair: Pair) -> list[str]:
+    """Return what limits a conclusion about new samples, if the samples do and not the seeds."""
     if pair.samples_to_see is None:
-        return text
+        return []
+    observed = pair.metric.difference_text(abs(pair.mean), sign=False)
     ever = pair.metric.difference_text(pair.smallest_ever, sign=False)
+    lines = []
     if abs(pair.mean) < pair.smallest_ever:
-        text += f"; with {pair.design.total:,} samples no number of seeds can show less than {ever}"
-    return f"{text}; about {_rounded(pair.samples_to_see):,} samples would show {shown}"
+        samples = f"{pair.design.total:,} samples"
+        lines.append(f"with {samples} no number of seeds can show less than {ever}")
+    return [*lines, f"about {_rounded(pair.samples_to_see):,} samples would show {observed}"]
 
 
 def _rounded(count: int) -> int:
@@ -101,18 +170,12 @@ def _rounded(count: int) -> int:
     return int(float(f"{count:.1e}"))
 
 
-def _significant(pair: Pair) -> str:
-    pair = pair if pair.better == pair.a else pair.swapped
-    numbers = f"{_size(pair)}, {_p(pair)}, better for {pair.wins} of {pair.n} seeds"
-    diverged = _diverged(pair) if pair.differences else ""  # else _size mentions it
-    return f"{pair.a} is better than {pair.b}: {numbers}{diverged}"
-
-
 def _size(pair: Pair) -> str:
     """Return the mean difference, as in ``accuracy +0.84 points [0.31, 1.37]``."""
-    if not pair.differences:
-        return f"no seed at which both finished{_diverged(pair)}"
-    text = f"{pair.metric.label} {pair.metric.difference_text(pair.mean)}"
+    if not any(pair.differences.values()):
+        return f"{pair.metric.label} equal at all {pair.n} seeds"
+    label = LOCATIONS.get(pair.test.method, "") + pair.metric.label
+    text = f"{label} {pair.metric.difference_text(pair.mean)}"
     low, high, _ = pair.interval
     if not math.isfinite(low):
         return text
@@ -121,163 +184,26 @@ def _size(pair: Pair) -> str:
 
 
 def _p(pair: Pair) -> str:
-    corrected = f", Holm over {pair.comparisons}" if pair.comparisons > 1 else ""
-    test = f"p = {pair.adjusted_p:.2g} ({pair.test.method}{corrected}) for {pair.test.holds_for}"
+    test = f"p = {pair.adjusted_p:.2g} ({_method(pair)}) for {_scope(pair)}"
     if pair.of_these_samples.holds_for == pair.test.holds_for:
         return test
     return f"{test}, p = {pair.adjusted_p_of_these_samples:.2g} for these samples"
 
 
-def _diverged(pair: Pair) -> str:
-    parts = [
-        f"{label} diverged for {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
-        for label, seeds in ((pair.a, pair.failed_a), (pair.b, pair.failed_b))
-        if seeds
-    ]
-    return f" ({', '.join(parts)})" if parts else ""
+def _method(pair: Pair) -> str:
+    return pair.test.method + _corrected_over(pair)
 
 
-# --- caveats --------------------------------------------------------------------------------------
+def _corrected_over(pair: Pair) -> str:
+    if pair.comparisons == 1:
+        return ""
+    return f", {pair.correction.method} over {pair.comparisons}"
 
 
-def notes(table: ComparisonTable) -> list[str]:
-    """Return the caveats of a table: confounders, failures, missing and unpaired runs."""
-    return [
-        *_differences(table),
-        *_metrics_versions(table),
-        *_failures(table),
-        *_unequal_epochs(table),
-        *_unpaired_jobs(table),
-        *_undefined(table),
-        *_pairing(table),
-        *_scale(table),
-    ]
-
-
-def _differences(table: ComparisonTable) -> Iterable[str]:
-    confounders = table.comparison_group.confounders
-    if not confounders:
-        return
-    listed = "; ".join(map(str, confounders))
-    if len({row.loss for row in table.rows}) == 1:
-        yield f"all rows have the same loss and differ in: {listed}"
-    else:
-        yield f"the rows differ in more than the loss: {listed}"
-
-
-def _metrics_versions(table: ComparisonTable) -> Iterable[str]:
-    labels: dict[int, dict[str, None]] = {}
-    for row in table.rows:
-        for run in row.runs:
-            labels.setdefault(run.record["metrics_version"], {})[row.label] = None
-    if len(labels) > 1:
-        listed = "; ".join(f"version {v} for {', '.join(labels[v])}" for v in sorted(labels))
-        yield (
-            f"the runs use different definitions of the metrics ({listed}): evaluate the older "
-            "ones again before comparing them"
-        )
-
-
-def _failures(table: ComparisonTable) -> Iterable[str]:
-    for row in table.rows:
-        for runs in group_by((run for run in row.runs if run.problem), lambda run: run.outcome):
-            seeds = ", ".join(str(run.seed) for run in runs)
-            yield (
-                f"{row.label}: {len(runs)} of {len(row.runs)} {runs[0].outcome}, seed {seeds} "
-                f"({runs[0].problem})"
-            )
-
-
-def _unequal_epochs(table: ComparisonTable) -> Iterable[str]:
-    counts = {row.label: sorted({run.record["epochs"] for run in row.done}) for row in table.rows}
-    if len({count for each in counts.values() for count in each}) < 2:
-        return
-    texts = [f"{label} {_range(each)}" for label, each in counts.items() if each]
-    yield f"unequal epochs: {', '.join(texts)}"
-
-
-def _unpaired_jobs(table: ComparisonTable) -> Iterable[str]:
-    every = sorted({run.seed for row in table.rows for run in row.runs})
-    for row in table.rows:
-        missing = [str(seed) for seed in every if seed not in row.by_seed]
-        if missing:
-            yield f"{row.label} has no run with seed {', '.join(missing)}"
-
-
-def _undefined(table: ComparisonTable) -> Iterable[str]:
-    """Name metrics that are undefined for a row, such as calibration for a hinge loss."""
-    lacking: dict[str, list[str]] = {}
-    for row in table.rows:
-        names = [each.name for each in table.columns if table.summary(row, each).undefined]
-        if row.done and names:
-            lacking.setdefault(", ".join(names), []).append(row.label)
-    for listed, labels in lacking.items():
-        yield f"undefined for {', '.join(labels)}: {listed}"
-
-
-def _pairing(table: ComparisonTable) -> Iterable[str]:
-    if any(pair.by_environment for pair in table.pairs):
-        yield "paired by environment seed only, since the training data depend on the policy"
-    pairs = [pair for pair in table.pairs_of(table.primary_metrics[0]) if pair.n]
-    unequal: dict[tuple[str, ...], list[str]] = {}
-    for pair in pairs:
-        if not pair.paired:
-            unequal.setdefault(tuple(pair.unequal), []).append(f"{pair.a} and {pair.b}")
-    for words, couples in unequal.items():
-        which = "" if len(couples) == len(pairs) else f": {', '.join(couples)}"
-        if words:
-            yield f"not paired: {' and '.join(words)} differ at the same seed{which}"
-        else:
-            yield f"possibly not paired: no hashes were recorded{which}"
-
-
-def _scale(table: ComparisonTable) -> Iterable[str]:
-    """Name settings that make the result depend on the losses' scales."""
-    if len({row.loss for row in table.rows}) < 2:
-        return
-    every = [row.settings for row in table.rows]
-    if any(str(each.get("optimizer._target_")).endswith(".SGD") for each in every):
-        yield "under SGD a loss's scale is part of its step size"
-    if any(each.get("choices.regularizer", "none") != "none" for each in every):
-        yield "a regularizer's strength is relative to each loss's scale"
-
-
-def _range(counts: Sequence[int]) -> str:
-    return f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
-
-
-def unreadable_notes(comparison: Comparison) -> list[str]:
-    """Name the folders that could not be read, and why."""
-    unreadable = comparison.collection.unreadable
-    return [f"cannot read {each.folder}: {each.reason}" for each in unreadable]
-
-
-def comparison_notes(comparison: Comparison) -> list[str]:
-    """Return the caveats of the whole comparison: runs left out, and what the results hold for."""
-    collection = comparison.collection
-    lines = []
-    if collection.repeated:
-        lines.append(
-            f"{_runs(len(collection.repeated))} left out: repeated later with the same settings "
-            "and seed"
-        )
-    if comparison.searched:
-        lines.append(
-            f"{_runs(len(comparison.searched))} of a search left out: the test split was not read"
-        )
-    if comparison.split == "val":
-        lines.append("these are validation metrics, which also chose the checkpoints")
-    any_significant = any(pair.significant for table in comparison.tables for pair in table.pairs)
-    if any_significant and len({table.comparison_group.data for table in comparison.tables}) == 1:
-        data = comparison.tables[0].comparison_group.data
-        lines.append(f"These results hold for {data} only.")
-    if comparison.comparisons > 1:
-        lines.append(f"p-values are Holm-corrected for {comparison.comparisons} comparisons")
-    return lines
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
+def _scope(pair: Pair) -> str:
+    if pair.test.holds_for == NEW_TEST_SAMPLES:
+        return f"{NEW_TEST_SAMPLES} (networks trained on these training samples)"
+    return pair.test.holds_for
 
 
 # --- several comparison groups ----------------------------------------------------------------
@@ -330,14 +256,18 @@ def wins(comparison: Comparison) -> list[Wins]:
             metric=pairs[0][0].metric,
             a_significant=sum(pair.better == pair.a for pair, _ in pairs),
             b_significant=sum(pair.better == pair.b for pair, _ in pairs),
-            a_ahead=sum(ahead(pair) > 0 for pair, _ in pairs),
-            b_ahead=sum(ahead(pair) < 0 for pair, _ in pairs),
+            a_ahead=sum(_lead(pair) > 0 for pair, _ in pairs),
+            b_ahead=sum(_lead(pair) < 0 for pair, _ in pairs),
             comparison_groups=len(pairs),
             data_sets=len({data for _, data in pairs}),
         )
         for (a, b, _), pairs in found.items()
         if len(pairs) > 1
     ]
+
+
+def _lead(pair: Pair) -> float:
+    return pair.metric.sign * pair.mean
 
 
 def _name(table: ComparisonTable, label: str) -> str:

@@ -7,10 +7,10 @@ covered:
 
 - **Redrawn splits**: every seed draws training and test samples anew from the same N samples. The
   seeds' variance is increased by the share of the samples that are tested (:func:`corrected_t`).
-- **A fixed test split**: every seed is tested on the same samples, and draws its training samples
-  from the same pool. Seeds and test samples are crossed, and both contribute to the variance; what
-  the shared training samples contribute follows from the variance between seeds
-  (:func:`crossed_t`).
+- **A fixed test split**: every seed is tested on the same samples. Seeds and test samples are
+  crossed, and both contribute to the variance (:func:`crossed_t`). What the training samples that
+  the seeds share contribute cannot be estimated from it, so conclusions hold for networks trained
+  on them.
 
 ``docs/comparison.md`` has the simulated rates of false claims and the power of both.
 """
@@ -62,6 +62,15 @@ class MeanTest:
         half = float(special.stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
         return self.mean - half, self.mean + half
 
+    def with_seeds(self, now: int, then: int) -> "MeanTest":
+        """Return the estimate that ``then`` seeds instead of ``now`` would give.
+
+        Only the part of the variance above the floor falls with the seeds.
+        """
+        falling = max(self.error**2 - self.floor**2, 0.0) * now / then
+        error = math.sqrt(self.floor**2 + falling)
+        return MeanTest(self.mean, error, self.floor, max(self.freedom + then - now, 1))
+
 
 def corrected_t(differences: Values, test_share: float) -> MeanTest:
     r"""Test the mean of paired differences whose seeds redraw their splits from the same samples.
@@ -97,33 +106,29 @@ def corrected_t(differences: Values, test_share: float) -> MeanTest:
     )
 
 
-def crossed_t(differences: np.ndarray, training_share: float = 0.0) -> MeanTest:
+def crossed_t(differences: np.ndarray) -> MeanTest:
     r"""Test the mean of differences of seeds that are tested on the same samples.
 
     In the model :math:`d_{ij} = \mu + a_i + b_j + e_{ij}` seeds :math:`a` and test samples
-    :math:`b` are random. The seeds' training samples are drawn from the same pool; if two of them
-    share a fraction :math:`\rho`, their effects have, to first order, the correlation
-    :math:`\rho`, so that
+    :math:`b` are random, and
 
     .. math:: \operatorname{Var}(\bar d) = \frac{\sigma_a^2}{n} + \frac{\sigma_b^2}{m} +
-        \frac{\sigma_e^2}{nm} + \frac{\rho}{1 - \rho} \sigma_a^2
+        \frac{\sigma_e^2}{nm}
 
-    with the variance :math:`\sigma_a^2` between the seeds. The components come from the mean
-    squares of a two-way analysis of variance without replication; the sum of the first three is at
-    least that of either effect alone. The degrees of freedom are Satterthwaite's.
+    The components come from the mean squares of a two-way analysis of variance without replication;
+    their sum is at least that of either effect alone. The degrees of freedom are those of the
+    effect with fewer levels, since Satterthwaite's, which are larger, exceed the level
+    (``docs/comparison.md``).
 
     Args:
         differences: difference per seed and test sample, ``(n, m)``.
-        training_share: fraction :math:`\rho` of the training samples that two seeds share, below 1;
-            with 0 the test holds for networks trained on these training samples.
 
     Source:
-        Searle, Casella and McCulloch, "Variance Components", 1992, section 4.3. Satterthwaite, "An
-        Approximate Distribution of Estimates of Variance Components", 1946.
+        Searle, Casella and McCulloch, "Variance Components", 1992, section 4.3.
 
     Example:
-        >>> crossed_t(np.array([[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]])).freedom  # the samples' alone
-        2.0
+        >>> crossed_t(np.array([[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]])).freedom
+        1
     """
     n, m = differences.shape
     mean = float(differences.mean()) if differences.size else math.nan
@@ -134,15 +139,10 @@ def crossed_t(differences: np.ndarray, training_share: float = 0.0) -> MeanTest:
     of_seeds = m * float(((rows - mean) ** 2).sum()) / (n - 1)
     of_samples = n * float(((columns - mean) ** 2).sum()) / (m - 1)
     of_both = float((residuals**2).sum()) / ((n - 1) * (m - 1))
-    kappa = n * training_share / (1 - training_share) if of_seeds > of_both else 0.0
-    crossed = max(of_seeds + of_samples - of_both, of_seeds, of_samples)
-    total = crossed + kappa * (of_seeds - of_both)
-    spread = ((1 + kappa) * of_seeds) ** 2 / (n - 1) + of_samples**2 / (m - 1)
-    spread += ((1 + kappa) * of_both) ** 2 / ((n - 1) * (m - 1))
-    floor = max(of_samples - of_both, 0.0) + kappa * (of_seeds - of_both)
+    total = max(of_seeds + of_samples - of_both, of_seeds, of_samples)
     return MeanTest(
         mean=mean,
         error=math.sqrt(total / (n * m)),
-        floor=math.sqrt(floor / (n * m)),
-        freedom=max(total**2 / spread, 1.0) if spread else math.inf,
+        floor=math.sqrt(max(of_samples - of_both, 0.0) / (n * m)),
+        freedom=min(n, m) - 1,
     )

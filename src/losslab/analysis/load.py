@@ -15,6 +15,7 @@ from losslab.config.schema import flat, meaning
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import RunFolder, find_runs
 from losslab.runs.record import Record, is_live, read_record
+from losslab.runs.scores import Scores, read_scores
 
 if TYPE_CHECKING:
     import pandas
@@ -121,6 +122,14 @@ class Run:
             return self.record["test"]
         best = self.record["best"]
         return best["metrics"] if best else {}
+
+    @functools.cached_property
+    def scores(self) -> Scores | None:
+        """Scores of the test samples; ``None`` if the run saved none that can be read."""
+        try:
+            return read_scores(self.folder)
+        except ValueError:
+            return None
 
     @functools.cached_property
     def curves(self) -> "pandas.DataFrame":

@@ -1,9 +1,8 @@
-"""Tests, confidence intervals and sample sizes for paired differences, as pure functions.
+"""Tests and confidence intervals for paired differences, as pure functions.
 
 ``docs/comparison.md`` explains what each number means and why it was chosen.
 """
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,20 +13,11 @@ from scipy import special
 LEVEL = 0.05
 """Family-wise error rate of a comparison."""
 
-POWER = 0.8
-"""Power at which the minimum detectable effect is found."""
-
 BCA_FROM = 20
 """Minimum number of values for the bootstrap, whose 95 % interval covers 84 to 90 % below it."""
 
 EXACT_TO = 20
 """Maximum number of differences for which all sign flips are enumerated."""
-
-FINE_FROM = 40
-"""Number of pairs above which the sign-flip test attains any level."""
-
-NORMAL_FROM = 500
-"""Number of pairs above which Student's t is treated as normal."""
 
 ROUNDING = 1e-9
 """Relative tolerance within which two differences are of equal size."""
@@ -298,114 +288,3 @@ def probability_of_improvement(differences: Values) -> float:
     """
     array = np.asarray(differences, dtype=float)
     return float(((array > 0) + 0.5 * (array == 0)).mean())
-
-
-def needed_seeds(comparisons: int, level: float = LEVEL) -> int:
-    r"""Compute the smallest number of pairs for which Holm's correction can reject at all.
-
-    .. math:: \lceil 1 + \log_2(m / \alpha) \rceil
-
-    With n pairs no sign-flip p-value is below :math:`2^{1-n}`.
-
-    Example:
-        >>> [needed_seeds(m) for m in (1, 6, 15, 28, 45)]
-        [6, 8, 10, 11, 11]
-    """
-    return math.ceil(1 + math.log2(comparisons / level))
-
-
-def minimum_detectable_effect(
-    deviation: float, pairs: int, level: float = LEVEL, power: float = POWER
-) -> float:
-    """Compute the minimum detectable effect (MDE) of the sign-flip test.
-
-    This is the smallest true mean difference that the test finds with the given power.
-
-    Args:
-        deviation: standard deviation of the paired differences.
-        pairs: number of pairs.
-        level: level of the test; with Holm's correction divided by the number of comparisons.
-        power: probability of finding the difference.
-
-    Returns:
-        The effect; infinity if no difference of any size can reach the level.
-
-    Example:
-        >>> minimum_detectable_effect(1.0, pairs=5)
-        inf
-        >>> round(minimum_detectable_effect(1.0, pairs=20), 2)
-        0.66
-    """
-    if pairs < needed_seeds(1, level):
-        return math.inf
-    return deviation * _standardized_mde(pairs, level, power)
-
-
-@functools.lru_cache(maxsize=4096)
-def _standardized_mde(pairs: int, level: float, power: float) -> float:
-    """Compute the MDE in standard deviations, for normal differences."""
-    attained = level
-    if pairs <= FINE_FROM:
-        arrangements = math.floor(level * 2 ** (pairs - 1) * (1 + 1e-12))
-        if arrangements == 1:  # every difference must have the same sign
-            return float(special.ndtri(power ** (1 / pairs)))
-        # nearly the t-test's power at the level that the test can attain; half an arrangement
-        # less brings few arrangements within 5 points of the power asked for (simulated)
-        attained = (arrangements - 0.5) / 2 ** (pairs - 1)
-    elif pairs > NORMAL_FROM:
-        return float(special.ndtri(1 - level / 2) + special.ndtri(power)) / math.sqrt(pairs)
-    return noncentrality(pairs - 1, attained, power) / math.sqrt(pairs)
-
-
-@functools.lru_cache(maxsize=4096)
-def noncentrality(freedom: float, level: float, power: float = POWER) -> float:
-    """Compute the effect, in standard errors, that a two-sided t-test finds with this power.
-
-    Example:
-        >>> round(noncentrality(math.inf, 0.05), 2), round(noncentrality(9, 0.05), 2)
-        (2.8, 3.15)
-    """
-    if freedom > NORMAL_FROM:
-        return float(special.ndtri(1 - level / 2) + special.ndtri(power))
-    critical = special.stdtrit(freedom, 1 - level / 2)
-    low, high = 0.0, 10 * critical + 10
-    for _ in range(60):
-        middle = (low + high) / 2
-        found = 1 - special.nctdtr(freedom, middle, critical)
-        low, high = (middle, high) if found < power else (low, middle)
-    return float(high)
-
-
-def seeds_to_see(
-    difference: float, deviation: float, comparisons: int = 1, level: float = LEVEL
-) -> int | None:
-    """Compute the number of pairs that find a true difference of this size with 80 % power.
-
-    Args:
-        difference: true difference; its sign does not matter.
-        deviation: standard deviation of the paired differences.
-        comparisons: number of comparisons that Holm's correction covers.
-        level: family-wise error rate.
-
-    Returns:
-        The number, at least :func:`needed_seeds`; ``None`` above a million.
-    """
-    if difference == 0:
-        return None
-    least = needed_seeds(comparisons, level)
-    target = abs(difference) * (1 + 1e-12)
-
-    def sees(pairs: int) -> bool:
-        return minimum_detectable_effect(deviation, pairs, level / comparisons) <= target
-
-    if sees(least):
-        return least
-    low, high = least, 2 * least
-    while not sees(high):
-        low, high = high, 2 * high
-        if high > 2_000_000:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if sees(middle) else (middle, high)
-    return high

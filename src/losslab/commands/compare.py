@@ -11,6 +11,7 @@ from rich.console import Console
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection, collect
+from losslab.analysis.location import CENTERS
 from losslab.analysis.search import read_tuning
 from losslab.report.console import show
 from losslab.runs.folder import PLAN_FILE
@@ -34,7 +35,7 @@ def main(given: Sequence[str] | None = None) -> int:
         type=comma_separated,
         default=[],
         metavar="A,B",
-        help="primary metrics, all Holm-corrected together (default: the task's first)",
+        help="primary metrics, all corrected together (default: the task's first)",
     )
     parser.add_argument(
         "--columns",
@@ -51,6 +52,20 @@ def main(given: Sequence[str] | None = None) -> int:
         help="what conclusions hold for: new samples of the same kind (samples, the default), or "
         "these samples only (data)",
     )
+    parser.add_argument(
+        "--within",
+        type=margins,
+        metavar="METRIC=MARGIN,...",
+        help="differences that do not matter: pairs are better, equivalent or undecided, such as "
+        "accuracy=0.005 for half a point (default: the sweep's within.METRIC)",
+    )
+    parser.add_argument(
+        "--center",
+        choices=CENTERS,
+        default="mean",
+        help="location over seeds that is compared: mean (default), median or interquartile mean, "
+        "which single collapsed runs do not move",
+    )
     parser.add_argument("--out", type=Path, help="folder of the report (default: FOLDER/report)")
     arguments = parser.parse_args(given)
     try:
@@ -61,6 +76,8 @@ def main(given: Sequence[str] | None = None) -> int:
             columns=arguments.columns,
             split=arguments.split,
             scope=arguments.scope,
+            within=arguments.within,
+            center=arguments.center,
         )
         [first, *others] = arguments.folders
         tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None
@@ -74,6 +91,18 @@ def main(given: Sequence[str] | None = None) -> int:
 def comma_separated(text: str) -> list[str]:
     """Split ``a,b`` into names."""
     return [name for name in text.split(",") if name]
+
+
+def margins(text: str) -> dict[str, float]:
+    """Convert ``accuracy=0.005,ece=0.01`` to margins by metric."""
+    found = {}
+    for part in comma_separated(text):
+        name, _, margin = part.partition("=")
+        try:
+            found[name] = float(margin)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"METRIC=MARGIN expected, got {part}") from None
+    return found
 
 
 def collect_runs(folders: list[Path]) -> Collection:

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from losslab.config import groups, schema
 from losslab.config.errors import UserError, shown
 from losslab.config.overrides import parsed
+from losslab.config.schema import margin_refusal
 from losslab.config.user_code import SEARCH_PATH, config_dirs, search_path
 from losslab.runs.folder import job_name, named
 
@@ -86,13 +87,15 @@ def complete(overrides: list[str]) -> list[str]:
 
 
 def _added_if_replaced(override: str, given: Sequence[str]) -> str:
-    """Prefix an option of a replaced ``_target_`` with ``++``, so that it can be typed without.
+    """Prefix an option of a replaced ``_target_`` or a margin with ``++``, to be typed without.
 
     Example:
         >>> _added_if_replaced("loss.scale=3", ["loss._target_=my_losses.MyLoss", "loss.scale=3"])
         '++loss.scale=3'
     """
     group, dot, _ = override.partition("=")[0].partition(".")
+    if group == "within" and dot:
+        return f"++{override}"
     own = dot and _replaces(group, given) and not _replaces(group, [override])
     return f"++{override}" if own and group in REPLACEABLE else override
 
@@ -217,7 +220,7 @@ def _require_known(overrides: Sequence[str]) -> None:
         top = re.split("[./]", key)[0]
         if top not in schema.TOP_LEVEL:
             raise UserError(f"unknown key {key}{_nearest_keys(key, _defaults_of(overrides))}")
-        if override.is_add() or top == "hydra" or _is_choice(override):
+        if override.is_add() or top in ("hydra", "within") or _is_choice(override):
             continue
         defaults = _defaults_of(overrides) if defaults is None else defaults
         if not _replaces(top, overrides) and not _has(defaults, key):
@@ -295,10 +298,20 @@ def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
         _require(schema.refusal(key, _plain(OmegaConf.select(config, key)), default))
     if config.trainer.max_epochs == -1 and config.callbacks.run_writer.patience is None:
         raise UserError("trainer.max_epochs=-1 never ends: add callbacks=early_stopping")
+    _require_margins(config)
     for row in schema.KEYS:  # what an experiment or your own conf/ sets
         if row.low is not None or row.choices:
             for key in row.patterns.split():
                 _require(schema.refusal(key, OmegaConf.select(config, key)))
+
+
+def _require_margins(config: DictConfig) -> None:
+    """Check the margins of equivalence, which are used only after the runs."""
+    known = config.task.get("metrics")
+    for name, margin in config.within.items():
+        if known is not None and name not in known:
+            raise UserError(f"unknown metric in within.{name}. Known: {', '.join(known)}")
+        _require(margin_refusal(f"within.{name}", margin))
 
 
 def _require(refusal: str | None) -> None:

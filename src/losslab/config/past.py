@@ -51,7 +51,7 @@ its old ``_target_``.
 
 _OVERRIDES = KEYS | {f"task.module.{old}": f"task.module.{new}" for old, new in _PPO.items()}
 
-ADDED: dict[str, Any] = {"scores": False, "scores_mb": 10}
+ADDED: dict[str, Any] = {"scores": False, "scores_mb": 10, "within": {}}
 """Dotted keys added since version 0.1, with their value for saved configs that lack them.
 
 Changing a default in conf/ does not change old runs: a saved config has all keys of its version.

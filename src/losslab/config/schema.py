@@ -6,6 +6,7 @@ row with a matching pattern applies.
 """
 
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -89,6 +90,7 @@ KEYS: tuple[Key, ...] = (
     _neutral("threads", named=False, resumes=True, kind="whole", low=1),
     _neutral("allocator", resumes=True, choices=("keep", "system")),
     _neutral("test", resumes=True),
+    _neutral("within within.*", named=False, resumes=True, free=True),
     _neutral("scores", named=False, resumes=True),
     _neutral("scores_mb", named=False, resumes=True, kind="number", low=0),
     _row("compile"),
@@ -254,6 +256,14 @@ def refusal(key: str, value: Any, default: Any = None) -> str | None:
         return None
     example = "" if default is None or kind == "flag" else f" such as {_text(default)}"
     return f"{key} must be {words}{example}, got {_text(value)}"
+
+
+def margin_refusal(name: str, margin: Any) -> str | None:
+    """Return why a margin of equivalence is invalid, in one line; ``None`` if it is valid."""
+    number = isinstance(margin, int | float) and not isinstance(margin, bool)
+    if number and 0 < margin < math.inf:
+        return None
+    return f"{name} must be > 0, the largest difference that does not matter, got {_text(margin)}"
 
 
 def _kind_of(default: Any) -> str:

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from losslab.analysis import statistics
-from losslab.analysis.comparison import summarize
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run
+from losslab.analysis.summaries import summarize
 from losslab.gallery.claim import Chart
 from losslab.gallery.rows import baseline, has, metric_named, setting, without
 from losslab.metrics.labels import Metric, metric_of

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
-from losslab.analysis.statistics import needed_seeds
+from losslab.analysis.power import needed_seeds
 
 Expected = Literal["lower", "higher", "equal"]
 EXPECTED = ("lower", "higher", "equal")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from losslab.analysis import statistics
-from losslab.analysis.comparison import Pair, ahead, compare_rows
 from losslab.analysis.comparison_groups import Row
+from losslab.analysis.pairs import Pair, compare_rows
 from losslab.analysis.statistics import LEVEL
 from losslab.gallery.claim import Claim, PreregisteredComparison
 from losslab.gallery.rows import baseline, constant, metric_named, picked
@@ -62,24 +62,24 @@ def _pair(comparison: PreregisteredComparison, rows: Sequence[Row]) -> Pair:
     if comparison.expected != "equal":
         # the expected direction counts as better, whatever it is for the metric
         metric = replace(metric, better=comparison.expected)
-    return compare_rows(row, other, metric)
+    return compare_rows(row, other, metric, within=comparison.within)
 
 
 def _p(comparison: PreregisteredComparison, pair: Pair) -> float:
     if comparison.within is None:
         return pair.p
-    return pair.test.equivalence_p(list(pair.differences.values()), comparison.within)
+    return pair.test.equivalence_p
 
 
 def _outcome(
     comparison: PreregisteredComparison, pair: Pair, adjusted_p: float, comparisons: int
 ) -> Outcome:
-    if pair.n < pair.test.needed_seeds(comparisons):
+    if pair.test.smallest_p > LEVEL / comparisons:
         return "underpowered"
     if adjusted_p > LEVEL:
         equality = comparison.expected == "equal"
         return "equivalence not shown" if equality else "no significant difference"
-    if comparison.expected == "equal" or ahead(pair) > 0:
+    if comparison.expected == "equal" or pair.metric.sign * pair.mean > 0:
         return "held"
     return "the opposite"
 

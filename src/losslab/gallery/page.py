@@ -9,8 +9,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from losslab.analysis.comparison import summarize
 from losslab.analysis.comparison_groups import Row
+from losslab.analysis.summaries import summarize
 from losslab.gallery.claim import Claim
 from losslab.gallery.evaluation import ComparisonResult, conclusion, mde
 from losslab.gallery.rows import metric_named
@@ -94,11 +94,11 @@ def _result_line(result: ComparisonResult) -> list[str]:
     if pair.differences:
         low, high, _ = pair.interval
         size = pair.metric.difference_text(pair.mean)
-        if not math.isnan(low):
+        if math.isfinite(low):
             ends = (pair.metric.number(end, like=pair.mean) for end in (low, high))
             size += f" [{', '.join(ends)}]"
-    diverged = len(pair.failed_a) + len(pair.failed_b)
-    size += f", a run diverged in {diverged} of {pair.n} pairs" if diverged else ""
+    lost = pair.failures.lost
+    size += f", a run failed in {lost} of {len(pair.seeds)} pairs" if lost else ""
     if comparison.within is None:
         size += f", {comparison.expected} for {pair.wins:g} of {pair.n} seeds"
     return [words, size, f"{result.adjusted_p:.2g}", f"**{result.outcome}**"]

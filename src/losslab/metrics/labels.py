@@ -30,6 +30,8 @@ class Metric:
     unit: str = ""
     low: float = -math.inf
     high: float = math.inf
+    chance: float = 0.0
+    """Value that no training reaches, for metrics of which higher values are better."""
     absent_is_worst: bool = False
     """Whether a finished run without a value counts as the worst, as with ``steps_to_solve``."""
 
@@ -71,7 +73,10 @@ class Metric:
 
     def difference_text(self, difference: float, *, sign: bool = True) -> str:
         """Format a difference of two values with its sign and unit."""
-        digits = self.number(difference) if self.percent else number(difference, digits=3)
+        shown = difference * self.scale
+        # hundredths of a point, unless the difference would be lost in them
+        rounded = self.percent and (shown == 0 or abs(shown) >= 0.005)
+        digits = self.number(difference) if rounded else number(shown, digits=3)
         unit = " points" if self.percent else f" {self.unit}" if self.unit else ""
         return f"{'+' if sign and difference > 0 else ''}{digits}{unit}"
 
@@ -110,7 +115,7 @@ _KNOWN = (
     Metric("rare_average_precision", "average precision, rarest class", "higher", low=0, high=1),
     Metric("near_zero_weights", "weights near zero", percent=True, low=0, high=1),
     Metric("weight_rms", "root mean square of the weights", low=0),
-    Metric("auroc", "AUROC", "higher", low=0, high=1),
+    Metric("auroc", "AUROC", "higher", low=0, high=1, chance=0.5),
     Metric("ece", "calibration error (ECE)", "lower", low=0, high=1),
     Metric("brier", "Brier score", "lower", low=0, high=2),
     Metric("entropy", "predictive entropy", low=0),

@@ -1,7 +1,7 @@
 """Text of table cells, for the terminal and for reports."""
 
-from losslab.analysis.comparison import Summary
 from losslab.analysis.comparison_groups import Row
+from losslab.analysis.summaries import Summary
 
 SPLITS = {"test": "test", "val": "validation"}
 """Names of the splits in prose."""

@@ -9,14 +9,8 @@ from rich.text import Text
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.comparison_groups import Row
-from losslab.analysis.conclusions import (
-    comparison_notes,
-    conclusions,
-    notes,
-    short_conclusions,
-    unreadable_notes,
-    wins,
-)
+from losslab.analysis.conclusions import conclusions, short_conclusions, wins
+from losslab.analysis.notes import comparison_notes, notes, unreadable_notes
 from losslab.analysis.search import Tuning
 from losslab.metrics.labels import Metric
 from losslab.report.cells import SPLITS, cell, seeds_text

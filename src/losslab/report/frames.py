@@ -92,14 +92,22 @@ def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
                 "test": pair.test.method,
                 "holds_for": pair.test.holds_for,
                 "p": pair.p,
-                "holm_p": pair.adjusted_p,
-                "holm_p_these_samples": pair.adjusted_p_of_these_samples,
+                "adjusted_p": pair.adjusted_p,
+                "adjusted_p_these_samples": pair.adjusted_p_of_these_samples,
                 "comparisons": pair.comparisons,
                 "needed_seeds": pair.needed,
                 "probability_of_improvement": pair.improvement,
                 "mde": pair.mde,
                 "smallest_ever": pair.smallest_ever,
                 "better": pair.better,
+                "within": pair.within,
+                "equivalence_p": pair.test.equivalence_p,
+                "adjusted_equivalence_p": pair.adjusted_equivalence_p,
+                "verdict": pair.verdict,
+                "failed_a": len(pair.failures.failed_a),
+                "failed_b": len(pair.failures.failed_b),
+                "p_failures": pair.failures.p,
+                "adjusted_p_failures": pair.failures.adjusted_p,
                 "paired": pair.paired,
             }
             for table in comparison.tables
@@ -121,7 +129,7 @@ def grid(table: ComparisonTable) -> list[list[str]]:
 def pairs_grid(table: ComparisonTable) -> list[list[str]]:
     """Return the pairs as text: a header, then one line per compared pair and primary metric."""
     head = [
-        *("metric", "a", "b", "n", "a - b [95 %]", "p", "Holm's p", "P(a better)"),
+        *("metric", "a", "b", "n", "a - b [95 %]", "p", "corrected p", "P(a better)"),
         "MDE",
     ]
     lines = []
@@ -139,7 +147,7 @@ def pairs_grid(table: ComparisonTable) -> list[list[str]]:
                 *(pair.metric.label, pair.a, pair.b, str(pair.n), difference),
                 *(f"{pair.p:.2g}", f"{pair.adjusted_p:.2g}"),
                 f"{pair.improvement:.2f}" if pair.n else "",
-                mde if math.isfinite(pair.mde) else "none",
+                mde if math.isfinite(pair.mde) and pair.deviation else "",
             ]
         )
     return [head, *lines]

@@ -3,13 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
-from losslab.analysis.conclusions import (
-    comparison_notes,
-    conclusions,
-    notes,
-    unreadable_notes,
-    wins,
-)
+from losslab.analysis.conclusions import conclusions, wins
+from losslab.analysis.notes import comparison_notes, notes, unreadable_notes
 from losslab.analysis.search import Tuning
 from losslab.report.figures.selection import ReportFigure
 from losslab.report.frames import grid, pairs_grid

@@ -114,7 +114,7 @@ class TestSeedDifferences:
     def test_a_lost_pair_is_said(self, sweep, made_up, table_of):
         runs = [*sweep, made_up("mse", 3, kind="diverged"), made_up("huber", 3, 0.5)]
         [axes] = seed_differences(table_of(runs)).axes
-        assert texts(axes)[0].endswith("\nmse diverged for 1")
+        assert texts(axes)[0].endswith("\nmse failed at 1")
 
     def test_of_many_pairs_those_with_the_best(self, made_up, table_of):
         losses = [f"loss{number}" for number in range(8)]

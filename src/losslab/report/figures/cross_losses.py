@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from losslab.analysis.comparison import ComparisonTable, Summary, summarize
+from losslab.analysis.comparison import ComparisonTable
+from losslab.analysis.summaries import Summary, summarize
 from losslab.metrics.labels import Metric, metric_of
 from losslab.report.figures.style import NothingToDraw, headline, new_figure, styled, wrapped
 

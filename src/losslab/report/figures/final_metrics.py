@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from losslab.analysis.comparison import ComparisonTable, Summary
+from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.comparison_groups import Row
+from losslab.analysis.summaries import Summary
 from losslab.metrics.labels import Metric
 from losslab.report.cells import seeds_text
 from losslab.report.figures.style import (

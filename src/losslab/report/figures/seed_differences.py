@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from losslab.analysis.comparison import ComparisonTable, Pair
+from losslab.analysis.comparison import ComparisonTable
+from losslab.analysis.pairs import Pair
 from losslab.metrics.labels import Metric
 from losslab.report.figures.style import (
     BETTER,
@@ -51,7 +52,7 @@ def seed_differences(table: ComparisonTable, metric: Metric | None = None) -> Fi
         figure,
         f"{table.title}: differences at the same seed{left_out}",
         "small markers: single seeds; bar: 95 % interval of their mean; coloured if significant; "
-        f"p Holm-corrected for {pairs[0].comparisons} comparison"
+        f"p corrected for {pairs[0].comparisons} comparison"
         f"{'s' if pairs[0].comparisons > 1 else ''}",
     )
     return figure
@@ -99,14 +100,17 @@ def _draw(axes: Axes, place: int, pair: Pair) -> None:
 
 
 def _words(pair: Pair) -> str:
-    diverged = [
-        f"{label} diverged for {len(seeds)}"
-        for label, seeds in ((pair.a, pair.failed_a), (pair.b, pair.failed_b))
+    failed = [
+        f"{label} failed at {len(seeds)}"
+        for label, seeds in ((pair.a, pair.failures.failed_a), (pair.b, pair.failures.failed_b))
         if seeds
     ]
     result = f"p = {pair.adjusted_p:.2g}"
-    if pair.underpowered:
-        result = f"underpowered: n = {pair.n} of {pair.needed}"
+    if pair.equivalent and pair.within is not None:
+        margin = pair.metric.difference_text(pair.within, sign=False)
+        result = f"equivalent within {margin}, p = {pair.adjusted_equivalence_p:.2g}"
     elif pair.better is not None:
         result = f"{pair.better} is better, {result}"
-    return "\n".join([result, *diverged])
+    elif pair.underpowered:
+        result = f"underpowered: n = {pair.n} of {pair.needed}"
+    return "\n".join([result, *failed])

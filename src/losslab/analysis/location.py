@@ -1,0 +1,174 @@
+"""The centre of values over seeds: the mean, or a location that single collapsed runs do not move.
+
+With ``median`` and ``iqm`` conclusions are about the typical seed: a loss that is good at most
+seeds and collapses at a few is compared by the former, and its collapses are reported beside it.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from scipy import special, stats
+
+from losslab.analysis.statistics import ROUNDING, Interval, mean_interval
+
+Center = Literal["mean", "median", "iqm"]
+"""``mean``; ``median``; ``iqm``, the interquartile mean, without the lowest and highest quarter."""
+
+CENTERS: tuple[Center, ...] = ("mean", "median", "iqm")
+TRIM = 0.25
+TRIMMED = "trimmed sign flips"
+
+MOST_ENUMERATED, SAMPLED = 13, 10_000
+"""Number of differences up to which all sign assignments are used, and of those sampled above."""
+
+Values = Sequence[float] | np.ndarray
+
+
+def location(values: Values, center: Center) -> float:
+    """Compute the location of values; NaN if there are none.
+
+    Example:
+        >>> values = [0.0, 0.5, 0.6, 0.7, 0.7]
+        >>> [round(location(values, center), 3) for center in ("mean", "median", "iqm")]
+        [0.5, 0.6, 0.6]
+    """
+    if not len(values):
+        return math.nan
+    if center == "median":
+        return float(np.median(values))
+    if center == "iqm":
+        return float(stats.trim_mean(values, TRIM))
+    return math.fsum(values) / len(values)
+
+
+def location_interval(values: Values, center: Center, confidence: float = 0.95) -> Interval:
+    """Compute a confidence interval of the location; NaN for fewer than two values.
+
+    That of the interquartile mean is Student's with winsorized variance (Tukey and McLaughlin,
+    "Less Vulnerable Confidence and Significance Procedures for Location", 1963).
+    """
+    if center == "mean" or len(values) < 2:
+        return mean_interval(values, confidence)
+    if center == "median":
+        return sign_test_interval(values, confidence)
+    low, high = stats.mstats.trimmed_mean_ci(np.asarray(values), (TRIM, TRIM), alpha=1 - confidence)
+    return Interval(float(low), float(high), "trimmed t")
+
+
+# --- the interquartile mean -----------------------------------------------------------------------
+
+
+def trimmed_flip_p(differences: Values, center: float = 0.0) -> float:
+    """Compute the two-sided sign-flip p-value that the interquartile mean is ``center``.
+
+    As :func:`~losslab.analysis.statistics.sign_flip_p`, with the interquartile mean of the flipped
+    differences as the statistic: exact if the differences are symmetric around their centre.
+    """
+    return min(1.0, 2 * min(_trimmed_tails(np.asarray(differences, dtype=float) - center)))
+
+
+def trimmed_flip_equivalence_p(differences: Values, within: float) -> float:
+    """Compute the p-value for equivalence: an interquartile mean closer to 0 than ``within``."""
+    array = np.asarray(differences, dtype=float)
+    return max(_trimmed_tails(array + within)[1], _trimmed_tails(array - within)[0])
+
+
+def trimmed_flip_interval(differences: Values, confidence: float = 0.95) -> Interval:
+    """Compute the confidence interval of the interquartile mean that the sign-flip test implies.
+
+    Its ends are found by bisection, to a thousandth of the range of the differences.
+    """
+    array = np.asarray(differences, dtype=float)
+    inside, width = location(array, "iqm"), float(np.ptp(array))
+
+    def end(outside: float) -> float:
+        if trimmed_flip_p(array, outside) > 1 - confidence:
+            return math.copysign(math.inf, outside - inside)
+        kept, rejected = inside, outside
+        while abs(rejected - kept) > 1e-3 * width:
+            middle = (kept + rejected) / 2
+            if trimmed_flip_p(array, middle) > 1 - confidence:
+                kept = middle
+            else:
+                rejected = middle
+        return rejected
+
+    if width == 0:
+        return Interval(inside, inside, TRIMMED)
+    return Interval(end(inside - 2 * width), end(inside + 2 * width), TRIMMED)
+
+
+def _trimmed_tails(array: np.ndarray) -> tuple[float, float]:
+    """Return the shares of sign assignments whose interquartile mean is as low, or as high."""
+    observed = location(array, "iqm")
+    rounding = ROUNDING * float(np.abs(array).max())
+    signs = _signs(len(array))
+    flipped = stats.trim_mean(signs * array, TRIM, axis=1)
+    added = 0 if 2 ** len(array) == len(signs) else 1  # the observed signs, if they are sampled
+    as_low = int((flipped <= observed + rounding).sum())
+    as_high = int((flipped >= observed - rounding).sum())
+    return (added + as_low) / (added + len(signs)), (added + as_high) / (added + len(signs))
+
+
+@functools.lru_cache(maxsize=8)
+def _signs(n: int) -> np.ndarray:
+    """Return all sign assignments of n values, or a sample of them above 13."""
+    if n <= MOST_ENUMERATED:
+        return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+    return np.random.default_rng(0).choice([-1.0, 1.0], size=(SAMPLED, n))
+
+
+# --- the median -----------------------------------------------------------------------------------
+
+
+def sign_test_p(differences: Values, center: float = 0.0) -> float:
+    """Compute the two-sided p-value of the exact sign test that the median is ``center``.
+
+    It assumes nothing about the distribution. Values equal to ``center`` count for the side with
+    fewer values, which keeps the test valid for discrete distributions.
+
+    Source:
+        Dixon and Mood, "The Statistical Sign Test", 1946.
+
+    Example:
+        >>> sign_test_p([0.1, 0.2, 0.1, 0.4, 0.3, 0.2])  # 2 of 2**6
+        0.03125
+    """
+    return min(1.0, 2 * min(_below_p(differences, center), _above_p(differences, center)))
+
+
+def sign_test_equivalence_p(differences: Values, within: float) -> float:
+    """Compute the p-value for equivalence: that the median is closer to 0 than ``within``."""
+    return max(_above_p(differences, -within), _below_p(differences, within))
+
+
+def _above_p(values: Values, center: float) -> float:
+    """Compute the p-value of the sign test for a median above ``center``."""
+    array = np.asarray(values, dtype=float)
+    return float(special.bdtr(int((array <= center).sum()), len(array), 0.5))
+
+
+def _below_p(values: Values, center: float) -> float:
+    """Compute the p-value of the sign test for a median below ``center``."""
+    return _above_p(-np.asarray(values, dtype=float), -center)
+
+
+def sign_test_interval(values: Values, confidence: float = 0.95) -> Interval:
+    """Compute the confidence interval of the median that the sign test implies.
+
+    Its ends are order statistics.
+
+    Example:
+        >>> sign_test_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        Interval(low=1.0, high=6.0, method='sign test')
+    """
+    array = np.sort(np.asarray(values, dtype=float))
+    n = len(array)
+    tails = special.bdtr(np.arange(n), n, 0.5)
+    rank = int((2 * tails <= (1 - confidence) * (1 + 1e-12)).sum())
+    if rank == 0:
+        return Interval(-math.inf, math.inf, "sign test")
+    return Interval(float(array[rank - 1]), float(array[n - rank]), "sign test")

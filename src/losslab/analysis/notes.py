@@ -1,0 +1,166 @@
+"""Caveats of a comparison, as sentences."""
+
+from collections.abc import Iterable, Sequence
+
+from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.load import group_by
+
+
+def notes(table: ComparisonTable) -> list[str]:
+    """Return the caveats of a table: confounders, failures, missing and unpaired runs."""
+    return [
+        *_differences(table),
+        *_metrics_versions(table),
+        *_failures(table),
+        *_collapses(table),
+        *_unequal_epochs(table),
+        *_unpaired_jobs(table),
+        *_undefined(table),
+        *_pairing(table),
+        *_scale(table),
+    ]
+
+
+def _differences(table: ComparisonTable) -> Iterable[str]:
+    confounders = table.comparison_group.confounders
+    if not confounders:
+        return
+    listed = "; ".join(map(str, confounders))
+    if len({row.loss for row in table.rows}) == 1:
+        yield f"all rows have the same loss and differ in: {listed}"
+    else:
+        yield f"the rows differ in more than the loss: {listed}"
+
+
+def _metrics_versions(table: ComparisonTable) -> Iterable[str]:
+    labels: dict[int, dict[str, None]] = {}
+    for row in table.rows:
+        for run in row.runs:
+            labels.setdefault(run.record["metrics_version"], {})[row.label] = None
+    if len(labels) > 1:
+        listed = "; ".join(f"version {v} for {', '.join(labels[v])}" for v in sorted(labels))
+        yield (
+            f"the runs use different definitions of the metrics ({listed}): evaluate the older "
+            "ones again before comparing them"
+        )
+
+
+def _failures(table: ComparisonTable) -> Iterable[str]:
+    for row in table.rows:
+        for runs in group_by((run for run in row.runs if run.problem), lambda run: run.outcome):
+            seeds = ", ".join(str(run.seed) for run in runs)
+            yield (
+                f"{row.label}: {len(runs)} of {len(row.runs)} {runs[0].outcome}, seed {seeds} "
+                f"({runs[0].problem})"
+            )
+
+
+def _collapses(table: ComparisonTable) -> Iterable[str]:
+    """Count the runs that finished far below what their loss reaches at other seeds."""
+    metric = table.primary_metrics[0]
+    for row in table.rows:
+        summary = table.summary(row, metric)
+        if not summary.collapsed:
+            continue
+        values = ", ".join(
+            f"seed {seed} with {metric.text(summary.values[seed])}" for seed in summary.collapsed
+        )
+        yield (
+            f"{row.label}: {len(summary.collapsed)} of {summary.n} seeds collapsed ({values}): "
+            "tests of the mean assume symmetric differences; --center median compares typical seeds"
+        )
+
+
+def _unequal_epochs(table: ComparisonTable) -> Iterable[str]:
+    counts = {row.label: sorted({run.record["epochs"] for run in row.done}) for row in table.rows}
+    if len({count for each in counts.values() for count in each}) < 2:
+        return
+    texts = [f"{label} {_range(each)}" for label, each in counts.items() if each]
+    yield f"unequal epochs: {', '.join(texts)}"
+
+
+def _unpaired_jobs(table: ComparisonTable) -> Iterable[str]:
+    every = sorted({run.seed for row in table.rows for run in row.runs})
+    for row in table.rows:
+        missing = [str(seed) for seed in every if seed not in row.by_seed]
+        if missing:
+            yield f"{row.label} has no run with seed {', '.join(missing)}"
+
+
+def _undefined(table: ComparisonTable) -> Iterable[str]:
+    """Name metrics that are undefined for a row, such as calibration for a hinge loss."""
+    lacking: dict[str, list[str]] = {}
+    for row in table.rows:
+        names = [each.name for each in table.columns if table.summary(row, each).undefined]
+        if row.done and names:
+            lacking.setdefault(", ".join(names), []).append(row.label)
+    for listed, labels in lacking.items():
+        yield f"undefined for {', '.join(labels)}: {listed}"
+
+
+def _pairing(table: ComparisonTable) -> Iterable[str]:
+    if any(pair.by_environment for pair in table.pairs):
+        yield "paired by environment seed only, since the training data depend on the policy"
+    pairs = [pair for pair in table.pairs_of(table.primary_metrics[0]) if pair.n]
+    unequal: dict[tuple[str, ...], list[str]] = {}
+    for pair in pairs:
+        if not pair.paired:
+            unequal.setdefault(tuple(pair.unequal), []).append(f"{pair.a} and {pair.b}")
+    for words, couples in unequal.items():
+        which = "" if len(couples) == len(pairs) else f": {', '.join(couples)}"
+        if words:
+            yield f"not paired: {' and '.join(words)} differ at the same seed{which}"
+        else:
+            yield f"possibly not paired: no hashes were recorded{which}"
+
+
+def _scale(table: ComparisonTable) -> Iterable[str]:
+    """Name settings that make the result depend on the losses' scales."""
+    if len({row.loss for row in table.rows}) < 2:
+        return
+    every = [row.settings for row in table.rows]
+    if any(str(each.get("optimizer._target_")).endswith(".SGD") for each in every):
+        yield "under SGD a loss's scale is part of its step size"
+    if any(each.get("choices.regularizer", "none") != "none" for each in every):
+        yield "a regularizer's strength is relative to each loss's scale"
+
+
+def _range(counts: Sequence[int]) -> str:
+    return f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def unreadable_notes(comparison: Comparison) -> list[str]:
+    """Name the folders that could not be read, and why."""
+    unreadable = comparison.collection.unreadable
+    return [f"cannot read {each.folder}: {each.reason}" for each in unreadable]
+
+
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """Return the caveats of the whole comparison: runs left out, and what the results hold for."""
+    collection = comparison.collection
+    lines = []
+    if collection.repeated:
+        lines.append(
+            f"{_runs(len(collection.repeated))} left out: repeated later with the same settings "
+            "and seed"
+        )
+    if comparison.searched:
+        lines.append(
+            f"{_runs(len(comparison.searched))} of a search left out: the test split was not read"
+        )
+    if comparison.split == "val":
+        lines.append("these are validation metrics, which also chose the checkpoints")
+    any_significant = any(pair.significant for table in comparison.tables for pair in table.pairs)
+    if any_significant and len({table.comparison_group.data for table in comparison.tables}) == 1:
+        data = comparison.tables[0].comparison_group.data
+        lines.append(f"These results hold for {data} only.")
+    if comparison.comparisons > 1:
+        method = next(pair for table in comparison.tables for pair in table.pairs).correction.method
+        lines.append(
+            f"p-values are corrected for {comparison.comparisons} comparisons by {method}'s method"
+        )
+    return lines
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
