@@ -3,8 +3,7 @@
 import pytest
 
 from losslab.analysis.comparison import compare
-from losslab.analysis.conclusions import conclusions, short_conclusions, wins
-from losslab.analysis.load import Collection
+from losslab.analysis.conclusions import conclusions, short_conclusions
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5]
@@ -102,59 +101,3 @@ def test_claims_of_many_rows_in_short(collected):
         "0.05 over 6 comparisons; at least 8 seeds are needed",
         "mean absolute error: no significant difference in 1 of 6 pairs",
     ]
-
-
-# --- several comparison groups ----------------------------------------------------------------
-
-
-def on(sweep, data, maes):
-    runs = sweep(maes, settings={"choices.data": data})
-    for run in runs:
-        run.record["hashes"]["data"] = data
-    return runs
-
-
-def test_wins_are_counted_over_data_sets(sweep):
-    low, high = [value / 10 for value in MAE * 2], MSE * 2
-    runs = on(sweep, "one", {"mse": high, "mae": low}) + on(sweep, "two", {"mse": low, "mae": high})
-    runs += on(sweep, "three", {"mse": high, "mae": low})
-    runs += on(sweep, "four", {"mse": NEAR, "mae": MSE[:3]})
-    [counted] = wins(compare(Collection(tuple(runs))))
-    assert str(counted) == (
-        "mean absolute error: mae is better than mse on 2 of 4 data sets, worse on 1 "
-        "(by the mean alone: better on 3, worse on 1)"
-    )
-
-
-def test_conditions_on_one_data_set_are_no_data_sets(sweep):
-    runs = [
-        run
-        for lr in (0.1, 0.2)
-        for run in sweep({"mse": MSE, "mae": MAE}, settings={"optimizer.lr": lr})
-    ]
-    [counted] = wins(compare(Collection(tuple(runs))))
-    # six seeds are too few for two comparisons
-    assert "on 0 of 2 comparison groups, worse on 0" in str(counted)
-
-
-def test_one_table_has_no_counts_of_wins(collected):
-    assert wins(compare(collected({"mse": MSE, "mae": MAE}))) == []
-
-
-def test_a_loss_counts_as_one_whatever_it_was_tuned_to(sweep):
-    runs = [
-        run
-        for data, delta in (("one", 1.0), ("two", 3.0))
-        for run in on(sweep, data, {"mse": MSE})
-        + [
-            found
-            for found in sweep(
-                {"huber": MAE},
-                settings={"choices.data": data, "loss.delta": delta},
-                overrides=(f"loss.delta={delta:g}",),
-            )
-            if found.record["hashes"].update(data=data) is None
-        ]
-    ]
-    [counted] = wins(compare(Collection(tuple(runs))))
-    assert (counted.a, counted.b, counted.comparison_groups) == ("huber", "mse", 2)

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from losslab.analysis.comparison import compare
+from losslab.analysis.load import Collection
 from losslab.report.write import latex, markdown, write_report
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
@@ -73,6 +74,31 @@ def test_markdown_says_the_table_the_verdict_and_the_pairs(comparison):
     assert "| mean absolute error | mse | mae | 5 | +1.04 |" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in rows} == {5, 10}
+
+
+def test_several_data_sets_are_pooled(sweep, tmp_path):
+    runs = []
+    for place in range(7):
+        found = sweep({"mse": MSE, "mae": MAE}, settings={"choices.data": f"set{place}"})
+        for run in found:
+            run.record["hashes"]["data"] = f"set{place}"
+        runs += found
+    write_report(compare(Collection(tuple(runs))), tmp_path)
+    [pair] = pd.read_csv(tmp_path / "pooled.csv").to_dict("records")
+    assert (pair["a"], pair["b"], pair["data_sets"], pair["n"]) == ("mae", "mse", 7, 35)
+    assert (pair["better"], pair["unit"]) == ("mae", "relative")
+    for name in ("report.md", "report.html"):
+        overall = (tmp_path / name).read_text().partition("Overall")[2]
+        assert "mae is better than mse on average over these 7 data sets" in overall
+        assert "mae is better than mse for data sets like these" in overall
+        assert "joined by a bar" in overall
+        assert "(7 runs of mae failed)" in overall
+    assert (tmp_path / "figures" / "critical_difference.png").is_file()
+
+
+def test_one_data_set_is_not_pooled(comparison, tmp_path):
+    write_report(comparison, tmp_path)
+    assert not (tmp_path / "pooled.csv").exists()
 
 
 def test_latex_is_escaped(collected):

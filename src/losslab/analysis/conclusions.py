@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.location import TRIMMED
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_TEST_SAMPLES
@@ -204,74 +203,3 @@ def _scope(pair: Pair) -> str:
     if pair.test.holds_for == NEW_TEST_SAMPLES:
         return f"{NEW_TEST_SAMPLES} (networks trained on these training samples)"
     return pair.test.holds_for
-
-
-# --- several comparison groups ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Wins:
-    """Number of comparison groups in which one row is better than another, by one metric."""
-
-    a: str
-    b: str
-    metric: Metric
-    a_significant: int
-    b_significant: int
-    """Number of groups in which the row is significantly better."""
-    a_ahead: int
-    b_ahead: int
-    """Number of groups in which the row's mean is better, significant or not."""
-    comparison_groups: int
-    """Number of groups in which both rows were compared."""
-    data_sets: int
-    """Number of data sets among these groups."""
-
-    def __str__(self) -> str:
-        what = "data sets" if self.data_sets == self.comparison_groups else "comparison groups"
-        return (
-            f"{self.metric.label}: {self.a} is better than {self.b} on {self.a_significant} of "
-            f"{self.comparison_groups} {what}, worse on {self.b_significant} (by the mean alone: "
-            f"better on {self.a_ahead}, worse on {self.b_ahead})"
-        )
-
-
-def wins(comparison: Comparison) -> list[Wins]:
-    """Count wins over several comparison groups; empty if there is only one table."""
-    if len(comparison.tables) < 2:
-        return []
-    found: dict[tuple[str, str, str], list[tuple[Pair, str]]] = {}
-    for table in comparison.tables:
-        for pair in table.pairs:
-            # a label may hold the options that a loss was tuned to on this data set
-            a, b = (_name(table, label) for label in (pair.a, pair.b))
-            if a != b:
-                first, second, oriented = (a, b, pair) if a < b else (b, a, pair.swapped)
-                alike = found.setdefault((first, second, pair.metric.name), [])
-                alike.append((oriented, table.comparison_group.data))
-    return [
-        Wins(
-            a=a,
-            b=b,
-            metric=pairs[0][0].metric,
-            a_significant=sum(pair.better == pair.a for pair, _ in pairs),
-            b_significant=sum(pair.better == pair.b for pair, _ in pairs),
-            a_ahead=sum(_lead(pair) > 0 for pair, _ in pairs),
-            b_ahead=sum(_lead(pair) < 0 for pair, _ in pairs),
-            comparison_groups=len(pairs),
-            data_sets=len({data for _, data in pairs}),
-        )
-        for (a, b, _), pairs in found.items()
-        if len(pairs) > 1
-    ]
-
-
-def _lead(pair: Pair) -> float:
-    return pair.metric.sign * pair.mean
-
-
-def _name(table: ComparisonTable, label: str) -> str:
-    """Return the loss if it has only one row, else the row's label."""
-    losses = [row.loss for row in table.rows]
-    [row] = [row for row in table.rows if row.label == label]
-    return row.loss if losses.count(row.loss) == 1 else label

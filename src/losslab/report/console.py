@@ -9,8 +9,9 @@ from rich.text import Text
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.comparison_groups import Row
-from losslab.analysis.conclusions import conclusions, short_conclusions, wins
+from losslab.analysis.conclusions import conclusions, short_conclusions
 from losslab.analysis.notes import comparison_notes, notes, unreadable_notes
+from losslab.analysis.overall import overall_conclusions
 from losslab.analysis.search import Tuning
 from losslab.metrics.labels import Metric
 from losslab.report.cells import SPLITS, cell, seeds_text
@@ -54,7 +55,7 @@ class ComparisonView:
             yield from columns.grids(console, options)
             yield from map(Text, _sentences(table))
             yield Text()
-        yield from map(Text, map(str, wins(self.comparison)))
+        yield from map(Text, overall_conclusions(self.comparison))
         yield from map(Text, comparison_notes(self.comparison))
 
 

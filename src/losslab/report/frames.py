@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.overall import overall
 from losslab.report.cells import cell, seeds_text
 
 if TYPE_CHECKING:
@@ -112,6 +113,38 @@ def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
             }
             for table in comparison.tables
             for pair in table.pairs
+        ]
+    )
+
+
+def pooled_frame(comparison: Comparison) -> "pandas.DataFrame":
+    """Return one row per pair and primary metric that was pooled over data sets."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(
+        [
+            {
+                "metric": pair.metric.name,
+                "a": pair.a,
+                "b": pair.b,
+                "data_sets": len(pair.data_sets),
+                "comparison_groups": pair.groups,
+                "n": pair.seeds,
+                "difference": pair.mean,
+                "unit": pair.unit,
+                "low": pair.interval.low,
+                "high": pair.interval.high,
+                "test": pair.method,
+                "holds_for": pair.holds_for,
+                "p": pair.p,
+                "holm_p": pair.adjusted_p,
+                "comparisons": pair.comparisons,
+                "better": pair.better,
+                "a_ahead": pair.ahead[0],
+                "b_ahead": pair.ahead[1],
+                "left_out": ", ".join(pair.left_out),
+            }
+            for pair in overall(comparison).pooled
         ]
     )
 

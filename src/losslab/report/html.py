@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
-from losslab.analysis.conclusions import conclusions, wins
+from losslab.analysis.conclusions import conclusions
 from losslab.analysis.notes import comparison_notes, notes, unreadable_notes
+from losslab.analysis.overall import overall_conclusions
 from losslab.analysis.search import Tuning
 from losslab.report.cells import SPLITS, interval_text, mean_text, seeds_text
-from losslab.report.figures.selection import ReportFigure
+from losslab.report.figures.selection import OVERALL, ReportFigure
 from losslab.report.figures.style import FAINT, INK, PAPER, RULE
 
 CSS_VARIABLES = {
@@ -102,13 +103,14 @@ def _page(
         yield from _list([*conclusions(table), *notes(table)])
         yield from _figures(figures.get(table.name, ()))
     last = [
-        *map(str, wins(comparison)),
+        *overall_conclusions(comparison),
         *comparison_notes(comparison),
         *unreadable_notes(comparison),
     ]
     if last:
         yield "<h2>Overall</h2>"
         yield from _list(last)
+        yield from _figures(figures.get(OVERALL, ()))
     yield f"<script>{SCRIPT}</script>\n</body>\n</html>"
 
 

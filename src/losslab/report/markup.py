@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
-from losslab.analysis.conclusions import conclusions, wins
+from losslab.analysis.conclusions import conclusions
 from losslab.analysis.notes import comparison_notes, notes, unreadable_notes
+from losslab.analysis.overall import overall_conclusions
 from losslab.analysis.search import Tuning
-from losslab.report.figures.selection import ReportFigure
+from losslab.report.figures.selection import OVERALL, ReportFigure
 from losslab.report.frames import grid, pairs_grid
 
 
@@ -42,13 +43,14 @@ def _markdown(
             yield ""
             yield from _markdown_table(pairs_grid(table))
     last = [
-        *map(str, wins(comparison)),
+        *overall_conclusions(comparison),
         *comparison_notes(comparison),
         *unreadable_notes(comparison),
     ]
     if last:
         yield "\n## Overall\n"
         yield from (f"- {line}" for line in last)
+        yield from map(_image, figures.get(OVERALL, ()))
 
 
 def _image(figure: ReportFigure) -> str:

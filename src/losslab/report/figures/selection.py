@@ -9,7 +9,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.overall import overall
 from losslab.analysis.search import Tuning
+from losslab.report.figures.critical_difference import critical_difference
 from losslab.report.figures.cross_losses import cross_losses
 from losslab.report.figures.final_metrics import final_metrics
 from losslab.report.figures.gradient_norms import gradient_norms
@@ -20,6 +22,9 @@ from losslab.report.figures.side_by_side import run_figures
 from losslab.report.figures.steps_to_target import steps_to_target
 from losslab.report.figures.style import NothingToDraw, svg
 from losslab.report.figures.validation_curves import validation_curves
+
+OVERALL = "overall"
+"""Key of the figures that are about all tables."""
 
 MOST_TABLES = 4
 """Number of comparison groups above which only the final metrics are drawn."""
@@ -87,6 +92,18 @@ def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[Re
         for name, figure in run_figures(table):
             caption = f"Figures saved by the runs of one seed: {name.replace('_', ' ')}."
             yield ReportFigure(f"{prefix}{name}", caption, figure)
+
+
+def overall_figures(comparison: Comparison) -> Iterator[ReportFigure]:
+    """Yield a critical-difference diagram for each metric whose losses are ranked."""
+    rankings = overall(comparison).rankings
+    for ranking in rankings:
+        suffix = f"_{ranking.metric.name.replace('/', '_')}" if len(rankings) > 1 else ""
+        yield ReportFigure(
+            f"critical_difference{suffix}",
+            "Mean ranks over data sets; losses joined by a bar do not differ significantly.",
+            critical_difference(ranking),
+        )
 
 
 def tuning_figures(tuning: Tuning) -> Iterator[ReportFigure]:
