@@ -5,8 +5,12 @@ affect other draws, and a resumed run draws the same numbers as an uninterrupted
 """
 
 import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
+import numpy as np
 import torch
 
 
@@ -84,6 +88,30 @@ def global_state() -> torch.Tensor:
     if torch.cuda.is_initialized():
         state = torch.cat([state, torch.cuda.get_rng_state()])
     return state
+
+
+@contextmanager
+def restored_state() -> Iterator[None]:
+    """Restore the states of all global generators afterwards: torch's, NumPy's and Python's.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with restored_state():
+        ...     _ = torch.rand(3)
+        >>> torch.equal(before, torch.get_rng_state())
+        True
+    """
+    own, of_numpy = random.getstate(), np.random.get_state()
+    on_gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    on_mps = torch.mps.get_rng_state() if torch.mps.is_available() else None
+    try:
+        with torch.random.fork_rng(devices=on_gpus):
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(of_numpy)
+        if on_mps is not None:
+            torch.mps.set_rng_state(on_mps)
 
 
 def seed_global(seed: int, device: torch.device) -> None:

@@ -14,7 +14,7 @@ from losslab.runs.scores import read_scores
 from losslab.training import train
 
 # what tells when and where a run ran
-UNPAIRED = {"pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "command"}
+UNPAIRED = {"pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "cost", "command"}
 
 
 SMALL = ["data.val_fraction=0.1", "data.test_fraction=0.7", "trainer.max_epochs=2"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from losslab.modules.cost import StepTimer, begin_memory, loss_cost, memory_cost
 from losslab.runs.writer import RunWriter
 
 
@@ -19,6 +20,22 @@ class RunWriterCallback(pl.Callback):
     def __init__(self, writer: RunWriter, name: str) -> None:
         self.writer = writer
         self.name = name
+        self.timer = StepTimer()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Begin to measure time and memory."""
+        self.timer = StepTimer(trainer.global_step)
+        begin_memory(pl_module.device)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the clock, which validation stops."""
+        self.timer.start()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Stop the clock."""
+        self.timer.stop()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -36,13 +53,24 @@ class RunWriterCallback(pl.Callback):
                 logger.log_metrics(values, step)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Save the scores of the test samples, in the process that evaluated them."""
+        """Save the scores of the test samples, and measure the cost of the run.
+
+        Nothing follows that the measurement could affect. It is left out with several processes,
+        since a loss may wait for the others.
+        """
         scores = getattr(pl_module, "scores", None)
         if scores is not None and trainer.is_global_zero:
             self.writer.scores(scores)
+        if trainer.is_global_zero:
+            cost = self.timer.cost() | memory_cost(pl_module.device)
+            if trainer.world_size == 1 and hasattr(pl_module, "loss_call"):
+                with trainer.precision_plugin.train_step_context():
+                    cost |= loss_cost(pl_module.loss_call)
+            self.writer.note({"cost": self.writer.record["cost"] | cost})
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save the checkpoints and decide whether to stop, if the epoch was validated."""
+        self.timer.end_epoch(trainer.global_step)
         if (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
             return  # Lightning still holds the metrics of an earlier epoch
         evaluated = pl_module.metrics.get("val", {})

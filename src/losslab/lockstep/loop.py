@@ -25,6 +25,7 @@ from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack
 from losslab.lockstep.stacked_run import StackedRun
+from losslab.modules.cost import LossCall, begin_memory, supervised_call
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged, StepValues, divergence, is_due
 from losslab.tasks.base import Task
@@ -86,8 +87,10 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
     def train(self) -> None:
         """Train all epochs, then test each run's best checkpoint."""
         finished: list[StackedRun] = []
+        begin_memory(self._place[0])
         for epoch in range(self.trainer.max_epochs):
-            self._train_epoch(epoch)
+            with self.timed():
+                self._train_epoch(epoch)
             if self.members:
                 stopped = self._end_epoch(epoch)
                 finished += stopped
@@ -317,6 +320,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         test = self._predict("test") if last == "test" else None
         on_test = None if test is None else self._evaluate(*test, chosen)
         values = None if test is None else self._scores(*test, chosen)
+        self._note_costs()
         for row, member in enumerate(self.members):
             line = member.network_metrics(member.best)
             metrics = {} if on_test is None else on_test[row] | line
@@ -325,6 +329,20 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
                 scores = member.scores(values[row], test[0][row], test[1][row])
             batches = self.streams.of(member.components.data, last)
             member.finish(on_val[row] | line, metrics, batches, scores)
+
+    def _note_costs(self) -> None:
+        """Record the cost of the runs, with that of their losses on the first training batch."""
+        batch = next(self.streams.batches("train", epoch=0))
+        (inputs, target), weights = self.task.pair(batch), _weights(batch)
+        with torch.no_grad():
+            prediction = self.stack(inputs)
+
+        def call(row: int) -> LossCall:
+            supervision = self.members[row].components.module.supervision
+            own = None if weights is None else weights[row]
+            return supervised_call(supervision, prediction[row], target[row], own)
+
+        self.note_costs(self._place[0], call)
 
 
 def norms_of_rows(gradients: Mapping[str, Tensor]) -> Tensor:

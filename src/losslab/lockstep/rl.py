@@ -13,6 +13,7 @@ from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack, Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent, StackedAgentObjective, of_network
+from losslab.modules.cost import begin_memory
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged
 from losslab.rl.algorithm import ParallelRuns, Tensors
@@ -68,8 +69,10 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
     def train(self) -> None:
         """Train all epochs, then test each run's best checkpoint and final policy."""
         runs: ParallelRuns = self
+        begin_memory(self._place[0])
         while self.members:
-            self.algorithms[0].advance(runs)
+            with self.timed():
+                self.algorithms[0].advance(runs)
             self._end_batches()
         if self._finished:
             self._test(self._finished)
@@ -248,6 +251,8 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
                 member.module.evaluate_final(returns)
         policies.load([member.best for member in members])
         splits = ("val", "test") if tested else ("val",)
+        self.arrange(sorted(members, key=lambda member: member.objective))
+        self.note_costs(self._place[0], lambda row: self.members[row].module.loss_call())
         for member, (val, *test) in zip(
             members, self._returns(policies, members, splits), strict=True
         ):

@@ -1,12 +1,18 @@
 """Rows of a stack: which run is in which row, and which rows share an objective."""
 
 import itertools
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Generic, Protocol, TypeVar
+
+import torch
 
 from losslab.lockstep.objective import Values, can_be_mapped
 from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_run import StackedRun
+from losslab.modules.cost import LossCall, loss_cost, memory_cost
 
 
 class Block(Protocol):
@@ -69,6 +75,28 @@ class StackedRuns(Generic[RunT, BlockT]):
         if rows:
             self.keep(rows)
         self.arrange([self.members[row] for row in rows])
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Time steps of all runs, and add an equal share to the time of each."""
+        members, began = self.members, time.perf_counter()
+        yield
+        share = (time.perf_counter() - began) / len(members)
+        for member in members:
+            member.timer.add(share)
+
+    def note_costs(self, device: torch.device, call: Callable[[int], LossCall | None]) -> None:
+        """Record the cost of the runs; those with the same objective share that of the loss.
+
+        Args:
+            device: device of the stack.
+            call: function that returns the loss of the run in a row.
+        """
+        memory = memory_cost(device)
+        for block in self.blocks:
+            of_loss = loss_cost(partial(call, block.rows.start))
+            for member in self.members[block.rows]:
+                member.writer.note({"cost": member.timer.cost() | memory | of_loss})
 
     def try_losses(self, evaluate: Callable[[BlockT], tuple[Values, Values]]) -> None:
         """Determine which losses can be mapped over rows, and drop runs that cannot be stacked.

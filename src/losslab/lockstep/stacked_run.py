@@ -15,6 +15,7 @@ from losslab.callbacks import Figures
 from losslab.components import Components, fingerprint
 from losslab.config.instantiate import build
 from losslab.lockstep.lightning_state import checkpoint
+from losslab.modules.cost import StepTimer
 from losslab.modules.scores import ScoreOptions
 from losslab.runs.buffered_writer import BufferedRunWriter
 from losslab.runs.scores import Scores
@@ -32,6 +33,7 @@ class StackedRun:
         objective: text that is equal for runs with the same loss, options and regularizer.
         best: weights and buffers of the epoch whose checkpoint counts.
         steps: number of optimizer steps taken.
+        timer: time per step, in which a step of K runs counts 1/K for each.
     """
 
     def __init__(self, config: DictConfig, folder: Path, components: Components) -> None:
@@ -47,6 +49,7 @@ class StackedRun:
             self.scheduler = made["lr_scheduler"]["scheduler"]
         self.best: Mapping[str, Tensor] = {}
         self.steps = 0
+        self.timer = StepTimer()
         prepare_evaluation(config, components.module)
         self.last_split: str = components.module.splits[-1]
         self._baselines = (
@@ -137,6 +140,7 @@ class StackedRun:
             content: the checkpoint.
         """
         self.steps = step
+        self.timer.end_epoch(step)
         stop = self.writer.end_epoch(epoch, step, metrics, partial(torch.save, content))
         best = self.writer.record["best"]
         if best is not None and best["epoch"] == epoch:

@@ -10,6 +10,7 @@ from torch.nn.utils import get_total_norm
 
 from losslab.losses import AdversarialLoss
 from losslab.modules.base import Module
+from losslab.modules.cost import LossCall
 from losslab.modules.objective import sum_of
 from losslab.modules.step_values import StepValues, is_due
 from losslab.rng import Purpose, generator
@@ -110,6 +111,25 @@ class AdversarialModule(Module):
             mixing = torch.rand(len(real), generator=rng).to(real)
             components["penalty"] = self.loss.penalty(discriminate, real, fake, mixing)
         return components
+
+    def loss_call(self) -> LossCall:
+        """Return the losses of discriminator and generator, with the penalty, on one batch."""
+        discriminate, needs_penalty = self.network.discriminate, self.loss.needs_penalty
+        real = self.first_batch()[0]
+        rng = generator(self.seed, Purpose.CODES, 0, 0, 0)
+        with torch.no_grad():
+            fake = self.network(self._codes(len(real), rng))
+            logits = discriminate(real), discriminate(fake)
+        mixing = torch.rand(len(real), generator=rng).to(real)
+
+        def components(real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+            own = self.loss.discriminator_components(real_logits, fake_logits)
+            if needs_penalty:
+                own["penalty"] = self.loss.penalty(discriminate, real, fake, mixing)
+            return own | self.loss.generator_components(fake_logits)
+
+        weights = tuple(self.network.discriminator.parameters()) if needs_penalty else ()
+        return LossCall(components, logits, others=(real, fake, mixing), parameters=weights)
 
     def _codes(self, count: int, rng: torch.Generator) -> Tensor:
         codes = torch.randn(count, self.network.latent, generator=rng)

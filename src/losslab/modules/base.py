@@ -10,6 +10,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from losslab.data.batches import Batches
+from losslab.modules.cost import LossCall
 from losslab.modules.scores import ScoreOptions
 from losslab.runs.scores import Scores
 
@@ -36,6 +38,20 @@ class Module(pl.LightningModule):
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         index: Tensor = datamodule.data.test_index
         return index
+
+    def loss_call(self) -> LossCall | None:
+        """Return the loss of one training batch, to measure its cost; ``None`` if there is none."""
+        return None
+
+    def first_batch(self) -> tuple[Tensor, ...]:
+        """Return the first batch of the training, while the run is tested."""
+        trainer: Any = self.trainer
+        data = trainer.datamodule.data
+        batch = next(iter(Batches(data.train, data.batch_size, seed=data.seed, shuffle=True)))
+        moved: tuple[Tensor, ...] = trainer.strategy.batch_to_device(
+            trainer.precision_plugin.convert_input(batch)
+        )
+        return moved
 
     def positions(self, index: int, count: int) -> Tensor:
         """Return where in its split the samples are that this process evaluated.

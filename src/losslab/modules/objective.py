@@ -61,16 +61,19 @@ class Supervision:
             parameters: the network's parameters by name.
             weights: sample weights (N,), if the data have them.
         """
-        if weights is not None and self.sample_loss is not None:
-            elements = self.sample_loss(prediction, self.task.target(target, self.target_format))
-            components = {"loss": weighted_mean(elements, weights)}
-        else:
-            components = loss_components(
-                self.loss, prediction, self.task.target(target, self.target_format)
-            )
+        components = self.loss_components(prediction, target, weights)
         if self.regularizer is None:
             return components
         return {"data": sum_of(components), "regularizer": self.regularizer(parameters)}
+
+    def loss_components(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Compute the components of the loss alone; see :meth:`components`."""
+        target = self.task.target(target, self.target_format)
+        if weights is not None and self.sample_loss is not None:
+            return {"loss": weighted_mean(self.sample_loss(prediction, target), weights)}
+        return loss_components(self.loss, prediction, target)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Compute the diagnostics of the loss, by the name of their curve."""

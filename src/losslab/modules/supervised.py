@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.modules.base import Module
+from losslab.modules.cost import LossCall, supervised_call
 from losslab.modules.objective import Supervision, sum_of
 from losslab.modules.step_values import Diverged, StepValues, is_due
 from losslab.rng import Purpose, derive_seed, seed_global
@@ -133,6 +134,14 @@ class SupervisedModule(Module):
         """
         if not bool(prediction.isfinite().all()):
             raise Diverged(self.name, math.nan, int(self.trainer.global_step) + steps) from error
+
+    def loss_call(self) -> LossCall:
+        """Return the loss of the first training batch."""
+        batch = self.first_batch()
+        inputs, target = self.task.pair(batch)
+        with torch.no_grad():
+            prediction = self.network(inputs)
+        return supervised_call(self.supervision, prediction, target, *batch[2:])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Keep the norm of the gradient before clipping."""

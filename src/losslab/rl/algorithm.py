@@ -158,6 +158,11 @@ class Algorithm:
         """Return example outputs and a training batch of this many rows, to try a loss on."""
         raise NotImplementedError(f"{type(self).__name__} must implement example()")
 
+    @property
+    def batch_rows(self) -> int:
+        """Number of rows of a training batch, the mean if batches differ."""
+        raise NotImplementedError(f"{type(self).__name__} must implement batch_rows")
+
     # --- state of one run ----------------------------------------------------------------------
 
     def metrics(self) -> dict[str, float]:

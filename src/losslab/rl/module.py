@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losslab.modules.base import Module
+from losslab.modules.cost import LossCall
+from losslab.modules.objective import loss_components
 from losslab.rl.algorithm import Algorithm
 from losslab.rl.evaluation import BEST, FINAL, greedy_returns, returns_figure
 from losslab.rl.policy_gradient import PolicyGradient
@@ -127,6 +129,25 @@ class ReinforcementModule(Module):
         self.update_log.end_batch()
         if batch_index + 1 == self.trainer.num_training_batches:
             self._step_scheduler(plateau=False)
+
+    def loss_call(self) -> LossCall:
+        """Return the loss on example outputs of the network, in a batch of the run's size."""
+        algorithm = self.algorithm
+        outputs, batch = (
+            {name: self._placed(value) for name, value in own.items()}
+            for own in algorithm.example(algorithm.batch_rows)
+        )
+
+        def components(*values: Tensor) -> dict[str, Tensor]:
+            own = dict(zip(outputs, values, strict=True))
+            return loss_components(self.loss, *algorithm.loss_arguments(own, batch))
+
+        return LossCall(components, tuple(outputs.values()), others=tuple(batch.values()))
+
+    def _placed(self, values: Tensor) -> Tensor:
+        """Move values to the device of the networks, and numbers to their precision."""
+        dtype: Any = self.dtype
+        return values.to(self.device, dtype if values.is_floating_point() else None)
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer and the scheduler, if there is one."""

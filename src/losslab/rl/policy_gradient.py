@@ -239,6 +239,12 @@ class PolicyGradient(Algorithm):
         error = F.mse_loss(outputs["values"], batch["returns"])
         return {"value": self.value_weight * error}
 
+    @property
+    def batch_rows(self) -> int:
+        """Mean number of actions of a training batch."""
+        progress = self.progress
+        return round(progress.env_steps * self.epochs / max(progress.updates, 1))
+
     def example(self, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return example outputs and a training batch of this many rows."""
         numbers = torch.linspace(-1, 1, count)

@@ -174,6 +174,11 @@ class QLearning(Algorithm):
         """Return whether the latest optimizer step is one of every so many."""
         return self.progress.updates % every == 0
 
+    @property
+    def batch_rows(self) -> int:
+        """Number of transitions of a training batch."""
+        return self.batch_size
+
     def example(self, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return example outputs and a training batch of this many rows."""
         numbers = torch.linspace(-1, 1, count)

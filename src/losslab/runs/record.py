@@ -17,7 +17,13 @@ SCHEMA = 1
 METRICS_VERSION = 1
 """Version of the metrics' definitions, increased if one changes: tables note mixed versions."""
 
-ADDED_FIELDS: dict[str, Any] = {"metrics_version": 1, "resumed": [], "sampling": None, "sizes": {}}
+ADDED_FIELDS: dict[str, Any] = {
+    "metrics_version": 1,
+    "resumed": [],
+    "sampling": None,
+    "sizes": {},
+    "cost": {},
+}
 """Fields that records of earlier versions lack, with what their absence means."""
 
 STALE_AFTER = 3600.0
@@ -86,6 +92,10 @@ class Record(TypedDict):
     seconds: float
     """Time spent over all sessions of a resumed run."""
     peak_memory_mb: float | None
+    """Peak memory of the process in MiB, with that of earlier runs in it."""
+    cost: dict[str, float]
+    """What was measured of ``loss_ms``, ``loss_mb``, ``step_ms`` and ``run_mb``; see
+    :mod:`losslab.modules.cost`."""
     versions: dict[str, str]
     git: dict[str, Any] | None
     command: str
@@ -127,6 +137,7 @@ def new_record() -> Record:
         steps=0,
         seconds=0.0,
         peak_memory_mb=None,
+        cost={},
         versions={},
         git=None,
         command="",
