@@ -1,28 +1,32 @@
 """What a tuning plans; whole tunings run in tests/cli."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from scipy.stats import qmc
 
 from losslab import tuning
-from losslab.analysis.search import Range
+from losslab.analysis.ranges import Range
 from losslab.config import groups
 from losslab.config.errors import UserError
+from losslab.tuning_plan import parse_plan, points_of, sobol_points
 
 UNIT = {"low": 0, "high": 1}
 
 
 def test_every_loss_gets_the_same_points():
-    one = tuning.sobol_points({"loss.a": UNIT}, 8)
-    two = tuning.sobol_points({"loss.b": UNIT, "loss.c": UNIT}, 8)
+    one = sobol_points({"loss.a": UNIT}, 8)
+    two = sobol_points({"loss.b": UNIT, "loss.c": UNIT}, 8)
     assert [point["loss.a"] for point in one] == [point["loss.b"] for point in two]
     assert [point["loss.a"] for point in one[:5]] == [
-        point["loss.a"] for point in tuning.sobol_points({"loss.a": UNIT}, 5)
+        point["loss.a"] for point in sobol_points({"loss.a": UNIT}, 5)
     ]
 
 
 def test_the_points_fill_the_range_evenly():
-    points = np.array([list(p.values()) for p in tuning.sobol_points({"a": UNIT, "b": UNIT}, 16)])
+    points = np.array([list(p.values()) for p in sobol_points({"a": UNIT, "b": UNIT}, 16)])
     # a Sobol sequence has one point in each of 16 equal slices of each axis
     assert all((np.sort(axis * 16) // 1 == np.arange(16)).all() for axis in points.T)
     assert qmc.discrepancy(points) < 0.02
@@ -30,15 +34,16 @@ def test_the_points_fill_the_range_evenly():
 
 @pytest.mark.parametrize("budget", [1, 2, 5, 20])
 def test_a_budget_is_kept(budget):
-    assert len(tuning.sobol_points({"loss.a": UNIT}, budget)) == budget
+    points = points_of({"loss.a": UNIT}, budget, {"loss.a": 0.5})
+    assert len(points) == budget
+    assert points[0] == {"loss.a": 0.5}
+    assert points[1:] == sobol_points({"loss.a": UNIT}, budget - 1)
 
 
 def test_no_point_is_tried_twice():
-    assert tuning.sobol_points({"loss.a": [True, False]}, 8) in (
-        [{"loss.a": True}, {"loss.a": False}],
-        [{"loss.a": False}, {"loss.a": True}],
-    )
-    assert tuning.sobol_points({}, 8) == [{}]
+    points = points_of({"loss.a": [True, False]}, 8, {"loss.a": False})
+    assert points == [{"loss.a": False}, {"loss.a": True}]
+    assert points_of({}, 8, {}) == [{}]
 
 
 LOSSES = groups.names("loss")
@@ -55,7 +60,7 @@ def test_every_loss_declares_what_may_be_tuned(loss):
 
 
 def test_a_plan():
-    plan = tuning.parse_plan(["loss=mse,huber", "budget=4", "seeds=range(6)", "data.outliers=0.1"])
+    plan = parse_plan(["loss=mse,huber", "budget=4", "seeds=range(6)", "data.outliers=0.1"])
     assert (plan.protocol, plan.budget, plan.losses) == ("controlled", 4, ["mse", "huber"])
     assert (plan.tuning_seeds, plan.seeds) == ([1000, 1001, 1002], [0, 1, 2, 3, 4, 5])
     assert plan.overrides == ["data.outliers=0.1"]
@@ -64,20 +69,36 @@ def test_a_plan():
     assert all(0.05 <= point["loss.delta"] <= 20 for point in plan.points["huber"])
 
 
+def test_the_first_point_is_the_default_setting():
+    plan = parse_plan(["loss=mse,huber", "protocol=tuned", "budget=3", "task.learning_rate=0.007"])
+    assert plan.points["mse"][0] == {"optimizer.lr": 0.007}
+    assert plan.points["huber"][0] == {"optimizer.lr": 0.007, "loss.delta": 1.0}
+    assert [points[0] for points in plan.points.values()] == list(plan.defaults.values())
+    assert [len(points) for points in plan.points.values()] == [3, 3]
+
+
 def test_seeds_are_as_many_as_the_comparisons_need():
-    plan = tuning.parse_plan(["loss=mse,mae,huber,smooth_l1", "budget=2"])
+    plan = parse_plan(["loss=mse,mae,huber,smooth_l1", "budget=2"])
     assert plan.seeds == list(range(8))  # six comparisons
 
 
 def test_the_tuned_protocol_varies_the_learning_rate_alike():
-    plan = tuning.parse_plan(["loss=mse,huber", "protocol=tuned", "budget=4"])
+    plan = parse_plan(["loss=mse,huber", "protocol=tuned", "budget=4"])
     rates = [[point["optimizer.lr"] for point in points] for points in plan.points.values()]
     assert rates[0] == rates[1]
     assert len(set(rates[0])) == 4
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_default_setting_of_every_loss_is_a_point(loss):
+    plan = parse_plan([f"loss={loss}", "budget=1"])
+    [default] = plan.points[loss]
+    own = groups.node("loss", loss)
+    assert default == {f"loss.{name}": own[name] for name in groups.tunable("loss", loss)}
+
+
 def test_what_the_command_line_sets_is_not_tuned():
-    plan = tuning.parse_plan(["loss=huber", "loss.delta=2", "protocol=tuned", "budget=4"])
+    plan = parse_plan(["loss=huber", "loss.delta=2", "protocol=tuned", "budget=4"])
     assert list(plan.ranges["huber"]) == ["optimizer.lr"]
 
 
@@ -96,7 +117,16 @@ def test_what_the_command_line_sets_is_not_tuned():
         (["loss=mse", "seed=1"], "seed= is set by the tuning"),
         (["loss=mse", "test=false"], "test= is set by the tuning"),
         (["loss=mse", "a=[1"], "malformed override"),
-        (["loss=mse", "no.such=1"], "no.such"),
+        (["loss=mse", "no.such=1"], "unknown argument no.such: known: loss, protocol"),
+        (["loss=mse", "buget=3"], r"unknown argument buget: did you mean budget\?"),
+        (["losses=mse,mae"], r"unknown argument losses: did you mean loss\?"),
+        (["loss=mse", "tuning_seed=3"], "did you mean tuning_seeds"),
+        (["loss=mse", "data.outlier=0.1"], "did you mean data.outliers"),
+        (["loss=mse,mae", "-m"], "-m is not needed: losslab tune always trains several runs"),
+        (["loss=mse", "--budget=3"], "--budget=3: options have no dashes: write budget=3"),
+        (["loss=mse", "--cfg"], "unknown option --cfg .losslab tune --help lists the arguments"),
+        (["loss=mse", "loss=mae"], "loss is given twice: write loss=A,B"),
+        (["loss=mse,mse"], "losses must differ, got mse, mse"),
         (
             ["loss=mse,cross_entropy", "budget=2"],
             "loss=mse defaults to data=regression and loss=cross",
@@ -122,3 +152,19 @@ def test_what_cannot_be_resumed(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         tuning.run_tuning(arguments)
+
+
+@pytest.mark.parametrize("carved", [False, True], ids=["version 0.1", "now"])
+def test_a_resumed_plan_stays_as_it_was(carved, tmp_path, monkeypatch):
+    plan = asdict(parse_plan(["loss=cross_entropy,focal", "budget=2"]))
+    if carved:
+        plan |= {"overrides": ["data.test_split_seed=0"], "test_split_seed": 0, "overlap": 0}
+    else:
+        for added in ("defaults", "test_split_seed", "test_samples", "overlap"):
+            del plan[added]
+    (tmp_path / "tuning.json").write_text(json.dumps(plan))
+    resumed = []
+    monkeypatch.setattr(tuning, "tune", lambda plan, folder: resumed.append(plan) or 0)
+    tuning.run_tuning([f"resume={tmp_path}"])
+    assert resumed[0].overrides == (["data.test_split_seed=0"] if carved else [])
+    assert resumed[0].points == plan["points"]

@@ -3,7 +3,8 @@
 import hashlib
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -89,14 +90,28 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
 
 def ready_data(config: DictConfig) -> Any:
     """Build the data module, read its files and draw its splits."""
+    data = prepared_data(config)
+    with data_errors(config):
+        data.setup()
+    return data
+
+
+def prepared_data(config: DictConfig) -> Any:
+    """Build the data module and make its files available."""
     seed = {} if "seed" in config.data else _seed_of(config)
     data = build(config.data, "data", **seed)
-    try:
+    with data_errors(config):
         data.prepare_data()
-        data.setup()
+    return data
+
+
+@contextmanager
+def data_errors(config: DictConfig) -> Iterator[None]:
+    """Raise ``UserError`` that names the data set if its files or options are invalid."""
+    try:
+        yield
     except (ValueError, OSError) as error:
         raise UserError(f"data={config.choices.data}: {' '.join(str(error).split())}") from error
-    return data
 
 
 def _seed_of(config: DictConfig) -> dict[str, int]:

@@ -21,6 +21,7 @@ class Purpose(StrEnum):
     DROPOUT = "dropout"
     BATCHES = "batches"
     SPLIT = "split"
+    TEST_SPLIT = "test split"
     LABEL_NOISE = "label_noise"
     IMBALANCE = "imbalance"
     OUTLIERS = "outliers"

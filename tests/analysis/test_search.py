@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from losslab.analysis.search import Range, Trial, Tuning, read_tuning
+from losslab.analysis.ranges import Range
+from losslab.analysis.search import Trial, Tuning, read_tuning
 
 LOG = {"low": 0.01, "high": 1, "log": True}
 
@@ -48,6 +49,9 @@ def test_what_is_no_range(declared):
         (LOG, 0.012, True),
         (LOG, 0.05, False),
         (LOG, 0.9, True),
+        (LOG, 2, True),  # outside, as a default setting may be
+        (LOG, -1, True),
+        (LOG, None, False),
         ([1, 2], 1, False),
     ],
     ids=str,
@@ -123,14 +127,15 @@ def test_a_loss_of_which_no_run_finished_has_no_best_point(tuning):
     trials = {"mse": (Trial("mse", 0, {"optimizer.lr": 0.02}, {}, (100, 101)),)}
     failed = Tuning(**{**vars(tuning), "trials": trials})
     assert failed.best("mse") is None
-    assert failed.lines()[1:] == ["mse: no run finished; 2 of 2 runs failed"]
+    assert failed.lines()[2:] == ["mse: no run finished; 2 of 2 runs failed"]
 
 
 def test_what_a_report_says_of_it(tuning):
     assert tuning.lines() == [
         "protocol tuned: tunes the options of each loss and the learning rate; up to 3 points per "
-        "loss from the same Sobol sequence, 2 tuning seeds per point (100, 101), chosen by "
+        "loss, points of the same Sobol sequence, 2 tuning seeds per point (100, 101), chosen by "
         "validation mean absolute error; the test split was not read",
+        "each seed draws new samples: the search saw none of the final test samples",
         "mse: best of 3 points optimizer.lr=0.98: 0.1500 on validation",
         "huber: best of 3 points optimizer.lr=0.02, loss.delta=1.0: 0.3000 on validation; "
         "1 of 6 runs failed",
@@ -139,9 +144,76 @@ def test_what_a_report_says_of_it(tuning):
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        (
+            {"test_split_seed": 0, "test_samples": 359, "overlap": 0},
+            "none of the 359 samples that the final runs are tested on was in a training or "
+            "validation split of the search (data.test_split_seed=0)",
+        ),
+        (
+            {"test_samples": 20, "overlap": 0},
+            "none of the 20 samples that the final runs are tested on was in a training or "
+            "validation split of the search",
+        ),
+        (
+            {"test_samples": 1300, "overlap": 1286},
+            "warning: 1286 of the 1300 samples that the final runs are tested on were in training "
+            "or validation splits of the search, so the test metrics are optimistic",
+        ),
+        (
+            {"sampling": "redrawn"},
+            "warning: this tuning was planned without data.test_split_seed: samples that the final "
+            "runs are tested on may have been in training or validation splits of the search, so "
+            "the test metrics are optimistic",
+        ),
+        (
+            {"sampling": "fixed_test"},
+            "the test split is the same for all seeds, and the search did not read it",
+        ),
+    ],
+    ids=["carved", "own test split", "redrawn", "old", "old, own test split"],
+)
+def test_what_the_search_saw_of_the_test_samples(tuning, fields, line):
+    assert Tuning(**{**vars(tuning), **fields}).lines()[1] == line
+
+
+def test_defaults_and_tries_are_told(tuning, tmp_path):
+    defaults = {loss: points[0] for loss, points in PLAN["points"].items()}
+    (tmp_path / "tuning.json").write_text(json.dumps(PLAN | {"defaults": defaults}))
+    read = read_tuning(tmp_path)
+    mse, huber = (read.lines()[place] for place in (2, 3))
+    assert (
+        "3 points per loss, the default setting and then points of the same Sobol"
+        in (read.lines()[0])
+    )
+    assert mse == (
+        "mse: best of 3 points optimizer.lr=0.98: 0.1500 on validation "
+        "(default setting, optimizer.lr=0.02: 0.4000)"
+    )
+    assert "0.3000 on validation (the default setting); 1 of 6" in huber
+    assert read.frame().groupby("loss").default.sum().tolist() == [2, 2]
+    assert not any(line.startswith("tries") for line in read.lines())
+
+
+def test_unequal_tries_are_told(tuning):
+    trials = {"mse": tuning.trials["mse"][:1], "huber": tuning.trials["huber"]}
+    fewer = Tuning(**{**vars(tuning), "protocol": "controlled", "trials": trials})
+    [line] = [line for line in fewer.lines() if line.startswith("tries")]
+    assert line == (
+        "tries: mse 1, huber 3. A loss with more tries is more likely to have found a good "
+        "setting; the tests, on other seeds, compare the settings found; protocol=tuned also tries "
+        "learning rates, equally many for every loss"
+    )
+    assert fewer.frame().groupby("loss").tries.first().to_dict() == {"mse": 1, "huber": 3}
+
+
 def test_a_tidy_row_a_run(tuning):
     frame = tuning.frame()
     assert len(frame) == 12
+    assert not frame.default.any()  # plans of version 0.1 did not try it
+    assert set(frame.tries) == {3}
     mse = frame[frame.loss == "mse"]
     assert mse.learning_rate.tolist() == [0.02, 0.02, 0.1, 0.1, 0.98, 0.98]
     assert mse.value.tolist() == [0.3, 0.5, 0.2, 0.3, 0.1, 0.2]

@@ -7,10 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from losslab.components import ready_data
 from losslab.runs.folder import find_runs
+from losslab.training import saved_config
 
 pytestmark = pytest.mark.slow
 
@@ -75,8 +78,8 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
     text = " ".join(outcome.out.split())
     assert "protocol tuned: tunes the options of each loss and the learning rate" in text
     assert (
-        "2 points per loss from the same Sobol sequence, 2 tuning seeds per point (1000, 1001)"
-        in text
+        "2 points per loss, the default setting and then points of the same Sobol sequence, "
+        "2 tuning seeds per point (1000, 1001)" in text
     )
     assert "underpowered with n = 2" in text
     assert (killed / "report" / "report.md").is_file()
@@ -94,11 +97,43 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
     assert again.out.endswith(report)
 
 
+DIGITS = ["loss=cross_entropy,focal", "budget=2", "tuning_seeds=1000", "seeds=0,1"]
+
+
+def test_the_search_never_sees_what_the_final_runs_are_tested_on(command, tmp_path):
+    outcome = command(*DIGITS, "trainer.max_epochs=1", "logger.events=false", script=TUNE)
+    assert outcome.code == 0, outcome.err
+    [folder] = (tmp_path / "logs" / "tuning").iterdir()
+    plan = json.loads((folder / "tuning.json").read_text())
+    assert (plan["test_split_seed"], plan["test_samples"], plan["overlap"]) == (0, 359, 0)
+    assert plan["points"]["focal"][0] == {"loss.gamma": 2.0} == plan["defaults"]["focal"]
+
+    final = records(folder / "final")
+    assert len(final) == 4
+    assert {each["sampling"] for each in final.values()} == {"fixed_test"}
+    assert {each["sizes"]["test"] for each in final.values()} == {359}
+    samples = {tuple(np.load(path / "scores.npz")["sample"].tolist()) for path in final}
+    [tested] = samples  # the same ones, in the same order
+    for path in find_runs(folder / "search"):
+        data = ready_data(saved_config(path))
+        train, val, _ = data.split_samples()
+        assert set(tested).isdisjoint([*train.tolist(), *val.tolist()])
+        assert not (path / "scores.npz").exists()
+
+    text = " ".join(outcome.out.split())
+    assert (
+        "none of the 359 samples that the final runs are tested on was in a training or validation "
+        "split of the search (data.test_split_seed=0)" in text
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         ("loss=mse,hubr", 2, "error: unknown loss 'hubr': did you mean huber"),
-        ("loss=mse no.such=1", 2, "error: "),
+        ("loss=mse no.such=1", 2, "error: unknown argument no.such: known: loss, protocol"),
+        ("loss=mse,huber buget=3", 2, "error: unknown argument buget: did you mean budget?"),
+        ("-m loss=mse,huber", 2, "error: -m is not needed: losslab tune always trains several"),
         (
             "loss=mse,dice",
             2,
@@ -118,4 +153,5 @@ def test_wrong_input_is_said_in_one_line(command, tmp_path, arguments, code, mes
 def test_help_says_what_it_takes(command):
     outcome = command("--help", script=TUNE)
     assert outcome.code == 0
-    assert all(word in outcome.out for word in ("protocol=", "budget=", "tuning_seeds=", "resume="))
+    for word in ("loss=", "protocol=tuned", "budget=20", "tuning_seeds=", "seeds=", "resume="):
+        assert word in outcome.out

@@ -136,6 +136,7 @@ def test_your_own_data_set_includes_shared_options(tmp_path, monkeypatch):
         "split_seed": None,
         "val_fraction": 0.1,
         "test_fraction": 0.2,
+        "test_split_seed": None,
         "label_noise": 0.2,
         "imbalance": 1.0,
     }

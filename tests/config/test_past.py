@@ -4,6 +4,8 @@ import pytest
 
 from losslab.config import groups, past
 
+ADDED_EVERYWHERE = {key: value for key, value in past.ADDED.items() if key not in past.BESIDE}
+
 
 def test_targets_and_keys_have_the_names_of_today():
     saved = {
@@ -15,7 +17,7 @@ def test_targets_and_keys_have_the_names_of_today():
             "run_writer": {"_target_": "losslab.callbacks.RunWriterCallback", "patience": 3}
         },
         "task": {"module": {"_target_": "losslab.rl.QLearningModule", "list": [{"_target_": "x"}]}},
-        **past.ADDED,
+        **ADDED_EVERYWHERE,
     }
 
 
@@ -29,7 +31,7 @@ def test_options_are_renamed_beside_their_old_target_alone():
         "epochs": 4,
     }
     own = {"task": {"module": {"_target_": "my.Module", **options}}}
-    assert past.translated(own) == own | past.ADDED
+    assert past.translated(own) == own | ADDED_EVERYWHERE
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,12 @@ def test_a_key_added_since_means_what_its_absence_meant(monkeypatch):
     monkeypatch.setattr(past, "ADDED", {"data.ignore": None, "nowhere.key": 1})
     assert past.translated({"data": {}}) == {"data": {"ignore": None}}
     assert past.translated({"data": {"ignore": 255}}) == {"data": {"ignore": 255}}
+
+
+def test_a_key_of_some_choices_is_added_to_these_alone():
+    drawn, published = {"test_fraction": 0.2}, {"val_fraction": 0.2}
+    assert past.translated({"data": drawn})["data"] == drawn | {"test_split_seed": None}
+    assert past.translated({"data": published})["data"] == published
 
 
 def test_a_prefix_of_an_override_stays():

@@ -92,6 +92,8 @@ def test_a_past_tuning_is_read_whole() -> None:
     plan = json.loads((PAST / "tuning" / PLAN_FILE).read_text())
     assert list(tuning.losses) == plan["losses"] == ["mse", "huber"]
     assert all(tuning.best(loss) is not None for loss in tuning.losses)
+    # each seed of this regression drew new samples
+    assert "the search saw none of the final test samples" in tuning.lines()[1]
 
 
 PATIENCE = "callbacks.keeper.patience=3"  # callbacks.run_writer.patience today

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab.analysis.load import Run, collect
+from losslab.analysis.ranges import Range, settings
+from losslab.analysis.scope import design_of
 from losslab.metrics.labels import Metric, metric_of
 from losslab.runs.folder import PLAN_FILE
 
@@ -19,73 +21,6 @@ SEARCH, FINAL = "search", "final"
 """Names in a tuning's folder: the plan, the search sweep and the final sweep."""
 
 LEARNING_RATE = "optimizer.lr"
-EDGE = 0.05
-"""Share of a range, at either end, that counts as its edge."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Search range of an option: numbers from low to high, or a list of choices."""
-
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    choices: tuple[Any, ...] = ()
-
-    @classmethod
-    def declared(cls, key: str, content: Any) -> "Range":
-        """Create a range from its declaration in conf/.
-
-        Raises:
-            ValueError: if it is neither ``{low: 0, high: 5}`` nor a list.
-
-        Example:
-            >>> Range.declared("loss.gamma", {"low": 0, "high": 5}).value(0.5)
-            2.5
-            >>> Range.declared("optimizer.lr", {"low": 1e-4, "high": 1e-2, "log": True}).value(0.5)
-            0.001
-            >>> Range.declared("loss.p", [1, 2]).value(0.7)
-            2
-        """
-        if isinstance(content, list) and content:
-            return cls(choices=tuple(content))
-        if not isinstance(content, Mapping) or not {"low", "high"} <= content.keys() <= {
-            "low",
-            "high",
-            "log",
-        }:
-            raise ValueError(
-                f"the range of {key} must be {{low: .., high: ..}} or a list, got {content!r}"
-            )
-        log = bool(content.get("log", False))
-        if not (0 if log else -math.inf) < content["low"] < content["high"] < math.inf:
-            raise ValueError(f"the range of {key} must have low < high, got {content!r}")
-        return cls(float(content["low"]), float(content["high"]), log)
-
-    def value(self, unit: float) -> Any:
-        """Map a point of the unit interval to a value, rounded to three significant digits."""
-        if self.choices:
-            return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
-        if self.log:
-            exact = self.low * (self.high / self.low) ** unit
-        else:
-            exact = self.low + (self.high - self.low) * unit
-        return float(f"{exact:.3g}")
-
-    def on_edge(self, value: Any) -> bool:
-        """Return whether a value lies in the outer 5 % of the range; a list has no edge."""
-        if self.choices:
-            return False
-        if self.log:
-            unit = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            unit = (value - self.low) / (self.high - self.low)
-        return not EDGE < unit < 1 - EDGE
-
-    def __str__(self) -> str:
-        if self.choices:
-            return ", ".join(map(str, self.choices))
-        return f"{self.low:g} to {self.high:g}{' (log)' if self.log else ''}"
 
 
 @dataclass(frozen=True)
@@ -99,6 +34,8 @@ class Trial:
     values: Mapping[int, float]
     """Validation metric by tuning seed, of the runs that finished."""
     seeds: tuple[int, ...]
+    default: bool = False
+    """Whether it is the default setting."""
 
     @property
     def mean(self) -> float:
@@ -127,6 +64,14 @@ class Tuning:
     """Ranges by loss and option."""
     trials: Mapping[str, tuple[Trial, ...]]
     """Trials by loss, in the order of the points."""
+    sampling: str = "fresh"
+    """What differs between seeds, see ``losslab.data.raw.Sampling``."""
+    test_split_seed: int | None = None
+    """Seed of the test split, if the tuning set it."""
+    test_samples: int | None = None
+    """Number of samples that the final runs are tested on; ``None`` if it was not determined."""
+    overlap: int | None = None
+    """How many of these were in training or validation splits of the search."""
 
     @property
     def losses(self) -> list[str]:
@@ -147,7 +92,17 @@ class Tuning:
 
     def lines(self) -> list[str]:
         """Describe the tuning for a report: protocol, budget, best settings, warnings."""
-        return [self._what(), *map(self._found, self.losses), *self.warnings()]
+        return [
+            self._what(),
+            self._unseen(),
+            *map(self._found, self.losses),
+            *self._tries(),
+            *self.warnings(),
+        ]
+
+    def tries(self, loss: str) -> int:
+        """Return the number of settings that were tried for a loss."""
+        return len(self.trials[loss])
 
     def _what(self) -> str:
         varied = {
@@ -155,25 +110,81 @@ class Tuning:
             "tuned": "the options of each loss and the learning rate",
         }[self.protocol]
         return (
-            f"protocol {self.protocol}: tunes {varied}; up to {self.budget} points per loss "
-            f"from the same Sobol sequence, {len(self.tuning_seeds)} tuning seeds per point "
+            f"protocol {self.protocol}: tunes {varied}; up to {self.budget} points per loss, "
+            f"{'the default setting and then ' if self._has_defaults else ''}"
+            f"points of the same Sobol sequence, {len(self.tuning_seeds)} tuning seeds per point "
             f"({', '.join(map(str, self.tuning_seeds))}), chosen by validation "
             f"{self.metric.label}; the test split was not read"
         )
+
+    @property
+    def _has_defaults(self) -> bool:
+        return any(trial.default for trials in self.trials.values() for trial in trials)
+
+    def _unseen(self) -> str:
+        """Say whether the search saw samples that the final runs are tested on."""
+        if self.overlap is not None:
+            carved = self.test_split_seed is not None
+            seed = f" (data.test_split_seed={self.test_split_seed})" if carved else ""
+            if self.overlap == 0:
+                return (
+                    f"none of the {self.test_samples} samples that the final runs are tested on "
+                    f"was in a training or validation split of the search{seed}"
+                )
+            return (
+                f"warning: {self.overlap} of the {self.test_samples} samples that the final runs "
+                f"are tested on were in training or validation splits of the search{seed}, so the "
+                "test metrics are optimistic"
+            )
+        if self.sampling == "redrawn":
+            return (
+                "warning: this tuning was planned without data.test_split_seed: samples that the "
+                "final runs are tested on may have been in training or validation splits of the "
+                "search, so the test metrics are optimistic"
+            )
+        if self.sampling == "fresh":
+            return "each seed draws new samples: the search saw none of the final test samples"
+        return "the test split is the same for all seeds, and the search did not read it"
+
+    def _tries(self) -> list[str]:
+        """Say how many settings were tried for each loss, if that differs."""
+        if len(set(map(self.tries, self.losses))) == 1:
+            return []
+        tries = ", ".join(f"{loss} {self.tries(loss)}" for loss in self.losses)
+        advice = (
+            "; protocol=tuned also tries learning rates, equally many for every loss"
+            if self.protocol == "controlled"
+            else ""
+        )
+        return [
+            f"tries: {tries}. A loss with more tries is more likely to have found a good setting; "
+            f"the tests, on other seeds, compare the settings found{advice}"
+        ]
 
     def _found(self, loss: str) -> str:
         best = self.best(loss)
         failed = sum(trial.failed for trial in self.trials[loss])
         runs = sum(len(trial.seeds) for trial in self.trials[loss])
         ended = f"; {failed} of {runs} runs failed" if failed else ""
-        points = len(self.trials[loss])
+        points = self.tries(loss)
         if best is None:
             return f"{loss}: no run finished{ended}"
-        options = ", ".join(f"{key}={value}" for key, value in best.options.items())
+        options = ", ".join(settings(best.options))
         if not options:
             return f"{loss}: nothing to tune (one point){ended}"
-        found = self.metric.text(best.mean)
-        return f"{loss}: best of {points} points {options}: {found} on validation{ended}"
+        found = f"{self.metric.text(best.mean)} on validation{self._default(loss, best)}"
+        return f"{loss}: best of {points} points {options}: {found}{ended}"
+
+    def _default(self, loss: str, best: Trial) -> str:
+        """Return how good the default setting was, in parentheses."""
+        default = next((trial for trial in self.trials[loss] if trial.default), None)
+        if default is None:
+            return ""
+        if default is best:
+            return " (the default setting)"
+        options = ", ".join(settings(default.options))
+        found = self.metric.text(default.mean) if default.values else "no run finished"
+        return f" (default setting, {options}: {found})"
 
     def warnings(self) -> list[str]:
         """Return a line for each best setting that lies on the edge of its range."""
@@ -191,9 +202,10 @@ class Tuning:
     def frame(self) -> "pandas.DataFrame":
         """Return a data frame with one row per run of the search.
 
-        Columns: ``loss``, ``point``, ``seed``, ``learning_rate`` (NaN if it was not tuned),
-        ``value`` (the validation metric; NaN if the run failed), ``best`` (whether the point was
-        chosen), and one column per tuned option.
+        Columns: ``loss``, ``tries`` (number of points of the loss), ``point``, ``default`` (whether
+        it is the default setting), ``seed``, ``learning_rate`` (NaN if it was not tuned), ``value``
+        (the validation metric; NaN if the run failed), ``best`` (whether the point was chosen), and
+        one column per tuned option.
         """
         import pandas as pd  # noqa: PLC0415 (a third of a second that a single run does not need)
 
@@ -201,7 +213,9 @@ class Tuning:
             [
                 {
                     "loss": loss,
+                    "tries": self.tries(loss),
                     "point": trial.point,
+                    "default": trial.default,
                     "seed": seed,
                     "learning_rate": trial.options.get(LEARNING_RATE, math.nan),
                     "value": trial.values.get(seed, math.nan),
@@ -233,9 +247,17 @@ def read_tuning(folder: Path) -> Tuning:
     }
     metric = metric_of(runs[0].metric_names[0], runs[0].config["task"])
     seeds = tuple(plan["tuning_seeds"])
+    defaults = plan.get("defaults", {})  # version 0.1 did not try them
     trials = {
         loss: tuple(
-            _trial(loss, number, options, metric, seeds, runs)
+            Trial(
+                loss,
+                number,
+                options,
+                _values(loss, options, metric, runs),
+                seeds,
+                default=options == defaults.get(loss),
+            )
             for number, options in enumerate(points)
         )
         for loss, points in plan["points"].items()
@@ -249,18 +271,18 @@ def read_tuning(folder: Path) -> Tuning:
         seeds=tuple(plan["seeds"]),
         ranges=ranges,
         trials=trials,
+        sampling=design_of(runs[0].record, runs[0].config).sampling,
+        test_split_seed=plan.get("test_split_seed"),
+        test_samples=plan.get("test_samples"),
+        overlap=plan.get("overlap"),
     )
 
 
-def _trial(
-    loss: str,
-    point: int,
-    options: Mapping[str, Any],
-    metric: Metric,
-    seeds: tuple[int, ...],
-    runs: Sequence[Run],
-) -> Trial:
-    values = {
+def _values(
+    loss: str, options: Mapping[str, Any], metric: Metric, runs: Sequence[Run]
+) -> dict[int, float]:
+    """Return the validation metric by seed, of the finished runs of a point."""
+    return {
         run.seed: value
         for run in runs
         if run.outcome == "done"
@@ -268,4 +290,3 @@ def _trial(
         and all(run.settings.get(key) == wanted for key, wanted in options.items())
         and math.isfinite(value := run.metrics("val").get(metric.name, math.nan))
     }
-    return Trial(loss, point, options, values, seeds)

@@ -1,10 +1,26 @@
-"""Tune losses equally and compare them.
+"""Tune losses equally, then compare their best settings on other seeds and unseen test samples.
 
-usage: losslab tune loss=focal,hinge protocol=tuned
+usage: losslab tune loss=focal,hinge [protocol=tuned] [budget=20] [KEY=VALUE ...]
+       losslab tune resume=FOLDER
 
-Arguments: loss=a,b,c, protocol=controlled (tune the options of each loss) or tuned (also the
-learning rate), budget=20 points per loss, seeds=range(8) and tuning_seeds=1000,1001 (which must not
-overlap), and any overrides that all runs share. resume=FOLDER continues an interrupted tuning.
+Arguments:
+  loss=A,B,...         losses to tune; with a single one, its best setting is trained and described,
+                       and nothing is compared
+  protocol=controlled  tune the options of each loss and share everything else (default)
+  protocol=tuned       tune the learning rate, too
+  budget=20            number of settings to try per loss, the first of them its default setting
+  tuning_seeds=1000,1001,1002
+                       seeds of the search; every setting is trained with each of them
+  seeds=range(8)       seeds of the final runs, none of them of the search (default: as many as the
+                       comparisons need)
+  KEY=VALUE            any other option, for all runs: data=digits trainer.max_epochs=20. An option
+                       of a loss, or optimizer.lr, that is set here is not tuned
+  --config-dir FOLDER  folder with configs of your own
+  resume=FOLDER        continue an interrupted tuning
+
+The search makes losses x budget x tuning_seeds runs and chooses by validation, the final comparison
+losses x seeds. If seeds divide the same samples into splits, data.test_split_seed=0 is added: the
+test split is then the same for all seeds, and the search never sees its samples.
 """
 
 import sys

@@ -51,11 +51,19 @@ its old ``_target_``.
 
 _OVERRIDES = KEYS | {f"task.module.{old}": f"task.module.{new}" for old, new in _PPO.items()}
 
-ADDED: dict[str, Any] = {"scores": False, "scores_mb": 10, "within": {}}
+ADDED: dict[str, Any] = {
+    "scores": False,
+    "scores_mb": 10,
+    "within": {},
+    "data.test_split_seed": None,
+}
 """Dotted keys added since version 0.1, with their value for saved configs that lack them.
 
 Changing a default in conf/ does not change old runs: a saved config has all keys of its version.
 """
+
+BESIDE: dict[str, str] = {"data.test_split_seed": "test_fraction"}
+"""Keys of :data:`ADDED` that only some choices have, with the option that these have, too."""
 
 _FRESH = (
     "pointcloud.PointCloud",
@@ -87,7 +95,7 @@ def translated(config: Any) -> Any:
         node = current
         for group in groups:
             node = node.get(group) if isinstance(node, dict) else None
-        if isinstance(node, dict):
+        if isinstance(node, dict) and (key not in BESIDE or BESIDE[key] in node):
             node.setdefault(name, value)
     return current
 

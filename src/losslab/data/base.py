@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
     batch_size: int
     seed: int
     split_seed: int | None
+    test_split_seed: int | None
     val_fraction: float
     test_fraction: float
     label_noise: float
@@ -48,6 +49,8 @@ class InMemoryData(pl.LightningDataModule):
         seed: seed of the run; decides the order of batches and, without ``split_seed``, the rest.
         split_seed: seed of split, synthetic data and corruptions, to keep them fixed while ``seed``
             varies.
+        test_split_seed: seed of the test split, which is then the same for all ``seed``; training
+            and validation still follow from ``seed``. For data that seeds divide anew.
         val_fraction: fraction of the samples to be divided that goes to validation.
         test_fraction: fraction of them that goes to test.
         label_noise: fraction of training labels replaced by another class (flipped, for several
@@ -114,6 +117,7 @@ class InMemoryData(pl.LightningDataModule):
         batch_size: int = 64,
         seed: int = 0,
         split_seed: int | None = None,
+        test_split_seed: int | None = None,
         val_fraction: float = 0.2,
         test_fraction: float = 0.2,
         label_noise: float = 0.0,
@@ -129,6 +133,13 @@ class InMemoryData(pl.LightningDataModule):
         checks.require_whole("seed", seed, 0)
         if split_seed is not None:
             checks.require_whole("split_seed", split_seed, 0)
+        if test_split_seed is not None:
+            checks.require_whole("test_split_seed", test_split_seed, 0)
+            if self.fresh_per_seed:
+                raise ValueError(
+                    "test_split_seed must be null for data that are generated anew for each seed, "
+                    f"got {test_split_seed}"
+                )
         checks.require_open_share("val_fraction", val_fraction)
         checks.require_open_share("test_fraction", test_fraction)
         if not self.own_test and val_fraction + test_fraction >= 1:
@@ -139,6 +150,7 @@ class InMemoryData(pl.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.split_seed = split_seed
+        self.test_split_seed = test_split_seed
         self.data_seed = seed if split_seed is None else split_seed
         """Seed of everything random except the order of batches."""
         self.val_fraction = val_fraction
@@ -175,17 +187,7 @@ class InMemoryData(pl.LightningDataModule):
         whole = self._describe(raw)
         self.sampling = self._sampling(raw)
         self._require_fitting_corruption()
-        places = splits.draw(
-            whole.size,
-            labels=whole.targets if self._kind.single_label else None,
-            groups=raw.groups,
-            fixed=raw.fixed,
-            held_out=raw.held_out,
-            val_fraction=self.val_fraction,
-            test_fraction=self.test_fraction,
-            seed=self.data_seed,
-            names=self.class_names,
-        )
+        places = self._divided(raw, whole)
         self.test_index = places[splits.TEST]
         parts = [whole.take(index) for index in places]
         if raw.standardize is not False:
@@ -199,13 +201,41 @@ class InMemoryData(pl.LightningDataModule):
         self._count()
         self._ready = True
 
+    def split_samples(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Load the samples and return which of them are in training, validation and test.
+
+        Two seeds' splits share a sample if and only if they share its index, unless each seed draws
+        new samples.
+        """
+        raw = self.load()
+        return self._divided(raw, self._describe(raw))
+
+    def _divided(self, raw: Raw, whole: Split) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the indices of the samples of each split."""
+        if self.test_split_seed is not None and _has_own_test(raw):
+            raise ValueError(
+                "test_split_seed must be null for data with a test split of their own, "
+                f"got {self.test_split_seed}"
+            )
+        return splits.draw(
+            whole.size,
+            labels=whole.targets if self._kind.single_label else None,
+            groups=raw.groups,
+            fixed=raw.fixed,
+            held_out=raw.held_out,
+            val_fraction=self.val_fraction,
+            test_fraction=self.test_fraction,
+            seed=self.data_seed,
+            test_seed=self.test_split_seed,
+            names=self.class_names,
+        )
+
     def _sampling(self, raw: Raw) -> Sampling:
-        if self.split_seed is not None:
+        if self.split_seed is not None or self.test_split_seed is not None:
             return "fixed_test"
         if self.fresh_per_seed:
             return "fresh"
-        files_divide = raw.fixed is not None and bool((raw.fixed == splits.TEST).any())
-        return "fixed_test" if files_divide and not raw.redrawn else "redrawn"
+        return "fixed_test" if _has_own_test(raw) else "redrawn"
 
     def _describe(self, raw: Raw) -> Split:
         """Check and convert the samples, and determine their kind and sizes."""
@@ -236,7 +266,8 @@ class InMemoryData(pl.LightningDataModule):
         return self._kind.corrupt(split, self.corruption, partial(self._rng, part=part))
 
     def _rng(self, purpose: Purpose, part: int) -> torch.Generator:
-        return generator(self.data_seed, purpose, part)
+        seed = self.test_split_seed if part == splits.TEST else None
+        return generator(self.data_seed if seed is None else seed, purpose, part)
 
     def _count(self) -> None:
         self.class_counts = self._kind.counts(self.train.targets)
@@ -347,6 +378,11 @@ def _transferred(
     if batch[0].device == device:
         return batch
     return pl.LightningDataModule.transfer_batch_to_device(module, batch, device, dataloader_idx)
+
+
+def _has_own_test(raw: Raw) -> bool:
+    """Return whether the files say which samples are test."""
+    return raw.fixed is not None and not raw.redrawn and bool((raw.fixed == splits.TEST).any())
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:

@@ -67,15 +67,9 @@ class DigitSequences(InMemoryData):
     def load(self) -> Raw:
         """Generate the rows of each split from its own part of the digits."""
         images, labels = self._digits()
-        order = torch.randperm(
-            len(images), generator=generator(self.data_seed, Purpose.DIGIT_SPLIT)
-        )
-        counts = [round(self.rows * share) for share in (self.val_fraction, self.test_fraction)]
-        sizes = [self.rows - sum(counts), *counts]
-        ends = [round(len(images) * sum(sizes[: part + 1]) / self.rows) for part in range(3)]
         rows, targets, fixed = [], [], []
-        for part, size in enumerate(sizes):
-            index = order[(0, *ends)[part] : ends[part]]
+        digits = self._divided_digits(len(images))
+        for part, (index, size) in enumerate(zip(digits, self._row_counts(), strict=True)):
             new_rows, new_targets = self._rows(images[index], labels[index], size, part)
             rows.append(new_rows)
             targets.append(new_targets)
@@ -89,9 +83,31 @@ class DigitSequences(InMemoryData):
             outputs=11,
         )
 
+    def split_samples(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return which digits the rows of each split are made of."""
+        return self._divided_digits(len(self._digits()[1]))
+
+    def _row_counts(self) -> list[int]:
+        counts = [round(self.rows * share) for share in (self.val_fraction, self.test_fraction)]
+        return [self.rows - sum(counts), *counts]
+
+    def _divided_digits(self, digits: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Divide the digits among the splits, in proportion to the rows."""
+        sizes = self._row_counts()
+        ends = [round(digits * sum(sizes[: part + 1]) / self.rows) for part in range(2)]
+        order = torch.arange(digits)
+        if self.test_split_seed is not None:
+            carving = generator(self.test_split_seed, Purpose.TEST_SPLIT)
+            order = torch.randperm(digits, generator=carving)
+        left = digits if self.test_split_seed is None else ends[1]
+        rng = generator(self.data_seed, Purpose.DIGIT_SPLIT)
+        order[:left] = order[:left][torch.randperm(left, generator=rng)]
+        train, val, test = order.tensor_split(ends)
+        return train, val, test
+
     def _rows(self, images: Tensor, labels: Tensor, n: int, part: int) -> tuple[Tensor, Tensor]:
         """Generate ``n`` rows of these digits, with their targets."""
-        stream = generator(self.data_seed, Purpose.DIGIT_ROWS, part)
+        stream = self._rng(Purpose.DIGIT_ROWS, part)
         side = images.shape[-1]
         width = self.longest * (side + self.gap)
         lengths = torch.randint(self.shortest, self.longest + 1, (n,), generator=stream)

@@ -75,29 +75,41 @@ class Meshes(InMemoryData):
         """Raise ``FileNotFoundError`` if there are not enough meshes for three splits."""
         self._files()
 
+    def setup(self, stage: str | None = None) -> None:
+        """Sample the clouds and divide them by mesh; a second call does nothing."""
+        if self._ready:
+            return
+        super().setup(stage)
+        if self.test_split_seed is not None:
+            clouds = self._sampled_clouds(self._files(), self.test_split_seed)
+            self.test = self.test._replace(inputs=clouds[self.test_index])
+
     def load(self) -> Raw:
         """Sample clouds ``(meshes * clouds, points, 3)``, with the classes of their meshes."""
         files = self._files()
         names = sorted({_class_of(file, self.path) for file in files} - {""})
-        rng = generator(self.data_seed, Purpose.SURFACES)
-        candidates = CANDIDATES * self.points
-        surfaces = [
-            on_surface(*read_mesh(file), self.clouds * candidates, rng).reshape(-1, candidates, 3)
-            for file in files
-        ]
-        clouds = sample_clouds(
-            torch.cat(surfaces),
-            points=self.points,
-            noise=self.noise,
-            rotation=self.rotation,
-            uneven=self.uneven,
-            seed=self.data_seed,
-        )
+        clouds = self._sampled_clouds(files, self.data_seed)
         mesh = torch.arange(len(files)).repeat_interleave(self.clouds)
         if len(names) < 2 or any(not _class_of(file, self.path) for file in files):
             return Raw(clouds, torch.zeros(len(mesh), 1), target_kind="values", groups=mesh)
         labels = torch.tensor([names.index(_class_of(file, self.path)) for file in files])
         return Raw(clouds, labels[mesh], class_names=names, groups=mesh)
+
+    def _sampled_clouds(self, files: list[Path], seed: int) -> Tensor:
+        rng = generator(seed, Purpose.SURFACES)
+        candidates = CANDIDATES * self.points
+        surfaces = [
+            on_surface(*read_mesh(file), self.clouds * candidates, rng).reshape(-1, candidates, 3)
+            for file in files
+        ]
+        return sample_clouds(
+            torch.cat(surfaces),
+            points=self.points,
+            noise=self.noise,
+            rotation=self.rotation,
+            uneven=self.uneven,
+            seed=seed,
+        )
 
     def _files(self) -> list[Path]:
         """Return the mesh files, in sorted order."""

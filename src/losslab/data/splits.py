@@ -1,6 +1,7 @@
 """Random, stratified or grouped splits into training, validation and test."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ def draw(
     val_fraction: float,
     test_fraction: float,
     seed: int,
+    test_seed: int | None = None,
     names: Sequence[str] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw the indices of the training, validation and test split, each in random order.
@@ -36,6 +38,7 @@ def draw(
         val_fraction: fraction of the samples to be divided that goes to validation.
         test_fraction: fraction of them that goes to test.
         seed: random seed.
+        test_seed: seed of the test split, to keep it while ``seed`` divides the other samples anew.
         names: names of the classes for messages.
 
     Raises:
@@ -47,10 +50,42 @@ def draw(
         >>> len(train), len(val), len(test)
         (6, 2, 2)
     """
-    rng = generator(seed, Purpose.SPLIT)
     place = torch.zeros(samples, dtype=torch.int64) if fixed is None else fixed.clone()
-    open_splits = [part for part in (VAL, TEST) if not bool((place == part).any())]
     shares = {VAL: val_fraction, TEST: test_fraction}
+    divided = partial(_divided, labels=labels, groups=groups, held_out=held_out, names=names)
+    test_rng = None if test_seed is None else generator(test_seed, Purpose.TEST_SPLIT)
+    if test_rng is not None:
+        place[divided(place, shares, test_rng) == TEST] = TEST
+        shares[VAL] /= 1 - test_fraction  # of the samples that are left
+    rng = generator(seed, Purpose.SPLIT)
+    place = divided(place, shares, rng)
+    _require_samples(place)
+    if groups is not None:
+        _require_separate_groups(place, groups)
+    if labels is not None:
+        seen = labels[~torch.isin(labels, torch.tensor(held_out, dtype=labels.dtype))]
+        _require_each_class(labels[place == TRAIN], seen, names)
+    order = torch.randperm(samples, generator=rng)
+    train, val, test = (order[place[order] == part] for part in (TRAIN, VAL, TEST))
+    if test_rng is not None:
+        order = torch.randperm(samples, generator=test_rng)
+        test = order[place[order] == TEST]
+    return train, val, test
+
+
+def _divided(
+    place: Tensor,
+    shares: dict[int, float],
+    rng: torch.Generator,
+    *,
+    labels: Tensor | None,
+    groups: Tensor | None,
+    held_out: Sequence[int],
+    names: Sequence[str] | None,
+) -> Tensor:
+    """Draw the splits without samples from those of training; return the split of each sample."""
+    place = place.clone()
+    open_splits = [part for part in (VAL, TEST) if not bool((place == part).any())]
     members = (place == TRAIN).nonzero().flatten()
     if open_splits and len(members):
         drawn = [shares[part] for part in open_splits]
@@ -65,14 +100,7 @@ def draw(
         open_shares = [shares[part] / sum(shares.values()) for part in open_splits]
         chosen = _by_class(labels[hidden], len(hidden), open_shares, rng, names)
         place[hidden] = torch.tensor(open_splits)[chosen]
-    _require_samples(place)
-    if groups is not None:
-        _require_separate_groups(place, groups)
-    if labels is not None:
-        seen = labels[~torch.isin(labels, torch.tensor(held_out, dtype=labels.dtype))]
-        _require_each_class(labels[place == TRAIN], seen, names)
-    order = torch.randperm(samples, generator=rng)
-    return tuple(order[place[order] == part] for part in (TRAIN, VAL, TEST))  # type: ignore[return-value]
+    return place
 
 
 def _pick(labels: Tensor | None, members: Tensor) -> Tensor | None:

@@ -1,0 +1,237 @@
+"""Plan of a tuning: its arguments, and the points that are tried."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from losslab.analysis.power import needed_seeds
+from losslab.analysis.ranges import Range
+from losslab.analysis.search import LEARNING_RATE
+from losslab.config import groups, schema
+from losslab.config.compose import compose, values_of
+from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
+
+PROTOCOLS = ("controlled", "tuned")
+OWN = ("loss", "protocol", "budget", "seeds", "tuning_seeds")
+"""Arguments of the tuning itself; others are overrides that all runs share."""
+TUNING_SEEDS = [1000, 1001, 1002]
+SOBOL_SEED = 0
+DIMENSIONS = 16
+"""Dimension of the unit cube, fixed so that a loss's points do not depend on how many it uses."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Plan of a tuning."""
+
+    protocol: str
+    budget: int
+    losses: list[str]
+    tuning_seeds: list[int]
+    seeds: list[int]
+    overrides: list[str]
+    """Overrides that all runs share."""
+    ranges: dict[str, dict[str, Any]]
+    """Ranges by loss and option, as declared in conf/."""
+    points: dict[str, list[dict[str, Any]]]
+    """Options of each point, by loss; the first point is the default setting."""
+    defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Options of the default setting, by loss; empty in plans of version 0.1."""
+    test_split_seed: int | None = None
+    """Seed of the test split, if it was set so that the search does not see it."""
+    test_samples: int | None = None
+    """Number of samples that the final runs are tested on; ``None`` if seeds draw new samples."""
+    overlap: int | None = None
+    """How many of these are in training or validation splits of the search."""
+
+
+def parse_plan(arguments: Sequence[str]) -> Plan:
+    """Create a plan from the arguments.
+
+    Args:
+        arguments: ``loss=a,b``, ``protocol=``, ``budget=``, ``seeds=``, ``tuning_seeds=``, and any
+            overrides that all runs share.
+
+    Raises:
+        UserError: if an argument is missing, unknown or contradictory.
+    """
+    own, overrides = _split_arguments(arguments)
+    if "loss" not in own:
+        raise UserError("no losses given: add loss=cross_entropy,focal")
+    losses = own["loss"]
+    for loss in losses:
+        groups.require_known("loss", loss)
+    if len(set(losses)) < len(losses):
+        raise UserError(f"losses must differ, got {', '.join(losses)}")
+    protocol = _single_value(own, "protocol", "controlled")
+    if protocol not in PROTOCOLS:
+        raise UserError(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
+    budget = _whole_numbers([_single_value(own, "budget", "20")], "budget")[0]
+    if budget < 1:
+        raise UserError(f"budget must be at least 1, got {budget}")
+    tuning_seeds, seeds = _seeds(own, len(losses))
+    configs = {loss: compose([f"loss={loss}", *overrides]) for loss in losses}
+    ranges = {loss: _ranges(loss, protocol, overrides, configs[loss]) for loss in losses}
+    defaults = {loss: _defaults(ranges[loss], configs[loss]) for loss in losses}
+    points = {loss: points_of(ranges[loss], budget, defaults[loss]) for loss in losses}
+    return Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, ranges, points, defaults)
+
+
+def is_given(overrides: Sequence[str], key: str) -> bool:
+    """Return whether the overrides set a key."""
+    return any(each.lstrip("+").startswith(f"{key}=") for each in overrides)
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+def _split_arguments(arguments: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the values of the tuning's own arguments, and the overrides that all runs share."""
+    for argument in arguments:
+        _refuse_dashes(argument)
+    own: dict[str, list[str]] = {}
+    overrides = []
+    for override in parsed(arguments):
+        key = override.key_or_group
+        if key in own:
+            raise UserError(f"{key} is given twice: write {key}=A,B for several values")
+        if key in OWN:
+            own[key] = values_of(override)
+            continue
+        _require_shared(override)
+        overrides.append(override.input_line)
+    return own, overrides
+
+
+def _refuse_dashes(argument: str) -> None:
+    if argument in ("-m", "--multirun"):
+        raise UserError(f"{argument} is not needed: losslab tune always trains several runs")
+    name = argument.lstrip("-")
+    if name.partition("=")[0] in OWN and name != argument:
+        raise UserError(f"{argument}: options have no dashes: write {name}")
+    if name != argument:
+        raise UserError(f"unknown option {argument} (losslab tune --help lists the arguments)")
+
+
+def _require_shared(override: Any) -> None:
+    """Check that an argument is an override that all runs can share."""
+    key = override.key_or_group
+    known = dict.fromkeys((*OWN, *schema.TOP_LEVEL))
+    if re.split("[./]", key)[0] not in known:
+        near = groups.nearest_keys(key, known)
+        advice = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+        raise UserError(f"unknown argument {key}: {advice}")
+    if key in ("seed", "test"):
+        raise UserError(f"{key}= is set by the tuning: use seeds= and tuning_seeds=")
+    if override.is_sweep_override():
+        raise UserError(
+            f"{override.input_line} has several values, but only options of the losses and "
+            "the learning rate are tuned: give one value"
+        )
+
+
+def _seeds(own: Mapping[str, list[str]], losses: int) -> tuple[list[int], list[int]]:
+    """Return the seeds of the search and of the final runs, as many as the comparisons need."""
+    pairs = max(1, losses * (losses - 1) // 2)
+    standard = {"tuning_seeds": TUNING_SEEDS, "seeds": range(needed_seeds(pairs))}
+    tuning_seeds, seeds = (
+        _whole_numbers(own.get(key, list(map(str, values))), key)
+        for key, values in standard.items()
+    )
+    common = sorted(set(seeds) & set(tuning_seeds))
+    if common:
+        raise UserError(
+            f"seeds and tuning_seeds must not overlap, but both have {', '.join(map(str, common))}"
+        )
+    return tuning_seeds, seeds
+
+
+def _single_value(own: Mapping[str, list[str]], key: str, standard: str) -> str:
+    [value, *others] = own.get(key, [standard])
+    if others:
+        raise UserError(f"{key} must be one value, got {', '.join([value, *others])}")
+    return value
+
+
+def _whole_numbers(values: Sequence[str], key: str) -> list[int]:
+    try:
+        numbers = [int(value) for value in values]
+    except ValueError:
+        raise UserError(f"{key} must be whole numbers, got {', '.join(values)}") from None
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"{key} must differ, got {', '.join(values)}")
+    return numbers
+
+
+# --- points ---------------------------------------------------------------------------------------
+
+
+def _ranges(
+    loss: str, protocol: str, overrides: Sequence[str], config: DictConfig
+) -> dict[str, Any]:
+    """Return the ranges of a loss, learning rate first, except options that the overrides set."""
+    declared: dict[str, Any] = {}
+    if protocol == "tuned":
+        optimizer = config.hydra.runtime.choices.optimizer
+        found = groups.tunable("optimizer", optimizer) or {}
+        if "lr" not in found:
+            raise UserError(
+                f"conf/optimizer/{optimizer}.yaml must declare a range of lr under tuning:"
+            )
+        declared[LEARNING_RATE] = found["lr"]
+    own = groups.tunable("loss", loss) or {}
+    declared |= {f"loss.{name}": content for name, content in own.items()}
+    return {key: content for key, content in declared.items() if not is_given(overrides, key)}
+
+
+def _defaults(ranges: Mapping[str, Any], config: DictConfig) -> dict[str, Any]:
+    """Return the values that the tuned options have if nothing sets them."""
+    values = {key: OmegaConf.select(config, key) for key in ranges}
+    return {
+        key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        for key, value in values.items()
+    }
+
+
+def points_of(
+    ranges: Mapping[str, Any], budget: int, default: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return up to ``budget`` points: the default setting, then those of a Sobol sequence.
+
+    All losses get the same points of the unit cube, in as many dimensions as they have options; a
+    loss without options has one point.
+
+    Raises:
+        UserError: if a range is invalid.
+    """
+    points = [dict(default), *sobol_points(ranges, budget - 1)]
+    return [point for index, point in enumerate(points) if point not in points[:index]]
+
+
+def sobol_points(ranges: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    """Return points of a scrambled Sobol sequence over the ranges; none if there is no range.
+
+    Raises:
+        UserError: if a range is invalid.
+    """
+    try:
+        declared = {key: Range.declared(key, content) for key, content in ranges.items()}
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if len(declared) > DIMENSIONS:
+        raise UserError(f"at most {DIMENSIONS} options can be tuned, got {', '.join(declared)}")
+    if not declared or not number:
+        return []
+    from scipy.stats import qmc  # noqa: PLC0415 (a second that resuming does not need)
+
+    sequence = qmc.Sobol(DIMENSIONS, scramble=True, rng=SOBOL_SEED)
+    # Sobol sequences are balanced for powers of 2
+    cube = sequence.random_base2(max(1, (number - 1).bit_length()))[:number]
+    return [
+        {key: each.value(unit) for (key, each), unit in zip(declared.items(), row, strict=False)}
+        for row in cube
+    ]
