@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -42,6 +43,7 @@ CONFIG: dict[str, Any] = {
     },
     "overrides": [],
 }
+CURVE_COLUMNS = ["epoch", "step", "seconds", "name", "value"]
 HASHES = ("weights", "data", "batches")
 
 
@@ -83,6 +85,18 @@ def made_up(
 @pytest.fixture(name="made_up")
 def _made_up():
     return made_up
+
+
+def with_monitor(run: Run, values: Sequence[float], name: str = "mae") -> Run:
+    """The run with a validation curve of a metric, one value per epoch."""
+    rows = [(epoch, epoch, 0.0, f"val/{name}", value) for epoch, value in enumerate(values)]
+    run.__dict__["curves"] = pd.DataFrame(rows, columns=CURVE_COLUMNS)
+    return run
+
+
+@pytest.fixture(name="with_monitor")
+def _with_monitor():
+    return with_monitor
 
 
 def sweep(maes: Mapping[str, Sequence[float | str | None]], **given: Any) -> list[Run]:

@@ -1,17 +1,21 @@
 """The caveats of a comparison."""
 
+from pathlib import Path
+
 import pytest
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection, Unreadable
-from losslab.analysis.notes import comparison_notes, notes, unreadable_notes
+from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unreadable_notes
+from losslab.analysis.search import Trial, Tuning
+from losslab.metrics.labels import metric
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5]
 
 
-def noted(runs):
-    [table] = compare(Collection(tuple(runs))).tables
+def noted(runs, **options):
+    [table] = compare(Collection(tuple(runs)), **options).tables
     return notes(table)
 
 
@@ -96,6 +100,81 @@ def test_reinforcement_learning_is_paired_by_environment_alone(sweep):
     assert noted(runs) == [
         "paired by environment seed only, since the training data depend on the policy"
     ]
+
+
+def test_the_best_of_many_rows_is_optimistic(sweep):
+    four = {f"loss{index}": MSE for index in range(4)}
+    assert noted(sweep(four)) == []
+    assert noted(sweep(four | {"mae": MAE})) == [
+        "the best of 5 rows was chosen by the values that are shown, so its mean is optimistic"
+    ]
+
+
+def test_metrics_that_may_have_been_chosen_afterwards(sweep):
+    runs = sweep({"mse": MSE, "mae": MAE})
+    assert noted(runs, primary_metrics=["mae"]) == []
+    assert noted(runs, primary_metrics=["mae", "rmse"]) == [
+        "primary metrics other than the task's mae: rmse; if they were chosen after looking at the "
+        "results, the p-values are too small"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("curve", "note"),
+    [
+        ([3.0, 2.0, 1.9, 1.89, 1.895], None),
+        ([3.0, 2.0, 1.9, 1.89, 1.885], None),
+        ([5.0, 4.0, 3.0, 2.0], "mse: not converged, validation still improved in the last epochs"),
+        ([2.0, 2.0, 2.0], "mse: validation mae of 6 of 6 runs stays at chance"),
+    ],
+    ids=["converged", "less than its spread", "improving", "constant"],
+)
+def test_training_that_decides_the_comparison(sweep, with_monitor, curve, note):
+    runs = sweep({"mse": MSE, "mae": MAE})
+    for run in runs:
+        if run.loss == "mse":
+            with_monitor(run, [value + run.seed / 100 for value in curve])
+    assert noted(runs) == [note] * (note is not None)
+
+
+def test_a_monitor_at_chance(sweep, with_monitor):
+    settings = {"task.metrics": ["mae"], "task.monitor": "auroc", "task.mode": "max"}
+    runs = sweep({"mse": MSE, "mae": MAE}, settings=settings)
+    for run in runs:
+        top = 0.505 if run.loss == "mse" and run.seed < 2 else 0.9
+        with_monitor(run, [0.48, top, 0.49], "auroc")
+    assert noted(runs) == ["mse: validation auroc of 2 of 6 runs stays at chance"]
+
+
+def test_a_first_epoch_that_is_the_best(sweep):
+    runs = sweep({"mse": MSE, "mae": MAE})
+    for run in runs[:2]:
+        run.record["best"]["epoch"] = 0
+    note = "mse: the best epoch of 2 of 6 runs is the first; the learning rate may be too high"
+    assert noted(runs) == [note]
+    for run in runs:
+        run.record["epochs"] = 1
+    assert noted(runs) == []
+
+
+def tuned(**values):
+    """A tuning of losses, by the error they reach at the rates 0.001, 0.01 and 0.1."""
+    trials = {
+        loss: tuple(
+            Trial(loss, point, {"optimizer.lr": rate}, {100: value}, (100,))
+            for point, (rate, value) in enumerate(zip((0.001, 0.01, 0.1), errors, strict=True))
+        )
+        for loss, errors in values.items()
+    }
+    return Tuning(Path("x"), "tuned", 3, metric("mae"), (100,), (0, 1), {}, trials)
+
+
+def test_a_winner_that_depends_on_the_learning_rate():
+    assert tuning_notes(tuned(mse=[3.0, 2.0, 1.0], mae=[2.0, 1.5, 4.0])) == [
+        "which loss is best depends on the learning rate: mae at low rates (0.001) and "
+        "middle rates (0.01); mse at high rates (0.1)"
+    ]
+    assert tuning_notes(tuned(mse=[3.0, 2.0, 1.0], mae=[4.0, 4.0, 4.0])) == []
 
 
 def test_notes_on_the_whole(collected, made_up, tmp_path):

@@ -88,6 +88,26 @@ def test_pictures_follow_light_and_dark(page, report):
         assert (mean_of(paper) > 127, mean_of(ink) > 127) == (bright, not bright)
 
 
+LEAST_TEXT = """Math.min(...[...document.querySelectorAll('svg text')]
+  .filter(text => text.getClientRects().length)
+  .map(text => parseFloat(getComputedStyle(text).fontSize)
+    * text.ownerSVGElement.getBoundingClientRect().width
+    / text.ownerSVGElement.viewBox.baseVal.width))"""
+"""Size in pixels of the smallest letters that are shown in a figure."""
+
+
+def test_everything_can_be_read_on_a_phone(page, report):
+    page.size(390, 844)
+    page.open(report)
+    assert page.ask("document.documentElement.scrollWidth") == 390
+    assert page.ask(LEAST_TEXT) > 10.5
+    hint = "document.querySelector('.hint').hidden"
+    assert page.ask(hint) is False
+    assert page.ask("document.querySelector('.wide').scrollWidth") > 390
+    page.size(1280, 900)
+    page.wait_for(hint)
+
+
 def mean_of(colour):
     """Of ``rgb(34, 34, 34)``."""
     return sum(map(int, colour.strip("rgb()").split(","))) / 3

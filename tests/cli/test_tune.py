@@ -86,7 +86,7 @@ def test_a_tuning_goes_on_where_it_was_killed(command, killed):
 
     compared = command(str(killed), script="scripts/compare.py")
     assert compared.code == 0, compared.err
-    report = outcome.out[outcome.out.index("protocol tuned") :]
+    report = outcome.out[outcome.out.index("On regression") :]
     searched = "8 runs of a search left out: the test split was not read\n"
     assert searched in compared.out
     assert compared.out.replace(searched, "") == report

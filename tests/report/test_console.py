@@ -42,6 +42,11 @@ def test_the_table(collected):
     assert second[:7] == ["2", "mae", "11,", "1", "of", "12", "failed"]
 
 
+def test_the_title_tells_which_location_is_shown(collected):
+    text = text_of(compare(collected({"mse": MSE, "mae": MAE}), center="iqm"))
+    assert text.startswith("regression: test metrics, interquartile mean [95 % interval] over")
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_the_tables_fit_the_width_and_lose_nothing(collected, width):
     text = text_of(compare(many_metrics(collected)), width)
@@ -84,6 +89,29 @@ def test_a_terminal_without_unicode_gets_ascii(collected):
     Console(file=file, width=100).print(ComparisonView(comparison))
     file.seek(0)
     assert "mae (min)" in file.read()
+
+
+COST = {"loss_ms": 0.214, "loss_mb": 1.31, "step_ms": 2.44, "run_mb": None}
+
+
+@pytest.mark.parametrize(("width", "shown"), [(110, True), (80, False)])
+def test_costs_are_shown_where_they_fit(collected, width, shown):
+    text = text_of(compare(collected({"mse": MSE, "mae": MAE}, cost=COST)), width)
+    assert ("0.21 ms, 1.3 MB of 2.4 ms per step" in text) is shown
+    assert "2.250 [2.137, 2.363]" in text
+
+
+def test_the_answer_is_first(collected, tmp_path):
+    file = io.StringIO()
+    show(Console(file=file, width=80), compare(collected({"mse": MSE, "mae": MAE})), tmp_path)
+    lines = file.getvalue().splitlines()
+    assert lines[:4] == [
+        "On regression, mae has the best mean absolute error; mse is worse by about 1. 12",
+        "seeds; holds for new data of this kind.",
+        "Next: nothing: the answer is decided",
+        "",
+    ]
+    assert lines[4].startswith("regression: test metrics")
 
 
 def test_a_comparison_is_shown_with_the_path_of_its_report(collected, tmp_path):

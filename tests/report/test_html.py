@@ -64,6 +64,30 @@ def test_it_is_whole_and_asks_nobody(outline):
     assert all(address.startswith(("#", "data:")) for address in outline.asked)
 
 
+def test_it_begins_with_the_answer(html):
+    assert "<title>mse and a&lt;b&amp;c on regression</title>" in html
+    body = html.partition("<body>")[2]
+    answer = body.index("On regression, undecided between mse and a&lt;b&amp;c")
+    following = body.index("Next: more seeds: at least 6")
+    assert answer < following < body.index("<dl") < body.index("<table>") < body.index("<svg")
+    assert body.rindex("Glossary") > body.rindex("<svg")
+
+
+def test_phones_get_figures_of_their_own_and_a_hint(html):
+    assert html.count('<div class="phone">') == html.count('<div class="desk">') > 1
+    assert html.count('<p class="hint" hidden>Scroll sideways') == 1 + html.count('class="phone"')
+    assert "@media (max-width: 50rem)" in html
+
+
+def test_costs_are_a_column_that_is_sorted_by_the_time_of_the_loss(made_up):
+    cost = {"loss_ms": 0.214, "loss_mb": 1.31, "step_ms": 2.44, "run_mb": None}
+    runs = [made_up("mse", 0, 1.0, cost=cost), made_up("mae", 0, 2.0)]
+    text = page(compare(Collection(tuple(runs))), {})
+    assert '<td data-value="0.214">0.21 ms, 1.3 MB <small>of 2.4 ms per step</small></td>' in text
+    assert '<td data-value=""></td>' in text
+    assert ">cost<" not in page(compare(Collection((made_up("mse", 0, 1.0),))), {})
+
+
 def test_its_heading_says_what_every_run_was_asked_for(html):
     assert "<h2>regression (trainer.max_epochs=3)</h2>" in html
     assert "Test metrics: mean over seeds [95 % interval], the best by mean absolute error" in html

@@ -57,6 +57,17 @@ def test_a_table_is_a_tidy_row_a_mean(comparison, tmp_path):
     assert_allclose(table.loc[("mse", "ref/mse"), "mean"], sum(x * x for x in MSE) / 6)
 
 
+def test_costs_are_columns_of_the_table(collected, tmp_path):
+    cost = {"loss_ms": 0.2, "loss_mb": 1.5, "step_ms": 2.0, "run_mb": None}
+    comparison = compare(collected({"mse": MSE[:2]}, cost=cost))
+    write_report(comparison, tmp_path)
+    row = pd.read_csv(tmp_path / "table.csv").iloc[0]
+    assert (row["cost_loss_ms"], row["cost_loss_mb"], row["cost_step_ms"]) == (0.2, 1.5, 2.0)
+    assert pd.isna(row["cost_run_mb"])
+    assert "| 0.2 ms, 1.5 MB of 2 ms per step |" in markdown(comparison)
+    assert " ms" not in latex(comparison)
+
+
 def test_pairs_hold_all_that_was_tested(comparison, tmp_path):
     write_report(comparison, tmp_path)
     [pair] = pd.read_csv(tmp_path / "pairs.csv").to_dict("records")
@@ -64,6 +75,13 @@ def test_pairs_hold_all_that_was_tested(comparison, tmp_path):
     assert pd.isna(pair["better"])
     assert_allclose([pair["p"], pair["difference"]], [2 / 2**5, 1.04])
     assert (pair["failed_a"], pair["failed_b"], pair["p_failures"]) == (0, 1, 1.0)
+
+
+def test_markdown_begins_with_the_answer(comparison):
+    lines = markdown(comparison).splitlines()
+    assert lines[0] == "# mse and mae on regression"
+    assert lines[2].startswith("**On regression, undecided between mse and mae: too few seeds")
+    assert lines[4].startswith("Next: tune the learning rate of each loss: losslab tune")
 
 
 def test_markdown_says_the_table_the_verdict_and_the_pairs(comparison):

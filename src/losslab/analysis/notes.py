@@ -1,9 +1,17 @@
 """Caveats of a comparison, as sentences."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.convergence import at_chance, first_is_best, not_converged
 from losslab.analysis.load import group_by
+from losslab.analysis.search import LEARNING_RATE, Trial, Tuning
+
+THIRDS = ("low", "middle", "high")
+
+MANY_ROWS = 5
+"""Number of rows from which a note says that the best one's mean is optimistic."""
 
 
 def notes(table: ComparisonTable) -> list[str]:
@@ -18,6 +26,9 @@ def notes(table: ComparisonTable) -> list[str]:
         *_undefined(table),
         *_pairing(table),
         *_scale(table),
+        *_optimistic(table),
+        *_chosen_metrics(table),
+        *_training(table),
     ]
 
 
@@ -125,6 +136,43 @@ def _scale(table: ComparisonTable) -> Iterable[str]:
         yield "a regularizer's strength is relative to each loss's scale"
 
 
+def _optimistic(table: ComparisonTable) -> Iterable[str]:
+    if len(table.rows) >= MANY_ROWS:
+        yield (
+            f"the best of {len(table.rows)} rows was chosen by the values that are shown, so its "
+            "mean is optimistic"
+        )
+
+
+def _chosen_metrics(table: ComparisonTable) -> Iterable[str]:
+    """Name the primary metrics that are not the task's, which may have been chosen afterwards."""
+    own = table.rows[0].runs[0].metric_names[0]
+    others = [metric.name for metric in table.primary_metrics if metric.name != own]
+    if others:
+        yield (
+            f"primary metrics other than the task's {own}: {', '.join(others)}; if they were "
+            "chosen after looking at the results, the p-values are too small"
+        )
+
+
+def _training(table: ComparisonTable) -> Iterable[str]:
+    """Name rows that were not trained well, which may decide the comparison."""
+    for row in table.rows:
+        count, every = len(first_is_best(row)), len(row.done)
+        if count:
+            yield (
+                f"{row.label}: the best epoch of {count} of {every} runs is the first; the "
+                "learning rate may be too high"
+            )
+        if stuck := len(at_chance(row)):
+            monitor = row.runs[0].config["task"]["monitor"]
+            yield f"{row.label}: validation {monitor} of {stuck} of {every} runs stays at chance"
+    growing = [row.label for row in table.rows if not_converged(row)]
+    if growing:
+        listed = ", ".join(growing)
+        yield f"{listed}: not converged, validation still improved in the last epochs"
+
+
 def _range(counts: Sequence[int]) -> str:
     return f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
 
@@ -164,3 +212,44 @@ def comparison_notes(comparison: Comparison) -> list[str]:
 
 def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
+
+
+def tuning_notes(tuning: Tuning) -> list[str]:
+    """Say if which loss is best depends on the learning rate.
+
+    For each third of the tried learning rates, on a logarithmic scale, the loss whose best point
+    lies there is named.
+    """
+    tried = [
+        trial
+        for trials in tuning.trials.values()
+        for trial in trials
+        if trial.values and LEARNING_RATE in trial.options
+    ]
+    winners: dict[str, list[str]] = {}
+    for name, part in _thirds(tried).items():
+        if len({trial.loss for trial in part}) > 1:
+            best = max(part, key=lambda trial: tuning.metric.sign * trial.mean)
+            winners.setdefault(best.loss, []).append(name)
+    if len(winners) < 2:
+        return []
+    listed = "; ".join(f"{loss} at {' and '.join(names)}" for loss, names in winners.items())
+    return [f"which loss is best depends on the learning rate: {listed}"]
+
+
+def _thirds(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """Split trials into thirds of the range of their learning rates, on a logarithmic scale."""
+    rates = [float(trial.options[LEARNING_RATE]) for trial in trials]
+    if len(set(rates)) < len(THIRDS):
+        return {}
+    low, high = math.log(min(rates)), math.log(max(rates))
+    parts: dict[str, list[Trial]] = {name: [] for name in THIRDS}
+    for trial, rate in zip(trials, rates, strict=True):
+        place = int(len(THIRDS) * (math.log(rate) - low) / (high - low))
+        parts[THIRDS[min(place, len(THIRDS) - 1)]].append(trial)
+    return {f"{name} rates ({_rates(part)})": part for name, part in parts.items() if part}
+
+
+def _rates(trials: Sequence[Trial]) -> str:
+    rates = sorted(float(trial.options[LEARNING_RATE]) for trial in trials)
+    return " to ".join(dict.fromkeys((f"{rates[0]:g}", f"{rates[-1]:g}")))

@@ -1,11 +1,12 @@
 """Compare the losses of any runs: losslab compare FOLDER [FOLDER ...]."""
 
 import argparse
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 
@@ -15,6 +16,12 @@ from losslab.analysis.location import CENTERS
 from losslab.analysis.search import read_tuning
 from losslab.report.console import show
 from losslab.runs.folder import PLAN_FILE
+
+OPTIONS = ("baseline", "metrics", "columns", "split", "scope", "within", "center")
+"""Options that change what a report says."""
+
+MOST_LETTERS = 120
+"""Maximum length of the options in the name of a report's folder."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,7 +73,12 @@ def main(given: Sequence[str] | None = None) -> int:
         help="location over seeds that is compared: mean (default), median or interquartile mean, "
         "which single collapsed runs do not move",
     )
-    parser.add_argument("--out", type=Path, help="folder of the report (default: FOLDER/report)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder of the report (default: FOLDER/report, or FOLDER/report-OPTIONS with other "
+        "options than the defaults)",
+    )
     arguments = parser.parse_args(given)
     try:
         comparison = compare(
@@ -81,7 +93,13 @@ def main(given: Sequence[str] | None = None) -> int:
         )
         [first, *others] = arguments.folders
         tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None
-        show(Console(), comparison, arguments.out or report_folder(arguments.folders), tuning)
+        given_options = {
+            name: getattr(arguments, name)
+            for name in OPTIONS
+            if getattr(arguments, name) != parser.get_default(name)
+        }
+        folder = arguments.out or report_folder(arguments.folders, given_options)
+        show(Console(), comparison, folder, tuning)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -121,8 +139,26 @@ def collect_runs(folders: list[Path]) -> Collection:
     return collection
 
 
-def report_folder(folders: list[Path]) -> Path:
-    """Return the folder of the report: inside a single folder, else a new one in logs/reports."""
+def report_folder(folders: list[Path], options: Mapping[str, Any] = {}) -> Path:
+    """Return the folder of the report: inside a single folder, else a new one in logs/reports.
+
+    Args:
+        folders: the compared folders.
+        options: options that are not the defaults. They are part of the name, so that the report
+            of the sweep itself is not overwritten.
+
+    Example:
+        >>> report_folder([Path("sweep")], {"baseline": "mse", "metrics": ["mae", "r2"]}).name
+        'report-baseline=mse-metrics=mae,r2'
+    """
     if len(folders) == 1:
-        return folders[0] / "report"
+        texts = [f"-{name}={_short(value)}" for name, value in options.items()]
+        name = re.sub(r"[^\w.,=-]+", "_", "".join(texts))
+        return folders[0] / f"report{name[:MOST_LETTERS]}"
     return Path("logs") / "reports" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={margin:g}" for name, margin in value.items())
+    return ",".join(value) if isinstance(value, list) else str(value)

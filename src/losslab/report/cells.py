@@ -3,6 +3,12 @@
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.summaries import Summary
 
+CENTERS = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
+"""Names of the locations in prose."""
+
+COST = "cost"
+"""Header of the column of costs."""
+
 SPLITS = {"test": "test", "val": "validation"}
 """Names of the splits in prose."""
 

@@ -7,14 +7,16 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as Grid
 from rich.text import Text
 
+from losslab.analysis.answer import answers
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.conclusions import conclusions, short_conclusions
-from losslab.analysis.notes import comparison_notes, notes, unreadable_notes
+from losslab.analysis.cost import cost
+from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unreadable_notes
 from losslab.analysis.overall import overall_conclusions
 from losslab.analysis.search import Tuning
 from losslab.metrics.labels import Metric
-from losslab.report.cells import SPLITS, cell, seeds_text
+from losslab.report.cells import CENTERS, COST, SPLITS, cell, seeds_text
 from losslab.report.run_table import plain_table
 from losslab.report.write import write_report
 
@@ -26,8 +28,13 @@ def show(
     console: Console, comparison: Comparison, folder: Path, tuning: Tuning | None = None
 ) -> None:
     """Print a comparison, write its report into the folder and print the report's path."""
+    tuned = tuning is not None and tuning.protocol == "tuned"
+    for answer in answers(comparison, tuned=tuned):
+        for line in answer.lines:
+            console.print(Text(line))
+        console.print()
     if tuning is not None:
-        for line in tuning.lines():
+        for line in (*tuning.lines(), *tuning_notes(tuning)):
             console.print(Text(line))
         console.print()
     console.print(ComparisonView(comparison))
@@ -50,7 +57,7 @@ class ComparisonView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for table in self.comparison.tables:
-            columns = _Columns(table, self.comparison.split)
+            columns = _Columns(table, self.comparison)
             yield Text(columns.title)
             yield from columns.grids(console, options)
             yield from map(Text, _sentences(table))
@@ -71,9 +78,10 @@ def _sentences(table: ComparisonTable) -> list[str]:
 class _Columns:
     """Columns of one table, split into as many grids as the width requires."""
 
-    def __init__(self, table: ComparisonTable, split: str) -> None:
+    def __init__(self, table: ComparisonTable, comparison: Comparison) -> None:
         self.table = table
-        self.title = f"{table.title}: {SPLITS[split]} metrics, mean [95 % interval] over seeds"
+        split, center = SPLITS[comparison.split], CENTERS[comparison.center]
+        self.title = f"{table.title}: {split} metrics, {center} [95 % interval] over seeds"
 
     def grids(self, console: Console, options: ConsoleOptions) -> Iterator[Grid]:
         """Yield the grids; only the first shows seeds and which rows are better than which."""
@@ -85,9 +93,26 @@ class _Columns:
                 yield self._grid(chunk, options, first=first)
                 chunk, first = [], False
             chunk.append(metric)
-        yield self._grid(chunk, options, first=first)
+        yield self._last(chunk, console, options, first=first)
 
-    def _grid(self, metrics: Sequence[Metric], options: ConsoleOptions, *, first: bool) -> Grid:
+    def _last(
+        self, metrics: Sequence[Metric], console: Console, options: ConsoleOptions, *, first: bool
+    ) -> Grid:
+        """Return the last grid, with the costs where they fit."""
+        if any(map(cost, self.table.rows)):
+            grid = self._grid(metrics, options, first=first, costs=True)
+            if console.measure(grid, options=_wide(options)).maximum <= options.max_width:
+                return grid
+        return self._grid(metrics, options, first=first)
+
+    def _grid(
+        self,
+        metrics: Sequence[Metric],
+        options: ConsoleOptions,
+        *,
+        first: bool,
+        costs: bool = False,
+    ) -> Grid:
         rows = self.table.rows
         compared = bool(self.table.pairs)
         grid = plain_table(None)
@@ -101,12 +126,15 @@ class _Columns:
             header = metric.short_header
             header = _ascii(header) if options.ascii_only else header
             grid.add_column(header, justify="right", no_wrap=True)
+        if costs:
+            grid.add_column(COST, no_wrap=True)
         if first and compared:
             grid.add_column("better than")
         for place, row in enumerate(rows, 1):
             texts = [str(place)] if compared else []
             texts += [row.label, *([seeds_text(row)] if first else [])]
             texts += [cell(self.table.summary(row, metric)) for metric in metrics]
+            texts += [str(cost(row) or "")] if costs else []
             texts += [self._beaten(row)] if first and compared else []
             grid.add_row(*texts)
         return grid
@@ -117,7 +145,7 @@ class _Columns:
         beaten = [
             places[pair.b if pair.a == row.label else pair.a]
             for pair in self.table.pairs_of(self.table.primary_metrics[0])
-            if pair.better == row.label
+            if pair.preferred == row.label
         ]
         return ", ".join(map(str, sorted(beaten)))
 

@@ -4,8 +4,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.cost import NO_COST, cost
 from losslab.analysis.overall import overall
-from losslab.report.cells import cell, seeds_text
+from losslab.report.cells import COST, cell, seeds_text
 
 if TYPE_CHECKING:
     import pandas
@@ -65,8 +66,10 @@ def table_frame(comparison: Comparison) -> "pandas.DataFrame":
                 "missing": len(row.absent),
                 "runs": len(row.runs),
             }
+            | {f"cost_{name}": value for name, value in vars(own or NO_COST).items()}
             for table in comparison.tables
             for row in table.rows
+            for own in [cost(row)]
             for metric in table.columns
             for summary in [table.summary(row, metric)]
         ]
@@ -149,13 +152,17 @@ def pooled_frame(comparison: Comparison) -> "pandas.DataFrame":
     )
 
 
-def grid(table: ComparisonTable) -> list[list[str]]:
-    """Return the table as text: a header, then one line per row."""
+def grid(table: ComparisonTable, *, costs: bool = False) -> list[list[str]]:
+    """Return the table as text: a header, then one line per row; with costs if any are known."""
     head = ["loss", "seeds", *(metric.header for metric in table.columns)]
     lines = [
         [row.label, seeds_text(row), *(cell(table.summary(row, m)) for m in table.columns)]
         for row in table.rows
     ]
+    if costs and any(map(cost, table.rows)):
+        head.append(COST)
+        for line, row in zip(lines, table.rows, strict=True):
+            line.append(str(cost(row) or ""))
     return [head, *lines]
 
 

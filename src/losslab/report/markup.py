@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from losslab.analysis.answer import answers
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.conclusions import conclusions
-from losslab.analysis.notes import comparison_notes, notes, unreadable_notes
+from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unreadable_notes
 from losslab.analysis.overall import overall_conclusions
 from losslab.analysis.search import Tuning
 from losslab.report.figures.selection import OVERALL, ReportFigure
 from losslab.report.frames import grid, pairs_grid
+from losslab.report.glossary import glossary
+from losslab.report.provenance import provenance, title_of
 
 
 def markdown(
@@ -27,14 +30,34 @@ def _markdown(
     figures: Mapping[str, Sequence[ReportFigure]],
     tuning_figures: Sequence[ReportFigure],
 ) -> Iterator[str]:
-    yield "# Comparison"
+    content = "\n".join(_content(comparison, tuning, figures, tuning_figures))
+    yield f"# {title_of(comparison)}\n"
+    yield content
+    terms = glossary(content)
+    if terms:
+        yield "\n## Glossary\n"
+        yield from (f"- **{term}**: {meaning}" for term, meaning in terms.items())
+
+
+def _content(
+    comparison: Comparison,
+    tuning: Tuning | None,
+    figures: Mapping[str, Sequence[ReportFigure]],
+    tuning_figures: Sequence[ReportFigure],
+) -> Iterator[str]:
+    tuned = tuning is not None and tuning.protocol == "tuned"
+    for answer in answers(comparison, tuned=tuned):
+        first, following = answer.lines
+        yield f"**{first}**\n\n{following}\n"
     if tuning is not None:
         yield "\n## Tuning\n"
-        yield from (f"- {line}" for line in tuning.lines())
+        yield from (f"- {line}" for line in (*tuning.lines(), *tuning_notes(tuning)))
         yield from map(_image, tuning_figures)
     for table in comparison.tables:
         yield f"\n## {table.title}\n"
-        yield from _markdown_table(grid(table))
+        yield from (f"- {key}: {_code(key, text)}" for key, text in provenance(table).items())
+        yield ""
+        yield from _markdown_table(grid(table, costs=True))
         yield ""
         yield from (f"- {line}" for line in conclusions(table))
         yield from (f"- {line}" for line in notes(table))
@@ -51,6 +74,10 @@ def _markdown(
         yield "\n## Overall\n"
         yield from (f"- {line}" for line in last)
         yield from map(_image, figures.get(OVERALL, ()))
+
+
+def _code(keyword: str, text: str) -> str:
+    return f"`{text}`" if keyword == "Command" else text
 
 
 def _image(figure: ReportFigure) -> str:

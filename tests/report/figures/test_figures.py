@@ -13,7 +13,14 @@ from losslab.report.figures.gradient_norms import gradient_norms
 from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.seed_differences import MOST_PAIRS, seed_differences
 from losslab.report.figures.steps_to_target import common_target, reached, steps_to_target
-from losslab.report.figures.style import NothingToDraw, logarithmic, new_figure, panels
+from losslab.report.figures.style import (
+    NARROW_WIDTH,
+    NothingToDraw,
+    logarithmic,
+    narrow,
+    new_figure,
+    panels,
+)
 from losslab.report.figures.validation_curves import curve_metrics, validation_curves
 
 
@@ -229,3 +236,15 @@ def test_panels_stand_in_even_rows(count, columns, rows):
     _, grid = panels(count, 2.0, 2.0, columns=columns)
     places = [axes.get_subplotspec().rowspan.start for axes in grid]
     assert [places.count(row) for row in sorted(set(places))] == rows
+
+
+def test_narrow_figures_have_one_panel_per_row_and_fit_a_phone(table):
+    for draw in (final_metrics, validation_curves, seed_differences, gradient_norms):
+        wide = draw(table)
+        with narrow():
+            phone = draw(table)
+        assert phone.get_figwidth() == NARROW_WIDTH < wide.get_figwidth()
+        places = {round(axes.get_position().x0, 2) for axes in phone.axes}
+        assert len(phone.axes) == len(wide.axes)
+        assert len(places) == 1
+    assert final_metrics(table).get_figwidth() > NARROW_WIDTH

@@ -6,10 +6,20 @@ from matplotlib.ticker import MaxNLocator
 
 from losslab.analysis.ranking import Ranking
 from losslab.analysis.ranks import cliques
-from losslab.report.figures.style import FAINT, INK, headline, looks, new_figure, styled, wrapped
+from losslab.report.figures.style import (
+    FAINT,
+    INK,
+    NARROW_WIDTH,
+    headline,
+    looks,
+    new_figure,
+    on_screen,
+    styled,
+    wrapped,
+)
 
 WIDTH = 5.0
-"""Width in inches, so that letters stay readable where the figure is shown 390 pixels wide."""
+"""Width in inches."""
 
 
 @styled
@@ -22,7 +32,7 @@ def critical_difference(ranking: Ranking) -> Figure:
     """
     bars = alike(ranking)
     count = len(ranking.mean_ranks)
-    figure = new_figure(WIDTH, 0.3 * count + 0.18 * len(bars) + 1.6)
+    figure = new_figure(on_screen(WIDTH, NARROW_WIDTH), 0.3 * count + 0.18 * len(bars) + 1.6)
     axes = figure.subplots()
     look = looks(sorted(ranking.mean_ranks))
     for place, (loss, rank) in enumerate(ranking.mean_ranks.items()):
@@ -72,6 +82,6 @@ def _bar(axes: Axes, height: float, ranks: list[float]) -> None:
 def _axes(axes: Axes, ranking: Ranking, bottom: float) -> None:
     count = len(ranking.mean_ranks)
     axes.grid(axis="y", visible=False)
-    axes.set_yticks(range(count), [wrapped(loss, 24) for loss in ranking.mean_ranks])
+    axes.set_yticks(range(count), [wrapped(loss, on_screen(24, 16)) for loss in ranking.mean_ranks])
     axes.set(xlim=(0.9, count + 0.1), ylim=(bottom, -0.6), xlabel="mean rank (1 is best)")
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))

@@ -88,7 +88,7 @@ def shortfall(summary: Summary, column: Sequence[Summary]) -> float:
 
 def _draw(axes: Axes, column: int, place: int, summary: Summary, behind: float) -> None:
     if math.isnan(behind):
-        axes.text(column, place, "not measured", ha="center", va="center", fontsize=7)
+        axes.text(column, place, "not measured", ha="center", va="center", fontsize=8)
         return
     # 0 at the best, 0.5 at twice as bad, towards 1
     depth = 1.0 if math.isinf(behind) else behind / (1 + behind)
@@ -114,7 +114,7 @@ def _draw(axes: Axes, column: int, place: int, summary: Summary, behind: float) 
         color=colour,
         weight="bold" if best else "normal",
     )
-    axes.text(column, place + 0.22, words, ha="center", va="center", fontsize=7, color=colour)
+    axes.text(column, place + 0.22, words, ha="center", va="center", fontsize=8, color=colour)
 
 
 def _cell(column: int, place: int, **look: object) -> Rectangle:

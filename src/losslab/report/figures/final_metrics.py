@@ -16,6 +16,7 @@ from losslab.report.figures.style import (
     Look,
     headline,
     logarithmic,
+    on_screen,
     panels,
     spans_decades,
     styled,
@@ -88,4 +89,5 @@ def _draw(axes: Axes, place: int, row: Row, summary: Summary, look: Look) -> Non
 
 def _name(row: Row) -> str:
     incomplete = row.failed or row.absent
-    return f"{row.label}\n{seeds_text(row)}" if incomplete else row.label
+    label = wrapped(row.label, on_screen(60, 16))
+    return f"{label}\n{wrapped(seeds_text(row), on_screen(60, 16))}" if incomplete else label

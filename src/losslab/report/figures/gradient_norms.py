@@ -7,6 +7,7 @@ from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.style import (
     NothingToDraw,
     headline,
+    legend_beside,
     logarithmic,
     panels,
     styled,
@@ -42,7 +43,7 @@ def gradient_norms(table: ComparisonTable, read: TableCurves | None = None) -> F
         axes.plot(x, middle, label=row.label, **style.marked(len(x), place))
     logarithmic(axes, "y")
     axes.set(xlabel=read.axis(NAME), ylabel="gradient norm")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    legend_beside(figure, axes)
     headline(
         figure,
         f"{table.title}: gradient norm over all weights",

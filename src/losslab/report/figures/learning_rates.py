@@ -11,6 +11,7 @@ from losslab.report.figures.style import (
     Look,
     NothingToDraw,
     headline,
+    legend_beside,
     logarithmic,
     looks,
     panels,
@@ -37,7 +38,7 @@ def learning_rates(tuning: Tuning) -> Figure:
         _draw(axes, loss, trials, tuning.best(loss), look[loss], tuning.metric.scale)
     logarithmic(axes, "x")
     axes.set(xlabel="learning rate", ylabel=f"{tuning.metric.header}, validation")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    legend_beside(figure, axes)
     seeds = len(tuning.tuning_seeds)
     headline(
         figure,

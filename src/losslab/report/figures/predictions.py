@@ -16,6 +16,7 @@ from losslab.report.figures.style import (
     legend_below,
     looks,
     new_figure,
+    on_screen,
     panels,
     styled,
     wrapped,
@@ -24,6 +25,7 @@ from losslab.runs.figure_data import Clouds, FigureData, Images, Line, Scatter
 
 COLUMNS = 8
 """Maximum number of samples per row."""
+PHONE_COLUMNS = 2
 CLOUD_COLUMNS = 5
 
 
@@ -52,7 +54,7 @@ def predictions(figure_data: Mapping[str, FigureData], note: str = "") -> Figure
 
 
 def _lines(figure_data: Mapping[str, Line]) -> Figure:
-    figure, [axes] = panels(1, 5.6, 4.4)
+    figure, [axes] = panels(1, 5.6, on_screen(4.4, 3.6))
     look = looks(sorted(figure_data))
     first = next(iter(figure_data.values()))
     if first.points is not None:
@@ -96,7 +98,7 @@ def _images(figure_data: Mapping[str, Images]) -> Figure:
         rows += zip(first.made_names.tolist(), first.made, strict=True)
     else:
         rows += [(name, images.made[0]) for name, images in figure_data.items()]
-    across = min(COLUMNS, *(len(images) for _, images in rows))
+    across = min(on_screen(COLUMNS, PHONE_COLUMNS), *(len(images) for _, images in rows))
     figure = new_figure(1.05 * across + 1.2, 1.05 * len(rows) + 0.4)
     grid = figure.subplots(len(rows), across, squeeze=False)
     low = min(float(images.min()) for _, images in rows)
@@ -113,7 +115,7 @@ def _clouds(figure_data: Mapping[str, Clouds]) -> Figure:
     first = next(iter(figure_data.values()))
     rows = {"given": first.given}
     rows |= {name or "reconstruction": clouds.made for name, clouds in figure_data.items()}
-    across = min(CLOUD_COLUMNS, *map(len, rows.values()))
+    across = min(on_screen(CLOUD_COLUMNS, 1), *map(len, rows.values()))
     figure = new_figure(1.75 * across + 1.2, 1.7 * len(rows) + 0.4)
     options = {"projection": "3d", "proj_type": "ortho"}
     grid = figure.subplots(len(rows), across, squeeze=False, subplot_kw=options)
@@ -141,7 +143,7 @@ def _bare(axes: Axes) -> None:
 
 
 def _scatters(figure_data: Mapping[str, Scatter]) -> Figure:
-    size = 5.2 if len(figure_data) == 1 else 3.3
+    size = on_screen(5.2, 3.3) if len(figure_data) == 1 else 3.3
     figure, grid = panels(len(figure_data), size, size)
     for axes, (name, scatter) in zip(grid, figure_data.items(), strict=True):
         _scatter(axes, scatter)

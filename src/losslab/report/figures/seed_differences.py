@@ -16,8 +16,10 @@ from losslab.report.figures.style import (
     NothingToDraw,
     beside,
     headline,
+    on_screen,
     panels,
     styled,
+    wrapped,
 )
 
 MOST_PAIRS = 16
@@ -36,17 +38,19 @@ def seed_differences(table: ComparisonTable, metric: Metric | None = None) -> Fi
     pairs = drawn_pairs(table, every)
     if not pairs:
         raise NothingToDraw(f"{table.name}: no rows are compared by {metric.name}")
-    figure, [axes] = panels(1, 8.2, 0.42 * len(pairs) + 1.35)
+    letters = on_screen(60, 13)
+    figure, [axes] = panels(1, 8.2, on_screen(0.42, 0.7) * len(pairs) + 1.35)
     for place, pair in enumerate(pairs):
         _draw(axes, place, pair)
     axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
     axes.grid(axis="y", visible=False)
-    axes.set_yticks(range(len(pairs)), [f"{pair.a} - {pair.b}" for pair in pairs])
+    axes.set_yticks(range(len(pairs)), [wrapped(f"{pair.a} - {pair.b}", letters) for pair in pairs])
     unit = "points" if metric.percent else metric.unit
     axes.set(
         ylim=(len(pairs) - 0.4, -0.6),
-        xlabel=f"difference in {metric.label}{f' [{unit}]' if unit else ''}, {_sides(metric)}",
     )
+    label = f"difference in {metric.label}{f' [{unit}]' if unit else ''}, {_sides(metric)}"
+    axes.set_xlabel(wrapped(label, on_screen(90, 26)))
     left_out = "" if len(pairs) == len(every) else f"; {len(pairs)} of {len(every)} pairs"
     headline(
         figure,
@@ -95,7 +99,11 @@ def _draw(axes: Axes, place: int, pair: Pair) -> None:
     )
     axes.plot(scale * pair.mean, place, "D" if pair.better else "o", color=colour, markersize=6)
     axes.annotate(
-        _words(pair), (1.01, place), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8
+        _words(pair),
+        (1.01, place),
+        xycoords=axes.get_yaxis_transform(),
+        va="center",
+        fontsize=8,
     )
 
 
@@ -113,4 +121,4 @@ def _words(pair: Pair) -> str:
         result = f"{pair.better} is better, {result}"
     elif pair.underpowered:
         result = f"underpowered: n = {pair.n} of {pair.needed}"
-    return "\n".join([result, *failed])
+    return "\n".join(wrapped(line, on_screen(60, 13)) for line in (result, *failed))

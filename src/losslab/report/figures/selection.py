@@ -1,10 +1,11 @@
 """All figures of a report."""
 
-import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
@@ -20,8 +21,10 @@ from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.seed_differences import seed_differences
 from losslab.report.figures.side_by_side import run_figures
 from losslab.report.figures.steps_to_target import steps_to_target
-from losslab.report.figures.style import NothingToDraw, svg
+from losslab.report.figures.style import NothingToDraw, narrow, svg
 from losslab.report.figures.validation_curves import validation_curves
+
+T = TypeVar("T")
 
 OVERALL = "overall"
 """Key of the figures that are about all tables."""
@@ -38,11 +41,18 @@ class ReportFigure:
     """Name of its files, without suffix."""
     caption: str
     figure: Figure
+    phone: Figure | None = None
+    """The same figure for narrow screens, which only the page shows."""
 
-    @functools.cached_property
+    @cached_property
     def svg(self) -> str:
         """Return the figure as an ``<svg>`` element, rendered once."""
         return svg(self.figure)
+
+    @cached_property
+    def phone_svg(self) -> str:
+        """Return the figure for narrow screens, or the figure itself."""
+        return self.svg if self.phone is None else svg(self.phone)
 
     def save(self, folder: Path) -> None:
         """Write the figure as PNG and as SVG."""
@@ -85,13 +95,21 @@ def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[Re
         drawings = {"final_metrics": drawings["final_metrics"]}
     for name, (caption, draw) in drawings.items():
         try:
-            yield ReportFigure(f"{prefix}{name}", caption, draw())
+            yield ReportFigure(f"{prefix}{name}", caption, *both(draw))
         except NothingToDraw:
             continue
     if len(comparison.tables) <= MOST_TABLES:
-        for name, figure in run_figures(table):
+        for saved, phone in zip(*both(lambda: list(run_figures(table))), strict=True):
+            name, figure = saved
             caption = f"Figures saved by the runs of one seed: {name.replace('_', ' ')}."
-            yield ReportFigure(f"{prefix}{name}", caption, figure)
+            yield ReportFigure(f"{prefix}{name}", caption, figure, phone[1])
+
+
+def both(draw: Callable[[], T]) -> tuple[T, T]:
+    """Draw for wide and for narrow screens."""
+    wide = draw()
+    with narrow():
+        return wide, draw()
 
 
 def overall_figures(comparison: Comparison) -> Iterator[ReportFigure]:
@@ -102,18 +120,19 @@ def overall_figures(comparison: Comparison) -> Iterator[ReportFigure]:
         yield ReportFigure(
             f"critical_difference{suffix}",
             "Mean ranks over data sets; losses joined by a bar do not differ significantly.",
-            critical_difference(ranking),
+            *both(partial(critical_difference, ranking)),
         )
 
 
 def tuning_figures(tuning: Tuning) -> Iterator[ReportFigure]:
     """Yield the figure of the metric against the learning rate, if one was tuned."""
     try:
-        figure = learning_rates(tuning)
+        figure, phone = both(lambda: learning_rates(tuning))
     except NothingToDraw:
         return
     yield ReportFigure(
         "learning_rates",
         "Points that were tried, by learning rate; the chosen ones are ringed.",
         figure,
+        phone,
     )

@@ -18,9 +18,11 @@ from losslab.report.figures.style import (
     NothingToDraw,
     beside,
     headline,
+    on_screen,
     panels,
     styled,
     table_looks,
+    wrapped,
 )
 
 
@@ -47,15 +49,16 @@ def steps_to_target(
     if f"val/{metric.name}" not in read.names:
         raise NothingToDraw(f"{table.title}: {metric.name} was not measured during training")
     target = common_target(table, metric, read) if target is None else target
-    figure, [axes] = panels(1, 6.8, 0.42 * len(table.rows) + 1.35)
+    figure, [axes] = panels(1, 6.8, on_screen(0.42, 0.7) * len(table.rows) + 1.35)
     look = table_looks(table)
     for place, row in enumerate(table.rows):
         _draw(axes, place, reached(row, metric, target, read), look[row.label])
     axes.grid(axis="y", visible=False)
-    axes.set_yticks(range(len(table.rows)), [row.label for row in table.rows])
+    letters = on_screen(60, 16)
+    axes.set_yticks(range(len(table.rows)), [wrapped(row.label, letters) for row in table.rows])
     axes.set(
         ylim=(len(table.rows) - 0.4, -0.6),
-        xlabel=f"{read.axis('val/')} at which the target is reached",
+        xlabel=wrapped(f"{read.axis('val/')} at which the target is reached", on_screen(60, 26)),
     )
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))

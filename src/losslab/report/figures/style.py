@@ -7,7 +7,9 @@ Universal Design", 2008) without yellow, which is too faint on paper.
 import io
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -65,6 +67,32 @@ RC: Any = {  # matplotlib types every key
     "svg.hashsalt": "losslab",
     "text.parse_math": False,  # a loss may be called a$b
 }
+
+
+N = TypeVar("N", int, float)
+
+NARROW_WIDTH = 3.6
+"""Width in inches of figures for phones, shown at their own size on screens of 390 pixels."""
+
+_NARROW: ContextVar[bool] = ContextVar("narrow", default=False)
+
+
+@contextmanager
+def narrow() -> Iterator[None]:
+    """Draw figures for narrow screens: one panel per row, and fewer letters per line.
+
+    On a phone a wide figure would be scaled until nobody can read it, so a page holds both.
+    """
+    token = _NARROW.set(True)
+    try:
+        yield
+    finally:
+        _NARROW.reset(token)
+
+
+def on_screen(wide: N, phone: N) -> N:
+    """Return the number for the screen that is drawn for, such as of letters per line."""
+    return phone if _NARROW.get() else wide
 
 
 class NothingToDraw(ValueError):  # noqa: N818 (an expected outcome, not a fault)
@@ -196,9 +224,11 @@ def panels(
     count: int, width: float, height: float, columns: int = 3, **options: Any
 ) -> tuple[Figure, list[Axes]]:
     """Create a figure with a grid of equal axes; ``options`` are passed to ``subplots``."""
-    down = -(-count // columns)
+    down = -(-count // on_screen(columns, 1))
     across = -(-count // down)
-    figure = new_figure(max(5.0, across * width), down * height)
+    total = NARROW_WIDTH if _NARROW.get() else max(5.0, across * width)
+    # on a phone, titles and labels take more lines
+    figure = new_figure(total, down * height + on_screen(0.0, 0.9))
     grid = figure.subplots(down, across, squeeze=False, **options)
     for axes in grid.flat[count:]:
         axes.remove()
@@ -207,9 +237,18 @@ def panels(
 
 def headline(figure: Figure, *lines: str) -> None:
     """Set the title and how to read the figure, wrapped to the figure's width."""
-    letters = int(figure.get_figwidth() * 13.5)
+    width = figure.get_figwidth()
+    letters = int(on_screen(width, min(width, NARROW_WIDTH)) * 13.5)
     text = "\n".join(part for line in lines for part in textwrap.wrap(line, letters))
     figure.suptitle(text, x=0.01, ha="left", fontsize=10)
+
+
+def legend_beside(figure: Figure, axes: Axes) -> None:
+    """Add a legend at the right of the axes, or below the figure on a narrow screen."""
+    if _NARROW.get():
+        legend_below(figure, *axes.get_legend_handles_labels())
+    else:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:

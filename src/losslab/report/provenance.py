@@ -1,0 +1,146 @@
+"""How the runs of a table were made: date, command, data, model, training and seeds."""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from losslab.analysis.answer import place
+from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.load import Run
+from losslab.analysis.words import joined, listed
+from losslab.metrics.labels import metric
+from losslab.runs.folder import PLAN_FILE
+
+MOST_COMMANDS, MOST_VALUES = 5, 4
+
+SAMPLING = {
+    "fresh": "each seed draws new samples",
+    "redrawn": "each seed splits the same samples anew",
+    "fixed_test": "all seeds share the test samples",
+}
+
+
+def title_of(comparison: Comparison) -> str:
+    """Return the title of a report: its losses and its data."""
+    data = joined(dict.fromkeys(map(place, comparison.tables)))
+    losses = dict.fromkeys(row.loss for table in comparison.tables for row in table.rows)
+    return f"{listed(list(losses))} on {data}"
+
+
+def provenance(table: ComparisonTable) -> dict[str, str]:
+    """Return what a reader needs to know to trust or repeat a table, by keyword."""
+    runs = [run for row in table.rows for run in row.runs]
+    found = {
+        "Date": _dates(runs),
+        "Command": "; ".join(_commands(runs)),
+        "Data": ": ".join(filter(None, (place(table), _samples(runs)))),
+        "Model": _distinct(runs, lambda run: _choice(run, "model")),
+        "Training": _training(runs),
+        "Seeds": _seeds(runs),
+        "Pairing": _pairing(table),
+    }
+    return {keyword: text for keyword, text in found.items() if text}
+
+
+def _dates(runs: Sequence[Run]) -> str:
+    days = sorted(
+        datetime.fromtimestamp(run.record["heartbeat"], tz=UTC).date().isoformat() for run in runs
+    )
+    return " to ".join(dict.fromkeys((days[0], days[-1])))
+
+
+def _commands(runs: Sequence[Run]) -> list[str]:
+    """Return the commands that made the runs: of their sweeps as typed, else of each run."""
+    found: dict[str, None] = {}
+    for run in runs:
+        sweep = next((folder for folder in run.folder.parents if _is_sweep(folder)), None)
+        found |= dict.fromkeys(_typed(sweep) if sweep else [run.record["command"]])
+    commands = [command for command in found if command]
+    more = len(commands) - MOST_COMMANDS
+    return commands[:MOST_COMMANDS] + ([f"{more} more"] if more > 0 else [])
+
+
+def _is_sweep(folder: Path) -> bool:
+    return (folder / "sweep.json").is_file()
+
+
+def _typed(sweep: Path) -> list[str]:
+    if (sweep.parent / PLAN_FILE).is_file():
+        plan = json.loads((sweep.parent / PLAN_FILE).read_text(encoding="utf-8"))
+        losses = f"loss={','.join(plan['losses'])}"
+        options = [f"{key}={plan[key]}" for key in ("protocol", "budget")]
+        return [f"losslab tune {shlex.join([losses, *options, *plan['overrides']])}"]
+    content = json.loads((sweep / "sweep.json").read_text(encoding="utf-8"))
+    typed = [each.get("typed") or each["arguments"] for each in content.get("commands", [content])]
+    return [f"losslab {shlex.join(map(str, words))}" for words in typed]
+
+
+def _samples(runs: Sequence[Run]) -> str:
+    """Return the sizes of the splits and what the seeds share."""
+    names = {"train": "training", "val": "validation", "test": "test"}
+
+    def sizes(run: Run) -> str:
+        listed = (f"{run.record['sizes'][split]:,} {names.get(split, split)}" for split in names)
+        return f"{', '.join(listed)} samples" if set(names) <= set(run.record["sizes"]) else ""
+
+    sharing = _distinct(runs, lambda run: SAMPLING.get(run.design.sampling, ""))
+    return "; ".join(filter(None, (_distinct(runs, sizes), sharing)))
+
+
+def _training(runs: Sequence[Run]) -> str:
+    optimizer = _distinct(runs, lambda run: _target(run, "optimizer"))
+    found = {
+        f"{optimizer} with learning rate {{}}": _distinct(runs, _setting("optimizer", "lr")),
+        "{} epochs": _distinct(runs, _setting("trainer", "max_epochs")),
+        "batches of {}": _distinct(runs, _setting("data", "batch_size")),
+        "tested checkpoint: {}": _distinct(runs, _checkpoint),
+    }
+    return "; ".join(words.format(value) for words, value in found.items() if value)
+
+
+def _setting(group: str, key: str) -> Callable[[Run], Any]:
+    return lambda run: run.config.get(group, {}).get(key)
+
+
+def _target(run: Run, group: str) -> str:
+    """Return the class of a config group, without its module."""
+    return str(run.config.get(group, {}).get("_target_", "")).rpartition(".")[2]
+
+
+def _checkpoint(run: Run) -> str:
+    task = run.config["task"]
+    if task.get("checkpoint", "best") == "last":
+        return "the last"
+    return f"the best by validation {metric(task['monitor']).label}"
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    seeds = sorted({run.seed for run in runs})
+    if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2:
+        return f"{len(seeds)} ({seeds[0]} to {seeds[-1]})"
+    return f"{len(seeds)} ({', '.join(map(str, seeds))})"
+
+
+def _pairing(table: ComparisonTable) -> str:
+    pairs = [pair for pair in table.pairs if pair.n]
+    if not pairs or not all(pair.paired for pair in pairs):
+        return ""
+    if pairs[0].by_environment:
+        return "at each seed, all losses had the same environments"
+    return "at each seed, all losses had the same data, initial weights and batches"
+
+
+def _choice(run: Run, group: str) -> str:
+    target = _target(run, group)
+    choice = str(run.config["choices"].get(group) or target)
+    return f"{choice} ({target})" if target and target.lower() != choice.lower() else choice
+
+
+def _distinct(runs: Sequence[Run], read: Callable[[Run], Any]) -> str:
+    """Return the value that all runs share, or the few that they have."""
+    values = [read(run) for run in runs]
+    texts = dict.fromkeys(str(value) for value in values if value not in (None, ""))
+    return " or ".join(texts) if len(texts) <= MOST_VALUES else f"{len(texts)} different values"
