@@ -199,6 +199,7 @@ def make_run_writer(
         patience=config.callbacks.run_writer.patience,
         events=config.logger.events,
         choose=config.task.checkpoint,
+        ties=config.task.ties,
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from losslab.config import groups, past
 
-ADDED_EVERYWHERE = {key: value for key, value in past.ADDED.items() if key not in past.BESIDE}
+ADDED_ABOVE = {key: value for key, value in past.ADDED.items() if "." not in key}
 
 
 def test_targets_and_keys_have_the_names_of_today():
@@ -16,8 +16,11 @@ def test_targets_and_keys_have_the_names_of_today():
         "callbacks": {
             "run_writer": {"_target_": "losslab.callbacks.RunWriterCallback", "patience": 3}
         },
-        "task": {"module": {"_target_": "losslab.rl.QLearningModule", "list": [{"_target_": "x"}]}},
-        **ADDED_EVERYWHERE,
+        "task": {
+            "module": {"_target_": "losslab.rl.QLearningModule", "list": [{"_target_": "x"}]},
+            "ties": "first",
+        },
+        **ADDED_ABOVE,
     }
 
 
@@ -31,7 +34,7 @@ def test_options_are_renamed_beside_their_old_target_alone():
         "epochs": 4,
     }
     own = {"task": {"module": {"_target_": "my.Module", **options}}}
-    assert past.translated(own) == own | ADDED_EVERYWHERE
+    assert past.translated(own)["task"]["module"] == own["task"]["module"]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,13 @@ def test_a_key_of_some_choices_is_added_to_these_alone():
     drawn, published = {"test_fraction": 0.2}, {"val_fraction": 0.2}
     assert past.translated({"data": drawn})["data"] == drawn | {"test_split_seed": None}
     assert past.translated({"data": published})["data"] == published
+
+
+def test_past_runs_on_standardised_targets_measure_in_standard_deviations():
+    past_run = {"data": {"standardize_targets": True}, "task": {"monitor": "mae"}}
+    assert past.translated(past_run)["data"]["standardize_targets"] == "data"
+    current = {**past_run, "task": {"monitor": "mae", "ties": "later"}}
+    assert past.translated(current)["data"]["standardize_targets"] is True
 
 
 def test_a_prefix_of_an_override_stays():

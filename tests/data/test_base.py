@@ -228,6 +228,29 @@ def test_standardised_columns_and_targets():
     assert data.train.targets.std(correction=0) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize("standardize", [True, "data"])
+def test_outliers_are_shifted_in_the_unit_of_the_target(standardize):
+    """As version 0.1 did, "data" takes standard deviations for the unit."""
+    values = torch.randn(200) * 50 + 1000
+    raw = Raw(torch.randn(200, 1), values, standardize_targets=standardize)
+    clean, spoiled = ready(made(raw)), ready(made(raw, outliers=0.2, outlier_size=300.0))
+    shift = (spoiled.train.targets - clean.train.targets).unique()
+    unit = 1.0 if standardize == "data" else float(clean.target_scaling.scale)
+    assert shift[-1] == pytest.approx(300 / unit, rel=1e-4)
+    assert torch.equal(clean.test.targets, spoiled.test.targets)
+
+
+def test_the_unit_of_standardised_targets_is_kept():
+    values = torch.randn(200, 2) * torch.tensor([50.0, 2.0]) + 1000
+    data = ready(made(Raw(torch.randn(200, 1), values, standardize_targets=True)))
+    mean, scale = data.target_scaling
+    restored = data.test.targets * scale + mean
+    assert torch.allclose(restored, values[data.test_index], rtol=1e-6)
+    as_it_is = ready(made(Raw(torch.randn(200, 1), values)))
+    assert as_it_is.target_scaling is None
+    assert data.describe() == as_it_is.describe()
+
+
 def test_corruption_does_not_move_the_standardisation():
     raw = Raw(torch.randn(100, 1), torch.randn(100), standardize=True)
     clean, spoiled = ready(made(raw)), ready(made(raw, outliers=0.2, outlier_kind="leverage"))

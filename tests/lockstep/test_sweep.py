@@ -107,6 +107,42 @@ def test_a_run_leaves_what_it_leaves_alone(both, overrides):
         require_same_scores(alone, together)
 
 
+SEPARABLE = ["data=arrays", "model.hidden=[8]", "loss=cross_entropy,hinge,bce", "seed=0,1"]
+
+
+@pytest.fixture
+def separable(tmp_path):
+    """Save two classes that every network orders without error, so that all epochs tie."""
+    rng = np.random.default_rng(0)
+    targets = (np.arange(60) % 5 == 0).astype(int)
+    inputs = rng.normal(size=(60, 4)) * 0.1 + 5 * targets[:, None]
+    np.savez(tmp_path / "x.npz", inputs=inputs, targets=targets)
+    return f"data.path={tmp_path / 'x.npz'}"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["optimizer.lr=0"], {3}),
+        (["optimizer.lr=0", "task.ties=first"], {0}),
+        (["task.monitor=accuracy", "optimizer.lr=0"], {3}),
+        # rough steps: the order stays right, the threshold does not, and the likelihood decides
+        (["optimizer.lr=0.3", "data.label_noise=0.4", "data.batch_size=8"], {0, 1, 2, 3}),
+    ],
+    ids=["later", "first", "accuracy", "likelihood"],
+)
+def test_runs_choose_among_equal_epochs_alone_as_together(both, separable, options, expected):
+    pairs, left = both(*SEPARABLE, separable, "trainer.max_epochs=4", DOUBLE, *options)
+    assert not left
+    epochs = set()
+    for alone, together in pairs:
+        best = [record_of(folder)["best"] for folder in (alone, together)]
+        assert best[0]["epoch"] == best[1]["epoch"]
+        assert not differences(*best, tolerance=1e-6)
+        epochs.add(best[0]["epoch"])
+    assert epochs == expected
+
+
 def record_of(folder: Path) -> dict:
     record = json.loads((folder / "record.json").read_text())
     return {name: value for name, value in record.items() if name not in UNPAIRED}

@@ -16,7 +16,7 @@ from losslab.analysis.load import collect
 from losslab.analysis.search import read_tuning
 from losslab.runs.folder import PLAN_FILE
 from losslab.runs.record import read_record
-from losslab.training import evaluate
+from losslab.training import evaluate, saved_config
 from losslab.tuning import run_tuning
 
 PAST = Path(__file__).parent / "v0_1"
@@ -39,6 +39,11 @@ def test_a_past_run_is_evaluated_to_the_values_of_its_record(past: Path, name: s
     assert expected.keys() <= measured.keys()
     for metric, value in expected.items():
         assert measured[metric] == pytest.approx(value, rel=1e-4, abs=1e-5), metric
+
+
+def test_a_past_run_chooses_its_checkpoint_as_before() -> None:
+    task = saved_config(PAST / "runs" / "focal").task
+    assert (task.monitor, task.mode, task.ties) == ("accuracy", "max", "first")
 
 
 @pytest.mark.slow

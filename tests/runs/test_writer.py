@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import math
@@ -24,8 +25,10 @@ from losslab.runs.scores import Scores, read_scores
 from losslab.runs.writer import RunWriter, peak_memory_mb
 
 EPOCHS, STEPS = 5, 4
-# epoch 2 is best, epoch 3 ties with it; patience 4 never stops, patience 2 stops after epoch 4
+# epoch 3 ties with epoch 2 and is better as it is later, or worse by its tie-break; patience 4
+# never stops, patience 1 stops after epoch 4
 MAE = [3.0, 2.0, 1.0, 1.0, 1.5]
+NLL = [0.6, 0.9, 0.5, 0.7, 0.4]
 FIELDS = {"task": "regression", "data": "line", "loss": "mse", "seed": 3, "hashes": {"data": "a"}}
 
 
@@ -52,7 +55,7 @@ def started(folder: Path, **options: Any) -> RunWriter:
     return writer
 
 
-def train(folder: Path, **options: Any) -> None:
+def train(folder: Path, *, tie_break: bool = False, **options: Any) -> None:
     """A run as a trainer drives it: from the last checkpoint if there is one, else anew."""
     writer = open_keeper(folder, **options)
     first = 0
@@ -66,7 +69,9 @@ def train(folder: Path, **options: Any) -> None:
         for step in range(epoch * STEPS + 1, (epoch + 1) * STEPS + 1):
             writer.log(epoch, step, {"train/loss": 1 / step})
         state_text = json.dumps({"epoch": epoch, "step": step})
-        if writer.end_epoch(epoch, step, {"val/mae": MAE[epoch]}, save_text(state_text)):
+        metrics = {"val/mae": MAE[epoch]}
+        broken = functools.partial(dict, nll=NLL[epoch]) if tie_break else None
+        if writer.end_epoch(epoch, step, metrics, save_text(state_text), broken):
             break
     writer.image("test/line", picture(level=200), EPOCHS * STEPS)
     writer.scores(Scores(np.array([4, 2]), {"mae": np.array([0.25, 0.75])}))
@@ -105,7 +110,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     record = read_record(tmp_path)
     assert record["status"] == "done"
     assert record["error"] is None
-    assert record["best"] == {"epoch": 2, "metrics": {"mae": 1.0, "extra": 7.0}}
+    assert record["best"] == {"epoch": 3, "metrics": {"mae": 1.0, "extra": 7.0}}
     assert record["final"] == {"epoch": 4, "metrics": {"mae": 1.5}}
     assert record["test"] == {"mae": 0.5, "ref/mse": 0.25}
     assert (record["epochs"], record["steps"]) == (EPOCHS, EPOCHS * STEPS)
@@ -120,7 +125,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert list(table["val/mae"].dropna()) == MAE
     assert curve(tmp_path, "train/loss") == list(range(1, EPOCHS * STEPS + 1))
     assert curve(tmp_path, "val/mae") == [4, 8, 12, 16, 20]
-    assert json.loads((tmp_path / "checkpoints/best.ckpt").read_text())["epoch"] == 2
+    assert json.loads((tmp_path / "checkpoints/best.ckpt").read_text())["epoch"] == 3
     assert json.loads((tmp_path / "checkpoints/last.ckpt").read_text())["epoch"] == 4
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
         "best.ckpt",
@@ -175,8 +180,8 @@ def require_best_checkpoint(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"patience": 2}, {"save_every": 3}, {"choose": "last"}],
-    ids=["plain", "early stopping", "rare saves", "last checkpoint"],
+    [{}, {"patience": 1}, {"save_every": 3}, {"choose": "last"}, {"tie_break": True}],
+    ids=["plain", "early stopping", "rare saves", "last checkpoint", "tie-break"],
 )
 def test_killed_at_every_file_operation_and_resumed(
     options: dict[str, Any], tmp_path: Path
@@ -248,23 +253,47 @@ NAN, INF = math.nan, math.inf
     [
         ("min", [3, 2, 1], 2, None),
         ("max", [3, 2, 1], 0, 2),
-        ("min", [1, 1, 1], 0, 2),
-        ("max", [1, 2, 2, 2], 1, 3),
         ("min", [2, 3, 1, 2, 2], 2, 4),
         ("min", [1, NAN, NAN], 0, 2),
         ("min", [NAN, NAN, 5], 2, None),
         ("max", [NAN, 5, NAN, 6], 3, None),
         ("min", [INF, 5, 6, 4], 3, None),
-        ("max", [-INF, NAN, -INF], 0, 2),
         ("min", [NAN, INF, NAN, NAN], 1, 3),
-        ("max", [0.42061281204, 151 / 359], 0, None),  # the first as version 0.1 rounded it
     ],
     ids=str,
 )
+@pytest.mark.parametrize("ties", ["first", "later"])
 def test_best_and_patience(
-    mode: Any, values: list[float], best: int, stopped: int | None, tmp_path: Path
+    mode: Any, values: list[float], best: int, stopped: int | None, ties: Any, tmp_path: Path
 ) -> None:
-    writer = RunWriter(tmp_path, "val/mae", mode, patience=2, events=False)
+    require_best(RunWriter(tmp_path, "val/mae", mode, patience=2, ties=ties), values, best, stopped)
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "first", "later"),
+    [
+        ("min", [1, 1, 1], (0, 2), (2, None)),
+        ("max", [1, 2, 2, 2], (1, 3), (3, None)),
+        ("max", [1, 1, 0, 0], (0, 2), (1, 3)),
+        ("max", [-INF, NAN, -INF], (0, 2), (2, None)),
+        ("min", [NAN, NAN], (0, None), (1, None)),
+        ("max", [0.42061281204, 151 / 359], (0, None), (1, None)),  # equal in float32
+    ],
+    ids=str,
+)
+def test_a_tie_goes_to_the_later_epoch_or_to_the_first(
+    mode: Any,
+    values: list[float],
+    first: tuple[int, int | None],
+    later: tuple[int, int | None],
+    tmp_path: Path,
+) -> None:
+    for ties, expected in (("first", first), ("later", later)):
+        writer = RunWriter(tmp_path / ties, "val/mae", mode, patience=2, ties=ties)  # type: ignore[arg-type]
+        require_best(writer, values, *expected)
+
+
+def require_best(writer: RunWriter, values: list[float], best: int, stopped: int | None) -> None:
     writer.start(FIELDS)
     stops = [
         writer.end_epoch(epoch, epoch + 1, {"val/mae": value}, save_text(str(epoch)))
@@ -278,6 +307,49 @@ def test_best_and_patience(
     assert record["best"]["epoch"] == best
     assert writer.files.best.read_text() == str(best)
     assert writer.files.last.read_text() == str(len(values) - 1)
+
+
+@pytest.mark.parametrize(
+    ("nll", "best"),
+    [
+        ([0.5, 0.6, 0.4, 0.6], 2),
+        ([0.5, 0.5, 0.6, 0.7], 1),
+        ([0.5, 0.5, 0.5, 0.5], 3),
+        ([NAN, 0.9, NAN, 0.9], 3),
+        ([NAN, NAN, NAN, NAN], 3),
+    ],
+    ids=str,
+)
+def test_the_tie_break_decides_between_equal_epochs(
+    nll: list[float], best: int, tmp_path: Path
+) -> None:
+    writer = RunWriter(tmp_path, "val/auroc", "max")
+    writer.start(FIELDS)
+    for epoch, value in enumerate(nll):
+        broken = functools.partial(dict, nll=value)
+        writer.end_epoch(epoch, epoch, {"val/auroc": 0.5}, save_text(str(epoch)), broken)
+    assert writer.files.best.read_text() == str(best)
+    kept = writer.record["best"]
+    assert kept is not None
+    assert kept["epoch"] == best
+    assert kept["metrics"] == pytest.approx({"auroc": 0.5, "nll": nll[best]}, nan_ok=True)
+
+
+def test_the_tie_break_is_measured_for_epochs_that_may_be_the_best_only(tmp_path: Path) -> None:
+    measured = []
+
+    def broken(epoch: int) -> dict[str, float]:
+        measured.append(epoch)
+        return {"nll": 0.5}
+
+    writer = RunWriter(tmp_path, "val/auroc", "max")
+    writer.start(FIELDS)
+    for epoch, value in enumerate([0.5, 0.4, 0.5, 0.6, 0.55]):
+        save = save_text("")
+        writer.end_epoch(epoch, epoch, {"val/auroc": value}, save, functools.partial(broken, epoch))
+    assert measured == [0, 2, 3]
+    curves = read_curves(tmp_path)
+    assert curves.loc[curves["name"] == "val/nll", "step"].tolist() == [0, 2, 3]
 
 
 @pytest.mark.parametrize(

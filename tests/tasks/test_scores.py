@@ -78,7 +78,8 @@ class Case:
 
 
 CLASSES = "accuracy rare_recall"
-SOFT = f"{CLASSES} brier entropy brier_temperature_scaled"
+COOLED = "brier_temperature_scaled nll_temperature_scaled"
+SOFT = f"{CLASSES} brier entropy {COOLED}"
 RARE = "rare_recall_best_threshold"
 OVERLAP = "iou dice precision recall"
 QUERIES = "ndcg_at_10 kendall_tau pairwise_accuracy"
@@ -86,16 +87,16 @@ NEIGHBOURS = "recall_at_1 map_at_r silhouette"
 
 CASES = {
     "softmax": Case(
-        ClassificationTask, Digits(), of_shape(10), SOFT, "nll nll_temperature_scaled", "softmax",
+        ClassificationTask, Digits(), of_shape(10), SOFT, "nll", "softmax",
         partly=("rare_recall",),
     ),
     "sigmoid": Case(
         ClassificationTask, Digits(imbalance=0.2), of_shape(10), f"{SOFT} {RARE}",
-        "nll nll_temperature_scaled", "sigmoid", partly=("rare_recall", RARE),
+        "nll", "sigmoid", partly=("rare_recall", RARE),
     ),
     "no link": Case(
-        ClassificationTask, Digits(), of_shape(10), f"{CLASSES} brier_temperature_scaled",
-        "nll_temperature_scaled", partly=("rare_recall",),
+        ClassificationTask, Digits(), of_shape(10), f"{CLASSES} {COOLED}",
+        partly=("rare_recall",),
     ),
     "no choice": Case(
         ClassificationTask, Digits(), of_shape(10), f"{CLASSES} brier entropy", "nll", "softmax",

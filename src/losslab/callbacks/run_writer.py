@@ -85,6 +85,10 @@ class RunWriterCallback(pl.Callback):
                 saved.replace(path)
 
             stop = self.writer.end_epoch(
-                trainer.current_epoch, trainer.global_step, metrics, hand_over
+                trainer.current_epoch,
+                trainer.global_step,
+                metrics,
+                hand_over,
+                getattr(pl_module, "tie_break", None),
             )
         trainer.should_stop = bool(trainer.strategy.broadcast(stop)) or trainer.should_stop

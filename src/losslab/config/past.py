@@ -56,6 +56,7 @@ ADDED: dict[str, Any] = {
     "scores_mb": 10,
     "within": {},
     "data.test_split_seed": None,
+    "task.ties": "first",
 }
 """Dotted keys added since version 0.1, with their value for saved configs that lack them.
 
@@ -90,6 +91,7 @@ def translated(config: Any) -> Any:
         {'module': {'_target_': 'losslab.rl.QLearningModule'}}
     """
     current = _renamed(config, "")
+    _keep_unit_of_targets(current)
     for key, value in ADDED.items():
         *groups, name = key.split(".")
         node = current
@@ -98,6 +100,15 @@ def translated(config: Any) -> Any:
         if isinstance(node, dict) and (key not in BESIDE or BESIDE[key] in node):
             node.setdefault(name, value)
     return current
+
+
+def _keep_unit_of_targets(config: Any) -> None:
+    """Let runs of version 0.1 with standardized targets measure in standard deviations."""
+    if not isinstance(config, dict):
+        return
+    data, task = ((config.get(name) or {}) for name in ("data", "task"))
+    if data.get("standardize_targets") is True and "ties" not in task:
+        data["standardize_targets"] = "data"
 
 
 def translated_override(override: str) -> str:

@@ -118,6 +118,7 @@ KEYS: tuple[Key, ...] = (
     _neutral("task.metrics task.metrics.*"),
     _row("task.mode", choices=("min", "max")),
     _row("task.checkpoint", choices=("best", "last")),
+    _row("task.ties", choices=("later", "first")),
     _row("task.monitor task.reference_losses task.reference_losses.* task.num_envs"),
     _row("task.steps_per_epoch task.definition.* task.module.*"),
     # --- the Trainer ------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from losslab.data import checks, targets
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.raw import StandardizeTargets
 
 REQUIRED = ("inputs", "targets")
 OPTIONAL = ("split", "group", "weight")
@@ -34,8 +35,8 @@ class Arrays(InMemoryData):
             :func:`~losslab.data.targets.read_targets`.
         standardize: whether to standardize the inputs with the training split's means and standard
             deviations: per column of ``(n, F)``, per channel of ``(n, C, H, W)``, else overall.
-        standardize_targets: whether to standardize values too; metrics are then in standard
-            deviations.
+        standardize_targets: whether to train on standardized values, too; metrics stay in the unit
+            of the target.
         options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
@@ -49,7 +50,7 @@ class Arrays(InMemoryData):
         *,
         target_kind: str = "auto",
         standardize: bool = True,
-        standardize_targets: bool = False,
+        standardize_targets: StandardizeTargets = True,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)

@@ -13,7 +13,7 @@ from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
 from losslab.data.kinds import TargetKind, convert_targets, require_supported
 from losslab.data.raw import KindName, Raw, Sampling, checked_weights, require_finite
-from losslab.data.standardization import standardized_inputs, standardized_targets
+from losslab.data.standardization import TargetScaling, standardized_inputs
 from losslab.rng import Purpose, generator
 
 __all__ = ["InMemoryData", "Options", "Raw", "ValThenTest"]
@@ -73,6 +73,8 @@ class InMemoryData(pl.LightningDataModule):
         sampling: what differs between seeds, see :data:`~losslab.data.raw.Sampling`.
         input_shape: shape of one input.
         target_kind: ``"classes"``, ``"values"``, ``"multilabel"`` or ``"masks"``.
+        target_scaling: means and standard deviations with which the splits' values are
+            standardized, ``None`` if they are in their own unit.
         outputs: number of classes, values or labels; 1 for masks of one foreground class.
         class_names: their names, or ``None``.
         class_counts: number of training samples per class (per label, those that have it; pixels,
@@ -105,11 +107,13 @@ class InMemoryData(pl.LightningDataModule):
     test_index: Tensor
     input_shape: tuple[int, ...]
     target_kind: KindName
+    target_scaling: TargetScaling | None
     outputs: int
     class_names: list[str] | None
     class_counts: Tensor | None
     rarest: int | None
     _kind: TargetKind
+    _contents: str
 
     def __init__(
         self,
@@ -192,13 +196,21 @@ class InMemoryData(pl.LightningDataModule):
         parts = [whole.take(index) for index in places]
         if raw.standardize is not False:
             parts = standardized_inputs(parts, raw.standardize)
+        scaling = None
         if raw.standardize_targets and self._kind.numeric:
-            parts = standardized_targets(parts)
+            scaling = TargetScaling.of(parts[0].targets)  # of the clean targets
+        if scaling is not None and raw.standardize_targets == "data":
+            parts, scaling = list(map(scaling.standardized, parts)), None
         self.train, self.val, self.test = parts
         self.train = self._corrupted(self.train, splits.TRAIN)
         if self.corruption.corrupt_val:
             self.val = self._corrupted(self.val, splits.VAL)
         self._count()
+        self._contents = self._kind.describe(self.train.targets)
+        self.target_scaling = scaling
+        if scaling is not None:
+            parts = [self.train, self.val, self.test]
+            self.train, self.val, self.test = map(scaling.standardized, parts)
         self._ready = True
 
     def split_samples(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -296,8 +308,7 @@ class InMemoryData(pl.LightningDataModule):
         """Return a readable summary of the sizes and of the training split."""
         sizes = f"{self.train.size} training, {self.val.size} validation, {self.test.size} test"
         shape = " x ".join(map(str, self.input_shape))
-        contents = self._kind.describe(self.train.targets)
-        return f"{type(self).__name__}: {sizes} samples of shape {shape}\n{contents}"
+        return f"{type(self).__name__}: {sizes} samples of shape {shape}\n{self._contents}"
 
     # --- Lightning's interface ----------------------------------------------------------------
 

@@ -14,6 +14,10 @@ Sampling = Literal["fresh", "redrawn", "fixed_test"]
 into splits anew (``redrawn``), or all are tested on the same samples (``fixed_test``)."""
 
 
+StandardizeTargets = bool | Literal["data"]
+"""Whether values are standardized, see :class:`Raw`."""
+
+
 @dataclass(frozen=True)
 class Raw:
     """Samples of a data set before splitting.
@@ -31,7 +35,9 @@ class Raw:
         standardize: whether to standardize the inputs with the training split's means and standard
             deviations: per column, per channel of ``(n, C, H, W)``, or else overall. A mask
             ``(F,)`` selects columns.
-        standardize_targets: whether to standardize values too.
+        standardize_targets: whether networks and losses get standardized values, too, while metrics
+            stay in the unit of the target; ``"data"`` replaces the values, for metrics and
+            corruptions as well, as version 0.1 did.
         held_out: classes to exclude from training; their samples are divided among the splits that
             are drawn.
         outputs: number of network outputs, if it does not follow from the targets; the targets are
@@ -47,7 +53,7 @@ class Raw:
     groups: Tensor | None = None
     weights: Tensor | None = None
     standardize: bool | Tensor = False
-    standardize_targets: bool = False
+    standardize_targets: StandardizeTargets = False
     held_out: tuple[int, ...] = ()
     outputs: int | None = None
     redrawn: bool = False

@@ -1,6 +1,7 @@
 """Standardization of all splits with the means and standard deviations of the training split."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,10 +29,26 @@ def standardized_inputs(splits: Sequence[Split], columns: bool | Tensor = True) 
     return [split._replace(inputs=(split.inputs - mean) / scale) for split in splits]
 
 
-def standardized_targets(splits: Sequence[Split]) -> list[Split]:
-    """Standardize each column of the targets; the training split comes first."""
-    mean, scale = _scale(splits[0].targets, (0,))
-    return [split._replace(targets=(split.targets - mean) / scale) for split in splits]
+class TargetScaling(NamedTuple):
+    """Mean and standard deviation of each column of the targets, ``(1, K)``.
+
+    Example:
+        >>> scaling = TargetScaling.of(torch.tensor([[100.0], [300.0]]))
+        >>> scaling.mean, scaling.scale
+        (tensor([[200.]]), tensor([[100.]]))
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, targets: Tensor) -> "TargetScaling":
+        """Return the scaling of the targets of a training split, ``(n, K)``."""
+        return cls(*_scale(targets, (0,)))
+
+    def standardized(self, split: Split) -> Split:
+        """Standardize the targets of a split."""
+        return split._replace(targets=(split.targets - self.mean) / self.scale)
 
 
 def _scale(values: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:

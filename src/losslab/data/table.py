@@ -12,6 +12,7 @@ from torch import Tensor
 
 from losslab.data import checks, targets
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.raw import StandardizeTargets
 
 Array = NDArray[np.generic]
 MOST_CATEGORIES = 100
@@ -36,8 +37,8 @@ class Table(InMemoryData):
             :func:`~losslab.data.targets.read_targets`.
         standardize: whether to standardize numeric columns with the training split's means and
             standard deviations.
-        standardize_targets: whether to standardize values too; metrics are then in standard
-            deviations.
+        standardize_targets: whether to train on standardized values, too; metrics stay in the unit
+            of the target.
         options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
@@ -56,7 +57,7 @@ class Table(InMemoryData):
         drop: Sequence[str] = (),
         target_kind: str = "auto",
         standardize: bool = True,
-        standardize_targets: bool = False,
+        standardize_targets: StandardizeTargets = True,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)

@@ -272,7 +272,8 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             member.draw(weights, self.streams.of(member.components.data, "val"), epoch, step)
             optimizer = self.optimizer.state_dict(row, states[row])
             content = member.checkpoint(epoch, *counts, weights, optimizer)
-            if member.end_epoch(epoch, step, metrics, weights, content):
+            validated = prediction[row], target[row]
+            if member.end_epoch(epoch, step, metrics, weights, content, validated):
                 stopped.append(member)
             member.schedule(metrics)
         self.optimizer.regroup()

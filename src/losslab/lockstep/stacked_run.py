@@ -129,6 +129,7 @@ class StackedRun:
         metrics: Mapping[str, float],
         weights: Mapping[str, Tensor],
         content: Mapping[str, Any],
+        validated: tuple[Tensor, Tensor] | None = None,
     ) -> bool:
         """Pass the epoch to the run writer; return whether the run stops.
 
@@ -138,14 +139,20 @@ class StackedRun:
             metrics: metrics with their split.
             weights: weights and buffers of the network.
             content: the checkpoint.
+            validated: predictions and targets of the validation split, if the task has any.
         """
         self.steps = step
         self.timer.end_epoch(step)
-        stop = self.writer.end_epoch(epoch, step, metrics, partial(torch.save, content))
+        tie_break = None if validated is None else partial(self._tie_break, *validated)
+        stop = self.writer.end_epoch(epoch, step, metrics, partial(torch.save, content), tie_break)
         best = self.writer.record["best"]
         if best is not None and best["epoch"] == epoch:
             self.best = weights
         return stop
+
+    def _tie_break(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        link = self.components.module.supervision.inverse_link
+        return self.components.task.tie_break(prediction, target, link)
 
     def network_metrics(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the metrics that the task computes from the network itself."""
@@ -188,7 +195,8 @@ class StackedRun:
         if options is None:
             return None
         task, sample = self.components.task, self.components.data.test_index
-        return options.scores(sample, values, task, (prediction, target))
+        outputs = task.in_target_unit(prediction), task.in_target_unit(target)
+        return options.scores(sample, values, task, outputs)
 
     def finish(
         self,

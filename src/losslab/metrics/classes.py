@@ -49,6 +49,20 @@ def recall(guess: Tensor, truth: Tensor) -> Tensor:
     return (guess & truth).sum(dim=0).double() / truth.sum(dim=0).clamp(min=1)
 
 
+def margins(score: Tensor) -> Tensor:
+    """Compute by how much the score of each class exceeds the largest of the others, (N, C).
+
+    The order of samples by it does not depend on the scale of the scores, unlike the order by the
+    softmax of scores that are not logits.
+
+    Example:
+        >>> margins(torch.tensor([[3.0, 1.0, 2.0]]))
+        tensor([[ 1., -2., -1.]])
+    """
+    first, second = score.topk(2, dim=1).values.split(1, dim=1)
+    return score - torch.where(score == first, second, first)
+
+
 def auroc_macro(score: Tensor, truth: Tensor) -> Tensor:
     r"""Compute the area under the ROC curve, one-vs-rest, averaged over the classes.
 

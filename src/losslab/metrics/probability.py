@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from losslab.losses.base import InverseLink
 
@@ -83,23 +84,48 @@ def negative_log_likelihood(logits: Tensor, target: Tensor, inverse_link: Invers
     return -torch.where(target > 0, target * log, 0).sum(dim=1)
 
 
-def fit_temperature(logits: Tensor, target: Tensor, inverse_link: InverseLink) -> float:
-    """Find the temperature T that minimises the log loss of ``logits / T``.
+def fit_temperature(
+    logits: Tensor, target: Tensor, inverse_link: InverseLink
+) -> tuple[float, float]:
+    """Find the temperature T that minimises the negative log-likelihood of ``logits / T``.
 
     Args:
         logits: (N, C).
         target: one-hot or 0/1 targets (N, C).
         inverse_link: how logits are converted to probabilities.
 
+    Returns:
+        The temperature, and the mean of :func:`negative_log_likelihood` at it.
+
     Source:
         Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
+    Example:
+        >>> target = torch.tensor([[0, 1], [0, 1], [0, 1], [1, 0]])
+        >>> temperature, nll = fit_temperature(torch.tensor([[0.0, 8.0]] * 4), target, "softmax")
+        >>> round(8 / temperature, 3), round(nll, 4)  # log-odds of 3/4, and its entropy
+        (1.099, 0.5623)
     """
-    logits, target = logits.double(), target.double()
-    log_loss = cross_entropy if inverse_link == "softmax" else binary_cross_entropy_with_logits
-    fitted = minimize_scalar(
-        lambda log_t: float(log_loss(logits / math.exp(log_t), target)),
-        bounds=(math.log(1e-3), math.log(1e3)),
-        method="bounded",
-        options={"xatol": 1e-4},
-    )
-    return math.exp(float(fitted.x))
+    logits, target = logits.detach().double().cpu(), target.double().cpu()
+    # relative to the true class, so that the likelihood of confident predictions does not cancel
+    lead = logits - (logits * target).sum(dim=1, keepdim=True)
+    # in NumPy, since a run fits small arrays often, where calls into torch cost more
+    largest = lead.amax(dim=1).numpy()
+    below = (lead - lead.amax(dim=1, keepdim=True)).numpy()
+    against = ((1 - 2 * target) * logits).numpy()
+
+    def nll(log_temperature: float) -> float:
+        scale = math.exp(-log_temperature)
+        if inverse_link == "softmax":
+            rest = np.exp(below * scale).sum(axis=1)
+            return float((largest * scale + np.log(rest)).mean())
+        return float(np.logaddexp(0, against * scale).sum(axis=1).mean())
+
+    with np.errstate(invalid="ignore"):  # a network that diverges has an undefined likelihood
+        fitted = minimize_scalar(
+            nll,
+            bounds=(math.log(1e-3), math.log(1e3)),
+            method="bounded",
+            options={"xatol": 1e-4},
+        )
+    return math.exp(float(fitted.x)), float(fitted.fun)

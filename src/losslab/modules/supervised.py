@@ -84,6 +84,7 @@ class SupervisedModule(Module):
         self.chosen: dict[str, float] = {}
         self._optimizer, self._scheduler = optimizer, scheduler
         self._seen: dict[int, list[Pair]] = {}
+        self._validated: Pair | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the network's prediction."""
@@ -180,8 +181,19 @@ class SupervisedModule(Module):
     def on_validation_epoch_end(self) -> None:
         """Evaluate the validation split."""
         if not self.trainer.sanity_checking:
-            self._report({"val": self._gather(0)})
+            self._validated = self._gather(0)
+            self._report({"val": self._validated})
         self._seen = {}
+
+    def tie_break(self) -> dict[str, float]:
+        """Measure what decides between this epoch and one with an equal monitor."""
+        if self._validated is None:
+            return {}
+        return self.task.tie_break(*self._validated, self.supervision.inverse_link)
+
+    def on_train_epoch_end(self) -> None:
+        """Release the predictions of the validation split, after the callbacks have read them."""
+        self._validated = None
 
     def on_test_epoch_end(self) -> None:
         """Evaluate each split, after fitting thresholds and the like on validation."""
@@ -191,10 +203,11 @@ class SupervisedModule(Module):
             self.chosen = self.task.choose(prediction, target, self.supervision.inverse_link)
         self._report(gathered)
         if self.score_options is not None and "test" in gathered and self.trainer.is_global_zero:
-            pair = gathered["test"]
-            values = self.supervision.scores(*pair, self.chosen)
-            sample = self.test_index[: len(pair[0])]
-            self.scores = self.score_options.scores(sample, values, self.task, pair)
+            prediction, target = map(self.task.in_target_unit, gathered["test"])
+            values = self.supervision.scores(*gathered["test"], self.chosen)
+            sample = self.test_index[: len(prediction)]
+            outputs = prediction, target
+            self.scores = self.score_options.scores(sample, values, self.task, outputs)
         self._seen = {}
 
     def _report(self, gathered: Mapping[str, Pair]) -> None:

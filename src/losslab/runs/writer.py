@@ -28,9 +28,12 @@ from losslab.runs.record import (
     write_record,
 )
 from losslab.runs.scores import Scores, write_scores
+from losslab.runs.selection import Mode, order
 from losslab.runs.tensorboard import Events
 
-FLOAT32 = 1.2e-7  # relative rounding error
+TieBreak = Callable[[], Mapping[str, float]]
+"""Function that measures what decides between epochs with equal monitors, lower being better."""
+
 HEARTBEAT_EVERY = 10.0
 """Seconds between heartbeats within an epoch; curves and events are written with them."""
 
@@ -63,13 +66,15 @@ class RunWriter:
 
     Args:
         folder: the run's folder.
-        monitor: monitored metric, such as ``val/accuracy``.
+        monitor: monitored metric, such as ``val/auroc``.
         mode: ``"min"`` or ``"max"``, whichever is better.
         patience: epochs without improvement before the run stops; ``None`` to never stop.
         save_every: epochs between last checkpoints; one is also saved on improvement and stop.
         events: whether to write TensorBoard events.
         choose: checkpoint that counts: ``"best"`` by the metric, or the ``"last"`` one whose
             metric is not NaN (the run then never stops early).
+        ties: which of two epochs with equal metrics is better: the one with the better tie-break,
+            and if that is equal too the ``"later"`` one; or the ``"first"``, as in version 0.1.
 
     Raises:
         ValueError: if an option is out of range.
@@ -91,15 +96,18 @@ class RunWriter:
         self,
         folder: Path,
         monitor: str,
-        mode: Literal["min", "max"],
+        mode: Mode,
         patience: int | None = None,
         *,
         save_every: int = 1,
         events: bool = True,
         choose: Literal["best", "last"] = "best",
+        ties: Literal["later", "first"] = "later",
     ) -> None:
         if choose not in ("best", "last"):
             raise ValueError(f"choose must be 'best' or 'last', got {choose!r}")
+        if ties not in ("later", "first"):
+            raise ValueError(f"ties must be 'later' or 'first', got {ties!r}")
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
         if patience is not None and patience < 1:
@@ -113,6 +121,7 @@ class RunWriter:
         self.patience = patience
         self.save_every = save_every
         self.choose = choose
+        self.ties = ties
         self.curves = CurveWriter(self.files.metrics)
         self.events = Events(self.folder) if events else None
         self._split = monitor.rpartition("/")[0]
@@ -234,21 +243,28 @@ class RunWriter:
             write_embedding(self.folder, "embedding", rows, labels)
 
     def end_epoch(
-        self, epoch: int, step: int, metrics: Mapping[str, float], save: Callable[[Path], None]
+        self,
+        epoch: int,
+        step: int,
+        metrics: Mapping[str, float],
+        save: Callable[[Path], None],
+        tie_break: TieBreak | None = None,
     ) -> bool:
         """Log the metrics, save the checkpoints and decide whether the run should stop.
 
-        An epoch becomes the best if its monitored metric is strictly better than the best so far;
-        NaN is never better, and the first epoch is the best until another one is.
+        An epoch becomes the best if its monitored metric is better than the best so far, or equal
+        and ``ties`` decides for it; NaN is worse than any number.
 
         Args:
             epoch: epoch that ended, counted from 0.
             step: step at the end of the epoch.
             metrics: metrics with their split, including the monitored one.
             save: function that writes the checkpoint to a path.
+            tie_break: measures the tie-break, by name and without split. It is called for epochs
+                that are better or equal only, and its values are kept with the best epoch.
 
         Returns:
-            Whether the metric has not improved for ``patience`` epochs.
+            Whether the best epoch was ``patience`` epochs ago.
 
         Raises:
             ValueError: if the monitored metric is missing.
@@ -257,12 +273,13 @@ class RunWriter:
             raise ValueError(
                 f"metrics must include {self.monitor}, got {', '.join(metrics) or 'none'}"
             )
-        self._log(epoch, step, metrics)
-        self._flush()
         record = self.record
         own = self._of_split(metrics)
-        improved = self._is_best(epoch, metrics[self.monitor], record["best"])
-        this = EpochMetrics(epoch=epoch, metrics=own)
+        improved, broken = self._is_best(epoch, own, record["best"], tie_break)
+        tagged = {f"{self._split}/{name}": value for name, value in broken.items()}
+        self._log(epoch, step, {**metrics, **tagged})
+        self._flush()
+        this = EpochMetrics(epoch=epoch, metrics=own | broken)
         best = this if improved else cast(EpochMetrics, record["best"])
         stop = self.patience is not None and epoch - best["epoch"] >= self.patience
         saves = improved or stop or (epoch + 1) % self.save_every == 0
@@ -361,19 +378,27 @@ class RunWriter:
             if name.startswith(prefix)
         }
 
-    def _is_best(self, epoch: int, value: float, best: EpochMetrics | None) -> bool:
+    def _is_best(
+        self,
+        epoch: int,
+        own: Mapping[str, float],
+        best: EpochMetrics | None,
+        tie_break: TieBreak | None,
+    ) -> tuple[bool, dict[str, float]]:
+        """Return whether an epoch is better than the best so far, and its tie-break if measured."""
+        name = self.monitor.removeprefix(f"{self._split}/")
         # an epoch that is repeated after a kill was the best before
-        if best is None or best["epoch"] == epoch:
-            return True
+        reference = None if best is None or best["epoch"] == epoch else best["metrics"]
         if self.choose == "last":
-            return not math.isnan(value)
-        reference = best["metrics"][self.monitor.removeprefix(f"{self._split}/")]
-        if math.isnan(value) or math.isnan(reference):
-            return not math.isnan(value)
-        # version 0.1 recorded float32: a value that differs by rounding only is not better
-        if math.isclose(value, reference, rel_tol=FLOAT32):
-            return False
-        return value < reference if self.mode == "min" else value > reference
+            return reference is None or not math.isnan(own[name]), {}
+        found = 1 if reference is None else order(own[name], reference[name], self.mode)
+        if found < 0 or self.ties == "first":
+            return found > 0, {}
+        broken = dict(tie_break()) if tie_break is not None else {}
+        if reference is not None:
+            for key, value in broken.items():
+                found = found or order(value, reference.get(key, math.nan), "min")
+        return found >= 0, broken
 
     def _save(self, save: Callable[[Path], None]) -> None:
         # after a kill the unfinished file can be a hard link to the best one: saving must not

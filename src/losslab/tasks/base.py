@@ -108,6 +108,20 @@ class Task:
         """
         return {}
 
+    def tie_break(
+        self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
+    ) -> dict[str, float]:
+        """Compute what decides between epochs whose monitors are equal, by name; lower is better.
+
+        It is computed on validation, for epochs that may become the best. If it is equal too, or
+        there is none, the later epoch is better. For the arguments see :meth:`metrics`.
+        """
+        return {}
+
+    def in_target_unit(self, values: Tensor) -> Tensor:
+        """Convert predictions or targets of the data to the unit in which metrics are measured."""
+        return values
+
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, float]:

@@ -9,7 +9,14 @@ from torch.nn.functional import one_hot
 from torchmetrics.functional.classification import binary_average_precision
 
 from losslab.losses.base import InverseLink, TargetFormat
-from losslab.metrics.classes import auroc_macro, calibration_error, f1_macro, membership, recall
+from losslab.metrics.classes import (
+    auroc_macro,
+    calibration_error,
+    f1_macro,
+    margins,
+    membership,
+    recall,
+)
 from losslab.metrics.decisions import best_f1_threshold, binary_f1
 from losslab.metrics.probability import (
     brier_score,
@@ -33,8 +40,10 @@ class ClassificationTask(Task):
     Metrics:
         accuracy, f1_macro, rare_recall (recall of the rarest training class); weight_rms and
         near_zero_weights of the network (:mod:`losslab.metrics.weights`).
-        If the loss has an inverse link: auroc, ece (15 bins), brier and entropy; after
-        :meth:`choose` also ece and brier with the temperature fitted on validation.
+        auroc: of the probabilities or, if the loss has no inverse link, of the margins
+        (:func:`~losslab.metrics.classes.margins`).
+        If the loss has an inverse link: ece (15 bins), brier and entropy; after :meth:`choose` also
+        ece, brier and nll with the temperature fitted on validation.
         If a class has less than half the training samples of another: rare_f1 and
         rare_average_precision of the rarest class against the rest; after :meth:`choose` also
         rare_recall and rare_f1 at the threshold with the best F1 on validation.
@@ -86,7 +95,9 @@ class ClassificationTask(Task):
             values["rare_recall"] = recall(guess, truth)[self.rarest]
             if self.uneven:
                 values |= _rare_class(prediction, target, self.rarest, chosen)
-        if inverse_link is not None:
+        if inverse_link is None:
+            values["auroc"] = auroc_macro(margins(prediction), truth)
+        else:
             probability = to_probability(prediction, inverse_link)
             values["auroc"] = auroc_macro(probability, truth)
             values["ece"] = _calibration_error(probability, target)
@@ -95,7 +106,8 @@ class ClassificationTask(Task):
         if "temperature" in chosen:
             cooled = to_probability(prediction / chosen["temperature"], inverse_link or "softmax")
             values["ece_temperature_scaled"] = _calibration_error(cooled, target)
-            values["brier_temperature_scaled"] = scores["brier_temperature_scaled"].mean()
+            for name in ("brier_temperature_scaled", "nll_temperature_scaled"):
+                values[name] = scores[name].mean()
         return values
 
     def scores(
@@ -135,12 +147,19 @@ class ClassificationTask(Task):
             f"nll{suffix}": negative_log_likelihood(logits, hot, inverse_link),
         }
 
+    def tie_break(
+        self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
+    ) -> dict[str, float]:
+        """Compute the negative log-likelihood after fitting one temperature."""
+        hot = one_hot(target, self.outputs)
+        return _nll_of_one_temperature(prediction, hot, inverse_link or "softmax")
+
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, float]:
         """Fit a temperature, and a threshold for the rarest class, on validation."""
         hot = one_hot(target, self.outputs)
-        chosen = {"temperature": fit_temperature(prediction, hot, inverse_link or "softmax")}
+        chosen = {"temperature": fit_temperature(prediction, hot, inverse_link or "softmax")[0]}
         if self.rarest is not None and self.uneven:
             chosen["rare_threshold"] = best_f1_threshold(
                 _lead(prediction, self.rarest), target.eq(self.rarest)
@@ -168,8 +187,8 @@ class MultiLabelTask(Task):
     """Classification with any of K labels by K logits with 0/1 targets.
 
     Metrics:
-        f1_macro and accuracy over labels, at a probability of 0.5.
-        If the loss has an inverse link: auroc, ece, brier and entropy.
+        f1_macro and accuracy over labels, at a probability of 0.5; auroc.
+        If the loss has an inverse link: ece, brier and entropy.
 
     Scores of samples: accuracy, brier, entropy, and the negative log-likelihood, nll, which is
         summed over the labels.
@@ -205,7 +224,9 @@ class MultiLabelTask(Task):
         elements = self._elements(prediction, target, inverse_link)
         guess, truth = prediction > 0, target > 0
         values = {"f1_macro": f1_macro(guess, truth), "accuracy": elements["accuracy"].mean()}
-        if inverse_link is not None:
+        if inverse_link is None:
+            values["auroc"] = auroc_macro(prediction, truth)
+        else:
             probability = to_probability(prediction, "sigmoid")
             values["auroc"] = auroc_macro(probability, truth)
             values["ece"] = calibration_error(probability.flatten(), truth.flatten())
@@ -226,6 +247,12 @@ class MultiLabelTask(Task):
             values["nll"] = negative_log_likelihood(prediction, target, "sigmoid")
         return values
 
+    def tie_break(
+        self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
+    ) -> dict[str, float]:
+        """Compute the negative log-likelihood after fitting one temperature."""
+        return _nll_of_one_temperature(prediction, target, "sigmoid")
+
     def _elements(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, Tensor]:
@@ -237,6 +264,16 @@ class MultiLabelTask(Task):
             values["brier"] = (probability - truth.to(probability)).square()
             values["entropy"] = predictive_entropy(probability, "sigmoid")
         return values
+
+
+def _nll_of_one_temperature(
+    logits: Tensor, target: Tensor, inverse_link: InverseLink
+) -> dict[str, float]:
+    """Compute the mean negative log-likelihood after fitting one temperature, with its name.
+
+    For losses without an inverse link too: their scores over the temperature are read as logits.
+    """
+    return {"nll_temperature_scaled": fit_temperature(logits, target, inverse_link)[1]}
 
 
 def _calibration_error(probability: Tensor, target: Tensor) -> Tensor:

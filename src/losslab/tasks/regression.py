@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from losslab.data.standardization import TargetScaling
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.tasks.base import Task, per_sample
 
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
 
 
 class RegressionTask(Task):
-    """Regression of values (N, K) in the unit of the target.
+    """Regression of values (N, K).
+
+    Losses get values as the data hold them, which may be standardized. Metrics, scores and figures
+    are in the unit of the target.
 
     Metrics:
-        mae, rmse, r2.
+        mae, rmse, r2; mae_rmse, the geometric mean of the first two.
         If the data are a line and the network is one affine layer: its intercept and mean slope,
         with absolute errors slope_error and intercept_error.
 
@@ -42,6 +46,17 @@ class RegressionTask(Task):
                 f"task=regression expects values, got {data.target_kind}: add task=classification"
             )
         self.truth: Mapping[str, float] | None = getattr(data, "truth", None)
+        scaling: TargetScaling | None = getattr(data, "target_scaling", None)
+        # numbers, not tensors: lockstep compares tasks by the text of their attributes
+        self.scaling = None if scaling is None else [part.tolist() for part in scaling]
+
+    def in_target_unit(self, values: Tensor) -> Tensor:
+        """Undo the standardization of the targets, in float64."""
+        if self.scaling is None:
+            return values
+        mean, scale = torch.tensor(self.scaling, dtype=torch.float64, device=values.device)
+        restored: Tensor = values.double() * scale + mean
+        return restored
 
     def metrics(
         self,
@@ -51,10 +66,13 @@ class RegressionTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
+        prediction, target = self.in_target_unit(prediction), self.in_target_unit(target)
         elements = errors(prediction, target)
+        mae, rmse = elements["mae"].mean(), elements["squared_error"].mean().sqrt()
         return {
-            "mae": elements["mae"].mean(),
-            "rmse": elements["squared_error"].mean().sqrt(),
+            "mae": mae,
+            "rmse": rmse,
+            "mae_rmse": (mae * rmse).sqrt(),
             "r2": r2(prediction.double(), target.double()),
         }
 
@@ -66,7 +84,7 @@ class RegressionTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the scores listed above."""
-        return per_sample(errors(prediction, target))
+        return per_sample(errors(*map(self.in_target_unit, (prediction, target))))
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
         """Return the line's parameters and their errors, if both data and network are a line."""
@@ -88,6 +106,7 @@ class RegressionTask(Task):
         """Plot the fitted curve for one feature, else predictions against targets."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
+        prediction, target = (self.in_target_unit(part.cpu()) for part in (prediction, target))
         if inputs.shape[1:] == torch.Size([1]) and target.shape[1:] == torch.Size([1]):
             return {"fit": drawing.fitted_curve(inputs, prediction, target, self.truth)}
         return {"fit": drawing.against_target(prediction, target)}
