@@ -13,6 +13,8 @@ _PARTS = ("analysis", "data", "losses", "metrics", "models", "report", "runs", "
 
 IMPORTS = "LOSSLAB_IMPORTS"
 """Environment variable with the folders of the user's code, for the processes of a command."""
+IMPORT_PATH = tuple(sys.path)
+"""Import path without these folders."""
 sys.path += [
     folder
     for folder in os.environ.get(IMPORTS, "").split(os.pathsep)

@@ -46,7 +46,8 @@ def run(arguments: list[str]) -> int:
         print(f"losslab {losslab.__version__}" if "--version" in arguments else help_text())
         return DONE
     flags, overrides = split_flags(arguments)
-    if any(flag.partition("=")[0] in PASS_ON for flag in flags):
+    resumes = any(each.startswith("resume=") for each in overrides)
+    if not resumes and any(flag.partition("=")[0] in PASS_ON for flag in flags):
         # flags go last: --info would take an override after it as its value
         completed = complete(overrides)
         if any(flag in ("--cfg", "-c") or flag.startswith("--cfg=") for flag in flags):

@@ -14,11 +14,11 @@ from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
-from losslab.config.user_code import SEARCH_PATH, search_path, use
+from losslab.config.user_code import SEARCH_PATH, code_dirs, recall, search_path, use
 from losslab.runs.folder import PLAN_FILE, is_run
 from losslab.runs.record import read_record
 from losslab.sweep import show_run, sweep
-from losslab.sweep_file import SWEEP_FILE, extended, read_commands
+from losslab.sweep_file import SWEEP_FILE, extended, read_code_dirs, read_commands
 
 _ABSENT = object()
 
@@ -27,12 +27,14 @@ def resume(command: Command) -> int:
     """Resume the run or sweep in the command's folder; return the exit code."""
     folder = command.resume
     assert folder is not None
+    _refuse_flags(command.flags, folder)
     # config folders of this command line replace the saved ones; cli.run has made them known
     given = [each for each in command.overrides if not each.startswith(SEARCH_PATH)]
     moved = len(given) < len(command.overrides)
     if (folder / SWEEP_FILE).is_file():
         earlier = [_elsewhere(each) if moved else each for each in read_commands(folder)]
         use([*earlier[-1].flags, *earlier[-1].overrides])  # the sweep's config folders
+        recall(read_code_dirs(folder))
         grown = extended(earlier[-1], given)
         return sweep(replace(grown, typed=command.typed), folder, earlier)
     if not is_run(folder):
@@ -40,6 +42,16 @@ def resume(command: Command) -> int:
             raise UserError(f"{folder} is a tuning: losslab tune resume={folder}")
         raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
     return _resume_run(folder, given)
+
+
+def _refuse_flags(flags: Sequence[str], folder: Path) -> None:
+    for flag in flags[:1]:
+        files = [folder / name for name in ("config.yaml", SWEEP_FILE) if (folder / name).is_file()]
+        if flag.partition("=")[0] in ("--cfg", "-c") and files:
+            raise UserError(
+                f"{flag} shows the config of a new run; what resume= runs is in {files[0]}"
+            )
+        raise UserError(f"{flag} cannot be combined with resume=: remove it")
 
 
 def _elsewhere(command: Command) -> Command:
@@ -57,6 +69,8 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
         raise UserError(
             f"trainer.max_epochs={epochs} is below the {trained} epochs that this run has trained"
         )
+    if "code_dirs" in config:  # where the user's modules are now
+        config.code_dirs = code_dirs(schema.targets(OmegaConf.to_container(config)))
     with resumable(f"{program()} resume={folder}"):
         train(config, folder, resume=True)
     return show_run(folder, Path(config.paths.log_dir))
@@ -97,15 +111,21 @@ def _require_resumable(config: DictConfig, override: Any) -> None:
         raise UserError(f"{override.input_line}: resuming a run takes one value per option")
     before = OmegaConf.select(config, key, default=_ABSENT)
     if before is _ABSENT:
-        close = groups.nearest_keys(key, [name for name, _ in _flat(config)])
+        close = groups.nearest_keys(key, _typeable(config))
         advice = f": did you mean {' or '.join(close)}?" if close else ""
         raise UserError(f"{key} is not an option of this run{advice}")
     if not schema.meaning(key).resumes or OmegaConf.is_dict(before):
-        may = [name for name, _ in _flat(config) if schema.meaning(name).resumes]
+        may = [name for name in _typeable(config) if schema.meaning(name).resumes]
         raise UserError(f"{key} cannot be changed when resuming a run; these can: {', '.join(may)}")
     refusal = schema.refusal(key, override.value(), before)
     if refusal:
         raise UserError(refusal)
+
+
+def _typeable(config: DictConfig) -> list[str]:
+    """Return the groups and the keys of a config that can be typed."""
+    keys = [name for name, _ in _flat(config) if name.partition(".")[0] in schema.TOP_LEVEL]
+    return list(dict.fromkeys([*schema.GROUPS, *keys]))
 
 
 def _command(config: DictConfig) -> list[str]:

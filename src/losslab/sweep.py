@@ -28,6 +28,7 @@ from losslab.config.compose import (
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import earlier_override
+from losslab.progress import show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.folder import is_run, job_name
@@ -118,7 +119,10 @@ def launch(
         The folders of all jobs.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_commands(folder, [*earlier, command], [job.overrides for job in jobs])
+    code: dict[str, str] = {}
+    for job in jobs:
+        code |= job.config.get("code_dirs", {})
+    write_commands(folder, [*earlier, command], [job.overrides for job in jobs], code)
     of_runs = run_overrides(command.overrides)
     of_hydra = [given for given in command.overrides if given not in of_runs]
     of_hydra += [
@@ -151,6 +155,8 @@ def sweep_job(config: DictConfig) -> None:
         train_job(config)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+    else:
+        show_job(folder, config.task.metrics or [], HydraConfig.get())
 
 
 def train_job(config: DictConfig) -> None:

@@ -1,18 +1,18 @@
 """``sweep.json``: the commands of a sweep, in order, and its jobs.
 
-Version 2 holds ``{"version": 2, "commands": [...], "jobs": [...]}``. Each command is saved as typed
-and as run (``arguments``, and ``listed`` if an experiment lists the jobs). Version 0.1 holds one
-command.
+Version 2 holds ``{"version": 2, "commands": [...], "jobs": [...], "code_dirs": {...}}``. Each
+command is saved as typed and as run (``arguments``, and ``listed`` if an experiment lists the
+jobs), and ``code_dirs`` has the folders of the user's modules. Version 0.1 holds one command.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from losslab.config.command import Command, split_flags
-from losslab.config.compose import values_of
+from losslab.config.command import Command, all_jobs, split_flags
+from losslab.config.compose import compose, jobs_of, values_of
 from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
@@ -24,9 +24,12 @@ VERSION = 2
 
 
 def write_commands(
-    folder: Path, commands: Sequence[Command], jobs: Sequence[Sequence[str]]
+    folder: Path,
+    commands: Sequence[Command],
+    jobs: Sequence[Sequence[str]],
+    code_dirs: Mapping[str, str],
 ) -> None:
-    """Write the commands of a sweep and the overrides of each of its jobs."""
+    """Write the commands of a sweep, the overrides of each of its jobs and the user's folders."""
     saved = [
         {
             "typed": command.typed,
@@ -35,7 +38,12 @@ def write_commands(
         }
         for command in commands
     ]
-    content = {"version": VERSION, "commands": saved, "jobs": [list(job) for job in jobs]}
+    content = {
+        "version": VERSION,
+        "commands": saved,
+        "jobs": [list(job) for job in jobs],
+        "code_dirs": dict(code_dirs),
+    }
     replace_file(folder / SWEEP_FILE, json.dumps(content).encode())
 
 
@@ -52,6 +60,13 @@ def read_commands(folder: Path) -> list[Command]:
             f"{folder / SWEEP_FILE} has version {version}, but this losslab reads at most {VERSION}"
         )
     return [_command(saved) for saved in ([content] if version == 1 else content["commands"])]
+
+
+def read_code_dirs(folder: Path) -> dict[str, str]:
+    """Return the folders of the user's modules of a sweep; empty if there is no such sweep."""
+    path = folder / SWEEP_FILE
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return dict(content.get("code_dirs", {}))
 
 
 def _command(saved: dict[str, Any]) -> Command:
@@ -76,13 +91,14 @@ def extended(command: Command, overrides: Sequence[str]) -> Command:
             continue
         if grown.jobs is not None and key == "seed":
             grown.jobs = _reseeded(grown.jobs, values_of(override))
-        elif _may_grow(key, before, listed=grown.jobs is not None):
+        elif not override.is_delete() and _may_grow(key, before, listed=grown.jobs is not None):
             if meaning(key).affects_results or key == "seed":
                 given = _with_earlier_values(before, override)
             grown.overrides = _replaced(
                 grown.overrides, [each.input_line for each in before], given
             )
         else:
+            compose(jobs_of([*all_jobs(grown)[0], given])[0])  # a mistyped key or choice
             has = f"with {before[-1].input_line}" if before else f"without {key}"
             raise UserError(
                 f"{given} conflicts with this sweep, which was made {has}: resume= adds values of "

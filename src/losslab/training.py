@@ -423,6 +423,7 @@ def saved_config(folder: Path) -> DictConfig:
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
     user_code.add([Path(name) for name in config.get("config_dirs", [])])
+    user_code.recall(config.get("code_dirs", {}))
     return config
 
 

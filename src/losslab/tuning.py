@@ -22,11 +22,11 @@ from losslab.config.command import Command, program
 from losslab.config.compose import compose
 from losslab.config.errors import UserError, resumable
 from losslab.config.past import translated_override
-from losslab.config.user_code import use
+from losslab.config.user_code import recall, use
 from losslab.report.console import show
 from losslab.runs.folder import PLAN_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
-from losslab.sweep_file import SWEEP_FILE
+from losslab.sweep_file import SWEEP_FILE, read_code_dirs
 from losslab.tuning_plan import Plan, is_given, parse_plan
 from losslab.tuning_split import with_unseen_test
 
@@ -46,6 +46,7 @@ def run_tuning(arguments: Sequence[str]) -> int:
         plan = Plan(**json.loads((folder / PLAN_FILE).read_text()))
         plan.overrides[:] = map(translated_override, plan.overrides)
         use(plan.overrides)  # the plan's config folders
+        recall(read_code_dirs(folder / SEARCH))
         with resumable(f"{program('tune')} resume={folder}"):
             return tune(plan, folder)
     plan = with_unseen_test(parse_plan(arguments))

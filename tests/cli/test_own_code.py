@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
 
 CODE = """
 import torch
@@ -99,6 +100,59 @@ def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(project, launcher, given):
     losslab(elsewhere, f"resume={sweep}")
     assert json.loads((lost / "record.json").read_text())["status"] == "done"
     assert "my_loss" in losslab(elsewhere, "compare", str(sweep))
+
+
+FUNCTION = ("data=regression", "loss._target_=my_losses.my_function")
+
+
+def test_a_run_of_a_function_is_found_from_another_folder(project):
+    run = project / run_folder(losslab(project, *FUNCTION, *QUICK))
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "my_losses.py").write_text("raise RuntimeError('the file of another project')\n")
+    losslab(elsewhere, f"resume={run}", "trainer.max_epochs=2")
+    assert "mae" in losslab(elsewhere, "evaluate", str(run))
+    script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), str(run)]
+    done = subprocess.run(script, cwd=elsewhere, capture_output=True, text=True, check=False)
+    assert "mae" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("launcher", ["basic", "lockstep", "joblib"])
+def test_a_sweep_of_a_function_goes_on_elsewhere(project, launcher):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    line = [*FUNCTION, *QUICK, f"hydra/launcher={launcher}"]
+    losslab(project, "-m", *line, "loss.power=1.5,2")
+    [sweep] = (project / "logs" / "sweeps").iterdir()
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir()
+    losslab(elsewhere, f"resume={sweep}", "seed=0,1")
+    statuses = [json.loads(path.read_text())["status"] for path in sweep.rglob("record.json")]
+    assert statuses == ["done"] * 4
+
+
+def test_code_that_moved_is_named_with_its_folder_and_found_where_it_is(project, tmp_path_factory):
+    run = project / run_folder(losslab(project, *FUNCTION, *QUICK))
+    moved = tmp_path_factory.mktemp("moved")
+    (project / "my_losses.py").rename(moved / "my_losses.py")
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir()
+    for arguments in (["evaluate", str(run)], [f"resume={run}"]):
+        [line] = losslab(elsewhere, *arguments, code=2).splitlines()
+        assert f"my_losses was in {project} and is no longer there" in line
+    losslab(moved, f"resume={run}", "trainer.max_epochs=2")
+    assert "mae" in losslab(elsewhere, "evaluate", str(run))
+
+
+def test_a_tuning_with_a_network_of_ones_own_goes_on_elsewhere(project):
+    line = ["loss=mse,huber", "budget=1", "tuning_seeds=100", "seeds=0,1", "data=regression"]
+    losslab(project, "tune", *line, "model._target_=my_losses.Net", *QUICK)
+    [tuning] = (project / "logs" / "tuning").iterdir()
+    shutil.rmtree(tuning / "final")
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir()
+    losslab(elsewhere, "tune", f"resume={tuning}")
+    assert len(list((tuning / "final").rglob("record.json"))) == 4
 
 
 def test_a_project_that_moved_is_resumed(project, tmp_path_factory):

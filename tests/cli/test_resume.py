@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from losslab import cli
 from losslab.config.errors import UserError
 from losslab.resume import changed_config
 from losslab.training import saved_config
 
 PAST = Path(__file__).parents[1] / "past" / "v0_1" / "runs" / "focal"
+SWEEP = Path(__file__).parents[1] / "past" / "v0_1" / "sweep"
 
 
 def rates(run):
@@ -48,6 +50,8 @@ def test_what_a_run_is_made_of_stays(given):
     ("given", "words"),
     [
         ("trainer.max_epoch=3", "did you mean trainer.max_epochs"),
+        ("los=mse", r"los is not an option of this run: did you mean loss\?$"),
+        ("loss.gama=1", r"did you mean loss.gamma\?$"),
         ("trainer.max_epochs=0", "trainer.max_epochs must be >= 1, got 0"),
         ("threads=many", "threads must be >= 1, got many"),
     ],
@@ -55,6 +59,38 @@ def test_what_a_run_is_made_of_stays(given):
 def test_what_is_wrong_is_refused(given, words):
     with pytest.raises(UserError, match=words):
         changed_config(saved_config(PAST), [given])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--cfg", "job"], "shows the config of a new run; what resume= runs is in {file}"),
+        (["-c", "job"], "what resume= runs is in {file}"),
+        (["--cfg=job"], "what resume= runs is in {file}"),
+        (["--info"], "--info cannot be combined with resume=: remove it"),
+        (["--hydra-help"], "--hydra-help cannot be combined with resume=: remove it"),
+        (["--config-name", "x"], "--config-name cannot be combined with resume=: remove it"),
+        (["--run"], "--run cannot be combined with resume=: remove it"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+@pytest.mark.parametrize("file", [PAST / "config.yaml", SWEEP / "sweep.json"])
+def test_flags_are_refused(flags, words, file):
+    with pytest.raises(UserError) as refused:
+        cli.run([f"resume={file.parent}", *flags])
+    assert str(refused.value).startswith(flags[0])
+    assert words.format(file=file) in str(refused.value)
+
+
+@pytest.mark.parametrize("flags", [["-m"], ["--multirun"]])
+def test_multirun_by_habit_is_taken(flags):
+    with pytest.raises(UserError, match="resume=nowhere: expected the folder of a run"):
+        cli.run(["resume=nowhere", *flags])
+
+
+def test_a_folder_is_needed():
+    with pytest.raises(UserError, match="resume= needs the folder of a run or of a sweep"):
+        cli.run(["resume="])
 
 
 def test_what_conf_derives_is_recomputed():

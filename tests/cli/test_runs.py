@@ -15,6 +15,7 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from losslab.metrics.labels import number
 from losslab.runs.scores import read_scores
 
 ROOT = Path(__file__).parents[2]
@@ -212,11 +213,16 @@ def test_evaluate_repeats_the_record(command):
         str(outcome.run), "--split", "test", "--split", "val", script="scripts/evaluate.py"
     )
     assert judged.code == 0, judged.err
-    accuracy = outcome.record()["test"]["accuracy"]
-    [row] = [
-        line for line in judged.out.splitlines() if "│ accuracy " in line or " accuracy " in line
-    ][:1]
-    assert f"{accuracy:.6g}" in row
+    # in the style of the table that the run printed, with the same numbers
+    lines = {tuple(line.split()) for line in judged.out.splitlines()}
+    [head] = [line for line in outcome.out.splitlines() if line.split()[:1] == ["metric"]]
+    assert head.split() == ["metric", "validation", "test"]
+    assert ("metric", "test", "validation") in lines
+    accuracy = number(outcome.record()["test"]["accuracy"])
+    [row] = [line for line in lines if line[:1] == ("accuracy",)]
+    assert row[1] == accuracy
+    assert "focal on digits, seed 0 (best checkpoint)" in judged.out
+    assert f"run folder  {outcome.run}" in judged.out
     wrong = command(str(outcome.run), "--metric", "acuracy", script="scripts/evaluate.py")
     assert wrong.code == 2
     none = command("nowhere", script="scripts/evaluate.py")

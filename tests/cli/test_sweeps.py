@@ -25,6 +25,9 @@ def test_a_sweep_leaves_a_folder_a_cell_and_a_table(command):
             assert record["test"]["intercept_error"] < 0.3
     for words in ("mse", "mae", "huber", "intercept_error", "tensorboard --logdir"):
         assert words in outcome.out
+    lines = [line.partition(": test ")[0] for line in outcome.err.splitlines()]
+    names = [f"{loss}/seed{seed}" for loss in ("mse", "mae", "huber") for seed in range(2)]
+    assert lines == [f"job {place} of 6: {name}" for place, name in enumerate(names, 1)]
 
 
 def test_a_failed_cell_stops_nobody_and_is_run_again(command):
@@ -99,6 +102,9 @@ def test_two_cells_at_once(command):
     outcome = command("-m", *jobs, "hydra/launcher=joblib", cold=True)
     assert outcome.code == 0, outcome.err
     assert [record["status"] for record in outcome.records().values()] == ["done"] * 4
+    assert sorted(line[:8] for line in outcome.err.splitlines() if line.startswith("job ")) == [
+        f"job {place} of"[:8] for place in range(1, 5)
+    ]
 
 
 def test_compare_reads_the_same_table_from_files(command):
@@ -115,6 +121,9 @@ def test_a_sweep_in_lockstep_hands_over_what_cannot_be_stacked_and_is_resumed(co
     records = outcome.records()
     assert [record["status"] for record in records.values()] == ["done"] * 4
     assert "Training 4 jobs in lockstep" in outcome.out + outcome.err
+    told = [line for line in outcome.err.splitlines() if " done, " in line]
+    assert sum(int(line.split()[0]) for line in told) == 4
+    assert all(" in lockstep (" in line for line in told)
     [sweep] = (outcome.logs / "sweeps").iterdir()
     victim = next(iter(records))
     (victim / "record.json").unlink()

@@ -57,6 +57,8 @@ def test_refused_in_one_line(arguments, words):
         "+callbacks.stats._target_=pytorch_lightning.callbacks.DeviceStatsMonitor",
         "+logger.extra.csv._target_=pytorch_lightning.loggers.CSVLogger",
         "+trainer.benchmark=true",
+        "++trainer.benchmark=true",
+        "++trainer.max_epochs=3",
         "+data.env_options.gravity=5 data=cartpole",
         "model=mlp model.hidden=[]",
         "optimizer.betas=[0.5,0.9]",

@@ -1,8 +1,15 @@
 """Saved configs of earlier versions read as today's."""
 
-import pytest
+import json
+from pathlib import Path
 
-from losslab.config import groups, past
+import pytest
+from omegaconf import OmegaConf
+
+from losslab.config import groups, past, schema
+
+# the _target_ of every choice of version 0.1, by file of conf/
+CHOICES = json.loads((Path(__file__).parents[1] / "past/v0_1/targets.json").read_text())
 
 ADDED_ABOVE = {key: value for key, value in past.ADDED.items() if "." not in key}
 
@@ -22,6 +29,31 @@ def test_targets_and_keys_have_the_names_of_today():
         },
         **ADDED_ABOVE,
     }
+
+
+def package(file: str) -> str:
+    """Return the key below which a file of conf/ is in a config."""
+    text = (groups.CONF / file).read_text()
+    return "" if "# @package _global_" in text else file.partition("/")[0]
+
+
+@pytest.mark.parametrize("file", CHOICES)
+def test_every_target_of_version_0_1_is_the_one_of_todays_choice(file):
+    saved = OmegaConf.create()
+    for key, target in CHOICES[file].items():
+        OmegaConf.update(saved, key, target)
+    plain = past.translated(OmegaConf.to_container(saved))
+    current = dict(
+        schema.flat(OmegaConf.to_container(OmegaConf.load(groups.CONF / file)), package(file))
+    )
+    targets = {key: value for key, value in schema.flat(plain) if key.endswith("_target_")}
+    assert targets == {key: current.get(key) for key in targets}
+    assert len(targets) == len(CHOICES[file])
+
+
+def test_a_target_between_the_versions_has_the_name_of_today():
+    saved = {"_target_": "losslab.rl.QLearning"}
+    assert past.translated(saved)["_target_"] == "losslab.rl.QLearningModule"
 
 
 def test_options_are_renamed_beside_their_old_target_alone():

@@ -23,7 +23,7 @@ def test_the_file_of_version_0_1_is_read():
 def test_commands_are_read_as_written(tmp_path):
     first = parse(SWEEP)
     listed = parse(["-m", "experiment=claims/outliers", "threads=2"])
-    write_commands(tmp_path, [first, listed], [["loss=mse"]])
+    write_commands(tmp_path, [first, listed], [["loss=mse"]], {})
     read = read_commands(tmp_path)
     assert [each.typed for each in read] == [first.typed, listed.typed]
     assert [all_jobs(each) for each in read] == [all_jobs(first), all_jobs(listed)]
@@ -57,11 +57,28 @@ def test_what_does_not_tell_jobs_apart_may_change():
 
 
 @pytest.mark.parametrize(
-    "given", ["trainer.max_epochs=4", "data.n=5", "model=mlp", "callbacks=quiet"]
+    "given", ["trainer.max_epochs=4", "data.n=5", "model=mlp", "callbacks=quiet", "~loss"]
 )
 def test_a_conflict_is_refused(given):
     with pytest.raises(UserError, match=r"conflicts .* seed, loss, optimizer\.lr"):
         extended(parse(SWEEP), [given])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("los=mse", "unknown key los: did you mean loss"),
+        ("los=mse,mae", "unknown key los: did you mean loss"),
+        ("trainer.max_epoch=4", "did you mean trainer.max_epochs"),
+        ("callbacks=quit", "unknown callbacks 'quit': did you mean quiet"),
+        ("+colour=red", "unknown key colour"),
+    ],
+)
+@pytest.mark.parametrize("sweep", [SWEEP, ["-m", "experiment=claims/outliers"]])
+def test_a_mistyped_key_gets_the_nearest(sweep, given, words):
+    with pytest.raises(UserError) as refused:
+        extended(parse(sweep), [given])
+    assert words in str(refused.value)
 
 
 def test_a_listed_sweep_grows_by_seeds_alone():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from losslab.lockstep.sweep import train_jobs
+from losslab.progress import StackProgress
 from losslab.runs.curves import read_curves
 from losslab.runs.scores import read_scores
 from losslab.training import train
@@ -303,3 +304,17 @@ def test_what_cannot_play_in_a_stack_is_left_with_the_reason(jobs, overrides, re
     assert [job for job, _ in left] == both
     assert all(why.startswith(reason) for _, why in left)
     assert not any(job.folder.exists() for job in both)
+
+
+@pytest.mark.parametrize("overrides", [[*DIGITS, "loss=bce"], DQN], ids=["supervised", "dqn"])
+def test_a_stack_tells_every_epoch_and_its_end(jobs, overrides, monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(StackProgress, "show_epoch", lambda self, epoch: told.append(epoch))
+    train_jobs(jobs("one", *overrides, "seed=0,1"), workers=1)
+    assert told == list(range(1, len(told) + 1))
+    [epochs] = [each for each in overrides if each.startswith("trainer.max_epochs=")]
+    # the last epoch ends the runs of reinforcement learning, which leave the stack
+    assert len(told) >= int(epochs.partition("=")[2]) - 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("2 jobs in lockstep (")
+    assert ": 2 done, " in line

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -20,6 +19,8 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
 
     from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
+    from losslab.report.run_table import metrics_table, title  # noqa: PLC0415
+    from losslab.runs.record import read_record  # noqa: PLC0415
     from losslab.training import evaluate  # noqa: PLC0415
 
     with cli_errors():
@@ -27,11 +28,11 @@ def main(given: Sequence[str] | None = None) -> int:
             arguments.run, tuple(arguments.split or ("val", "test")), arguments.checkpoint
         )
         names = chosen(metrics, arguments.metric)
-    table = Table("metric", *metrics, title=f"{arguments.run} ({arguments.checkpoint} checkpoint)")
-    for name in names:
-        row = [values.get(name) for values in metrics.values()]
-        table.add_row(name, *("" if value is None else f"{value:.6g}" for value in row))
-    Console().print(table)
+    splits = {"validation" if split == "val" else split: own for split, own in metrics.items()}
+    heading = f"{title(read_record(arguments.run))} ({arguments.checkpoint} checkpoint)"
+    console = Console()
+    console.print(metrics_table(heading, splits, names))
+    console.print(f"run folder  {arguments.run}", soft_wrap=True, markup=False, highlight=False)
     return 0
 
 

@@ -69,6 +69,8 @@ def parse(arguments: Sequence[str]) -> Command:
     for argument in given:
         if argument.startswith("resume="):
             folder = Path(argument.removeprefix("resume="))
+            if argument == "resume=":
+                raise UserError("resume= needs the folder of a run or of a sweep")
         else:
             overrides.append(argument)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)

@@ -21,7 +21,7 @@ from losslab.config import groups, schema
 from losslab.config.errors import UserError, shown
 from losslab.config.overrides import parsed
 from losslab.config.schema import margin_refusal
-from losslab.config.user_code import SEARCH_PATH, config_dirs, search_path
+from losslab.config.user_code import SEARCH_PATH, code_dirs, config_dirs, search_path
 from losslab.runs.folder import job_name, named
 
 
@@ -220,7 +220,8 @@ def _require_known(overrides: Sequence[str]) -> None:
         top = re.split("[./]", key)[0]
         if top not in schema.TOP_LEVEL:
             raise UserError(f"unknown key {key}{_nearest_keys(key, _defaults_of(overrides))}")
-        if override.is_add() or top in ("hydra", "within") or _is_choice(override):
+        adds = override.is_add() or override.is_force_add()
+        if adds or top == "hydra" or _is_choice(override):
             continue
         defaults = _defaults_of(overrides) if defaults is None else defaults
         if not _replaces(top, overrides) and not _has(defaults, key):
@@ -460,5 +461,7 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     task["reference_losses"] = {
         name: OmegaConf.to_container(groups.node("loss", name)) for name in task["reference_losses"]
     }
+    if own := code_dirs(schema.targets(plain)):
+        plain["code_dirs"] = own
     finished: DictConfig = OmegaConf.create(plain)
     return finished

@@ -10,10 +10,11 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
-_FRAMEWORKS = (
+FRAMEWORKS = (
     *("losslab", "hydra", "hydra_plugins", "omegaconf"),
     *("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning", "lightning_fabric"),
 )
+"""losslab and the packages that it is built on, wherever they are installed."""
 
 
 class UserError(Exception):
@@ -68,13 +69,14 @@ def raised_at(error: BaseException) -> str:
     own, installed = "", ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
-        if file.startswith("<"):  # frozen or generated code
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if file.startswith("<") or package in FRAMEWORKS:  # frozen or generated code
             continue
         path = Path(file).resolve()
         library = _library(path)
         if is_own(path):
             own = f"{shown(path)}:{line}"
-        elif library is not None and library.parts[0] not in _FRAMEWORKS:
+        elif library is not None:
             installed = f"{library.as_posix()}:{line}"
     return own or installed
 

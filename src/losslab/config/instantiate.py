@@ -4,16 +4,16 @@ import importlib
 import importlib.util
 import inspect
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.config import groups
+from losslab.config import groups, schema
 from losslab.config.errors import UserError, described, is_own, raised_at, shown
-from losslab.config.user_code import config_dirs
+from losslab.config.user_code import SAVED_CODE, config_dirs
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # its errors are also raised
 
@@ -37,30 +37,18 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
         OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     )
     target = target_of(options, name)
-    for nested in dict.fromkeys(_targets(options)):
+    for nested in schema.targets(options):
         target_of({"_target_": nested}, name)
     given = {key: value for key, value in {**options, **kwargs}.items() if key[:1] != "_"}
-    if _TAKES_WHITELIST:
+    if _TAKES_WHITELIST:  # Hydra may call nothing else
         kwargs[_WHITELIST] = sorted(
-            {name for target in _targets(options) for name in (target, _defined_as(target))}
+            {name for target in schema.targets(options) for name in (target, _defined_as(target))}
         )
     try:
         return instantiate(options, *args, **kwargs)
     except Exception as error:  # Hydra 1.3 wraps the target's error, 1.4 does not
         refusal = "" if "_args_" in options else refused_options(target, args, given, name)
         raise UserError(f"{name}: {refusal or _cause(error)}") from error
-
-
-def _targets(options: Any) -> Iterator[str]:
-    """Yield every ``_target_`` in the options; Hydra 1.4 may call nothing else."""
-    if isinstance(options, Mapping):
-        if isinstance(options.get("_target_"), str):
-            yield options["_target_"]
-        options = options.values()
-    elif not isinstance(options, list | tuple):
-        return
-    for value in options:
-        yield from _targets(value)
 
 
 def _defined_as(target: str) -> str:
@@ -126,9 +114,7 @@ def _module(path: str) -> Any:
     except ModuleNotFoundError as error:
         missing = str(error.name or "").partition(".")[0]
         if path == error.name:
-            folders = dict.fromkeys([Path.cwd(), *(each.parent for each in config_dirs())])
-            where = " or ".join(map(str, folders))
-            reason = f"there is no {path}.py in {where}, and {_not_installed(path)}"
+            reason = _not_found(path)
         elif not missing or importlib.util.find_spec(missing) is not None:
             reason = described(error)  # a part of a package that is installed
         else:
@@ -146,6 +132,18 @@ def _module(path: str) -> Any:
         ) from error
     except Exception as error:  # an import may raise anything
         raise UserError(described(error)) from error
+
+
+def _not_found(module: str) -> str:
+    """Say where a module was looked for, and where it was if a saved run used it."""
+    folders = dict.fromkeys([Path.cwd(), *(each.parent for each in config_dirs())])
+    where = " or ".join(map(str, folders))
+    if module in SAVED_CODE:
+        return (
+            f"{module} was in {SAVED_CODE[module]} and is no longer there, nor in {where}: "
+            f"run the command in the folder in which {module} is now"
+        )
+    return f"there is no {module}.py in {where}, and {_not_installed(module)}"
 
 
 def _place(error: BaseException) -> str:

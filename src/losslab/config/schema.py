@@ -95,6 +95,7 @@ KEYS: tuple[Key, ...] = (
     _neutral("scores_mb", named=False, resumes=True, kind="number", low=0),
     _row("compile"),
     _neutral("overrides overrides.* config_dirs config_dirs.*", free=True),
+    _neutral("code_dirs code_dirs.*", free=True),
     _neutral("sweep sweep.* claim claim.*", saved=False),  # an experiment's own
     _neutral("paths.log_dir paths.data_dir paths.*", named=False, free=True, resumes=True),
     _hydra("hydra.launcher.max_jobs hydra.launcher.workers", kind="whole", low=1),
@@ -168,7 +169,7 @@ def meaning(key: str) -> Key:
 GROUPS: tuple[str, ...] = tuple(name for row in KEYS if row.group for name in row.patterns.split())
 """Groups of conf/."""
 
-_DERIVED = ("choices", "overrides", "config_dirs")  # added to a run's config, not typed
+_DERIVED = ("choices", "overrides", "config_dirs", "code_dirs")  # of a run's config, not typed
 TOP_LEVEL: tuple[str, ...] = tuple(
     dict.fromkeys(
         name
@@ -198,6 +199,18 @@ def flat(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(entry, f"{name}.{index}")
     else:
         yield name, tuple(node) if isinstance(node, list) else node
+
+
+def targets(node: Any) -> list[str]:
+    """Return the distinct ``_target_`` paths in options, given as plain values.
+
+    Example:
+        >>> targets({"_target_": "my.Net", "layers": [{"_target_": "my.Layer"}], "width": 3})
+        ['my.Net', 'my.Layer']
+    """
+    leaves = flat(node)
+    found = [value for key, value in leaves if key.rpartition(".")[2] == "_target_"]
+    return list(dict.fromkeys(value for value in found if isinstance(value, str)))
 
 
 def hparams(config: Mapping[str, Any]) -> dict[str, Any]:

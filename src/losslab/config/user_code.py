@@ -2,17 +2,19 @@
 
 ``--config-dir conf`` and ``hydra.searchpath=[file:///...]`` add folders like this project's conf/.
 Code can be imported from the parents of such folders and from the current folder. Both are kept in
-environment variables for worker processes.
+environment variables for worker processes. A run saves the folders of the modules that its config
+names, so that it can be resumed and evaluated from any folder.
 """
 
+import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import losslab
-from losslab.config.errors import UserError
+from losslab.config.errors import FRAMEWORKS, UserError, is_own
 
 CONFIG_DIRS = "LOSSLAB_CONFIG_DIRS"
 IMPORTS = losslab.IMPORTS
@@ -67,17 +69,67 @@ def add(folders: Sequence[Path]) -> None:
     make_importable([folder.resolve().parent for folder in (*found, *folders)])
 
 
-def make_importable(folders: Sequence[Path]) -> None:
+def make_importable(folders: Sequence[Path], *, first: bool = False) -> None:
     """Append the folders to the import path of this process and of those that it starts.
 
     Those add them when they import losslab: PYTHONPATH would precede the standard library, and so
     would the current folder in workers that are started by ``python -m``.
+
+    Args:
+        folders: folders of code.
+        first: whether they precede the other folders of the user's code.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
+    known = [name for name in os.environ.get(IMPORTS, "").split(os.pathsep) if name]
     wanted = [str(folder) for folder in folders if folder.is_dir()]
-    sys.path += [name for name in wanted if name not in sys.path]
-    known = os.environ.get(IMPORTS, "").split(os.pathsep)
-    os.environ[IMPORTS] = os.pathsep.join(dict.fromkeys(filter(None, [*known, *wanted])))
+    order = list(dict.fromkeys([*wanted, *known] if first else [*known, *wanted]))
+    os.environ[IMPORTS] = os.pathsep.join(order)
+    others = [name for name in sys.path if name in losslab.IMPORT_PATH or name not in order]
+    sys.path[:] = [*others, *(name for name in order if name not in others)]
+
+
+# --- code of saved runs ---------------------------------------------------------------------------
+
+SAVED_CODE: dict[str, Path] = {}
+"""Folder of each module of the user that a saved run or sweep needs, as it was at that time."""
+
+
+def code_dirs(targets: Iterable[str]) -> dict[str, str]:
+    """Return the folder of each of the user's modules that contain these ``_target_``.
+
+    Installed packages and losslab itself are left out.
+    """
+    found = {}
+    for module in dict.fromkeys(target.partition(".")[0] for target in targets):
+        folder = None if module in FRAMEWORKS else _folder_of(module)
+        if folder is not None:
+            found[module] = str(folder)
+    return found
+
+
+def _folder_of(module: str) -> Path | None:
+    """Return the folder from which one of the user's modules is imported."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # "" or a module without a specification
+        return None
+    if spec is None:
+        return None
+    packages = list(spec.submodule_search_locations or [])
+    if not packages and not spec.has_location:  # built into Python
+        return None
+    place = Path(packages[0] if packages else str(spec.origin)).resolve()
+    return place.parent if is_own(place) else None
+
+
+def recall(saved: Mapping[str, str]) -> None:
+    """Make the modules of a saved run or sweep importable, before those of the current folder.
+
+    Args:
+        saved: result of :func:`code_dirs` at that time.
+    """
+    SAVED_CODE.update({module: Path(folder) for module, folder in saved.items()})
+    make_importable([Path(folder) for folder in saved.values()], first=True)
 
 
 def _split_config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -28,6 +28,7 @@ from losslab.lockstep.rl import StackedAgents
 from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent
 from losslab.lockstep.stacked_run import StackedRun
+from losslab.progress import StackProgress
 from losslab.rl.module import ReinforcementModule
 from losslab.training import configure_process, recorded
 
@@ -166,12 +167,22 @@ def _train(members: Sequence[StackedRun], *, capture: bool) -> Left:
             stack = loop(members, device, dtype)
         except Unstackable as reason:
             return [(Job(member.config, member.folder), str(reason)) for member in members]
-        for member in stack.members:
+        trained = list(stack.members)
+        for member in trained:
             member.open()
-        with _run_logs(stack.members), recorded(*(member.writer for member in stack.members)):
-            if stack.members:
+        progress = _progress(trained)
+        stack.on_epoch = progress.show_epoch
+        with _run_logs(trained), recorded(*(member.writer for member in trained)):
+            if trained:
                 stack.train()
+        if trained:
+            progress.show_end([member.writer.record["status"] for member in trained])
     return [(Job(member.config, member.folder), reason) for member, reason in stack.refused]
+
+
+def _progress(members: Sequence[StackedRun]) -> StackProgress:
+    losses = [str(member.config.choices.loss) for member in members]
+    return StackProgress(losses, members[0].config.trainer.max_epochs if members else 1)
 
 
 @contextmanager

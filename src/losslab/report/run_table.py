@@ -26,19 +26,32 @@ def run_table(record: Record, folder: Path, log_dir: Path | None = None) -> Rend
     best = record["best"]
     validation = best["metrics"] if best else {}
     splits = {"validation": validation} | ({"test": record["test"]} if record["test"] else {})
-    table = plain_table(f"{record['loss']} on {record['data']}, seed {record['seed']}")
-    table.add_column("metric")
-    for split in splits:
-        table.add_column(split, justify="right")
-    for name in _plain_names([*record["test"], *validation]):
-        table.add_row(name, *(_cell(metrics, name) for metrics in splits.values()))
+    table = metrics_table(title(record), splits, _plain_names([*record["test"], *validation]))
     lines = [
         f"best epoch  {best['epoch'] + 1 if best else 'none'} of {record['epochs']}",
-        f"time        {_duration(record['seconds'])}",
+        f"time        {duration(record['seconds'])}",
         f"run folder  {folder}",
         f"curves      tensorboard --logdir {log_dir or folder}",
     ]
     return Group(table, *(Text(line) for line in lines))
+
+
+def title(record: Record) -> str:
+    """Return the title of a run's tables."""
+    return f"{record['loss']} on {record['data']}, seed {record['seed']}"
+
+
+def metrics_table(
+    title: str, splits: Mapping[str, Mapping[str, float]], names: Iterable[str]
+) -> Table:
+    """Create a table with one row per metric and one column per split."""
+    table = plain_table(title)
+    table.add_column("metric")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for name in names:
+        table.add_row(name, *(_cell(metrics, name) for metrics in splits.values()))
+    return table
 
 
 def plain_table(title: str | None) -> Table:
@@ -61,7 +74,8 @@ def _cell(metrics: Mapping[str, float], name: str) -> str:
     return number(metrics[name]) if name in metrics else ""
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Format a time in seconds."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
