@@ -10,7 +10,7 @@ from scipy import stats
 from losslab.analysis.comparison import compare
 from losslab.analysis.generalization import corrected_t
 from losslab.analysis.load import Collection
-from losslab.analysis.overall import overall, overall_conclusions
+from losslab.analysis.overall import overall, overall_answer, overall_conclusions
 from losslab.analysis.pooled import pooled_pairs, unit_of
 from losslab.analysis.statistics import sign_flip_p
 from losslab.metrics.labels import metric
@@ -55,6 +55,20 @@ def test_two_data_sets_show_what_neither_shows_alone(on):
         "[-63.5, -51.9], p = 0.031 (stratified sign flips) for new samples; better mean in 2 of 2 "
         "tables",
         SCOPE + "and corrected among themselves only",
+    ]
+
+
+def test_the_answer_over_data_sets(on):
+    sets = [on(name, {"mse": MSE, "mae": MAE, "sse": MSE}) for name in ("one", "two", "three")]
+    comparison = compare(Collection(tuple(run for each in sets for run in each)))
+    assert overall_answer(comparison) == [
+        "On average over these 3 data sets, mae is better than mse and sse by mean absolute error."
+    ]
+    equal = [on(name, {"mse": MSE, "sse": MSE}) for name in ("one", "two")]
+    comparison = compare(Collection(tuple(run for each in equal for run in each)))
+    assert overall_answer(comparison) == [
+        "On average over these 2 data sets, no loss is significantly better than another by mean "
+        "absolute error."
     ]
 
 

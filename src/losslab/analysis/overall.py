@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from losslab.analysis.comparison import Comparison
 from losslab.analysis.pooled import PooledPair, pooled_pairs
 from losslab.analysis.ranking import RankedPair, Ranking, rankings
+from losslab.analysis.words import joined
 
 MOST_SENTENCES = 12
 """Number of pairs above which only significant differences are described one by one."""
@@ -34,6 +35,26 @@ def overall_conclusions(comparison: Comparison) -> list[str]:
     for ranking in found.rankings:
         lines += _ranking_lines(ranking)
     return lines
+
+
+def overall_answer(comparison: Comparison) -> list[str]:
+    """Say in a sentence per metric which losses are better on average; empty for one data set."""
+    by: dict[tuple[str, str], list[PooledPair]] = {}
+    for pair in overall(comparison).pooled:
+        by.setdefault((pair.where, pair.metric.label), []).append(pair)
+    return [
+        f"On average over {where}, {_who_is_better(pairs)} by {label}."
+        for (where, label), pairs in by.items()
+    ]
+
+
+def _who_is_better(pairs: Sequence[PooledPair]) -> str:
+    beaten: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.better is not None:
+            beaten.setdefault(pair.better, []).append(pair.b if pair.better == pair.a else pair.a)
+    texts = [f"{better} is better than {joined(worse)}" for better, worse in beaten.items()]
+    return "; ".join(texts) if texts else "no loss is significantly better than another"
 
 
 # --- pooled differences ---------------------------------------------------------------------------

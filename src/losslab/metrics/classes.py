@@ -105,7 +105,7 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tens
 
     .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N} |\mathrm{acc}_b - \mathrm{conf}_b|
 
-    The bins have equal width and include their lower edge; a confidence of 1 has its own bin.
+    The bins have equal width and include their lower edge; the last one includes 1.
 
     Args:
         confidence: predicted probabilities (N,).
@@ -120,6 +120,6 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tens
         0.0
     """
     edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype, device=confidence.device)
-    index = torch.bucketize(confidence, edges, right=True) - 1
+    index = (torch.bucketize(confidence, edges, right=True) - 1).clamp(max=bins - 1)
     gap = (right.double() - confidence.double()).unsqueeze(1)
-    return (gap * membership(index, bins + 1)).sum(dim=0).abs().sum() / len(confidence)
+    return (gap * membership(index, bins)).sum(dim=0).abs().sum() / len(confidence)

@@ -12,8 +12,14 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     .. math:: |\mu_r - \mu_f|^2 + \operatorname{tr}(S_r + S_f - 2 (S_r S_f)^{1/2})
 
     Args:
-        real: features of real samples, (N, D).
-        fake: features of generated samples, (M, D).
+        real: features of real samples, (N, D), with N >= 2.
+        fake: features of generated samples, (M, D), with M >= 2.
+
+    Returns:
+        The distance, at least 0.
+
+    Raises:
+        ValueError: if there are fewer than two samples, which have no covariance.
 
     Source:
         Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017.
@@ -23,13 +29,19 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
         >>> round(frechet_distance(points, points + 2.0), 4)
         12.0
     """
+    if min(len(real), len(fake)) < 2:
+        raise ValueError(
+            "the Fréchet distance needs at least two samples of each, got "
+            f"{len(real)} real and {len(fake)} generated"
+        )
     first, second = real.cpu().double().numpy(), fake.cpu().double().numpy()
     shift = first.mean(axis=0) - second.mean(axis=0)
-    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    # the trace of the root, from a symmetric product: this works for singular covariances too
-    half = _root(covariances[0])
-    root = np.sqrt(np.linalg.eigvalsh(half @ covariances[1] @ half).clip(min=0)).sum()
-    return float(shift @ shift + np.trace(covariances[0] + covariances[1]) - 2 * root)
+    covariances = [np.atleast_2d(np.cov(each, rowvar=False)) for each in (first, second)]
+    # the trace of the root is the nuclear norm of the product of the roots, which is exact to
+    # rounding for equal and for singular covariances too
+    root = np.linalg.norm(_root(covariances[0]) @ _root(covariances[1]), ord="nuc")
+    distance = shift @ shift + np.trace(covariances[0] + covariances[1]) - 2 * root
+    return max(float(distance), 0.0)
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from losslab.analysis.comparison_groups import Row
 from losslab.analysis.conclusions import conclusions, short_conclusions
 from losslab.analysis.cost import cost
 from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unreadable_notes
-from losslab.analysis.overall import overall_conclusions
+from losslab.analysis.overall import overall_answer, overall_conclusions
 from losslab.analysis.search import Tuning
 from losslab.metrics.labels import Metric
 from losslab.report.cells import CENTERS, COST, SPLITS, cell, seeds_text
@@ -29,6 +29,9 @@ def show(
 ) -> None:
     """Print a comparison, write its report into the folder and print the report's path."""
     tuned = tuning is not None and tuning.protocol == "tuned"
+    for line in overall_answer(comparison):
+        console.print(Text(line))
+        console.print()
     for answer in answers(comparison, tuned=tuned):
         for line in answer.lines:
             console.print(Text(line))

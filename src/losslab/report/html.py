@@ -14,7 +14,7 @@ from losslab.analysis.comparison_groups import Row
 from losslab.analysis.conclusions import conclusions
 from losslab.analysis.cost import Cost, cost
 from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unreadable_notes
-from losslab.analysis.overall import overall_conclusions
+from losslab.analysis.overall import overall_answer, overall_conclusions
 from losslab.analysis.search import Tuning
 from losslab.report.cells import CENTERS, COST, SPLITS, interval_text, mean_text, seeds_text
 from losslab.report.figures.selection import OVERALL, ReportFigure
@@ -144,6 +144,8 @@ def _content(
     tuning_figures: Sequence[ReportFigure],
 ) -> Iterator[str]:
     tuned = tuning is not None and tuning.protocol == "tuned"
+    for line in overall_answer(comparison):
+        yield f'<div class="answer"><p>{escape(line)}</p></div>'
     for answer in answers(comparison, tuned=tuned):
         first, following = map(escape, answer.lines)
         yield f'<div class="answer"><p>{first}</p><p class="next">{following}</p></div>'

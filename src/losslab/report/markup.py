@@ -6,7 +6,7 @@ from losslab.analysis.answer import answers
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.conclusions import conclusions
 from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unreadable_notes
-from losslab.analysis.overall import overall_conclusions
+from losslab.analysis.overall import overall_answer, overall_conclusions
 from losslab.analysis.search import Tuning
 from losslab.report.figures.selection import OVERALL, ReportFigure
 from losslab.report.frames import grid, pairs_grid
@@ -46,6 +46,7 @@ def _content(
     tuning_figures: Sequence[ReportFigure],
 ) -> Iterator[str]:
     tuned = tuning is not None and tuning.protocol == "tuned"
+    yield from (f"**{line}**\n" for line in overall_answer(comparison))
     for answer in answers(comparison, tuned=tuned):
         first, following = answer.lines
         yield f"**{first}**\n\n{following}\n"
