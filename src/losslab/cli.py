@@ -18,6 +18,7 @@ from losslab.config.compose import complete, compose, compose_jobs, jobs_of
 from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
 from losslab.resume import resume
+from losslab.sequential_sweep import sequential_sweep
 from losslab.sweep import (
     DONE,
     check_configs,
@@ -54,9 +55,15 @@ def run(arguments: list[str]) -> int:
             for job in jobs_of(completed):
                 compose(job)  # its errors are shorter than Hydra's
         return hydra_main(completed + flags, lambda config: None)
-    command = parse(arguments)
+    return _train(parse(arguments))
+
+
+def _train(command: Command) -> int:
+    """Train one run or a sweep, or resume one; return the exit code."""
     if command.resume is not None:
         return resume(command)
+    if command.looks:
+        return sequential_sweep(command)
     return sweep(command, folder=None) if command.multirun else single(command)
 
 

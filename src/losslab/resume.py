@@ -16,7 +16,9 @@ from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.user_code import SEARCH_PATH, code_dirs, recall, search_path, use
 from losslab.runs.folder import PLAN_FILE, is_run
+from losslab.runs.looks import read_looks
 from losslab.runs.record import read_record
+from losslab.sequential_sweep import sequential_sweep
 from losslab.sweep import show_run, sweep
 from losslab.sweep_file import SWEEP_FILE, extended, read_code_dirs, read_commands
 
@@ -35,7 +37,14 @@ def resume(command: Command) -> int:
         earlier = [_elsewhere(each) if moved else each for each in read_commands(folder)]
         use([*earlier[-1].flags, *earlier[-1].overrides])  # the sweep's config folders
         recall(read_code_dirs(folder))
+        looks = read_looks(folder)
+        if looks is not None and looks.planned:
+            _refuse_seeds(given)
         grown = extended(earlier[-1], given)
+        if looks is not None and looks.planned:
+            return sequential_sweep(
+                replace(grown, looks=looks.planned, typed=command.typed), folder
+            )
         return sweep(replace(grown, typed=command.typed), folder, earlier)
     if not is_run(folder):
         if (folder / PLAN_FILE).is_file():
@@ -52,6 +61,15 @@ def _refuse_flags(flags: Sequence[str], folder: Path) -> None:
                 f"{flag} shows the config of a new run; what resume= runs is in {files[0]}"
             )
         raise UserError(f"{flag} cannot be combined with resume=: remove it")
+
+
+def _refuse_seeds(overrides: Sequence[str]) -> None:
+    for override in parsed(overrides):
+        if override.key_or_group == "seed":
+            raise UserError(
+                f"{override.input_line}: this sweep adds its seeds by itself (seeds=auto); remove "
+                "the argument"
+            )
 
 
 def _elsewhere(command: Command) -> Command:

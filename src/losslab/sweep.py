@@ -46,8 +46,11 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
         folder: folder of a sweep to resume; ``None`` for a new sweep.
         earlier: earlier commands of the sweep, whose jobs belong to it too.
     """
+    from losslab.analysis.looks import keep_looks  # noqa: PLC0415 (as in show_comparison)
+
     jobs = checked_jobs(command, folder, earlier)
     folder = folder or jobs[0].sweep_dir
+    keep_looks(folder)
     resuming = f"{program()} resume={folder}"
     with resumable(resuming):
         run_folders = launch(command, jobs, folder, earlier)
@@ -206,12 +209,13 @@ def show_comparison(folder: Path) -> None:
     # a third of a second of scipy and yaml that --help does not need
     from losslab.analysis.comparison import compare  # noqa: PLC0415
     from losslab.analysis.load import collect  # noqa: PLC0415
+    from losslab.analysis.looks import looks_at  # noqa: PLC0415
     from losslab.report.console import show  # noqa: PLC0415
 
     console = Console()
     collection = collect([folder])
     if collection.runs:
-        show(console, compare(collection), folder / "report")
+        show(console, compare(collection, looks=looks_at(collection)), folder / "report")
     for line in (f"sweep folder: {folder}", f"curves: tensorboard --logdir {folder}"):
         console.print(line, soft_wrap=True, markup=False)
 

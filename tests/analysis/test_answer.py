@@ -32,7 +32,7 @@ MARGIN = (
     "Next: set a margin: losslab compare FOLDER --within mae=MARGIN, the largest difference that "
     "does not matter"
 )
-DECIDED = "Next: nothing: the answer is decided"
+DECIDED = "Next: nothing, the answer is decided"
 TUNE = "Next: tune the learning rate of each loss: losslab tune loss=mae,mse protocol=tuned; "
 
 
@@ -89,7 +89,7 @@ TUNE = "Next: tune the learning rate of each loss: losslab tune loss=mae,mse pro
             (
                 "On regression, huber and mse are equally good within 0.1 in mean absolute error; "
                 "sse is worse by about 3. 8 seeds; holds for new data of this kind.",
-                "Next: nothing: choose by cost, or by another metric",
+                "Next: choose by cost or by another metric",
             ),
         ),
         (
@@ -190,7 +190,7 @@ FEW = [0.9512, 0.9486, 0.9547, 0.9430, 0.9484, 0.9524, 0.9463, 0.9575]
             (
                 "On digits, focal and cross_entropy are equally good within 3 points of accuracy; "
                 "bce is worse by about 11 points. 8 seeds; holds for new data of this kind.",
-                "Next: nothing: choose by cost, or by another metric",
+                "Next: choose by cost or by another metric",
             ),
         ),
         (

@@ -131,3 +131,48 @@ def test_a_sweep_in_lockstep_hands_over_what_cannot_be_stacked_and_is_resumed(co
     assert again.code == 0, again.err
     assert "Not trained in lockstep because no other job" in again.out + again.err
     assert again.records()[victim]["test"] == pytest.approx(records[victim]["test"], rel=1e-4)
+
+
+AUTO = ["data=regression", "data.outliers=0.1", "trainer.max_epochs=4", "hydra/launcher=lockstep"]
+
+
+def test_seeds_are_added_until_every_pair_is_decided(command):
+    """The line of mse is pulled up by outliers; mae and huber differ little, so they go on."""
+    outcome = command(
+        "-m", "loss=mse,mae,huber", *AUTO, "callbacks=quiet", "seeds=auto", "looks=[8,9]"
+    )
+    assert outcome.code == 0, outcome.err
+    counts = {}
+    for record in outcome.records().values():
+        counts[record["loss"]] = counts.get(record["loss"], 0) + 1
+    assert counts == {"mse": 8, "mae": 9, "huber": 9}
+    assert "look 1 of 2, 8 seeds: " in outcome.out
+    assert "1 of 3 pairs undecided" in outcome.out
+    assert "decided after 8 seeds" in outcome.out
+    [sweep] = (outcome.logs / "sweeps").iterdir()
+    saved = json.loads((sweep / "looks.json").read_text())
+    assert saved == {"version": 1, "planned": [8, 9], "looks": [list(range(8)), list(range(9))]}
+
+    [victim] = sweep.glob("huber*/seed8")
+    done = {folder: (folder / "record.json").read_bytes() for folder in outcome.records()}
+    (victim / "record.json").unlink()
+    again = command(f"resume={sweep}")
+    assert again.code == 0, again.err
+    assert len(again.records()) == 26
+    others = {folder: text for folder, text in done.items() if folder != victim}
+    assert all((folder / "record.json").read_bytes() == others[folder] for folder in others)
+    assert json.loads((sweep / "looks.json").read_text()) == saved
+    refused = command(f"resume={sweep}", "seed=range(20)")
+    assert refused.code == 2
+    assert "seeds=auto" in refused.err
+
+
+def test_a_sweep_that_is_extended_pays_for_its_first_comparison(command):
+    outcome = command("-m", "loss=mse,mae", *AUTO, "callbacks=quiet", "seed=range(3)")
+    [sweep] = (outcome.logs / "sweeps").iterdir()
+    (sweep / "looks.json").unlink()  # as version 0.1 left it
+    grown = command(f"resume={sweep}", "seed=range(5)")
+    assert grown.code == 0, grown.err
+    assert "2 looks: " in grown.out
+    saved = json.loads((sweep / "looks.json").read_text())
+    assert saved["looks"] == [[0, 1, 2], [0, 1, 2, 3, 4]]

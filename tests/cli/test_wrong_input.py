@@ -23,6 +23,9 @@ WITHOUT_TORCH = {
     "flag": (["loss=mse", "--hlp"], "unknown option --hlp: did you mean --help"),
     "capitals": (["loss=MSE"], "did you mean mse"),
     "threads": (["-m", "loss=mse", "threads=1,2"], "same: mse/seed0 (threads does not change"),
+    "auto_without_m": (["loss=mse", "seeds=auto"], "seeds=auto adds seeds to a sweep: add -m"),
+    "auto_with_one_loss": (["-m", "loss=mse", "seeds=auto"], "give at least two"),
+    "auto_with_seeds": (["-m", "loss=mse,mae", "seeds=auto", "seed=1,2"], "remove one of the two"),
     "twins": (["-m", "loss=mse", "seed=1,1"], "same"),
 }
 THREE_CHANNELS = [

@@ -108,7 +108,7 @@ def test_the_answer_is_first(collected, tmp_path):
     assert lines[:4] == [
         "On regression, mae has the best mean absolute error; mse is worse by about 1. 12",
         "seeds; holds for new data of this kind.",
-        "Next: nothing: the answer is decided",
+        "Next: nothing, the answer is decided",
         "",
     ]
     assert lines[4].startswith("regression: test metrics")

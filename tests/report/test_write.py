@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
 from losslab.report.write import latex, markdown, write_report
+from losslab.runs.looks import Looks
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, "diverged"]
@@ -75,6 +76,15 @@ def test_pairs_hold_all_that_was_tested(comparison, tmp_path):
     assert pd.isna(pair["better"])
     assert_allclose([pair["p"], pair["difference"]], [2 / 2**5, 1.04])
     assert (pair["failed_a"], pair["failed_b"], pair["p_failures"]) == (0, 1, 1.0)
+    assert pair["looks"] == 1
+
+
+def test_pairs_hold_the_looks(collected, tmp_path):
+    runs = collected({"mse": [*MSE, *MSE], "mae": [value - 1 for value in [*MSE, *MSE]]})
+    looks = Looks((frozenset(range(8)),), planned=(8, 12))
+    write_report(compare(runs, looks=looks), tmp_path)
+    [pair] = pd.read_csv(tmp_path / "pairs.csv").to_dict("records")
+    assert (pair["looks"], pair["decided_after"]) == (2, 8)
 
 
 def test_markdown_begins_with_the_answer(comparison):

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from losslab.analysis.comparison_groups import ComparisonGroup, Row, comparison_groups
 from losslab.analysis.load import Collection, Run
 from losslab.analysis.location import Center
-from losslab.analysis.multiplicity import corrected
-from losslab.analysis.pairs import Pair, compare_rows
+from losslab.analysis.looks import compare_rows_over_looks, corrected_over_looks
+from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import Scope
 from losslab.analysis.summaries import Summary, summarize
 from losslab.config.schema import margin_refusal
 from losslab.metrics.labels import Metric, metric_of
+from losslab.runs.looks import NO_LOOKS, Looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,8 @@ class Comparison:
     """Runs that were found; its ``runs`` are those compared."""
     searched: tuple[Run, ...] = ()
     """Left-out runs of a hyperparameter search, which do not read the test split."""
+    looks: Looks = NO_LOOKS
+    """Looks at the sweep that the p-values cover."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -89,6 +92,7 @@ def compare(
     scope: Scope = "samples",
     within: Mapping[str, float] | None = None,
     center: Center = "mean",
+    looks: Looks = NO_LOOKS,
 ) -> Comparison:
     """Compare the losses of runs.
 
@@ -104,6 +108,7 @@ def compare(
         within: margins of equivalence by metric. Default: those of the runs' configs.
         center: ``mean``, or a location that single collapsed runs do not move: ``median`` or
             ``iqm``, the interquartile mean.
+        looks: looks at these runs so far, which the p-values cover together with this one.
 
     Raises:
         ValueError: if there are no runs, a metric or the baseline is unknown, it is not known
@@ -125,13 +130,13 @@ def compare(
         if refusal := margin_refusal(name, margin):
             raise ValueError(refusal)
     _require_known_metrics(collection.runs, [*primary_metrics, *columns, *margins], split)
-    options = _Options(baseline, primary_metrics, columns, split, scope, margins, center)
+    options = _Options(baseline, primary_metrics, columns, split, scope, margins, center, looks)
     tables = [_table(part, options) for part in comparison_groups(collection.runs)]
     rows = [row for table in tables for row in table.rows]
     if baseline is not None and not any(_is_baseline(row, baseline) for row in rows):
         labels = dict.fromkeys(row.label for row in rows)
         raise ValueError(f"unknown baseline '{baseline}'. Rows: {', '.join(labels)}")
-    return Comparison(_corrected(tables), split, baseline, center, collection, searched)
+    return Comparison(_corrected(tables), split, baseline, center, collection, searched, looks)
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,7 @@ class _Options:
     scope: Scope
     within: Mapping[str, float]
     center: Center
+    looks: Looks
 
 
 def _margins(runs: Sequence[Run]) -> dict[str, float]:
@@ -166,7 +172,7 @@ def _margins(runs: Sequence[Run]) -> dict[str, float]:
 
 def _corrected(tables: Sequence[ComparisonTable]) -> tuple[ComparisonTable, ...]:
     """Correct the p-values for all comparisons of all tables."""
-    pairs = iter(corrected([pair for table in tables for pair in table.pairs]))
+    pairs = iter(corrected_over_looks([pair for table in tables for pair in table.pairs]))
     return tuple(
         replace(table, pairs=tuple(itertools.islice(pairs, len(table.pairs)))) for table in tables
     )
@@ -189,10 +195,11 @@ def _table(part: ComparisonGroup, options: _Options) -> ComparisonTable:
     }
     rows = sorted(part.rows, key=lambda row: summaries[row.label, primary[0].name].rank)
     pairs = [
-        compare_rows(
+        compare_rows_over_looks(
             *(a, b, metric, split, options.scope),
             center=center,
             within=options.within.get(metric.name),
+            looks=options.looks,
         )
         for metric in primary
         for a, b in _couples(rows, options.baseline)

@@ -93,15 +93,20 @@ def pair_sentence(pair: Pair) -> str:
 def _better(pair: Pair) -> str:
     pair = pair if pair.better == pair.a else pair.swapped
     share = f"better for {pair.wins} of {pair.n} seeds"
-    return f"{pair.a} is better than {pair.b}: {_size(pair)}, {_p(pair)}, {share}"
+    return f"{pair.a} is better than {pair.b}: {_size(pair)}, {_p(pair)}, {share}{_after(pair)}"
 
 
 def _equivalent(pair: Pair) -> str:
     test = f"p = {pair.adjusted_equivalence_p:.2g} ({_method(pair)}) for {_scope(pair)}"
-    text = f"{pair.a} and {pair.b} are {_within(pair)}: {_size(pair)}, {test}"
+    text = f"{pair.a} and {pair.b} are {_within(pair)}: {_size(pair)}, {test}{_after(pair)}"
     if pair.better is None:
         return text
     return f"{text}; within the margin {pair.better} is better, p = {pair.adjusted_p:.2g}"
+
+
+def _after(pair: Pair) -> str:
+    """Return after which look the pair was decided, if there were several."""
+    return "" if pair.decided_after is None else f", decided after {pair.decided_after} seeds"
 
 
 def _within(pair: Pair) -> str:
@@ -190,7 +195,8 @@ def _p(pair: Pair) -> str:
 
 
 def _method(pair: Pair) -> str:
-    return pair.test.method + _corrected_over(pair)
+    looks = f", {len(pair.looks)} looks" if len(pair.looks) > 1 else ""
+    return pair.test.method + _corrected_over(pair) + looks
 
 
 def _corrected_over(pair: Pair) -> str:

@@ -17,16 +17,21 @@ class FailureTest:
         failed_both: seeds at which both failed, which tell nothing about the difference.
         adjusted_p: p-value after correction over all comparisons; not corrected if no outcome
             could be significant.
+        p_over_looks: p-value over all looks of a sweep that was compared before; ``None`` for one
+            look.
     """
 
     failed_a: tuple[int, ...] = ()
     failed_b: tuple[int, ...] = ()
     failed_both: tuple[int, ...] = ()
     adjusted_p: float = 1.0
+    p_over_looks: float | None = None
 
     @property
     def p(self) -> float:
         """P-value of McNemar's exact two-sided test, see :func:`mcnemar_p`."""
+        if self.p_over_looks is not None:
+            return self.p_over_looks
         return mcnemar_p(len(self.failed_a), len(self.failed_b))
 
     @property

@@ -41,8 +41,8 @@ def _nothing(found: Standing) -> str:
     if not any(pair.seeds for pair in found.pairs):
         return "run the losses at the same seeds"
     if len(found.leading) == 1:
-        return "nothing: the answer is decided"
-    return "nothing: choose by cost, or by another metric"
+        return "nothing, the answer is decided"
+    return "choose by cost or by another metric"
 
 
 def _training(table: ComparisonTable) -> str:

@@ -94,7 +94,10 @@ def _unpaired_jobs(table: ComparisonTable) -> Iterable[str]:
     every = sorted({run.seed for row in table.rows for run in row.runs})
     for row in table.rows:
         missing = [str(seed) for seed in every if seed not in row.by_seed]
-        if missing:
+        pairs = [pair for pair in table.pairs if row.label in (pair.a, pair.b)]
+        if missing and pairs and all(pair.decided_after for pair in pairs):
+            yield f"{row.label} has {len(row.runs)} seeds, which decided all of its pairs"
+        elif missing:
             yield f"{row.label} has no run with seed {', '.join(missing)}"
 
 
@@ -207,7 +210,25 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         lines.append(
             f"p-values are corrected for {comparison.comparisons} comparisons by {method}'s method"
         )
-    return lines
+    return lines + _looks(comparison)
+
+
+def _looks(comparison: Comparison) -> list[str]:
+    """Say how often the runs were compared before, and what the p-values pay for it."""
+    every = {len(pair.looks) for table in comparison.tables for pair in table.pairs}
+    looks = max(every, default=0)
+    if comparison.looks.planned:
+        planned = ", ".join(map(str, comparison.looks.planned))
+        return [
+            f"look {looks} of {len(comparison.looks.planned)} ({planned} seeds): p-values cover all"
+        ]
+    if looks < 2:
+        return []
+    return [
+        f"{looks} looks: these runs were compared before, with fewer seeds; p-values cover all "
+        "looks, and only differences that are clear beyond what the earlier ones left are "
+        "significant (plan the looks with seeds=auto)"
+    ]
 
 
 def _runs(count: int) -> str:

@@ -41,6 +41,18 @@ class Correction:
 
 
 @dataclass(frozen=True)
+class Look:
+    """P-values of a pair after one look at a sweep; they hold over the looks up to this one."""
+
+    n: int
+    """Number of seeds that were compared."""
+    p: float
+    p_of_these_samples: float
+    equivalence_p: float
+    failure_p: float
+
+
+@dataclass(frozen=True)
 class Pair:
     """Paired comparison of two rows by one metric; differences are ``a - b`` per seed."""
 
@@ -69,6 +81,10 @@ class Pair:
     """Whether ``weights``, ``data`` and ``batches`` agree at all seeds; ``None`` if unrecorded."""
     by_environment: bool
     """Whether only environment seeds are paired, as in reinforcement learning."""
+    looks: tuple[Look, ...] = ()
+    """Looks that the p-values cover; empty if the pair was compared once, with all its seeds."""
+    decided_after: int | None = None
+    """Number of seeds at the look that decided the pair; ``None`` without looks, or undecided."""
 
     # --- numbers ------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection, collect
 from losslab.analysis.location import CENTERS
+from losslab.analysis.looks import looks_at
 from losslab.analysis.search import read_tuning
 from losslab.report.console import show
 from losslab.runs.folder import PLAN_FILE
@@ -81,8 +82,9 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(given)
     try:
+        collection = collect_runs(arguments.folders)
         comparison = compare(
-            collect_runs(arguments.folders),
+            collection,
             baseline=arguments.baseline,
             primary_metrics=arguments.metrics,
             columns=arguments.columns,
@@ -90,6 +92,7 @@ def main(given: Sequence[str] | None = None) -> int:
             scope=arguments.scope,
             within=arguments.within,
             center=arguments.center,
+            looks=looks_at(collection),
         )
         [first, *others] = arguments.folders
         tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None

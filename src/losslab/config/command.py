@@ -11,6 +11,7 @@ from losslab.config.compose import complete, jobs_of, jobs_of_experiment, values
 from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
 from losslab.config.schema import TOP_LEVEL, meaning
+from losslab.config.seeds_auto import split_looks
 
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
 # Hydra's flags with a value; that of --info is optional
@@ -47,6 +48,7 @@ class Command:
         jobs: additional overrides of each job of a sweep; ``None``: the product of the overrides
             with several values.
         typed: arguments as typed.
+        looks: numbers of seeds at which ``seeds=auto`` compares; empty without it.
     """
 
     flags: list[str]
@@ -55,6 +57,7 @@ class Command:
     resume: Path | None
     jobs: list[list[str]] | None = None
     typed: list[str] = field(default_factory=list)
+    looks: tuple[int, ...] = ()
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -73,9 +76,14 @@ def parse(arguments: Sequence[str]) -> Command:
                 raise UserError("resume= needs the folder of a run or of a sweep")
         else:
             overrides.append(argument)
+    looks, overrides = split_looks(overrides)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
     typed = list(arguments)
+    if looks and folder is not None:
+        raise UserError("resume=FOLDER continues with the sweep's own looks: remove seeds=auto")
+    if looks and not multirun:
+        raise UserError("seeds=auto adds seeds to a sweep: add -m")
     if folder is not None:  # the folder decides whether it is a sweep
         return Command(flags, overrides, multirun, folder, typed=typed)
     jobs = jobs_of_experiment(overrides) if multirun else None
@@ -83,7 +91,7 @@ def parse(arguments: Sequence[str]) -> Command:
         overrides = complete(overrides)
     if not multirun:
         _refuse_sweep(overrides)
-    return Command(flags, overrides, multirun, None, jobs, typed)
+    return Command(flags, overrides, multirun, None, jobs, typed, looks)
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -30,6 +30,7 @@ from losslab.lockstep.stacked_agent import StackedAgent
 from losslab.lockstep.stacked_run import StackedRun
 from losslab.progress import StackProgress
 from losslab.rl.module import ReinforcementModule
+from losslab.tasks.base import some
 from losslab.training import configure_process, recorded
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,8 @@ def train_jobs(
     parts.sort(key=len, reverse=True)
     workers = min(workers, len(parts))
     log.info(
-        f"Training {sum(map(len, parts))} jobs in lockstep: {len(groups)} groups, "
-        f"{len(parts)} stacks of up to {len(parts[0])}, {workers} processes"
+        f"Training {sum(map(len, parts))} jobs in lockstep: {some(len(groups), 'groups')}, "
+        f"{some(len(parts), 'stacks')} of up to {len(parts[0])}, {some(workers, 'processes')}"
     )
     gc.freeze()  # imported objects stay: do not search them for garbage or copy them in forks
     try:

@@ -108,6 +108,8 @@ def pairs_frame(comparison: Comparison) -> "pandas.DataFrame":
                 "equivalence_p": pair.test.equivalence_p,
                 "adjusted_equivalence_p": pair.adjusted_equivalence_p,
                 "verdict": pair.verdict,
+                "looks": max(len(pair.looks), 1),
+                "decided_after": pair.decided_after,
                 "failed_a": len(pair.failures.failed_a),
                 "failed_b": len(pair.failures.failed_b),
                 "p_failures": pair.failures.p,

@@ -68,8 +68,8 @@ class Task:
             )
         if prediction.shape[1] != self.outputs:
             raise ValueError(
-                f"the model has {_some(prediction.shape[1], 'outputs')}, but the data have "
-                f"{_some(self.outputs, self.counted)}; a model whose __init__ takes 'outputs' is "
+                f"the model has {some(prediction.shape[1], 'outputs')}, but the data have "
+                f"{some(self.outputs, self.counted)}; a model whose __init__ takes 'outputs' is "
                 "given this number"
             )
 
@@ -147,7 +147,7 @@ class Task:
         return None
 
 
-def _some(number: int, plural: str) -> str:
+def some(number: int, plural: str) -> str:
     """Return ``1 output`` or ``2 outputs``."""
     singular = plural.removesuffix("es") if plural.endswith("sses") else plural.removesuffix("s")
     return f"{number} {singular if number == 1 else plural}"
