@@ -24,6 +24,7 @@ def test_the_metrics_of_every_task_are_described(task: str) -> None:
         ("accuracy", "accuracy", "higher"),
         ("ref/focal", "focal loss", "lower"),
         ("ece_temperature_scaled", "calibration error (ECE), one temperature", "lower"),
+        ("brier_raw", "Brier score, raw scores", "lower"),
         ("map_at_r_held_out", "MAP@R, held-out classes", "higher"),
         ("return_mean_final", "mean return, final policy", "higher"),
         ("entropy", "predictive entropy", None),

@@ -25,8 +25,8 @@ from losslab.runs.scores import Scores, read_scores
 from losslab.runs.writer import RunWriter, peak_memory_mb
 
 EPOCHS, STEPS = 5, 4
-# epoch 3 ties with epoch 2 and is better as it is later, or worse by its tie-break; patience 4
-# never stops, patience 1 stops after epoch 4
+# epoch 3 ties with epoch 2 and is the best as it is later, or not by its tie-break; patience 4
+# never stops, patience 2 stops after epoch 4, since equal is not better
 MAE = [3.0, 2.0, 1.0, 1.0, 1.5]
 NLL = [0.6, 0.9, 0.5, 0.7, 0.4]
 FIELDS = {"task": "regression", "data": "line", "loss": "mse", "seed": 3, "hashes": {"data": "a"}}
@@ -180,7 +180,7 @@ def require_best_checkpoint(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"patience": 1}, {"save_every": 3}, {"choose": "last"}, {"tie_break": True}],
+    [{}, {"patience": 2}, {"save_every": 3}, {"choose": "last"}, {"tie_break": True}],
     ids=["plain", "early stopping", "rare saves", "last checkpoint", "tie-break"],
 )
 def test_killed_at_every_file_operation_and_resumed(
@@ -270,27 +270,24 @@ def test_best_and_patience(
 
 
 @pytest.mark.parametrize(
-    ("mode", "values", "first", "later"),
+    ("mode", "values", "first", "later", "stopped"),
     [
-        ("min", [1, 1, 1], (0, 2), (2, None)),
-        ("max", [1, 2, 2, 2], (1, 3), (3, None)),
-        ("max", [1, 1, 0, 0], (0, 2), (1, 3)),
-        ("max", [-INF, NAN, -INF], (0, 2), (2, None)),
-        ("min", [NAN, NAN], (0, None), (1, None)),
-        ("max", [0.42061281204, 151 / 359], (0, None), (1, None)),  # equal in float32
+        ("min", [1, 1, 1], 0, 2, 2),
+        ("max", [1, 2, 2, 2], 1, 3, 3),
+        ("max", [1, 1, 0, 0], 0, 1, 2),
+        ("max", [-INF, NAN, -INF], 0, 2, 2),
+        ("min", [NAN, NAN], 0, 1, None),
+        ("max", [0.42061281204, 151 / 359], 0, 1, None),  # equal in float32
     ],
     ids=str,
 )
-def test_a_tie_goes_to_the_later_epoch_or_to_the_first(
-    mode: Any,
-    values: list[float],
-    first: tuple[int, int | None],
-    later: tuple[int, int | None],
-    tmp_path: Path,
+def test_a_tie_goes_to_the_later_epoch_or_to_the_first_and_is_no_improvement(
+    mode: Any, values: list[float], first: int, later: int, stopped: int | None, tmp_path: Path
 ) -> None:
-    for ties, expected in (("first", first), ("later", later)):
-        writer = RunWriter(tmp_path / ties, "val/mae", mode, patience=2, ties=ties)  # type: ignore[arg-type]
-        require_best(writer, values, *expected)
+    expected: dict[Any, int] = {"first": first, "later": later}
+    for ties, best in expected.items():
+        writer = RunWriter(tmp_path / ties, "val/mae", mode, patience=2, ties=ties)
+        require_best(writer, values, best, stopped)
 
 
 def require_best(writer: RunWriter, values: list[float], best: int, stopped: int | None) -> None:

@@ -95,7 +95,7 @@ CASES = {
         "nll", "sigmoid", partly=("rare_recall", RARE),
     ),
     "no link": Case(
-        ClassificationTask, Digits(), of_shape(10), f"{CLASSES} {COOLED}",
+        ClassificationTask, Digits(), of_shape(10), f"{CLASSES} brier_raw nll_raw {COOLED}",
         partly=("rare_recall",),
     ),
     "no choice": Case(
@@ -208,6 +208,17 @@ def test_derived_metrics_follow_from_the_scores():
     assert task.derived == ("cer",)
     ratio = scores["cer_edits"].sum() / scores["cer_length"].sum()
     assert ratio.item() == pytest.approx(metrics["cer"].item())
+
+
+def test_raw_scores_of_a_loss_without_a_link_are_read_as_logits():
+    task, (prediction, target, _, chosen) = evaluated(CASES["no link"])
+    raw = task.metrics(prediction, target, None, chosen)
+    read = task.metrics(prediction, target, "softmax", chosen)
+    assert (raw["ece_raw"], raw["brier_raw"]) == (read["ece"], read["brier"])
+    assert "ece" not in raw
+    assert "ece_raw" not in read
+    # in training, nothing reads them
+    assert "ece_raw" not in task.metrics(prediction, target, None, {})
 
 
 @pytest.mark.parametrize("data", [Ring(n=6000), Digits()], ids=["plane", "images"])

@@ -28,7 +28,8 @@ class PreregisteredComparison:
     row: Picked
     expected: Expected
     than: Picked | float
-    """Another row, a number, or ``{"baseline": name}`` for one of the record's ``baselines``."""
+    """Another row, a number, ``{"baseline": name}`` for one of the record's ``baselines``, or
+    ``{"metric": name}`` for another metric of the same row."""
     within: float | None = None
     """Equivalence margin, for rows that are expected to be equal."""
 
@@ -125,7 +126,7 @@ def _preregistered(entry: Mapping[str, Any]) -> PreregisteredComparison:
     [expected] = [key for key in EXPECTED if key in entry]
     where = entry.get("where", {})
     than = entry[expected]
-    if isinstance(than, Mapping) and "baseline" not in than:
+    if isinstance(than, Mapping) and not {"baseline", "metric"} & set(than):
         than = {**where, **than}
     within = entry.get("within")
     if (expected == "equal") != (within is not None):

@@ -7,14 +7,14 @@ from typing import Literal
 
 from losslab.analysis import statistics
 from losslab.analysis.comparison_groups import Row
+from losslab.analysis.multiplicity import corrected
 from losslab.analysis.pairs import Pair, compare_rows
 from losslab.analysis.statistics import LEVEL
 from losslab.gallery.claim import Claim, PreregisteredComparison
-from losslab.gallery.rows import baseline, constant, metric_named, picked
+from losslab.gallery.rows import baseline, constant, measured_as, metric_named, picked
 
-Outcome = Literal[
-    "held", "the opposite", "no significant difference", "equivalence not shown", "underpowered"
-]
+Outcome = Literal["held", "refuted", "undecided"]
+OUTCOMES: tuple[Outcome, ...] = ("held", "refuted", "undecided")
 
 
 @dataclass(frozen=True)
@@ -23,86 +23,86 @@ class ComparisonResult:
 
     comparison: PreregisteredComparison
     pair: Pair
-    """Paired differences of the row minus what it is compared with."""
-    p: float
-    """P-value of the two-sided sign-flip test; for equality of two one-sided tests."""
-    adjusted_p: float
-    """P-value after Holm's correction over the claim's comparisons."""
-    outcome: Outcome
+    """Paired differences of the row minus what it is compared with, with p-values that are
+    corrected for all comparisons of the claim."""
+
+    @property
+    def adjusted_p(self) -> float:
+        """P-value for what was expected: a difference, or equivalence within the margin."""
+        if self.comparison.within is None:
+            return self.pair.adjusted_p
+        return self.pair.adjusted_equivalence_p
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return whether what was expected was shown, its opposite was, or neither."""
+        pair = self.pair
+        if self.comparison.within is not None:
+            if pair.equivalent:
+                return "held"
+            exceeds = pair.comparisons * _p_of_exceeding(pair, self.comparison.within) <= LEVEL
+            return "refuted" if exceeds else "undecided"
+        # a run that never reaches what is measured counts, while other failures are apart
+        favoured = pair.preferred if pair.metric.absent_is_worst else pair.better
+        if favoured is None:
+            return "undecided"
+        return "held" if favoured == pair.a else "refuted"
 
 
 def evaluate_claim(claim: Claim, rows: Sequence[Row]) -> list[ComparisonResult]:
-    """Test the preregistered comparisons of a claim, with Holm's correction over all of them.
+    """Test the preregistered comparisons of a claim, corrected for all of them.
 
     Raises:
         ValueError: if a comparison does not pick exactly one row.
     """
-    planned = claim.preregistered
-    pairs = [_pair(comparison, rows) for comparison in planned]
-    p_values = [
-        _p(comparison, pair) for comparison, pair in zip(claim.preregistered, pairs, strict=True)
-    ]
-    adjusted = statistics.holm(p_values)
-    return [
-        ComparisonResult(
-            comparison, pair, p, float(corrected), _outcome(comparison, pair, corrected, len(pairs))
-        )
-        for comparison, pair, p, corrected in zip(planned, pairs, p_values, adjusted, strict=True)
-    ]
+    pairs = corrected([_pair(comparison, rows) for comparison in claim.preregistered])
+    return [ComparisonResult(*each) for each in zip(claim.preregistered, pairs, strict=True)]
 
 
 def _pair(comparison: PreregisteredComparison, rows: Sequence[Row]) -> Pair:
     row = picked(rows, comparison.row)
-    if isinstance(comparison.than, Mapping):
-        name = comparison.than.get("baseline")
-        other = picked(rows, comparison.than) if name is None else baseline(row, str(name))
-    else:
-        other = constant(row, comparison.metric, comparison.than)
     metric = metric_named(comparison.metric, row)
     if comparison.expected != "equal":
         # the expected direction counts as better, whatever it is for the metric
         metric = replace(metric, better=comparison.expected)
-    return compare_rows(row, other, metric, within=comparison.within)
+    return compare_rows(row, _other(comparison, row, rows), metric, within=comparison.within)
 
 
-def _p(comparison: PreregisteredComparison, pair: Pair) -> float:
-    if comparison.within is None:
-        return pair.p
-    return pair.test.equivalence_p
+def _other(comparison: PreregisteredComparison, row: Row, rows: Sequence[Row]) -> Row:
+    than = comparison.than
+    if not isinstance(than, Mapping):
+        return constant(row, comparison.metric, than)
+    if "baseline" in than:
+        return baseline(row, than["baseline"])
+    if "metric" in than:
+        return measured_as(row, than["metric"], comparison.metric)
+    return picked(rows, than)
 
 
-def _outcome(
-    comparison: PreregisteredComparison, pair: Pair, adjusted_p: float, comparisons: int
-) -> Outcome:
-    if pair.test.smallest_p > LEVEL / comparisons:
-        return "underpowered"
-    if adjusted_p > LEVEL:
-        equality = comparison.expected == "equal"
-        return "equivalence not shown" if equality else "no significant difference"
-    if comparison.expected == "equal" or pair.metric.sign * pair.mean > 0:
-        return "held"
-    return "the opposite"
+def _p_of_exceeding(pair: Pair, within: float) -> float:
+    """Return the p-value of the test that the difference is at most as large as the margin."""
+    beyond = abs(pair.mean) - within
+    if not beyond > 0 or pair.failures.lost:
+        return 1.0
+    if pair.test.estimate is not None:
+        return replace(pair.test.estimate, mean=beyond).p
+    sign = math.copysign(1, pair.mean)
+    return statistics.sign_flip_p([sign * each - within for each in pair.differences.values()])
 
 
 def conclusion(results: Sequence[ComparisonResult]) -> str:
-    """Summarize a claim in a few words, from its comparisons alone."""
+    """Summarize a claim from the outcomes of its comparisons.
+
+    Returns:
+        For example ``held in 2 of 4 comparisons, 1 refuted, 1 undecided``.
+    """
     outcomes = [each.outcome for each in results]
-    held, m = outcomes.count("held"), len(outcomes)
-    if held == m:
-        return "held"
-    if "underpowered" in outcomes:
-        return "underpowered"
-    if held:
-        return f"held in {held} of {m} comparisons"
-    if "the opposite" in outcomes:
-        return "did not hold"
-    equality = set(outcomes) == {"equivalence not shown"}
-    return "equivalence not shown" if equality else "no significant difference"
-
-
-def mde(result: ComparisonResult, comparisons: int) -> float:
-    """Compute the minimum detectable effect of a comparison at 80 % power."""
-    deviation, n = result.pair.deviation, result.pair.n
-    if math.isnan(deviation):
-        return math.nan
-    return result.pair.test.minimum_detectable_effect(deviation, n, LEVEL / comparisons)
+    counts = {each: outcomes.count(each) for each in OUTCOMES if each in outcomes}
+    if len(counts) == 1:
+        [only] = counts
+        number = "both" if len(outcomes) == 2 else f"all {len(outcomes)}"
+        return only if len(outcomes) == 1 else f"{only} in {number} comparisons"
+    first, *rest = (f"{count} {outcome}" for outcome, count in counts.items())
+    if "held" in counts:
+        first = f"held in {counts['held']} of {len(outcomes)} comparisons"
+    return ", ".join([first, *rest])

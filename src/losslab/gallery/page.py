@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,29 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from losslab.analysis.comparison_groups import Row
+from losslab.analysis.conclusions import failure_sentence
+from losslab.analysis.pairs import Pair
+from losslab.analysis.scope import THESE_SAMPLES
 from losslab.analysis.summaries import summarize
 from losslab.gallery.claim import Claim
-from losslab.gallery.evaluation import ComparisonResult, conclusion, mde
+from losslab.gallery.evaluation import ComparisonResult, conclusion
 from losslab.gallery.rows import metric_named
-from losslab.metrics.labels import Metric, number
+from losslab.metrics.labels import Metric
 from losslab.report.cells import cell, seeds_text
 from losslab.runs.folder import replace_file
+
+TESTS = {
+    "sign flips": "The exact sign-flip test holds for {holds_for}.",
+    "corrected t": (
+        "Seeds draw their splits from the same samples; the corrected resampled t-test accounts "
+        "for that and holds for {holds_for} of the same kind."
+    ),
+    "crossed t": (
+        "Seeds share their test samples; the t-test of seeds crossed with test samples holds for "
+        "{holds_for}, and for networks trained on these training samples."
+    ),
+}
+"""Tests in words."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +75,20 @@ def _page(
     results: Sequence[ComparisonResult],
     figures: Sequence[PageFigure],
 ) -> list[str]:
-    lines = [f"# {claim.says}", "", f"**{_sentence(conclusion(results))}.** {_counts(results)}", ""]
+    lines = [f"# {claim.says}", "", f"**{_sentence(conclusion(results))}.**", ""]
     if claim.why:
         lines += [claim.why, ""]
     for figure in figures:
         lines += [f"![{figure.caption}](images/{figure.name}.png)", "", figure.caption, ""]
     lines += ["## Preregistered comparisons", ""]
-    lines += _table(["expected", "difference [95 %]", "p", "outcome"], map(_result_line, results))
-    lines += ["", _how_sure(results), ""]
+    lines += markdown_table(
+        ["expected", "difference [95 %]", "p (test)", "outcome"], map(_result_line, results)
+    )
+    lines += ["", *_failures(results), " ".join(_how_sure(results)), ""]
     lines += ["## Results", "", *_numbers(claim, rows), ""]
-    lines += [f"- {note}" for note in _notes(rows)]
-    lines += ["", "## Reproduce", "", *_reproduce(claim, rows)]
+    if notes := [f"- {note}" for note in _notes(claim, rows)]:
+        lines += [*notes, ""]
+    lines += ["## Reproduce", "", *_reproduce(claim, rows)]
     return lines
 
 
@@ -77,12 +96,8 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _counts(results: Sequence[ComparisonResult]) -> str:
-    held = sum(each.outcome == "held" for each in results)
-    return f"{held} of {len(results)} preregistered comparisons came out as claimed."
-
-
-def _table(head: Sequence[str], lines: "Sequence[Sequence[str]] | map[list[str]]") -> list[str]:
+def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """Format a table, one string per line."""
     table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     return table + [f"| {' | '.join(line)} |" for line in lines]
 
@@ -97,11 +112,17 @@ def _result_line(result: ComparisonResult) -> list[str]:
         if math.isfinite(low):
             ends = (pair.metric.number(end, like=pair.mean) for end in (low, high))
             size += f" [{', '.join(ends)}]"
-    lost = pair.failures.lost
-    size += f", a run failed in {lost} of {len(pair.seeds)} pairs" if lost else ""
     if comparison.within is None:
         size += f", {comparison.expected} for {pair.wins:g} of {pair.n} seeds"
-    return [words, size, f"{result.adjusted_p:.2g}", f"**{result.outcome}**"]
+    return [words, size, _p(result), f"**{result.outcome}**"]
+
+
+def _p(result: ComparisonResult) -> str:
+    pair = result.pair
+    text = f"{result.adjusted_p:.2g} ({pair.test.method})"
+    if result.comparison.within is None and pair.test.holds_for != pair.of_these_samples.holds_for:
+        text += f"; for {THESE_SAMPLES} {pair.adjusted_p_of_these_samples:.2g}"
+    return text
 
 
 def _than(result: ComparisonResult) -> str:
@@ -114,40 +135,84 @@ def _than(result: ComparisonResult) -> str:
     return f"than {metric.text(float(comparison.than))}"
 
 
-def _how_sure(results: Sequence[ComparisonResult]) -> str:
-    m = len(results)
+def _failures(results: Sequence[ComparisonResult]) -> list[str]:
+    """Say how often runs failed at the seeds of the comparisons, apart from their values."""
+    sentences = filter(None, (failure_sentence(each.pair) for each in results))
+    lines = [f"- {_sentence(sentence)}" for sentence in dict.fromkeys(sentences)]
+    return [*lines, ""] if lines else []
+
+
+def _how_sure(results: Sequence[ComparisonResult]) -> list[str]:
     n = sorted({each.pair.n for each in results})
     seeds = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
-    text = (
+    sentences = [
         f"Differences are the first row minus the second, paired by seed ({seeds} seeds), with "
-        "95 % confidence intervals. p-values are from the exact sign-flip test, Holm-corrected for "
-        f"{m} comparison{'s' if m > 1 else ''}; equality is tested by two one-sided tests."
-    )
-    unclear = [each for each in results if each.outcome == "no significant difference"]
-    effects = [
-        f"{each.pair.metric.label}, {each.pair.a}: "
-        f"{each.pair.metric.difference_text(size, sign=False)}"
-        for each in unclear
-        if math.isfinite(size := mde(each, m)) and each.comparison.within is None
+        "the 95 % intervals that the test implies, not corrected.",
+        *dict.fromkeys(_test_sentence(each.pair) for each in results),
     ]
+    if any(each.comparison.within is not None for each in results):
+        sentences.append("Equality is tested by two one-sided tests.")
+    pair = results[0].pair
+    if pair.comparisons > 1:
+        method = f"{pair.correction.method}'s method"
+        sentences.append(f"p-values are corrected for {pair.comparisons} tests by {method}.")
+    return sentences + _power(results)
+
+
+def _test_sentence(pair: Pair) -> str:
+    """Say which test was used, and what its conclusion holds for."""
+    return TESTS[pair.test.method].format(holds_for=pair.test.holds_for)
+
+
+def _power(results: Sequence[ComparisonResult]) -> list[str]:
+    """Say what the undecided comparisons could have shown."""
+    unclear = [
+        each.pair
+        for each in results
+        if each.outcome == "undecided" and each.comparison.within is None
+    ]
+    sentences = []
+    if any(pair.underpowered for pair in unclear):
+        needed = max(pair.needed for pair in unclear)
+        sentences.append(f"With fewer than {needed} seeds no difference can be significant.")
+    effects = [_detectable(pair) for pair in unclear if math.isfinite(pair.mde)]
     if effects:
-        text += f" Minimum detectable effects (80 % power): {'; '.join(effects)}."
-    return text
+        shown = "; ".join(effects)
+        sentences.append(f"Minimum detectable effects (80 % power) of what is undecided: {shown}.")
+    if any(pair.limited_by_samples for pair in unclear):
+        sentences.append("To detect less takes more samples, since all seeds share the same ones.")
+    return sentences
+
+
+def _detectable(pair: Pair) -> str:
+    """Say which difference the seeds detect, and which any number of them if samples limit it."""
+    size = pair.metric.difference_text(pair.mde, sign=False)
+    if pair.limited_by_samples:
+        ever = pair.metric.difference_text(pair.smallest_ever, sign=False)
+        size += f" ({ever} with any number of seeds)"
+    return f"{pair.metric.label}, {pair.a}: {size}"
 
 
 def _numbers(claim: Claim, rows: Sequence[Row]) -> list[str]:
     metrics = [metric_named(name, rows[0]) for name in claim.columns]
     head = ["loss", "seeds", *(metric.header for metric in metrics)]
-    return _table(head, [_numbers_line(row, metrics) for row in rows])
+    return markdown_table(head, [_numbers_line(row, metrics) for row in rows])
 
 
 def _numbers_line(row: Row, metrics: Sequence[Metric]) -> list[str]:
     return [row.label, seeds_text(row), *(cell(summarize(row, metric)) for metric in metrics)]
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
-    """Name the runs that are not done, and why."""
+def _notes(claim: Claim, rows: Sequence[Row]) -> list[str]:
+    """Name the runs that are not done, and why, and those that collapsed."""
+    metric = metric_named(claim.columns[0], rows[0])
+    summaries = {row.label: summarize(row, metric) for row in rows}
     return [
+        f"{label}: {len(seeds)} of {summary.n} runs collapsed in {metric.label}, at "
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        for label, summary in summaries.items()
+        if (seeds := summary.collapsed)
+    ] + [
         f"{row.label}, seed {run.seed}: {run.problem}"
         for row in rows
         for run in row.runs
@@ -159,8 +224,8 @@ def _reproduce(claim: Claim, rows: Sequence[Row]) -> list[str]:
     runs = sum(len(row.runs) for row in rows)
     return [
         f"`make gallery CLAIM={claim.name}` repeats the runs and rewrites this page; "
-        f"`{claim.command}` repeats only the runs. The {runs} runs took {seconds(rows):.0f} s on "
-        "one core of a shared machine. The sweep:",
+        f"`{claim.command}` repeats only the runs. The {runs} runs took {seconds(rows):.0f} s of "
+        "one process on a shared machine. The sweep:",
         "",
         *(f"    {line}" for line in claim.sweep),
         "",
@@ -169,53 +234,24 @@ def _reproduce(claim: Claim, rows: Sequence[Row]) -> list[str]:
 
 
 def seconds(rows: Sequence[Row]) -> float:
-    """Return the total time of the runs."""
-    return sum(run.record["seconds"] for row in rows for run in row.runs)
+    """Return the time that processes spent on the runs; runs of one stack share theirs."""
+    spans: dict[tuple[str, int, str | None], list[tuple[float, float]]] = {}
+    for record in (run.record for row in rows for run in row.runs):
+        process = record["host"], record["pid"], record["process_start"]
+        end = record["heartbeat"]
+        spans.setdefault(process, []).append((end - record["seconds"], end))
+    return sum(map(_covered, spans.values()))
 
 
-# --- the index ------------------------------------------------------------------------------------
+def _covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Return the length of the union of intervals.
 
-
-@dataclass(frozen=True)
-class IndexEntry:
-    """Line of the index."""
-
-    claim: Claim
-    conclusion: str
-    """Empty if the claim has not been run."""
-    held: int
-    runs: int
-    seconds: float
-
-
-def write_index(entries: Sequence[IndexEntry], folder: Path) -> Path:
-    """Write the index of the gallery."""
-    lines = [
-        "# Gallery",
-        "",
-        "Common claims about losses, tested. Each page has the claim, the runs that test it, a "
-        "figure and the statistics of the preregistered comparisons, from which the conclusion is "
-        "computed. `make gallery` rebuilds all pages, `make gallery CLAIM=name` one of them.",
-        "",
-    ]
-    head = ["claim", "conclusion", "preregistered comparisons that held", "runs", "core seconds"]
-    lines += _table(head, map(_entry_line, entries))
-    known = [entry for entry in entries if entry.conclusion]
-    total = sum(entry.seconds for entry in known)
-    lines += [
-        "",
-        f"In total {sum(entry.runs for entry in known)} runs and {total / 60:.0f} core minutes. "
-        "These results hold for the small data sets used here only.",
-    ]
-    path = folder / "README.md"
-    replace_file(path, ("\n".join(lines) + "\n").encode())
-    return path
-
-
-def _entry_line(entry: IndexEntry) -> list[str]:
-    claim = entry.claim
-    if not entry.conclusion:
-        return [claim.says, "not run yet", "", "", ""]
-    held = f"{entry.held} of {len(claim.preregistered)}"
-    link = f"[{claim.says}]({claim.name}.md)"
-    return [link, f"**{entry.conclusion}**", held, f"{entry.runs}", number(entry.seconds, digits=3)]
+    Example:
+        >>> _covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)])
+        4.0
+    """
+    total, until = 0.0, -math.inf
+    for start, end in sorted(spans):
+        total += max(end - max(start, until), 0.0)
+        until = max(until, end)
+    return total

@@ -1,8 +1,9 @@
 """Group the runs of a claim into rows, with measures in addition to their test metrics."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from losslab.analysis.comparison_groups import Row
@@ -10,6 +11,7 @@ from losslab.analysis.load import Run, group_by, settings_key
 from losslab.config.schema import meaning
 from losslab.gallery.claim import Picked
 from losslab.metrics.labels import Metric, metric_of
+from losslab.runs.scores import Scores
 
 ABSENT = object()
 
@@ -65,6 +67,12 @@ def constant(row: Row, metric: str, value: float) -> Row:
     return Row(f"{value:g}", tuple(_with_test(run, {metric: value}) for run in row.runs))
 
 
+def measured_as(row: Row, other: str, metric: str) -> Row:
+    """Return the row with the values of another metric in place of a metric, and their scores."""
+    label = metric_named(other, row).label
+    return Row(f"its {label}", tuple(_Substituted.of(run, other, metric) for run in row.runs))
+
+
 def without(row: Row, *keys: str) -> str:
     """Return the row's label without some of its settings."""
     name, _, options = row.label.partition(" (")
@@ -89,6 +97,27 @@ def setting(row: Row, key: str) -> Any:
 def _with_test(run: Run, metrics: Mapping[str, float]) -> Run:
     record = {**run.record, "test": dict(metrics)}
     return replace(run, record=record)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class _Substituted(Run):
+    """Run in which one metric has the values of another."""
+
+    other: str = ""
+    metric: str = ""
+
+    @classmethod
+    def of(cls, run: Run, other: str, metric: str) -> "_Substituted":
+        test = run.record["test"]
+        record = {**run.record, "test": {metric: test[other]} if other in test else {}}
+        return cls(run.folder, record, run.config, other, metric)  # type: ignore[arg-type]
+
+    @functools.cached_property
+    def scores(self) -> Scores | None:
+        found = super().scores
+        if found is None or self.other not in found.values:
+            return None
+        return Scores(found.sample, {self.metric: found.values[self.other]})
 
 
 # --- names ----------------------------------------------------------------------------------------

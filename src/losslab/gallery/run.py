@@ -19,7 +19,8 @@ from losslab.config.errors import UserError
 from losslab.gallery.chart import draw_chart, draw_curves, histograms, show_side_by_side
 from losslab.gallery.claim import Claim, read_chart, read_claim
 from losslab.gallery.evaluation import ComparisonResult, conclusion, evaluate_claim
-from losslab.gallery.page import IndexEntry, PageFigure, seconds, write_index, write_page
+from losslab.gallery.index import IndexEntry, read_index, write_index
+from losslab.gallery.page import PageFigure, seconds, write_page
 from losslab.gallery.rows import has, picked, rows_of, without
 from losslab.sweep import checked_jobs, launch, show_unfinished
 
@@ -42,6 +43,9 @@ ORDER = (
     "control",
 )
 """Order of the claims in the index."""
+
+TOGETHER = ("hydra/launcher=lockstep", "hydra.launcher.workers=1")
+"""Launcher of each worker process, which trains its runs together."""
 
 
 def make_gallery(
@@ -76,7 +80,7 @@ def make_gallery(
             failures += 1
         else:
             print(f"{name}: {conclusion(results)}: {page}", flush=True)
-    print(f"index: {write_index(list(entries(logs)), docs)}")
+    print(f"index: {write_index(list(entries(logs, docs)), docs)}")
     return int(failures > 0)
 
 
@@ -134,7 +138,7 @@ def make_runs(claim: Claim, folder: Path, jobs: int) -> int:
 def run_share(name: str, part: int, parts: int, logs: Path) -> int:
     """Make every ``parts``-th run of a claim, starting at ``part``, in this process."""
     claim = known_claim(name)
-    command = parse(["-m", f"experiment=claims/{name}"])
+    command = parse(["-m", f"experiment=claims/{name}", *TOGETHER])
     assert command.jobs is not None
     command.jobs = command.jobs[part::parts]
     folder = claim_folder(claim, logs) / f"{part}-of-{parts}"
@@ -214,8 +218,9 @@ def first_weights(row: Row) -> np.ndarray:
     )
 
 
-def entries(logs: Path) -> Iterable[IndexEntry]:
-    """Yield a line of the index per claim, empty for those that have not been run."""
+def entries(logs: Path, docs: Path) -> Iterable[IndexEntry]:
+    """Yield a line of the index per claim: that of the earlier index if its runs are not here."""
+    earlier = read_index(docs)
     for name in ORDER:
         if not (CLAIMS / f"{name}.yaml").is_file():
             continue
@@ -224,8 +229,7 @@ def entries(logs: Path) -> Iterable[IndexEntry]:
             rows = read_rows(claim, claim_folder(claim, logs))
             results = evaluate_claim(claim, rows)
         except ValueError:
-            yield IndexEntry(claim, "", 0, 0, 0.0)
+            yield earlier.get(name, IndexEntry(name, claim.says))
             continue
-        held = sum(each.outcome == "held" for each in results)
         runs = sum(len(row.runs) for row in rows)
-        yield IndexEntry(claim, conclusion(results), held, runs, seconds(rows))
+        yield IndexEntry(name, claim.says, conclusion(results), runs, seconds(rows))

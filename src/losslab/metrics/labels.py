@@ -163,6 +163,7 @@ METRICS: dict[str, Metric] = {known.name: known for known in _KNOWN}
 
 SUFFIXES = {
     "_temperature_scaled": ", one temperature",
+    "_raw": ", raw scores",
     "_held_out": ", held-out classes",
     "_final": ", final policy",
     "_best_threshold": ", best threshold",

@@ -23,6 +23,7 @@ ADDED_FIELDS: dict[str, Any] = {
     "sampling": None,
     "sizes": {},
     "cost": {},
+    "improved": None,
 }
 """Fields that records of earlier versions lack, with what their absence means."""
 
@@ -78,6 +79,9 @@ class Record(TypedDict):
     """Number of samples per split."""
     best: EpochMetrics | None
     """Epoch whose checkpoint counts."""
+    improved: int | None
+    """Last epoch that was better than those before it, while :attr:`best` may equal it; ``None``
+    for records without it, in which the two are the same."""
     final: EpochMetrics | None
     """Last finished epoch."""
     test: dict[str, float]
@@ -129,6 +133,7 @@ def new_record() -> Record:
         sampling=None,
         sizes={},
         best=None,
+        improved=None,
         final=None,
         test={},
         metrics_version=METRICS_VERSION,

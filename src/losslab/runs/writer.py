@@ -264,7 +264,8 @@ class RunWriter:
                 that are better or equal only, and its values are kept with the best epoch.
 
         Returns:
-            Whether the best epoch was ``patience`` epochs ago.
+            Whether ``patience`` epochs have passed since one was better than those before it; an
+            equal one does not count.
 
         Raises:
             ValueError: if the monitored metric is missing.
@@ -275,17 +276,21 @@ class RunWriter:
             )
         record = self.record
         own = self._of_split(metrics)
-        improved, broken = self._is_best(epoch, own, record["best"], tie_break)
+        found, broken = self._order(epoch, own, record, tie_break)
+        is_best = found > 0 or (found == 0 and self.ties == "later")
         tagged = {f"{self._split}/{name}": value for name, value in broken.items()}
         self._log(epoch, step, {**metrics, **tagged})
         self._flush()
         this = EpochMetrics(epoch=epoch, metrics=own | broken)
-        best = this if improved else cast(EpochMetrics, record["best"])
-        stop = self.patience is not None and epoch - best["epoch"] >= self.patience
-        saves = improved or stop or (epoch + 1) % self.save_every == 0
+        best = this if is_best else cast(EpochMetrics, record["best"])
+        if found > 0:
+            record["improved"] = epoch
+        before = best["epoch"] if record["improved"] is None else record["improved"]
+        stop = self.patience is not None and epoch - before >= self.patience
+        saves = is_best or stop or (epoch + 1) % self.save_every == 0
         if saves:
             self._save(save)
-        if improved:
+        if is_best:
             self._keep_as_best()
         record["best"], record["final"] = best, this
         record["epochs"], record["steps"] = epoch + 1, step
@@ -378,27 +383,28 @@ class RunWriter:
             if name.startswith(prefix)
         }
 
-    def _is_best(
-        self,
-        epoch: int,
-        own: Mapping[str, float],
-        best: EpochMetrics | None,
-        tie_break: TieBreak | None,
-    ) -> tuple[bool, dict[str, float]]:
-        """Return whether an epoch is better than the best so far, and its tie-break if measured."""
+    def _order(
+        self, epoch: int, own: Mapping[str, float], record: Record, tie_break: TieBreak | None
+    ) -> tuple[int, dict[str, float]]:
+        """Return 1 for an epoch better than the best, 0 for an equal one, and its tie-break."""
         name = self.monitor.removeprefix(f"{self._split}/")
+        best = record["best"]
         # an epoch that is repeated after a kill was the best before
-        reference = None if best is None or best["epoch"] == epoch else best["metrics"]
+        repeats = best is not None and best["epoch"] == epoch
+        reference = None if best is None or repeats else best["metrics"]
         if self.choose == "last":
-            return reference is None or not math.isnan(own[name]), {}
-        found = 1 if reference is None else order(own[name], reference[name], self.mode)
-        if found < 0 or self.ties == "first":
-            return found > 0, {}
-        broken = dict(tie_break()) if tie_break is not None else {}
+            return 1 if reference is None or not math.isnan(own[name]) else -1, {}
+        if reference is not None:
+            found = order(own[name], reference[name], self.mode)
+        else:
+            found = 0 if repeats and record["improved"] not in (None, epoch) else 1
+        if found < 0 or self.ties == "first" or tie_break is None:
+            return found, {}
+        broken = dict(tie_break())
         if reference is not None:
             for key, value in broken.items():
                 found = found or order(value, reference.get(key, math.nan), "min")
-        return found >= 0, broken
+        return found, broken
 
     def _save(self, save: Callable[[Path], None]) -> None:
         # after a kill the unfinished file can be a hard link to the best one: saving must not

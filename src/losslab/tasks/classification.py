@@ -42,8 +42,9 @@ class ClassificationTask(Task):
         near_zero_weights of the network (:mod:`losslab.metrics.weights`).
         auroc: of the probabilities or, if the loss has no inverse link, of the margins
         (:func:`~losslab.metrics.classes.margins`).
-        If the loss has an inverse link: ece (15 bins), brier and entropy; after :meth:`choose` also
-        ece, brier and nll with the temperature fitted on validation.
+        If the loss has an inverse link: ece (15 bins), brier and entropy.
+        After :meth:`choose` also ece, brier and nll with the temperature fitted on validation and,
+        if the loss has no inverse link, those of its raw scores, read as logits (ece_raw ...).
         If a class has less than half the training samples of another: rare_f1 and
         rare_average_precision of the rarest class against the rest; after :meth:`choose` also
         rare_recall and rare_f1 at the threshold with the best F1 on validation.
@@ -108,6 +109,11 @@ class ClassificationTask(Task):
             values["ece_temperature_scaled"] = _calibration_error(cooled, target)
             for name in ("brier_temperature_scaled", "nll_temperature_scaled"):
                 values[name] = scores[name].mean()
+            if inverse_link is None:
+                raw = to_probability(prediction, "softmax")
+                values["ece_raw"] = _calibration_error(raw, target)
+                for name in ("brier_raw", "nll_raw"):
+                    values[name] = scores[name].mean()
         return values
 
     def scores(
@@ -136,6 +142,8 @@ class ClassificationTask(Task):
             values |= self._probabilistic(
                 cooled, target, inverse_link or "softmax", "_temperature_scaled"
             )
+            if inverse_link is None:
+                values |= self._probabilistic(prediction, target, "softmax", "_raw")
         return values
 
     def _probabilistic(
