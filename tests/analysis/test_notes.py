@@ -53,9 +53,9 @@ def test_failures_are_listed_with_their_reason(sweep):
         ),
         (
             {},
-            {"metrics_version": 2},
-            "the runs use different definitions of the metrics (version 1 for mse; version 2 for "
-            "mae): evaluate the older ones again before comparing them",
+            {"metrics_version": 1},
+            "the runs use different definitions of the metrics (version 1 for mae; version 2 for "
+            "mse): evaluate the older ones again before comparing them",
         ),
     ],
     ids=["a setting", "epochs", "not paired", "no hashes", "metrics"],

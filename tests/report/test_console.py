@@ -47,6 +47,13 @@ def test_the_title_tells_which_location_is_shown(collected):
     assert text.startswith("regression: test metrics, interquartile mean [95 % interval] over")
 
 
+def test_collapsed_runs_are_counted_in_the_table(collected):
+    values = [1.0, 1.1, 9.0, 1.05, 0.95, 1.0]
+    text = text_of(compare(collected({"mae": values, "mse": MSE[:6]})))
+    [row] = [line for line in lines_of(text, "1") + lines_of(text, "2") if "mae" in line][:1]
+    assert row[2:7] == ["6,", "1", "of", "6", "collapsed"]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_the_tables_fit_the_width_and_lose_nothing(collected, width):
     text = text_of(compare(many_metrics(collected)), width)

@@ -47,6 +47,10 @@ class ComparisonTable:
         """Return the summary of one metric in one row."""
         return self.summaries[row.label, metric.name]
 
+    def main_summary(self, row: Row) -> Summary:
+        """Return the summary of the first primary metric in one row."""
+        return self.summary(row, self.primary_metrics[0])
+
     def pairs_of(self, metric: Metric) -> list[Pair]:
         """Return the pairs that were compared by one primary metric."""
         return [pair for pair in self.pairs if pair.metric.name == metric.name]

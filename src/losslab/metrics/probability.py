@@ -21,6 +21,32 @@ def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
     return logits.sigmoid() if inverse_link == "sigmoid" else logits
 
 
+def log_odds(logits: Tensor, inverse_link: InverseLink) -> Tensor:
+    r"""Compute the log-odds of each class, :math:`\log p_c - \log (1 - p_c)`, in float64.
+
+    They order samples as the probabilities do, but stay apart where these round to 0 or 1.
+
+    Args:
+        logits: (N, C, *).
+        inverse_link: how logits are converted to probabilities.
+
+    Example:
+        >>> log_odds(torch.tensor([[0.0, 40.0], [0.0, 41.0]]), "softmax")[:, 1]
+        tensor([40., 41.], dtype=torch.float64)
+    """
+    logits = logits.double()
+    if inverse_link != "softmax":
+        return logits
+    total = logits.logsumexp(dim=1, keepdim=True)
+    log = logits - total
+    # 1 - p of the largest class is summed from the others, as it may be too small for a difference
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    classes = classes.view(-1, *[1] * (logits.ndim - 2))
+    largest = logits.argmax(dim=1, keepdim=True) == classes
+    others = logits.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True) - total
+    return log - torch.where(largest, others, torch.log1p(-log.exp()))
+
+
 def brier_score(probability: Tensor, target: Tensor) -> Tensor:
     r"""Compute the Brier score of each sample, :math:`\sum_c (p_c - t_c)^2`.
 

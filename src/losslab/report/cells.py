@@ -31,10 +31,14 @@ def interval_text(summary: Summary) -> str:
     return f"[{number(low, like=summary.mean)}, {number(high, like=summary.mean)}]"
 
 
-def seeds_text(row: Row) -> str:
-    """Format the number of finished runs: ``8``, or ``6, 2 of 8 failed``."""
+def seeds_text(row: Row, summary: Summary | None = None) -> str:
+    """Format the number of finished runs: ``8``, or ``6, 2 of 8 failed``.
+
+    With the summary of the primary metric, collapsed runs are counted too: ``8, 1 of 8 collapsed``.
+    """
     running = sum(run.outcome == "running" for run in row.absent)
     counts = {
+        "collapsed": 0 if summary is None else len(summary.collapsed),
         "failed": len(row.failed),
         "running": running,
         "missing": len(row.absent) - running,

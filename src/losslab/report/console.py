@@ -135,7 +135,10 @@ class _Columns:
             grid.add_column("better than")
         for place, row in enumerate(rows, 1):
             texts = [str(place)] if compared else []
-            texts += [row.label, *([seeds_text(row)] if first else [])]
+            texts += [
+                row.label,
+                *([seeds_text(row, self.table.main_summary(row))] if first else []),
+            ]
             texts += [cell(self.table.summary(row, metric)) for metric in metrics]
             texts += [str(cost(row) or "")] if costs else []
             texts += [self._beaten(row)] if first and compared else []

@@ -62,6 +62,7 @@ def table_frame(comparison: Comparison) -> "pandas.DataFrame":
                 "interval": summary.interval.method,
                 "sd": summary.deviation,
                 "n": summary.n,
+                "collapsed": len(summary.collapsed),
                 "failed": len(row.failed),
                 "missing": len(row.absent),
                 "runs": len(row.runs),
@@ -158,7 +159,11 @@ def grid(table: ComparisonTable, *, costs: bool = False) -> list[list[str]]:
     """Return the table as text: a header, then one line per row; with costs if any are known."""
     head = ["loss", "seeds", *(metric.header for metric in table.columns)]
     lines = [
-        [row.label, seeds_text(row), *(cell(table.summary(row, m)) for m in table.columns)]
+        [
+            row.label,
+            seeds_text(row, table.main_summary(row)),
+            *(cell(table.summary(row, m)) for m in table.columns),
+        ]
         for row in table.rows
     ]
     if costs and any(map(cost, table.rows)):

@@ -221,7 +221,7 @@ def _table(table: ComparisonTable, split: str, center: str) -> Iterator[str]:
 def _cells(table: ComparisonTable, row: Row) -> Iterator[tuple[str, str]]:
     """Yield the sort key and the content of each cell of a row."""
     yield row.label, escape(row.label)
-    yield str(len(row.done)), escape(seeds_text(row))
+    yield str(len(row.done)), escape(seeds_text(row, table.main_summary(row)))
     for metric in table.columns:
         summary = table.summary(row, metric)
         interval = f" <small>{interval_text(summary)}</small>" if summary.n > 1 else ""

@@ -14,8 +14,13 @@ from losslab.runs.folder import RunFolder, replace_file
 SCHEMA = 1
 """Version of the schema; increased if a field changes its meaning, not if one is added."""
 
-METRICS_VERSION = 1
-"""Version of the metrics' definitions, increased if one changes: tables note mixed versions."""
+METRICS_VERSION = 2
+"""Version of the metrics' definitions, increased if one changes: tables note mixed versions.
+
+Since 2, AUROC is that of log-odds or margins, which do not round to equal values; a confidence of 1
+counts in the last bin of the calibration error; and metrics of standardized targets are in the unit
+of the target.
+"""
 
 ADDED_FIELDS: dict[str, Any] = {
     "metrics_version": 1,

@@ -21,6 +21,7 @@ from losslab.metrics.decisions import best_f1_threshold, binary_f1
 from losslab.metrics.probability import (
     brier_score,
     fit_temperature,
+    log_odds,
     negative_log_likelihood,
     predictive_entropy,
     to_probability,
@@ -100,7 +101,7 @@ class ClassificationTask(Task):
             values["auroc"] = auroc_macro(margins(prediction), truth)
         else:
             probability = to_probability(prediction, inverse_link)
-            values["auroc"] = auroc_macro(probability, truth)
+            values["auroc"] = auroc_macro(log_odds(prediction, inverse_link), truth)
             values["ece"] = _calibration_error(probability, target)
             values["brier"] = scores["brier"].mean()
             values["entropy"] = scores["entropy"].mean()
@@ -232,11 +233,9 @@ class MultiLabelTask(Task):
         elements = self._elements(prediction, target, inverse_link)
         guess, truth = prediction > 0, target > 0
         values = {"f1_macro": f1_macro(guess, truth), "accuracy": elements["accuracy"].mean()}
-        if inverse_link is None:
-            values["auroc"] = auroc_macro(prediction, truth)
-        else:
+        values["auroc"] = auroc_macro(prediction, truth)
+        if inverse_link is not None:
             probability = to_probability(prediction, "sigmoid")
-            values["auroc"] = auroc_macro(probability, truth)
             values["ece"] = calibration_error(probability.flatten(), truth.flatten())
             values["brier"] = elements["brier"].mean()
             values["entropy"] = elements["entropy"].mean()

@@ -9,6 +9,7 @@ from torch.nn.functional import one_hot
 
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics import overlap
+from losslab.metrics.probability import log_odds
 from losslab.tasks.base import Task, per_sample
 
 if TYPE_CHECKING:
@@ -120,14 +121,7 @@ class SegmentationTask(Task):
         """Return numbers that order the pixels of each foreground class as its probability does."""
         if self.binary:
             return prediction
-        if inverse_link == "sigmoid":
-            return prediction[:, 1:]
-        # the log-odds of each class against all others
-        leads = []
-        for label in range(1, self.outputs):
-            others = torch.cat([prediction[:, :label], prediction[:, label + 1 :]], dim=1)
-            leads.append(prediction[:, label] - others.logsumexp(dim=1))
-        return torch.stack(leads, dim=1)
+        return log_odds(prediction, inverse_link or "softmax")[:, 1:]
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module

@@ -42,13 +42,17 @@ def final_metrics(table: ComparisonTable, metrics: Sequence[Metric] | None = Non
             axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.grid(axis="y", visible=False)
         axes.set(title=wrapped(metric.header, 34), ylim=(len(table.rows) - 0.4, -0.6))
-    grid[0].set_yticks(range(len(table.rows)), [_name(row) for row in table.rows])
+    grid[0].set_yticks(
+        range(len(table.rows)), [_name(row, table.main_summary(row)) for row in table.rows]
+    )
     counts = {len(row.done) for row in table.rows}
     seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else f"{max(counts)} seeds"
+    any_collapsed = any(summary.collapsed for summary in table.summaries.values())
+    crosses = "; crosses: collapsed runs" if any_collapsed else ""
     headline(
         figure,
         f"{table.title}: metrics of the chosen checkpoints",
-        f"mean over {seeds} with its 95 % interval; small markers: single seeds",
+        f"mean over {seeds} with its 95 % interval; small markers: single seeds{crosses}",
     )
     return figure
 
@@ -77,6 +81,9 @@ def _draw(axes: Axes, place: int, row: Row, summary: Summary, look: Look) -> Non
         markersize=3,
         markeredgewidth=0,
     )
+    for seed in summary.collapsed:
+        value = scale * summary.values[seed]
+        axes.plot(value, place + 0.26, "x", color=look.colour, markersize=5)
     axes.plot(
         [scale * low, scale * high],
         [place, place],
@@ -87,7 +94,8 @@ def _draw(axes: Axes, place: int, row: Row, summary: Summary, look: Look) -> Non
     axes.plot(scale * summary.mean, place, look.marker, color=look.colour, markersize=6)
 
 
-def _name(row: Row) -> str:
-    incomplete = row.failed or row.absent
+def _name(row: Row, summary: Summary) -> str:
     label = wrapped(row.label, on_screen(60, 16))
-    return f"{label}\n{wrapped(seeds_text(row), on_screen(60, 16))}" if incomplete else label
+    if not (row.failed or row.absent or summary.collapsed):
+        return label
+    return f"{label}\n{wrapped(seeds_text(row, summary), on_screen(60, 16))}"
