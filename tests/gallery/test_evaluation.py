@@ -1,0 +1,149 @@
+"""From the runs of a claim to the outcomes of its comparisons and its conclusion."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gallery.made_claims import AT, EQUAL, LOWER, MAE, MSE, claim, evaluated, failing, run, runs
+from losslab.analysis.statistics import equivalence_p
+from losslab.gallery.claim import PreregisteredComparison
+from losslab.gallery.evaluation import conclusion, evaluate_claim
+from losslab.gallery.rows import rows_of, without
+from losslab.runs.scores import Scores, write_scores
+
+
+@pytest.mark.parametrize(
+    ("planned", "difference", "seeds", "outcome"),
+    [
+        (LOWER, -1.0, 8, "held"),
+        (LOWER, 1.0, 8, "refuted"),
+        (LOWER, 0.0, 8, "undecided"),
+        (replace(LOWER, expected="higher"), -1.0, 8, "refuted"),
+        (EQUAL, 0.01, 8, "held"),
+        (EQUAL, -1.0, 8, "refuted"),
+        (EQUAL, 1.0, 8, "refuted"),
+        (EQUAL, 0.074, 8, "undecided"),  # from 0.074 to 0.126
+        (replace(LOWER, than=1.5), -1.0, 8, "held"),
+        (replace(LOWER, than=0.2), -1.0, 8, "refuted"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("sampling", ["fresh", "redrawn"])
+def test_an_outcome_follows_from_the_differences(planned, difference, seeds, outcome, sampling):
+    every = [
+        replace(each, record={**each.record, "sampling": sampling})
+        for each in runs(difference, seeds)
+    ]
+    [each] = evaluate_claim(claim(planned), rows_of(every, []))
+    assert each.outcome == outcome
+    assert each.pair.test.method == {"fresh": "sign flips", "redrawn": "corrected t"}[sampling]
+
+
+@pytest.mark.parametrize("planned", [LOWER, EQUAL], ids=str)
+def test_with_too_few_seeds_nothing_is_decided(planned):
+    [each] = evaluated([planned], seeds=5)
+    assert each.outcome == "undecided"
+
+
+def test_comparisons_are_corrected_together():
+    [first, *_] = evaluated([LOWER] * 4)
+    assert first.pair.p == 2 / 2**8
+    assert first.adjusted_p == 4 * first.pair.p
+    # equivalence must not release level to the other comparisons
+    first, equal = evaluated([LOWER, replace(EQUAL, within=2.0)])
+    assert (first.adjusted_p, equal.adjusted_p) == (2 * 2 / 2**8, 2 * 1 / 2**8)
+
+
+def test_a_refuted_equality_is_corrected_too():
+    [alone] = evaluated([EQUAL], seeds=6)
+    [both, _] = evaluated([EQUAL, LOWER], seeds=6)
+    assert (alone.outcome, both.outcome) == ("refuted", "undecided")  # p = 2 / 2**6
+
+
+def test_a_run_that_diverged_is_compared_apart():
+    _, [each] = failing(LOWER, [0])
+    assert each.pair.failures.failed_b == (0,)
+    assert (each.pair.n, each.outcome) == (7, "held")
+
+
+def test_with_failures_equality_is_neither_shown_nor_refuted():
+    _, [each] = failing(EQUAL, [0])
+    assert each.outcome == "undecided"
+
+
+def test_a_run_that_never_gets_there_counts_where_that_is_measured():
+    planned = PreregisteredComparison("steps_to_solve", MAE | AT, "lower", MSE | AT)
+    every = [
+        replace(
+            each,
+            record={**each.record, "test": {"steps_to_solve": 9.0} if each.loss == "mae" else {}},
+        )
+        for each in runs()
+    ]
+    [each] = evaluate_claim(claim(planned), rows_of(every, []))
+    assert (each.pair.n, each.outcome) == (0, "held")
+
+
+def test_another_metric_of_the_same_row_has_its_own_scores(tmp_path):
+    def both(seed, sampling):
+        made = run("mae", 0.1, seed, 0.0, sampling=sampling)
+        values = {"ece": 0.1 * seed, "brier": 0.5 + 0.01 * seed, "accuracy": 0.1 + 0.02 * seed}
+        folder = tmp_path / f"{sampling}{seed}"
+        folder.mkdir()
+        spread = np.linspace(-0.02, 0.02, 20)
+        scores = {name: values[name] + spread * (seed + 1) for name in ("brier", "accuracy")}
+        write_scores(folder, Scores(np.arange(20), scores))
+        return replace(made, folder=folder, record={**made.record, "test": values})
+
+    planned = PreregisteredComparison("brier", MAE, "higher", {"metric": "accuracy"})
+    rows = rows_of([both(seed, "fixed_test") for seed in range(8)], [])
+    [each] = evaluate_claim(claim(planned), rows)
+    assert (each.pair.test.method, each.outcome) == ("crossed t", "held")
+    assert each.pair.b == "its accuracy"
+    assert each.pair.mean == pytest.approx(0.4 - 0.01 * 3.5)
+    # a metric without scores per sample is compared on these samples
+    [each] = evaluate_claim(claim(replace(planned, than={"metric": "ece"})), rows)
+    assert (each.pair.test.method, each.pair.test.holds_for) == ("sign flips", "these samples")
+
+
+UP = replace(LOWER, expected="higher")
+SAME = replace(LOWER, than=MAE | {"data.outliers": 0.05})
+
+
+@pytest.mark.parametrize(
+    ("planned", "expected"),
+    [
+        ([LOWER], "held"),
+        ([LOWER, LOWER], "held in both comparisons"),
+        ([LOWER, UP], "held in 1 of 2 comparisons, 1 refuted"),
+        ([SAME, LOWER, UP], "held in 1 of 3 comparisons, 1 refuted, 1 undecided"),
+        ([UP], "refuted"),
+        ([SAME], "undecided"),
+        ([SAME, SAME, SAME], "undecided in all 3 comparisons"),
+        ([SAME, UP], "1 refuted, 1 undecided"),
+    ],
+)
+def test_the_conclusion_is_that_of_the_comparisons(planned, expected):
+    assert conclusion(evaluated(planned)) == expected
+
+
+def test_a_comparison_that_picks_no_row_is_an_error():
+    with pytest.raises(ValueError, match="picks 0 rows of: mae"):
+        evaluated([replace(LOWER, row={"loss": "huber"})])
+    with pytest.raises(ValueError, match="picks 2 rows of: mae"):
+        evaluated([replace(LOWER, row=MAE)])
+
+
+def test_rows_are_named_and_ordered_by_what_varies():
+    rows = rows_of(runs(), [])
+    assert [row.label for row in rows] == [
+        f"{loss} (outliers={share})" for loss in ("mae", "mse") for share in ("0.05", "0.1")
+    ]
+    assert without(rows[0], "data.outliers") == "mae"
+
+
+def test_equality_is_one_sided_at_both_ends():
+    assert equivalence_p([0.0] * 6, within=1.0) == 1 / 2**6
+    assert equivalence_p([2.0, 2.1, 1.9], within=1.0) == 1.0
+    assert equivalence_p([], within=1.0) == 1.0
