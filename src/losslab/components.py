@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from losslab.losses.function import FunctionLoss
 from losslab.modules.objective import sum_of
 from losslab.rng import Purpose, derive_seed
 from losslab.tasks import Task
+
+log = logging.getLogger(__name__)
 
 References = dict[str, tuple[nn.Module, TargetFormat]]
 
@@ -71,16 +74,21 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
         "seed": config.seed,
         "name": config.choices.loss,
         "monitor": config.task.monitor,
-        "sample_loss": _sample_loss(config, data),
+        "sample_loss": _sample_loss(config, data, loss),
     }
     # a module with its own training step declares what it takes by name
     taken = accepted(target_of(config.task.module, "task"), offered)
-    for name in ("regularizer", "scheduler", "sample_loss"):
+    for name in ("regularizer", "scheduler"):
         if offered[name] is not None and name not in taken:
-            raise UserError(
-                f"task={config.choices.task} does not support a {name.replace('_', ' ')}"
-            )
+            raise UserError(f"task={config.choices.task} does not support a {name}")
+    if _has_sample_weights(data) and "sample_loss" not in taken:
+        raise UserError(f"task={config.choices.task} does not support sample weights")
     module = build(config.task.module, "task", network, loss, task, **taken)
+    if _accumulates(config) and not getattr(module, "automatic_optimization", True):
+        raise UserError(
+            f"task={config.choices.task} does not support trainer.accumulate_grad_batches: "
+            "increase data.batch_size"
+        )
     try:
         module.configure_optimizers()
     except (ValueError, TypeError) as error:
@@ -415,6 +423,12 @@ def try_batch(config: DictConfig, components: Components) -> None:
         value = sum_of(supervision.components(prediction, target, parameters, *batch[2:]))
         _require_one_number(config, value)
         value.backward()
+        weights = [torch.ones_like(column) for column in batch[2:]]
+        several = _accumulates(config) or "ddp" in str(config.trainer.get("strategy"))
+        if weights or several:
+            _require_totals(config, supervision, prediction, target, *weights)
+        if several:
+            _warn_of_shared_terms(config, supervision, prediction, target)
     except UserError:
         raise
     except Exception as error:  # the user's loss may raise anything
@@ -422,6 +436,48 @@ def try_batch(config: DictConfig, components: Components) -> None:
             f"loss={chosen.loss} fails on a batch of data={chosen.data}: {described(error)[:400]}"
         ) from error
     components.module.zero_grad(set_to_none=True)
+
+
+def _accumulates(config: DictConfig) -> bool:
+    return bool(config.trainer.get("accumulate_grad_batches", 1) > 1)
+
+
+def _require_totals(
+    config: DictConfig, supervision: Any, prediction: Any, target: Any, *ones: Tensor
+) -> None:
+    """Check that a loss keeps its value when total and count make it up, with weights of 1.
+
+    Raises:
+        UserError: if it does not: its mean divides by something unknown.
+    """
+    with torch.no_grad():
+        value = sum_of(supervision.loss_components(prediction, target))
+        other = supervision.from_total(*supervision.total(prediction, target, *ones))
+    if not torch.allclose(value, other, rtol=1e-4, atol=1e-6, equal_nan=True):
+        purpose = "sample weights" if ones else "several batches or devices per step"
+        raise UserError(
+            f"loss={config.choices.loss} does not support {purpose}: it is {value:.6g}, but "
+            f"{other:.6g} when its values per sample are averaged with weights of 1"
+        )
+
+
+def _warn_of_shared_terms(
+    config: DictConfig, supervision: Any, prediction: Any, target: Any
+) -> None:
+    """Warn if what the loss sums depends on several samples, such as pairs."""
+    half = len(prediction) // 2
+    if half == 0:
+        return
+    with torch.no_grad():
+        whole, first, second = (
+            torch.stack(supervision.total(prediction[part], target[part]))
+            for part in (slice(None), slice(half), slice(half, None))
+        )
+    if not torch.allclose(whole, first + second, rtol=1e-4, atol=1e-6, equal_nan=True):
+        log.warning(
+            f"loss={config.choices.loss}: terms that need samples of different batches or devices "
+            "are left out, so that those of one step are not one large batch"
+        )
 
 
 def _fitting(provides: tuple[TargetFormat, ...]) -> str:
@@ -491,9 +547,13 @@ def _references(config: DictConfig, task: Task) -> References:
     return references
 
 
-def _sample_loss(config: DictConfig, data: Any) -> nn.Module | None:
-    """Build the loss without reduction, if the samples have weights."""
-    if getattr(getattr(data, "train", None), "weights", None) is None:
+def _has_sample_weights(data: Any) -> bool:
+    return getattr(getattr(data, "train", None), "weights", None) is not None
+
+
+def _sample_loss(config: DictConfig, data: Any, loss: nn.Module) -> nn.Module | None:
+    """Build a loss of another library without reduction, if the samples have weights."""
+    if isinstance(loss, Loss) or not _has_sample_weights(data):
         return None
     try:
         return build_loss(config.loss, data, reduction="none")

@@ -316,6 +316,28 @@ def test_two_processes(command, strategy):
     assert gathered.values["accuracy"].mean() == pytest.approx(other["test"]["accuracy"])
 
 
+def test_two_processes_divide_once(command):
+    overrides = [
+        "loss=cross_entropy",
+        "loss.weight=[1,1,1,1,1,1,1,1,1,20]",
+        "model=linear",
+        "optimizer=sgd",
+        "trainer.precision=64-true",
+        "trainer.max_epochs=1",
+        "threads=1",
+    ]
+    alone = command(*overrides, "data.batch_size=200").run
+    devices = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.accumulate_grad_batches=2"]
+    outcome = command(*overrides, *devices, "data.batch_size=100", cold=True)
+    assert outcome.code == 0, outcome.err
+    [together] = [folder for folder in outcome.records() if folder != alone]
+    one, other = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (alone, together)
+    )
+    torch.testing.assert_close(other, one, rtol=0, atol=1e-12)
+
+
 def test_epochs_that_are_not_validated_leave_no_metrics(command):
     outcome = command(
         "data=regression", "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2"

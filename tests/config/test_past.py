@@ -123,3 +123,16 @@ def test_a_prefix_of_an_override_stays():
         "++callbacks.run_writer.patience=3"
     )
     assert past.earlier_override("callbacks.run_writer.patience=3") == "callbacks.keeper.patience=3"
+
+
+@pytest.mark.parametrize(
+    ("name", "added"),
+    [
+        ("FocalLoss", {"ignore_index": None}),
+        ("DiceLoss", {"weight": None}),
+        ("MSELoss", {}),
+    ],
+)
+def test_options_that_losses_have_now_are_null_in_old_runs(name, added):
+    saved = {"loss": {"_target_": f"losslab.losses.{name}"}}
+    assert past.translated(saved)["loss"] == saved["loss"] | added

@@ -108,6 +108,27 @@ def test_a_run_leaves_what_it_leaves_alone(both, overrides):
         require_same_scores(alone, together)
 
 
+def test_sample_weights_alone_as_together(both, tmp_path):
+    rng = np.random.default_rng(0)
+    inputs, weight = rng.normal(size=(80, 4)), np.arange(80) % 3
+    targets = (inputs.sum(axis=1) > 1).astype(int)
+    np.savez(tmp_path / "x.npz", inputs=inputs, targets=targets, weight=weight)
+    pairs, left = both(
+        f"data.path={tmp_path / 'x.npz'}",
+        "data=arrays",
+        "data.batch_size=2",  # a third of the batches has samples of weight 0, some nothing else
+        "model.hidden=[8]",
+        "loss=cross_entropy,categorical_cross_entropy",
+        "loss.weight=[1,4],null",
+        "trainer.max_epochs=2",
+        DOUBLE,
+    )
+    assert not left
+    for alone, together in pairs:
+        saved = checkpoint_of(alone, "last"), checkpoint_of(together, "last")
+        assert not differences(*saved, tolerance=1e-10)
+
+
 SEPARABLE = ["data=arrays", "model.hidden=[8]", "loss=cross_entropy,hinge,bce", "seed=0,1"]
 
 

@@ -29,6 +29,7 @@ CONFIGS = Path(__file__).parents[2] / "conf" / "loss"
 CLASSES = 4
 FLOAT32 = {"rtol": 1e-5, "atol": 1e-6}
 DOUBLE = {"rtol": 1e-10, "atol": 1e-12}
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 
 # --- examples: form -> (dtype, seed, n) -> prediction and target
@@ -270,10 +271,21 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
         ({"power": 2}, None),
         ({"smooth": 1.0, "empty": "skip"}, None),
         ({"include_background": False}, (TargetFormat.CLASS_MASKS,)),
+        ({"weight": PER_CLASS, "empty": "skip"}, (TargetFormat.CLASS_MASKS,)),
     ],
-    "tversky": [({"fp_weight": 0.2, "fn_weight": 0.9, "smooth": 1.0}, None)],
-    "focal_tversky": [({"exponent": 2.0}, None), ({"empty": "skip"}, None)],
-    "bce_dice": [({"bce_weight": 0.5, "dice_weight": 2.0, "power": 2}, None)],
+    "tversky": [
+        ({"fp_weight": 0.2, "fn_weight": 0.9, "smooth": 1.0}, None),
+        ({"weight": PER_CLASS}, (TargetFormat.CLASS_MASKS,)),
+    ],
+    "focal_tversky": [
+        ({"exponent": 2.0}, None),
+        ({"empty": "skip"}, None),
+        ({"weight": PER_CLASS}, (TargetFormat.CLASS_MASKS,)),
+    ],
+    "bce_dice": [
+        ({"bce_weight": 0.5, "dice_weight": 2.0, "power": 2}, None),
+        ({"weight": PER_CLASS}, (TargetFormat.CLASS_MASKS,)),
+    ],
     "ctc": [({"blank": 3}, None)],
     "reconstruction": [({"p": 1}, None), ({"per": "sample"}, None)],
     "adversarial": [
@@ -293,17 +305,20 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
         ({"weight": PER_CLASS, "label_smoothing": 0.25}, None),
     ],
     "bce": [
+        ({"ignore_index": 1}, (TargetFormat.BINARY_TARGETS,)),
         ({"pos_weight": 4.0}, None),
         ({"pos_weight": PER_CLASS}, (TargetFormat.CLASS_PROBABILITIES,)),
     ],
     "hinge": [
         ({"squared": True, "margin": 0.5}, None),
+        ({"ignore_index": 1}, None),
         ({"multiclass": "weston_watkins"}, (TargetFormat.CLASS_INDICES,)),
         ({"multiclass": "weston_watkins", "squared": True}, (TargetFormat.CLASS_INDICES,)),
     ],
     "focal": [
         ({"gamma": 0.0}, None),
         ({"gamma": 0.5}, None),
+        ({"ignore_index": 1}, None),
         ({"alpha": 0.25}, (TargetFormat.BINARY_TARGETS,)),
         ({"gamma": 1.0, "alpha": PER_CLASS}, (TargetFormat.CLASS_INDICES,)),
     ],
@@ -319,6 +334,13 @@ DOES_NOT_APPLY: dict[tuple[str, str], str] = {
     ("contrastive", "reductions"): "a batch twice has new pairs",
     ("triplet", "reductions"): "a batch twice has new triplets",
     ("angular", "reductions"): "a batch twice has new pairs",
+    ("contrastive", "sample_weights"): "its terms are pairs of samples",
+    ("triplet", "sample_weights"): "its terms are triplets of samples",
+    ("angular", "sample_weights"): "its terms are pairs of samples",
+    ("contrastive", "union"): "two batches together have new pairs",
+    ("triplet", "union"): "two batches together have new triplets",
+    ("angular", "union"): "two batches together have new pairs",
+    ("policy_gradient", "union"): "advantages are standardized over the batch",
     ("ctc", "compiles"): "torch's kernel reads the lengths on the host",
     ("ctc", "no_synchronisation"): "torch's kernel reads the lengths on the host",
 }
@@ -438,6 +460,58 @@ def reductions(case: Case) -> None:
         assert_close(results["none"][0].sum(), results["sum"][0], **DOUBLE)
 
 
+def totals(case: Case) -> None:
+    """Total and count give value and gradient of every reduction, alone and under ``vmap``."""
+    batches = [case.example(seed=seed) for seed in (0, 10)]
+    for reduction in ("mean", "sum"):
+        if case.lacks(reduction):
+            continue
+        loss = case.build(reduction=reduction)
+        for batch in batches:
+            expected = _value_and_gradient(loss, *batch)
+            assert_close(_value_and_gradient(_from_total(loss), *batch), expected, **EXACT)
+        stacked = tree_map(lambda *leaves: torch.stack(leaves), *batches)
+        mapped = torch.func.vmap(loss.total)(*stacked)
+        loop = zip(*(loss.total(*batch) for batch in batches), strict=True)
+        assert_close(list(mapped), [torch.stack(values) for values in loop], **EXACT)
+    for total in case.build().total(*case.example(n=0)):
+        assert total == 0
+
+
+def sample_weights(case: Case) -> None:
+    """A sample of weight k counts k times; weights of 0 give 0 with zero gradient."""
+    prediction, target = case.example()
+    weights = torch.tensor([2.0, 0.0, 1.0, 0.0, 1.0, 3.0])
+    index = torch.tensor([0, 0, 2, 4, 5, 5, 5])
+    repeated = tree_map(lambda leaf: leaf[index], (prediction, target))
+    for reduction in ("mean", "sum"):
+        if case.lacks(reduction):
+            continue
+        loss = case.build(reduction=reduction)
+        if not case.lacks("union"):
+            assert_close(loss.total(prediction, target, weights), loss.total(*repeated), **EXACT)
+        assert_close(
+            _from_total(loss, torch.ones(6))(prediction, target), loss(prediction, target), **EXACT
+        )
+        nothing = _value_and_gradient(_from_total(loss, torch.zeros(6)), prediction, target)
+        assert not any(tensor.any() for tensor in nothing)
+    for wrong in (torch.ones(5), torch.ones(6, 1), torch.ones(())):
+        with pytest.raises(ValueError, match=r"one number per sample, shape \(6,\)"):
+            case.build().total(prediction, target, wrong)
+
+
+def union(case: Case) -> None:
+    """Totals and counts of two batches add up to those of their union."""
+    one, other = case.example(n=2), case.example(seed=20, n=5)
+    both = tree_map(lambda *leaves: torch.cat(leaves), one, other)
+    for reduction in ("mean", "sum"):
+        if not case.lacks(reduction):
+            loss = case.build(reduction=reduction)
+            summed = [sum(each) for each in zip(loss.total(*one), loss.total(*other), strict=True)]
+            assert_close(summed, list(loss.total(*both)), **EXACT)
+            assert_close(loss.from_total(*summed), loss(*both), **EXACT)
+
+
 def empty_batch(case: Case) -> None:
     """The sum of nothing is 0 with zero gradient, its mean a clear error."""
     prediction, target = case.example(n=0)
@@ -535,6 +609,7 @@ def no_synchronisation(case: Case) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         fake = mode.from_tensor(prediction), tree_map(mode.from_tensor, target)
         _value_and_gradient(loss, *fake)
+        loss.total(*fake)
         loss.diagnostics(*fake)
 
 
@@ -603,6 +678,9 @@ CHECKS = {
         value,
         gradient,
         reductions,
+        totals,
+        sample_weights,
+        union,
         empty_batch,
         extremes,
         half_precision,
@@ -630,6 +708,11 @@ def _train(loss, prediction, target, steps=600):
         loss(prediction, target).backward()
         optimizer.step()
     return loss(prediction, target).item()
+
+
+def _from_total(loss, *weights):
+    """The loss as a function of prediction and target, made of total and count."""
+    return lambda *batch: loss.from_total(*loss.total(*batch, *weights))
 
 
 def _value_and_gradient(loss, prediction, target):

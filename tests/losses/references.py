@@ -63,12 +63,30 @@ def categorical_cross_entropy(prediction, target, weight=None, label_smoothing=0
     return total / count
 
 
-def bce(prediction, target, pos_weight=1.0):
+def _known(prediction, target, ignore_index):
+    """Leave out ignored targets, elements of the prediction or rows of it."""
+    return prediction[target != ignore_index], target[target != ignore_index]
+
+
+def bce(prediction, target, pos_weight=1.0, ignore_index=None):
+    if ignore_index is not None:
+        prediction, target = _known(prediction, target, ignore_index)
+        return bce(prediction, target, pos_weight) if target.size else 0.0
     surprise = np.logaddexp(0, -prediction), np.logaddexp(0, prediction)
     return (np.asarray(pos_weight) * target * surprise[0] + (1 - target) * surprise[1]).mean()
 
 
-def hinge(prediction, target, margin=1.0, multiclass="crammer_singer", squared=False):
+def hinge(
+    prediction,
+    target,
+    margin=1.0,
+    multiclass="crammer_singer",
+    squared=False,
+    ignore_index=None,
+):
+    if ignore_index is not None:
+        prediction, target = _known(prediction, target, ignore_index)
+        return hinge(prediction, target, margin, multiclass, squared) if target.size else 0.0
     power = 2 if squared else 1
     if prediction.shape == target.shape:
         signs = np.where(target > 0, 1, -1)
@@ -81,7 +99,10 @@ def hinge(prediction, target, margin=1.0, multiclass="crammer_singer", squared=F
     return np.mean(values)
 
 
-def focal(prediction, target, gamma=2.0, alpha=None):
+def focal(prediction, target, gamma=2.0, alpha=None, ignore_index=None):
+    if ignore_index is not None:
+        prediction, target = _known(prediction, target, ignore_index)
+        return focal(prediction, target, gamma, alpha) if target.size else 0.0
     if prediction.shape == target.shape:
         alphas = (1, 1) if alpha is None else (1 - alpha, alpha) if np.isscalar(alpha) else alpha
         weight = np.where(target > 0, alphas[1], alphas[0])
@@ -112,19 +133,22 @@ def _regions(prediction, target, include_background=True, softmax=True):
     return [[(p[n, c], target[n] == c) for c in classes] for n in range(len(target))]
 
 
-def _mean(values):
-    return np.mean(values) if len(values) else 0.0
+def _mean(values, weights=None):
+    return np.average(values, weights=weights) if len(values) else 0.0
 
 
-def dice(prediction, target, power=1, smooth=0.0, empty="soft", **layout):
-    values = []
-    for p, t in itertools.chain(*_regions(prediction, target, **layout)):
-        if np.any(t):
-            sizes = (p**power).sum() + (t**power).sum()
-            values.append(1 - (2 * (p * t).sum() + smooth) / (sizes + smooth))
-        elif empty == "soft":
-            values.append((p**power).mean())
-    return _mean(values)
+def dice(prediction, target, power=1, smooth=0.0, empty="soft", weight=None, **layout):
+    values, weights = [], []
+    for image in _regions(prediction, target, **layout):
+        for (p, t), share in zip(image, weight or [1] * len(image), strict=True):
+            if np.any(t):
+                sizes = (p**power).sum() + (t**power).sum()
+                values.append(1 - (2 * (p * t).sum() + smooth) / (sizes + smooth))
+                weights.append(share)
+            elif empty == "soft":
+                values.append((p**power).mean())
+                weights.append(share)
+    return _mean(values, weights)
 
 
 def _tversky(p, t, fp_weight, fn_weight, smooth):
@@ -134,26 +158,35 @@ def _tversky(p, t, fp_weight, fn_weight, smooth):
     return 1 - (true + smooth) / (true + fp_weight * fp + fn_weight * fn + smooth)
 
 
-def tversky(prediction, target, fp_weight=0.3, fn_weight=0.7, smooth=0.0):
-    regions = itertools.chain(*_regions(prediction, target))
-    return _mean([_tversky(p, t, fp_weight, fn_weight, smooth) for p, t in regions])
+def tversky(prediction, target, fp_weight=0.3, fn_weight=0.7, smooth=0.0, weight=None):
+    images = _regions(prediction, target)
+    regions = itertools.chain(*images)
+    values = [_tversky(p, t, fp_weight, fn_weight, smooth) for p, t in regions]
+    return _mean(values, weight and weight * len(images))
 
 
-def focal_tversky(prediction, target, exponent=0.75, empty="soft"):
+def focal_tversky(prediction, target, exponent=0.75, empty="soft", weight=None):
     images = []
     for image in _regions(prediction, target):
-        kept = [(p, t * 1.0) for p, t in image if empty == "soft" or np.any(t)]
+        shares = weight or [1] * len(image)
+        kept = [
+            (p, t * 1.0, share)
+            for (p, t), share in zip(image, shares, strict=True)
+            if empty == "soft" or np.any(t)
+        ]
         # rounding may leave -1e-17 where the overlap is perfect
-        values = [max(_tversky(p, t, 0.3, 0.7, 0.0), 0) ** exponent for p, t in kept]
+        values = [s * max(_tversky(p, t, 0.3, 0.7, 0.0), 0) ** exponent for p, t, s in kept]
         images += [sum(values)] if kept else []
     return _mean(images)
 
 
-def bce_dice(prediction, target, bce_weight=1.0, dice_weight=1.0, power=1):
-    overlap = dice(prediction, target, power, softmax=False)  # classes one against all
+def bce_dice(prediction, target, bce_weight=1.0, dice_weight=1.0, power=1, weight=None):
+    overlap = dice(prediction, target, power, weight=weight, softmax=False)  # one against all
     if prediction.shape != target.shape:
         target = np.moveaxis(np.eye(prediction.shape[1])[target], -1, 1)
-    return bce_weight * bce(prediction, target) + dice_weight * overlap
+    shares = weight or [1] * target.shape[1]
+    each = [bce(prediction[:, c], target[:, c]) for c in range(target.shape[1])]
+    return bce_weight * np.average(each, weights=shares) + dice_weight * overlap
 
 
 REFERENCES["dice"] = dice

@@ -85,6 +85,50 @@ def test_all_ignored_is_0_with_zero_gradient_and_counted(weight):
     assert loss.diagnostics(logits, target)["ignored"].item() == 4
 
 
+VOID = {
+    "binary": (lambda option: BCELoss(4.0, **option), "masks"),
+    "binary focal": (lambda option: FocalLoss(alpha=0.25, **option), "masks"),
+    "binary hinge": (lambda option: HingeLoss(**option), "masks"),
+    "focal": (lambda option: FocalLoss(alpha=WEIGHT, **option), "indices"),
+    "hinge": (lambda option: HingeLoss(**option), "indices"),
+    "sum of hinges": (
+        lambda option: HingeLoss(multiclass="weston_watkins", squared=True, **option),
+        "indices",
+    ),
+    "one-hot": (lambda option: CategoricalCrossEntropyLoss(**option), "one-hot"),
+    "weighted one-hot": (lambda option: CategoricalCrossEntropyLoss(WEIGHT, **option), "one-hot"),
+}
+
+
+@pytest.mark.parametrize(("make", "target"), VOID.values(), ids=VOID)
+def test_ignored_samples_count_nowhere(make, target, logits, indices, masks):
+    target = {"masks": masks, "indices": indices, "one-hot": torch.eye(3)[indices]}[target].clone()
+    void = torch.arange(40) % 4 == 0
+    logits.requires_grad_()
+    expected = make({})(logits[~void], target[~void])
+    (slope,) = torch.autograd.grad(expected, logits)
+    target[void] = 255
+    loss = make({"ignore_index": 255})
+    value = loss(logits, target)
+    assert_close(value, expected, rtol=1e-12, atol=0)
+    assert_close(torch.autograd.grad(value, logits)[0], slope, rtol=1e-12, atol=1e-15)
+    of_void = target[void].numel() if target.shape == masks.shape else 10
+    ignored = 10 if isinstance(loss, CategoricalCrossEntropyLoss) else of_void
+    assert loss.diagnostics(logits, target) == {"ignored": torch.tensor(ignored)}
+    assert make({}).diagnostics(logits, target) == {}
+
+
+@pytest.mark.parametrize(("make", "target"), VOID.values(), ids=VOID)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_all_void_is_0_with_zero_gradient(make, target, reduction):
+    logits = torch.full((2, 3), 1e4, requires_grad=True)
+    target = torch.full((2,) if target == "indices" else (2, 3), 255)
+    value = make({"ignore_index": 255, "reduction": reduction})(logits, target)
+    (slope,) = torch.autograd.grad(value.sum(), logits)
+    assert not value.any()
+    assert not slope.any()
+
+
 def test_weights_that_are_all_0_count_nothing():
     value = CrossEntropyLoss([0.0, 1.0, 1.0])(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64))
     assert value.item() == 0

@@ -229,6 +229,13 @@ def test_what_does_not_fit_is_refused(make, x, labels, message):
         make()(x, labels)
 
 
+@pytest.mark.parametrize("make", [ContrastiveLoss, TripletLoss, AngularLoss])
+def test_sample_weights_are_refused(make):
+    x, labels = batch(0)
+    with pytest.raises(ValueError, match=r"has no sample weights: its terms are (pairs|triplets)"):
+        make().total(x, labels, torch.ones(len(x)))
+
+
 RANGE = [
     (ContrastiveLoss, {"margin": 0.0}),
     (ContrastiveLoss, {"mean_over": "some"}),

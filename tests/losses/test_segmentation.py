@@ -333,6 +333,44 @@ def test_a_class_that_is_none_is_refused(loss):
         loss()(torch.zeros(1, 3, 2), torch.tensor([[0, 3]]))
 
 
+@EACH
+def test_class_weights_may_leave_out_the_background(loss):
+    logits, target = torch.randn(2, 3, 4), torch.tensor([[0, 1, 2, 1], [2, 2, 0, 0]])
+    options = {"include_background": False}
+    expected = loss(weight=[1.0, 3.0], **options)(logits, target)
+    torch.testing.assert_close(loss(weight=[9.0, 1.0, 3.0], **options)(logits, target), expected)
+    with pytest.raises(ValueError, match="one number per class, 3 in total, got 4"):
+        loss(weight=[1.0, 1.0, 1.0, 1.0], **options)(logits, target)
+
+
+@pytest.mark.parametrize("loss", [DiceLoss, TverskyLoss, BCEDiceLoss])
+def test_a_class_of_weight_0_is_left_out_of_the_mean(loss):
+    logits, target = (
+        torch.randn(2, 2, 4, 1),
+        torch.tensor([[[0, 1, 1, 1], [1, 0, 0, 1]]] * 2)[..., None],
+    )
+    only = loss()(logits[:, 1:], target[:, 1:])
+    torch.testing.assert_close(loss(weight=[0.0, 2.0])(logits, target), only)
+
+
+@EACH
+def test_regions_of_the_batch_have_no_sample_weights(loss):
+    logits, masks = torch.zeros(2, 3, 4), torch.zeros(2, 4).long()
+    with pytest.raises(ValueError, match="sample weights need per_image=True"):
+        loss(per_image=False).total(logits, masks, torch.ones(2))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_bce_dice_is_made_of_total_and_count_where_its_means_differ(reduction):
+    logits = torch.randn(4, 2, 5, 5, dtype=torch.float64)
+    masks = torch.tensor([[0, 0], [1, 0], [1, 1], [0, 1]])[..., None, None].expand(4, 2, 5, 5)
+    loss = BCEDiceLoss(empty="skip", dice_weight=3.0, reduction=reduction)
+    weights, index = torch.tensor([0.0, 2.0, 1.0, 1.0]), torch.tensor([1, 1, 2, 3])
+    expected = loss(logits[index], masks[index])
+    found = loss.from_total(*loss.total(logits, masks, weights))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [

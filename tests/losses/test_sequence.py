@@ -207,6 +207,15 @@ def test_a_label_that_is_no_class_is_refused(batch):
         CTCLoss()(logits, wrong)
 
 
+def test_a_blank_among_the_labels_is_refused():
+    labels, lengths = torch.tensor([[1, 2, 0], [1, 0, 2]]), torch.tensor([2, 3])
+    target = SequenceTarget(labels, lengths, torch.tensor([4, 4]))  # the first 0 is padding
+    with pytest.raises(RuntimeError, match="labels must be class indices from 0 to 2 without the"):
+        CTCLoss()(torch.zeros(2, 4, 3), target)
+    assert CTCLoss().diagnostics(torch.zeros(2, 4, 3), target) == {"unalignable": 1}
+    assert CTCLoss(blank=1).diagnostics(torch.zeros(2, 4, 3), target) == {"unalignable": 2}
+
+
 def test_a_negative_blank_is_refused():
     with pytest.raises(ValueError, match="blank must be >= 0, got -1"):
         CTCLoss(blank=-1)

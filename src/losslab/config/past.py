@@ -66,6 +66,12 @@ Changing a default in conf/ does not change old runs: a saved config has all key
 BESIDE: dict[str, str] = {"data.test_split_seed": "test_fraction"}
 """Keys of :data:`ADDED` that only some choices have, with the option that these have, too."""
 
+_NULL_OPTIONS = {
+    "ignore_index": ("BCELoss", "CategoricalCrossEntropyLoss", "FocalLoss", "HingeLoss"),
+    "weight": ("BCEDiceLoss", "DiceLoss", "FocalTverskyLoss", "TverskyLoss"),
+}
+"""Options added to losses since version 0.1, which are ``null`` in saved configs that lack them."""
+
 _FRESH = (
     "pointcloud.PointCloud",
     "ranking.Ranking",
@@ -99,7 +105,17 @@ def translated(config: Any) -> Any:
             node = node.get(group) if isinstance(node, dict) else None
         if isinstance(node, dict) and (key not in BESIDE or BESIDE[key] in node):
             node.setdefault(name, value)
+    _add_loss_options(current)
     return current
+
+
+def _add_loss_options(config: Any) -> None:
+    loss = config.get("loss") if isinstance(config, dict) else None
+    if not isinstance(loss, dict):
+        return
+    for option, classes in _NULL_OPTIONS.items():
+        if str(loss.get("_target_")) in {f"losslab.losses.{name}" for name in classes}:
+            loss.setdefault(option, None)
 
 
 def _keep_unit_of_targets(config: Any) -> None:

@@ -1,5 +1,6 @@
 """Base class of the losses, and the argument checks that they share."""
 
+import copy
 from enum import Enum
 from typing import ClassVar, Literal
 
@@ -53,6 +54,54 @@ class Loss(nn.Module):
         require_choice("reduction", reduction, REDUCTIONS)
         self.reduction = reduction
 
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the terms of the sum, and what each adds to the divisor of the mean.
+
+        By default these are the values for ``reduction="none"``, each of which adds 1 (``None``).
+        A loss whose mean divides by something else, such as the weights of classes, overrides it.
+
+        Returns:
+            Tensors with the samples along the first dimension.
+        """
+        unreduced = copy.copy(self)
+        unreduced.reduction = "none"
+        return unreduced(prediction, target), None
+
+    def total(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        r"""Compute the sum of a batch's terms, and the count that their mean divides by.
+
+        .. math:: \text{total} = \sum_i w_i \ell_i, \qquad \text{count} = \sum_i w_i c_i
+
+        Totals and counts of several batches add up to those of their union, if no term depends on
+        several samples; :meth:`from_total` divides once.
+
+        Args:
+            prediction: as in a call of the loss.
+            target: as in a call of the loss.
+            weights: sample weights ``(N,)``, at least 0. A whole number counts a sample that
+                often.
+
+        Raises:
+            ValueError: if the loss has no terms per sample, but weights are given.
+
+        Example:
+            >>> from losslab.losses import CrossEntropyLoss
+            >>> loss = CrossEntropyLoss(weight=[1.0, 3.0])
+            >>> logits, labels = torch.zeros(4, 2), torch.tensor([0, 1, 1, 1])
+            >>> total, count = loss.total(logits, labels)
+            >>> count.item()  # the sum of the class weights
+            10.0
+            >>> torch.isclose(loss.from_total(total, count), loss(logits, labels)).item()
+            True
+        """
+        return sum_terms(*self.terms(prediction, target), weights)
+
+    def from_total(self, total: Tensor, count: Tensor) -> Tensor:
+        """Compute the loss from a total and its count; 0 with zero gradient if the count is 0."""
+        return total if self.reduction == "sum" else divide(total, count)
+
     def reduce(self, elements: Tensor) -> Tensor:
         """Apply the reduction to element-wise values."""
         if self.reduction == "none":
@@ -66,6 +115,14 @@ class Loss(nn.Module):
         """Apply the reduction, sum or mean, to a total that was summed over the given elements."""
         self.require_reducible(elements)
         return total if self.reduction == "sum" else total / elements.numel()
+
+    def reduce_counted(self, terms: Tensor, counts: Tensor | None) -> Tensor:
+        """Apply the reduction to :meth:`terms`; the mean is 0 if the counts are."""
+        if self.reduction == "none" or counts is None:
+            return self.reduce(terms)
+        if self.reduction == "mean":
+            require_elements(terms)
+        return self.from_total(terms.sum(), counts.sum())
 
     def require_reducible(self, elements: Tensor) -> None:
         """Raise ``ValueError`` for the mean of an empty batch."""
@@ -88,6 +145,30 @@ class Loss(nn.Module):
             if not name.startswith("_") and name != "training"
         }
         return ", ".join(f"{name}={value!r}" for name, value in options.items())
+
+
+def sum_terms(
+    terms: Tensor, counts: Tensor | None, weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Sum terms and counts over a batch; for the arguments see :meth:`Loss.total`."""
+    if counts is None:
+        counts = terms.detach().new_ones(()).expand(terms.shape)
+    counts = counts.to(terms.dtype)
+    if weights is None:
+        return terms.sum(), counts.sum()
+    require_sample_weights(weights, terms)
+    weights = weights.to(terms.dtype)
+    total, count = ((weights * _sum_samples(each)).sum() for each in (terms, counts))
+    return total, count
+
+
+def _sum_samples(values: Tensor) -> Tensor:
+    return values.flatten(1).sum(dim=1) if values.dim() > 1 else values
+
+
+def divide(total: Tensor, count: Tensor) -> Tensor:
+    """Divide the total by the count; if the count is 0, return the total, which is then 0."""
+    return total / count.where(count > 0, 1)
 
 
 def full_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -121,6 +202,17 @@ def require_same_shape(prediction: Tensor, target: Tensor) -> None:
         raise ValueError(
             "target must have the shape of prediction, "
             f"{tuple(prediction.shape)}, got {tuple(target.shape)}"
+        )
+
+
+def require_sample_weights(weights: Tensor, terms: Tensor) -> None:
+    """Raise ``ValueError`` unless there is one weight per sample."""
+    if terms.dim() == 0:
+        raise ValueError("sample weights need a loss with one value per sample, got one number")
+    if weights.shape != terms.shape[:1]:
+        raise ValueError(
+            f"weights must hold one number per sample, shape ({len(terms)},), got "
+            f"{tuple(weights.shape)}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from losslab.losses import functional
@@ -10,6 +9,7 @@ from losslab.losses.base import (
     Loss,
     Reduction,
     TargetFormat,
+    divide,
     require_at_least,
     require_between,
     require_choice,
@@ -20,13 +20,17 @@ from losslab.losses.class_targets import (
     Weights,
     class_weights,
     computing,
+    count_ignored,
+    drop_ignored,
     is_binary_target,
+    known_targets,
     require_class_indices,
     require_classes,
     weights,
 )
 from losslab.losses.functional.classification import (
     along_classes,
+    index_weights,
     sparse_softmax_cross_entropy_total,
 )
 from losslab.losses.functional.fused import is_compiled
@@ -60,6 +64,7 @@ class CrossEntropyLoss(Loss):
     Example:
         A uniform prediction over four classes costs log 4, two bits.
 
+        >>> import torch
         >>> nats = CrossEntropyLoss()(torch.zeros(3, 4), torch.tensor([0, 1, 3]))
         >>> f"{nats / torch.tensor(2.0).log():.4f}"
         '2.0000'
@@ -94,7 +99,16 @@ class CrossEntropyLoss(Loss):
             )
         require_elements(prediction)
         total, count = sparse_softmax_cross_entropy_total(prediction, target, *options)
-        return total / count.clamp(min=1) if weight is None else _per_count(total, count)
+        return total / count.clamp(min=1) if weight is None else divide(total, count)
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the terms; each adds the weight of its class, and ignored ones add 0."""
+        require_class_indices(prediction, target)
+        weight = class_weights("weight", self.weight, prediction)
+        terms = functional.sparse_softmax_cross_entropy(
+            prediction, target, weight, self.label_smoothing, self.ignore_index
+        )
+        return terms, index_weights(target, weight, self.ignore_index)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Count the ignored targets, ``ignored``."""
@@ -112,8 +126,9 @@ class CategoricalCrossEntropyLoss(Loss):
     Args:
         weight: one number per class.
         label_smoothing: fraction of the target that is spread evenly over all classes.
-        reduction: ``"mean"`` (over the targets, weighted by their classes), ``"sum"`` or
-            ``"none"``.
+        ignore_index: a target that has this number for some class is ignored; ``None`` for none.
+        reduction: ``"mean"`` (over the targets that are not ignored, weighted by their classes),
+            ``"sum"`` or ``"none"``.
 
     Shape:
         prediction: logits ``(N, C, *)``. target: probabilities ``(N, C, *)`` that sum to 1 over
@@ -127,6 +142,7 @@ class CategoricalCrossEntropyLoss(Loss):
         Good, "Rational Decisions", 1952.
 
     Example:
+        >>> import torch
         >>> logits, indices = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]]), torch.tensor([0, 2])
         >>> one_hot = torch.nn.functional.one_hot(indices, 3)
         >>> weight = [1.0, 2.0, 5.0]
@@ -141,25 +157,44 @@ class CategoricalCrossEntropyLoss(Loss):
     weight: Tensor | None
 
     def __init__(
-        self, weight: Weights = None, label_smoothing: float = 0.0, reduction: Reduction = "mean"
+        self,
+        weight: Weights = None,
+        label_smoothing: float = 0.0,
+        ignore_index: int | None = None,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         require_between("label_smoothing", label_smoothing, 0, 1)
         self.register_buffer("weight", weights("weight", weight))
         self.label_smoothing = label_smoothing
+        self.ignore_index = ignore_index
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of a batch."""
+        return self.reduce_counted(*self.terms(prediction, target))
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the terms; each adds the weights of its classes, and ignored ones add 0."""
         require_classes(prediction)
         require_same_shape(prediction, target)
         weight = class_weights("weight", self.weight, prediction)
-        elements = functional.softmax_cross_entropy(
-            prediction, target, weight, self.label_smoothing
-        )
-        if self.reduction != "mean" or weight is None:
-            return self.reduce(elements)
-        require_elements(elements)
-        return _per_count(elements.sum(), (target * along_classes(weight, target.dim())).sum())
+        target, known = known_targets(target, self.ignore_index)
+        counts = None
+        if weight is not None:
+            counts = target * along_classes(weight, target.dim())
+        terms = functional.softmax_cross_entropy(prediction, target, weight, self.label_smoothing)
+        if known is None:
+            return terms, counts
+        counted = known.all(dim=1)
+        if counts is not None:
+            counts = counts * counted.unsqueeze(1)
+        return terms.where(counted, 0), counted if counts is None else counts
+
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
+        if self.ignore_index is None:
+            return {}
+        return {"ignored": (target == self.ignore_index).any(dim=1).sum()}
 
 
 class BCELoss(Loss):
@@ -175,7 +210,9 @@ class BCELoss(Loss):
 
     Args:
         pos_weight: w, the weight of the positive class: one number, or one per class (dimension 1).
-        reduction: ``"mean"`` (over all elements, classes included), ``"sum"`` or ``"none"``.
+        ignore_index: value of elements to ignore; ``None`` for none.
+        reduction: ``"mean"`` (over all elements that are not ignored, classes included), ``"sum"``
+            or ``"none"``.
 
     Shape:
         prediction: logits ``(N, *)`` or ``(N, C, *)``. target: from 0 to 1, of the same shape. The
@@ -189,6 +226,7 @@ class BCELoss(Loss):
         Good, "Rational Decisions", 1952.
 
     Example:
+        >>> import torch
         >>> value = BCELoss()(torch.tensor([-15.0]), torch.tensor([0.0]))
         >>> f"{value:.3g}"
         '3.06e-07'
@@ -199,12 +237,20 @@ class BCELoss(Loss):
     minimum = 0.0
     pos_weight: Tensor | None
 
-    def __init__(self, pos_weight: Weights = None, reduction: Reduction = "mean") -> None:
+    def __init__(
+        self,
+        pos_weight: Weights = None,
+        ignore_index: int | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:
         super().__init__(reduction)
         self.register_buffer("pos_weight", weights("pos_weight", pos_weight))
+        self.ignore_index = ignore_index
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of a batch."""
+        if self.ignore_index is not None:
+            return self.reduce_counted(*self.terms(prediction, target))
         require_same_shape(prediction, target)
         pos_weight = self._weight_of(prediction)
         per_class = pos_weight is not None and pos_weight.dim() > 0
@@ -212,6 +258,17 @@ class BCELoss(Loss):
             return self.reduce(functional.binary_cross_entropy(prediction, target, pos_weight))
         total = functional.binary_focal_sums(prediction, target, 0.0, pos_weight).sum()
         return self.reduce_total(total, prediction)
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the terms; ignored ones add 0."""
+        require_same_shape(prediction, target)
+        target, counted = known_targets(target, self.ignore_index)
+        terms = functional.binary_cross_entropy(prediction, target, self._weight_of(prediction))
+        return drop_ignored(terms, counted)
+
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
+        return count_ignored(target, self.ignore_index)
 
     def _weight_of(self, prediction: Tensor) -> Tensor | None:
         """Shape the weight of the positive class to multiply the logits."""
@@ -221,11 +278,6 @@ class BCELoss(Loss):
         require_classes(prediction)
         weight = class_weights("pos_weight", self.pos_weight, prediction)
         return None if weight is None else along_classes(weight, prediction.dim())
-
-
-def _per_count(total: Tensor, count: Tensor) -> Tensor:
-    """Divide the total by the count, or return the total, which is then 0, if the count is 0."""
-    return total / count.where(count > 0, torch.ones_like(count))
 
 
 class HingeLoss(Loss):
@@ -249,7 +301,8 @@ class HingeLoss(Loss):
         margin: m, in the unit of the scores; a sample beyond it has zero loss.
         multiclass: ``"crammer_singer"`` or ``"weston_watkins"``.
         squared: whether to square each maximum.
-        reduction: ``"mean"`` (over the targets), ``"sum"`` or ``"none"``.
+        ignore_index: value of targets to ignore; ``None`` for none.
+        reduction: ``"mean"`` (over the targets that are not ignored), ``"sum"`` or ``"none"``.
 
     Shape:
         prediction: scores ``(N, *)`` with targets 0/1 or -1/+1 of the same shape; or scores
@@ -284,6 +337,7 @@ class HingeLoss(Loss):
         margin: float = 1.0,
         multiclass: Literal["crammer_singer", "weston_watkins"] = "crammer_singer",
         squared: bool = False,
+        ignore_index: int | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
@@ -292,19 +346,33 @@ class HingeLoss(Loss):
         self.margin = margin
         self.multiclass = multiclass
         self.squared = squared
+        self.ignore_index = ignore_index
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of a batch."""
+        if self.ignore_index is not None:
+            return self.reduce_counted(*self.terms(prediction, target))
+        if not is_binary_target(prediction, target) or self.reduction == "none":
+            return self.reduce(self._elements(prediction, target))
+        sums = functional.binary_hinge_sums(prediction, target, self.margin, self.squared)
+        return self.reduce_total(sums.sum(), prediction)
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the terms; ignored ones add 0."""
+        target, counted = known_targets(target, self.ignore_index)
+        return drop_ignored(self._elements(prediction, target), counted)
+
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
+        return count_ignored(target, self.ignore_index)
+
+    def _elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         if is_binary_target(prediction, target):
-            if self.reduction == "none":
-                return self._power(functional.binary_hinge(prediction, target, self.margin))
-            sums = functional.binary_hinge_sums(prediction, target, self.margin, self.squared)
-            return self.reduce_total(sums.sum(), prediction)
+            return self._power(functional.binary_hinge(prediction, target, self.margin))
         if self.multiclass == "crammer_singer":
-            hinge = functional.crammer_singer_hinge(prediction, target, self.margin)
-            return self.reduce(self._power(hinge))
+            return self._power(functional.crammer_singer_hinge(prediction, target, self.margin))
         hinges = functional.weston_watkins_hinge(prediction, target, self.margin)
-        return self.reduce(self._power(hinges).sum(dim=1))
+        return self._power(hinges).sum(dim=1)
 
     def _power(self, hinge: Tensor) -> Tensor:
         return hinge.square() if self.squared else hinge
@@ -322,8 +390,9 @@ class FocalLoss(Loss):
         gamma: strength of the down-weighting of confident and correct samples; 0 is cross-entropy.
         alpha: weights of the classes, one number per class. For binary targets, one number is the
             weight of the positive class, and 1 - alpha that of the negative class.
-        reduction: ``"mean"`` (over the targets, not divided by their weights), ``"sum"`` or
-            ``"none"``.
+        ignore_index: value of targets to ignore; ``None`` for none.
+        reduction: ``"mean"`` (over the targets that are not ignored, not divided by their
+            weights), ``"sum"`` or ``"none"``.
 
     Shape:
         prediction: logits ``(N, *)`` with targets from 0 to 1 of the same shape; or logits
@@ -352,26 +421,45 @@ class FocalLoss(Loss):
     alpha: Tensor | None
 
     def __init__(
-        self, gamma: float = 2.0, alpha: Weights = None, reduction: Reduction = "mean"
+        self,
+        gamma: float = 2.0,
+        alpha: Weights = None,
+        ignore_index: int | None = None,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         require_at_least("gamma", gamma, 0)
         self.gamma = gamma
+        self.ignore_index = ignore_index
         self.register_buffer("alpha", weights("alpha", alpha))
         if self.alpha is not None and self.alpha.dim() == 0:
             require_between("alpha", float(self.alpha), 0, 1)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of a batch."""
+        if self.ignore_index is not None:
+            return self.reduce_counted(*self.terms(prediction, target))
+        if not is_binary_target(prediction, target) or self.reduction == "none":
+            return self.reduce(self._elements(prediction, target))
+        options = self.gamma, *self._binary_weights(prediction)
+        sums = functional.binary_focal_sums(prediction, target, *options)
+        return self.reduce_total(sums.sum(), prediction)
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the terms; ignored ones add 0."""
+        target, counted = known_targets(target, self.ignore_index)
+        return drop_ignored(self._elements(prediction, target), counted)
+
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
+        return count_ignored(target, self.ignore_index)
+
+    def _elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         if is_binary_target(prediction, target):
-            positive, negative = self._binary_weights(prediction)
-            if self.reduction == "none":
-                return functional.binary_focal(prediction, target, self.gamma, positive, negative)
-            options = self.gamma, positive, negative
-            sums = functional.binary_focal_sums(prediction, target, *options)
-            return self.reduce_total(sums.sum(), prediction)
+            options = self.gamma, *self._binary_weights(prediction)
+            return functional.binary_focal(prediction, target, *options)
         weight = self._class_weights(prediction)
-        return self.reduce(functional.softmax_focal(prediction, target, self.gamma, weight))
+        return functional.softmax_focal(prediction, target, self.gamma, weight)
 
     def _binary_weights(self, prediction: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return the weights of the positive and of the negative class."""

@@ -53,17 +53,34 @@ class EmbeddingLoss(Loss):
         require_labelled_embeddings(prediction, target)
         if self.reduction == "mean":
             require_elements(prediction)
-        if len(prediction) < 2:
-            zero = prediction.sum(dim=1) * 0
-            return zero if self.reduction == "none" else zero.sum()
-        sums = self.sums(prediction, target)
+        terms, count = self.terms(prediction, target)
         if self.reduction == "none":
-            return sums.loss
-        total = sums.loss.sum()
-        if self.reduction == "sum":
-            return total
-        count = sums.all if self.mean_over == "all" else sums.active
-        return total / count.sum().clamp(min=1)
+            return terms
+        total = terms.sum()
+        return total if self.reduction == "sum" else total / count.clamp(min=1)
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the values for ``reduction="none"``, and the number that the mean divides by."""
+        require_labelled_embeddings(prediction, target)
+        if len(prediction) < 2:
+            return prediction.sum(dim=1) * 0, prediction.new_zeros(())
+        sums = self.sums(prediction, target)
+        return sums.loss, (sums.all if self.mean_over == "all" else sums.active).sum()
+
+    def total(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the sum over a batch, and the count of its pairs or triplets.
+
+        Raises:
+            ValueError: if there are sample weights, since a term belongs to several samples.
+        """
+        if weights is not None:
+            raise ValueError(
+                f"{type(self).__name__} has no sample weights: its terms are {self.counted} of "
+                "samples"
+            )
+        return super().total(prediction, target)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Compute the fraction with non-zero loss, as ``active_pairs`` or ``active_triplets``."""

@@ -63,6 +63,11 @@ class MarginRankingLoss(Loss):
             return hinge.sum() / pairs.sum().clamp(min=1)
         return hinge.sum() if self.reduction == "sum" else hinge.sum(dim=(1, 2))
 
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute one term per query, which adds the number of its pairs."""
+        pairs, hinge = self._pairs(prediction, target)
+        return hinge.sum(dim=(1, 2)), pairs.sum(dim=(1, 2))
+
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Compute ``active_pairs``, the fraction of pairs with non-zero loss."""
         pairs, hinge = self._pairs(prediction.detach(), target)

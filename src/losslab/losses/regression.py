@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from losslab.losses import functional
@@ -9,6 +10,7 @@ from losslab.losses.base import (
     Loss,
     Reduction,
     TargetFormat,
+    divide,
     require_at_least,
     require_choice,
     require_elements,
@@ -129,6 +131,16 @@ class RMSELoss(Loss):
         require_same_shape(prediction, target)
         require_elements(prediction)
         return functional.root_mean_squared_error(prediction, target)
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, None]:
+        """Compute the squared errors, of which :meth:`from_total` takes the root once."""
+        require_same_shape(prediction, target)
+        return functional.squared_error(prediction, target), None
+
+    def from_total(self, total: Tensor, count: Tensor) -> Tensor:
+        """Compute the root of the mean; 0 with zero gradient if the total is 0."""
+        mean = divide(total, count)
+        return torch.where(mean > 0, mean.where(mean > 0, 1).sqrt(), 0 * mean)
 
 
 class MAELoss(Loss):

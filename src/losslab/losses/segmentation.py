@@ -11,10 +11,13 @@ from losslab.losses.base import (
     Loss,
     Reduction,
     TargetFormat,
+    divide,
     require_at_least,
     require_choice,
     require_elements,
+    sum_terms,
 )
+from losslab.losses.class_targets import Weights, computing, weights
 from losslab.losses.functional import segmentation as functional
 from losslab.losses.functional.classification import binary_focal_sums
 from losslab.losses.functional.segmentation import Region
@@ -25,6 +28,7 @@ Empty = Literal["soft", "skip"]
 class RegionOptions(TypedDict, total=False):
     """Types of the options of all region-based losses, for type checkers."""
 
+    weight: Weights
     per_image: bool
     include_background: bool
     smooth: float
@@ -42,6 +46,7 @@ class OverlapLoss(Loss):
     signature.
 
     Args:
+        weight: one number per class or mask. The mean divides by the weights of its regions.
         per_image: whether to compute the overlap per image, or over the batch as one large image.
         include_background: whether class 0 is a region; applies to class indices only, since masks
             have no background class.
@@ -70,6 +75,7 @@ class OverlapLoss(Loss):
     minimum = 0.0
     power = 1
     """Exponent k of the probabilities."""
+    weight: Tensor | None
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls) -> None:
@@ -86,6 +92,7 @@ class OverlapLoss(Loss):
     def __init__(
         self,
         *,
+        weight: Weights = None,
         per_image: bool = True,
         include_background: bool = True,
         smooth: float = 0.0,
@@ -94,6 +101,7 @@ class OverlapLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
+        self.register_buffer("weight", weights("weight", weight))
         require_at_least("smooth", smooth, 0)
         require_choice("empty", empty, ("soft", "skip"))
         self.per_image = per_image
@@ -157,15 +165,50 @@ class OverlapLoss(Loss):
             return torch.where(empty, 0, values), included & ~empty
         return torch.where(empty, self.empty_cost(region), values), included
 
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the losses of the regions; each included one adds 1."""
+        values, included = self.region_losses(self.regions(prediction, target))
+        return self.weighted(values), self.counts(included, values)
+
+    def total(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the sum over the regions of a batch, and the count of the included ones.
+
+        Raises:
+            ValueError: if there are sample weights, but regions of the whole batch.
+        """
+        self.require_images(weights)
+        return super().total(prediction, target, weights)
+
+    def require_images(self, weights: Tensor | None) -> None:
+        """Raise ``ValueError`` if images have weights, but no losses of their own."""
+        if weights is not None and not self.per_image:
+            raise ValueError("sample weights need per_image=True, got per_image=False")
+
     def reduce_regions(self, values: Tensor, included: Tensor) -> Tensor:
         """Apply the reduction to the losses of all regions, which are 0 for excluded ones."""
+        values = self.weighted(values)
         if self.reduction == "mean":
-            return values.sum() / self.mean_divisor(included)
+            return divide(values.sum(), self.counts(included, values).sum())
         return self.reduce(values)
 
-    def mean_divisor(self, included: Tensor) -> Tensor:
-        """Return the divisor of the mean: the number of included regions, 1 at least."""
-        return included.sum().clamp(min=1)
+    def weighted(self, values: Tensor) -> Tensor:
+        """Multiply the values of regions, ``(N, K)`` or ``(K,)``, by the weights of the classes."""
+        if self.weight is None:
+            return values
+        regions, left_out = values.shape[-1], self.first_class
+        weight = computing(self.weight, values)
+        if weight.dim() == 1 and len(weight) not in (regions, regions + left_out):
+            raise ValueError(
+                f"weight must hold one number per class, {regions + left_out} in total, got "
+                f"{len(weight)}"
+            )
+        return values * (weight if weight.dim() == 0 else weight[-regions:])
+
+    def counts(self, included: Tensor, like: Tensor) -> Tensor:
+        """Return what is counted for the mean: the included regions, by weight."""
+        return included if self.weight is None else self.weighted(included.to(like.dtype))
 
 
 class DiceLoss(OverlapLoss):
@@ -281,6 +324,7 @@ class FocalTverskyLoss(TverskyLoss):
         fn_weight: weight of false negatives, above 0.
         empty: as in :class:`~losslab.losses.segmentation.OverlapLoss`, with the mean probability
             of ``"soft"`` raised to the exponent.
+        weight: one number per class or mask, by which it is multiplied in the sum.
         reduction: ``"mean"`` over the images with an included region, of the sum over classes;
             ``"sum"``, or ``"none"``: ``(N, K)`` per image or ``(K,)`` per batch.
         **options: see :class:`~losslab.losses.segmentation.OverlapLoss`.
@@ -322,9 +366,9 @@ class FocalTverskyLoss(TverskyLoss):
         """Compute the loss of regions without foreground for ``empty="soft"``."""
         return functional.power_from_zero(super().empty_cost(region), self.exponent)
 
-    def mean_divisor(self, included: Tensor) -> Tensor:
-        """Return the divisor of the mean: the number of images with an included region."""
-        return included.any(dim=-1).sum().clamp(min=1)
+    def counts(self, included: Tensor, like: Tensor) -> Tensor:
+        """Return what is counted for the mean: the images with an included region."""
+        return included.any(dim=-1)
 
 
 class BCEDiceLoss(DiceLoss):
@@ -385,15 +429,46 @@ class BCEDiceLoss(DiceLoss):
         """Compute the weighted components, ``bce`` and ``dice``."""
         if self.reduction == "mean":
             require_elements(prediction)
+        bce, dice = self.component_losses(prediction, target)
+        return {
+            "bce": self.bce_weight * self.reduce_regions(*bce),
+            "dice": self.dice_weight * self.reduce_regions(*dice),
+        }
+
+    def total(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the sum over the regions of a batch, and the count of the included ones.
+
+        With ``empty="skip"`` the Dice component is averaged over fewer regions than the
+        cross-entropy; its sum is scaled to the count of the latter, so that one batch is exact,
+        but not the union of several.
+        """
+        self.require_images(weights)
+        (bce, count), (dice, kept) = (
+            sum_terms(self.weighted(values), self.counts(included, values), weights)
+            for values, included in self.component_losses(prediction, target)
+        )
+        if self.reduction != "sum":
+            dice = divide(dice, kept) * count
+        return self.bce_weight * bce + self.dice_weight * dice, count
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the losses of the regions; each one with pixels adds 1."""
+        (bce, included), (dice, _) = self.component_losses(prediction, target)
+        values = self.weighted(self.bce_weight * bce + self.dice_weight * dice)
+        return values, self.counts(included, values)
+
+    def component_losses(
+        self, prediction: Tensor, target: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Compute cross-entropy and Dice loss of each region, with masks of the included ones."""
         logits, masks, counted = self.masks(prediction, target)
         region = functional.mask_regions(
             logits, masks, counted, self.power, per_image=self.per_image
         )
         bce = self.cross_entropy(logits, masks, counted) / region.counted.clamp(min=1)
-        return {
-            "bce": self.bce_weight * self.reduce_regions(bce, functional.has_pixels(region)),
-            "dice": self.dice_weight * self.reduce_regions(*self.region_losses(region)),
-        }
+        return (bce, functional.has_pixels(region)), self.region_losses(region)
 
     def cross_entropy(self, logits: Tensor, masks: Tensor, counted: Tensor | None) -> Tensor:
         """Compute the cross-entropy of each region, summed over its pixels."""

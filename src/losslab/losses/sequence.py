@@ -40,7 +40,8 @@ class CTCLoss(Loss):
     ``torch.compile(fullgraph=True)`` rejects this loss, and ``vmap`` runs it as a loop.
 
     Args:
-        blank: class index of the blank, which must not occur among the labels.
+        blank: class index of the blank, which must not occur among the labels: such sequences raise
+            an error on the CPU, and contribute 0 elsewhere, where checking would synchronize.
         reduction: ``"mean"`` over the sequences of the loss per label (an empty label sequence
             counts as one label), ``"sum"``, or ``"none"``: ``(N,)``.
 
@@ -50,7 +51,8 @@ class CTCLoss(Loss):
     Raises:
         ValueError: if the blank is not a class index or the shapes do not match.
         TypeError: if labels or lengths are not integers.
-        RuntimeError: if a label is not a class index (on the CPU), or a length exceeds T.
+        RuntimeError: if a label is not a class index or is the blank (on the CPU), or a length
+            exceeds T.
 
     Source:
         Graves et al., "Connectionist Temporal Classification", 2006.
@@ -76,12 +78,26 @@ class CTCLoss(Loss):
 
     def forward(self, prediction: Tensor, target: SequenceTarget) -> Tensor:
         """Compute the loss of a batch."""
-        self._require_sequences(prediction, target)
-        elements: Tensor = functional.ctc(prediction, *target, blank=self.blank)
+        elements = self._elements(prediction, target)
         if self.reduction == "mean":
             require_elements(elements)
-            return (elements / target.label_lengths.clamp(min=1).to(elements)).mean()
+            return self._per_label(elements, target).mean()
         return self.reduce(elements)
+
+    def terms(  # type: ignore[override]
+        self, prediction: Tensor, target: SequenceTarget
+    ) -> tuple[Tensor, None]:
+        """Compute the terms, which are losses per label except for ``reduction="sum"``."""
+        elements = self._elements(prediction, target)
+        return elements if self.reduction == "sum" else self._per_label(elements, target), None
+
+    def _elements(self, prediction: Tensor, target: SequenceTarget) -> Tensor:
+        self._require_sequences(prediction, target)
+        elements: Tensor = functional.ctc(prediction, *target, blank=self.blank)
+        return elements
+
+    def _per_label(self, elements: Tensor, target: SequenceTarget) -> Tensor:
+        return elements / target.label_lengths.clamp(min=1).to(elements)
 
     def diagnostics(  # type: ignore[override]
         self,
@@ -89,7 +105,7 @@ class CTCLoss(Loss):
         target: SequenceTarget,
     ) -> dict[str, Tensor]:
         """Count the sequences without a possible alignment, ``unalignable``."""
-        return {"unalignable": functional.unalignable(*target).sum().float()}
+        return {"unalignable": functional.unalignable(*target, self.blank).sum().float()}
 
     def _require_sequences(self, prediction: Tensor, target: SequenceTarget) -> None:
         """Raise ``ValueError`` or ``TypeError`` unless logits, labels and lengths match."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import InverseLink, Loss, TargetFormat
+from losslab.losses.base import InverseLink, Loss, TargetFormat, divide, sum_terms
 from losslab.tasks.base import Task
 
 
@@ -22,7 +22,8 @@ class Supervision:
         inverse_link: how the loss converts logits to probabilities; ``None`` if it does not.
         regularizer: called with the network's named parameters, or ``None``.
         references: reference losses of the task by name, with their target formats.
-        sample_loss: the loss with ``reduction="none"``, for data with sample weights.
+        sample_loss: a loss of another library with ``reduction="none"``, for data with sample
+            weights; losses of this project take the weights themselves.
     """
 
     def __init__(
@@ -70,10 +71,30 @@ class Supervision:
         self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Compute the components of the loss alone; see :meth:`components`."""
+        if weights is not None:
+            return {"loss": self.from_total(*self.total(prediction, target, weights))}
+        return loss_components(self.loss, prediction, self.task.target(target, self.target_format))
+
+    def total(
+        self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the total of a batch and the count that its mean divides by.
+
+        See :meth:`Loss.total`. The mean of a loss of another library counts the samples.
+        """
         target = self.task.target(target, self.target_format)
+        if isinstance(self.loss, Loss):
+            return self.loss.total(prediction, target, weights)
         if weights is not None and self.sample_loss is not None:
-            return {"loss": weighted_mean(self.sample_loss(prediction, target), weights)}
-        return loss_components(self.loss, prediction, target)
+            return sum_terms(self.sample_loss(prediction, target), None, weights)
+        mean: Tensor = self.loss(prediction, target)
+        return mean * len(prediction), mean.detach().new_full((), len(prediction))
+
+    def from_total(self, total: Tensor, count: Tensor) -> Tensor:
+        """Compute the loss from the totals and counts of one or several batches."""
+        if isinstance(self.loss, Loss):
+            return self.loss.from_total(total, count)
+        return divide(total, count)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Compute the diagnostics of the loss, by the name of their curve."""
@@ -134,7 +155,6 @@ def weighted_mean(elements: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         elements: value of a loss with ``reduction="none"``, (N, *).
-        weights: sample weights (N,).
+        weights: sample weights (N,); the mean is 0 if all are 0.
     """
-    samples = elements.flatten(1).mean(dim=1) if elements.ndim > 1 else elements
-    return (weights * samples).sum() / weights.sum()
+    return divide(*sum_terms(elements, None, weights))

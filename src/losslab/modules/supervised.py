@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from losslab.losses.base import InverseLink, TargetFormat
+from losslab.modules.accumulation import Window
 from losslab.modules.base import Module
 from losslab.modules.cost import LossCall, supervised_call
 from losslab.modules.objective import Supervision, sum_of
@@ -39,7 +40,8 @@ class SupervisedModule(Module):
         seed: seed of the run, from which dropout masks are drawn.
         name: name of the loss, for messages.
         monitor: validation metric that schedulers watch.
-        sample_loss: the loss with ``reduction="none"``, for data with sample weights.
+        sample_loss: a loss of another library with ``reduction="none"``, for data with sample
+            weights.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class SupervisedModule(Module):
         self.name = name
         self.monitor = monitor
         self.step_values = StepValues()
+        self._window = Window(self.supervision)
         self.due = False
         self.splits: tuple[str, ...] = ("val", "test")
         self.chosen: dict[str, float] = {}
@@ -100,6 +103,8 @@ class SupervisedModule(Module):
         self._rank = int(trainer.global_rank)
         self._batches = int(trainer.num_training_batches)
         self._every = int(trainer.log_every_n_steps)
+        self._accumulated = int(trainer.accumulate_grad_batches)
+        self._several = self._accumulated > 1 or trainer.world_size > 1
         self._seed_device = self.device
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -115,15 +120,20 @@ class SupervisedModule(Module):
         parameters = dict(self.network.named_parameters()) if penalised else {}
         try:
             components = self.supervision.components(prediction, target, parameters, *batch[2:])
+            objective = sum_of(components)
+            differentiated = objective
+            if self._several:
+                total = self.supervision.total(prediction, target, *batch[2:])
+                # Lightning divides by the number of accumulated batches
+                differentiated = self._accumulated * self._window.add(*total)
         except Exception as error:  # a loss may raise anything when it is given NaN
             self._raise_if_diverged(prediction, error, steps=1)
             raise
-        objective = sum_of(components)
         self.step_values.add(objective, components if len(components) > 1 else {})
         self.due = is_due(self._epoch, self._batches, batch_index, self._every)
         if self.due:
             self.step_values.watch(self.supervision.diagnostics(prediction, target))
-        return objective
+        return differentiated
 
     def _raise_if_diverged(self, prediction: Tensor, error: Exception, steps: int) -> None:
         """Raise ``Diverged`` if the network's predictions are not finite.
@@ -145,7 +155,9 @@ class SupervisedModule(Module):
         return supervised_call(self.supervision, prediction, target, *batch[2:])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Keep the norm of the gradient before clipping."""
+        """Scale accumulated gradients, and keep the norm of the gradient before clipping."""
+        if self._several:
+            self._window.finish(optimizer, dict(self.network.named_parameters()))
         if self.due:
             gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
             self.step_values.watch({"grad_norm": get_total_norm(gradients)})

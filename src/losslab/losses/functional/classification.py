@@ -54,10 +54,13 @@ def sparse_softmax_cross_entropy_total(
     total = sparse_softmax_cross_entropy(
         logits, indices, weight, label_smoothing, ignore_index, reduction="sum"
     )
+    return total, index_weights(indices, weight, ignore_index).sum(dtype=total.dtype)
+
+
+def index_weights(indices: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+    """Return the weight of each target's class, 1 without weights, and 0 for ignored targets."""
     counted = indices != ignore_index
-    if weight is None:
-        return total, counted.sum(dtype=total.dtype)
-    return total, (weight[indices.where(counted, 0)] * counted).sum()
+    return counted if weight is None else weight[indices.where(counted, 0)] * counted
 
 
 _SUM = 2  # torch's code for reduction="sum"

@@ -16,6 +16,7 @@ def ctc(
     """Compute ``-log P(labels | logits)`` of each sequence, over all alignments: ``(N,)``.
 
     A sequence without a possible alignment gives 0 with zero gradient; see :func:`unalignable`.
+    On the CPU, labels that are not classes, or the blank, raise an error.
 
     Args:
         logits: ``(N, T, C)``.
@@ -27,13 +28,16 @@ def ctc(
     (logits,) = full_precision(logits)
     if logits.numel() == 0:  # torch rejects empty sequences, whose loss is 0
         return logits.sum(dim=(1, 2))
-    labels = labels.masked_fill(_padding(labels, label_lengths), blank)
+    padding = _padding(labels, label_lengths)
+    blanks = (labels == blank) & ~padding
+    labels = labels.masked_fill(padding, blank)
     # the gradient is a difference of sums of logarithms: in float32, logits of 1e4 leave 3 digits
     # of it. On other devices float64 is slow or missing
     precise = logits.double() if logits.device.type == "cpu" else logits
     log_p = precise.log_softmax(dim=-1)
-    # torch reads out of bounds if a label is out of range; this lookup raises instead
-    log_p.detach()[:, 0].gather(1, labels)
+    on_cpu = logits.device.type == "cpu"  # elsewhere an index out of range ends the process
+    marked = labels.masked_fill(blanks, log_p.shape[2]) if on_cpu else labels
+    _require_labels(log_p.detach()[:, 0], marked, blank)
     elements = F.ctc_loss(
         log_p.transpose(0, 1),
         labels,
@@ -43,13 +47,34 @@ def ctc(
         reduction="none",
         zero_infinity=True,
     )
-    return elements.to(logits.dtype)
+    return elements.masked_fill(blanks.any(dim=1), 0).to(logits.dtype)
 
 
-def unalignable(labels: Tensor, label_lengths: Tensor, input_lengths: Tensor) -> Tensor:
-    """Return a mask ``(N,)`` of the sequences with too few steps for their labels and blanks."""
-    repeats = (labels[:, 1:] == labels[:, :-1]) & ~_padding(labels, label_lengths)[:, 1:]
-    return input_lengths < label_lengths + repeats.sum(dim=1)
+def _require_labels(scores: Tensor, labels: Tensor, blank: int) -> None:
+    """Raise ``RuntimeError`` if a label is out of range, which torch would read out of bounds.
+
+    A lookup is tried, since a comparison on the host would not work under ``vmap``.
+    """
+    try:
+        scores.gather(1, labels)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"labels must be class indices from 0 to {scores.shape[1] - 1} without the blank, "
+            f"{blank}: {error}"
+        ) from error
+
+
+def unalignable(
+    labels: Tensor, label_lengths: Tensor, input_lengths: Tensor, blank: int = 0
+) -> Tensor:
+    """Return a mask ``(N,)`` of the sequences without an alignment.
+
+    They have too few steps for their labels and the blanks between equal ones, or hold the blank.
+    """
+    padding = _padding(labels, label_lengths)
+    repeats = (labels[:, 1:] == labels[:, :-1]) & ~padding[:, 1:]
+    too_short = input_lengths < label_lengths + repeats.sum(dim=1)
+    return too_short | ((labels == blank) & ~padding).any(dim=1)
 
 
 def _padding(labels: Tensor, label_lengths: Tensor) -> Tensor:
