@@ -161,7 +161,8 @@ def _whole_numbers(values: Sequence[str], key: str) -> list[int]:
     try:
         numbers = [int(value) for value in values]
     except ValueError:
-        raise UserError(f"{key} must be whole numbers, got {', '.join(values)}") from None
+        hint = "; seeds=auto is for sweeps" if "auto" in values else ""
+        raise UserError(f"{key} must be whole numbers, got {', '.join(values)}{hint}") from None
     if len(set(numbers)) < len(numbers):
         raise UserError(f"{key} must differ, got {', '.join(values)}")
     return numbers

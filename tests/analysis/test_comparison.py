@@ -23,6 +23,18 @@ def only_pair(collection, **given):
     return pair
 
 
+@pytest.mark.parametrize("center", ["mean", "median", "iqm"])
+@pytest.mark.parametrize("failed", [["diverged"] * 2, ["diverged"] * 5])
+def test_a_loss_that_always_fails_is_not_equivalent(collected, failed, center):
+    """No test of values is left, and too few seeds differ to test the failures."""
+    runs = collected({"mse": MSE[: len(failed)], "mae": failed})
+    pair = only_pair(runs, center=center, within={"mae": 1.0})
+    assert not pair.equivalent
+    assert not pair.better
+    assert pair.comparisons == 1
+    assert pair.needed >= 2
+
+
 def test_a_pair_is_compared_seed_by_seed(collected):
     pair = only_pair(collected({"mse": MSE, "mae": MAE}))
     differences = np.subtract(MAE, MSE)
@@ -313,3 +325,16 @@ def test_equal_losses_are_seldom_called_different(collected):
         [table] = compare(collected(maes)).tables
         wrong += any(pair.significant for pair in table.pairs)
     assert wrong / times <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / times)
+
+
+def test_the_number_of_samples_does_not_depend_on_how_few_seeds_there_are(collected):
+    """Three seeds estimate the spread as eight do: their t-test would ask for far more samples."""
+    sizes = {"train": 600, "val": 200, "test": 200}
+    redrawn = {"sampling": "redrawn", "sizes": sizes}
+    few = only_pair(collected({"mse": [1.0, 1.4, 1.2], "mae": [1.2, 1.3, 1.0]}, **redrawn))
+    assert 0 < abs(few.mean) < few.smallest_ever
+    share = few.smallest_ever / abs(few.mean)
+    assert few.samples_to_see == math.ceil(1000 * share**2)
+    clear = only_pair(collected({"mse": [1.0, 1.4, 1.2], "mae": [3.2, 3.3, 3.6]}, **redrawn))
+    assert abs(clear.mean) > clear.smallest_ever
+    assert clear.samples_to_see is None

@@ -15,6 +15,12 @@ def said(collection, **given):
     return conclusions(table)
 
 
+def test_failures_alone_are_told_if_no_value_is_left(collected):
+    told, rest = said(collected({"mse": MSE[:2], "mae": ["diverged"] * 2}))
+    assert told.startswith("mae failed at 2 of 2 seeds where mse finished, never the reverse")
+    assert rest == "mse and mae have no seed at which both finished"
+
+
 @pytest.mark.parametrize(
     ("maes", "sentences"),
     [

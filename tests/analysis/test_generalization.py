@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from losslab.analysis.generalization import corrected_t, crossed_t
+from losslab.analysis.scope import Design, difference_test
+from losslab.analysis.sequential_t import sequential_t_p
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_claims.py"
 ROUNDS = 500
@@ -53,6 +55,15 @@ def test_equal_scores_show_no_difference(spread):
     assert corrected_t([0.0, 0.0], 0.3).p == 1.0
 
 
+def test_equal_differences_count_as_signs_and_not_as_certainty():
+    """Two seeds of an accuracy often differ by the same number of samples."""
+    two, six = corrected_t([0.3, 0.1 + 0.2], 1 / 3), corrected_t([0.3] * 6, 1 / 3)
+    assert (two.p, two.equivalence_p(1.0), two.interval()) == (0.5, 0.25, (-math.inf, math.inf))
+    assert (six.p, six.equivalence_p(1.0)) == (2**-5, 2**-6)
+    assert_allclose(six.interval(), 0.3)
+    assert sequential_t_p([two], [2], [1.0])[0] >= 0.5
+
+
 def test_one_seed_shows_nothing():
     assert corrected_t([0.3], 0.3).p == crossed_t(np.array([[0.3, 0.2]])).p == 1.0
 
@@ -89,3 +100,9 @@ def test_a_true_difference_is_found(simulation):
     case = simulation.Null(1797, 10, weights=(3.0, 1.0))
     shares = simulation.claims(case, simulation.tests_of(case), 50)
     assert shares["corrected t"] > 0.8
+
+
+def test_the_smallest_difference_ever_is_that_of_infinitely_many_seeds():
+    test = difference_test([1.0, 2.0, 3.0, 2.0], Design("redrawn", 100, 1 / 3), "samples")
+    expected = math.sqrt(2 / 3 / 3) * (stats.norm.isf(0.025) + stats.norm.isf(0.2))
+    assert_allclose(test.smallest_ever(0.05), expected, rtol=1e-3)

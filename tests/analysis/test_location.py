@@ -65,6 +65,14 @@ def test_its_interval_and_test_never_disagree() -> None:
         assert trimmed_flip_p(values, end - sign * step) > 0.05
 
 
+@pytest.mark.parametrize("n", [8, 12])
+def test_differences_that_are_equal_up_to_rounding(n) -> None:
+    """Bisection between two neighbouring floating-point numbers would not end."""
+    values = np.tile([0.3, 0.1 + 0.2], n // 2)
+    low, high, _ = trimmed_flip_interval(values)
+    assert (low > 0) == (high < math.inf) == (trimmed_flip_p(values) <= 0.05)
+
+
 def test_locations_of_few_values() -> None:
     assert math.isnan(location([], "median"))
     assert location([2.0], "iqm") == location([2.0], "median") == 2.0

@@ -190,3 +190,16 @@ def test_looks_of_several_sweeps_are_joined():
 
 def test_runs_without_a_folder_have_no_looks(collected):
     assert looks_at(Collection(())) == NO_LOOKS
+
+
+def test_the_interquartile_mean_is_tested_over_looks_too(collected):
+    """The mean's test finds nothing: one run collapsed, and turns the mean around."""
+    mse = [1 + place / 100 for place in range(12)]
+    mae = [value - 0.3 - place / 100 for place, value in enumerate(mse)]
+    mae[2] += 60
+    runs, looks = collected({"mse": mse, "mae": mae}), Looks((frozenset(range(4)),))
+    [pair] = compare(runs, center="iqm", looks=looks).tables[0].pairs
+    assert pair.better == "mae"
+    assert compare(runs, center="iqm").tables[0].pairs[0].adjusted_p <= pair.adjusted_p
+    within = compare(runs, center="iqm", within={"mae": 1.0}, looks=looks).tables[0].pairs[0]
+    assert within.equivalent

@@ -111,3 +111,10 @@ def test_margins_are_those_of_the_runs_or_of_the_caller(collected):
 def test_a_margin_must_be_positive(collected, margin):
     with pytest.raises(ValueError, match="mae must be > 0, the largest difference"):
         compare(collected({"mse": [1.0], "mae": [1.0]}), within={"mae": margin})
+
+
+@pytest.mark.parametrize(("failed", "comparisons"), [(5, 1), (6, 2)])
+def test_failures_that_could_be_significant_are_a_comparison(collected, failed, comparisons):
+    """Five seeds give at best p = 2 / 2**5 = 0.0625, six p = 0.031."""
+    runs = collected({"mse": [1.0] * 12, "mae": [*[2.0] * (12 - failed), *["diverged"] * failed]})
+    assert compare(runs).comparisons == comparisons

@@ -26,6 +26,7 @@ WITHOUT_TORCH = {
     "auto_without_m": (["loss=mse", "seeds=auto"], "seeds=auto adds seeds to a sweep: add -m"),
     "auto_with_one_loss": (["-m", "loss=mse", "seeds=auto"], "give at least two"),
     "auto_with_seeds": (["-m", "loss=mse,mae", "seeds=auto", "seed=1,2"], "remove one of the two"),
+    "margin_of_no_metric": (["loss=mse", "within=0.1"], "such as within.METRIC=MARGIN"),
     "twins": (["-m", "loss=mse", "seed=1,1"], "same"),
 }
 THREE_CHANNELS = [

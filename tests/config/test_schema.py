@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from losslab.config import compose, groups, schema
+from losslab.config.schema import margin_refusal
 
 FILES = sorted(path for path in groups.CONF.rglob("*.yaml") if "hydra" not in path.parts)
 
@@ -101,3 +102,18 @@ def test_hparams_are_the_columns_of_the_schema():
 def test_what_keys_mean(key, meaning):
     row = schema.meaning(key)
     assert {name: getattr(row, name) for name in meaning} == meaning
+
+
+@pytest.mark.parametrize(
+    ("key", "margin", "refused"),
+    [
+        ("within.accuracy", 0.03, None),
+        ("within.mae", 1e6, None),
+        ("within.accuracy", 3, "(5 points are within.accuracy=0.05)"),
+        ("auroc", 1.0, "auroc must be < 1, the range of the metric, got 1"),
+        ("within.mae", True, "must be > 0"),
+    ],
+)
+def test_margins_outside_the_range_of_a_metric_are_refused(key, margin, refused):
+    refusal = margin_refusal(key, margin)
+    assert refusal is None if refused is None else refused in refusal

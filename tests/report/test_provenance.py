@@ -79,3 +79,9 @@ def test_the_command_of_a_tuning(sweep, tmp_path):
 def test_the_title_tells_losses_and_data(sweep):
     runs = sweep({"mse": [1.0], "mae": [2.0]}, overrides=("data.outliers=0.1",))
     assert title_of(compared(runs)) == "mse and mae on regression with outliers=0.1"
+
+
+def test_one_epoch_is_singular(made_up):
+    run = made_up("mse", 0, 1.0, settings={"trainer.max_epochs": 1})
+    [table] = compare(Collection((run,))).tables
+    assert "; 1 epoch; " in provenance(table)["Training"]

@@ -9,7 +9,7 @@ from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_TEST_SAMPLES
 from losslab.metrics.labels import Metric
 
-LOCATIONS = {"sign test": "median ", TRIMMED: "interquartile mean "}
+LOCATIONS = {"sign test": "median difference in ", TRIMMED: "interquartile mean difference in "}
 """Location that a test is about, if it is not the mean."""
 
 
@@ -162,11 +162,10 @@ def _samples_outlook(pair: Pair) -> list[str]:
         return []
     observed = pair.metric.difference_text(abs(pair.mean), sign=False)
     ever = pair.metric.difference_text(pair.smallest_ever, sign=False)
-    lines = []
-    if abs(pair.mean) < pair.smallest_ever:
-        samples = f"{pair.design.total:,} samples"
-        lines.append(f"with {samples} no number of seeds can show less than {ever}")
-    return [*lines, f"about {_rounded(pair.samples_to_see):,} samples would show {observed}"]
+    return [
+        f"with {pair.design.total:,} samples no number of seeds can show less than {ever}",
+        f"about {_rounded(pair.samples_to_see):,} samples would show {observed}",
+    ]
 
 
 def _rounded(count: int) -> int:
@@ -181,7 +180,7 @@ def _size(pair: Pair) -> str:
     label = LOCATIONS.get(pair.test.method, "") + pair.metric.label
     text = f"{label} {pair.metric.difference_text(pair.mean)}"
     low, high, _ = pair.interval
-    if not math.isfinite(low):
+    if not (math.isfinite(low) and math.isfinite(high)):
         return text
     number = pair.metric.number
     return f"{text} [{number(low, like=pair.mean)}, {number(high, like=pair.mean)}]"

@@ -22,12 +22,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from losslab.analysis.statistics import ROUNDING
+
 Values = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
 class MeanTest:
     """Estimate of a mean with its standard error, as a t-distributed statistic.
+
+    If all differences are equal, as those of two or three seeds often are for a metric that counts
+    test samples, the standard error says nothing, and the test is that of sign flips.
 
     Attributes:
         mean: estimated mean.
@@ -47,7 +52,7 @@ class MeanTest:
         if self.mean == 0 or math.isnan(self.error):
             return 1.0
         if self.error == 0:
-            return 0.0
+            return float(0.5**self.freedom)
         return float(2 * special.stdtr(self.freedom, -abs(self.mean) / self.error))
 
     def equivalence_p(self, within: float) -> float:
@@ -55,10 +60,14 @@ class MeanTest:
         distance = within - abs(self.mean)
         if math.isnan(self.error) or distance <= 0:
             return 1.0
-        return float(special.stdtr(self.freedom, -distance / self.error)) if self.error else 0.0
+        if self.error == 0:
+            return float(0.5 ** (self.freedom + 1))
+        return float(special.stdtr(self.freedom, -distance / self.error))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the confidence interval that the test implies."""
+        if self.error == 0 and 0.5**self.freedom > 1 - confidence:
+            return -math.inf, math.inf
         half = float(special.stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
         return self.mean - half, self.mean + half
 
@@ -97,7 +106,8 @@ def corrected_t(differences: Values, test_share: float) -> MeanTest:
     n = len(array)
     if n < 2:
         return MeanTest(float(array.mean()) if n else math.nan, math.nan, math.nan, math.nan)
-    variance = float(array.var(ddof=1))
+    equal = np.ptp(array) <= ROUNDING * np.abs(array).max()
+    variance = 0.0 if equal else float(array.var(ddof=1))
     return MeanTest(
         mean=float(array.mean()),
         error=math.sqrt(variance * (1 / n + test_share)),

@@ -96,8 +96,10 @@ def trimmed_flip_interval(differences: Values, confidence: float = 0.95) -> Inte
                 rejected = middle
         return rejected
 
-    if width == 0:
-        return Interval(inside, inside, TRIMMED)
+    if width <= ROUNDING * float(np.abs(array).max()):  # bisection would never end
+        open_ended = trimmed_flip_p(np.ones(len(array))) > 1 - confidence
+        half = math.inf if open_ended else 0.0
+        return Interval(inside - half, inside + half, TRIMMED)
     return Interval(end(inside - 2 * width), end(inside + 2 * width), TRIMMED)
 
 

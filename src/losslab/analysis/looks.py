@@ -18,7 +18,7 @@ import numpy as np
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.generalization import MeanTest
 from losslab.analysis.load import Collection, collect
-from losslab.analysis.location import Center
+from losslab.analysis.location import TRIMMED, Center
 from losslab.analysis.multiplicity import corrected
 from losslab.analysis.pairs import Look, Pair, compare_rows
 from losslab.analysis.scope import DifferenceTest, Scope
@@ -106,11 +106,15 @@ def _over_looks(
         if within is not None:
             equivalence_p = sequential_t_p(estimates, counts, spent, within)
     else:
-        spent, median = _spent(seeds, planned), tests[-1].method == "sign test"
+        spent, method = _spent(seeds, planned), tests[-1].method
+        median, trimmed = method == "sign test", method == TRIMMED
         values = np.array(_in_order([pair.differences for pair in pairs]))
-        p = sequential_sign_flip_p(np.sign(values) if median else values, counts, spent)
+        flipped = np.sign(values) if median else values
+        p = sequential_sign_flip_p(flipped, counts, spent, trimmed=trimmed)
         if within is not None:
-            equivalence_p = sequential_equivalence_p(values, within, counts, spent, median=median)
+            equivalence_p = sequential_equivalence_p(
+                values, within, counts, spent, median=median, trimmed=trimmed
+            )
     return _OverLooks(p, equivalence_p, spent[-1])
 
 

@@ -36,8 +36,8 @@ def corrected(pairs: Sequence[Pair]) -> list[Pair]:
             correction=Correction(
                 p=main.get((place, "values"), 1.0),
                 p_of_these_samples=these.get((place, "values"), 1.0),
-                equivalence_p=min(1.0, len(main) * pair.test.equivalence_p),
-                comparisons=len(main),
+                equivalence_p=min(1.0, max(len(main), 1) * pair.test.equivalence_p),
+                comparisons=max(len(main), 1),
                 divisor=_divisor(main, (place, "values"), margins),
                 method="Bonferroni" if margins else "Holm",
             ),
@@ -67,6 +67,6 @@ def _adjusted(p_values: Mapping[_Key, float], margins: bool) -> dict[_Key, float
 def _divisor(adjusted: Mapping[_Key, float], key: _Key, margins: bool) -> int:
     """Return by how much the level of a test is divided: Holm's method drops rejected ones."""
     if margins:
-        return len(adjusted)
+        return max(len(adjusted), 1)
     rejected = sum(p <= LEVEL for other, p in adjusted.items() if other != key)
     return max(len(adjusted) - rejected, 1)

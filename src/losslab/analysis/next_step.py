@@ -92,7 +92,9 @@ def _decide_margin(pairs: Sequence[Pair], margin: str) -> str:
 
 def _samples_for_margin(pairs: Sequence[Pair]) -> float:
     """Return the number of samples that decide the margin; 0 if samples do not limit it."""
-    limited = [pair for pair in pairs if pair.smallest_ever and pair.design.total and pair.within]
+    limited = [
+        pair for pair in pairs if pair.limited_by_samples and pair.design.total and pair.within
+    ]
     return max(
         (pair.design.total * (pair.mde / (pair.within or math.nan)) ** 2 for pair in limited),
         default=0.0,

@@ -240,13 +240,13 @@ class Pair:
 
     @property
     def samples_to_see(self) -> int | None:
-        """Number of samples that would show the observed difference with this number of seeds.
+        """Number of samples with which some number of seeds would find the observed difference.
 
         ``None`` if seeds and not samples are the limit, or the difference is significant.
         """
-        if self.significant or not (self.limited_by_samples and self.mean and self.design.total):
+        if self.significant or not (self.design.total and 0 < abs(self.mean) < self.smallest_ever):
             return None
-        return math.ceil(self.design.total * (self.mde / abs(self.mean)) ** 2)
+        return math.ceil(self.design.total * (self.smallest_ever / abs(self.mean)) ** 2)
 
     @property
     def _level(self) -> float:

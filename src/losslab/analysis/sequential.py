@@ -20,7 +20,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
+from losslab.analysis.location import TRIM
 from losslab.analysis.statistics import LEVEL
 
 Values = Sequence[float] | np.ndarray
@@ -121,7 +123,7 @@ def _boundaries(
 
 
 def sign_flip_paths(
-    differences: Values, counts: Sequence[int], draws: int = DRAWS
+    differences: Values, counts: Sequence[int], draws: int = DRAWS, *, trimmed: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the sum of the differences at each look, as observed and under sign flips.
 
@@ -134,6 +136,7 @@ def sign_flip_paths(
         differences: one per seed, in the order in which the seeds were added.
         counts: number of differences at each look, non-decreasing.
         draws: number of sign assignments, a power of 2.
+        trimmed: whether to return interquartile means instead of sums.
 
     Returns:
         The observed sums, ``(looks,)``, and those under sign flips, ``(draws, looks)``.
@@ -148,11 +151,19 @@ def sign_flip_paths(
     for look, count in enumerate(counts):
         for place in range(before, count):
             sums = sums + _signs(place, draws) * values[place]
-        paths[:, look] = sums
+        paths[:, look] = _trimmed(values[:count], draws) if trimmed else sums
         before = count
     size = float(np.abs(values).sum()) or 1.0
     paths = np.round(paths / size, 9)  # equal sums may differ by rounding
     return paths[0].copy(), paths
+
+
+def _trimmed(values: np.ndarray, draws: int) -> np.ndarray:
+    """Return the interquartile mean of the values under each sign assignment, ``(draws,)``."""
+    if not len(values):
+        return np.zeros(draws)
+    signs = [_signs(place, draws) for place in range(len(values))]
+    return np.asarray(stats.trim_mean(np.stack(signs, axis=1) * values, TRIM, axis=1))
 
 
 @functools.lru_cache(maxsize=64)
@@ -171,7 +182,12 @@ def _signs(place: int, draws: int) -> np.ndarray:
 
 
 def sequential_sign_flip_p(
-    differences: Values, counts: Sequence[int], spent: Values, draws: int = DRAWS
+    differences: Values,
+    counts: Sequence[int],
+    spent: Values,
+    draws: int = DRAWS,
+    *,
+    trimmed: bool = False,
 ) -> np.ndarray:
     """Compute the two-sided p-value of the sign-flip test after each look.
 
@@ -180,12 +196,13 @@ def sequential_sign_flip_p(
         counts: number of differences at each look.
         spent: part of the level that may be spent up to each look.
         draws: number of sign assignments, a power of 2.
+        trimmed: whether the interquartile mean is tested instead of the mean.
 
     Example:
         >>> sequential_sign_flip_p([1.0] * 8, [8], [spending(8 / 32)]) * 3 <= 0.05
         array([ True])
     """
-    observed, null = sign_flip_paths(differences, counts, draws)
+    observed, null = sign_flip_paths(differences, counts, draws, trimmed=trimmed)
     return two_sided_p(observed, null, spent)
 
 
@@ -202,6 +219,7 @@ def sequential_equivalence_p(
     draws: int = DRAWS,
     *,
     median: bool = False,
+    trimmed: bool = False,
 ) -> np.ndarray:
     """Compute the p-value for equivalence after each look, by two one-sided sign-flip tests.
 
@@ -214,9 +232,10 @@ def sequential_equivalence_p(
         spent: part of the level that may be spent up to each look.
         draws: number of sign assignments, a power of 2.
         median: whether the median is tested, by the signs alone, instead of the mean.
+        trimmed: whether the interquartile mean is tested.
     """
     sides = [within + sign * np.asarray(differences, dtype=float) for sign in (-1.0, 1.0)]
     if median:
         sides = [np.sign(side) for side in sides]
-    paths = [sign_flip_paths(side, counts, draws) for side in sides]
+    paths = [sign_flip_paths(side, counts, draws, trimmed=trimmed) for side in sides]
     return np.asarray(np.maximum(*(sequential_p(*each, spent) for each in paths)))

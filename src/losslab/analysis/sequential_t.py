@@ -36,6 +36,8 @@ def information(n: int, share: float) -> float:
 
 def shared_variance(test: MeanTest, n: int) -> float:
     """Return the variance that n seeds of a test share, relative to that of one seed."""
+    if not n:
+        return 0.0
     ratio = (test.floor / test.error) ** 2 if test.error > 0 else 0.0
     return min(ratio / (1 - ratio) / n, MOST) if ratio < 1 else MOST
 
@@ -112,7 +114,6 @@ def _statistic(test: MeanTest, n: int, distance: float) -> float:
     """Return a distance in standard errors, converted to n - 1 degrees of freedom."""
     if distance == 0:
         return 0.0
-    if test.error == 0:
-        return math.copysign(math.inf, distance)
-    size = special.stdtr(test.freedom, -abs(distance) / test.error)
+    equal = test.error == 0  # all differences, see MeanTest
+    size = 0.5**n if equal else special.stdtr(test.freedom, -abs(distance) / test.error)
     return math.copysign(-float(special.stdtrit(n - 1, size)), distance)

@@ -309,6 +309,8 @@ def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
 def _require_margins(config: DictConfig) -> None:
     """Check the margins of equivalence, which are used only after the runs."""
     known = config.task.get("metrics")
+    if not OmegaConf.is_dict(config.within):
+        raise UserError(f"within={config.within}: name the metric, such as within.METRIC=MARGIN")
     for name, margin in config.within.items():
         if known is not None and name not in known:
             raise UserError(f"unknown metric in within.{name}. Known: {', '.join(known)}")

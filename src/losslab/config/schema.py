@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from losslab.metrics.labels import metric
+
 
 @dataclass(frozen=True)
 class Key:
@@ -275,9 +277,14 @@ def refusal(key: str, value: Any, default: Any = None) -> str | None:
 def margin_refusal(name: str, margin: Any) -> str | None:
     """Return why a margin of equivalence is invalid, in one line; ``None`` if it is valid."""
     number = isinstance(margin, int | float) and not isinstance(margin, bool)
-    if number and 0 < margin < math.inf:
+    if not number or not 0 < margin < math.inf:
+        got = _text(margin)
+        return f"{name} must be > 0, the largest difference that does not matter, got {got}"
+    of = metric(name.removeprefix("within."))
+    if margin < of.high - of.low:
         return None
-    return f"{name} must be > 0, the largest difference that does not matter, got {_text(margin)}"
+    points = f" (5 points are {name}=0.05)" if of.percent else ""
+    return f"{name} must be < {of.high - of.low:g}, the range of the metric, got {margin:g}{points}"
 
 
 def _kind_of(default: Any) -> str:

@@ -92,9 +92,10 @@ def _samples(runs: Sequence[Run]) -> str:
 
 def _training(runs: Sequence[Run]) -> str:
     optimizer = _distinct(runs, lambda run: _target(run, "optimizer"))
+    epochs = _distinct(runs, _setting("trainer", "max_epochs"))
     found = {
         f"{optimizer} with learning rate {{}}": _distinct(runs, _setting("optimizer", "lr")),
-        "{} epochs": _distinct(runs, _setting("trainer", "max_epochs")),
+        "{} epoch" if epochs == "1" else "{} epochs": epochs,
         "batches of {}": _distinct(runs, _setting("data", "batch_size")),
         "tested checkpoint: {}": _distinct(runs, _checkpoint),
     }
