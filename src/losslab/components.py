@@ -18,6 +18,7 @@ from losslab.config import groups
 from losslab.config.errors import UserError, described
 from losslab.config.instantiate import accepted, build, refused_options, target_of
 from losslab.data.base import InMemoryData
+from losslab.data.raw import IGNORED
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
@@ -61,7 +62,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     target_format = matching_format(config, loss, task.provides) or probe_format(
         config, loss, task, data, network
     )
-    references = _references(config, task) if like is None else like.references
+    references = _references(config, task, data) if like is None else like.references
     if config.compile:
         network.compile()  # in place: the names in a checkpoint stay those of the network
     offered = {
@@ -155,7 +156,7 @@ def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
         balanced["pos_weight"] = ((data.train.size - counts) / counts).tolist()
     if "pos_weight" in balanced and data.outputs == 1:
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
-    options = balanced | options
+    options = balanced | _ignoring(node, data) | options
     target = target_of(node, "loss")
     if takes_prediction_and_target(target, {*node, *options}):
         given: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else dict(node)
@@ -276,6 +277,29 @@ def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str
         "pos_weight": (counts.sum() - counts) / counts,
     }
     return {name: weights[name].tolist() for name in balanced}
+
+
+def _ignoring(node: DictConfig, data: Any) -> dict[str, int]:
+    """Return the option with which a loss leaves out the pixels that the data ignore.
+
+    Raises:
+        UserError: if it has none, or ignores another value.
+    """
+    if not getattr(data, "ignores", False):
+        return {}
+    name = str(node["_target_"]).rpartition(".")[2]
+    if not accepted(target_of(node, "loss"), {"ignore_index": IGNORED}):
+        raise UserError(
+            f"loss: {name} has no ignore_index, but the masks have pixels to ignore: choose "
+            "another, such as loss=dice or loss=tversky, or add data.ignore=null to read their "
+            "value as a class"
+        )
+    if node.get("ignore_index") not in (None, IGNORED):
+        raise UserError(
+            f"loss.ignore_index={node.get('ignore_index')} must not be set: data.ignore chooses "
+            "the value of the pixels to ignore"
+        )
+    return {"ignore_index": IGNORED}
 
 
 # --- target format ----------------------------------------------------------------------------
@@ -533,11 +557,18 @@ def _regularizer(config: DictConfig, network: nn.Module) -> Penalty | None:
     return Penalty(regularizer, frozenset(regularizer.penalised(network)))
 
 
-def _references(config: DictConfig, task: Task) -> References:
-    """Build the task's reference losses, with the target formats that they accept."""
+def _references(config: DictConfig, task: Task, data: Any) -> References:
+    """Build the task's reference losses, with the target formats that they accept.
+
+    Those without ``ignore_index`` are left out if the data have pixels to ignore.
+    """
     references = {}
     for name, node in config.task.reference_losses.items():
-        loss = build(node, f"reference loss {name}")
+        try:
+            options = _ignoring(node, data)
+        except UserError:
+            continue
+        loss = build(node, f"reference loss {name}", **options)
         target_format = next(
             (target_format for target_format in task.provides if target_format in loss.accepts),
             None,

@@ -228,6 +228,7 @@ def open_record(
                 },
                 "sampling": components.data.sampling,
                 "sizes": components.data.sizes(),
+                "data_notes": list(getattr(components.data, "notes", ())),
             },
             hparams=schema.hparams(_plain(config)),
             group=f"{job_name(config.overrides)} on {config.choices.data}",

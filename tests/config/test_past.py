@@ -136,3 +136,10 @@ def test_a_prefix_of_an_override_stays():
 def test_options_that_losses_have_now_are_null_in_old_runs(name, added):
     saved = {"loss": {"_target_": f"losslab.losses.{name}"}}
     assert past.translated(saved)["loss"] == saved["loss"] | added
+
+
+def test_past_runs_on_masks_read_255_as_a_class():
+    data = {"_target_": "losslab.data.image_masks.ImageMasks"}
+    assert past.translated({"data": data})["data"]["ignore"] is None
+    assert past.translated({"data": {**data, "ignore": "auto"}})["data"]["ignore"] == "auto"
+    assert "ignore" not in past.translated({"data": {"_target_": "x.Y"}})["data"]

@@ -132,6 +132,8 @@ def folder(tmp_path):
         for number in range(3):
             (tmp_path / kind / f"{number}.off").write_bytes(off())
     (tmp_path / "house" / ".hidden.off").write_bytes(b"")
+    (tmp_path / "house" / ".backup").mkdir()
+    (tmp_path / "house" / ".backup" / "0.off").write_bytes(off())
     (tmp_path / "notes.txt").write_text("not a mesh")
     return tmp_path
 
@@ -149,6 +151,10 @@ def test_a_folder_with_classes(folder):
     assert data.input_shape == (32, 3)
     sizes = [split.size for split in (data.train, data.val, data.test)]
     assert sum(sizes) == 24
+    assert data.notes == (
+        "hidden files left out: 2 (first: .backup/0.off)",
+        f"other files left out, *.txt: 1 (first: {folder.name}/notes.txt)",
+    )
     assert all(size % 4 == 0 for size in sizes)  # a mesh's clouds stay together
 
 

@@ -105,6 +105,38 @@ def test_targets_can_stay_as_they_are(prices: Path) -> None:
     assert RegressionTask(data).in_target_unit(values) is values
 
 
+@pytest.mark.parametrize("kind", ["table", "arrays"])
+def test_whole_numbers_are_values_for_a_regression(kind: str, tmp_path: Path) -> None:
+    ages, height = 20 + np.arange(60) % 30, np.random.default_rng(0).normal(size=60)
+    if kind == "table":
+        path = tmp_path / "x.csv"
+        pd.DataFrame({"height": height, "age": ages}).to_csv(path, index=False)
+        given = ["data=table", "data.target=age"]
+    else:
+        path = tmp_path / "x.npz"
+        np.savez(path, inputs=height, targets=ages)
+        given = ["data=arrays"]
+    given += [f"data.path={path}", "task=regression", "trainer=cpu", "trainer.max_epochs=1"]
+    [job] = compose_jobs(jobs_of([*given, "loss=mae", "callbacks=quiet", "logger=none"]))
+    train(job.config, tmp_path / "run")
+    record = read_record(tmp_path / "run")
+    assert record["status"] == "done"
+    assert record["test"]["mae"] > 0
+    assert [note.split(":")[0] for note in record["data_notes"]] == [
+        "integer targets read as values"
+    ]
+
+
+def test_without_the_task_whole_numbers_are_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", inputs=np.arange(60.0), targets=np.arange(60) % 3)
+    given = ["data=arrays", f"data.path={tmp_path / 'x.npz'}", "loss=cross_entropy"]
+    [job] = compose_jobs(jobs_of(given))
+    data = ready_data(job.config)
+    assert data.target_kind == "classes"
+    with pytest.raises(ValueError, match=r"or data.target_kind=values if the targets are numbers"):
+        RegressionTask(data)
+
+
 @pytest.mark.parametrize("targets", ["classes", "textbook line"])
 def test_other_targets_are_not_standardised(targets: str, tmp_path: Path) -> None:
     if targets == "classes":

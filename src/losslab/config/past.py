@@ -98,6 +98,7 @@ def translated(config: Any) -> Any:
     """
     current = _renamed(config, "")
     _keep_unit_of_targets(current)
+    _keep_255_a_class(current)
     for key, value in ADDED.items():
         *groups, name = key.split(".")
         node = current
@@ -125,6 +126,13 @@ def _keep_unit_of_targets(config: Any) -> None:
     data, task = ((config.get(name) or {}) for name in ("data", "task"))
     if data.get("standardize_targets") is True and "ties" not in task:
         data["standardize_targets"] = "data"
+
+
+def _keep_255_a_class(config: Any) -> None:
+    """Let runs on masks that were made before ``data.ignore`` read 255 as a class, as they did."""
+    data = config.get("data") if isinstance(config, dict) else None
+    if isinstance(data, dict) and data.get("_target_") == "losslab.data.image_masks.ImageMasks":
+        data.setdefault("ignore", None)
 
 
 def translated_override(override: str) -> str:

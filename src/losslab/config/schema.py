@@ -118,7 +118,7 @@ KEYS: tuple[Key, ...] = (
     # --- the task ---------------------------------------------------------------------------------
     # only other keys depend on these: optimizer.lr, trainer.max_epochs, ...
     _neutral("task.standard_loss task.standard_data task.learning_rate task.betas task.epochs"),
-    _neutral("task.metrics task.metrics.*"),
+    _neutral("task.target_kind task.metrics task.metrics.*"),
     _row("task.mode", choices=("min", "max")),
     _row("task.checkpoint", choices=("best", "last")),
     _row("task.ties", choices=("later", "first")),

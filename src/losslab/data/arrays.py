@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from losslab.data import checks, targets
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.files import Changes
 from losslab.data.raw import StandardizeTargets
 
 REQUIRED = ("inputs", "targets")
@@ -74,7 +75,12 @@ class Arrays(InMemoryData):
                 f"got {inputs.dtype} of shape {inputs.shape}"
             )
         inputs = inputs.reshape(len(inputs), 1) if inputs.ndim == 1 else inputs
-        target = targets.read_targets(f"targets in {self.path}", arrays["targets"], self.asked_kind)
+        for place, column in enumerate(inputs.T if inputs.ndim == 2 else ()):
+            checks.require_single_precision(f"inputs in {self.path}, column {place},", column)
+        changes = Changes()
+        target = targets.read_targets(
+            f"targets in {self.path}", arrays["targets"], self.asked_kind, changes=changes
+        )
         readers = {
             "split": targets.read_fixed,
             "group": targets.read_groups,
@@ -91,6 +97,7 @@ class Arrays(InMemoryData):
             more.get("weight"),
             self.standardize,
             self.standardize_targets,
+            notes=changes.notes(),
         )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
 from losslab.data.kinds import TargetKind, convert_targets, require_supported
-from losslab.data.raw import KindName, Raw, Sampling, checked_weights, require_finite
+from losslab.data.raw import IGNORED, KindName, Raw, Sampling, checked_weights, require_finite
 from losslab.data.standardization import TargetScaling, standardized_inputs
 from losslab.rng import Purpose, generator
 
@@ -80,6 +80,8 @@ class InMemoryData(pl.LightningDataModule):
         class_counts: number of training samples per class (per label, those that have it; pixels,
             for masks), after corruption; ``None`` for values.
         rarest: class with the fewest training samples; ``None`` for other targets than classes.
+        ignores: whether pixels of masks are ignored, see :data:`~losslab.data.raw.IGNORED`.
+        notes: what reading changed or left out, see :class:`~losslab.data.raw.Raw`.
 
     Raises:
         ValueError: if an option is out of range.
@@ -112,6 +114,8 @@ class InMemoryData(pl.LightningDataModule):
     class_names: list[str] | None
     class_counts: Tensor | None
     rarest: int | None
+    ignores: bool
+    notes: tuple[str, ...]
     _kind: TargetKind
     _contents: str
 
@@ -190,6 +194,7 @@ class InMemoryData(pl.LightningDataModule):
         raw = self.load()
         whole = self._describe(raw)
         self.sampling = self._sampling(raw)
+        self.notes = raw.notes
         self._require_fitting_corruption()
         places = self._divided(raw, whole)
         self.test_index = places[splits.TEST]
@@ -255,6 +260,7 @@ class InMemoryData(pl.LightningDataModule):
         require_finite("targets", raw.targets)
         targets, self._kind = convert_targets(raw)
         self.target_kind = self._kind.name
+        self.ignores = self.target_kind == "masks" and bool((targets == IGNORED).any())
         self.outputs = self._kind.outputs
         self.class_names = raw.class_names
         self.input_shape = tuple(raw.inputs.shape[1:])
@@ -305,10 +311,11 @@ class InMemoryData(pl.LightningDataModule):
         return {name: getattr(self, name).size for name in splits.NAMES}
 
     def describe(self) -> str:
-        """Return a readable summary of the sizes and of the training split."""
+        """Return a readable summary of the sizes, the training split, and what reading changed."""
         sizes = f"{self.train.size} training, {self.val.size} validation, {self.test.size} test"
         shape = " x ".join(map(str, self.input_shape))
-        return f"{type(self).__name__}: {sizes} samples of shape {shape}\n{self._contents}"
+        first = f"{type(self).__name__}: {sizes} samples of shape {shape}"
+        return "\n".join([first, self._contents, *(f"read: {note}" for note in self.notes)])
 
     # --- Lightning's interface ----------------------------------------------------------------
 

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 def require_choice(name: str, value: object, choices: Sequence[object]) -> None:
     """Raise ``ValueError`` unless the option is one of the choices."""
@@ -32,6 +35,27 @@ def require_open_share(name: str, value: object) -> None:
     """Raise ``ValueError`` unless the option is a fraction strictly between 0 and 1."""
     if not isinstance(value, float) or not 0 < value < 1:
         raise ValueError(f"{name} must be a fraction between 0 and 1, exclusive, got {value!r}")
+
+
+def require_single_precision(name: str, values: NDArray[np.generic]) -> None:
+    """Raise ``ValueError`` if float32 would not tell the values ``(n,)`` apart, as it does times.
+
+    Example:
+        >>> require_single_precision("column 'time'", np.array([1.7e9, 1.7e9 + 1]))
+        Traceback (most recent call last):
+        ...
+        ValueError: column 'time' must have values that 7 digits tell apart, got 1.7e+09 to ...
+    """
+    if values.dtype.itemsize < 4 or values.dtype == np.float32:
+        return
+    exact = values.astype(np.float64)
+    deviation, largest = float(exact.std()), float(np.abs(exact).max())
+    if 0 < deviation < 100 * np.spacing(np.float32(largest)):
+        raise ValueError(
+            f"{name} must have values that 7 digits tell apart, got {exact.min():g} to "
+            f"{exact.max():g} with a standard deviation of {deviation:g}: subtract the smallest "
+            f"value"
+        )
 
 
 def require_file(path: str | Path, expected: str) -> Path:

@@ -1,20 +1,15 @@
 """Your own images, in one folder per class."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.files import Changes, files_below, fitting_files, visible_folders
+from losslab.data.images import has_image_suffix, read_images, split_folders
 from losslab.data.splits import NAMES
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 class ImageFolder(InMemoryData):
@@ -22,7 +17,8 @@ class ImageFolder(InMemoryData):
 
     If ``path`` has a subfolder ``train``, the classes are read from ``path/train/<class>/`` and, if
     they exist, from ``path/val/<class>/`` and ``path/test/<class>/``; a missing split is drawn from
-    train. Hidden files and files that are not images are ignored.
+    train. Hidden files, files in hidden folders and files that are not images are left out. How
+    files of other depths and colours are read says :func:`~losslab.data.images.read_images`.
 
     Args:
         path: path of the folder.
@@ -55,24 +51,31 @@ class ImageFolder(InMemoryData):
 
     def prepare_data(self) -> None:
         """Raise ``FileNotFoundError`` if there are no images of at least two classes."""
-        self._files()
+        self._files(Changes())
 
     def load(self) -> Raw:
         """Read images ``(n, 1 or 3, image_size, image_size)`` and their classes."""
-        files = self._files()
+        changes = Changes()
+        files = self._files(changes)
         names = sorted({name for _, name, _ in files})
-        images = torch.stack([self._image(file) for *_, file in files])
+        images, _ = read_images(
+            [file for *_, file in files],
+            self.image_size,
+            grayscale=self.grayscale,
+            changes=changes,
+        )
         labels = torch.tensor([names.index(name) for _, name, _ in files])
         fixed = torch.tensor([NAMES.index(part) for part, _, _ in files])
         return Raw(
-            images.float().div_(255),
+            images,
             labels,
             class_names=names,
             fixed=fixed,
             standardize=self.standardize,
+            notes=changes.notes(),
         )
 
-    def _files(self) -> list[tuple[str, str, Path]]:
+    def _files(self, changes: Changes) -> list[tuple[str, str, Path]]:
         """Return split, class and path of each image, in sorted order."""
         if not self.path.is_dir():
             raise FileNotFoundError(
@@ -80,12 +83,9 @@ class ImageFolder(InMemoryData):
                 f"{self.path.absolute()}"
             )
         files = [
-            (part, folder.name, file)
-            for part, root in split_folders(self.path).items()
-            for folder in sorted(root.iterdir())
-            if folder.is_dir() and not folder.name.startswith(".")
-            for file in sorted(folder.rglob("*"))
-            if is_image(file)
+            (part, folder, file)
+            for part, root in split_folders(self.path, changes).items()
+            for folder, file in by_class(root, changes)
         ]
         classes = sorted({name for _, name, _ in files})
         if len(classes) < 2:
@@ -95,39 +95,18 @@ class ImageFolder(InMemoryData):
             )
         return files
 
-    def _image(self, file: Path) -> Tensor:
-        with opened(file) as image:
-            return pixels(image, self.image_size, grayscale=self.grayscale)
 
-
-def split_folders(path: Path) -> dict[str, Path]:
-    """Return the folder of each split; without a folder ``train``, ``path`` is the train folder."""
-    if not (path / "train").is_dir():
-        return {"train": path}
-    return {name: path / name for name in NAMES if (path / name).is_dir()}
-
-
-def is_image(file: Path) -> bool:
-    """Return whether the file name is that of an image, and not hidden."""
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-
-
-def pixels(image: Image.Image, size: int, *, grayscale: bool) -> Tensor:
-    """Resize an image to a square of bytes ``(1 or 3, size, size)``."""
-    scaled = image.convert("L" if grayscale else "RGB").resize((size, size))
-    return torch.from_numpy(np.array(scaled)).reshape(size, size, -1).permute(2, 0, 1)
-
-
-@contextmanager
-def opened(file: Path) -> Iterator[Image.Image]:
-    """Open an image and raise errors that name the file.
-
-    Raises:
-        ValueError: if it cannot be read, also later, when its pixels are decoded.
-    """
-    try:
-        with Image.open(file) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{file} must be a readable image, got: {reason}") from error
+def by_class(root: Path, changes: Changes) -> list[tuple[str, Path]]:
+    """Return class and path of each image, in sorted order, and count what is left out."""
+    found = []
+    for file in fitting_files(files_below(root), root, has_image_suffix, changes):
+        name, *inner = file.relative_to(root).parts
+        if inner:
+            found.append((name, file))
+        else:
+            changes.add("images outside of class folders left out", file)
+    known = {name for name, _ in found}
+    for folder in visible_folders(root):
+        if folder.name not in known:
+            changes.add("folders without images left out", folder)
+    return found

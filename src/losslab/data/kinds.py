@@ -14,7 +14,7 @@ from torch import Tensor
 from losslab.data import checks, corruption
 from losslab.data.batches import Split
 from losslab.data.corruption import CorruptionOptions
-from losslab.data.raw import KindName, Raw
+from losslab.data.raw import IGNORED, KindName, Raw
 from losslab.rng import Purpose
 
 Rng = Callable[[Purpose], torch.Generator]
@@ -186,7 +186,7 @@ class Values(TargetKind):
 
 
 class Masks(TargetKind):
-    """One class index per pixel, ``(n, H, W)`` int64, where 0 is the background."""
+    """One class index per pixel, ``(n, H, W)`` int64; 0 is the background, -100 is ignored."""
 
     name = "masks"
 
@@ -202,20 +202,22 @@ class Masks(TargetKind):
             )
         _require_range(
             "masks of class indices in [0, C) with C >= 2 classes, 0 being the background",
-            targets,
+            targets[targets != IGNORED],
             classes,
         )
         return targets.long(), 1 if classes == 2 else classes
 
     def counts(self, targets: Tensor) -> Tensor:
-        """Count the pixels per class."""
-        return torch.bincount(targets.flatten(), minlength=max(2, self.outputs))
+        """Count the pixels per class, without ignored ones."""
+        return torch.bincount(targets[targets != IGNORED], minlength=max(2, self.outputs))
 
     def describe(self, targets: Tensor) -> str:
         """List the classes with their fractions of the pixels."""
         counts = self.counts(targets)
         shares = [f"{share:.2%}" for share in (counts / counts.sum()).tolist()]
-        return f"pixels in training: {_listed(self._names(shares), shares)}"
+        ignored = (targets == IGNORED).double().mean().item()
+        more = f", without the {ignored:.2%} of all that are ignored" if ignored else ""
+        return f"pixels in training: {_listed(self._names(shares), shares)}{more}"
 
 
 class Sequences(TargetKind):
@@ -231,14 +233,18 @@ class Sequences(TargetKind):
 
 
 class Relevance(TargetKind):
-    """Grades of the documents of each query, ``(n, documents)``; -1 is padding."""
+    """Grades >= 0 of the documents of each query, ``(n, documents)``; -1 is padding."""
 
     name = "relevance"
 
     def describe(self, targets: Tensor) -> str:
         """List the grades with their numbers of documents."""
-        counts = torch.bincount(targets[targets >= 0]).tolist()
-        return f"grades in training: {_listed(range(len(counts)), counts)}"
+        grades, counts = targets[targets >= 0].unique(return_counts=True)
+        if len(grades) > MOST_LISTED:
+            low, high = float(grades[0]), float(grades[-1])
+            return f"grades in training: {len(grades)} different ones, {low:g} to {high:g}"
+        names = [f"{grade:g}" for grade in grades.tolist()]
+        return f"grades in training: {_listed(names, counts.tolist())}"
 
 
 KINDS: dict[str, type[TargetKind]] = {

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.files import Changes, files_below, fitting_files
 from losslab.data.pointcloud import CANDIDATES, Rotation, require_sampling, sample_clouds
 from losslab.rng import Purpose, generator
 
@@ -34,7 +35,7 @@ class Meshes(InMemoryData):
     Each mesh is centred at the mean of its surface and scaled so that its farthest point is at
     distance 1. Points are sampled uniformly by area. If there are two or more folders directly
     below ``path``, the folder of a mesh is its class. The clouds of a mesh stay in the same split.
-    Hidden files and other files are ignored.
+    Hidden files, files in hidden folders and other files are left out.
 
     Args:
         path: path of the folder.
@@ -73,7 +74,7 @@ class Meshes(InMemoryData):
 
     def prepare_data(self) -> None:
         """Raise ``FileNotFoundError`` if there are not enough meshes for three splits."""
-        self._files()
+        self._files(Changes())
 
     def setup(self, stage: str | None = None) -> None:
         """Sample the clouds and divide them by mesh; a second call does nothing."""
@@ -81,19 +82,22 @@ class Meshes(InMemoryData):
             return
         super().setup(stage)
         if self.test_split_seed is not None:
-            clouds = self._sampled_clouds(self._files(), self.test_split_seed)
+            files = self._files(Changes())
+            clouds = self._sampled_clouds(files, self.test_split_seed)
             self.test = self.test._replace(inputs=clouds[self.test_index])
 
     def load(self) -> Raw:
         """Sample clouds ``(meshes * clouds, points, 3)``, with the classes of their meshes."""
-        files = self._files()
+        changes = Changes()
+        files = self._files(changes)
         names = sorted({_class_of(file, self.path) for file in files} - {""})
         clouds = self._sampled_clouds(files, self.data_seed)
         mesh = torch.arange(len(files)).repeat_interleave(self.clouds)
         if len(names) < 2 or any(not _class_of(file, self.path) for file in files):
-            return Raw(clouds, torch.zeros(len(mesh), 1), target_kind="values", groups=mesh)
+            none = torch.zeros(len(mesh), 1)
+            return Raw(clouds, none, target_kind="values", groups=mesh, notes=changes.notes())
         labels = torch.tensor([names.index(_class_of(file, self.path)) for file in files])
-        return Raw(clouds, labels[mesh], class_names=names, groups=mesh)
+        return Raw(clouds, labels[mesh], class_names=names, groups=mesh, notes=changes.notes())
 
     def _sampled_clouds(self, files: list[Path], seed: int) -> Tensor:
         rng = generator(seed, Purpose.SURFACES)
@@ -111,23 +115,24 @@ class Meshes(InMemoryData):
             seed=seed,
         )
 
-    def _files(self) -> list[Path]:
+    def _files(self, changes: Changes) -> list[Path]:
         """Return the mesh files, in sorted order."""
         if not self.path.is_dir():
             raise FileNotFoundError(
                 f"path must be a folder with meshes, found none at {self.path.absolute()}"
             )
-        files = sorted(
-            file
-            for file in self.path.rglob("*")
-            if file.suffix.lower() in READERS and not file.name.startswith(".")
-        )
+        files = fitting_files(files_below(self.path), self.path, has_mesh_suffix, changes)
         if len(files) < 3:
             raise FileNotFoundError(
                 f"path must hold at least 3 meshes ({', '.join(READERS)}), found {len(files)} in "
                 f"{self.path.absolute()}"
             )
         return files
+
+
+def has_mesh_suffix(file: Path) -> bool:
+    """Return whether the file name is that of a mesh."""
+    return file.suffix.lower() in READERS
 
 
 def on_surface(

@@ -1,15 +1,15 @@
 """Queries with graded documents: synthetic or read from LETOR files."""
 
-from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import torch
-from sklearn.datasets import load_svmlight_file
 from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.files import Changes
+from losslab.data.letor import Documents, read_letor
 from losslab.rng import Purpose, generator
 
 GRADES = 5
@@ -80,42 +80,56 @@ class Ranking(InMemoryData):
 class Letor(InMemoryData):
     """Queries of a LETOR or SVMLight file with lines ``grade qid:1 1:0.3 2:0.5 ...``.
 
-    Queries are padded to equal length with documents of grade -1, which losses and metrics ignore.
+    Grades are numbers >= 0, whole or not. Queries are padded to equal length with documents of
+    grade -1, which losses and metrics ignore and no file may hold.
 
     Args:
-        path: path of the file.
+        path: path of the file, which may be compressed (``.gz``, ``.bz2``, ``.xz``).
         options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if the file does not have this format.
+        ValueError: if a line does not have this format.
     """
 
     def __init__(self, *, path: str, **options: Unpack[Options]) -> None:
         super().__init__(**options)
-        self.path = Path(path)
+        self.path = path
+
+    def prepare_data(self) -> None:
+        """Raise ``FileNotFoundError`` if the file does not exist."""
+        checks.require_file(self.path, "a LETOR file")
 
     def load(self) -> Raw:
         """Read and pad the queries, with features standardized over all documents."""
-        if not self.path.is_file():
-            raise FileNotFoundError(f"path must be a LETOR file, found none at {self.path}")
-        try:
-            features, grades, query = load_svmlight_file(str(self.path), query_id=True)
-        except ValueError as error:
-            raise ValueError(
-                f"{self.path} must be an SVMLight file with qid, got: {error}"
-            ) from error
-        dense = np.asarray(features.todense(), dtype=np.float32)
-        dense = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), 1e-8)
-        names, places = np.unique(query, return_inverse=True)
-        longest = int(np.bincount(places).max())
-        inputs = torch.zeros(len(names), longest, dense.shape[1])
-        targets = torch.full((len(names), longest), -1, dtype=torch.int64)
-        for place in range(len(names)):
-            rows = np.flatnonzero(places == place)
-            inputs[place, : len(rows)] = torch.from_numpy(dense[rows])
-            targets[place, : len(rows)] = torch.from_numpy(grades[rows].astype(np.int64))
-        return Raw(inputs, targets, target_kind="relevance", outputs=1)
+        documents = read_letor(checks.require_file(self.path, "a LETOR file"))
+        features = documents.features
+        features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-8)
+        changes = Changes()
+        inputs, targets = _padded(documents._replace(features=features), changes)
+        notes = ("features standardized over all documents", *changes.notes())
+        return Raw(inputs, targets, target_kind="relevance", outputs=1, notes=notes)
+
+
+def _padded(documents: Documents, changes: Changes) -> tuple[Tensor, Tensor]:
+    """Return features ``(n, documents, F)`` and grades ``(n, documents)`` of each query."""
+    features, grades, query = documents
+    names, places = np.unique(query, return_inverse=True)
+    longest = int(np.bincount(places).max())
+    whole = np.array_equal(grades, np.round(grades))
+    inputs = torch.zeros(len(names), longest, features.shape[1])
+    targets = torch.full((len(names), longest), -1, dtype=torch.int64 if whole else torch.float32)
+    for place, name in enumerate(names):
+        rows = np.flatnonzero(places == place)
+        inputs[place, : len(rows)] = torch.from_numpy(features[rows])
+        targets[place, : len(rows)] = torch.from_numpy(grades[rows])
+        if rows[-1] - rows[0] >= len(rows):
+            changes.add("queries joined from several blocks of lines", f"qid {name}")
+        if len(rows) < longest:
+            changes.add(f"queries padded to {longest} documents", f"qid {name}")
+        if len(np.unique(grades[rows])) == 1:
+            changes.add("queries of one grade, which metrics leave out", f"qid {name}")
+    return inputs, targets
 
 
 def _graded(scores: Tensor) -> Tensor:

@@ -14,6 +14,9 @@ Sampling = Literal["fresh", "redrawn", "fixed_test"]
 into splits anew (``redrawn``), or all are tested on the same samples (``fixed_test``)."""
 
 
+IGNORED = -100
+"""Value of the pixels of a mask that losses, metrics and class counts leave out."""
+
 StandardizeTargets = bool | Literal["data"]
 """Whether values are standardized, see :class:`Raw`."""
 
@@ -25,7 +28,8 @@ class Raw:
     Args:
         inputs: real numbers, ``(n, *)``.
         targets: class indices ``(n,)``, values ``(n, K)``, 0/1 labels ``(n, K)``, or masks
-            ``(n, H, W)`` of class indices, where 0 is the background.
+            ``(n, H, W)`` of class indices, where 0 is the background and :data:`IGNORED` is left
+            out of losses, metrics and class counts.
         target_kind: kind of the targets; by default integers are classes and floats are values.
         class_names: names of the classes or labels.
         fixed: 0, 1 or 2 ``(n,)``, to assign samples to training, validation or test; a split
@@ -43,6 +47,8 @@ class Raw:
         outputs: number of network outputs, if it does not follow from the targets; the targets are
             then kept unchanged.
         redrawn: whether ``fixed`` was drawn from the seed and does not come from files.
+        notes: what reading changed or left out, one line each: values that were converted or
+            scaled, files or columns that were not read.
     """
 
     inputs: Tensor
@@ -57,6 +63,7 @@ class Raw:
     held_out: tuple[int, ...] = ()
     outputs: int | None = None
     redrawn: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def require_finite(name: str, values: Tensor) -> None:

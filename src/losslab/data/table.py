@@ -12,6 +12,8 @@ from torch import Tensor
 
 from losslab.data import checks, targets
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.csv_file import CsvFile, CsvOptions
+from losslab.data.files import Changes
 from losslab.data.raw import StandardizeTargets
 
 Array = NDArray[np.generic]
@@ -23,7 +25,8 @@ class Table(InMemoryData):
     """A ``.csv`` file with a header and one or more target columns.
 
     Numeric columns are features; text and boolean columns are one-hot encoded. Missing values raise
-    an error: fill or drop them first.
+    an error: fill or drop them first. An empty field is one, and so is a word like ``NA`` among
+    numbers; in a column of text it is text like any other, unless ``missing`` names it.
 
     Args:
         path: path of the file.
@@ -33,6 +36,12 @@ class Table(InMemoryData):
         split: column with ``train``, ``val``, ``test`` or 0, 1, 2; a missing split is drawn from
             train.
         drop: columns to ignore, such as identifiers.
+        text: columns to read as text, though their entries are numbers.
+        missing: words that mark a missing value in every column.
+        separator: between fields; ``"auto"`` finds ``,``, ``;``, tab or ``|``.
+        decimal: ``"."``, ``","``, or ``"auto"``, a comma if the numbers show that it is the mark.
+        thousands: mark between thousands, if there is one.
+        encoding: name of the encoding; ``"auto"`` is UTF-8, or UTF-16 if the file says so.
         target_kind: ``"classes"``, ``"values"``, ``"multilabel"``, or ``"auto"``, see
             :func:`~losslab.data.targets.read_targets`.
         standardize: whether to standardize numeric columns with the training split's means and
@@ -55,6 +64,12 @@ class Table(InMemoryData):
         weight: str | None = None,
         split: str | None = None,
         drop: Sequence[str] = (),
+        text: Sequence[str] = (),
+        missing: Sequence[str] = (),
+        separator: str = "auto",
+        decimal: str = "auto",
+        thousands: str | None = None,
+        encoding: str = "auto",
         target_kind: str = "auto",
         standardize: bool = True,
         standardize_targets: StandardizeTargets = True,
@@ -63,13 +78,16 @@ class Table(InMemoryData):
         super().__init__(**options)
         checks.require_choice("target_kind", target_kind, targets.ASKED)
         self.path = path
-        self.target = [target] if isinstance(target, str) else [str(name) for name in target]
+        self.target = _names(target)
         if not self.target:
             raise ValueError("target must name a column, got none")
         self.group = group
         self.weight = weight
         self.split = split
-        self.drop = [drop] if isinstance(drop, str) else [str(name) for name in drop]
+        self.drop = _names(drop)
+        self.reading = CsvOptions(
+            separator, decimal, thousands, encoding, _names(missing), _names(text)
+        ).check()
         self.asked_kind = target_kind
         self.standardize = standardize
         self.standardize_targets = standardize_targets
@@ -80,9 +98,10 @@ class Table(InMemoryData):
 
     def load(self) -> Raw:
         """Read features, targets and the columns of splits, groups and weights."""
-        table = self._read(checks.require_file(self.path, "a .csv file"))
+        changes = Changes()
+        table = self._read(checks.require_file(self.path, "a .csv file"), changes)
         features = table.drop(columns=list(dict.fromkeys(self._special_columns())))
-        inputs, numeric = _encoded(features)
+        inputs, numeric = _encoded(features, changes)
         values = table[self.target]
         if len({_plain(values[name]).dtype.kind for name in self.target}) > 1:
             raise ValueError(
@@ -90,7 +109,7 @@ class Table(InMemoryData):
             )
         columns = np.stack([_plain(values[name]) for name in self.target], axis=1)
         name = f"target {', '.join(self.target)}"
-        target = targets.read_targets(name, columns, self.asked_kind, self.target)
+        target = targets.read_targets(name, columns, self.asked_kind, self.target, changes)
         return Raw(
             inputs,
             target.targets,
@@ -101,6 +120,7 @@ class Table(InMemoryData):
             self._column(table, self.weight, targets.read_weights),
             numeric if self.standardize else False,
             self.standardize_targets,
+            notes=changes.notes(),
         )
 
     def _column(
@@ -113,35 +133,25 @@ class Table(InMemoryData):
         others = [name for name in (self.group, self.weight, self.split) if name is not None]
         return [*self.target, *others, *self.drop]
 
-    def _read(self, file: Path) -> pd.DataFrame:
-        """Read the table and check that the used columns exist and have no missing values."""
+    def _read(self, file: Path, changes: Changes) -> pd.DataFrame:
+        """Read the table and check that the named columns exist."""
         if file.suffix.lower() in (".npz", ".npy"):
             raise ValueError(
                 f"{file} holds arrays, but data=table reads .csv files: use data=arrays "
                 f"data.path={file}, without data.target"
             )
-        try:
-            table = pd.read_csv(file)
-        except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
-            raise ValueError(f"{file} must be a .csv file with a header, got {error}") from error
-        table.columns = table.columns.map(str)
-        missing = [name for name in self._special_columns() if name not in table.columns]
-        if missing:
-            raise ValueError(
-                f"{file} must have the column {missing[0]!r}, got {', '.join(table.columns)}"
-            )
-        used = table.drop(columns=[name for name in self.drop if name not in self.target])
-        gaps = used.isna().sum()
-        if gaps.any():
-            column = str(gaps.idxmax())
-            row = int(used[column].isna().to_numpy().argmax())
-            raise ValueError(
-                f"{file} must have no missing values, got {gaps[column]} in column {column!r}, "
-                f"the first in line {row + 2}: fill or remove them"
-            )
-        if used.empty:
-            raise ValueError(f"{file} must have rows, got only a header")
-        return table
+        opened = CsvFile(file, self.reading, changes)
+        for name in (*self._special_columns(), *self.reading.text):
+            if name not in opened.header and not name.startswith("Unnamed: "):
+                raise ValueError(
+                    f"{file} must have the column {name!r}, got {', '.join(opened.header)}"
+                )
+        return opened.frame(drop=[name for name in self.drop if name not in self.target])
+
+
+def _names(given: str | Sequence[str]) -> list[str]:
+    """Return one name or several as a list."""
+    return [given] if isinstance(given, str) else [str(name) for name in given]
 
 
 def _plain(column: "pd.Series[Any]") -> Array:
@@ -151,13 +161,14 @@ def _plain(column: "pd.Series[Any]") -> Array:
     return np.asarray(column, dtype=np.str_)
 
 
-def _encoded(features: pd.DataFrame) -> tuple[Tensor, Tensor]:
+def _encoded(features: pd.DataFrame, changes: Changes) -> tuple[Tensor, Tensor]:
     """Encode features as ``(n, F)``; also return a mask of the numeric columns."""
     blocks: list[NDArray[np.float32]] = []
     numeric: list[bool] = []
     for name in features.columns:
         column = _plain(features[name])
         if column.dtype.kind in "iuf":
+            checks.require_single_precision(f"column {name!r}", column)
             blocks.append(column.astype(np.float32)[:, None])
             numeric.append(True)
             continue
@@ -167,6 +178,7 @@ def _encoded(features: pd.DataFrame) -> tuple[Tensor, Tensor]:
                 f"column {name!r} must have <= {MOST_CATEGORIES} different entries to be "
                 f"categorical, got {len(known)}: exclude it with data.drop=[{name}]"
             )
+        changes.add("columns of text encoded as categories", f"{name!r}, {len(known)} entries")
         blocks.append((column[:, None] == known).astype(np.float32))
         numeric += [False] * len(known)
     if not blocks:

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from losslab.data import checks
+from losslab.data.files import Changes
 from losslab.data.raw import KindName
 
 ASKED = ("auto", "classes", "values", "multilabel")
@@ -24,7 +26,11 @@ class Targets(NamedTuple):
 
 
 def read_targets(
-    name: str, values: NDArray[np.generic], asked: str, labels: Sequence[str] | None = None
+    name: str,
+    values: NDArray[np.generic],
+    asked: str,
+    labels: Sequence[str] | None = None,
+    changes: Changes | None = None,
 ) -> Targets:
     """Convert the targets of a file to a tensor, and determine their kind and names.
 
@@ -36,6 +42,7 @@ def read_targets(
         values: ``(n,)`` or ``(n, K)``.
         asked: ``"auto"`` or a kind.
         labels: names of the columns, if there are any.
+        changes: counts integers that become values.
 
     Raises:
         ValueError: if the values do not match the kind, or the kind is ambiguous.
@@ -61,6 +68,10 @@ def read_targets(
                 f"got {_described(values)}"
             )
         return Targets(numbers, "multilabel", list(labels) if labels else None)
+    for column in values.reshape(len(values), -1).T:
+        checks.require_single_precision(name, column)
+    if changes is not None and values.dtype.kind in "biu":
+        changes.add("integer targets read as values", name)
     return Targets(numbers, "values", None)
 
 

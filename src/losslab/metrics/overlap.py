@@ -38,7 +38,7 @@ def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
     }
 
 
-def average_precision(score: Tensor, truth: Tensor) -> Tensor:
+def average_precision(score: Tensor, truth: Tensor, counted: Tensor | None = None) -> Tensor:
     r"""Compute the average precision of all pixels, averaged over the classes that occur.
 
     .. math:: \mathrm{AP} = \sum_k (R_k - R_{k-1}) P_k
@@ -48,6 +48,7 @@ def average_precision(score: Tensor, truth: Tensor) -> Tensor:
     Args:
         score: real numbers, (N, C, H, W).
         truth: true masks, boolean (N, C, H, W).
+        counted: pixels that count, boolean (N, H, W); all by default.
 
     Returns:
         The mean over classes, NaN if no class occurs.
@@ -57,6 +58,8 @@ def average_precision(score: Tensor, truth: Tensor) -> Tensor:
         >>> average_precision(torch.tensor([300.0, 200, 100, -100]).view(1, 1, 2, 2), truth).item()
         0.8333333...
     """
+    if counted is not None:  # (N, C, H, W) to (1, C, pixels)
+        score, truth = (values.movedim(1, 0)[:, counted][None] for values in (score, truth))
     values = [
         binary_average_precision(squashed(score[:, c]), truth[:, c].long(), validate_args=False)
         for c in range(score.shape[1])

@@ -27,6 +27,7 @@ ADDED_FIELDS: dict[str, Any] = {
     "resumed": [],
     "sampling": None,
     "sizes": {},
+    "data_notes": [],
     "cost": {},
     "improved": None,
 }
@@ -82,6 +83,8 @@ class Record(TypedDict):
     training alone (``fixed_test``); ``None`` for records without it."""
     sizes: dict[str, int]
     """Number of samples per split."""
+    data_notes: list[str]
+    """What reading the data changed or left out, one line each."""
     best: EpochMetrics | None
     """Epoch whose checkpoint counts."""
     improved: int | None
@@ -137,6 +140,7 @@ def new_record() -> Record:
         hashes={},
         sampling=None,
         sizes={},
+        data_notes=[],
         best=None,
         improved=None,
         final=None,

@@ -14,6 +14,8 @@ from torchmetrics.functional.classification import binary_precision_recall_curve
 from losslab.runs.figure_data import Clouds, Images, Line, Scatter
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"  # distinct for the colour-blind
+MOST_BOXES = 20
+"""Maximum number of grades whose scores are drawn as boxes."""
 
 
 def confusion(guess: Tensor, target: Tensor, names: Sequence[str]) -> Figure:
@@ -112,13 +114,19 @@ def predicted_texts(images: Tensor, read: Sequence[str], true: Sequence[str]) ->
 
 
 def scores_by_grade(scores: Tensor, grades: Tensor) -> Figure:
-    """Plot the distribution of scores per grade, without padding."""
-    kept = sorted({grade for grade in grades.tolist() if grade >= 0})
+    """Plot the distribution of scores per grade, without padding; many grades as points."""
+    graded = grades >= 0
+    height, grade = array(scores[graded]), array(grades[graded])
+    known = np.unique(grade)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
+    if len(known) > MOST_BOXES:
+        axes.plot(grade, height, ".", markersize=2)
+        axes.set(xlabel="grade", ylabel="score", title="Scores by grade (one dot per document)")
+        return figure
     axes.boxplot(
-        [scores[grades == grade].float().cpu().numpy() for grade in kept],
-        tick_labels=[str(grade) for grade in kept],
+        [height[grade == each] for each in known],
+        tick_labels=[f"{each:g}" for each in known],
         showfliers=False,
     )
     axes.set(xlabel="grade", ylabel="score", title="Scores by grade (quartiles; whiskers 1.5 IQR)")

@@ -72,7 +72,8 @@ class RankingTask(Task):
 def _rows(prediction: Tensor, target: Tensor) -> np.ndarray:
     """Compute the metrics of each query, (n, 3), NaN if its documents have one grade."""
     rows = []
-    for score, grade in zip(prediction.cpu().double().numpy(), target.cpu().numpy(), strict=True):
+    predicted, true = (values.cpu().double().numpy() for values in (prediction, target))
+    for score, grade in zip(predicted, true, strict=True):
         known = grade >= 0
         ranked = len(set(grade[known])) > 1
         rows.append(query_metrics(score[known], grade[known]) if ranked else [np.nan] * len(NAMES))

@@ -43,7 +43,8 @@ class RegressionTask(Task):
         super().__init__(data)
         if data.target_kind != "values":
             raise ValueError(
-                f"task=regression expects values, got {data.target_kind}: add task=classification"
+                f"task=regression expects values, got {data.target_kind}: add task=classification, "
+                f"or data.target_kind=values if the targets are numbers"
             )
         self.truth: Mapping[str, float] | None = getattr(data, "truth", None)
         scaling: TargetScaling | None = getattr(data, "target_scaling", None)

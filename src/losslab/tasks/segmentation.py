@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from losslab.data.raw import IGNORED
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics import overlap
 from losslab.metrics.probability import log_odds
@@ -34,6 +35,8 @@ class SegmentationTask(Task):
         dice_best_threshold: after :meth:`choose`, at the threshold with the best Dice on validation
             (binary only).
 
+    Ignored pixels (:data:`~losslab.data.raw.IGNORED`) count for no metric.
+
     Scores of images: iou, dice, precision, recall and dice_best_threshold.
 
     Raises:
@@ -50,6 +53,8 @@ class SegmentationTask(Task):
             raise ValueError(f"task=segmentation expects mask targets, got {data.target_kind}")
         self.binary = data.outputs == 1
         self.provides = BINARY if self.binary else CLASSES
+        if getattr(data, "ignores", False):  # no probability says that a pixel is ignored
+            self.provides = BINARY if self.binary else CLASSES[:2]
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
         """Return 0/1 masks (N, 1, H, W), class indices (N, H, W) or one-hot masks (N, C, H, W)."""
@@ -71,8 +76,9 @@ class SegmentationTask(Task):
             name: masks.mean() for name, masks in self._masks(prediction, target, chosen).items()
         }
         best = values.pop("dice_best_threshold", None)
+        counted = target != IGNORED if bool((target == IGNORED).any()) else None
         values["average_precision"] = overlap.average_precision(
-            self._ordering(prediction, inverse_link), self._truth(target)
+            self._ordering(prediction, inverse_link), self._truth(target), counted
         )
         return values if best is None else values | {"dice_best_threshold": best}
 
@@ -91,9 +97,10 @@ class SegmentationTask(Task):
     ) -> dict[str, Tensor]:
         """Compute the metrics of each mask, (n, C)."""
         truth = self._truth(target)
-        values = overlap.per_image(self._guess(prediction), truth)
+        counted = (target != IGNORED).unsqueeze(1)
+        values = overlap.per_image(self._guess(prediction) & counted, truth)
         if "threshold" in chosen:
-            guess = prediction > chosen["threshold"]
+            guess = (prediction > chosen["threshold"]) & counted
             values["dice_best_threshold"] = overlap.per_image(guess, truth)["dice"]
         return values
 
@@ -103,15 +110,18 @@ class SegmentationTask(Task):
         """Choose the threshold on the logit with the best Dice on validation."""
         if not self.binary:
             return {}
-        truth = self._truth(target)
-        dice = [overlap.per_image(prediction > logit, truth)["dice"].mean() for logit in THRESHOLDS]
+        truth, counted = self._truth(target), (target != IGNORED).unsqueeze(1)
+        dice = [
+            overlap.per_image((prediction > logit) & counted, truth)["dice"].mean()
+            for logit in THRESHOLDS
+        ]
         return {"threshold": THRESHOLDS[int(torch.stack(dice).argmax())]}
 
     def _truth(self, target: Tensor) -> Tensor:
-        """Return true boolean masks of the foreground classes."""
+        """Return true boolean masks of the foreground classes, false at ignored pixels."""
         if self.binary:
             return target.unsqueeze(1) > 0
-        return one_hot(target, self.outputs).movedim(-1, 1)[:, 1:] > 0
+        return one_hot(target.clamp(min=0), self.outputs).movedim(-1, 1)[:, 1:] > 0
 
     def _guess(self, prediction: Tensor) -> Tensor:
         """Return predicted boolean masks of the foreground classes."""
@@ -131,13 +141,15 @@ class SegmentationTask(Task):
 
         last = max(1, self.outputs - 1)
         maps = prediction[:, 0].sigmoid() if self.binary else prediction.argmax(dim=1) / last
-        given = {"image": drawing.stretched(inputs.mean(dim=1)), "true mask": target / last}
+        shown = torch.where(target == IGNORED, torch.nan, target / last)
+        given = {"image": drawing.stretched(inputs.mean(dim=1)), "true mask": shown}
         made = {"probability" if self.binary else "predicted mask": maps}
         figures: dict[str, Figure | FigureData] = {
             "masks": drawing.rows(given, made, "Images with their masks")
         }
-        if self.binary and bool(target.any()):
+        if self.binary and bool((target > 0).any()):
+            counted = (target != IGNORED).unsqueeze(1)
             figures["precision_recall"] = drawing.precision_recall_curve(
-                overlap.squashed(prediction), self._truth(target)
+                overlap.squashed(prediction)[counted], self._truth(target)[counted]
             )
         return figures

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -101,11 +102,13 @@ def _images(figure_data: Mapping[str, Images]) -> Figure:
     across = min(on_screen(COLUMNS, PHONE_COLUMNS), *(len(images) for _, images in rows))
     figure = new_figure(1.05 * across + 1.2, 1.05 * len(rows) + 0.4)
     grid = figure.subplots(len(rows), across, squeeze=False)
-    low = min(float(images.min()) for _, images in rows)
-    high = max(float(images.max()) for _, images in rows)
+    low = min(float(np.nanmin(images)) for _, images in rows)
+    high = max(float(np.nanmax(images)) for _, images in rows)
+    # NaN is what a task leaves out, such as ignored pixels
+    greys = colormaps["gray_r"].with_extremes(bad=COLOURS[1])
     for line, (name, images) in zip(grid, rows, strict=True):
         for axes, image in zip(line, images, strict=False):
-            axes.imshow(image, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest")
+            axes.imshow(image, cmap=greys, vmin=low, vmax=high, interpolation="nearest")
             _bare(axes)
         line[0].set_ylabel(wrapped(name, 16), rotation=0, ha="right", va="center")
     return figure

@@ -1,0 +1,142 @@
+"""Pixels to ignore count for no loss, no metric and no figure, whatever is predicted there."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import average_precision_score, f1_score
+
+from losslab.components import build_components
+from losslab.config.compose import compose_jobs, jobs_of
+from losslab.config.errors import UserError
+from losslab.data.raw import IGNORED
+from losslab.losses import TargetFormat
+from losslab.runs.figure_data import Images
+from losslab.runs.record import read_record
+from losslab.tasks import SegmentationTask
+from losslab.training import train
+
+
+def task(outputs):
+    return SegmentationTask(SimpleNamespace(outputs=outputs, target_kind="masks", ignores=True))
+
+
+@pytest.fixture(params=[1, 3], ids=["binary", "three classes"])
+def sample(request):
+    """Return a task with predictions and targets in which a fifth of the pixels is ignored."""
+    outputs = request.param
+    rng = torch.Generator().manual_seed(0)
+    prediction = torch.randn(4, outputs, 8, 8, generator=rng)
+    target = torch.randint(max(2, outputs), (4, 8, 8), generator=rng)
+    target[torch.rand(4, 8, 8, generator=rng) < 0.2] = IGNORED
+    return task(outputs), prediction, target
+
+
+def test_metrics_are_those_of_the_other_pixels(sample):
+    task, prediction, target = sample
+    metrics = task.metrics(prediction, target, "softmax", {})
+    binary = prediction.shape[1] == 1
+    kept = target != IGNORED
+    dice, precision = [], []
+    for label in range(1, max(2, prediction.shape[1])):
+        guess = prediction[:, 0] > 0 if binary else prediction.argmax(dim=1) == label
+        for image in range(4):
+            counted = kept[image]
+            dice.append(f1_score(target[image][counted] == label, guess[image][counted]))
+        probability = prediction.sigmoid() if binary else prediction.double().softmax(dim=1)
+        score = probability[:, 0 if binary else label][kept]
+        precision.append(average_precision_score(target[kept] == label, score))
+    assert metrics["dice"].item() == pytest.approx(np.mean(dice), abs=1e-12)
+    assert metrics["average_precision"].item() == pytest.approx(np.mean(precision), abs=1e-6)
+
+
+def test_predictions_at_ignored_pixels_change_nothing(sample):
+    task, prediction, target = sample
+    other = torch.where((target == IGNORED).unsqueeze(1), -5 * prediction + 3, prediction)
+    for chosen in ({}, {"threshold": 0.3} if prediction.shape[1] == 1 else {}):
+        first, second = (
+            {
+                **task.metrics(each, target, "softmax", chosen),
+                **{f"score/{k}": v for k, v in task.scores(each, target, None, chosen).items()},
+            }
+            for each in (prediction, other)
+        )
+        for name, value in first.items():
+            assert torch.equal(value, second[name]), name
+    assert task.choose(prediction, target, None) == task.choose(other, target, None)
+
+
+def test_the_threshold_is_not_raised_for_ignored_pixels():
+    prediction = torch.tensor([7.0, 1.0, *[5.0] * 10]).view(1, 1, 3, 4)
+    target = torch.tensor([1, 1, *[IGNORED] * 10]).view(1, 3, 4)
+    assert task(1).choose(prediction, target, None) == {"threshold": 0.0}
+
+
+def test_ignored_pixels_have_a_colour_of_their_own(sample):
+    task, prediction, target = sample
+    figures = task.figures(torch.zeros(4, 3, 8, 8), prediction, target, torch.nn.Identity())
+    masks = figures["masks"]
+    assert isinstance(masks, Images)
+    assert np.array_equal(np.isnan(masks.given[1]), (target == IGNORED).numpy())
+
+
+def test_class_probabilities_cannot_say_that_a_pixel_is_ignored():
+    assert TargetFormat.CLASS_PROBABILITIES not in task(3).provides
+
+
+# --- whole runs ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def config(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def compose(loss, classes, *overrides):
+        for index in range(6):
+            mask = rng.integers(0, classes, (8, 8)).astype(np.uint8)
+            mask[:2] = 255
+            for kind, values in (("images", mask * 100), ("masks", mask)):
+                (tmp_path / kind).mkdir(exist_ok=True)
+                Image.fromarray(values).save(tmp_path / kind / f"{index}.png")
+        given = ["data=image_masks", f"data.path={tmp_path}", "data.image_size=8", f"loss={loss}"]
+        given += ["trainer=cpu", "trainer.max_epochs=1", "callbacks=quiet", "logger=none"]
+        [job] = compose_jobs(jobs_of([*given, "model.channels=[4,8]", *overrides]))
+        return job.config
+
+    return compose
+
+
+def test_a_run_says_what_it_ignores(config, tmp_path):
+    train(config("cross_entropy", 3), tmp_path / "run")
+    record = read_record(tmp_path / "run")
+    assert record["status"] == "done"
+    assert "pixels of value 255 ignored: 96 (first: masks/0.png)" in record["data_notes"]
+    assert "ref/dice" in record["test"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "classes"),
+    [
+        *(("dice", 2), ("tversky", 3), ("cross_entropy", 3)),
+        *(("bce_dice", 2), ("focal_tversky", 2)),
+    ],
+    ids=str,
+)
+def test_losses_leave_out_the_pixels(config, loss, classes):
+    components = build_components(config(loss, classes))
+    targets = components.data.train.targets
+    supervision = components.module.supervision
+    logits = torch.zeros(len(targets), components.data.outputs, 8, 8, requires_grad=True)
+    target = components.task.target(targets, supervision.target_format)
+    supervision.loss(logits, target).backward()
+    assert (logits.grad.movedim(1, -1)[targets == IGNORED] == 0).all()
+    assert (logits.grad.movedim(1, -1)[targets != IGNORED] != 0).any()
+
+
+def test_a_loss_that_cannot_ignore_is_refused(config):
+    with pytest.raises(UserError, match=r"loss: HingeLoss has no ignore_index.*data.ignore=null"):
+        build_components(config("hinge", 3))
+    with pytest.raises(UserError, match=r"loss.ignore_index=7 must not be set"):
+        build_components(config("dice", 2, "loss.ignore_index=7"))
