@@ -24,13 +24,13 @@ def own_path(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
     user_code.SAVED_CODE.clear()
-    for name in ("own_losses", "own_package"):
+    for name in ("kept_losses", "own_package"):
         sys.modules.pop(name, None)
 
 
 def module_in(folder, value=1):
     folder.mkdir()
-    (folder / "own_losses.py").write_text(f"VALUE = {value}\ndef loss(prediction, target): ...\n")
+    (folder / "kept_losses.py").write_text(f"VALUE = {value}\ndef loss(prediction, target): ...\n")
     importlib.invalidate_caches()
     return folder
 
@@ -41,17 +41,17 @@ def test_only_folders_of_the_users_own_modules_are_saved(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").touch()
     user_code.make_importable([tmp_path / "code"])
-    targets = ["own_losses.loss", "own_package.parts.Net", "torch.nn.MSELoss", "json.dumps"]
+    targets = ["kept_losses.loss", "own_package.parts.Net", "torch.nn.MSELoss", "json.dumps"]
     targets += ["losslab.losses.MSELoss", "sys.exit", "nowhere.Loss", "__main__.Loss", ".", ""]
     where = str((tmp_path / "code").resolve())
-    assert user_code.code_dirs(targets) == {"own_losses": where, "own_package": where}
+    assert user_code.code_dirs(targets) == {"kept_losses": where, "own_package": where}
 
 
 def test_a_config_has_the_folder_if_it_names_the_users_code(tmp_path):
     user_code.make_importable([module_in(tmp_path / "code")])
-    given = ["loss=mse", "loss._target_=own_losses.loss"]
+    given = ["loss=mse", "loss._target_=kept_losses.loss"]
     [own, plain] = compose_jobs([given, ["loss=mse"]])
-    assert own.config.code_dirs == {"own_losses": str((tmp_path / "code").resolve())}
+    assert own.config.code_dirs == {"kept_losses": str((tmp_path / "code").resolve())}
     assert "code_dirs" not in plain.config
     assert "code_dirs" in OmegaConf.to_yaml(own.config)
 
@@ -59,9 +59,10 @@ def test_a_config_has_the_folder_if_it_names_the_users_code(tmp_path):
 def test_the_module_of_a_saved_run_precedes_that_of_the_current_folder(tmp_path):
     here, there = module_in(tmp_path / "here", 1), module_in(tmp_path / "there", 2)
     user_code.make_importable([here])
-    user_code.recall({"own_losses": str(there)})
-    assert importlib.import_module("own_losses").VALUE == 2
-    assert sys.path[: len(losslab.IMPORT_PATH)] == list(losslab.IMPORT_PATH)
+    user_code.recall({"kept_losses": str(there)})
+    assert importlib.import_module("kept_losses").VALUE == 2
+    standard = [sys.path.index(folder) for folder in losslab.IMPORT_PATH]
+    assert max(standard) < sys.path.index(str(there))
     # processes that are started by this one import losslab with this variable
     names = os.environ[losslab.IMPORTS].split(os.pathsep)
     assert names.index(str(there)) < names.index(str(here))
@@ -69,12 +70,12 @@ def test_the_module_of_a_saved_run_precedes_that_of_the_current_folder(tmp_path)
 
 def test_a_folder_that_is_gone_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    user_code.recall({"own_losses": "/old/project"})
+    user_code.recall({"kept_losses": "/old/project"})
     with pytest.raises(UserError) as refused:
-        target_of({"_target_": "own_losses.loss"}, "loss")
+        target_of({"_target_": "kept_losses.loss"}, "loss")
     assert str(refused.value) == (
-        "loss: cannot import own_losses.loss: own_losses was in /old/project and is no longer "
-        f"there, nor in {tmp_path}: run the command in the folder in which own_losses is now"
+        "loss: cannot import kept_losses.loss: kept_losses was in /old/project and is no longer "
+        f"there, nor in {tmp_path}: run the command in the folder in which kept_losses is now"
     )
 
 
@@ -85,15 +86,15 @@ def test_a_saved_run_makes_its_modules_importable(tmp_path):
     run.mkdir()
     code = module_in(tmp_path / "code", 3)
     (run / "record.json").write_text("{}")
-    (run / "config.yaml").write_text(f"code_dirs: {{own_losses: '{code}'}}")
+    (run / "config.yaml").write_text(f"code_dirs: {{kept_losses: '{code}'}}")
     saved_config(run)
-    assert importlib.import_module("own_losses").VALUE == 3
+    assert importlib.import_module("kept_losses").VALUE == 3
 
 
 def test_a_sweep_keeps_the_folders(tmp_path):
     assert read_code_dirs(tmp_path) == {}
-    write_commands(tmp_path, [], [], {"own_losses": "/project"})
-    assert read_code_dirs(tmp_path) == {"own_losses": "/project"}
+    write_commands(tmp_path, [], [], {"kept_losses": "/project"})
+    assert read_code_dirs(tmp_path) == {"kept_losses": "/project"}
 
 
 def test_a_tuning_that_resumes_finds_the_modules_of_its_search(tmp_path, monkeypatch):
@@ -103,7 +104,7 @@ def test_a_tuning_that_resumes_finds_the_modules_of_its_search(tmp_path, monkeyp
     plan = tuning.Plan("controlled", 1, ["mse"], [100], [0], [], {}, {"mse": [{}]})
     (tmp_path / tuning.PLAN_FILE).write_text(json.dumps(dataclasses.asdict(plan)))
     (tmp_path / tuning.SEARCH).mkdir()
-    write_commands(tmp_path / tuning.SEARCH, [], [], {"own_losses": str(code)})
+    write_commands(tmp_path / tuning.SEARCH, [], [], {"kept_losses": str(code)})
     monkeypatch.setattr(tuning, "tune", lambda plan, folder: 0)
     tuning.run_tuning([f"resume={tmp_path}"])
-    assert importlib.import_module("own_losses").VALUE == 4
+    assert importlib.import_module("kept_losses").VALUE == 4

@@ -136,7 +136,8 @@ def test_losses_leave_out_the_pixels(config, loss, classes):
 
 
 def test_a_loss_that_cannot_ignore_is_refused(config):
-    with pytest.raises(UserError, match=r"loss: HingeLoss has no ignore_index.*data.ignore=null"):
-        build_components(config("hinge", 3))
+    foreign = "loss._target_=torch.nn.BCEWithLogitsLoss"
+    with pytest.raises(UserError, match=r"BCEWithLogitsLoss has no ignore_index.*data.ignore=null"):
+        build_components(config("bce", 2, foreign))
     with pytest.raises(UserError, match=r"loss.ignore_index=7 must not be set"):
         build_components(config("dice", 2, "loss.ignore_index=7"))
