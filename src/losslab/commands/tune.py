@@ -1,9 +1,9 @@
 """Tune losses equally, then compare their best settings on other seeds and unseen test samples.
 
-usage: losslab tune loss=focal,hinge [protocol=tuned] [budget=20] [KEY=VALUE ...]
+usage: losslab tune loss=focal,hinge [protocol=tuned budget=20 KEY=VALUE ...]
        losslab tune resume=FOLDER
 
-Arguments:
+options:
   loss=A,B,...         losses to tune; with a single one, its best setting is trained and described,
                        and nothing is compared
   protocol=controlled  tune the options of each loss and share everything else (default)
