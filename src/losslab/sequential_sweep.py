@@ -138,5 +138,5 @@ def _tell(comparison: "Comparison", seeds: int, looks: Sequence[int]) -> None:
 def _decision(pair: "Pair") -> str:
     if pair.verdict == "equivalent":
         return f"{pair.a} and {pair.b} equivalent"
-    worse = pair.b if pair.better == pair.a else pair.a
+    worse = pair.other(str(pair.better))
     return f"{pair.better} better than {worse}"

@@ -208,7 +208,7 @@ def _by_other_metrics(table: ComparisonTable, found: Standing) -> Iterator[str]:
 def _unreliable(table: ComparisonTable) -> Iterator[str]:
     """Name the rows whose runs failed or collapsed at some seeds."""
     for row in table.rows:
-        summary = table.summary(row, table.primary_metrics[0])
+        summary = table.main_summary(row)
         failed = {*summary.failed, *(run.seed for run in row.failed)}
         for word, count in (("failed", len(failed)), ("collapsed", len(summary.collapsed))):
             if count:

@@ -10,9 +10,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from losslab.analysis.generalization import MeanTest
-from losslab.analysis.statistics import DRAWS, EXACT_TO, LEVEL, ROUNDING, Interval, Values
-
-CHUNK = 10_000
+from losslab.analysis.statistics import (
+    CHUNK,
+    DRAWS,
+    EXACT_TO,
+    LEVEL,
+    ROUNDING,
+    Interval,
+    Values,
+    interval_of_subset_means,
+    subset_sums,
+)
 
 
 def stratified_sign_flips(
@@ -50,21 +58,14 @@ def stratified_sign_flips(
     rounding = ROUNDING * float(np.abs(array).sum())
     hits = int((math.copysign(1.0, array.sum()) * sums <= rounding).sum())
     p = min(1.0, (1 + hits) / (1 + others))
-    beyond = math.floor(level * (1 + others) * (1 + 1e-12)) - 1
-    if beyond < 0:
-        return p, Interval(-math.inf, math.inf, "sign flips")
-    ends = np.partition(sums / shares, [beyond, len(sums) - 1 - beyond])
-    return p, Interval(float(ends[beyond]), float(ends[-1 - beyond]), "sign flips")
+    return p, interval_of_subset_means(sums / shares, others, level)
 
 
 def _subset_sums(rows: np.ndarray) -> np.ndarray:
     """Sum each row over all subsets of its columns but the empty one, or over sampled ones."""
     count = rows.shape[1]
     if count <= EXACT_TO:
-        sums = np.zeros((len(rows), 1))
-        for column in rows.T:
-            sums = np.concatenate([sums, sums + column[:, None]], axis=1)
-        return sums[:, 1:]
+        return subset_sums(rows)
     stream = np.random.default_rng(0)
     found = []
     for _ in range(0, DRAWS, CHUNK):

@@ -4,12 +4,13 @@ import math
 from collections.abc import Sequence
 
 from losslab.analysis.comparison import ComparisonTable
-from losslab.analysis.location import TRIMMED
+from losslab.analysis.location import SIGN_TEST, TRIMMED
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_TEST_SAMPLES
+from losslab.analysis.words import rounded, span
 from losslab.metrics.labels import Metric
 
-LOCATIONS = {"sign test": "median difference in ", TRIMMED: "interquartile mean difference in "}
+LOCATIONS = {SIGN_TEST: "median difference in ", TRIMMED: "interquartile mean difference in "}
 """Location that a test is about, if it is not the mean."""
 
 
@@ -43,8 +44,7 @@ def short_conclusions(table: ComparisonTable, metric: Metric) -> list[str]:
     beaten: dict[str, list[str]] = {}
     for pair in pairs:
         if pair.preferred is not None:
-            worse = pair.b if pair.preferred == pair.a else pair.a
-            beaten.setdefault(pair.preferred, []).append(worse)
+            beaten.setdefault(pair.preferred, []).append(pair.other(pair.preferred))
     lines = [
         f"{metric.label}: {row.label} is better than {', '.join(beaten[row.label])}"
         for row in table.rows
@@ -64,8 +64,7 @@ def short_conclusions(table: ComparisonTable, metric: Metric) -> list[str]:
 
 
 def _underpowered(pairs: Sequence[Pair]) -> str:
-    counts = sorted({pair.n for pair in pairs})
-    shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    shown = span(pair.n for pair in pairs)
     needed, comparisons = max(pair.needed for pair in pairs), pairs[0].comparisons
     among = "one comparison" if comparisons == 1 else f"{comparisons} comparisons"
     return (
@@ -164,13 +163,8 @@ def _samples_outlook(pair: Pair) -> list[str]:
     ever = pair.metric.difference_text(pair.smallest_ever, sign=False)
     return [
         f"with {pair.design.total:,} samples no number of seeds can show less than {ever}",
-        f"about {_rounded(pair.samples_to_see):,} samples would show {observed}",
+        f"about {rounded(pair.samples_to_see)} samples would show {observed}",
     ]
-
-
-def _rounded(count: int) -> int:
-    """Round to two digits: an estimate of a sample size has no more."""
-    return int(float(f"{count:.1e}"))
 
 
 def _size(pair: Pair) -> str:

@@ -19,7 +19,7 @@ Center = Literal["mean", "median", "iqm"]
 
 CENTERS: tuple[Center, ...] = ("mean", "median", "iqm")
 TRIM = 0.25
-TRIMMED = "trimmed sign flips"
+SIGN_TEST, TRIMMED = "sign test", "trimmed sign flips"
 
 MOST_ENUMERATED, SAMPLED = 13, 10_000
 """Number of differences up to which all sign assignments are used, and of those sampled above."""
@@ -172,5 +172,5 @@ def sign_test_interval(values: Values, confidence: float = 0.95) -> Interval:
     tails = special.bdtr(np.arange(n), n, 0.5)
     rank = int((2 * tails <= (1 - confidence) * (1 + 1e-12)).sum())
     if rank == 0:
-        return Interval(-math.inf, math.inf, "sign test")
-    return Interval(float(array[rank - 1]), float(array[n - rank]), "sign test")
+        return Interval(-math.inf, math.inf, SIGN_TEST)
+    return Interval(float(array[rank - 1]), float(array[n - rank]), SIGN_TEST)

@@ -18,7 +18,7 @@ import numpy as np
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.generalization import MeanTest
 from losslab.analysis.load import Collection, collect
-from losslab.analysis.location import TRIMMED, Center
+from losslab.analysis.location import SIGN_TEST, TRIMMED, Center
 from losslab.analysis.multiplicity import corrected
 from losslab.analysis.pairs import Look, Pair, compare_rows
 from losslab.analysis.scope import DifferenceTest, Scope
@@ -67,7 +67,9 @@ def _sequential(pairs: Sequence[Pair], planned: Sequence[int]) -> Pair:
     """Return the last of a pair's comparisons with p-values over all of them."""
     last = pairs[-1]
     test = _over_looks([pair.test for pair in pairs], pairs, planned)
-    these = _over_looks([pair.of_these_samples for pair in pairs], pairs, planned)
+    these = test
+    if last.of_these_samples is not last.test:
+        these = _over_looks([pair.of_these_samples for pair in pairs], pairs, planned)
     spent = _spent([len(pair.seeds) for pair in pairs], planned)
     columns = (test.p, these.p, test.equivalence_p, _failure_p(pairs, spent))
     looks = tuple(
@@ -107,7 +109,7 @@ def _over_looks(
             equivalence_p = sequential_t_p(estimates, counts, spent, within)
     else:
         spent, method = _spent(seeds, planned), tests[-1].method
-        median, trimmed = method == "sign test", method == TRIMMED
+        median, trimmed = method == SIGN_TEST, method == TRIMMED
         values = np.array(_in_order([pair.differences for pair in pairs]))
         flipped = np.sign(values) if median else values
         p = sequential_sign_flip_p(flipped, counts, spent, trimmed=trimmed)

@@ -7,6 +7,7 @@ from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.convergence import at_chance, first_is_best, not_converged
 from losslab.analysis.load import group_by
 from losslab.analysis.search import LEARNING_RATE, Trial, Tuning
+from losslab.analysis.words import span
 
 THIRDS = ("low", "middle", "high")
 
@@ -70,7 +71,7 @@ def _collapses(table: ComparisonTable) -> Iterable[str]:
     """Count the runs that finished far below what their loss reaches at other seeds."""
     metric = table.primary_metrics[0]
     for row in table.rows:
-        summary = table.summary(row, metric)
+        summary = table.main_summary(row)
         if not summary.collapsed:
             continue
         values = ", ".join(
@@ -86,7 +87,7 @@ def _unequal_epochs(table: ComparisonTable) -> Iterable[str]:
     counts = {row.label: sorted({run.record["epochs"] for run in row.done}) for row in table.rows}
     if len({count for each in counts.values() for count in each}) < 2:
         return
-    texts = [f"{label} {_range(each)}" for label, each in counts.items() if each]
+    texts = [f"{label} {span(each)}" for label, each in counts.items() if each]
     yield f"unequal epochs: {', '.join(texts)}"
 
 
@@ -174,10 +175,6 @@ def _training(table: ComparisonTable) -> Iterable[str]:
     if growing:
         listed = ", ".join(growing)
         yield f"{listed}: not converged, validation still improved in the last epochs"
-
-
-def _range(counts: Sequence[int]) -> str:
-    return f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def unreadable_notes(comparison: Comparison) -> list[str]:

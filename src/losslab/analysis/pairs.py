@@ -13,7 +13,7 @@ from losslab.analysis.location import Center, location
 from losslab.analysis.power import needed_seeds
 from losslab.analysis.sample_values import differences_by_sample
 from losslab.analysis.scope import Design, DifferenceTest, Scope, difference_test
-from losslab.analysis.statistics import LEVEL, Interval
+from losslab.analysis.statistics import LEVEL, Interval, probability_of_improvement
 from losslab.analysis.summaries import values_by_seed
 from losslab.metrics.labels import Metric
 
@@ -146,7 +146,7 @@ class Pair:
     @property
     def improvement(self) -> float:
         """Estimated probability that ``a`` is better: the share of seeds at which it is."""
-        return (self.wins + self.ties / 2) / self.n if self.n else math.nan
+        return probability_of_improvement(self.advantages) if self.n else math.nan
 
     @property
     def swapped(self) -> "Pair":
@@ -188,6 +188,10 @@ class Pair:
         """Label of the row that values or failures favour; ``None`` if they contradict."""
         found = {self.better, self.fails_less} - {None}
         return found.pop() if len(found) == 1 else None
+
+    def other(self, label: str) -> str:
+        """Return the label of the other row."""
+        return self.b if label == self.a else self.a
 
     @property
     def equivalent(self) -> bool:
@@ -286,11 +290,8 @@ def compare_rows(
         for seed in seeds
         if math.isfinite(ours[seed]) and math.isfinite(theirs[seed])
     }
-    test, of_these_samples = _tests(a, b, metric, split, scope, differences, center, within)
-    if failures.lost:  # the lost pairs may differ
-        test, of_these_samples = (
-            replace(each, equivalence_p=1.0) for each in (test, of_these_samples)
-        )
+    margin = None if failures.lost else within  # the lost pairs may differ by more
+    test, of_these_samples = _tests(a, b, metric, split, scope, differences, center, margin)
     numbers = list(differences.values())
     return Pair(
         a=a.label,

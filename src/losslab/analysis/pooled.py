@@ -16,6 +16,7 @@ from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.generalization import MeanTest, corrected_t
 from losslab.analysis.pairs import Pair
+from losslab.analysis.power import needed_seeds
 from losslab.analysis.statistics import LEVEL, Interval
 from losslab.metrics.labels import Metric
 
@@ -78,7 +79,7 @@ class PooledPair:
     @property
     def needed(self) -> int:
         """Minimum number of seeds with which the sign-flip test can find a difference."""
-        return math.ceil(1 + math.log2(self.comparisons / LEVEL))
+        return needed_seeds(self.comparisons)
 
     @property
     def underpowered(self) -> bool:

@@ -70,15 +70,15 @@ def sample_values(scores: Scores, metric: str) -> np.ndarray | None:
         >>> sample_values(Scores(np.arange(2), squares), "rmse")
         array([1.25, 2.75])
     """
-    values = {name: array.astype(float) for name, array in scores.values.items()}
+    values = scores.values
     if metric in values:
-        return values[metric]
+        return values[metric].astype(float)
     if metric in ROOTS and ROOTS[metric] in values:
-        squares = values[ROOTS[metric]]
+        squares = values[ROOTS[metric]].astype(float)
         root = math.sqrt(float(np.nanmean(squares)))
         return root + (squares - root**2) / (2 * root) if root else squares
     if metric in RATIOS and set(RATIOS[metric]) <= values.keys():
-        counts, sizes = (values[name] for name in RATIOS[metric])
+        counts, sizes = (values[name].astype(float) for name in RATIOS[metric])
         ratio = counts.sum() / sizes.sum()
         return np.asarray(ratio + (counts - ratio * sizes) / sizes.mean())
     return None

@@ -94,7 +94,11 @@ class DifferenceTest:
             for which the power depends on more than the spread.
         """
         seeds = now if seeds is None else seeds
-        if now < 2 or math.isnan(deviation) or self.method in ("sign test", location.TRIMMED):
+        if (
+            now < 2
+            or math.isnan(deviation)
+            or self.method in (location.SIGN_TEST, location.TRIMMED)
+        ):
             return math.nan
         if self.estimate is None:
             bound = deviation * power.deviation_bound(now - 1)
@@ -213,7 +217,7 @@ _BY_SIGNS: dict[Center, tuple[str, Any, Any, Any]] = {
         statistics.equivalence_p,
     ),
     "median": (
-        "sign test",
+        location.SIGN_TEST,
         location.sign_test_p,
         location.sign_test_interval,
         location.sign_test_equivalence_p,

@@ -75,7 +75,7 @@ def standing(table: ComparisonTable, metric: Metric | None = None) -> Standing:
     order = {row.label: place for place, row in enumerate(table.rows)}
     for pair in sorted(pairs, key=lambda pair: order.get(str(pair.preferred), len(order))):
         if pair.preferred is not None and not pair.equivalent:
-            beaten.setdefault(pair.b if pair.preferred == pair.a else pair.a, pair)
+            beaten.setdefault(pair.other(pair.preferred), pair)
     compared = {label for pair in pairs if pair.seeds for label in (pair.a, pair.b)}
     leading = tuple(label for label in order if label in compared and label not in beaten)
     in_order = {label: beaten[label] for label in order if label in beaten}

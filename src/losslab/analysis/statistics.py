@@ -151,27 +151,41 @@ def sign_flip_interval(
     """
     array = _require_finite(differences)
     n = len(array)
-    level = 1 - confidence
     if n <= EXACT_TO:
-        # p at delta is 2 (1 + number of subsets whose mean is not above delta) / 2**n
-        beyond = math.floor(level * 2.0 ** (n - 1) * (1 + 1e-12)) - 1
-        means = _subset_means(array)
-    else:
-        beyond = math.floor(level * (1 + draws) * (1 + 1e-12)) - 1
-        means = _sampled_means(array, draws, seed)
+        sums, counts = subset_sums(np.stack([array, np.ones(n)]))
+        return interval_of_subset_means(sums / counts, 2 ** (n - 1) - 1, 1 - confidence)
+    return interval_of_subset_means(_sampled_means(array, draws, seed), draws, 1 - confidence)
+
+
+def interval_of_subset_means(means: np.ndarray, others: int, level: float) -> Interval:
+    """Return the interval between the subset means that the sign-flip test rejects.
+
+    The p-value at a mean is the share of the sign assignments whose subset has no larger mean, the
+    observed one included.
+
+    Args:
+        means: means of subsets and of their complements.
+        others: number of sign assignments, up to their opposites, besides the observed one.
+        level: level of the test.
+    """
+    beyond = math.floor(level * (1 + others) * (1 + 1e-12)) - 1
     if beyond < 0:
         return Interval(-math.inf, math.inf, "sign flips")
     ends = np.partition(means, [beyond, len(means) - 1 - beyond])
     return Interval(float(ends[beyond]), float(ends[-1 - beyond]), "sign flips")
 
 
-def _subset_means(values: np.ndarray) -> np.ndarray:
-    """Compute the means of all subsets but the empty one."""
-    sums, counts = np.zeros(1), np.zeros(1)
-    for value in values:
-        sums, counts = np.concatenate([sums, sums + value]), np.concatenate([counts, counts + 1])
-    means: np.ndarray = sums[1:] / counts[1:]
-    return means
+def subset_sums(rows: np.ndarray) -> np.ndarray:
+    """Sum each row over all subsets of its columns but the empty one.
+
+    Example:
+        >>> subset_sums(np.array([[1.0, 2.0, 4.0]])).tolist()
+        [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]]
+    """
+    sums = np.zeros((len(rows), 1))
+    for column in rows.T:
+        sums = np.concatenate([sums, sums + column[:, None]], axis=1)
+    return sums[:, 1:]
 
 
 def _sampled_means(values: np.ndarray, draws: int, seed: int) -> np.ndarray:

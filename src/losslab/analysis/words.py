@@ -48,9 +48,14 @@ def rounded(count: float) -> str:
     return f"{int(float(f'{count:.1e}')):,}"
 
 
+def span(counts: Iterable[int]) -> str:
+    """Return the range of counts: ``8``, ``6 to 8``."""
+    found = list(counts)
+    least, most = min(found), max(found)
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
 def seeds(pairs: Iterable[Pair]) -> str:
     """Return the number of seeds of pairs: ``8 seeds``, ``6 to 8 seeds``."""
-    counts = sorted({len(pair.seeds) for pair in pairs})
-    if counts[0] == counts[-1]:
-        return f"{counts[0]} seed{'' if counts[0] == 1 else 's'}"
-    return f"{counts[0]} to {counts[-1]} seeds"
+    shown = span(len(pair.seeds) for pair in pairs)
+    return f"{shown} seed{'' if shown == '1' else 's'}"
