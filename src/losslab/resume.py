@@ -15,12 +15,12 @@ from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.user_code import SEARCH_PATH, code_dirs, recall, search_path, use
-from losslab.runs.folder import PLAN_FILE, is_run
+from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, is_run
 from losslab.runs.looks import read_looks
 from losslab.runs.record import read_record
 from losslab.sequential_sweep import sequential_sweep
 from losslab.sweep import show_run, sweep
-from losslab.sweep_file import SWEEP_FILE, extended, read_code_dirs, read_commands
+from losslab.sweep_file import extended, read_code_dirs, read_commands
 
 _ABSENT = object()
 

@@ -31,9 +31,9 @@ from losslab.config.past import earlier_override
 from losslab.progress import show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
-from losslab.runs.folder import is_run, job_name
+from losslab.runs.folder import SWEEP_FILE, is_run, job_name
 from losslab.runs.record import Record, needs_running, read_record
-from losslab.sweep_file import SWEEP_FILE, write_commands
+from losslab.sweep_file import write_commands
 
 DONE, FAILED = 0, 1
 

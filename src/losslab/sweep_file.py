@@ -17,9 +17,8 @@ from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.schema import meaning
-from losslab.runs.folder import replace_file
+from losslab.runs.folder import SWEEP_FILE, replace_file
 
-SWEEP_FILE = "sweep.json"
 VERSION = 2
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from losslab.config.command import all_jobs, parse
 from losslab.config.errors import UserError
-from losslab.sweep_file import SWEEP_FILE, extended, read_commands, write_commands
+from losslab.runs.folder import SWEEP_FILE
+from losslab.sweep_file import extended, read_commands, write_commands
 
 PAST = Path(__file__).parents[1] / "past" / "v0_1" / "sweep"
 SWEEP = ["-m", "loss=mse,huber", "optimizer.lr=0.01,0.1", "seed=range(2)", "trainer.max_epochs=3"]

@@ -12,7 +12,7 @@ from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.load import Run
 from losslab.analysis.words import joined, listed
 from losslab.metrics.labels import metric
-from losslab.runs.folder import PLAN_FILE
+from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
 
 MOST_COMMANDS, MOST_VALUES = 5, 4
 
@@ -64,7 +64,7 @@ def _commands(runs: Sequence[Run]) -> list[str]:
 
 
 def _is_sweep(folder: Path) -> bool:
-    return (folder / "sweep.json").is_file()
+    return (folder / SWEEP_FILE).is_file()
 
 
 def _typed(sweep: Path) -> list[str]:
@@ -73,7 +73,7 @@ def _typed(sweep: Path) -> list[str]:
         losses = f"loss={','.join(plan['losses'])}"
         options = [f"{key}={plan[key]}" for key in ("protocol", "budget")]
         return [f"losslab tune {shlex.join([losses, *options, *plan['overrides']])}"]
-    content = json.loads((sweep / "sweep.json").read_text(encoding="utf-8"))
+    content = json.loads((sweep / SWEEP_FILE).read_text(encoding="utf-8"))
     typed = [each.get("typed") or each["arguments"] for each in content.get("commands", [content])]
     return [f"losslab {shlex.join(map(str, words))}" for words in typed]
 

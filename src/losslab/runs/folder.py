@@ -15,6 +15,9 @@ NAME_LENGTH = 120
 PLAN_FILE = "tuning.json"
 """Plan of a tuning, in its folder."""
 
+SWEEP_FILE = "sweep.json"
+"""Commands of a sweep, in its folder, see :mod:`losslab.sweep_file`."""
+
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+@-]+")
 
 
