@@ -1,5 +1,6 @@
 """How the runs of a table were made: date, command, data, model, training and seeds."""
 
+import itertools
 import json
 import shlex
 from collections.abc import Callable, Sequence
@@ -54,17 +55,15 @@ def _dates(runs: Sequence[Run]) -> str:
 
 def _commands(runs: Sequence[Run]) -> list[str]:
     """Return the commands that made the runs: of their sweeps as typed, else of each run."""
-    found: dict[str, None] = {}
-    for run in runs:
-        sweep = next((folder for folder in run.folder.parents if _is_sweep(folder)), None)
-        found |= dict.fromkeys(_typed(sweep) if sweep else [run.record["command"]])
-    commands = [command for command in found if command]
+    sources = dict.fromkeys(_sweep_of(run) or run.record["command"] for run in runs)
+    typed = (_typed(each) if isinstance(each, Path) else [each] for each in sources)
+    commands = list(dict.fromkeys(filter(None, itertools.chain.from_iterable(typed))))
     more = len(commands) - MOST_COMMANDS
     return commands[:MOST_COMMANDS] + ([f"{more} more"] if more > 0 else [])
 
 
-def _is_sweep(folder: Path) -> bool:
-    return (folder / SWEEP_FILE).is_file()
+def _sweep_of(run: Run) -> Path | None:
+    return next((each for each in run.folder.parents if (each / SWEEP_FILE).is_file()), None)
 
 
 def _typed(sweep: Path) -> list[str]:
