@@ -100,7 +100,8 @@ def leave(tmp_path):
 
 def test_arrays_of_all_rows_become_one_picture(made_up, leave, table_of):
     runs = [leave(made_up(loss, 0, 1.0), test_fit=fit(2)) for loss in ("mse", "mae")]
-    [(name, figure)] = run_figures(table_of(runs))
+    [(name, draw)] = run_figures(table_of(runs))
+    figure = draw()
     assert name == "fit"
     assert figure.get_suptitle() == "regression, seed 0: fitted curve"
     assert [line.get_label() for line in figure.axes[0].lines][1:3] == ["mse", "mae"]
@@ -108,7 +109,8 @@ def test_arrays_of_all_rows_become_one_picture(made_up, leave, table_of):
 
 def test_files_without_arrays_stand_side_by_side(made_up, leave, table_of):
     runs = [leave(made_up(loss, 0, 1.0), test_confusion=None) for loss in ("mse", "mae")]
-    [(name, figure)] = run_figures(table_of(runs))
+    [(name, draw)] = run_figures(table_of(runs))
+    figure = draw()
     assert name == "confusion"
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["mse", "mae"]
 
@@ -116,7 +118,8 @@ def test_files_without_arrays_stand_side_by_side(made_up, leave, table_of):
 def test_the_seed_at_which_most_rows_have_pictures(made_up, leave, table_of):
     runs = [made_up("mse", 0, 1.0), leave(made_up("mae", 0, 1.0), test_fit=fit(2))]
     runs += [leave(made_up(loss, 1, 1.0), test_fit=fit(2)) for loss in ("mse", "mae")]
-    [(_, figure)] = run_figures(table_of(runs))
+    [(_, draw)] = run_figures(table_of(runs))
+    figure = draw()
     assert figure.get_suptitle().startswith("regression, seed 1")
 
 
@@ -130,7 +133,8 @@ def test_of_many_rows_the_best(made_up, leave, table_of):
         leave(made_up(f"loss{number}", 0, 1.0 + number), test_fit=fit(2))
         for number in range(MOST_RUNS + 2)
     ]
-    [(_, figure)] = run_figures(table_of(runs))
+    [(_, draw)] = run_figures(table_of(runs))
+    figure = draw()
     assert figure.get_suptitle() == ("regression, seed 0, the best 8 of 10 rows: fitted curve")
     labels = [line.get_label() for line in figure.axes[0].lines]
     assert "loss0" in labels

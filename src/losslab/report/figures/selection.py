@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
 
 from matplotlib.figure import Figure
 
@@ -24,8 +23,6 @@ from losslab.report.figures.steps_to_target import steps_to_target
 from losslab.report.figures.style import NothingToDraw, narrow, svg
 from losslab.report.figures.validation_curves import validation_curves
 
-T = TypeVar("T")
-
 OVERALL = "overall"
 """Key of the figures that are about all tables."""
 
@@ -41,7 +38,7 @@ class ReportFigure:
     """Name of its files, without suffix."""
     caption: str
     figure: Figure
-    phone: Figure | None = None
+    phone: Figure
     """The same figure for narrow screens, which only the page shows."""
 
     @cached_property
@@ -51,8 +48,8 @@ class ReportFigure:
 
     @cached_property
     def phone_svg(self) -> str:
-        """Return the figure for narrow screens, or the figure itself."""
-        return self.svg if self.phone is None else svg(self.phone)
+        """Return the figure for narrow screens as an ``<svg>`` element, rendered once."""
+        return svg(self.phone)
 
     def save(self, folder: Path) -> None:
         """Write the figure as PNG and as SVG."""
@@ -99,13 +96,12 @@ def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[Re
         except NothingToDraw:
             continue
     if len(comparison.tables) <= MOST_TABLES:
-        for saved, phone in zip(*both(lambda: list(run_figures(table))), strict=True):
-            name, figure = saved
+        for name, draw in run_figures(table):
             caption = f"Figures saved by the runs of one seed: {name.replace('_', ' ')}."
-            yield ReportFigure(f"{prefix}{name}", caption, figure, phone[1])
+            yield ReportFigure(f"{prefix}{name}", caption, *both(draw))
 
 
-def both(draw: Callable[[], T]) -> tuple[T, T]:
+def both(draw: Callable[[], Figure]) -> tuple[Figure, Figure]:
     """Draw for wide and for narrow screens."""
     wide = draw()
     with narrow():
@@ -127,12 +123,11 @@ def overall_figures(comparison: Comparison) -> Iterator[ReportFigure]:
 def tuning_figures(tuning: Tuning) -> Iterator[ReportFigure]:
     """Yield the figure of the metric against the learning rate, if one was tuned."""
     try:
-        figure, phone = both(lambda: learning_rates(tuning))
+        drawn = both(lambda: learning_rates(tuning))
     except NothingToDraw:
         return
     yield ReportFigure(
         "learning_rates",
         "Points that were tried, by learning rate; the chosen ones are ringed.",
-        figure,
-        phone,
+        *drawn,
     )

@@ -1,9 +1,11 @@
 """Figures that the runs saved, of all losses at one seed, from their arrays or PNG files."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -18,9 +20,10 @@ MOST_RUNS = 8
 """Maximum number of rows in a figure; the best ones are shown."""
 
 
-def run_figures(table: ComparisonTable) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures that the runs saved, by name (``fit``, ``masks``), each for all losses.
+def run_figures(table: ComparisonTable) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Yield what draws the figures that the runs saved, each for all losses, and its name.
 
+    Names are such as ``fit`` and ``masks``. Files are read once, however often a figure is drawn.
     The seed is the first at which most rows have figures.
     """
     rows = {row.label: row.by_seed for row in table.rows}
@@ -56,29 +59,28 @@ def _files(run: Run) -> dict[str, Path]:
     return {}
 
 
-def _together(paths: Mapping[str, Path], note: str, name: str) -> Figure:
+def _together(paths: Mapping[str, Path], note: str, name: str) -> Callable[[], Figure]:
     if all(path.suffix == ENDING for path in paths.values()):
         shown = {label: read_figure_data(path) for label, path in paths.items()}
         if len({type(each) for each in shown.values()}) == 1:
-            return predictions(shown, note)
-    png = {label: path.with_suffix(".png") for label, path in paths.items()}
-    return montage(png, f"{note}: {name.replace('_', ' ')}")
+            return partial(predictions, shown, note)
+    png = {label: imread(path.with_suffix(".png")) for label, path in paths.items()}
+    return partial(montage, png, f"{note}: {name.replace('_', ' ')}")
 
 
 @styled
-def montage(images: Mapping[str, Path], title: str) -> Figure:
-    """Show image files side by side: up to three in a row, else in a nearly square grid.
+def montage(images: Mapping[str, np.ndarray], title: str) -> Figure:
+    """Show images side by side: up to three in a row, else in a nearly square grid.
 
     Raises:
         NothingToDraw: if there are no images.
     """
     if not images:
         raise NothingToDraw("there are no images")
-    pixels = [imread(path) for path in images.values()]
     width = 3.6
-    height = width * max(image.shape[0] / image.shape[1] for image in pixels) + 0.3
-    figure, grid = panels(len(pixels), width, height, columns=_columns(len(pixels)))
-    for axes, label, image in zip(grid, images, pixels, strict=True):
+    height = width * max(image.shape[0] / image.shape[1] for image in images.values()) + 0.3
+    figure, grid = panels(len(images), width, height, columns=_columns(len(images)))
+    for axes, (label, image) in zip(grid, images.items(), strict=True):
         axes.imshow(image, interpolation="antialiased")
         axes.set(title=label, xticks=[], yticks=[])
         axes.grid(visible=False)
