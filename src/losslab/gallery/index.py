@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from losslab.gallery.page import markdown_table
 from losslab.metrics.labels import number
+from losslab.report.frames import markdown_table
 from losslab.runs.folder import replace_file
 
 FILE = "README.md"
@@ -58,7 +58,7 @@ def write_index(entries: Sequence[IndexEntry], folder: Path) -> Path:
         "computed. `make gallery` rebuilds all pages, `make gallery CLAIM=name` one of them.",
         "",
     ]
-    lines += markdown_table(["claim", "conclusion", "runs", "seconds"], map(_line, entries))
+    lines += markdown_table([["claim", "conclusion", "runs", "seconds"], *map(_line, entries)])
     known = [entry for entry in entries if entry.conclusion]
     total = sum(entry.seconds for entry in known)
     lines += [

@@ -19,6 +19,7 @@ from losslab.gallery.evaluation import ComparisonResult, conclusion
 from losslab.gallery.rows import metric_named
 from losslab.metrics.labels import Metric
 from losslab.report.cells import cell, seeds_text
+from losslab.report.frames import markdown_table
 from losslab.runs.folder import replace_file
 
 TESTS = {
@@ -81,9 +82,8 @@ def _page(
     for figure in figures:
         lines += [f"![{figure.caption}](images/{figure.name}.png)", "", figure.caption, ""]
     lines += ["## Preregistered comparisons", ""]
-    lines += markdown_table(
-        ["expected", "difference [95 %]", "p (test)", "outcome"], map(_result_line, results)
-    )
+    head = ["expected", "difference [95 %]", "p (test)", "outcome"]
+    lines += markdown_table([head, *map(_result_line, results)])
     lines += ["", *_failures(results), " ".join(_how_sure(results)), ""]
     lines += ["## Results", "", *_numbers(claim, rows), ""]
     if notes := [f"- {note}" for note in _notes(claim, rows)]:
@@ -94,12 +94,6 @@ def _page(
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """Format a table, one string per line."""
-    table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    return table + [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _result_line(result: ComparisonResult) -> list[str]:
@@ -196,7 +190,7 @@ def _detectable(pair: Pair) -> str:
 def _numbers(claim: Claim, rows: Sequence[Row]) -> list[str]:
     metrics = [metric_named(name, rows[0]) for name in claim.columns]
     head = ["loss", "seeds", *(metric.header for metric in metrics)]
-    return markdown_table(head, [_numbers_line(row, metrics) for row in rows])
+    return markdown_table([head, *(_numbers_line(row, metrics) for row in rows)])
 
 
 def _numbers_line(row: Row, metrics: Sequence[Metric]) -> list[str]:

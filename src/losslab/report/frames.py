@@ -1,6 +1,7 @@
 """Tables of a report, as data frames and as text."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
@@ -198,3 +199,10 @@ def pairs_grid(table: ComparisonTable) -> list[list[str]]:
             ]
         )
     return [head, *lines]
+
+
+def markdown_table(grid: Sequence[Sequence[str]]) -> list[str]:
+    """Format a header and lines of cells as a Markdown table, one string per line."""
+    head, *lines = grid
+    table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return table + [f"| {' | '.join(line)} |" for line in lines]

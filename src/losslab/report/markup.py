@@ -9,7 +9,7 @@ from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unread
 from losslab.analysis.overall import overall_answer, overall_conclusions
 from losslab.analysis.search import Tuning
 from losslab.report.figures.selection import OVERALL, ReportFigure
-from losslab.report.frames import grid, pairs_grid
+from losslab.report.frames import grid, markdown_table, pairs_grid
 from losslab.report.glossary import glossary
 from losslab.report.provenance import provenance, title_of
 
@@ -58,14 +58,14 @@ def _content(
         yield f"\n## {table.title}\n"
         yield from (f"- {key}: {_code(key, text)}" for key, text in provenance(table).items())
         yield ""
-        yield from _markdown_table(grid(table, costs=True))
+        yield from markdown_table(grid(table, costs=True))
         yield ""
         yield from (f"- {line}" for line in conclusions(table))
         yield from (f"- {line}" for line in notes(table))
         yield from map(_image, figures.get(table.name, ()))
         if table.pairs:
             yield ""
-            yield from _markdown_table(pairs_grid(table))
+            yield from markdown_table(pairs_grid(table))
     last = [
         *overall_conclusions(comparison),
         *comparison_notes(comparison),
@@ -83,13 +83,6 @@ def _code(keyword: str, text: str) -> str:
 
 def _image(figure: ReportFigure) -> str:
     return f"\n![{figure.caption}](figures/{figure.name}.png)\n\n{figure.caption}"
-
-
-def _markdown_table(grid: Sequence[Sequence[str]]) -> Iterator[str]:
-    head, *lines = grid
-    yield f"| {' | '.join(head)} |"
-    yield "|---" * len(head) + "|"
-    yield from (f"| {' | '.join(line)} |" for line in lines)
 
 
 def latex(comparison: Comparison) -> str:
