@@ -18,7 +18,7 @@ from losslab.gallery.claim import Claim
 from losslab.gallery.evaluation import ComparisonResult, conclusion
 from losslab.gallery.rows import metric_named
 from losslab.metrics.labels import Metric
-from losslab.report.cells import cell, seeds_text
+from losslab.report.cells import cell, difference_cell, seeds_text
 from losslab.report.frames import markdown_table
 from losslab.runs.folder import replace_file
 
@@ -99,13 +99,7 @@ def _sentence(text: str) -> str:
 def _result_line(result: ComparisonResult) -> list[str]:
     pair, comparison = result.pair, result.comparison
     words = f"{pair.metric.label}: {pair.a} {comparison.expected} {_than(result)}"
-    size = "no seed at which both finished"
-    if pair.differences:
-        low, high, _ = pair.interval
-        size = pair.metric.difference_text(pair.mean)
-        if math.isfinite(low):
-            ends = (pair.metric.number(end, like=pair.mean) for end in (low, high))
-            size += f" [{', '.join(ends)}]"
+    size = difference_cell(pair) or "no seed at which both finished"
     if comparison.within is None:
         size += f", {comparison.expected} for {pair.wins:g} of {pair.n} seeds"
     return [words, size, _p(result), f"**{result.outcome}**"]

@@ -1,6 +1,9 @@
 """Text of table cells, for the terminal and for reports."""
 
+import math
+
 from losslab.analysis.comparison_groups import Row
+from losslab.analysis.pairs import Pair
 from losslab.analysis.summaries import Summary
 
 CENTERS = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
@@ -27,8 +30,23 @@ def interval_text(summary: Summary) -> str:
     """Format the interval: ``[90.30, 93.92]``; empty for fewer than two seeds."""
     if summary.n < 2:
         return ""
-    number, (low, high, _) = summary.metric.number, summary.interval
-    return f"[{number(low, like=summary.mean)}, {number(high, like=summary.mean)}]"
+    return _ends(summary)
+
+
+def difference_cell(pair: Pair) -> str:
+    """Format the mean difference and its interval: ``+0.84 points [0.31, 1.37]``.
+
+    Empty if both rows finished at no seed; without the interval if it has no ends.
+    """
+    if not pair.differences:
+        return ""
+    size = pair.metric.difference_text(pair.mean)
+    return f"{size} {_ends(pair)}" if math.isfinite(pair.interval.low) else size
+
+
+def _ends(found: Summary | Pair) -> str:
+    number, (low, high, _) = found.metric.number, found.interval
+    return f"[{number(low, like=found.mean)}, {number(high, like=found.mean)}]"
 
 
 def seeds_text(row: Row, summary: Summary | None = None) -> str:

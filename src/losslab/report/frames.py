@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.cost import NO_COST, cost
 from losslab.analysis.overall import overall
-from losslab.report.cells import COST, cell, seeds_text
+from losslab.report.cells import COST, cell, difference_cell, seeds_text
 
 if TYPE_CHECKING:
     import pandas
@@ -182,17 +182,10 @@ def pairs_grid(table: ComparisonTable) -> list[list[str]]:
     ]
     lines = []
     for pair in table.pairs:
-        number, (low, high, _) = pair.metric.number, pair.interval
-        ends = (
-            ""
-            if not math.isfinite(low)
-            else f" [{number(low, pair.mean)}, {number(high, pair.mean)}]"
-        )
-        difference = pair.metric.difference_text(pair.mean) + ends if pair.differences else ""
         mde = pair.metric.difference_text(pair.mde, sign=False)
         lines.append(
             [
-                *(pair.metric.label, pair.a, pair.b, str(pair.n), difference),
+                *(pair.metric.label, pair.a, pair.b, str(pair.n), difference_cell(pair)),
                 *(f"{pair.p:.2g}", f"{pair.adjusted_p:.2g}"),
                 f"{pair.improvement:.2f}" if pair.n else "",
                 mde if math.isfinite(pair.mde) and pair.deviation else "",
