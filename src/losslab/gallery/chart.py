@@ -19,7 +19,6 @@ from losslab.metrics.labels import Metric, metric_of
 from losslab.report.figures.style import COLOURS, MARKERS
 
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-DPI = 100
 
 
 def draw_chart(chart: Chart, rows: Sequence[Row]) -> Figure:
