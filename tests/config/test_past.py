@@ -11,7 +11,7 @@ from losslab.config import groups, past, schema
 # the _target_ of every choice of version 0.1, by file of conf/
 CHOICES = json.loads((Path(__file__).parents[1] / "past/v0_1/targets.json").read_text())
 
-ADDED_ABOVE = {key: value for key, value in past.ADDED.items() if "." not in key}
+ADDED_ABOVE = {key: added.value for key, added in past.ADDED.items() if "." not in key}
 
 
 def test_targets_and_keys_have_the_names_of_today():
@@ -100,7 +100,8 @@ def test_runs_of_earlier_versions_keep_no_scores():
 
 
 def test_a_key_added_since_means_what_its_absence_meant(monkeypatch):
-    monkeypatch.setattr(past, "ADDED", {"data.ignore": None, "nowhere.key": 1})
+    added = {"data.ignore": past.Added(None), "nowhere.key": past.Added(1)}
+    monkeypatch.setattr(past, "ADDED", added)
     assert past.translated({"data": {}}) == {"data": {"ignore": None}}
     assert past.translated({"data": {"ignore": 255}}) == {"data": {"ignore": 255}}
 

@@ -3,7 +3,7 @@
 Saved runs stay readable: configs read from a run folder go through :func:`translated`.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 _TASKS = {
     "Classification": "ClassificationTask",
@@ -51,26 +51,53 @@ its old ``_target_``.
 
 _OVERRIDES = KEYS | {f"task.module.{old}": f"task.module.{new}" for old, new in _PPO.items()}
 
-ADDED: dict[str, Any] = {
-    "scores": False,
-    "scores_mb": 10,
-    "within": {},
-    "data.test_split_seed": None,
-    "task.ties": "first",
+
+class Added(NamedTuple):
+    """A key added since version 0.1, which saved configs of before lack.
+
+    Args:
+        value: what its absence meant.
+        beside: option that those choices have, too, to which it was added; by default all.
+        targets: ``_target_`` paths of the choices to which it was added; by default all.
+    """
+
+    value: Any
+    beside: str | None = None
+    targets: tuple[str, ...] = ()
+
+    def belongs_to(self, node: dict[str, Any]) -> bool:
+        """Return whether the key was added to a choice."""
+        fits = not self.targets or node.get("_target_") in self.targets
+        return fits and (self.beside is None or self.beside in node)
+
+
+_IGNORING = (
+    "losslab.losses.BCELoss",
+    "losslab.losses.CategoricalCrossEntropyLoss",
+    "losslab.losses.FocalLoss",
+    "losslab.losses.HingeLoss",
+)
+_WEIGHTED = (
+    "losslab.losses.BCEDiceLoss",
+    "losslab.losses.DiceLoss",
+    "losslab.losses.FocalTverskyLoss",
+    "losslab.losses.TverskyLoss",
+)
+ADDED: dict[str, Added] = {
+    "scores": Added(False),
+    "scores_mb": Added(10),
+    "within": Added({}),
+    # masks read 255 as a class
+    "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),
+    "data.test_split_seed": Added(None, beside="test_fraction"),
+    "task.ties": Added("first"),
+    "loss.ignore_index": Added(None, targets=_IGNORING),
+    "loss.weight": Added(None, targets=_WEIGHTED),
 }
-"""Dotted keys added since version 0.1, with their value for saved configs that lack them.
+"""Dotted keys added since version 0.1.
 
 Changing a default in conf/ does not change old runs: a saved config has all keys of its version.
 """
-
-BESIDE: dict[str, str] = {"data.test_split_seed": "test_fraction"}
-"""Keys of :data:`ADDED` that only some choices have, with the option that these have, too."""
-
-_NULL_OPTIONS = {
-    "ignore_index": ("BCELoss", "CategoricalCrossEntropyLoss", "FocalLoss", "HingeLoss"),
-    "weight": ("BCEDiceLoss", "DiceLoss", "FocalTverskyLoss", "TverskyLoss"),
-}
-"""Options added to losses since version 0.1, which are ``null`` in saved configs that lack them."""
 
 _FRESH = (
     "pointcloud.PointCloud",
@@ -97,42 +124,27 @@ def translated(config: Any) -> Any:
         {'module': {'_target_': 'losslab.rl.QLearningModule'}}
     """
     current = _renamed(config, "")
-    _keep_unit_of_targets(current)
-    _keep_255_a_class(current)
-    for key, value in ADDED.items():
+    _keep_unit_of_targets(current)  # told by a key that is added next
+    for key, added in ADDED.items():
         *groups, name = key.split(".")
         node = current
         for group in groups:
             node = node.get(group) if isinstance(node, dict) else None
-        if isinstance(node, dict) and (key not in BESIDE or BESIDE[key] in node):
-            node.setdefault(name, value)
-    _add_loss_options(current)
+        if isinstance(node, dict) and added.belongs_to(node):
+            node.setdefault(name, added.value)
     return current
 
 
-def _add_loss_options(config: Any) -> None:
-    loss = config.get("loss") if isinstance(config, dict) else None
-    if not isinstance(loss, dict):
-        return
-    for option, classes in _NULL_OPTIONS.items():
-        if str(loss.get("_target_")) in {f"losslab.losses.{name}" for name in classes}:
-            loss.setdefault(option, None)
-
-
 def _keep_unit_of_targets(config: Any) -> None:
-    """Let runs of version 0.1 with standardized targets measure in standard deviations."""
+    """Let runs of version 0.1 with standardized targets measure in standard deviations.
+
+    The option is no key of :data:`ADDED`: they have it, with a value that means something else now.
+    """
     if not isinstance(config, dict):
         return
     data, task = ((config.get(name) or {}) for name in ("data", "task"))
     if data.get("standardize_targets") is True and "ties" not in task:
         data["standardize_targets"] = "data"
-
-
-def _keep_255_a_class(config: Any) -> None:
-    """Let runs on masks that were made before ``data.ignore`` read 255 as a class, as they did."""
-    data = config.get("data") if isinstance(config, dict) else None
-    if isinstance(data, dict) and data.get("_target_") == "losslab.data.image_masks.ImageMasks":
-        data.setdefault("ignore", None)
 
 
 def translated_override(override: str) -> str:
