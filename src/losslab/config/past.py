@@ -120,8 +120,9 @@ def translated(config: Any) -> Any:
     """Translate the names in a saved config, given as plain values, to the current ones.
 
     Example:
-        >>> translated({"task": {"module": {"_target_": "losslab.tasks.QLearning"}}})["task"]
-        {'module': {'_target_': 'losslab.rl.QLearningModule'}}
+        >>> saved = {"task": {"module": {"_target_": "losslab.tasks.QLearning"}}}
+        >>> translated(saved)["task"]["module"]
+        {'_target_': 'losslab.rl.QLearningModule'}
     """
     current = _renamed(config, "")
     _keep_unit_of_targets(current)  # told by a key that is added next
