@@ -76,6 +76,13 @@ def test_only_training_images_are_there_several_times():
     assert not torch.equal(first, second)
 
 
+def test_the_description_counts_the_copies():
+    data = ready(copies=3)
+    listed = ", ".join(f"{name} {count}" for name, count in enumerate(data.class_counts.tolist()))
+    assert data.describe().splitlines()[1] == f"classes in training: {listed}"
+    assert data.class_counts.sum() == data.train.size
+
+
 def test_held_out_classes_are_in_validation_and_test_alone():
     data = ready(held_out_classes=[8, 9], copies=1)
     assert data.train.targets.unique().tolist() == list(range(8))

@@ -117,7 +117,7 @@ class InMemoryData(pl.LightningDataModule):
     ignores: bool
     notes: tuple[str, ...]
     _kind: TargetKind
-    _contents: str
+    _unscaled: Tensor
 
     def __init__(
         self,
@@ -211,9 +211,9 @@ class InMemoryData(pl.LightningDataModule):
         if self.corruption.corrupt_val:
             self.val = self._corrupted(self.val, splits.VAL)
         self._count()
-        self._contents = self._kind.describe(self.train.targets)
         self.target_scaling = scaling
         if scaling is not None:
+            self._unscaled = self.train.targets
             parts = [self.train, self.val, self.test]
             self.train, self.val, self.test = map(scaling.standardized, parts)
         self._ready = True
@@ -315,7 +315,9 @@ class InMemoryData(pl.LightningDataModule):
         sizes = f"{self.train.size} training, {self.val.size} validation, {self.test.size} test"
         shape = " x ".join(map(str, self.input_shape))
         first = f"{type(self).__name__}: {sizes} samples of shape {shape}"
-        return "\n".join([first, self._contents, *(f"read: {note}" for note in self.notes)])
+        targets = self.train.targets if self.target_scaling is None else self._unscaled
+        contents = self._kind.describe(targets)
+        return "\n".join([first, contents, *(f"read: {note}" for note in self.notes)])
 
     # --- Lightning's interface ----------------------------------------------------------------
 
