@@ -5,7 +5,7 @@ import codecs
 import gzip
 import lzma
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,14 +67,14 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def fitting_files(
-    paths: Iterable[Path], root: Path, fits: Callable[[Path], bool], changes: Changes
+    paths: Iterable[Path], root: Path, suffixes: Container[str], changes: Changes
 ) -> list[Path]:
-    """Return the visible files that fit, in sorted order, and count those left out.
+    """Return the visible files with a suffix, in sorted order, and count those left out.
 
     Args:
         paths: files and folders below ``root``; the folders are passed over.
         root: a dot in its own path hides nothing.
-        fits: whether a file can be read, by its name.
+        suffixes: those of the files that can be read, in lower case.
         changes: counts the files left out.
     """
     found = []
@@ -83,8 +83,8 @@ def fitting_files(
             continue
         if is_hidden(file.relative_to(root)):
             changes.add("hidden files left out", file)
-        elif not fits(file):
-            changes.add(f"other files left out, *{file.suffix.lower()}", file)
+        elif (suffix := file.suffix.lower()) not in suffixes:
+            changes.add(f"other files left out, *{suffix}", file)
         else:
             found.append(file)
     return found

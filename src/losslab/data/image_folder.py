@@ -8,7 +8,7 @@ import torch
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.files import Changes, files_below, fitting_files, visible_folders
-from losslab.data.images import has_image_suffix, read_images, split_folders
+from losslab.data.images import SUFFIXES, read_images, split_folders
 from losslab.data.splits import NAMES
 
 
@@ -99,7 +99,7 @@ class ImageFolder(InMemoryData):
 def by_class(root: Path, changes: Changes) -> list[tuple[str, Path]]:
     """Return class and path of each image, in sorted order, and count what is left out."""
     found = []
-    for file in fitting_files(files_below(root), root, has_image_suffix, changes):
+    for file in fitting_files(files_below(root), root, SUFFIXES, changes):
         name, *inner = file.relative_to(root).parts
         if inner:
             found.append((name, file))

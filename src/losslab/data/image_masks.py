@@ -13,7 +13,7 @@ from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.files import Changes, fitting_files, visible_folders
 from losslab.data.images import (
-    has_image_suffix,
+    SUFFIXES,
     opened,
     read_images,
     split_folders,
@@ -211,7 +211,7 @@ def _by_stem(folder: Path, changes: Changes) -> dict[str, Path]:
     """Return the images of a folder by their names without suffix."""
     entries = list(folder.iterdir()) if folder.is_dir() else []
     files: dict[str, Path] = {}
-    for file in fitting_files(entries, folder, has_image_suffix, changes):
+    for file in fitting_files(entries, folder, SUFFIXES, changes):
         if file.stem in files:
             raise ValueError(
                 f"{folder} must hold one file per name, got {files[file.stem]} and {file}"

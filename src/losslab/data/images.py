@@ -80,11 +80,6 @@ def split_folders(path: Path, changes: Changes) -> dict[str, Path]:
     return {name: path / name for name in NAMES if (path / name).is_dir()}
 
 
-def has_image_suffix(file: Path) -> bool:
-    """Return whether the file name is that of an image."""
-    return file.suffix.lower() in SUFFIXES
-
-
 @contextmanager
 def opened(file: Path) -> Iterator[Image.Image]:
     """Open an image and raise errors that name the file.

@@ -121,18 +121,13 @@ class Meshes(InMemoryData):
             raise FileNotFoundError(
                 f"path must be a folder with meshes, found none at {self.path.absolute()}"
             )
-        files = fitting_files(files_below(self.path), self.path, has_mesh_suffix, changes)
+        files = fitting_files(files_below(self.path), self.path, READERS, changes)
         if len(files) < 3:
             raise FileNotFoundError(
                 f"path must hold at least 3 meshes ({', '.join(READERS)}), found {len(files)} in "
                 f"{self.path.absolute()}"
             )
         return files
-
-
-def has_mesh_suffix(file: Path) -> bool:
-    """Return whether the file name is that of a mesh."""
-    return file.suffix.lower() in READERS
 
 
 def on_surface(
