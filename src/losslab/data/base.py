@@ -12,7 +12,7 @@ from torch import Tensor
 from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
 from losslab.data.kinds import TargetKind, convert_targets, require_supported
-from losslab.data.raw import IGNORED, KindName, Raw, Sampling, checked_weights, require_finite
+from losslab.data.raw import KindName, Raw, Sampling, checked_weights, require_finite
 from losslab.data.standardization import TargetScaling, standardized_inputs
 from losslab.rng import Purpose, generator
 
@@ -260,7 +260,7 @@ class InMemoryData(pl.LightningDataModule):
         require_finite("targets", raw.targets)
         targets, self._kind = convert_targets(raw)
         self.target_kind = self._kind.name
-        self.ignores = self.target_kind == "masks" and bool((targets == IGNORED).any())
+        self.ignores = self._kind.ignores(targets)
         self.outputs = self._kind.outputs
         self.class_names = raw.class_names
         self.input_shape = tuple(raw.inputs.shape[1:])

@@ -71,6 +71,10 @@ class TargetKind(ABC):
         """Return the class with the fewest samples; ``None`` unless samples have one each."""
         return None
 
+    def ignores(self, targets: Tensor) -> bool:
+        """Return whether losses and metrics leave out some of the targets."""
+        return False
+
     @abstractmethod
     def describe(self, targets: Tensor) -> str:
         """Return one readable line about the targets of the training split."""
@@ -210,6 +214,10 @@ class Masks(TargetKind):
     def counts(self, targets: Tensor) -> Tensor:
         """Count the pixels per class, without ignored ones."""
         return torch.bincount(targets[targets != IGNORED], minlength=max(2, self.outputs))
+
+    def ignores(self, targets: Tensor) -> bool:
+        """Return whether there are ignored pixels."""
+        return bool((targets == IGNORED).any())
 
     def describe(self, targets: Tensor) -> str:
         """List the classes with their fractions of the pixels."""
