@@ -20,7 +20,7 @@ from losslab.config import schema, user_code
 from losslab.config.errors import UserError, raised_at
 from losslab.config.instantiate import build, target_of
 from losslab.config.past import translated
-from losslab.data.base import ValThenTest
+from losslab.data.val_then_test import ValThenTest
 from losslab.modules.base import Module
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged

@@ -3,9 +3,9 @@ import pytorch_lightning as pl
 import torch
 
 from losslab.data import InMemoryData, Raw
-from losslab.data.base import ValThenTest
 from losslab.data.digits import Digits
 from losslab.data.regression import Regression
+from losslab.data.val_then_test import ValThenTest
 
 
 def ready(data):

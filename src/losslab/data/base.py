@@ -16,7 +16,7 @@ from losslab.data.raw import KindName, Raw, Sampling, checked_weights, require_f
 from losslab.data.standardization import TargetScaling, standardized_inputs
 from losslab.rng import Purpose, generator
 
-__all__ = ["InMemoryData", "Options", "Raw", "ValThenTest"]
+__all__ = ["InMemoryData", "Options", "Raw"]
 
 
 class Options(TypedDict, total=False):
@@ -357,47 +357,9 @@ class InMemoryData(pl.LightningDataModule):
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
         """Return the batch itself if it is already on the device."""
-        return _transferred(self, batch, device, dataloader_idx)
-
-
-class ValThenTest(pl.LightningDataModule):
-    """Data module whose test loaders are the given splits of a data set, in that order.
-
-    Args:
-        data: data set, after ``setup``.
-        splits: any of ``"train"``, ``"val"`` and ``"test"``.
-
-    Raises:
-        ValueError: if a split has another name.
-    """
-
-    def __init__(self, data: InMemoryData, splits: Iterable[str] = ("val", "test")) -> None:
-        super().__init__()
-        self.data = data
-        self.splits = tuple(splits)
-        for split in self.splits:
-            checks.require_choice("split", split, ("train", "val", "test"))
-
-    def test_dataloader(self) -> list[Batches]:
-        """Return one loader per split, each in stored order."""
-        return [
-            self.data.batches(getattr(self.data, split), trainer=self.trainer)
-            for split in self.splits
-        ]
-
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:
-        """Return the batch itself if it is already on the device."""
-        return _transferred(self, batch, device, dataloader_idx)
-
-
-def _transferred(
-    module: pl.LightningDataModule, batch: Any, device: torch.device, dataloader_idx: int
-) -> Any:
-    if batch[0].device == device:
-        return batch
-    return pl.LightningDataModule.transfer_batch_to_device(module, batch, device, dataloader_idx)
+        if batch[0].device == device:
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
 
 def _has_own_test(raw: Raw) -> bool:
