@@ -102,8 +102,9 @@ class CsvFile:
         self._count_lost_zeros(used)
         for name in used.columns:
             if not pd.api.types.is_numeric_dtype(used[name]):
-                table[name] = used[name].astype(str).str.strip()
-                if (table[name] != used[name].astype(str)).any():
+                text = used[name].astype(str)
+                table[name] = text.str.strip()
+                if (table[name] != text).any():
                     self.changes.add("spaces around text removed", f"column {name!r}")
         return table
 
