@@ -115,12 +115,13 @@ def _padded(documents: Documents, changes: Changes) -> tuple[Tensor, Tensor]:
     """Return features ``(n, documents, F)`` and grades ``(n, documents)`` of each query."""
     features, grades, query = documents
     names, places = np.unique(query, return_inverse=True)
-    longest = int(np.bincount(places).max())
+    counts = np.bincount(places)
+    longest = int(counts.max())
     whole = np.array_equal(grades, np.round(grades))
     inputs = torch.zeros(len(names), longest, features.shape[1])
     targets = torch.full((len(names), longest), -1, dtype=torch.int64 if whole else torch.float32)
-    for place, name in enumerate(names):
-        rows = np.flatnonzero(places == place)
+    of_query = np.split(places.argsort(kind="stable"), counts.cumsum()[:-1])
+    for place, (name, rows) in enumerate(zip(names, of_query, strict=True)):
         inputs[place, : len(rows)] = torch.from_numpy(features[rows])
         targets[place, : len(rows)] = torch.from_numpy(grades[rows])
         if rows[-1] - rows[0] >= len(rows):
