@@ -67,16 +67,6 @@ def known_targets(target: Tensor, ignore_index: int | None) -> tuple[Tensor, Ten
     return target.where(counted, 0), counted
 
 
-def drop_ignored(terms: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Return the terms, 0 for ignored targets, and what each adds to the divisor of the mean."""
-    return (terms if counted is None else terms.where(counted, 0)), counted
-
-
-def count_ignored(target: Tensor, ignore_index: int | None) -> dict[str, Tensor]:
-    """Count the ignored targets, as the diagnostic ``ignored``; empty without ``ignore_index``."""
-    return {} if ignore_index is None else {"ignored": (target == ignore_index).sum()}
-
-
 def require_classes(prediction: Tensor) -> None:
     """Raise ``ValueError`` if dimension 1 has fewer than two classes."""
     if prediction.dim() < 2 or prediction.shape[1] < 2:

@@ -1,5 +1,6 @@
 """Classification losses: cross-entropies, focal and hinge."""
 
+from abc import abstractmethod
 from typing import Literal
 
 from torch import Tensor
@@ -20,8 +21,6 @@ from losslab.losses.class_targets import (
     Weights,
     class_weights,
     computing,
-    count_ignored,
-    drop_ignored,
     is_binary_target,
     known_targets,
     require_class_indices,
@@ -197,7 +196,27 @@ class CategoricalCrossEntropyLoss(Loss):
         return {"ignored": (target == self.ignore_index).any(dim=1).sum()}
 
 
-class BCELoss(Loss):
+class IgnoringLoss(Loss):
+    """Base class of the losses with one value per target, which may ignore some targets."""
+
+    ignore_index: int | None
+
+    @abstractmethod
+    def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each target, none of which is ignored."""
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the terms; ignored ones add 0."""
+        target, counted = known_targets(target, self.ignore_index)
+        terms = self.elements(prediction, target)
+        return (terms if counted is None else terms.where(counted, 0)), counted
+
+    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
+        return {} if self.ignore_index is None else {"ignored": (target == self.ignore_index).sum()}
+
+
+class BCELoss(IgnoringLoss):
     r"""Binary cross-entropy; one-vs-rest for several classes.
 
     .. math::
@@ -259,16 +278,10 @@ class BCELoss(Loss):
         total = functional.binary_focal_sums(prediction, target, 0.0, pos_weight).sum()
         return self.reduce_total(total, prediction)
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Compute the terms; ignored ones add 0."""
+    def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each element."""
         require_same_shape(prediction, target)
-        target, counted = known_targets(target, self.ignore_index)
-        terms = functional.binary_cross_entropy(prediction, target, self._weight_of(prediction))
-        return drop_ignored(terms, counted)
-
-    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
-        return count_ignored(target, self.ignore_index)
+        return functional.binary_cross_entropy(prediction, target, self._weight_of(prediction))
 
     def _weight_of(self, prediction: Tensor) -> Tensor | None:
         """Shape the weight of the positive class to multiply the logits."""
@@ -280,7 +293,7 @@ class BCELoss(Loss):
         return None if weight is None else along_classes(weight, prediction.dim())
 
 
-class HingeLoss(Loss):
+class HingeLoss(IgnoringLoss):
     r"""Hinge loss: zero for predictions beyond a margin.
 
     For binary targets, with y = +1 for positive targets and -1 otherwise:
@@ -353,20 +366,12 @@ class HingeLoss(Loss):
         if self.ignore_index is not None:
             return self.reduce_counted(*self.terms(prediction, target))
         if not is_binary_target(prediction, target) or self.reduction == "none":
-            return self.reduce(self._elements(prediction, target))
+            return self.reduce(self.elements(prediction, target))
         sums = functional.binary_hinge_sums(prediction, target, self.margin, self.squared)
         return self.reduce_total(sums.sum(), prediction)
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Compute the terms; ignored ones add 0."""
-        target, counted = known_targets(target, self.ignore_index)
-        return drop_ignored(self._elements(prediction, target), counted)
-
-    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
-        return count_ignored(target, self.ignore_index)
-
-    def _elements(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each target."""
         if is_binary_target(prediction, target):
             return self._power(functional.binary_hinge(prediction, target, self.margin))
         if self.multiclass == "crammer_singer":
@@ -378,7 +383,7 @@ class HingeLoss(Loss):
         return hinge.square() if self.squared else hinge
 
 
-class FocalLoss(Loss):
+class FocalLoss(IgnoringLoss):
     r"""Focal loss: cross-entropy that down-weights well-classified samples.
 
     .. math:: \ell = \operatorname{reduce}_i\, -\alpha_{t_i} (1 - p_{t_i})^\gamma \log p_{t_i}
@@ -440,21 +445,13 @@ class FocalLoss(Loss):
         if self.ignore_index is not None:
             return self.reduce_counted(*self.terms(prediction, target))
         if not is_binary_target(prediction, target) or self.reduction == "none":
-            return self.reduce(self._elements(prediction, target))
+            return self.reduce(self.elements(prediction, target))
         options = self.gamma, *self._binary_weights(prediction)
         sums = functional.binary_focal_sums(prediction, target, *options)
         return self.reduce_total(sums.sum(), prediction)
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Compute the terms; ignored ones add 0."""
-        target, counted = known_targets(target, self.ignore_index)
-        return drop_ignored(self._elements(prediction, target), counted)
-
-    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
-        return count_ignored(target, self.ignore_index)
-
-    def _elements(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of each target."""
         if is_binary_target(prediction, target):
             options = self.gamma, *self._binary_weights(prediction)
             return functional.binary_focal(prediction, target, *options)
