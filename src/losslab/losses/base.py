@@ -120,8 +120,7 @@ class Loss(nn.Module):
         """Apply the reduction to :meth:`terms`; the mean is 0 if the counts are."""
         if self.reduction == "none" or counts is None:
             return self.reduce(terms)
-        if self.reduction == "mean":
-            require_elements(terms)
+        self.require_reducible(terms)
         return self.from_total(terms.sum(), counts.sum())
 
     def require_reducible(self, elements: Tensor) -> None:

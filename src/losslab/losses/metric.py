@@ -14,7 +14,6 @@ from losslab.losses.base import (
     require_at_least,
     require_between,
     require_choice,
-    require_elements,
 )
 from losslab.losses.functional import metric
 
@@ -51,13 +50,8 @@ class EmbeddingLoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of a batch."""
         require_labelled_embeddings(prediction, target)
-        if self.reduction == "mean":
-            require_elements(prediction)
-        terms, count = self.terms(prediction, target)
-        if self.reduction == "none":
-            return terms
-        total = terms.sum()
-        return total if self.reduction == "sum" else total / count.clamp(min=1)
+        self.require_reducible(prediction)
+        return self.reduce_counted(*self.terms(prediction, target))
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the values for ``reduction="none"``, and the number that the mean divides by."""

@@ -188,10 +188,7 @@ class OverlapLoss(Loss):
 
     def reduce_regions(self, values: Tensor, included: Tensor) -> Tensor:
         """Apply the reduction to the losses of all regions, which are 0 for excluded ones."""
-        values = self.weighted(values)
-        if self.reduction == "mean":
-            return divide(values.sum(), self.counts(included, values).sum())
-        return self.reduce(values)
+        return self.reduce_counted(self.weighted(values), self.counts(included, values))
 
     def weighted(self, values: Tensor) -> Tensor:
         """Multiply the values of regions, ``(N, K)`` or ``(K,)``, by the weights of the classes."""
