@@ -89,32 +89,24 @@ class ClassificationTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
-        scores = self.scores(prediction, target, inverse_link, chosen)
         best = prediction.argmax(dim=1)
         guess, truth = membership(best, self.outputs), membership(target, self.outputs)
-        values = {"accuracy": scores["accuracy"].mean(), "f1_macro": f1_macro(guess, truth)}
+        values = {"accuracy": (best == target).double().mean(), "f1_macro": f1_macro(guess, truth)}
         if self.rarest is not None:
             values["rare_recall"] = recall(guess, truth)[self.rarest]
             if self.uneven:
                 values |= _rare_class(prediction, target, self.rarest, chosen)
-        if inverse_link is None:
-            values["auroc"] = auroc_macro(margins(prediction), truth)
-        else:
-            probability = to_probability(prediction, inverse_link)
-            values["auroc"] = auroc_macro(log_odds(prediction, inverse_link), truth)
-            values["ece"] = _calibration_error(probability, target)
-            values["brier"] = scores["brier"].mean()
-            values["entropy"] = scores["entropy"].mean()
-        if "temperature" in chosen:
-            cooled = to_probability(prediction / chosen["temperature"], inverse_link or "softmax")
-            values["ece_temperature_scaled"] = _calibration_error(cooled, target)
-            for name in ("brier_temperature_scaled", "nll_temperature_scaled"):
-                values[name] = scores[name].mean()
-            if inverse_link is None:
-                raw = to_probability(prediction, "softmax")
-                values["ece_raw"] = _calibration_error(raw, target)
-                for name in ("brier_raw", "nll_raw"):
-                    values[name] = scores[name].mean()
+        order = margins(prediction) if inverse_link is None else log_odds(prediction, inverse_link)
+        values["auroc"] = auroc_macro(order, truth)
+        hot = one_hot(target, self.outputs)
+        for suffix, (logits, link) in _readings(prediction, inverse_link, chosen).items():
+            probability = to_probability(logits, link)
+            values[f"ece{suffix}"] = _calibration_error(probability, target)
+            values[f"brier{suffix}"] = brier_score(probability, hot).mean()
+            if suffix:
+                values[f"nll{suffix}"] = negative_log_likelihood(logits, hot, link).mean()
+            else:
+                values["entropy"] = predictive_entropy(probability, link).mean()
         return values
 
     def scores(
@@ -133,28 +125,14 @@ class ClassificationTask(Task):
             if self.uneven and "rare_threshold" in chosen:
                 found = _lead(prediction, self.rarest) >= chosen["rare_threshold"]
                 values["rare_recall_best_threshold"] = found.double().where(rare, torch.nan)
-        if inverse_link is not None:
-            values |= self._probabilistic(prediction, target, inverse_link, "")
-            values["entropy"] = predictive_entropy(
-                to_probability(prediction, inverse_link), inverse_link
-            )
-        if "temperature" in chosen:
-            cooled = prediction / chosen["temperature"]
-            values |= self._probabilistic(
-                cooled, target, inverse_link or "softmax", "_temperature_scaled"
-            )
-            if inverse_link is None:
-                values |= self._probabilistic(prediction, target, "softmax", "_raw")
-        return values
-
-    def _probabilistic(
-        self, logits: Tensor, target: Tensor, inverse_link: InverseLink, suffix: str
-    ) -> dict[str, Tensor]:
         hot = one_hot(target, self.outputs)
-        return {
-            f"brier{suffix}": brier_score(to_probability(logits, inverse_link), hot),
-            f"nll{suffix}": negative_log_likelihood(logits, hot, inverse_link),
-        }
+        for suffix, (logits, link) in _readings(prediction, inverse_link, chosen).items():
+            probability = to_probability(logits, link)
+            values[f"brier{suffix}"] = brier_score(probability, hot)
+            values[f"nll{suffix}"] = negative_log_likelihood(logits, hot, link)
+            if not suffix:
+                values["entropy"] = predictive_entropy(probability, link)
+        return values
 
     def tie_break(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
@@ -271,6 +249,21 @@ class MultiLabelTask(Task):
             values["brier"] = (probability - truth.to(probability)).square()
             values["entropy"] = predictive_entropy(probability, "sigmoid")
         return values
+
+
+def _readings(
+    prediction: Tensor, inverse_link: InverseLink | None, chosen: Mapping[str, float]
+) -> dict[str, tuple[Tensor, InverseLink]]:
+    """Return the logits that are read as probabilities, by the suffix of the metrics' names."""
+    readings: dict[str, tuple[Tensor, InverseLink]] = {}
+    if inverse_link is not None:
+        readings[""] = prediction, inverse_link
+    if "temperature" in chosen:
+        cooled = prediction / chosen["temperature"]
+        readings["_temperature_scaled"] = cooled, inverse_link or "softmax"
+        if inverse_link is None:
+            readings["_raw"] = prediction, "softmax"
+    return readings
 
 
 def _nll_of_one_temperature(
