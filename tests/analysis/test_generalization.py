@@ -1,8 +1,6 @@
 """Claims about new samples when seeds share data, against textbook values and by simulation."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +11,13 @@ from losslab.analysis.generalization import corrected_t, crossed_t
 from losslab.analysis.scope import Design, difference_test
 from losslab.analysis.sequential_t import sequential_t_p
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_claims.py"
 ROUNDS = 500
 MOST = 0.05 + 2 * math.sqrt(0.05 * 0.95 / ROUNDS)
 
 
 @pytest.fixture(scope="module")
-def simulation():
-    spec = importlib.util.spec_from_file_location("simulate_claims", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def simulation(load_script):
+    return load_script("simulate_claims")
 
 
 def test_without_shared_samples_the_corrected_test_is_students():

@@ -1,9 +1,7 @@
 """Group-sequential tests, against enumeration, known boundaries and by simulation."""
 
-import importlib.util
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +20,6 @@ from losslab.analysis.sequential import (
 from losslab.analysis.sequential_t import information, sequential_t_p, shared_variance, t_paths
 from losslab.analysis.statistics import LEVEL, sign_flip_p
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_looks.py"
 ROUNDS = 300
 MOST = LEVEL + 2 * math.sqrt(LEVEL * (1 - LEVEL) / ROUNDS)
 COUNTS = [8, 12, 16, 24, 32]
@@ -30,11 +27,8 @@ SPENT = [spending(count / 32) for count in COUNTS]
 
 
 @pytest.fixture(scope="module")
-def simulation():
-    spec = importlib.util.spec_from_file_location("simulate_looks", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def simulation(load_script):
+    return load_script("simulate_looks")
 
 
 def rounded_up(p):
