@@ -7,8 +7,7 @@ import torch
 from kinds_of_run import RUNS, config_of
 from losslab.components import build_components, try_batch
 from losslab.config.errors import UserError
-from losslab.losses import Loss, TargetFormat
-from losslab.modules.objective import weighted_mean
+from losslab.losses import Loss, MSELoss, TargetFormat
 from losslab.runs.record import read_record
 from losslab.training import train
 
@@ -100,7 +99,8 @@ def test_weights_of_one_train_as_no_weights(arrays, weights_after, targets, give
 
 def test_a_batch_whose_weights_are_all_zero_changes_nothing():
     elements = torch.tensor([0.5, -1.0], requires_grad=True)
-    mean = weighted_mean(elements.square(), torch.zeros(2))
+    loss = MSELoss()
+    mean = loss.from_total(*loss.total(elements, torch.zeros(2), weights=torch.zeros(2)))
     mean.backward()
     assert mean.item() == 0
     assert elements.grad.tolist() == [0, 0]

@@ -148,13 +148,3 @@ def sum_of(components: Mapping[str, Tensor]) -> Tensor:
     for component in others:
         total = total + component
     return total
-
-
-def weighted_mean(elements: Tensor, weights: Tensor) -> Tensor:
-    r"""Compute the weighted mean of the samples' losses, :math:`\sum_i w_i \ell_i / \sum_i w_i`.
-
-    Args:
-        elements: value of a loss with ``reduction="none"``, (N, *).
-        weights: sample weights (N,); the mean is 0 if all are 0.
-    """
-    return divide(*sum_terms(elements, None, weights))
