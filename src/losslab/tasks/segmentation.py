@@ -52,9 +52,9 @@ class SegmentationTask(Task):
         if data.target_kind != "masks":
             raise ValueError(f"task=segmentation expects mask targets, got {data.target_kind}")
         self.binary = data.outputs == 1
-        self.provides = BINARY if self.binary else CLASSES
-        if getattr(data, "ignores", False):  # no probability says that a pixel is ignored
-            self.provides = BINARY if self.binary else CLASSES[:2]
+        # no probability says that a pixel is ignored
+        of_classes = CLASSES[:2] if getattr(data, "ignores", False) else CLASSES
+        self.provides = BINARY if self.binary else of_classes
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
         """Return 0/1 masks (N, 1, H, W), class indices (N, H, W) or one-hot masks (N, C, H, W)."""

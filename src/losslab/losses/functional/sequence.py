@@ -28,14 +28,14 @@ def ctc(
     (logits,) = full_precision(logits)
     if logits.numel() == 0:  # torch rejects empty sequences, whose loss is 0
         return logits.sum(dim=(1, 2))
+    on_cpu = logits.device.type == "cpu"
     padding = _padding(labels, label_lengths)
     blanks = (labels == blank) & ~padding
     labels = labels.masked_fill(padding, blank)
     # the gradient is a difference of sums of logarithms: in float32, logits of 1e4 leave 3 digits
     # of it. On other devices float64 is slow or missing
-    precise = logits.double() if logits.device.type == "cpu" else logits
-    log_p = precise.log_softmax(dim=-1)
-    on_cpu = logits.device.type == "cpu"  # elsewhere an index out of range ends the process
+    log_p = (logits.double() if on_cpu else logits).log_softmax(dim=-1)
+    # elsewhere an index out of range ends the process
     marked = labels.masked_fill(blanks, log_p.shape[2]) if on_cpu else labels
     _require_labels(log_p.detach()[:, 0], marked, blank)
     elements = F.ctc_loss(
