@@ -266,6 +266,14 @@ def test_losses_are_ranked_from_six_data_sets_on(on):
     ]
 
 
+def test_losses_of_which_no_pair_was_compared_are_not_ranked(on):
+    """The baseline is on one of seven data sets."""
+    sets = [on(f"set{place}", {"mse": MSE, "mae": MAE}) for place in range(7)]
+    runs = [run for each in sets for run in each] + on("set0", {"huber": MAE})
+    comparison = compare(Collection(tuple(runs)), baseline="huber")
+    assert overall_conclusions(comparison) == []
+
+
 def test_three_losses_need_more_data_sets(on):
     maes = {"mse": MSE, "mae": MAE, "huber": scaled(MAE, 1.1)}
     lines = said(*ranked_sets(on, 6, maes))[-2:]

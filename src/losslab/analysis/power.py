@@ -112,7 +112,7 @@ def deviation_bound(freedom: float, confidence: float = 0.8) -> float:
 
     Example:
         >>> [round(deviation_bound(freedom), 2) for freedom in (2, 7, 31)]
-        [2.12, 1.35, 1.14]
+        [2.12, 1.35, 1.13]
     """
     return math.sqrt(freedom / (2 * special.gammaincinv(freedom / 2, 1 - confidence)))
 

@@ -19,6 +19,7 @@ from losslab.analysis import statistics
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.pairs import difference
 from losslab.analysis.pooled import data_set_of, entries_of, loss_name, unit_of
+from losslab.analysis.power import needed_seeds
 from losslab.analysis.ranks import friedman_p, ranked, wilcoxon_p
 from losslab.analysis.statistics import LEVEL
 from losslab.metrics.labels import Metric
@@ -61,7 +62,7 @@ class Ranking:
     @property
     def needed(self) -> int:
         """Number of data sets with which a pair can be significant."""
-        return math.ceil(1 + math.log2(len(self.pairs) / LEVEL))
+        return needed_seeds(len(self.pairs))
 
     @property
     def underpowered(self) -> bool:
@@ -101,6 +102,9 @@ def _ranking(comparison: Comparison, name: str) -> Ranking | None:
     by_data_set = _advantages(tables, metric, losses)
     if len(by_data_set) < FEWEST or len(losses) < 2:
         return None
+    pairs = _pairs(comparison, metric, losses, np.array(by_data_set))
+    if not pairs:  # the baseline is not on all of the data sets
+        return None
     ranks = np.array([ranked(advantages) for advantages in by_data_set])
     mean_ranks = dict(zip(losses, map(float, ranks.mean(axis=0)), strict=True))
     every = dict.fromkeys(loss for losses_of_table in present for loss in losses_of_table)
@@ -111,7 +115,7 @@ def _ranking(comparison: Comparison, name: str) -> Ranking | None:
         left_out=tuple(loss for loss in every if loss not in losses),
         failed=_failed(tables, metric, losses),
         friedman_p=friedman_p(ranks),
-        pairs=_pairs(comparison, metric, losses, np.array(by_data_set)),
+        pairs=pairs,
     )
 
 

@@ -20,9 +20,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
-from losslab.analysis.location import TRIM
+from losslab.analysis.location import interquartile_means
 from losslab.analysis.statistics import LEVEL
 
 Values = Sequence[float] | np.ndarray
@@ -163,7 +162,7 @@ def _trimmed(values: np.ndarray, draws: int) -> np.ndarray:
     if not len(values):
         return np.zeros(draws)
     signs = [_signs(place, draws) for place in range(len(values))]
-    return np.asarray(stats.trim_mean(np.stack(signs, axis=1) * values, TRIM, axis=1))
+    return interquartile_means(np.stack(signs, axis=1) * values)
 
 
 @functools.lru_cache(maxsize=64)
