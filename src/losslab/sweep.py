@@ -46,10 +46,10 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
         folder: folder of a sweep to resume; ``None`` for a new sweep.
         earlier: earlier commands of the sweep, whose jobs belong to it too.
     """
-    from losslab.analysis.looks import keep_looks  # noqa: PLC0415 (as in show_comparison)
-
     jobs = checked_jobs(command, folder, earlier)
     folder = folder or jobs[0].sweep_dir
+    from losslab.analysis.looks import keep_looks  # noqa: PLC0415 (scipy: once they are checked)
+
     keep_looks(folder)
     resuming = f"{program()} resume={folder}"
     with resumable(resuming):
