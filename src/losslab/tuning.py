@@ -21,13 +21,14 @@ from losslab.analysis.search import FINAL, SEARCH, Tuning, read_tuning
 from losslab.config.command import Command, program
 from losslab.config.compose import compose
 from losslab.config.errors import UserError, resumable
+from losslab.config.overrides import is_given
 from losslab.config.past import translated_override
 from losslab.config.user_code import recall, use
 from losslab.report.console import show
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
 from losslab.sweep_file import read_code_dirs
-from losslab.tuning_plan import Plan, is_given, parse_plan
+from losslab.tuning_plan import Plan, parse_plan
 from losslab.tuning_split import with_unseen_test
 
 

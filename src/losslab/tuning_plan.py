@@ -13,7 +13,7 @@ from losslab.analysis.search import LEARNING_RATE
 from losslab.config import groups, schema
 from losslab.config.compose import compose, values_of
 from losslab.config.errors import UserError
-from losslab.config.overrides import parsed
+from losslab.config.overrides import is_given, parsed
 
 PROTOCOLS = ("controlled", "tuned")
 OWN = ("loss", "protocol", "budget", "seeds", "tuning_seeds")
@@ -79,11 +79,6 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     defaults = {loss: _defaults(ranges[loss], configs[loss]) for loss in losses}
     points = {loss: points_of(ranges[loss], budget, defaults[loss]) for loss in losses}
     return Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, ranges, points, defaults)
-
-
-def is_given(overrides: Sequence[str], key: str) -> bool:
-    """Return whether the overrides set a key."""
-    return any(each.lstrip("+").startswith(f"{key}=") for each in overrides)
 
 
 # --- arguments ------------------------------------------------------------------------------------

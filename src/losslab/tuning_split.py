@@ -12,8 +12,9 @@ from dataclasses import replace
 from losslab.config.command import Command
 from losslab.config.compose import Composed, compose, compose_jobs
 from losslab.config.instantiate import target_of
+from losslab.config.overrides import is_given
 from losslab.sweep import refuse_mixture
-from losslab.tuning_plan import Plan, is_given
+from losslab.tuning_plan import Plan
 
 KEY = "data.test_split_seed"
 TEST_SPLIT_SEED = 0

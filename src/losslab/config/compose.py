@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups, schema
 from losslab.config.errors import UserError, shown
-from losslab.config.overrides import parsed
+from losslab.config.overrides import is_given, parsed
 from losslab.config.schema import margin_refusal
 from losslab.config.user_code import SEARCH_PATH, code_dirs, config_dirs, search_path
 from losslab.runs.folder import job_name, named
@@ -102,7 +102,7 @@ def _added_if_replaced(override: str, given: Sequence[str]) -> str:
 
 def _replaces(group: str, overrides: Sequence[str]) -> bool:
     """Return whether the overrides replace the ``_target_`` of a group's choice."""
-    return any(each.lstrip("+").startswith(f"{group}._target_=") for each in overrides)
+    return is_given(overrides, f"{group}._target_")
 
 
 def _choices_of(override: Any) -> list[str]:

@@ -20,3 +20,13 @@ def parsed(overrides: Sequence[str]) -> list[Any]:
     except HydraException as error:
         lines = str(error).splitlines()
         raise UserError(f"malformed override: {lines[0]}") from error
+
+
+def is_given(overrides: Sequence[str], key: str) -> bool:
+    """Return whether overrides set a key, with or without ``+``.
+
+    Example:
+        >>> is_given(["++loss.gamma=3"], "loss.gamma"), is_given(["loss.gamma=3"], "loss")
+        (True, False)
+    """
+    return any(each.lstrip("+").startswith(f"{key}=") for each in overrides)
