@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslab.config.command import Command, program
+from losslab.config.command import Command, all_jobs, program, without_seeds
 from losslab.config.compose import compose_jobs, jobs_of
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
@@ -52,7 +52,7 @@ def sequential_sweep(command: Command, folder: Path | None = None) -> int:
         for seeds in command.looks:
             new = _with_seeds(points, before, seeds)
             listed += new
-            jobs += compose_jobs([[*command.overrides, *job] for job in new])
+            jobs += compose_jobs(all_jobs(replace(command, jobs=new)))
             if any(needs_running(folder / job.subdir) for job in jobs):
                 launch(replace(command, jobs=listed), jobs, folder)
             comparison = _look(folder, seeds)
@@ -69,7 +69,7 @@ def _without_seeds(command: Command) -> tuple[Command, list[Job]]:
     """Return a command with what its jobs share, and in what they differ except for the seed.
 
     Raises:
-        UserError: if there are not at least two jobs per seed, or they have seeds.
+        UserError: if there are not at least two jobs per seed.
     """
     if command.jobs is None:
         known = parsed(command.overrides)
@@ -77,8 +77,7 @@ def _without_seeds(command: Command) -> tuple[Command, list[Job]]:
         shared = [each for each in command.overrides if each not in swept]
         command, points = replace(command, overrides=shared), jobs_of(swept)
     else:
-        seedless = (tuple(x for x in job if not x.startswith("seed=")) for job in command.jobs)
-        points = list(map(list, dict.fromkeys(seedless)))
+        points = without_seeds(command.jobs)
     if len(points) < 2:
         raise UserError("seeds=auto compares losses: give at least two, such as loss=mse,mae")
     return command, points

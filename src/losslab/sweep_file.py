@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from losslab.config.command import Command, all_jobs, split_flags
+from losslab.config.command import Command, all_jobs, split_flags, without_seeds
 from losslab.config.compose import compose, jobs_of, values_of
 from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
@@ -139,7 +139,4 @@ def _replaced(overrides: Sequence[str], before: Sequence[str], given: str) -> li
 def _reseeded(jobs: Sequence[Sequence[str]], seeds: Sequence[str]) -> list[list[str]]:
     given = [each for job in jobs for each in job if each.startswith("seed=")]
     seeds = list(dict.fromkeys([*(each.removeprefix("seed=") for each in given), *seeds]))
-    plain = dict.fromkeys(
-        tuple(given for given in job if not given.startswith("seed=")) for job in jobs
-    )
-    return [[*job, f"seed={seed}"] for job in plain for seed in seeds]
+    return [[*job, f"seed={seed}"] for job in without_seeds(jobs) for seed in seeds]

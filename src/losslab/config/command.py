@@ -154,3 +154,14 @@ def all_jobs(command: Command) -> list[list[str]]:
     if command.jobs is None:
         return jobs_of(command.overrides)
     return [[*command.overrides, *job] for job in command.jobs]
+
+
+def without_seeds(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the distinct jobs that are left if their seeds are removed.
+
+    Example:
+        >>> without_seeds([["loss=mse", "seed=0"], ["loss=mse", "seed=1"], ["loss=mae", "seed=0"]])
+        [['loss=mse'], ['loss=mae']]
+    """
+    seedless = (tuple(each for each in job if not each.startswith("seed=")) for job in jobs)
+    return list(map(list, dict.fromkeys(seedless)))
