@@ -58,15 +58,15 @@ class RunWriterCallback(pl.Callback):
         Nothing follows that the measurement could affect. It is left out with several processes,
         since a loss may wait for the others.
         """
-        scores = getattr(pl_module, "scores", None)
-        if scores is not None and trainer.is_global_zero:
-            self.writer.scores(scores)
-        if trainer.is_global_zero:
-            cost = self.timer.cost() | memory_cost(pl_module.device)
-            if trainer.world_size == 1 and hasattr(pl_module, "loss_call"):
-                with trainer.precision_plugin.train_step_context():
-                    cost |= loss_cost(pl_module.loss_call)
-            self.writer.note({"cost": self.writer.record["cost"] | cost})
+        if not trainer.is_global_zero:
+            return
+        if pl_module.scores is not None:
+            self.writer.scores(pl_module.scores)
+        cost = self.timer.cost() | memory_cost(pl_module.device)
+        if trainer.world_size == 1:
+            with trainer.precision_plugin.train_step_context():
+                cost |= loss_cost(pl_module.loss_call)
+        self.writer.note({"cost": self.writer.record["cost"] | cost})
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save the checkpoints and decide whether to stop, if the epoch was validated."""
@@ -89,6 +89,6 @@ class RunWriterCallback(pl.Callback):
                 trainer.global_step,
                 metrics,
                 hand_over,
-                getattr(pl_module, "tie_break", None),
+                pl_module.tie_break,
             )
         trainer.should_stop = bool(trainer.strategy.broadcast(stop)) or trainer.should_stop

@@ -39,6 +39,10 @@ class Module(pl.LightningModule):
         index: Tensor = datamodule.data.test_index
         return index
 
+    def tie_break(self) -> dict[str, float]:
+        """Measure what decides between this epoch and one with an equal monitor, if anything."""
+        return {}
+
     def loss_call(self) -> LossCall | None:
         """Return the loss of one training batch, to measure its cost; ``None`` if there is none."""
         return None
