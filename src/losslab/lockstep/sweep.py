@@ -168,22 +168,22 @@ def _train(members: Sequence[StackedRun], *, capture: bool) -> Left:
             stack = loop(members, device, dtype)
         except Unstackable as reason:
             return [(Job(member.config, member.folder), str(reason)) for member in members]
-        trained = list(stack.members)
-        for member in trained:
-            member.open()
-        progress = _progress(trained)
-        stack.on_epoch = progress.show_epoch
-        with _run_logs(trained), recorded(*(member.writer for member in trained)):
-            if trained:
-                stack.train()
-        if trained:
-            progress.show_end([member.writer.record["status"] for member in trained])
+        if stack.members:
+            _train_members(stack)
     return [(Job(member.config, member.folder), reason) for member, reason in stack.refused]
 
 
-def _progress(members: Sequence[StackedRun]) -> StackProgress:
+def _train_members(stack: Any) -> None:
+    """Open and train the runs of a stack, and tell how far they are."""
+    members: list[StackedRun] = list(stack.members)  # those that end leave the stack
     losses = [str(member.config.choices.loss) for member in members]
-    return StackProgress(losses, members[0].config.trainer.max_epochs if members else 1)
+    for member in members:
+        member.open()
+    progress = StackProgress(losses, members[0].config.trainer.max_epochs)
+    stack.on_epoch = progress.show_epoch
+    with _run_logs(members), recorded(*(member.writer for member in members)):
+        stack.train()
+    progress.show_end([member.writer.record["status"] for member in members])
 
 
 @contextmanager
