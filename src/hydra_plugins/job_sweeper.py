@@ -51,7 +51,7 @@ class JobSweeper(Sweeper):
 def _is_finished(folder: Path, job: Sequence[str]) -> bool:
     """Return whether a job, composed in this process, needs no run."""
     from losslab.config.compose import COMPOSED  # noqa: PLC0415 (Hydra imports this file for --help)
-    from losslab.runs.record import needs_running  # noqa: PLC0415
+    from losslab.runs.check import needs_running  # noqa: PLC0415
 
     composed = COMPOSED.get(tuple(job))
     return composed is not None and not needs_running(folder / composed.subdir)

@@ -15,8 +15,9 @@ from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.user_code import SEARCH_PATH, code_dirs, recall, search_path, use
+from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, is_run
-from losslab.runs.looks import read_looks
+from losslab.runs.looks import Looks, read_looks
 from losslab.runs.record import read_record
 from losslab.sequential_sweep import sequential_sweep
 from losslab.sweep import show_run, sweep
@@ -33,11 +34,11 @@ def resume(command: Command) -> int:
     # config folders of this command line replace the saved ones; cli.run has made them known
     given = [each for each in command.overrides if not each.startswith(SEARCH_PATH)]
     moved = len(given) < len(command.overrides)
-    if (folder / SWEEP_FILE).is_file():
+    if (folder / SWEEP_FILE).exists():
         earlier = [_elsewhere(each) if moved else each for each in read_commands(folder)]
         use([*earlier[-1].flags, *earlier[-1].overrides])  # the sweep's config folders
         recall(read_code_dirs(folder))
-        looks = read_looks(folder)
+        looks = _looks(folder)
         if looks is not None and looks.planned:
             _refuse_seeds(given)
         grown = extended(earlier[-1], given)
@@ -47,10 +48,19 @@ def resume(command: Command) -> int:
             )
         return sweep(replace(grown, typed=command.typed), folder, earlier)
     if not is_run(folder):
-        if (folder / PLAN_FILE).is_file():
+        if (folder / PLAN_FILE).exists():
             raise UserError(f"{folder} is a tuning: losslab tune resume={folder}")
         raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
-    return _resume_run(folder, given)
+    with advising("this run cannot be resumed: restore the file, or train it again"):
+        return _resume_run(folder, given)
+
+
+def _looks(folder: Path) -> Looks | None:
+    with advising(
+        "restore the file, or remove it: the looks that it told of are then not counted, and "
+        "p-values may be too small"
+    ):
+        return read_looks(folder)
 
 
 def _refuse_flags(flags: Sequence[str], folder: Path) -> None:

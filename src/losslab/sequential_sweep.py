@@ -14,8 +14,8 @@ from losslab.config.command import Command, all_jobs, program, without_seeds
 from losslab.config.compose import compose_jobs, jobs_of
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
+from losslab.runs.check import needs_running
 from losslab.runs.looks import Looks, read_looks, write_looks
-from losslab.runs.record import needs_running
 from losslab.sweep import checked_jobs, launch, show_comparison, show_unfinished
 
 if TYPE_CHECKING:

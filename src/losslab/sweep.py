@@ -31,8 +31,10 @@ from losslab.config.past import earlier_override
 from losslab.progress import show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
+from losslab.runs.check import damage, needs_running
+from losslab.runs.files import FileError
 from losslab.runs.folder import SWEEP_FILE, is_run, job_name
-from losslab.runs.record import Record, needs_running, read_record
+from losslab.runs.record import Record, read_record
 from losslab.sweep_file import write_commands
 
 DONE, FAILED = 0, 1
@@ -222,13 +224,23 @@ def show_comparison(folder: Path) -> None:
 
 def show_unfinished(folders: Sequence[Path], command: str) -> int:
     """Print the jobs that are not done and the command to run them; return the exit code."""
-    unfinished = [folder for folder in folders if not is_run(folder) or needs_running(folder)]
+    unfinished = [folder for folder in folders if needs_running(folder)]
     for folder in unfinished:
-        reason = error_line(read_record(folder), folder) if is_run(folder) else "it left no record"
-        print(f"failed: {folder.parent.name}/{folder.name}: {reason}", file=sys.stderr)
+        name = f"{folder.parent.name}/{folder.name}"
+        print(f"failed: {name}: {_why_unfinished(folder)}", file=sys.stderr)
     if unfinished:
         print(f"to run them again: {command}", file=sys.stderr)
     return FAILED if unfinished else DONE
+
+
+def _why_unfinished(folder: Path) -> str:
+    if not is_run(folder):
+        return "it left no record"
+    try:
+        record = read_record(folder)
+    except FileError as error:
+        return str(error)
+    return str(damage(folder)) if record["status"] == "done" else error_line(record, folder)
 
 
 def error_line(record: Record, folder: Path) -> str:

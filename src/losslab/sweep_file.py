@@ -1,9 +1,4 @@
-"""``sweep.json``: the commands of a sweep, in order, and its jobs.
-
-Version 2 holds ``{"version": 2, "commands": [...], "jobs": [...], "code_dirs": {...}}``. Each
-command is saved as typed and as run (``arguments``, and ``listed`` if an experiment lists the
-jobs), and ``code_dirs`` has the folders of the user's modules. Version 0.1 holds one command.
-"""
+"""Commands of a sweep: written to its file, read back, and extended by what may grow."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,9 +12,9 @@ from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.schema import meaning
+from losslab.runs.files import FileError, advising
 from losslab.runs.folder import SWEEP_FILE, replace_file
-
-VERSION = 2
+from losslab.runs.saved_sweep import VERSION, SavedCommand, read_sweep
 
 
 def write_commands(
@@ -50,25 +45,24 @@ def read_commands(folder: Path) -> list[Command]:
     """Return the commands of a sweep, in order.
 
     Raises:
-        UserError: if a later version of losslab wrote the file.
+        UserError: if the file is damaged, or a later version of losslab wrote it.
     """
-    content: dict[str, Any] = json.loads((folder / SWEEP_FILE).read_text())
-    version = content.get("version", 1)
-    if version > VERSION:
-        raise UserError(
-            f"{folder / SWEEP_FILE} has version {version}, but this losslab reads at most {VERSION}"
-        )
-    return [_command(saved) for saved in ([content] if version == 1 else content["commands"])]
+    with advising(
+        "restore the file, or start the sweep again in a new folder: the runs that this one has "
+        "can be compared (losslab compare), but not continued"
+    ):
+        commands = read_sweep(folder)["commands"]
+        if not commands:
+            raise FileError(folder / SWEEP_FILE, "has no commands")
+    return [_command(saved) for saved in commands]
 
 
 def read_code_dirs(folder: Path) -> dict[str, str]:
     """Return the folders of the user's modules of a sweep; empty if there is no such sweep."""
-    path = folder / SWEEP_FILE
-    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return dict(content.get("code_dirs", {}))
+    return read_sweep(folder).get("code_dirs", {}) if (folder / SWEEP_FILE).exists() else {}
 
 
-def _command(saved: dict[str, Any]) -> Command:
+def _command(saved: SavedCommand) -> Command:
     flags, overrides = split_flags([translated_override(given) for given in saved["arguments"]])
     listed = saved["listed"]
     jobs = listed and [[translated_override(given) for given in job] for job in listed]

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.profilers import Profiler
 
 from losslab.callbacks import RunWriterCallback
+from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
 from losslab.components import Components, build_components, try_batch
 from losslab.config import schema, user_code
 from losslab.config.errors import UserError, raised_at
@@ -24,7 +25,8 @@ from losslab.data.val_then_test import ValThenTest
 from losslab.modules.base import Module
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
-from losslab.runs.folder import find_runs, job_name
+from losslab.runs.check import damaged_settings, require_curves_until
+from losslab.runs.folder import find_runs, is_run, job_name
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
@@ -52,12 +54,9 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     configure_process(config)
     components = build_components(config)
     prepare_evaluation(config, components.module)
-    last = checkpoint_of(folder, "last", components) if resume else None
-    if last is not None:
-        cast_to_float64(config, components)
-        require_reschedulable(components, last)
     writer = make_run_writer(config, folder)
     trainer = make_trainer(config, writer)
+    last = resumed_checkpoint(config, folder, components, trainer) if resume else None
     open_record(writer, config, components, last)
     with recorded(writer), rank_environment(folder, last):
         if last is None:
@@ -122,10 +121,10 @@ def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict
     configure_process(config)
     components = build_components(config)
     components.module.splits = splits
-    checkpoint = checkpoint_of(folder, which, components)
+    read_checkpoint(folder, which, components)
     cast_to_float64(config, components)
     trainer = build(config.trainer, "trainer", **quiet_trainer())
-    return evaluate_checkpoint(trainer, components, checkpoint)
+    return evaluate_checkpoint(trainer, components, checkpoint_path(folder, which))
 
 
 def cast_to_float64(config: DictConfig, components: Components) -> None:
@@ -138,17 +137,26 @@ def cast_to_float64(config: DictConfig, components: Components) -> None:
         components.module.double()
 
 
-def require_reschedulable(components: Components, last: Path) -> None:
-    """Check that the learning rates of a changed scheduler can be recomputed.
+def resumed_checkpoint(
+    config: DictConfig, folder: Path, components: Components, trainer: pl.Trainer
+) -> Path:
+    """Return the checkpoint from which a run resumes, after checking it and the run's curves.
 
     Raises:
-        UserError: if they cannot; the message names the option of the scheduler.
+        UserError: if a file is damaged, or the learning rates of a changed scheduler cannot be
+            recomputed; the message names the option of the scheduler.
     """
+    saved = read_checkpoint(folder, "last", components)
+    last = checkpoint_path(folder, "last")
+    require_resumable(last, saved, components, trainer)
+    require_curves_until(folder, saved["global_step"])
+    cast_to_float64(config, components)
     if isinstance(components.module, Module):
         try:
-            components.module.reschedule(torch.load(last, map_location="cpu", weights_only=True))
+            components.module.reschedule(saved)
         except (ValueError, TypeError) as error:
             raise UserError(f"cannot resume: {error}") from error
+    return last
 
 
 def is_double(trainer: DictConfig) -> bool:
@@ -413,41 +421,17 @@ def saved_config(folder: Path) -> DictConfig:
     """Read the resolved config of a run.
 
     Raises:
-        UserError: if the folder is not a run folder.
+        UserError: if the folder is not a run folder, or its record or config is damaged.
     """
-    path = folder / "config.yaml"
-    if not path.is_file() or not (folder / "record.json").is_file():
+    if not is_run(folder):
         runs = find_runs(folder)
         holds = f": it holds runs, such as {runs[0]}" if runs else ""
         raise UserError(f"{folder} is not the folder of a run{holds}")
-    saved = OmegaConf.to_container(OmegaConf.load(path))
+    if (wrong := damaged_settings(folder)) is not None:
+        raise wrong
+    saved = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
     user_code.add([Path(name) for name in config.get("config_dirs", [])])
     user_code.recall(config.get("code_dirs", {}))
     return config
-
-
-def checkpoint_of(folder: Path, which: str, components: Components) -> Path:
-    """Return the path of a checkpoint, after checking that it fits the network.
-
-    Raises:
-        UserError: if it does not exist, cannot be read, or has another architecture.
-    """
-    path = folder / "checkpoints" / f"{which}.ckpt"
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: the run ended before its first validation")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except Exception as error:  # a broken file can raise anything
-        raise UserError(f"cannot read checkpoint {path}: {_one_line(error)}") from error
-    own = components.module.state_dict()
-    for name in sorted(saved.keys() | own.keys()):
-        there = tuple(saved[name].shape) if name in saved else "missing"
-        here = tuple(own[name].shape) if name in own else "missing"
-        if there != here:
-            raise UserError(
-                f"{path} has another architecture than this network: {name} is {there} in the "
-                f"checkpoint, but {here} in the network"
-            )
-    return path

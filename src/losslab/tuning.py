@@ -17,7 +17,7 @@ from rich.console import Console
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import collect
 from losslab.analysis.ranges import settings
-from losslab.analysis.search import FINAL, SEARCH, Tuning, read_tuning
+from losslab.analysis.search import FINAL, SEARCH, Tuning, read_plan, read_tuning
 from losslab.config.command import Command, program
 from losslab.config.compose import compose
 from losslab.config.errors import UserError, resumable
@@ -25,6 +25,7 @@ from losslab.config.overrides import is_given
 from losslab.config.past import translated_override
 from losslab.config.user_code import recall, use
 from losslab.report.console import show
+from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
 from losslab.sweep_file import read_code_dirs
@@ -42,9 +43,9 @@ def run_tuning(arguments: Sequence[str]) -> int:
         if len(arguments) > 1:
             raise UserError("resume=FOLDER continues the saved plan: remove the other arguments")
         folder = Path(arguments[0].removeprefix("resume="))
-        if not (folder / PLAN_FILE).is_file():
+        if not (folder / PLAN_FILE).exists():
             raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
-        plan = Plan(**json.loads((folder / PLAN_FILE).read_text()))
+        plan = _saved_plan(folder)
         plan.overrides[:] = map(translated_override, plan.overrides)
         use(plan.overrides)  # the plan's config folders
         recall(read_code_dirs(folder / SEARCH))
@@ -55,6 +56,11 @@ def run_tuning(arguments: Sequence[str]) -> int:
     folder = log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     with resumable(f"{program('tune')} resume={folder}"):
         return tune(plan, folder)
+
+
+def _saved_plan(folder: Path) -> Plan:
+    with advising("restore the file, or tune again in a new folder"):
+        return Plan(**read_plan(folder))
 
 
 def tune(plan: Plan, folder: Path) -> int:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from losslab.analysis.load import collect, group_by, read_config, settings_key
-from losslab.config.past import translated
 
 NOW = time.time()
 
@@ -52,8 +51,15 @@ def test_a_link_to_a_run_is_no_second_run(made_up, on_disk, tmp_path):
         ("record.json", "{", "not valid JSON"),
         ("config.yaml", "a: [", "parsing a flow node"),
         ("config.yaml", "3", "must hold a mapping"),
-        ("config.yaml", "seed: 3", "lacks task, choices, overrides"),
+        (
+            "config.yaml",
+            "seed: 3",
+            "lacks the fields choices, data, loss",
+        ),
         ("config.yaml", None, "No such file"),
+        ("metrics.csv", "epoch,step\n", "must begin with epoch,step,seconds,name,value"),
+        ("metrics.csv", "", "is incomplete: it lacks test/loss"),
+        ("scores.npz", "", "is incomplete"),
     ],
 )
 def test_what_cannot_be_read_is_said_and_hides_nothing(made_up, on_disk, file, content, reason):
@@ -125,9 +131,11 @@ def test_what_follows_the_seed_is_no_difference(made_up):
 
 
 def test_numbers_are_read_as_the_writer_meant_them(tmp_path):
-    (tmp_path / "config.yaml").write_text("a: 1e-05\nb: 1.0e-05\nc: 3\nd: '3'\ne: 1_0\nf: -2.5e3\n")
+    groups = "seed: 0\ntask: {monitor: mae}\nmodel: {}\ntrainer: {}\nchoices: {}\noverrides: []\n"
+    numbers = "{a: 1e-05, b: 1.0e-05, c: 3, d: '3', e: 1_0, f: -2.5e3}"
+    (tmp_path / "config.yaml").write_text(f"{groups}data: {{}}\nloss: {numbers}\n")
     expected = {"a": 1e-5, "b": 1e-5, "c": 3, "d": "3", "e": 10, "f": -2500.0}
-    assert read_config(tmp_path) == translated(expected)
+    assert read_config(tmp_path)["loss"] == expected
 
 
 def test_groups_keep_their_order(made_up):

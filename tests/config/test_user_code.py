@@ -101,7 +101,7 @@ def test_a_tuning_that_resumes_finds_the_modules_of_its_search(tmp_path, monkeyp
     from losslab import tuning
 
     code = module_in(tmp_path / "code", 4)
-    plan = tuning.Plan("controlled", 1, ["mse"], [100], [0], [], {}, {"mse": [{}]})
+    plan = tuning.Plan("controlled", 1, ["mse"], [100], [0], [], {"mse": {}}, {"mse": [{}]})
     (tmp_path / tuning.PLAN_FILE).write_text(json.dumps(dataclasses.asdict(plan)))
     (tmp_path / tuning.SEARCH).mkdir()
     write_commands(tmp_path / tuning.SEARCH, [], [], {"kept_losses": str(code)})

@@ -51,11 +51,14 @@ def test_what_differs_is_listed_or_counted(sweep):
     assert "learning rate 6 different values;" in told(many)["Training"]
 
 
+COMMAND = {"typed": ["-m", "loss=mse,mae", "seed=range(2)"], "arguments": [], "listed": None}
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        {"version": 2, "commands": [{"typed": ["-m", "loss=mse,mae", "seed=range(2)"]}]},
-        {"typed": ["-m", "loss=mse,mae", "seed=range(2)"], "arguments": [], "listed": None},
+        {"version": 2, "commands": [COMMAND]},
+        COMMAND,
     ],
     ids=["version 2", "version 1"],
 )
@@ -70,6 +73,8 @@ def test_the_command_of_a_tuning(sweep, tmp_path):
     (tmp_path / "final").mkdir()
     (tmp_path / "final" / "sweep.json").write_text("{}")
     plan = {"losses": ["mse", "mae"], "protocol": "tuned", "budget": 6, "overrides": ["a=b c"]}
+    plan |= {"tuning_seeds": [], "seeds": [], "ranges": {"mse": {}, "mae": {}}}
+    plan |= {"points": {"mse": [], "mae": []}}
     (tmp_path / "tuning.json").write_text(json.dumps(plan))
     runs = sweep({"mse": [1.0, 2.0], "mae": [2.0, 3.0]})
     runs = [replace(run, folder=tmp_path / "final" / run.folder) for run in runs]

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from losslab.runs.check import needs_running
+from losslab.runs.files import LaterVersionError
 from losslab.runs.record import (
     Record,
     is_live,
     is_stale,
-    needs_running,
     new_record,
     process_start,
     read_record,
@@ -63,11 +64,16 @@ def test_not_finite_numbers_are_strict_json_and_read_back(tmp_path: Path) -> Non
     [
         (b"", "not valid JSON"),
         (b'{"schema": 1', "not valid JSON"),
-        (b"\xff\xfe\x00", "not valid JSON"),
+        (b"\xff\xfe\x00", "is not text"),
+        (bytes(100), "not valid JSON"),
+        (b'{"seed": NaN}', "NaN is not a number"),
+        (b'{"seed": 1e999}', "1e999 is too large"),
+        (b'{"seed": 9223372036854775808}', "is too large"),
+        (b"[" * 100_000, "not valid JSON"),
         (b"[1]", "must hold a JSON object, got list"),
         (b'{"schema": 1}', "lacks the fields baselines, best"),
     ],
-    ids=["empty", "cut", "binary", "list", "fields"],
+    ids=["empty", "cut", "binary", "zeros", "nan", "inf", "huge", "deep", "list", "fields"],
 )
 def test_a_broken_record_is_named(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "record.json").write_bytes(content)
@@ -79,8 +85,14 @@ def test_a_broken_record_is_named(content: bytes, message: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("schema", 99, "must have schema 1, got 99"),
-        ("status", "odd", "status must be one of.*'odd'"),
+        ("schema", 99, "has schema 99, but this losslab reads at most 1"),
+        ("schema", 0, "must have schema 1, got 0"),
+        ("status", "odd", "has a wrong status: 'odd'"),
+        ("seed", "3", "has a wrong seed: '3'"),
+        ("epochs", -1, "has a wrong epochs: -1"),
+        ("heartbeat", math.nan, "has a wrong heartbeat: nan"),
+        ("test", {"mae": "good"}, "has a wrong test: "),
+        ("best", {"epoch": 1}, "has a wrong best: "),
     ],
 )
 def test_a_record_of_another_kind_is_refused(
@@ -146,6 +158,17 @@ def test_a_killed_process_is_stale_before_and_after_it_is_waited_for() -> None:
     assert is_stale(record)
 
 
+CONFIG = """seed: 0
+task: {monitor: mae}
+data: {}
+loss: {}
+model: {}
+trainer: {}
+choices: {}
+overrides: []
+"""
+
+
 @pytest.mark.parametrize(
     ("fields", "needs"),
     [
@@ -162,13 +185,19 @@ def test_needs_running(fields: dict[str, Any], needs: bool, tmp_path: Path) -> N
     if fields.get("pid") == "gone":
         fields = fields | {"pid": gone_process()}
     write_record(tmp_path, record_with(**fields))
+    (tmp_path / "config.yaml").write_text(CONFIG)
     assert needs_running(tmp_path) is needs
 
 
-def test_a_missing_run_needs_running_and_a_broken_one_says_so(tmp_path: Path) -> None:
+def test_a_missing_and_a_damaged_run_need_running(tmp_path: Path) -> None:
     assert needs_running(tmp_path / "never")
     (tmp_path / "record.json").write_text("{")
-    with pytest.raises(ValueError, match="not valid JSON"):
+    assert needs_running(tmp_path)
+
+
+def test_a_run_of_a_later_version_is_not_made_again(tmp_path: Path) -> None:
+    write_record(tmp_path, record_with(schema=2))
+    with pytest.raises(LaterVersionError, match="update losslab"):
         needs_running(tmp_path)
 
 

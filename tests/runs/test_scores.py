@@ -61,5 +61,5 @@ def test_other_files_are_refused(content, tmp_path):
 
 def test_another_format_is_refused(tmp_path):
     np.savez(tmp_path / "scores.npz", format=FORMAT + 1, sample=SAMPLE)
-    with pytest.raises(ValueError, match=r"its format must be 1, got 2"):
+    with pytest.raises(ValueError, match=r"has format 2, but this losslab reads at most 1"):
         read_scores(tmp_path)

@@ -1,20 +1,22 @@
 """Read finished, running and failed runs back from their folders."""
 
 import functools
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from losslab.analysis.scope import Design, design_of
-from losslab.config.past import translated
 from losslab.config.schema import flat, meaning
+from losslab.runs.check import require_curves
+from losslab.runs.config_file import read_config
 from losslab.runs.curves import read_curves
-from losslab.runs.folder import RunFolder, find_runs
+from losslab.runs.figure_data import require_figure
+from losslab.runs.files import FileError, require_zip
+from losslab.runs.folder import SWEEP_FILE, RunFolder, find_runs
+from losslab.runs.looks import read_looks
 from losslab.runs.record import Record, is_live, read_record
+from losslab.runs.saved_sweep import read_sweep
 from losslab.runs.scores import Scores, read_scores
 
 if TYPE_CHECKING:
@@ -125,11 +127,8 @@ class Run:
 
     @functools.cached_property
     def scores(self) -> Scores | None:
-        """Scores of the test samples; ``None`` if the run saved none that can be read."""
-        try:
-            return read_scores(self.folder)
-        except ValueError:
-            return None
+        """Scores of the test samples; ``None`` if the run saved none."""
+        return read_scores(self.folder)
 
     @functools.cached_property
     def curves(self) -> "pandas.DataFrame":
@@ -144,7 +143,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Folder whose record or config cannot be read."""
+    """Folder with a file that cannot be read."""
 
     folder: Path
     reason: str
@@ -161,59 +160,76 @@ class Collection:
 
 
 def collect(folders: Iterable[Path]) -> Collection:
-    """Read all runs in and below the folders, each run once."""
-    runs, unreadable = [], []
+    """Read all runs in and below the folders, each run once.
+
+    A damaged run is left out; damaged figures, and files of a damaged sweep, are only named.
+    """
+    runs: list[Run] = []
+    unreadable: list[Unreadable] = []
     places = dict.fromkeys(run.resolve() for folder in folders for run in find_runs(folder))
     for place in places:
         try:
             runs.append(read_run(place))
-        except (ValueError, OSError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split()).removeprefix(f"{place}/")
-            unreadable.append(Unreadable(place, reason))
+        except (ValueError, OSError) as error:
+            unreadable.append(_unreadable(place, error, f"left out: {_again(place)}"))
+        else:
+            unreadable += _damaged_figures(place)
+    for sweep in dict.fromkeys(place.parent.parent for place in places):
+        unreadable += _damaged_sweep(sweep)
     kept = _latest(runs)
     places_kept = {run.folder for run in kept}
     repeated = tuple(run for run in runs if run.folder not in places_kept)
     return Collection(tuple(kept), tuple(unreadable), repeated)
 
 
+def _unreadable(folder: Path, error: Exception, consequence: str) -> Unreadable:
+    reason = " ".join(str(error).split()).removeprefix(f"{folder}/")
+    return Unreadable(folder, f"{reason}; {consequence}")
+
+
+def _again(place: Path) -> str:
+    """Say how a run that was left out is made again."""
+    sweep = place.parent.parent
+    return f"resume={sweep} makes it again" if (sweep / SWEEP_FILE).is_file() else "train it again"
+
+
+def _damaged_figures(place: Path) -> Iterator[Unreadable]:
+    for path in sorted(RunFolder(place).figures.glob("*.*")):
+        try:
+            require_figure(path)
+        except FileError as error:
+            yield _unreadable(place, error, "left out of figures")
+
+
+def _damaged_sweep(sweep: Path) -> Iterator[Unreadable]:
+    try:
+        read_looks(sweep)
+    except FileError as error:
+        yield _unreadable(sweep, error, "its looks are not counted: p-values may be too small")
+    try:
+        read_sweep(sweep)
+    except FileNotFoundError:
+        return
+    except FileError as error:
+        yield _unreadable(sweep, error, "the sweep's command is left out")
+
+
 def read_run(folder: Path) -> Run:
-    """Read a run.
+    """Read a run; what comparisons read of its other files must be whole, too.
 
     Raises:
         FileNotFoundError: if the folder has no record or no config.
-        ValueError: if one of them is broken.
+        ValueError: if a file is damaged.
     """
-    record, config = read_record(folder), read_config(folder)
-    missing = [key for key in ("seed", "task", "choices", "overrides") if key not in config]
-    if missing:
-        raise ValueError(f"{RunFolder(folder).config} lacks {', '.join(missing)}")
-    return Run(folder, record, config)
+    run = Run(folder, read_record(folder), read_config(folder))
+    if RunFolder(folder).metrics.exists():
+        require_curves(folder, run.record, run.curves)
+    if run.design.sampling == "fixed_test":
+        _ = run.scores
+    else:
+        require_zip(RunFolder(folder).scores)
+    return run
 
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read the resolved config that a run saved.
-
-    Raises:
-        FileNotFoundError: if the folder has no config.
-        ValueError: if the config is not a mapping.
-    """
-    text = RunFolder(folder).config.read_text(encoding="utf-8")
-    content = yaml.load(text, Loader=_Loader)
-    if not isinstance(content, dict):
-        raise ValueError(f"{RunFolder(folder).config} must hold a mapping")
-    current: dict[str, Any] = translated(content)
-    return current
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML loader that agrees with OmegaConf: 1e-05 is a number."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)$"),
-    list("-+0123456789."),
-)
 
 # --- settings that affect results ---------------------------------------------------------------
 

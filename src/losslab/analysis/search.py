@@ -1,17 +1,17 @@
 """Read a tuning back from its folder: what was tried and what was best."""
 
-import json
 import math
 import statistics as plain
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
 
 from losslab.analysis.load import Run, collect
 from losslab.analysis.ranges import Range, settings
 from losslab.analysis.scope import design_of
 from losslab.metrics.labels import Metric, metric_of
+from losslab.runs.files import FileError, read_json, require_types
 from losslab.runs.folder import PLAN_FILE
 
 if TYPE_CHECKING:
@@ -230,14 +230,50 @@ class Tuning:
         )
 
 
+class SavedPlan(TypedDict):
+    """Plan of a tuning, as its file holds it; see :class:`losslab.tuning_plan.Plan`."""
+
+    protocol: Literal["controlled", "tuned"]
+    budget: int
+    losses: list[str]
+    tuning_seeds: list[int]
+    seeds: list[int]
+    overrides: list[str]
+    ranges: dict[str, dict[str, Any]]
+    points: dict[str, list[dict[str, Any]]]
+    defaults: NotRequired[dict[str, dict[str, Any]]]
+    test_split_seed: NotRequired[int | None]
+    test_samples: NotRequired[int | None]
+    overlap: NotRequired[int | None]
+
+
+def read_plan(folder: Path) -> SavedPlan:
+    """Read the plan of a tuning.
+
+    Raises:
+        FileNotFoundError: if the folder does not contain a tuning.
+        FileError: if the plan is damaged.
+    """
+    path = folder / PLAN_FILE
+    plan = read_json(path)
+    unknown = sorted(plan.keys() - SavedPlan.__annotations__.keys())
+    if unknown:
+        raise FileError(path, f"has unknown fields: {', '.join(unknown)}: update losslab")
+    require_types(plan, SavedPlan, path)
+    if not set(plan["losses"]) == plan["points"].keys() == plan["ranges"].keys():
+        raise FileError(path, "does not have ranges and points of each of its losses")
+    return cast(SavedPlan, plan)
+
+
 def read_tuning(folder: Path) -> Tuning:
     """Read the tuning in a folder, complete or not.
 
     Raises:
         FileNotFoundError: if the folder does not contain a tuning.
+        FileError: if its plan is damaged.
         ValueError: if no run of the search has begun.
     """
-    plan = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
+    plan = read_plan(folder)
     runs = collect([folder / SEARCH]).runs
     if not runs:
         raise ValueError(f"no runs below {folder / SEARCH}")

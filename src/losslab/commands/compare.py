@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,10 +12,10 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from losslab.analysis.comparison import compare
-from losslab.analysis.load import Collection, collect
+from losslab.analysis.load import Collection, Unreadable, collect
 from losslab.analysis.location import CENTERS
 from losslab.analysis.looks import looks_at
-from losslab.analysis.search import read_tuning
+from losslab.analysis.search import Tuning, read_tuning
 from losslab.report.console import show
 from losslab.runs.folder import PLAN_FILE
 
@@ -83,6 +84,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     try:
         collection = collect_runs(arguments.folders)
+        collection, tuning = with_tuning(collection, arguments.folders)
         comparison = compare(
             collection,
             baseline=arguments.baseline,
@@ -94,8 +96,6 @@ def main(given: Sequence[str] | None = None) -> int:
             center=arguments.center,
             looks=looks_at(collection),
         )
-        [first, *others] = arguments.folders
-        tuning = read_tuning(first) if (first / PLAN_FILE).is_file() and not others else None
         given_options = {
             name: getattr(arguments, name)
             for name in OPTIONS
@@ -140,6 +140,21 @@ def collect_runs(folders: list[Path]) -> Collection:
         reasons = [f": {each.folder}: {each.reason}" for each in collection.unreadable[:1]]
         raise ValueError(f"no runs below {', '.join(map(str, folders))}{''.join(reasons)}")
     return collection
+
+
+def with_tuning(
+    collection: Collection, folders: Sequence[Path]
+) -> tuple[Collection, Tuning | None]:
+    """Read the tuning that is compared, if there is one; if it is damaged, only name it."""
+    [first, *others] = folders
+    if others or not (first / PLAN_FILE).exists():
+        return collection, None
+    try:
+        return collection, read_tuning(first)
+    except ValueError as error:
+        reason = f"{str(error).removeprefix(f'{first}/')}; the search is left out"
+        unreadable = (*collection.unreadable, Unreadable(first, reason))
+        return replace(collection, unreadable=unreadable), None
 
 
 def report_folder(folders: list[Path], options: Mapping[str, Any] = {}) -> Path:

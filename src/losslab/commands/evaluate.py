@@ -20,10 +20,11 @@ def main(given: Sequence[str] | None = None) -> int:
 
     from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
     from losslab.report.run_table import metrics_table, title  # noqa: PLC0415
+    from losslab.runs.files import advising  # noqa: PLC0415
     from losslab.runs.record import read_record  # noqa: PLC0415
     from losslab.training import evaluate  # noqa: PLC0415
 
-    with cli_errors():
+    with cli_errors(), advising("restore the file, or train the run again"):
         metrics = evaluate(
             arguments.run, tuple(arguments.split or ("val", "test")), arguments.checkpoint
         )

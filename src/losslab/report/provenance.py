@@ -1,7 +1,7 @@
 """How the runs of a table were made: date, command, data, model, training and seeds."""
 
+import functools
 import itertools
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,9 +11,12 @@ from typing import Any
 from losslab.analysis.answer import place
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.load import Run
+from losslab.analysis.search import read_plan
 from losslab.analysis.words import joined, listed
 from losslab.metrics.labels import metric
+from losslab.runs.files import FileError
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
+from losslab.runs.saved_sweep import read_sweep
 
 MOST_COMMANDS, MOST_VALUES = 5, 4
 
@@ -55,9 +58,9 @@ def _dates(runs: Sequence[Run]) -> str:
 
 def _commands(runs: Sequence[Run]) -> list[str]:
     """Return the commands that made the runs: of their sweeps as typed, else of each run."""
-    sources = dict.fromkeys(_sweep_of(run) or run.record["command"] for run in runs)
-    typed = (_typed(each) if isinstance(each, Path) else [each] for each in sources)
-    commands = list(dict.fromkeys(filter(None, itertools.chain.from_iterable(typed))))
+    typed = functools.cache(_typed)
+    found = (typed(_sweep_of(run)) or [run.record["command"]] for run in runs)
+    commands = list(dict.fromkeys(filter(None, itertools.chain.from_iterable(found))))
     more = len(commands) - MOST_COMMANDS
     return commands[:MOST_COMMANDS] + ([f"{more} more"] if more > 0 else [])
 
@@ -66,15 +69,20 @@ def _sweep_of(run: Run) -> Path | None:
     return next((each for each in run.folder.parents if (each / SWEEP_FILE).is_file()), None)
 
 
-def _typed(sweep: Path) -> list[str]:
-    if (sweep.parent / PLAN_FILE).is_file():
-        plan = json.loads((sweep.parent / PLAN_FILE).read_text(encoding="utf-8"))
-        losses = f"loss={','.join(plan['losses'])}"
-        options = [f"{key}={plan[key]}" for key in ("protocol", "budget")]
-        return [f"losslab tune {shlex.join([losses, *options, *plan['overrides']])}"]
-    content = json.loads((sweep / SWEEP_FILE).read_text(encoding="utf-8"))
-    typed = [each.get("typed") or each["arguments"] for each in content.get("commands", [content])]
-    return [f"losslab {shlex.join(map(str, words))}" for words in typed]
+def _typed(sweep: Path | None) -> list[str]:
+    """Return the commands of a sweep or tuning as typed; none if its file is damaged."""
+    if sweep is None:
+        return []
+    try:
+        if (sweep.parent / PLAN_FILE).is_file():
+            plan = read_plan(sweep.parent)
+            losses = f"loss={','.join(plan['losses'])}"
+            options = [f"protocol={plan['protocol']}", f"budget={plan['budget']}"]
+            return [f"losslab tune {shlex.join([losses, *options, *plan['overrides']])}"]
+        commands = read_sweep(sweep)["commands"]
+    except FileError:
+        return []
+    return [f"losslab {shlex.join(each.get('typed') or each['arguments'])}" for each in commands]
 
 
 def _samples(runs: Sequence[Run]) -> str:

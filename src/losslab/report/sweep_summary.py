@@ -1,10 +1,13 @@
 """TensorBoard summary of a sweep: means over seeds, charts and HPARAMS columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from losslab.runs.check import require_curves
 from losslab.runs.curves import read_curves
+from losslab.runs.files import FileError
 from losslab.runs.folder import find_runs, short_names
 from losslab.runs.record import Record, read_record
 from losslab.runs.tensorboard import BandTags, write_curves, write_layout, write_sweep_experiment
@@ -30,12 +33,21 @@ def write_sweep_summary(sweep_folder: Path, columns: Sequence[Mapping[str, objec
         sweep_folder: folder of the runs.
         columns: result of :func:`losslab.config.schema.hparams` for each run.
     """
-    records = {run: read_record(run) for run in find_runs(sweep_folder)}
+    records = dict(_whole_runs(sweep_folder))
     names = list(dict.fromkeys(name for record in records.values() for name in record["test"]))
     metrics = [f"test/{name}" for name in names if not name.startswith("ref/") and name != "loss"]
     write_sweep_experiment(sweep_folder, varying_columns(columns), metrics)
     averaged = write_means(sweep_folder, records)
     write_layout(sweep_folder, _charts([name for name in names if name in averaged]))
+
+
+def _whole_runs(sweep_folder: Path) -> Iterator[tuple[Path, Record]]:
+    for run in find_runs(sweep_folder):
+        with suppress(FileError):  # a damaged run has no curves to average
+            record = read_record(run)
+            if record["status"] == "done":
+                require_curves(run, record, read_curves(run))
+            yield run, record
 
 
 def _charts(names: Sequence[str]) -> dict[str, dict[str, Sequence[str] | BandTags]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from losslab.runs.files import FileError
 from losslab.runs.folder import RunFolder, replace_file
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def read_curves(folder: Path) -> "pandas.DataFrame":
 
     Raises:
         FileNotFoundError: if the folder has no curves.
-        ValueError: if the file does not have the expected format.
+        FileError: if the file does not have the expected format.
     """
     import pandas as pd  # noqa: PLC0415  (a third of a second that training does not need)
 
@@ -93,8 +94,10 @@ def read_curves(folder: Path) -> "pandas.DataFrame":
             na_values={"value": ["nan"]},
             float_precision="round_trip",
         )
-    except ValueError as error:
-        raise ValueError(f"{path} is not a table of curves: {error}") from error
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(path, f"is not a table of curves: {error}") from error
 
 
 def _csv(rows: Iterable[Point]) -> str:
@@ -110,13 +113,20 @@ def _csv(rows: Iterable[Point]) -> str:
 
 def _whole_lines(path: Path) -> list[str]:
     """Return the header and the complete rows."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {error.strerror}") from error
+    lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()  # incomplete after a kill
     if not lines:
         return [",".join(COLUMNS) + "\n"]
     if lines[0].strip() != ",".join(COLUMNS):
-        raise ValueError(f"{path} must begin with {','.join(COLUMNS)}, got {lines[0].strip()!r}")
+        got = lines[0].strip()
+        raise FileError(path, f"must begin with {','.join(COLUMNS)}, got {got!r:.60}")
     return lines
 
 

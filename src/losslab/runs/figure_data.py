@@ -5,12 +5,13 @@ without torch and without the network.
 """
 
 import io
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from losslab.runs.files import FileError, require_zip
 
 ENDING = ".npz"
 
@@ -95,7 +96,7 @@ def read_figure_data(path: Path) -> FigureData:
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if the file does not have the expected format.
+        FileError: if the file does not have the expected format.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -104,7 +105,23 @@ def read_figure_data(path: Path) -> FigureData:
             return kind(
                 **{name: array if array.ndim else array.item() for name, array in arrays.items()}
             )
-    except (EOFError, KeyError, TypeError, OSError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path} does not contain figure data: {error}") from error
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged archive can raise anything
+        raise FileError(path, f"does not contain figure data: {error}") from error
+
+
+def require_figure(path: Path) -> None:
+    """Check that a saved figure or its data have their end.
+
+    Raises:
+        FileError: if the file is truncated or something else.
+    """
+    if path.suffix == ENDING:
+        require_zip(path)
+    elif path.suffix == ".png" and not (path.is_file() and _is_png(path.read_bytes())):
+        raise FileError(path, "is not a whole PNG file")
+
+
+def _is_png(content: bytes) -> bool:
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and content[-8:-4] == b"IEND"

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,7 @@ def short_names(jobs: Sequence[str]) -> list[str]:
 
 def is_run(folder: Path) -> bool:
     """Return whether the folder is a run folder, that is, has a record."""
-    return RunFolder(folder).record.is_file()
+    return RunFolder(folder).record.exists()
 
 
 def is_sweep(folder: Path) -> bool:
@@ -186,9 +187,12 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove the files that exist."""
+    """Remove the files that exist, and folders that stand where a file should be."""
     for path in paths:
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _key_and_value(override: str) -> tuple[str, str]:

@@ -9,8 +9,9 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
+from losslab.runs.files import FileError, LaterVersionError, read_json, require_types
 from losslab.runs.folder import replace_file
 
 LOOKS_FILE = "looks.json"
@@ -62,17 +63,24 @@ def read_looks(folder: Path) -> Looks | None:
     """Return the looks at a sweep; ``None`` if it keeps none, as in version 0.1.
 
     Raises:
-        ValueError: if a later version of losslab wrote the file.
+        FileError: if the file is damaged, or a later version of losslab wrote it.
     """
     path = folder / LOOKS_FILE
-    if not path.is_file():
+    if not path.exists():
         return None
-    content: dict[str, Any] = json.loads(path.read_text())
-    if content["version"] > VERSION:
-        raise ValueError(
-            f"{path} has version {content['version']}, but this losslab reads at most {VERSION}"
-        )
+    content = read_json(path)
+    if isinstance(version := content.get("version"), int) and version > VERSION:
+        raise LaterVersionError(path, "version", version, VERSION)
+    require_types(content, _Saved, path)
     return Looks(tuple(map(frozenset, content["looks"])), tuple(content["planned"]))
+
+
+class _Saved(TypedDict):
+    """Content of the file."""
+
+    version: int
+    planned: list[int]
+    looks: list[list[int]]
 
 
 def write_looks(folder: Path, looks: Looks) -> None:
@@ -88,9 +96,13 @@ def write_looks(folder: Path, looks: Looks) -> None:
 def look_at(folder: Path, seeds: Iterable[int]) -> Looks:
     """Note that a sweep is compared at these seeds; return its looks.
 
-    A folder that cannot be written, such as an archived one, keeps the looks that it has.
+    A folder that cannot be written, such as an archived one, keeps the looks that it has, and a
+    damaged file is kept as it is.
     """
-    before = read_looks(folder) or NO_LOOKS
+    try:
+        before = read_looks(folder) or NO_LOOKS
+    except FileError:
+        return NO_LOOKS.with_look(seeds)
     looks = before.with_look(seeds)
     if looks != before:
         try:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
+from losslab.runs.files import FileError, LaterVersionError, read_json, require_types
 from losslab.runs.folder import RunFolder, replace_file
 
 SCHEMA = 1
@@ -37,7 +38,6 @@ STALE_AFTER = 3600.0
 """Seconds without a heartbeat after which a running record counts as abandoned."""
 
 Status = Literal["running", "done", "failed", "interrupted"]
-STATUSES = ("running", "done", "failed", "interrupted")
 
 
 class RunError(TypedDict):
@@ -164,26 +164,21 @@ def read_record(folder: Path) -> Record:
 
     Raises:
         FileNotFoundError: if the folder has no record.
-        ValueError: if the file is not a record, or this version cannot read it.
+        FileError: if the file is not a whole record, or this version cannot read it.
     """
     path = RunFolder(folder).record
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:  # not JSON, or not even text
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
+    content: dict[str, Any] = _decoded(read_json(path))
     for name, meant in ADDED_FIELDS.items():
         content.setdefault(name, meant)
-    missing = sorted(Record.__annotations__.keys() - content.keys())
-    if missing:
-        raise ValueError(f"{path} lacks the fields {', '.join(missing)}")
+    if isinstance(schema := content.get("schema"), int) and schema > SCHEMA:
+        raise LaterVersionError(path, "schema", schema, SCHEMA)
+    require_types(content, Record, path)
     if content["schema"] != SCHEMA:
-        raise ValueError(f"{path} must have schema {SCHEMA}, got {content['schema']!r}")
-    if content["status"] not in STATUSES:
-        expected = ", ".join(STATUSES)
-        raise ValueError(f"{path}: status must be one of {expected}, got {content['status']!r}")
-    return cast(Record, _decoded(content))
+        raise FileError(path, f"must have schema {SCHEMA}, got {content['schema']!r}")
+    for name in ("heartbeat", "seconds", "epochs", "steps"):
+        if not 0 <= content[name] < math.inf:
+            raise FileError(path, f"has a wrong {name}: {content[name]}")
+    return cast(Record, content)
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -211,18 +206,6 @@ def is_stale(record: Record) -> bool:
 def is_live(record: Record) -> bool:
     """Return whether a process is working on the run."""
     return record["status"] == "running" and not is_stale(record)
-
-
-def needs_running(folder: Path) -> bool:
-    """Return whether a resumed sweep must run this job: missing, failed, interrupted or stale.
-
-    Raises:
-        ValueError: if the record is broken.
-    """
-    if not RunFolder(folder).record.is_file():
-        return True
-    record = read_record(folder)
-    return record["status"] != "done" and not is_live(record)
 
 
 def process_start(pid: int) -> str | None:

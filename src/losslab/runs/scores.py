@@ -5,7 +5,6 @@ They separate the variance of seeds from that of test samples. The file has one 
 """
 
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from losslab.runs.files import FileError, LaterVersionError
 from losslab.runs.folder import RunFolder, replace_file
 
 FORMAT = 1
@@ -76,21 +76,33 @@ def read_scores(folder: Path) -> Scores | None:
     """Read the scores of a run; ``None`` if it has none.
 
     Raises:
-        ValueError: if the file is broken, or this version cannot read its format.
+        FileError: if the file is damaged, or this version cannot read its format.
     """
     path = RunFolder(folder).scores
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays: dict[str, Any] = {name: content[name] for name in content.files}
-        if int(arrays["format"]) != FORMAT:
-            raise ValueError(f"its format must be {FORMAT}, got {arrays['format']}")
+        if int(arrays["format"]) > FORMAT:
+            raise LaterVersionError(path, "format", int(arrays["format"]), FORMAT)
         values = {
             name.removeprefix(PREFIX): array
             for name, array in arrays.items()
             if name.startswith(PREFIX)
         }
-        return Scores(arrays["sample"], values, arrays.get("prediction"), arrays.get("target"))
+        scores = Scores(arrays["sample"], values, arrays.get("prediction"), arrays.get("target"))
+        _require_numbers(scores)
+        return scores
     except FileNotFoundError:
         return None
-    except (EOFError, KeyError, OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} does not contain scores: {error}") from error
+    except FileError:
+        raise
+    except Exception as error:  # a damaged archive can raise anything
+        raise FileError(path, f"does not contain scores: {error}") from error
+
+
+def _require_numbers(scores: Scores) -> None:
+    if scores.sample.ndim != 1 or scores.sample.dtype.kind not in "iu":
+        raise ValueError(f"sample must be whole numbers, got {scores.sample.dtype}")
+    for name, array in scores.values.items():
+        if array.ndim != 1 or array.dtype.kind != "f":
+            raise ValueError(f"{name} must be numbers, got {array.dtype} of shape {array.shape}")

@@ -14,7 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from losslab.runs.check import damage
 from losslab.runs.curves import CurveWriter, Point
+from losslab.runs.files import FileError, LaterVersionError
 from losslab.runs.folder import RunFolder, remove, replace_file
 from losslab.runs.projector import write_embedding
 from losslab.runs.record import (
@@ -341,14 +343,24 @@ class RunWriter:
         if not self.files.record.exists():
             self._remove_leftovers()
             return
-        record = self.record
-        self._refuse_live(record)
-        if record["status"] == "done":
-            raise FileExistsError(f"{self.folder} has a finished run; choose another folder")
+        self._refuse_whole()
         self._remove_leftovers()
         remove([self.files.metrics, self.files.best, self.files.last, self.files.scores])
+        remove([self.files.config, *([] if self.files.record.is_file() else [self.files.record])])
         remove(self.files.figures.glob("*.*"))
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
+
+    def _refuse_whole(self) -> None:
+        """Refuse to replace a finished run; a damaged one is made again."""
+        try:
+            record = self.record
+        except LaterVersionError:
+            raise
+        except FileError:
+            return
+        self._refuse_live(record)
+        if record["status"] == "done" and damage(self.folder) is None:
+            raise FileExistsError(f"{self.folder} has a finished run; choose another folder")
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files that are left if a run is killed while writing."""

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -61,11 +63,20 @@ def _files(run: Run) -> dict[str, Path]:
 
 def _together(paths: Mapping[str, Path], note: str, name: str) -> Callable[[], Figure]:
     if all(path.suffix == ENDING for path in paths.values()):
-        shown = {label: read_figure_data(path) for label, path in paths.items()}
+        shown = _readable(read_figure_data, paths)
         if len({type(each) for each in shown.values()}) == 1:
             return partial(predictions, shown, note)
-    png = {label: imread(path.with_suffix(".png")) for label, path in paths.items()}
+    png = _readable(imread, {label: path.with_suffix(".png") for label, path in paths.items()})
     return partial(montage, png, f"{note}: {name.replace('_', ' ')}")
+
+
+def _readable(read: Callable[[Path], Any], paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Read the files that are whole; the report names the others."""
+    found = {}
+    for label, path in paths.items():
+        with suppress(OSError, ValueError, SyntaxError):  # SyntaxError: of a broken PNG
+            found[label] = read(path)
+    return found
 
 
 @styled

@@ -1,0 +1,110 @@
+"""Check that the files of a run are whole, so that a damaged one is neither used nor kept."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from losslab.runs.config_file import read_config
+from losslab.runs.curves import read_curves
+from losslab.runs.files import FileError, LaterVersionError, require_zip
+from losslab.runs.folder import RunFolder
+from losslab.runs.record import Record, is_live, read_record
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def needs_running(folder: Path) -> bool:
+    """Return whether a resumed sweep must run this job: missing, unfinished, stale or damaged.
+
+    Raises:
+        LaterVersionError: if a later version of losslab made the run.
+    """
+    try:
+        record = read_record(folder)
+        return not is_live(record) and (record["status"] != "done" or damage(folder) is not None)
+    except FileNotFoundError:
+        return True
+    except LaterVersionError:
+        raise
+    except FileError:
+        return True
+
+
+def damage(folder: Path) -> FileError | None:
+    """Return what is wrong with the first damaged file of a run; ``None`` if it is whole.
+
+    A run may lack curves, scores and checkpoints, which somebody may have removed to save space.
+    """
+    if (wrong := damaged_settings(folder)) is not None:
+        return wrong
+    files = RunFolder(folder)
+    try:
+        record = read_record(folder)
+        if files.metrics.exists():
+            require_curves(folder, record, read_curves(folder))
+        for path in (files.scores, files.best, files.last):
+            require_zip(path)
+    except FileError as error:
+        return error
+    return None
+
+
+def damaged_settings(folder: Path) -> FileError | None:
+    """Return what is wrong with the record or config of a run; ``None`` if they are whole."""
+    try:
+        read_record(folder)
+        read_config(folder)
+    except FileNotFoundError as error:
+        return FileError(Path(error.filename), "is missing")
+    except FileError as error:
+        return error
+    return None
+
+
+def require_curves(folder: Path, record: Record, curves: "pandas.DataFrame") -> None:
+    """Check that the curves of a run that has ended are as long as its record says.
+
+    Raises:
+        FileError: if they end before, because the file was truncated.
+    """
+    if record["status"] == "running":  # the record may be ahead of the curves
+        return
+    _require_epoch(folder, record, curves)
+    tested = {f"test/{name}" for name in record["test"]}
+    if missing := tested - set(curves["name"].tail(len(tested))):
+        raise _incomplete(folder, f"it lacks {min(missing)}")
+
+
+def require_curves_until(folder: Path, step: int) -> None:
+    """Check that the curves of a run that resumes at a step reach it.
+
+    Raises:
+        FileError: if they are missing, damaged or end before.
+    """
+    try:
+        curves = read_curves(folder)
+    except FileNotFoundError as error:
+        raise FileError(RunFolder(folder).metrics, "is missing") from error
+    _require_step(folder, curves, step)
+    record = read_record(folder)
+    if record["steps"] == step:
+        _require_epoch(folder, record, curves)
+
+
+def _require_epoch(folder: Path, record: Record, curves: "pandas.DataFrame") -> None:
+    """Check that the curves reach the last epoch of the record, with all of its metrics."""
+    _require_step(folder, curves, record["steps"])
+    if record["final"] is not None:
+        last = set(curves["name"][curves["step"] == record["steps"]])
+        if missing := {f"val/{name}" for name in record["final"]["metrics"]} - last:
+            raise _incomplete(folder, f"it lacks {min(missing)} at step {record['steps']}")
+
+
+def _require_step(folder: Path, curves: "pandas.DataFrame", step: int) -> None:
+    last = int(curves["step"].max()) if len(curves) else 0
+    if last < step:
+        raise _incomplete(folder, f"it ends at step {last} of {step}")
+
+
+def _incomplete(folder: Path, how: str) -> FileError:
+    return FileError(RunFolder(folder).metrics, f"is incomplete: {how}")

@@ -1,0 +1,160 @@
+"""Read files of runs and sweeps so that a damaged one is refused in one line."""
+
+import json
+import math
+import types
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from losslab.config.errors import UserError
+
+LARGEST = 2**63
+"""Bound of whole numbers: tables and random generators take no larger ones."""
+
+
+class FileError(UserError, ValueError):
+    """File of a run or sweep that is damaged, or that this version cannot read."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path} {' '.join(str(reason).split())}")
+
+
+class LaterVersionError(FileError):
+    """File that a later version of losslab wrote: nothing may replace it."""
+
+    def __init__(self, path: Path, what: str, got: int, most: int) -> None:
+        super().__init__(
+            path, f"has {what} {got}, but this losslab reads at most {most}: update losslab"
+        )
+
+
+@contextmanager
+def advising(advice: str) -> Iterator[None]:
+    """Add to the error of a damaged file what to do about it."""
+    try:
+        yield
+    except LaterVersionError:
+        raise
+    except FileError as error:
+        raise UserError(f"{error}; {advice}") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+        FileError: if it cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"is not text: {error}") from error
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {error.strerror}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+        FileError: if it is damaged.
+    """
+    text = read_text(path)
+    try:
+        content = json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
+    except (ValueError, RecursionError) as error:
+        raise FileError(path, f"is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise FileError(path, f"must hold a JSON object, got {type(content).__name__}")
+    return content
+
+
+def require_types(content: Mapping[str, Any], declared: Any, path: Path) -> None:
+    """Check the fields of a file's content against a ``TypedDict``.
+
+    Raises:
+        FileError: if fields are missing or have another type.
+    """
+    if missing := _missing(content, declared):
+        raise FileError(path, f"lacks the fields {', '.join(missing)}")
+    for name in _wrong(content, declared):
+        raise FileError(path, f"has a wrong {name}: {content[name]!r:.60}")
+
+
+def has_type(value: Any, hint: Any) -> bool:
+    """Return whether a value, as JSON or YAML gives it, has a type.
+
+    Example:
+        >>> has_type({"mae": 1.0}, dict[str, float]), has_type(["a", 3], list[str])
+        (True, False)
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(has_type(value, each) for each in arguments)
+    if origin is list:
+        return isinstance(value, list) and all(has_type(each, arguments[0]) for each in value)
+    if origin is dict:
+        pairs = value.items() if isinstance(value, dict) else [(None, None)]
+        return all(all(map(has_type, pair, arguments)) for pair in pairs)
+    return value in arguments if origin is Literal else _has_plain_type(value, hint)
+
+
+def _has_plain_type(value: Any, hint: Any) -> bool:
+    if is_typeddict(hint):
+        return isinstance(value, dict) and not (_missing(value, hint) or _wrong(value, hint))
+    if hint in (int, float):  # True is an int to Python
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return hint is Any or isinstance(value, hint)
+
+
+def _missing(content: Mapping[str, Any], declared: Any) -> list[str]:
+    return sorted(declared.__required_keys__ - content.keys())
+
+
+def _wrong(content: Mapping[str, Any], declared: Any) -> list[str]:
+    hints = get_type_hints(declared)
+    return [name for name in hints if name in content and not has_type(content[name], hints[name])]
+
+
+def require_zip(path: Path) -> None:
+    """Check that a checkpoint or a file of arrays, if it exists, has its end.
+
+    It is an archive that ends with its table of contents, so this needs neither time nor torch.
+
+    Raises:
+        FileError: if the file is truncated or something else.
+    """
+    if not path.exists():
+        return
+    if not path.is_file() or not zipfile.is_zipfile(path) or _start(path) != b"PK":
+        raise FileError(path, "is incomplete or not what it was saved as")
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is not a number in JSON")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
+def _int(text: str) -> int:
+    number = int(text)
+    if abs(number) >= LARGEST:
+        raise ValueError(f"{text[:20]} is too large")
+    return number

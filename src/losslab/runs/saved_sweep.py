@@ -1,0 +1,48 @@
+"""``sweep.json``: the commands of a sweep, in order, and its jobs.
+
+Version 2 holds ``{"version": 2, "commands": [...], "jobs": [...], "code_dirs": {...}}``. Each
+command is saved as typed and as run (``arguments``, and ``listed`` if an experiment lists the
+jobs), and ``code_dirs`` has the folders of the user's modules. Version 0.1 holds one command.
+"""
+
+from pathlib import Path
+from typing import NotRequired, TypedDict, cast
+
+from losslab.runs.files import LaterVersionError, read_json, require_types
+from losslab.runs.folder import SWEEP_FILE
+
+VERSION = 2
+
+
+class SavedCommand(TypedDict):
+    """Command, in the file."""
+
+    typed: NotRequired[list[str]]
+    arguments: list[str]
+    listed: list[list[str]] | None
+
+
+class SavedSweep(TypedDict):
+    """Content of the file."""
+
+    version: int
+    commands: list[SavedCommand]
+    code_dirs: NotRequired[dict[str, str]]
+
+
+def read_sweep(folder: Path) -> SavedSweep:
+    """Read the file of a sweep.
+
+    Raises:
+        FileNotFoundError: if there is no such sweep.
+        FileError: if the file is damaged, or a later version of losslab wrote it.
+    """
+    path = folder / SWEEP_FILE
+    content = read_json(path)
+    version = content.get("version", 1)
+    if isinstance(version, int) and version > VERSION:
+        raise LaterVersionError(path, "version", version, VERSION)
+    if version == 1:
+        content = {"version": 1, "commands": [content]}
+    require_types(content, SavedSweep, path)
+    return cast(SavedSweep, content)
