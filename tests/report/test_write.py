@@ -138,3 +138,13 @@ def test_latex_is_escaped(collected):
     assert lines[1] == r"\begin{tabular}{lrrr}"
     assert lines[3] == r"loss & seeds & accuracy [\%] $\uparrow$ & R$^2$ $\uparrow$ \\"
     assert lines[5] == r"cross\_entropy & 6 & 50.00 [50.00, 50.00] & 0.5000 [0.5000, 0.5000] \\"
+
+
+def test_settings_that_differ_much_give_names_that_fit(sweep, tmp_path):
+    options = [f"data.option_number_{place}" for place in range(20)]
+    maes = {"mse": [2.0, 2.5], "mae": [1.0, 1.4]}
+    runs = [run for value in (1, 2) for run in sweep(maes, settings=dict.fromkeys(options, value))]
+    write_report(compare(Collection(tuple(runs))), tmp_path)
+    names = [path.name for path in (tmp_path / "figures").glob("*_final_metrics.png")]
+    assert len(names) == 2
+    assert max(map(len, names)) <= 140

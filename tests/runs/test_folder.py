@@ -5,6 +5,7 @@ import pytest
 from losslab.runs.folder import (
     NAME_LENGTH,
     RunFolder,
+    file_name,
     find_runs,
     is_run,
     is_sweep,
@@ -122,3 +123,11 @@ def test_replace_file_leaves_the_old_one_when_writing_fails(
     with pytest.raises(OSError, match="disk full"):
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_names_that_are_cut_or_made_safe_differ():
+    long = [f"loss.option{place}={place}" for place in range(30)]
+    names = {file_name([*long, f"a={value}"], "-") for value in range(3)}
+    assert {len(name) for name in names} == {NAME_LENGTH}
+    assert len({*names, file_name(["a/b"]), file_name(["a b"]), file_name(["a-b"])}) == 6
+    assert file_name([".hidden"]).startswith("hidden~")

@@ -11,7 +11,7 @@ from pathlib import Path
 from losslab.config.schema import meaning
 
 NAME_LENGTH = 120
-"""Maximum length of a job name; file systems allow 255 bytes, and tools append to it."""
+"""Maximum length of a name that is made of options; file systems allow 255 bytes."""
 
 PLAN_FILE = "tuning.json"
 """Plan of a tuning, in its folder."""
@@ -19,7 +19,12 @@ PLAN_FILE = "tuning.json"
 SWEEP_FILE = "sweep.json"
 """Commands of a sweep, in its folder, see :mod:`losslab.sweep_file`."""
 
+PROFILE = "profile"
+"""End of the names of the profiles of a run, after the stage: ``fit-profile.txt``."""
+
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+@-]+")
+UNSAFE_IN_LIST = re.compile(r"[^A-Za-z0-9._=+@,-]+")
+"""The same for names whose parts may have commas."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,11 @@ class RunFolder:
         return self.path / "figures"
 
     @property
+    def profiles(self) -> list[Path]:
+        """Profiles of a run with a profiler."""
+        return sorted(self.path.glob(f"*-{PROFILE}*.txt"))
+
+    @property
     def events(self) -> list[Path]:
         """TensorBoard event files, oldest first."""
         return sorted(self.path.glob("events.out.tfevents.*"))
@@ -108,9 +118,7 @@ def job_name(overrides: Sequence[str]) -> str:
 
     The loss comes first, by its value or by the class of a replaced ``loss._target_``, then the
     other overrides in the order given, except those that do not distinguish jobs (seed, paths,
-    hydra, threads, resume). Unsafe characters become
-    ``-`` and a name over 120 characters is cut; such a name ends in a hash, since two jobs could
-    otherwise get the same name.
+    hydra, threads, resume), as :func:`file_name` joins them.
 
     Args:
         overrides: overrides of one job, in Hydra's syntax.
@@ -132,11 +140,26 @@ def job_name(overrides: Sequence[str]) -> str:
     options = [
         _joined(key, value) for key, value in pairs if meaning(key).named and key != "loss._target_"
     ]
-    exact = [loss, *options]
-    safe = ",".join(UNSAFE.sub("-", part) for part in exact)
-    if safe == ",".join(exact) and len(safe) <= NAME_LENGTH and not safe.startswith("."):
+    return file_name([loss, *options])
+
+
+def file_name(parts: Sequence[str], joiner: str = ",", unsafe: re.Pattern[str] = UNSAFE) -> str:
+    """Return a name of a file or folder that is made of options.
+
+    Unsafe characters become ``-`` and a name over 120 characters is cut; such a name ends in a
+    hash, since two lists of options could otherwise get the same name.
+
+    Example:
+        >>> file_name(["report", "baseline=mse"], joiner="-")
+        'report-baseline=mse'
+        >>> file_name(["noise=" + 200 * "9"])[-12:], len(file_name(["noise=" + 200 * "9"]))
+        ('999~c8c142b1', 120)
+    """
+    exact = joiner.join(parts)
+    safe = joiner.join(unsafe.sub("-", part) for part in parts)
+    if safe == exact and len(safe) <= NAME_LENGTH and not safe.startswith("."):
         return safe
-    digest = "~" + hashlib.blake2b(repr(exact).encode(), digest_size=4).hexdigest()
+    digest = "~" + hashlib.blake2b(repr(list(parts)).encode(), digest_size=4).hexdigest()
     return safe.lstrip(".")[: NAME_LENGTH - len(digest)] + digest
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 from losslab.runs.check import damage
 from losslab.runs.curves import CurveWriter, Point
 from losslab.runs.files import FileError, LaterVersionError
-from losslab.runs.folder import RunFolder, remove, replace_file
+from losslab.runs.folder import RunFolder, file_name, remove, replace_file
 from losslab.runs.projector import write_embedding
 from losslab.runs.record import (
     EpochMetrics,
@@ -223,7 +223,7 @@ class RunWriter:
             self.events.image(tag, png, step)
             self.events.flush()  # figures are few, and may come from a process that ends soon
         self.files.figures.mkdir(exist_ok=True)
-        replace_file(self.files.figures / f"{tag.replace('/', '_')}.png", png)
+        replace_file(self.files.figures / f"{_file_of(tag)}.png", png)
 
     def arrays(self, tag: str, content: bytes) -> None:
         """Save the data of a figure, see :mod:`losslab.runs.figure_data`, beside the figure.
@@ -233,7 +233,7 @@ class RunWriter:
             content: bytes of the file.
         """
         self.files.figures.mkdir(exist_ok=True)
-        replace_file(self.files.figures / f"{tag.replace('/', '_')}.npz", content)
+        replace_file(self.files.figures / f"{_file_of(tag)}.npz", content)
 
     def scores(self, scores: Scores) -> None:
         """Save the scores of the test samples, which belong to the metrics of :meth:`finish`."""
@@ -454,6 +454,10 @@ class RunWriter:
         record["heartbeat"] = time.time()
         self._beaten = time.monotonic()
         write_record(self.folder, record)
+
+
+def _file_of(tag: str) -> str:
+    return file_name(tag.split("/"), joiner="_")
 
 
 def peak_memory_mb() -> float | None:

@@ -1,6 +1,5 @@
 """All figures of a report."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,6 +21,7 @@ from losslab.report.figures.side_by_side import run_figures
 from losslab.report.figures.steps_to_target import steps_to_target
 from losslab.report.figures.style import NothingToDraw, narrow, svg
 from losslab.report.figures.validation_curves import validation_curves
+from losslab.runs.folder import file_name
 
 OVERALL = "overall"
 """Key of the figures that are about all tables."""
@@ -60,7 +60,7 @@ class ReportFigure:
 def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[ReportFigure]:
     """Yield the figures of one table; those that no run has data for are left out."""
     many = len(comparison.tables) > 1
-    prefix = re.sub(r"[^\w.=-]+", "_", table.name) + "_" if many else ""
+    prefix = file_name(table.name.split(", "), joiner="_") + "_" if many else ""
     read = TableCurves(table)
     drawings: dict[str, tuple[str, Callable[[], Figure]]] = {
         "final_metrics": (
@@ -112,9 +112,9 @@ def overall_figures(comparison: Comparison) -> Iterator[ReportFigure]:
     """Yield a critical-difference diagram for each metric whose losses are ranked."""
     rankings = overall(comparison).rankings
     for ranking in rankings:
-        suffix = f"_{ranking.metric.name.replace('/', '_')}" if len(rankings) > 1 else ""
+        suffix = ranking.metric.name.split("/") if len(rankings) > 1 else []
         yield ReportFigure(
-            f"critical_difference{suffix}",
+            file_name(["critical_difference", *suffix], joiner="_"),
             "Mean ranks over data sets; losses joined by a bar do not differ significantly.",
             *both(partial(critical_difference, ranking)),
         )
