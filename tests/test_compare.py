@@ -16,7 +16,7 @@ MAES = {"mse": [2.0, 2.5], "mae": [1.0, 1.4]}
         (["--scope", "samples"], "report"),
         (["--baseline", "mse", "--metrics", "mae,rmse"], "report-baseline=mse-metrics=mae,rmse"),
         (["--within", "mae=0.5", "--center", "median"], "report-within=mae=0.5-center=median"),
-        (["--columns", "ref/mse"], "report-columns=ref_mse"),
+        (["--columns", "ref/mse"], "report-columns=ref-mse~6a03e750"),
     ],
     ids=["default", "a default that is given", "several", "a margin", "a slash"],
 )
@@ -25,6 +25,21 @@ def test_options_have_a_report_of_their_own(sweep, on_disk, capsys, options, fol
     assert main([str(runs), *options]) == 0
     assert [path.name for path in runs.glob("report*")] == [folder]
     assert f"report: {runs / folder / 'report.html'}" in capsys.readouterr().out
+
+
+def test_the_report_of_several_folders_is_beside_the_first(sweep, on_disk, tmp_path, capsys):
+    runs = [on_disk(*sweep({loss: maes}), below=loss) for loss, maes in MAES.items()]
+    assert main([str(place) for place in runs]) == 0
+    [report] = (tmp_path / "reports").glob("*/report.html")
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {report}"
+
+
+def test_a_report_that_cannot_be_written(sweep, on_disk, tmp_path, capsys):
+    runs = on_disk(*sweep(MAES))
+    (tmp_path / "file").touch()
+    assert main([str(runs), "--out", str(tmp_path / "file")]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot write a report in {tmp_path / 'file'}: ")
 
 
 def test_a_folder_that_is_asked_for(sweep, on_disk, tmp_path):

@@ -12,13 +12,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.profilers import Profiler
+from pytorch_lightning.profilers import (
+    AdvancedProfiler,
+    Profiler,
+    PyTorchProfiler,
+    SimpleProfiler,
+)
 
 from losslab.callbacks import RunWriterCallback
 from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
 from losslab.components import Components, build_components, try_batch
 from losslab.config import schema, user_code
 from losslab.config.errors import UserError, raised_at
+from losslab.config.extras import EXTRAS, is_installed, not_installed
 from losslab.config.instantiate import build, target_of
 from losslab.config.past import translated
 from losslab.data.val_then_test import ValThenTest
@@ -26,10 +32,16 @@ from losslab.modules.base import Module
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
 from losslab.runs.check import damaged_settings, require_curves_until
-from losslab.runs.folder import find_runs, is_run, job_name
+from losslab.runs.folder import PROFILE, find_runs, is_run, job_name
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
+
+PROFILERS: dict[Any, Any] = {
+    "simple": SimpleProfiler,
+    "advanced": AdvancedProfiler,
+    "pytorch": PyTorchProfiler,
+}
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +66,9 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     configure_process(config)
     components = build_components(config)
     prepare_evaluation(config, components.module)
+    last = resumed_checkpoint(config, folder, components) if resume else None
     writer = make_run_writer(config, folder)
     trainer = make_trainer(config, writer)
-    last = resumed_checkpoint(config, folder, components, trainer) if resume else None
     open_record(writer, config, components, last)
     with recorded(writer), rank_environment(folder, last):
         if last is None:
@@ -102,6 +114,8 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
     make_callbacks(config, make_run_writer(config, Path()))
     for name, node in config.logger.extra.items():
         target_of(node, f"logger.{name!s}")  # not built, since it might create files
+        if name in EXTRAS and not is_installed(str(name)):
+            raise UserError(f"logger={name}: {not_installed(str(name))}")
     try_batch(config, components)
     return components
 
@@ -120,11 +134,13 @@ def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict
     config = saved_config(folder)
     configure_process(config)
     components = build_components(config)
-    components.module.splits = splits
+    # temperatures and thresholds are fitted on validation
+    components.module.splits = tuple(dict.fromkeys(["val", *splits]))
     read_checkpoint(folder, which, components)
     cast_to_float64(config, components)
     trainer = build(config.trainer, "trainer", **quiet_trainer())
-    return evaluate_checkpoint(trainer, components, checkpoint_path(folder, which))
+    metrics = evaluate_checkpoint(trainer, components, checkpoint_path(folder, which))
+    return {split: metrics[split] for split in splits}
 
 
 def cast_to_float64(config: DictConfig, components: Components) -> None:
@@ -137,9 +153,7 @@ def cast_to_float64(config: DictConfig, components: Components) -> None:
         components.module.double()
 
 
-def resumed_checkpoint(
-    config: DictConfig, folder: Path, components: Components, trainer: pl.Trainer
-) -> Path:
+def resumed_checkpoint(config: DictConfig, folder: Path, components: Components) -> Path:
     """Return the checkpoint from which a run resumes, after checking it and the run's curves.
 
     Raises:
@@ -148,6 +162,7 @@ def resumed_checkpoint(
     """
     saved = read_checkpoint(folder, "last", components)
     last = checkpoint_path(folder, "last")
+    trainer = build(config.trainer, "trainer", **quiet_trainer())
     require_resumable(last, saved, components, trainer)
     require_curves_until(folder, saved["global_step"])
     cast_to_float64(config, components)
@@ -255,12 +270,11 @@ def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
     loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
     for logger in loggers:
         logger.log_hyperparams(schema.hparams(_plain(config)))
-    profiler = {} if config.trainer.get("profiler") else {"profiler": NoProfiler()}
     trainer: pl.Trainer = build(
         config.trainer,
         "trainer",
         **quiet_trainer()
-        | profiler
+        | {"profiler": make_profiler(config.trainer.get("profiler"), writer.folder)}
         | {"logger": loggers or False, "callbacks": make_callbacks(config, writer)},
     )
     return trainer
@@ -279,6 +293,17 @@ def make_callbacks(config: DictConfig, writer: RunWriter) -> list[pl.Callback]:
         }
         callbacks.append(build(node, f"callbacks.{name}", **given.get(str(name), {})))
     return callbacks
+
+
+def make_profiler(name: Any, folder: Path) -> Any:
+    """Return the profiler with a name, which writes its profiles into the run's folder.
+
+    Lightning's own would log them, and what it logs below warnings is not shown.
+    """
+    if name is None:
+        return NoProfiler()
+    kind = PROFILERS.get(name)
+    return name if kind is None else kind(dirpath=folder, filename=PROFILE)
 
 
 class NoProfiler(Profiler):

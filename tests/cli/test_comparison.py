@@ -109,7 +109,7 @@ def test_folders_with_other_data_are_not_mixed(command, sweep, tmp_path):
     titles = re.findall(r"^regression, outliers=0\.\d", both.out, re.MULTILINE)
     assert titles == ["regression, outliers=0.3", "regression, outliers=0.2"]
     assert "on average over these 2 comparison groups" in both.out
-    assert (tmp_path / report_of(both.out)).is_file()  # in a folder below logs/reports
+    assert (tmp_path / report_of(both.out)).is_file()  # in a folder of reports/
 
 
 def test_comparing_needs_no_torch(command_in, sweep):

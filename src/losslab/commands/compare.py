@@ -1,7 +1,6 @@
 """Compare the losses of any runs: losslab compare FOLDER [FOLDER ...]."""
 
 import argparse
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,13 +16,10 @@ from losslab.analysis.location import CENTERS
 from losslab.analysis.looks import looks_at
 from losslab.analysis.search import Tuning, read_tuning
 from losslab.report.console import show
-from losslab.runs.folder import PLAN_FILE
+from losslab.runs.folder import PLAN_FILE, UNSAFE_IN_LIST, file_name
 
 OPTIONS = ("baseline", "metrics", "columns", "split", "scope", "within", "center")
 """Options that change what a report says."""
-
-MOST_LETTERS = 120
-"""Maximum length of the options in the name of a report's folder."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -79,7 +75,7 @@ def main(given: Sequence[str] | None = None) -> int:
         "--out",
         type=Path,
         help="folder of the report (default: FOLDER/report, or FOLDER/report-OPTIONS with other "
-        "options than the defaults)",
+        "options than the defaults; for several folders, a new one in reports/ beside the first)",
     )
     arguments = parser.parse_args(given)
     try:
@@ -102,11 +98,22 @@ def main(given: Sequence[str] | None = None) -> int:
             if getattr(arguments, name) != parser.get_default(name)
         }
         folder = arguments.out or report_folder(arguments.folders, given_options)
+        _require_writable(folder)
         show(Console(), comparison, folder, tuning)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write a report in {folder}: {error.strerror}; add --out FOLDER, a folder in "
+            "which you may write"
+        ) from error
 
 
 def comma_separated(text: str) -> list[str]:
@@ -158,7 +165,7 @@ def with_tuning(
 
 
 def report_folder(folders: list[Path], options: Mapping[str, Any] = {}) -> Path:
-    """Return the folder of the report: inside a single folder, else a new one in logs/reports.
+    """Return the folder of the report: inside a single folder, else a new one beside the first.
 
     Args:
         folders: the compared folders.
@@ -170,10 +177,9 @@ def report_folder(folders: list[Path], options: Mapping[str, Any] = {}) -> Path:
         'report-baseline=mse-metrics=mae,r2'
     """
     if len(folders) == 1:
-        texts = [f"-{name}={_short(value)}" for name, value in options.items()]
-        name = re.sub(r"[^\w.,=-]+", "_", "".join(texts))
-        return folders[0] / f"report{name[:MOST_LETTERS]}"
-    return Path("logs") / "reports" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+        texts = [f"{name}={_short(value)}" for name, value in options.items()]
+        return folders[0] / file_name(["report", *texts], "-", UNSAFE_IN_LIST)
+    return folders[0].resolve().parent / "reports" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
 
 
 def _short(value: Any) -> str:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.config import groups, schema
 from losslab.config.errors import UserError, described, is_own, raised_at, shown
+from losslab.config.extras import not_installed
 from losslab.config.user_code import SAVED_CODE, config_dirs
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # its errors are also raised
@@ -118,7 +119,7 @@ def _module(path: str) -> Any:
         elif not missing or importlib.util.find_spec(missing) is not None:
             reason = described(error)  # a part of a package that is installed
         else:
-            reason = f"{_place(error)}{_not_installed(missing)}"
+            reason = f"{_place(error)}{not_installed(missing)}"
         raise UserError(reason) from error
     except SyntaxError as error:
         file = shown(Path(error.filename)) if error.filename else path
@@ -143,20 +144,12 @@ def _not_found(module: str) -> str:
             f"{module} was in {SAVED_CODE[module]} and is no longer there, nor in {where}: "
             f"run the command in the folder in which {module} is now"
         )
-    return f"there is no {module}.py in {where}, and {_not_installed(module)}"
+    return f"there is no {module}.py in {where}, and {not_installed(module)}"
 
 
 def _place(error: BaseException) -> str:
     place = raised_at(error)
     return f"{place}: " if place else ""
-
-
-_PACKAGES = {"cv2": "opencv-python", "skimage": "scikit-image", "yaml": "pyyaml"}
-"""Packages whose name differs from that of their module."""
-
-
-def _not_installed(module: str) -> str:
-    return f"{module} is not installed: pip install {_PACKAGES.get(module, module)}"
 
 
 def _lacks(found: Any, path: str, name: str) -> str:

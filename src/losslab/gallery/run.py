@@ -22,6 +22,7 @@ from losslab.gallery.evaluation import ComparisonResult, conclusion, evaluate_cl
 from losslab.gallery.index import IndexEntry, read_index, write_index
 from losslab.gallery.page import PageFigure, seconds, write_page
 from losslab.gallery.rows import has, picked, rows_of, without
+from losslab.runs.folder import find_runs
 from losslab.sweep import checked_jobs, launch, show_unfinished
 
 CLAIMS = groups.CONF / "experiment" / "claims"
@@ -64,9 +65,12 @@ def make_gallery(
         Exit code: 1 if a run or a page could not be made, else 0.
 
     Raises:
-        UserError: if a claim is unknown.
+        UserError: if a claim is unknown, or there are no runs to make pages from.
     """
+    if pages_only:
+        _require_runs([known_claim(name) for name in names or ORDER], logs)
     failures = 0
+    docs.mkdir(parents=True, exist_ok=True)
     for name in names or ORDER:
         claim = known_claim(name)
         folder = claim_folder(claim, logs)
@@ -82,6 +86,14 @@ def make_gallery(
             print(f"{name}: {conclusion(results)}: {page}", flush=True)
     print(f"index: {write_index(list(entries(logs, docs)), docs)}")
     return int(failures > 0)
+
+
+def _require_runs(claims: Sequence[Claim], logs: Path) -> None:
+    if not any(find_runs(claim_folder(claim, logs)) for claim in claims):
+        raise UserError(
+            f"--pages-only: there are no runs in {logs} to make pages from: leave it out to make "
+            "them, or add --logs FOLDER, the folder that has them"
+        )
 
 
 def known_claim(name: str) -> Claim:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from losslab.metrics.labels import number
+from losslab.runs.folder import RunFolder
 from losslab.runs.record import Record
 
 
@@ -32,6 +33,7 @@ def run_table(record: Record, folder: Path, log_dir: Path | None = None) -> Rend
         f"time        {duration(record['seconds'])}",
         f"run folder  {folder}",
         f"curves      tensorboard --logdir {log_dir or folder}",
+        *(f"profile     {path}" for path in RunFolder(folder).profiles),
     ]
     return Group(table, *(Text(line) for line in lines))
 
