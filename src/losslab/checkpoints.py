@@ -108,6 +108,8 @@ def _wrong_optimizer(module: Any, saved: Checkpoint) -> str | None:
     scheduled = isinstance(made, Mapping) and "lr_scheduler" in made
     optimizers = made["optimizer"] if isinstance(made, Mapping) else made
     optimizers = optimizers if isinstance(optimizers, list | tuple) else [optimizers]
+    if not all(isinstance(each, Optimizer) for each in optimizers):
+        return None  # a module of your own may return them in other ways
     states, schedulers = saved.get("optimizer_states"), saved.get("lr_schedulers")
     if not isinstance(schedulers, list) or len(schedulers) != int(scheduled):
         return "lr_schedulers"
@@ -115,10 +117,11 @@ def _wrong_optimizer(module: Any, saved: Checkpoint) -> str | None:
         return "lr_schedulers"
     if not isinstance(states, list) or len(states) != len(optimizers):
         return "optimizer_states"
-    for optimizer, state in zip(optimizers, states, strict=True):
-        if isinstance(optimizer, Optimizer) and not _fits(optimizer, state, saved["global_step"]):
-            return "optimizer_states"
-    return None
+    fit = (
+        _fits(optimizer, state, saved["global_step"])
+        for optimizer, state in zip(optimizers, states, strict=True)
+    )
+    return None if all(fit) else "optimizer_states"
 
 
 def _fits(optimizer: Optimizer, saved: Any, steps: int) -> bool:
