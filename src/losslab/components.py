@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from losslab.config import groups
 from losslab.config.errors import UserError, described
@@ -85,16 +86,51 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     if _has_sample_weights(data) and "sample_loss" not in taken:
         raise UserError(f"task={config.choices.task} does not support sample weights")
     module = build(config.task.module, "task", network, loss, task, **taken)
-    if _accumulates(config) and not getattr(module, "automatic_optimization", True):
-        raise UserError(
-            f"task={config.choices.task} does not support trainer.accumulate_grad_batches: "
-            "increase data.batch_size"
-        )
+    if not getattr(module, "automatic_optimization", True):
+        _require_own_steps(config)
     try:
-        module.configure_optimizers()
+        _require_whole_schedule(module.configure_optimizers(), config.trainer.max_epochs)
     except (ValueError, TypeError) as error:
         raise UserError(f"optimizer or scheduler: {error}") from error
     return Components(data, task, network, weights_hash, module, references)
+
+
+def _require_own_steps(config: DictConfig) -> None:
+    """Check that a Trainer is not to change the steps of a module that takes them itself.
+
+    Raises:
+        UserError: if it is; the message names the option of the module, if it has one.
+    """
+    name = f"task={config.choices.task} does not support trainer."
+    if _accumulates(config):
+        sizes = ("data.batch_size", "task.module.batch_size", "data.num_envs")
+        own = [key for key in sizes if OmegaConf.select(config, key) is not None]
+        raise UserError(f"{name}accumulate_grad_batches: increase {own[0] if own else 'batches'}")
+    if config.trainer.get("gradient_clip_val"):
+        clips = "max_grad_norm" in config.task.module
+        advice = "use task.module.max_grad_norm" if clips else "lower optimizer.lr"
+        raise UserError(f"{name}gradient_clip_val: {advice}")
+
+
+def _require_whole_schedule(made: Any, epochs: int | None) -> None:
+    """Check that a scheduler can step until the end of the run, after each epoch.
+
+    Raises:
+        ValueError: if it cannot, such as ``OneCycleLR`` with fewer ``total_steps``.
+    """
+    entry = made.get("lr_scheduler") if isinstance(made, dict) else None
+    scheduler = entry["scheduler"] if isinstance(entry, dict) else entry
+    if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+        return
+    if not epochs or epochs < 1:
+        return
+    scheduler.last_epoch = epochs - 1
+    with warnings.catch_warnings(action="ignore"):  # its optimizer takes no steps
+        try:
+            scheduler.step()
+        except Exception as error:  # the user's scheduler may raise anything
+            steps = f"cannot step after each of the {epochs} epochs of trainer.max_epochs"
+            raise ValueError(f"{type(scheduler).__name__} {steps}: {error}") from error
 
 
 def ready_data(config: DictConfig) -> Any:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.config import groups, schema
 from losslab.config.command import Command, program
-from losslab.config.compose import compose_jobs
+from losslab.config.compose import compose_jobs, require_supported
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
@@ -97,6 +97,13 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
         raise UserError(
             f"trainer.max_epochs={epochs} is below the {trained} epochs that this run has trained"
         )
+    every = config.trainer.get("check_val_every_n_epoch") or 1
+    if epochs != trained and trained % every:
+        raise UserError(
+            f"trainer.max_epochs={epochs}: this run validated its last epoch, {trained}, which a "
+            f"longer one with trainer.check_val_every_n_epoch={every} does not: start a new run"
+        )
+    require_supported(config)
     if "code_dirs" in config:  # where the user's modules are now
         config.code_dirs = code_dirs(schema.targets(OmegaConf.to_container(config)))
     with resumable(f"{program()} resume={folder}"):
@@ -107,11 +114,12 @@ def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
 def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Return a saved config with some options changed, and the options that depend on them.
 
-    A saved config is resolved. Dependent options, such as ``scheduler.T_max`` on
-    ``trainer.max_epochs``, are found by composing the run's command with and without the change.
+    A saved config is resolved. Dependent options, such as ``data.data_dir`` on ``paths.data_dir``,
+    are found by composing the run's command with and without the change.
 
     Raises:
-        UserError: if an option cannot change, or a dependent option cannot be recomputed.
+        UserError: if an option cannot change, or an option that affects results depends on it. The
+            epochs that are trained would differ, too, with the other ``scheduler.T_max``.
     """
     config = saved.copy()
     known = parsed(overrides)
@@ -121,9 +129,11 @@ def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
             OmegaConf.update(config, override.key_or_group, override.value())
     changed = [each.key_or_group for each in known]
     for key, value in _derived(saved, config, changed).items():
-        if schema.meaning(key).affects_results and not key.startswith("scheduler."):
+        if schema.meaning(key).affects_results:
+            given = ", ".join(f"{each.key_or_group}={each.value()}" for each in known)
             raise UserError(
-                f"{key} depends on {', '.join(changed)} and cannot be changed when resuming a run"
+                f"{key} depends on {', '.join(changed)} and cannot be changed when resuming a run: "
+                f"start one with {given}"
             )
         OmegaConf.update(config, key, value)
     kept = [given for given in _command(saved) if given.partition("=")[0] not in changed]

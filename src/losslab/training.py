@@ -27,8 +27,8 @@ from losslab.config.errors import UserError, raised_at
 from losslab.config.extras import EXTRAS, is_installed, not_installed
 from losslab.config.instantiate import build, target_of
 from losslab.config.past import translated
+from losslab.data.limits import limited_count
 from losslab.data.val_then_test import ValThenTest
-from losslab.modules.base import Module
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
 from losslab.runs.check import damaged_settings, require_curves_until
@@ -76,6 +76,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
         trainer.fit(
             components.module, components.data, ckpt_path=last, weights_only=True if last else None
         )
+        if writer.record["best"] is None:  # a callback stopped it
+            raise RuntimeError("training ended before the first validation")
         metrics = evaluate_checkpoint(trainer, components, folder / "checkpoints" / "best.ckpt")
         writer.finish(metrics.get("test", {}), val=metrics["val"])
     finish_loggers(trainer)
@@ -116,8 +118,31 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
         target_of(node, f"logger.{name!s}")  # not built, since it might create files
         if name in EXTRAS and not is_installed(str(name)):
             raise UserError(f"logger={name}: {not_installed(str(name))}")
+    require_batches(config, components.data)
     try_batch(config, components)
     return components
+
+
+def require_batches(config: DictConfig, data: Any) -> None:
+    """Check that the Trainer's limits leave batches of each split that the run reads.
+
+    Raises:
+        UserError: if they leave none.
+    """
+    val = data.val_dataloader()
+    loaders = {"train": [data.train_dataloader()], "val": val if isinstance(val, list) else [val]}
+    if "test" in splits_read(config):
+        loaders["test"] = ValThenTest(data, ["test"]).test_dataloader()
+    for split, its in loaders.items():
+        overfits = config.trainer.get("overfit_batches") and split != "test"
+        key = "overfit_batches" if overfits else f"limit_{split}_batches"
+        limit, fewest = config.trainer.get(key), min(map(len, its))
+        if limited_count(fewest, limit) < 1:
+            advice = ", or add test=false" if split == "test" else ""
+            raise UserError(
+                f"trainer.{key}={limit} leaves none of the {fewest} {split} batches: increase it"
+                f"{advice}"
+            )
 
 
 def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict[str, Any]:
@@ -157,8 +182,7 @@ def resumed_checkpoint(config: DictConfig, folder: Path, components: Components)
     """Return the checkpoint from which a run resumes, after checking it and the run's curves.
 
     Raises:
-        UserError: if a file is damaged, or the learning rates of a changed scheduler cannot be
-            recomputed; the message names the option of the scheduler.
+        UserError: if a file is damaged.
     """
     saved = read_checkpoint(folder, "last", components)
     last = checkpoint_path(folder, "last")
@@ -166,11 +190,6 @@ def resumed_checkpoint(config: DictConfig, folder: Path, components: Components)
     require_resumable(last, saved, components, trainer)
     require_curves_until(folder, saved["global_step"])
     cast_to_float64(config, components)
-    if isinstance(components.module, Module):
-        try:
-            components.module.reschedule(saved)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"cannot resume: {error}") from error
     return last
 
 
@@ -220,10 +239,25 @@ def make_run_writer(
         monitor=f"val/{config.task.monitor}",
         mode=config.task.mode,
         patience=config.callbacks.run_writer.patience,
+        min_epochs=config.trainer.get("min_epochs") or 0,
+        max_seconds=_seconds(config.trainer.get("max_time")),
         events=config.logger.events,
         choose=config.task.checkpoint,
         ties=config.task.ties,
     )
+
+
+def _seconds(max_time: Any) -> float | None:
+    """Return a duration as Lightning takes it, such as ``DD:HH:MM:SS``, in seconds.
+
+    Raises:
+        UserError: if it is invalid.
+    """
+    if max_time is None:
+        return None
+    timer = {"_target_": "pytorch_lightning.callbacks.Timer", "duration": max_time}
+    seconds: float = build(timer, "trainer.max_time").time_remaining()
+    return seconds
 
 
 def open_record(
@@ -340,6 +374,7 @@ def quiet_trainer() -> dict[str, Any]:
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
+        "max_time": None,
     }
 
 
@@ -358,9 +393,11 @@ def evaluate_checkpoint(
     """
     splits = components.module.splits
     components.module.metrics = {}  # of training
+    limits = {split: getattr(trainer, f"limit_{split}_batches") for split in splits}
+    trainer.limit_test_batches = 1.0  # of each split
     trainer.test(
         components.module,
-        datamodule=ValThenTest(components.data, splits),
+        datamodule=ValThenTest(components.data, splits, limits),
         ckpt_path=checkpoint,
         verbose=False,
         weights_only=True,

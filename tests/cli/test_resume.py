@@ -95,15 +95,12 @@ def test_a_folder_is_needed():
 
 def test_what_conf_derives_is_recomputed():
     saved = saved_config(PAST)
-    saved.overrides = [*saved.overrides, "scheduler=cosine", "data=mnist"]
-    epochs = saved.trainer.max_epochs
-    saved.scheduler = {"_target_": "x", "T_max": epochs, "eta_min": 0.0}
+    saved.overrides = [*saved.overrides, "data=mnist"]
     saved.data.data_dir = "data"
     config = changed_config(saved, ["trainer.max_epochs=8", "paths.data_dir=/else where"])
-    assert (config.scheduler.T_max, config.data.data_dir) == (8, "/else where")
+    assert config.data.data_dir == "/else where"
     assert "trainer.max_epochs=8" in config.overrides
     again = changed_config(config, ["trainer.max_epochs=9"])
-    assert again.scheduler.T_max == 9
     assert [each for each in again.overrides if "max_epochs" in each] == ["trainer.max_epochs=9"]
 
 
@@ -124,20 +121,14 @@ def test_what_follows_and_must_stay_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["cosine", "step"])
-def test_a_longer_run_has_the_rates_of_an_unbroken_one(command, scheduler):
-    line = ["loss=mse", f"scheduler={scheduler}", "callbacks=quiet"]
-    if scheduler == "step":
-        line.append("scheduler.step_size=3")
+def test_a_longer_run_has_the_rates_of_an_unbroken_one(command):
+    line = ["loss=mse", "scheduler=step", "scheduler.step_size=3", "callbacks=quiet"]
     broken = command(*line, "trainer.max_epochs=4").run
     longer = command(f"resume={broken}", "trainer.max_epochs=8")
     assert longer.code == 0, longer.err
     whole = command(*line, "trainer.max_epochs=8")
     [unbroken] = [run for run in whole.records() if run != broken]
-    after = max(rates(broken)) / 2
-    expected = {step: rate for step, rate in rates(unbroken).items() if step > after}
-    assert len(expected) >= 4
-    assert {step: rate for step, rate in rates(broken).items() if step > after} == expected
+    assert rates(broken) == rates(unbroken)
     record = json.loads((broken / "record.json").read_text())
     assert "trainer.max_epochs=4" in record["command"]
     [resumed] = record["resumed"]
@@ -146,15 +137,12 @@ def test_a_longer_run_has_the_rates_of_an_unbroken_one(command, scheduler):
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_follows_a_metric_is_not_changed(command, tmp_path):
-    run = command("loss=mse", "scheduler=plateau", "trainer.max_epochs=1").run
-    config = OmegaConf.load(run / "config.yaml")
-    config.scheduler.patience = 9
-    OmegaConf.save(config, run / "config.yaml")
+def test_a_schedule_of_the_length_of_the_run_is_not_made_longer(command):
+    run = command("loss=mse", "scheduler=cosine", "callbacks=quiet", "trainer.max_epochs=1").run
     before = {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()}
     refused = command(f"resume={run}", "trainer.max_epochs=2")
     assert refused.code == 2
-    assert "scheduler.patience cannot change" in refused.err
+    assert "scheduler.T_max depends on trainer.max_epochs and cannot be changed" in refused.err
     assert {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()} == before
 
 

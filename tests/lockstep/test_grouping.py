@@ -86,6 +86,8 @@ STACKABLE = {
     "trainer.detect_anomaly": (["false"], ["true"]),
     "trainer.gradient_clip_algorithm": (["null", "norm"], ["value"]),
     "trainer.max_epochs": (["1", "20"], []),
+    "trainer.max_time": (["null"], ["00:01:00:00"]),
+    "trainer.min_epochs": ([], ["2"]),
     "trainer.benchmark": ([], ["true"]),
 }
 

@@ -309,7 +309,10 @@ def test_what_cannot_be_stacked_is_left_with_the_reason(jobs):
     ("overrides", "reason"),
     [
         ([*DQN, "model.dropout=0.5"], "the network draws random numbers"),
-        ([*REINFORCE, "trainer.gradient_clip_val=1"], "trainer.gradient_clip_val needs a Trainer"),
+        (
+            [*REINFORCE, "trainer.gradient_clip_val=1"],
+            "task=policy_gradient does not support trainer.gradient_clip_val",
+        ),
         (
             [*REINFORCE, "loss.clip=0.2", "task.module.minibatches=2"],
             "rollouts of whole episodes can differ in the number of minibatches",

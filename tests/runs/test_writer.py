@@ -280,6 +280,24 @@ def test_best_and_patience(
 
 
 @pytest.mark.parametrize(
+    ("options", "epochs", "reason"),
+    [
+        ({"max_seconds": 0}, 1, "max_time"),
+        ({"max_seconds": 0, "min_epochs": 3}, 3, "max_time"),
+        ({"patience": 1, "min_epochs": 3}, 3, "patience"),
+        ({"patience": 1, "max_seconds": 3600}, 2, "patience"),
+        ({}, 4, None),
+    ],
+)
+def test_the_record_says_what_stopped_the_run(tmp_path, options, epochs, reason):
+    writer = started(tmp_path, **options)
+    for epoch in range(4):
+        if writer.end_epoch(epoch, epoch + 1, {"val/mae": 1.0}, save_text("weights")):
+            break
+    assert (writer.record["epochs"], writer.record["stopped"]) == (epochs, reason)
+
+
+@pytest.mark.parametrize(
     ("mode", "values", "first", "later", "stopped"),
     [
         ("min", [1, 1, 1], 0, 2, 2),

@@ -21,11 +21,19 @@ class RunWriterCallback(pl.Callback):
         self.writer = writer
         self.name = name
         self.timer = StepTimer()
+        self._validated: tuple[int, int] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Begin to measure time and memory."""
+        """Begin to measure time and memory; a resumed run that had stopped stops again."""
         self.timer = StepTimer(trainer.global_step)
         begin_memory(pl_module.device)
+        stop = trainer.is_global_zero and self.writer.record["stopped"] is not None
+        trainer.should_stop = bool(trainer.strategy.broadcast(stop)) or trainer.should_stop
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Let the last epoch be validated, since a run is judged by the weights of its epochs."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
@@ -36,6 +44,10 @@ class RunWriterCallback(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Stop the clock."""
         self.timer.stop()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Note which weights the module's metrics belong to."""
+        self._validated = (trainer.current_epoch, trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -71,8 +83,8 @@ class RunWriterCallback(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save the checkpoints and decide whether to stop, if the epoch was validated."""
         self.timer.end_epoch(trainer.global_step)
-        if (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
-            return  # Lightning still holds the metrics of an earlier epoch
+        if self._validated != (trainer.current_epoch, trainer.global_step):
+            return  # the module still holds the metrics of earlier weights
         evaluated = pl_module.metrics.get("val", {})
         metrics = {f"val/{name}": value for name, value in evaluated.items()}
         stop = False
@@ -92,3 +104,8 @@ class RunWriterCallback(pl.Callback):
                 pl_module.tie_break,
             )
         trainer.should_stop = bool(trainer.strategy.broadcast(stop)) or trainer.should_stop
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Record that a callback of the user ended the training, if one did."""
+        if trainer.is_global_zero and trainer.should_stop and not self.writer.record["stopped"]:
+            self.writer.note({"stopped": "callback"})

@@ -297,13 +297,28 @@ def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
             defaults = _defaults_of(overrides) if defaults is None else defaults
             default = _plain(OmegaConf.select(defaults, key))
         _require(schema.refusal(key, _plain(OmegaConf.select(config, key)), default))
-    if config.trainer.max_epochs == -1 and config.callbacks.run_writer.patience is None:
-        raise UserError("trainer.max_epochs=-1 never ends: add callbacks=early_stopping")
+    patient = config.callbacks.run_writer.patience is not None
+    stops = patient and config.task.checkpoint != "last"
+    if config.trainer.max_epochs == -1 and not stops and config.trainer.get("max_time") is None:
+        best = " task.checkpoint=best" if config.task.checkpoint == "last" else ""
+        raise UserError(
+            f"trainer.max_epochs=-1 never ends: add callbacks=early_stopping{best} or "
+            "trainer.max_time=DD:HH:MM:SS"
+        )
     _require_margins(config)
-    for row in schema.KEYS:  # what an experiment or your own conf/ sets
-        if row.low is not None or row.choices:
+    require_supported(config)
+
+
+def require_supported(config: DictConfig) -> None:
+    """Check the values that an experiment, your own conf/ or an earlier version set.
+
+    Raises:
+        UserError: if one is out of range, or an option of the Trainer is not supported.
+    """
+    for row in schema.KEYS:
+        if row.low is not None or row.choices or row.instead:
             for key in row.patterns.split():
-                _require(schema.refusal(key, OmegaConf.select(config, key)))
+                _require(schema.refusal(key, _plain(OmegaConf.select(config, key))))
 
 
 def _require_margins(config: DictConfig) -> None:

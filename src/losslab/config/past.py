@@ -91,6 +91,7 @@ ADDED: dict[str, Added] = {
     "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),
     "data.test_split_seed": Added(None, beside="test_fraction"),
     "task.ties": Added("first"),
+    "trainer.max_time": Added(None),
     "loss.ignore_index": Added(None, targets=_IGNORING),
     "loss.weight": Added(None, targets=_WEIGHTED),
 }

@@ -37,6 +37,9 @@ class Key:
         low: least value of a number.
         unlimited: value below ``low`` that means "no limit".
         choices: allowed values; empty for all.
+        instead: what to use instead of any value but those of ``neutral``; empty for keys that
+            are supported.
+        neutral: values of an unsupported key that change nothing.
     """
 
     patterns: str
@@ -56,6 +59,8 @@ class Key:
     low: float | None = None
     unlimited: float | None = None
     choices: tuple[str, ...] = ()
+    instead: str = ""
+    neutral: tuple[Any, ...] = ()
 
 
 def _row(patterns: str, **meaning: Any) -> Key:
@@ -65,6 +70,11 @@ def _row(patterns: str, **meaning: Any) -> Key:
 def _neutral(patterns: str, **meaning: Any) -> Key:
     """Return a row of keys that do not affect results, such as paths."""
     return Key(patterns, **{"affects_results": False, "can_fail": False} | meaning)
+
+
+def _unsupported(patterns: str, instead: str, *neutral: Any) -> Key:
+    """Return a row of options of Lightning's Trainer that a run cannot honour."""
+    return _row(patterns, instead=instead, neutral=neutral, stackable=())
 
 
 def _hydra(patterns: str, **meaning: Any) -> Key:
@@ -114,6 +124,7 @@ KEYS: tuple[Key, ...] = (
     _row("optimizer._target_"),
     _row("optimizer.lr", column="lr", kind="number", free=True),
     _row("optimizer.*", free=True),
+    _row("scheduler.T_max", free=True, kind="whole", low=1),  # trainer.max_epochs=-1 has no end
     _row("scheduler.* regularizer.*", free=True),
     # --- the task ---------------------------------------------------------------------------------
     # only other keys depend on these: optimizer.lr, trainer.max_epochs, ...
@@ -127,6 +138,7 @@ KEYS: tuple[Key, ...] = (
     # --- the Trainer ------------------------------------------------------------------------------
     _row("trainer._target_"),
     _row("trainer.max_epochs", resumes=True, kind="whole", low=1, unlimited=-1),
+    _row("trainer.max_time", resumes=True, stackable=(None,)),
     _row("trainer.gradient_clip_val"),
     _neutral("trainer.log_every_n_steps", can_fail=True, resumes=True, kind="whole", low=1),
     _row("trainer.accelerator", resumes=True, stackable=("auto", "cpu", "gpu", "cuda")),
@@ -141,6 +153,32 @@ KEYS: tuple[Key, ...] = (
     _neutral("trainer.profiler", can_fail=True, resumes=True, stackable=(None,)),
     _neutral("trainer.detect_anomaly", can_fail=True, resumes=True, stackable=(False,)),
     _row("trainer.gradient_clip_algorithm", stackable=(None, "norm")),
+    _unsupported(
+        "trainer.max_steps",
+        "a run trains whole epochs: use trainer.max_epochs, and trainer.limit_train_batches for "
+        "shorter ones",
+        -1,
+    ),
+    _unsupported("trainer.min_steps", "use +trainer.min_epochs"),
+    _unsupported(
+        "trainer.val_check_interval",
+        "a run is validated after whole epochs: use trainer.check_val_every_n_epoch, or "
+        "trainer.limit_train_batches for shorter ones",
+        1.0,
+    ),
+    _unsupported("trainer.fast_dev_run", "use debug=limit, two epochs of three batches", False, 0),
+    _unsupported("trainer.num_sanity_val_steps", "debug=limit runs all parts of a run once", 0),
+    _unsupported("trainer.barebones", "use callbacks=quiet logger=none", False),
+    _unsupported("trainer.logger", "use logger=..., or +logger.extra.NAME._target_=...", False),
+    _unsupported("trainer.callbacks trainer.callbacks.*", "use +callbacks.NAME._target_=..."),
+    _unsupported(
+        "trainer.enable_checkpointing",
+        "callbacks.run_writer saves the best and the last checkpoint",
+        False,
+    ),
+    _unsupported("trainer.enable_progress_bar", "use callbacks=default", False),
+    _unsupported("trainer.enable_model_summary", "print the model in Python", False),
+    _unsupported("trainer.use_distributed_sampler", "the data divide their batches", False),
     # --- callbacks and loggers --------------------------------------------------------------------
     _row("callbacks.run_writer.patience", resumes=True, free=True, kind="whole", low=1),
     _neutral("callbacks.run_writer._target_", can_fail=True, free=True),
@@ -261,6 +299,8 @@ def refusal(key: str, value: Any, default: Any = None) -> str | None:
     row = meaning(key)
     if value is None or (row.unlimited is not None and value == row.unlimited):
         return None
+    if row.instead and not any(type(value) is type(v) and value == v for v in row.neutral):
+        return f"{key}={_text(value)} is not supported: {row.instead}"
     if row.choices and value not in row.choices:
         return f"{key} must be {' or '.join(row.choices)}, got {_text(value)}"
     kind = row.kind or _kind_of(default)

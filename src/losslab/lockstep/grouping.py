@@ -47,8 +47,6 @@ def _reason_of_task(config: DictConfig) -> str | None:
         return None
     if module not in (PolicyGradientModule, QLearningModule):
         return f"task={config.choices.task} has its own training step"
-    if config.trainer.get("gradient_clip_val"):
-        return "trainer.gradient_clip_val needs a Trainer"
     if module is PolicyGradientModule and options.rollout is None and options.minibatches > 1:
         return "rollouts of whole episodes can differ in the number of minibatches"
     return None

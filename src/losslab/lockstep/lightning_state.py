@@ -16,7 +16,6 @@ def checkpoint(
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Any],
     scheduler: Mapping[str, Any] | None,
-    plateau: bool,
     updates: int | None = None,
 ) -> dict[str, Any]:
     """Build the checkpoint that Lightning saves at the end of a training epoch.
@@ -28,15 +27,12 @@ def checkpoint(
         weights: ``state_dict`` of the module.
         optimizer: ``state_dict`` of the optimizer.
         scheduler: ``state_dict`` of the scheduler, if there is one.
-        plateau: whether the scheduler reads a metric.
         updates: number of optimizer steps, for a module with its own training step; ``None`` if
             each batch is a step.
     """
     steps = batches * (epoch + 1)
-    # a scheduler that reads a metric steps after the checkpoint is saved
-    now = 0 if scheduler is None or plateau else 1
-    scheduled = 0 if scheduler is None else epoch + now
-    counted = _Counted((steps, batches), (0, 0), (scheduled, now))
+    scheduled = (0, 0) if scheduler is None else (epoch + 1, 1)
+    counted = _Counted((steps, batches), (0, 0), scheduled)
     if updates is not None:
         counted = _Counted((0, 0), (updates, updates), (0, 0))
     return {

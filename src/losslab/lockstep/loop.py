@@ -265,20 +265,27 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         except Exception as error:  # a metric may raise anything on NaN
             self._drop_diverged(prediction, step, error)
             return self._end_epoch(epoch) if self.members else []
+        weights = [self._copy_of(row) for row in range(len(self.members))]
+        metrics = [
+            {f"val/{name}": v for name, v in (own | one.network_metrics(its)).items()}
+            for one, own, its in zip(self.members, evaluated, weights, strict=True)
+        ]
+        for row, member in enumerate(self.members):
+            member.schedule(metrics[row])
+        self.optimizer.regroup()
         states, stopped = self.optimizer.rows(), []
         for row, member in enumerate(self.members):
-            weights = {name: value.clone() for name, value in self.stack.row(row).items()}
-            own = evaluated[row] | member.network_metrics(weights)
-            metrics = {f"val/{name}": value for name, value in own.items()}
-            member.draw(weights, self.streams.of(member.components.data, "val"), epoch, step)
+            batches = self.streams.of(member.components.data, "val")
+            member.draw(weights[row], batches, epoch, step)
             optimizer = self.optimizer.state_dict(row, states[row])
-            content = member.checkpoint(epoch, *counts, weights, optimizer)
+            content = member.checkpoint(epoch, *counts, weights[row], optimizer)
             validated = prediction[row], target[row]
-            if member.end_epoch(epoch, step, metrics, weights, content, validated):
+            if member.end_epoch(epoch, step, metrics[row], weights[row], content, validated):
                 stopped.append(member)
-            member.schedule(metrics)
-        self.optimizer.regroup()
         return stopped
+
+    def _copy_of(self, row: int) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.stack.row(row).items()}
 
     def _predict(self, split: str) -> tuple[Tensor, Tensor]:
         """Return predictions and targets of a split, (K, n, *)."""

@@ -93,7 +93,6 @@ class StackedAgent(StackedRun):
             weights={name: weights.get(name, value) for name, value in state.items()},
             optimizer=optimizer,
             scheduler=self.scheduler.state_dict() if self.scheduler is not None else None,
-            plateau=self.plateau,
             updates=step,
         )
         content["reinforcement"] = self.module.training_state(environments)

@@ -119,7 +119,6 @@ class StackedRun:
             weights={n: weights.get(n.removeprefix("network."), state[n]) for n in state},
             optimizer=optimizer,
             scheduler=self.scheduler.state_dict() if self.scheduler is not None else None,
-            plateau=self.plateau,
         )
 
     def end_epoch(

@@ -1,12 +1,9 @@
 """The base class of this project's LightningModules."""
 
-import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -94,41 +91,17 @@ class Module(pl.LightningModule):
         else:
             super().__setattr__(name, value)
 
-    _scheduler: Callable[..., Any] | None = None
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a scheduler after an epoch; one that reads a metric waits for the validation."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Resume with the scheduler of the current config."""
-        if self.trainer.state.fn == TrainerFn.FITTING:
-            self.reschedule(checkpoint)
+    def step_plateau(self, monitor: str) -> None:
+        """Step a scheduler that reads a metric, after a validation.
 
-    def reschedule(self, checkpoint: dict[str, Any]) -> None:
-        """Set a checkpoint's learning rates to those of the module's scheduler at its epoch.
-
-        A checkpoint holds the options of its scheduler. If they differ from the module's, e.g.
-        because ``trainer.max_epochs`` has changed, the scheduler is stepped again from its start.
-
-        Raises:
-            ValueError: if the scheduler follows a metric, because its past values are not saved.
+        Lightning would step it after each epoch, with the metric of an earlier one if an epoch is
+        not validated, and after the checkpoint is saved, so that a resumed run would miss a step.
         """
-        saved = checkpoint.get("lr_schedulers")
-        options = self._scheduler.keywords if isinstance(self._scheduler, partial) else {}
-        changed = [
-            name for name, value in options.items() if saved and saved[0].get(name, value) != value
-        ]
-        if not saved or not changed:
-            return
-        made: Any = self.configure_optimizers()
-        optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
+        scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            raise ValueError(
-                f"scheduler.{changed[0]} cannot change in a resumed run: ReduceLROnPlateau depends "
-                "on past metrics, which are not saved"
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of scheduler steps without optimizer steps
-            for _ in range(saved[0]["last_epoch"]):
-                scheduler.step()
-        saved[0] = scheduler.state_dict()
-        now = optimizer.state_dict()["param_groups"]
-        for state in checkpoint["optimizer_states"]:
-            state["param_groups"] = now
+            scheduler.step(self.trainer.callback_metrics[f"val/{monitor}"])

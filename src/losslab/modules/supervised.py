@@ -168,7 +168,8 @@ class SupervisedModule(Module):
         if self._scheduler is None:
             return optimizer
         scheduler = self._scheduler(optimizer)
-        entry = {"scheduler": scheduler, "interval": "epoch", "monitor": f"val/{self.monitor}"}
+        # without reduce_on_plateau, Lightning leaves it to lr_scheduler_step
+        entry = {"scheduler": scheduler, "interval": "epoch", "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
     # --- evaluation -------------------------------------------------------------------------
@@ -195,6 +196,7 @@ class SupervisedModule(Module):
         if not self.trainer.sanity_checking:
             self._validated = self._gather(0)
             self._report({"val": self._validated})
+            self.step_plateau(self.monitor)
         self._seen = {}
 
     def tie_break(self) -> dict[str, float]:

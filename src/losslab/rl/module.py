@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losslab.modules.base import Module
 from losslab.modules.cost import LossCall
@@ -128,7 +127,7 @@ class ReinforcementModule(Module):
             self.algorithm.advance(self.single_run)
         self.update_log.end_batch()
         if batch_index + 1 == self.trainer.num_training_batches:
-            self._step_scheduler(plateau=False)
+            self._step_scheduler()
 
     def loss_call(self) -> LossCall:
         """Return the loss on example outputs of the network, in a batch of the run's size."""
@@ -157,15 +156,11 @@ class ReinforcementModule(Module):
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer)}}
 
-    def _step_scheduler(self, *, plateau: bool) -> None:
+    def _step_scheduler(self) -> None:
         # Lightning does not step the schedulers of a module that optimizes by itself
         scheduler: Any = self.lr_schedulers()
-        if scheduler is None or isinstance(scheduler, ReduceLROnPlateau) != plateau:
-            return
-        if plateau:
-            scheduler.step(self.trainer.callback_metrics[f"val/{self.monitor}"])
-        else:
-            scheduler.step()
+        if scheduler is not None:
+            self.lr_scheduler_step(scheduler, None)
 
     # --- evaluation ----------------------------------------------------------------------------
 
@@ -203,7 +198,7 @@ class ReinforcementModule(Module):
         choice, val = evaluated
         self.report("val", {"return_choice": choice.mean(), "return_mean": val.mean()})
         if self.trainer.state.fn == TrainerFn.FITTING:
-            self._step_scheduler(plateau=True)
+            self.step_plateau(self.monitor)
 
     def on_fit_end(self) -> None:
         """Evaluate the final policy on the test episodes, before the best one is loaded."""
@@ -269,7 +264,6 @@ class ReinforcementModule(Module):
         """Restore the training state if training resumes; an evaluation needs only the weights."""
         if self.trainer.state.fn != TrainerFn.FITTING:
             return
-        super().on_load_checkpoint(checkpoint)
         state = current_state(checkpoint["reinforcement"])
         self.algorithm.progress.load_state_dict(state["progress"])
         self.algorithm.load_state_dict(state["algorithm"])

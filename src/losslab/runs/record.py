@@ -31,6 +31,7 @@ ADDED_FIELDS: dict[str, Any] = {
     "data_notes": [],
     "cost": {},
     "improved": None,
+    "stopped": None,
 }
 """Fields that records of earlier versions lack, with what their absence means."""
 
@@ -99,7 +100,10 @@ class Record(TypedDict):
     baselines: dict[str, Any]
     """Test metrics of baselines that need no training, such as raw pixels, by name."""
     epochs: int
-    """Number of finished epochs."""
+    """Number of finished epochs, the last of which was validated."""
+    stopped: str | None
+    """What ended the training before ``trainer.max_epochs``: ``patience``, ``max_time``, or another
+    ``callback``; ``None`` if nothing did, and for records without it."""
     steps: int
     seconds: float
     """Time spent over all sessions of a resumed run."""
@@ -148,6 +152,7 @@ def new_record() -> Record:
         metrics_version=METRICS_VERSION,
         baselines={},
         epochs=0,
+        stopped=None,
         steps=0,
         seconds=0.0,
         peak_memory_mb=None,

@@ -71,6 +71,8 @@ class RunWriter:
         monitor: monitored metric, such as ``val/auroc``.
         mode: ``"min"`` or ``"max"``, whichever is better.
         patience: epochs without improvement before the run stops; ``None`` to never stop.
+        min_epochs: epochs before which the run does not stop.
+        max_seconds: seconds, over all sessions of the run, after which it stops.
         save_every: epochs between last checkpoints; one is also saved on improvement and stop.
         events: whether to write TensorBoard events.
         choose: checkpoint that counts: ``"best"`` by the metric, or the ``"last"`` one whose
@@ -101,6 +103,8 @@ class RunWriter:
         mode: Mode,
         patience: int | None = None,
         *,
+        min_epochs: int = 0,
+        max_seconds: float | None = None,
         save_every: int = 1,
         events: bool = True,
         choose: Literal["best", "last"] = "best",
@@ -121,6 +125,8 @@ class RunWriter:
         self.monitor = monitor
         self.mode = mode
         self.patience = patience
+        self.min_epochs = min_epochs
+        self.max_seconds = max_seconds
         self.save_every = save_every
         self.choose = choose
         self.ties = ties
@@ -184,6 +190,7 @@ class RunWriter:
         for name in ("status", "error", "host", "pid", "process_start", "test", "metrics_version"):
             record[name] = now[name]
         record["resumed"] = [*record["resumed"], _command_line()]
+        record["stopped"] = self._reason_to_stop(record)
         self._began = time.monotonic() - record["seconds"]
         self._remove_leftovers()
         remove([self.files.scores])
@@ -266,8 +273,9 @@ class RunWriter:
                 that are better or equal only, and its values are kept with the best epoch.
 
         Returns:
-            Whether ``patience`` epochs have passed since one was better than those before it; an
-            equal one does not count.
+            Whether the run should stop, and the record says why: ``patience`` epochs have passed
+            since one was better than those before it (an equal one does not count), or
+            ``max_seconds``.
 
         Raises:
             ValueError: if the monitored metric is missing.
@@ -287,16 +295,16 @@ class RunWriter:
         best = this if is_best else cast(EpochMetrics, record["best"])
         if found > 0:
             record["improved"] = epoch
-        before = best["epoch"] if record["improved"] is None else record["improved"]
-        stop = self.patience is not None and epoch - before >= self.patience
+        record["best"], record["final"] = best, this
+        record["epochs"], record["steps"] = epoch + 1, step
+        self._account(record)
+        record["stopped"] = self._reason_to_stop(record)
+        stop = record["stopped"] is not None
         saves = is_best or stop or (epoch + 1) % self.save_every == 0
         if saves:
             self._save(save)
         if is_best:
             self._keep_as_best()
-        record["best"], record["final"] = best, this
-        record["epochs"], record["steps"] = epoch + 1, step
-        self._account(record)
         self._write(record)
         if saves:
             self._keep_as_last()
@@ -386,6 +394,18 @@ class RunWriter:
         self.curves.flush()
         if self.events:
             self.events.flush()
+
+    def _reason_to_stop(self, record: Record) -> str | None:
+        """Return what ends the training after the last finished epoch, as the record calls it."""
+        best, epochs = record["best"], record["epochs"]
+        if best is None or epochs < self.min_epochs:
+            return None
+        improved = best["epoch"] if record["improved"] is None else record["improved"]
+        if self.patience is not None and epochs - 1 - improved >= self.patience:
+            return "patience"
+        if self.max_seconds is not None and record["seconds"] >= self.max_seconds:
+            return "max_time"
+        return None
 
     def _of_split(self, metrics: Mapping[str, float]) -> dict[str, float]:
         prefix = f"{self._split}/" if self._split else ""
