@@ -276,11 +276,14 @@ def test_each_run_that_plays_stops_early_for_itself(both, played):
         assert not differences(*saved, tolerance=1e-10)
 
 
-@pytest.mark.parametrize("played", [DQN, REINFORCE], ids=["dqn", "reinforce"])
-def test_a_run_that_plays_is_gone_on_with_alone(both, jobs, played):
-    """For one more epoch, from the checkpoint that it left."""
-    pairs, _ = both(*played, DOUBLE, "seed=0,1")
-    [longer] = jobs("longer", *played, DOUBLE, "seed=1", "trainer.max_epochs=4")
+PLATEAU = [*DIGITS, "loss=bce", "scheduler=plateau", "scheduler.patience=0"]
+
+
+@pytest.mark.parametrize("given", [DQN, REINFORCE, PLATEAU], ids=["dqn", "reinforce", "plateau"])
+def test_a_stacked_run_is_resumed_alone(both, jobs, given):
+    """For more epochs, from the checkpoint that it left."""
+    pairs, _ = both(*given, DOUBLE, "seed=0,1")
+    [longer] = jobs("longer", *given, DOUBLE, "seed=1", "trainer.max_epochs=4")
     for folder in pairs[1]:
         train(longer.config, folder, resume=True)
         assert record_of(folder)["epochs"] == 4

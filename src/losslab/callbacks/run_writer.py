@@ -31,7 +31,7 @@ class RunWriterCallback(pl.Callback):
         trainer.should_stop = bool(trainer.strategy.broadcast(stop)) or trainer.should_stop
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Let the last epoch be validated, since a run is judged by the weights of its epochs."""
+        """Let the last epoch be validated, whose weights the run ends with."""
         if trainer.current_epoch + 1 == trainer.max_epochs:
             trainer.check_val_every_n_epoch = 1
 
