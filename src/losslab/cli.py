@@ -13,10 +13,11 @@ from omegaconf import DictConfig
 import losslab
 from losslab.commands import is_command, run_command
 from losslab.config import user_code
-from losslab.config.command import PASS_ON, Command, parse, program, split_flags
+from losslab.config.command import PASS_ON, Command, parse, program, require_flags, split_flags
 from losslab.config.compose import complete, compose, compose_jobs, jobs_of
 from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
+from losslab.fitting import with_losses
 from losslab.resume import resume
 from losslab.sequential_sweep import sequential_sweep
 from losslab.sweep import (
@@ -50,11 +51,14 @@ def run(arguments: list[str]) -> int:
     resumes = any(each.startswith("resume=") for each in overrides)
     if not resumes and any(flag.partition("=")[0] in PASS_ON for flag in flags):
         # flags go last: --info would take an override after it as its value
+        require_flags(flags)
         completed = complete(overrides)
         if any(flag in ("--cfg", "-c") or flag.startswith("--cfg=") for flag in flags):
             for job in jobs_of(completed):
                 compose(job)  # its errors are shorter than Hydra's
         return hydra_main(completed + flags, lambda config: None)
+    if {"-m", "--multirun"} & set(arguments):
+        arguments = with_losses(arguments)
     return _train(parse(arguments))
 
 
@@ -71,6 +75,7 @@ def single(command: Command) -> int:
     """Check the config, train the run and print its table; return the exit code."""
     [composed] = compose_jobs([command.overrides])
     require_log_dir(str(composed.config.paths.log_dir))
+    require_log_dir(composed.run_dir, "hydra.run.dir")
     print(check_configs([composed.config]), flush=True)
     folders: list[Path] = []
     refusals: list[UserError] = []

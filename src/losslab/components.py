@@ -141,6 +141,12 @@ def ready_data(config: DictConfig) -> Any:
     return data
 
 
+def built_task(config: DictConfig) -> Task:
+    """Build the task and the data that it depends on."""
+    task: Task = build(config.task.definition, "task", ready_data(config))
+    return task
+
+
 def prepared_data(config: DictConfig) -> Any:
     """Build the data module and make its files available."""
     seed = {} if "seed" in config.data else _seed_of(config)

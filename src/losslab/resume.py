@@ -10,11 +10,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.config import groups, schema
 from losslab.config.command import Command, program
-from losslab.config.compose import compose_jobs, require_supported
+from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.user_code import SEARCH_PATH, code_dirs, recall, search_path, use
+from losslab.config.validation import require_supported
+from losslab.config.values import refusal
 from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, is_run
 from losslab.runs.looks import Looks, read_looks
@@ -155,9 +157,8 @@ def _require_resumable(config: DictConfig, override: Any) -> None:
     if not schema.meaning(key).resumes or OmegaConf.is_dict(before):
         may = [name for name in _typeable(config) if schema.meaning(name).resumes]
         raise UserError(f"{key} cannot be changed when resuming a run; these can: {', '.join(may)}")
-    refusal = schema.refusal(key, override.value(), before)
-    if refusal:
-        raise UserError(refusal)
+    if reason := refusal(key, override.value(), before):
+        raise UserError(reason)
 
 
 def _typeable(config: DictConfig) -> list[str]:

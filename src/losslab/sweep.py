@@ -28,6 +28,7 @@ from losslab.config.compose import (
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import earlier_override
+from losslab.fitting import data_for_all
 from losslab.progress import show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
@@ -76,6 +77,7 @@ def checked_jobs(
     if folder is None or not folder.is_dir():  # a new sweep
         for log_dir in dict.fromkeys(str(job.config.paths.log_dir) for job in jobs):
             require_log_dir(log_dir)
+        require_log_dir(str(jobs[0].sweep_dir), "hydra.sweep.dir")
         to_run = jobs
     else:
         jobs = [_in_earlier_folder(job, folder) for job in jobs]
@@ -85,8 +87,12 @@ def checked_jobs(
     return jobs
 
 
-def require_log_dir(log_dir: str) -> None:
+def require_log_dir(log_dir: str, key: str = "paths.log_dir") -> None:
     """Check that folders can be created in the log folder, which need not exist yet.
+
+    Args:
+        log_dir: the folder.
+        key: key or option that sets it.
 
     Raises:
         UserError: if they cannot.
@@ -100,8 +106,8 @@ def require_log_dir(log_dir: str) -> None:
     except (OSError, ValueError) as error:  # ValueError: a null byte
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"paths.log_dir={log_dir}: cannot create folders there: {reason}; "
-            "add paths.log_dir=FOLDER, a folder in which you may write"
+            f"{key}={log_dir}: cannot create folders there: {reason}; "
+            f"add {key}=FOLDER, a folder in which you may write"
         ) from error
 
 
@@ -267,26 +273,9 @@ def refuse_mixture(command: Command, jobs: Sequence[Composed]) -> None:
         return
     defaults = [f"loss={loss} to data={each.data}" for loss, each in choices.items()]
     listed = " and ".join(filter(None, [", ".join(defaults[:-1]), defaults[-1]]))
-    fitting = _data_for_all(list(choices))
+    fitting = data_for_all(list(choices))
     advice = f"choose one for all, e.g. data={fitting[0]}" if fitting else "no data fit all of them"
     raise UserError(f"{listed.replace(' to ', ' defaults to ', 1)}; {advice}")
-
-
-def _data_for_all(losses: Sequence[str]) -> list[str]:
-    """Return the losses' default data whose task fits all of the losses."""
-    from losslab.components import require_fit  # noqa: PLC0415
-
-    candidates = dict.fromkeys(data for data in map(groups.default_data, losses) if data)
-    fitting = []
-    for data in candidates:
-        try:
-            for loss in losses:
-                [job] = compose_jobs([[f"loss={loss}", f"data={data}"]])
-                require_fit(job.config)
-        except UserError:
-            continue
-        fitting.append(data)
-    return fitting
 
 
 def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
@@ -299,6 +288,9 @@ def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
             reason = f" ({keys} does not change what is compared)" if keys else ""
             if keys.endswith("._target_"):
                 reason = f" ({keys}: both have the same name)"
+            replacing = [each for each in job.overrides if each.startswith(f"{keys}._target_=")]
+            if replacing:
+                reason = f": {replacing[0]} replaces each of them, remove it or {keys}="
             raise UserError(f"two jobs of this sweep are the same: {job.subdir}{reason}")
 
 

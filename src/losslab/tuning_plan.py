@@ -13,7 +13,9 @@ from losslab.analysis.search import LEARNING_RATE
 from losslab.config import groups, schema
 from losslab.config.compose import compose, values_of
 from losslab.config.errors import UserError
-from losslab.config.overrides import is_given, parsed
+from losslab.config.overrides import is_given, parsed, require_distinct
+from losslab.config.values import SEED
+from losslab.fitting import with_losses
 
 PROTOCOLS = ("controlled", "tuned")
 OWN = ("loss", "protocol", "budget", "seeds", "tuning_seeds")
@@ -59,7 +61,7 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     Raises:
         UserError: if an argument is missing, unknown or contradictory.
     """
-    own, overrides = _split_arguments(arguments)
+    own, overrides = _split_arguments(with_losses(list(arguments)))
     if "loss" not in own:
         raise UserError("no losses given: add loss=cross_entropy,focal")
     losses = own["loss"]
@@ -99,6 +101,7 @@ def _split_arguments(arguments: Sequence[str]) -> tuple[dict[str, list[str]], li
             continue
         _require_shared(override)
         overrides.append(override.input_line)
+    require_distinct(overrides)
     return own, overrides
 
 
@@ -160,6 +163,8 @@ def _whole_numbers(values: Sequence[str], key: str) -> list[int]:
         raise UserError(f"{key} must be whole numbers, got {', '.join(values)}{hint}") from None
     if len(set(numbers)) < len(numbers):
         raise UserError(f"{key} must differ, got {', '.join(values)}")
+    if key != "budget" and not all(map(SEED.fits, numbers)):
+        raise UserError(f"each of {key} must be {SEED}, got {', '.join(values)}")
     return numbers
 
 

@@ -52,8 +52,8 @@ def test_what_a_run_is_made_of_stays(given):
         ("trainer.max_epoch=3", "did you mean trainer.max_epochs"),
         ("los=mse", r"los is not an option of this run: did you mean loss\?$"),
         ("loss.gama=1", r"did you mean loss.gamma\?$"),
-        ("trainer.max_epochs=0", "trainer.max_epochs must be >= 1, got 0"),
-        ("threads=many", "threads must be >= 1, got many"),
+        ("trainer.max_epochs=0", "trainer.max_epochs must be a whole number"),
+        ("threads=many", "threads must be a whole number from 1 to 4096, got many"),
     ],
 )
 def test_what_is_wrong_is_refused(given, words):

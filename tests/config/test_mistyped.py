@@ -32,7 +32,7 @@ REFUSED = {
     "ce": ("loss=ce", "did you mean cross_entropy?"),
     "nll": ("loss=nll", "did you mean cross_entropy?"),
     "xent": ("loss=xent", "did you mean cross_entropy?"),
-    "no_number": ("optimizer.lr=abc", "optimizer.lr must be a number such as 0.002, got abc"),
+    "no_number": ("optimizer.lr=abc", "optimizer.lr must be a number > 0, got abc"),
     "list_for_a_number": (
         "model.hidden=[32]",
         "model.hidden must be a number such as 64, got [32]",

@@ -4,7 +4,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from losslab.config import compose, groups, schema
-from losslab.config.schema import margin_refusal
 
 FILES = sorted(path for path in groups.CONF.rglob("*.yaml") if "hydra" not in path.parts)
 
@@ -42,31 +41,6 @@ def test_every_folder_of_conf_is_a_group():
     assert folders - {"hydra"} == set(schema.GROUPS)
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "default", "words"),
-    [
-        ("threads", 0, 1, "threads must be >= 1, got 0"),
-        ("threads", True, 1, "threads must be >= 1"),
-        ("threads", 1.5, 1, "threads must be >= 1"),
-        ("trainer.max_epochs", -1, 20, None),
-        ("trainer.max_epochs", "many", 20, "trainer.max_epochs must be >= 1, got many"),
-        ("allocator", "drop", "keep", "allocator must be keep or system, got drop"),
-        ("optimizer.lr", "abc", 0.002, "must be a number such as 0.002, got abc"),
-        ("optimizer.lr", 1, 0.002, None),
-        ("model.hidden", [32], 64, "must be a number such as 64, got [32]"),
-        ("model.channels", 16, [16, 32], "must be a list such as [16,32], got 16"),
-        ("loss.squared", 2, False, "must be true or false, got 2"),
-        ("loss.margin", True, 1.0, "must be a number such as 1.0, got true"),
-        ("loss.alpha", "balanced", None, None),
-        ("trainer.devices", "auto", 1, None),
-        ("optimizer.fused", None, True, None),
-    ],
-)
-def test_values(key, value, default, words):
-    refusal = schema.refusal(key, value, default)
-    assert refusal is None if words is None else words in refusal
-
-
 def test_hparams_are_the_columns_of_the_schema():
     config = compose.compose(["loss=focal", "seed=3"])
     plain = OmegaConf.to_container(compose.finished_config(config, config.hydra))
@@ -102,18 +76,3 @@ def test_hparams_are_the_columns_of_the_schema():
 def test_what_keys_mean(key, meaning):
     row = schema.meaning(key)
     assert {name: getattr(row, name) for name in meaning} == meaning
-
-
-@pytest.mark.parametrize(
-    ("key", "margin", "refused"),
-    [
-        ("within.accuracy", 0.03, None),
-        ("within.mae", 1e6, None),
-        ("within.accuracy", 3, "(5 points are within.accuracy=0.05)"),
-        ("auroc", 1.0, "auroc must be < 1, the range of the metric, got 1"),
-        ("within.mae", True, "must be > 0"),
-    ],
-)
-def test_margins_outside_the_range_of_a_metric_are_refused(key, margin, refused):
-    refusal = margin_refusal(key, margin)
-    assert refusal is None if refused is None else refused in refusal

@@ -14,6 +14,7 @@ from losslab.config import user_code
 from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError
 from losslab.config.instantiate import target_of
+from losslab.runs.record import new_record
 from losslab.sweep_file import read_code_dirs, write_commands
 
 
@@ -85,7 +86,7 @@ def test_a_saved_run_makes_its_modules_importable(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     code = module_in(tmp_path / "code", 3)
-    (run / "record.json").write_text("{}")
+    (run / "record.json").write_text(json.dumps(new_record()))
     (run / "config.yaml").write_text(f"code_dirs: {{kept_losses: '{code}'}}")
     saved_config(run)
     assert importlib.import_module("kept_losses").VALUE == 3

@@ -143,7 +143,7 @@ REFUSED = {
     "trainer.max_epochs=-1 callbacks=early_stopping": (
         "never ends: add callbacks=early_stopping task.checkpoint=best"
     ),
-    "trainer.max_epochs=-1 trainer.max_time=00:00:01:00 scheduler=cosine": "T_max must be >= 1",
+    "trainer.max_epochs=-1 trainer.max_time=00:00:01:00 scheduler=cosine": "T_max must be a whole",
     " ".join([*ONE_CYCLE, "+scheduler.total_steps=3", "trainer.max_epochs=4"]): (
         "OneCycleLR cannot step after each of the 4 epochs"
     ),

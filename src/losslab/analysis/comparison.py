@@ -11,7 +11,7 @@ from losslab.analysis.looks import compare_rows_over_looks, corrected_over_looks
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import Scope
 from losslab.analysis.summaries import Summary, summarize
-from losslab.config.schema import margin_refusal
+from losslab.config.values import margin_refusal
 from losslab.metrics.labels import Metric, metric_of
 from losslab.runs.looks import NO_LOOKS, Looks
 

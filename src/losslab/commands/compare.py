@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 
@@ -15,19 +15,12 @@ from losslab.analysis.load import Collection, Unreadable, collect
 from losslab.analysis.location import CENTERS
 from losslab.analysis.looks import looks_at
 from losslab.analysis.search import Tuning, read_tuning
+from losslab.commands.parser import Parser
 from losslab.report.console import show
 from losslab.runs.folder import PLAN_FILE, UNSAFE_IN_LIST, file_name
 
 OPTIONS = ("baseline", "metrics", "columns", "split", "scope", "within", "center")
 """Options that change what a report says."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Parser that reports errors in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message and exit with 2."""
-        self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
 def main(given: Sequence[str] | None = None) -> int:

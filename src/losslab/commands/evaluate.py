@@ -1,15 +1,16 @@
 """Evaluate a checkpoint of a run: losslab evaluate RUN_DIR --split test."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from losslab.commands.parser import Parser
+
 
 def main(given: Sequence[str] | None = None) -> int:
     """Evaluate the checkpoint and print a table of its metrics."""
-    parser = argparse.ArgumentParser(prog="losslab evaluate", description=__doc__)
+    parser = Parser(prog="losslab evaluate", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument(
         "--split", action="append", choices=["train", "val", "test"], help="default: val and test"

@@ -4,15 +4,17 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from losslab.commands.parser import Parser, share, whole
 from losslab.config.errors import cli_errors, resumable
 from losslab.gallery import run as gallery
+from losslab.sweep import require_log_dir
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Make the missing runs, the pages and the index."""
-    parser = argparse.ArgumentParser(prog="losslab gallery", description=__doc__)
+    parser = Parser(prog="losslab gallery", description=__doc__)
     parser.add_argument("claims", nargs="*", help=f"among {', '.join(gallery.ORDER)}; default: all")
-    parser.add_argument("--jobs", type=int, default=2, help="worker processes (default: 2)")
+    parser.add_argument("--jobs", type=whole, default=2, help="worker processes (default: 2)")
     parser.add_argument(
         "--logs", type=Path, default=Path("logs/gallery"), help="folder of the runs"
     )
@@ -20,12 +22,14 @@ def main(given: Sequence[str] | None = None) -> int:
         "--docs", type=Path, default=Path("docs/gallery"), help="folder of the pages"
     )
     parser.add_argument("--pages-only", action="store_true", help="make no runs")
-    parser.add_argument("--share", help=argparse.SUPPRESS)  # for worker processes
+    parser.add_argument("--share", type=share, help=argparse.SUPPRESS)  # for worker processes
     arguments = parser.parse_args(given)
     with cli_errors(), resumable("run the same command again"):
         if arguments.share:
-            part, parts = map(int, arguments.share.split("/"))
+            part, parts = arguments.share
             return gallery.run_share(arguments.claims[0], part, parts, arguments.logs)
+        for option in ("logs", "docs"):
+            require_log_dir(str(getattr(arguments, option)), f"--{option}")
         return gallery.make_gallery(
             arguments.claims,
             jobs=arguments.jobs,

@@ -32,9 +32,9 @@ from losslab.config.user_code import use
 def main(given: Sequence[str] | None = None) -> int:
     """Tune the losses that the arguments name; return the exit code."""
     arguments = use(list(sys.argv[1:] if given is None else given))
-    if not arguments or {"--help", "-h"} & set(arguments):
+    if {"--help", "-h"} & set(arguments):
         print(__doc__)
-        return 0 if arguments else 2
+        return 0
 
     from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
     from losslab.tuning import run_tuning  # noqa: PLC0415

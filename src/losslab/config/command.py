@@ -9,7 +9,7 @@ from pathlib import Path
 from losslab.config import groups
 from losslab.config.compose import complete, jobs_of, jobs_of_experiment, values_of
 from losslab.config.errors import UserError
-from losslab.config.overrides import parsed
+from losslab.config.overrides import parsed, require_distinct
 from losslab.config.schema import TOP_LEVEL, meaning
 from losslab.config.seeds_auto import split_looks
 
@@ -22,6 +22,18 @@ WITH_VALUE = {
 INFO = ("--info", "-i")
 FLAGS = {*PASS_ON, *WITH_VALUE, "--help", "-h", "--multirun", "-m", "--run", "-r", "--resolve"}
 """Options with dashes, all of them Hydra's."""
+
+CFG = ("job", "hydra", "all")
+ABOUT = ("", "all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+VALUES_OF = {"--cfg": CFG, "-c": CFG, "--info": ABOUT, "-i": ABOUT}
+NEEDS_CFG = ("--package", "-p", "--resolve")
+NOT_TAKEN = {
+    **dict.fromkeys(
+        ("--config-name", "-cn", "--config-path", "-cp"),
+        "add your own configs with --config-dir FOLDER",
+    ),
+    "--experimental-rerun": "resume=FOLDER trains on, the run's config.yaml has its options",
+}
 
 
 def program(subcommand: str = "") -> str:
@@ -67,7 +79,7 @@ def parse(arguments: Sequence[str]) -> Command:
         UserError: if an override is malformed, or chooses something that conf/ does not have.
     """
     flags, given = split_flags(arguments)
-    _refuse_dashes(flags)
+    require_flags(flags)
     overrides, folder = [], None
     for argument in given:
         if argument.startswith("resume="):
@@ -76,6 +88,7 @@ def parse(arguments: Sequence[str]) -> Command:
                 raise UserError("resume= needs the folder of a run or of a sweep")
         else:
             overrides.append(argument)
+    require_distinct(overrides)
     looks, overrides = split_looks(overrides)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
@@ -87,6 +100,7 @@ def parse(arguments: Sequence[str]) -> Command:
     if folder is not None:  # the folder decides whether it is a sweep
         return Command(flags, overrides, multirun, folder, typed=typed)
     jobs = jobs_of_experiment(overrides) if multirun else None
+    _refuse_overridden(overrides, jobs or [])
     if jobs is None:
         overrides = complete(overrides)
     if not multirun:
@@ -111,19 +125,49 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
-def _refuse_dashes(flags: Sequence[str]) -> None:
+def require_flags(flags: Sequence[str]) -> None:
+    """Check the arguments that begin with a dash, and their values.
+
+    Raises:
+        UserError: if one is unknown or has a value that it does not take.
+    """
     for place, flag in enumerate(flags):
         if not flag.startswith("-"):
             continue  # the value of a flag
-        name = flag.lstrip("-")
-        if flag in WITH_VALUE and place + 1 == len(flags):
+        name, equals, given = flag.partition("=")
+        if name in WITH_VALUE and not equals and place + 1 == len(flags):
             raise UserError(f"{flag} needs a value")
-        if flag.startswith("--") and re.split("[.=]", name)[0] in (*TOP_LEVEL, "resume"):
-            given = name if "=" in name else f"{name}=..."
-            raise UserError(f"{flag}: options have no dashes: write {given}")
-        if flag.partition("=")[0] not in FLAGS:
+        option = name.lstrip("-")
+        if flag.startswith("--") and re.split("[.]", option)[0] in (*TOP_LEVEL, "resume"):
+            typed = f"{option}={given}" if equals else f"{option}=..."
+            raise UserError(f"{flag}: options have no dashes: write {typed}")
+        if name not in FLAGS:
             known = sorted(each for each in FLAGS if each.startswith("--"))
             raise UserError(f"unknown option {flag}{groups.did_you_mean(flag, known)}")
+        if equals and name not in (*WITH_VALUE, *INFO):
+            raise UserError(f"{name} takes no value, got {flag}")
+        _require_value(name, given if equals else next(iter(flags[place + 1 :]), ""))
+        if name in NEEDS_CFG and not {"--cfg", "-c"} & {each.partition("=")[0] for each in flags}:
+            raise UserError(f"{name} needs --cfg job")
+
+
+def _require_value(flag: str, value: str) -> None:
+    if flag in NOT_TAKEN:
+        raise UserError(f"{flag} is not supported: {NOT_TAKEN[flag]}")
+    choices = VALUES_OF.get(flag, ())
+    if choices and not value.startswith("-") and value not in choices:
+        raise UserError(f"{flag} must be {' or '.join(filter(None, choices))}, got {value}")
+
+
+def _refuse_overridden(overrides: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
+    """Refuse options that the jobs of an experiment would silently replace."""
+    of_jobs = {each.partition("=")[0] for job in jobs for each in job}
+    for override in parsed(overrides):
+        if override.key_or_group in of_jobs:
+            raise UserError(
+                f"{override.input_line}: the jobs of the experiment set {override.key_or_group} "
+                "themselves: remove it"
+            )
 
 
 def _refuse_sweep(overrides: list[str]) -> None:
@@ -131,16 +175,11 @@ def _refuse_sweep(overrides: list[str]) -> None:
         if override.is_sweep_override():
             values = ",".join(values_of(override))
             key = override.key_or_group
-            as_list = f"write {key}=[{values}] for a list, or " if _is_list(key) else ""
+            as_list = f"write {key}=[{values}] for a list, or " if groups.takes_list(key) else ""
             raise UserError(
                 f"{override.input_line} has several values: {as_list}add -m to run one job per "
                 "value"
             )
-
-
-def _is_list(key: str) -> bool:
-    """Return whether a key takes a list, according to the schema or conf/."""
-    return meaning(key).kind == "list" or groups.takes_list(key)
 
 
 def run_overrides(overrides: Sequence[str]) -> list[str]:

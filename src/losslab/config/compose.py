@@ -12,16 +12,17 @@ from typing import Any
 import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import Glob
+from hydra.core.override_parser.types import Glob, IntervalSweep
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups, schema
 from losslab.config.errors import UserError, shown
-from losslab.config.overrides import is_given, parsed
-from losslab.config.schema import margin_refusal
+from losslab.config.overrides import is_choice, parsed, replaces
 from losslab.config.user_code import SEARCH_PATH, code_dirs, config_dirs, search_path
+from losslab.config.validation import is_read, require_deletable, require_valid
+from losslab.config.values import refusal
 from losslab.runs.folder import job_name, named
 
 
@@ -38,21 +39,28 @@ _register("name_of", lambda group, chosen, given: named(str(group), str(chosen),
 
 
 _ABSENT = object()
-REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
-"""Groups of one object, whose ``_target_`` may be replaced on the command line."""
-
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__ < "1.4" else {}
 """Argument of Hydra's entry points: 1.3 warns if it is missing, 1.4 if it is given."""
 
 
 def values_of(override: Any) -> list[str]:
-    """Return the value of an override, or the values that it sweeps over, as Hydra writes them."""
+    """Return the value of an override, or the values that it sweeps over, as Hydra writes them.
+
+    Raises:
+        UserError: if it sweeps over none, or over numbers that cannot be listed.
+    """
     value = override.value()
     if isinstance(value, Glob):
-        return value.filter(groups.names(override.key_or_group))
-    if override.is_sweep_override():
-        return [str(value) for value in override.sweep_string_iterator()]
-    return [str(override.get_value_element_as_str())]
+        found = value.filter(groups.names(override.key_or_group))
+    elif isinstance(value, IntervalSweep):
+        raise UserError(f"{override.input_line}: write choice(A,B) or range(A,B,STEP)")
+    elif override.is_sweep_override():
+        found = [str(value) for value in override.sweep_string_iterator()]
+    else:
+        found = [str(override.get_value_element_as_str())]
+    if not found:
+        raise UserError(f"{override.input_line} has no values, so there is nothing to run")
+    return found
 
 
 def complete(overrides: list[str]) -> list[str]:
@@ -65,7 +73,9 @@ def complete(overrides: list[str]) -> list[str]:
     known = parsed(given)
     chosen: dict[str, list[str]] = {}
     for override in known:
-        if override.key_or_group in schema.GROUPS and not override.is_delete():
+        if override.is_delete():
+            continue
+        if override.key_or_group in (*schema.GROUPS, "hydra"):
             chosen[override.key_or_group] = _choices_of(override)
     if "task" in chosen and "data" not in chosen and "loss" not in chosen:
         [only, *others] = chosen["task"]
@@ -96,13 +106,8 @@ def _added_if_replaced(override: str, given: Sequence[str]) -> str:
     group, dot, _ = override.partition("=")[0].partition(".")
     if group == "within" and dot:
         return f"++{override}"
-    own = dot and _replaces(group, given) and not _replaces(group, [override])
-    return f"++{override}" if own and group in REPLACEABLE else override
-
-
-def _replaces(group: str, overrides: Sequence[str]) -> bool:
-    """Return whether the overrides replace the ``_target_`` of a group's choice."""
-    return is_given(overrides, f"{group}._target_")
+    own = dot and replaces(group, given) and not replaces(group, [override])
+    return f"++{override}" if own and group in schema.REPLACEABLE else override
 
 
 def _choices_of(override: Any) -> list[str]:
@@ -115,7 +120,7 @@ def _choices_of(override: Any) -> list[str]:
     if isinstance(override.value(), list):
         raise UserError(f"{group} takes one choice per run: write -m {group}={names[0][1:-1]}")
     for name in names:
-        if name != "null":
+        if name != "null" or group not in ("experiment", "debug"):
             groups.require_known(group, name)
     return names
 
@@ -181,7 +186,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         if unknown is None:
             groups.require_readable()
         raise UserError(unknown or _first_line(error)) from error
-    _require_valid(config, overrides)
+    require_valid(config, overrides, lambda: _defaults_of(overrides))
     return config
 
 
@@ -198,13 +203,8 @@ def _defaults(choices: tuple[str, ...], search: tuple[str, ...]) -> DictConfig:
 
 
 def _defaults_of(overrides: Sequence[str]) -> DictConfig:
-    choices = tuple(each.input_line for each in parsed(overrides) if _is_choice(each))
+    choices = tuple(each.input_line for each in parsed(overrides) if is_choice(each))
     return _defaults(choices, tuple(search_path()))
-
-
-def _is_choice(override: Any) -> bool:
-    key = override.key_or_group
-    return key in schema.GROUPS or key.startswith("hydra/") or override.package is not None
 
 
 def _require_known(overrides: Sequence[str]) -> None:
@@ -220,11 +220,15 @@ def _require_known(overrides: Sequence[str]) -> None:
         top = re.split("[./]", key)[0]
         if top not in schema.TOP_LEVEL:
             raise UserError(f"unknown key {key}{_nearest_keys(key, _defaults_of(overrides))}")
-        adds = override.is_add() or override.is_force_add()
-        if adds or top == "hydra" or _is_choice(override):
+        if re.match("hydra[./]sweeper", key):
+            raise UserError(f"{override.input_line}: sweeps use losslab's own sweeper: remove it")
+        if override.is_delete():
+            require_deletable(override)
+        adds = (override.is_add() or override.is_force_add()) and is_read(key)
+        if adds or top == "hydra" or is_choice(override):
             continue
         defaults = _defaults_of(overrides) if defaults is None else defaults
-        if not _replaces(top, overrides) and not _has(defaults, key):
+        if not replaces(top, overrides) and not _has(defaults, key):
             chosen = defaults.hydra.runtime.choices.get(top)
             whose = f" of {top}={chosen}" if chosen else ""
             raise UserError(f"unknown key {key}{whose}{_nearest_keys(key, defaults)}")
@@ -280,63 +284,6 @@ def _task_advice(config: DictConfig) -> str:
     return f", and task={task}, since loss={chosen.loss} is for {task}" if task else ""
 
 
-def _require_valid(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Check the types and bounds of values, which would fail only later in a run.
-
-    Raises:
-        UserError: if one is invalid; the message names the key, what it takes and what was given.
-    """
-    defaults = None
-    for override in parsed(overrides):
-        key = override.key_or_group
-        if _is_choice(override) or override.is_delete():
-            continue
-        if override.is_add() or _replaces(key.partition(".")[0], overrides):
-            default = None
-        else:
-            defaults = _defaults_of(overrides) if defaults is None else defaults
-            default = _plain(OmegaConf.select(defaults, key))
-        _require(schema.refusal(key, _plain(OmegaConf.select(config, key)), default))
-    patient = config.callbacks.run_writer.patience is not None
-    stops = patient and config.task.checkpoint != "last"
-    if config.trainer.max_epochs == -1 and not stops and config.trainer.get("max_time") is None:
-        best = " task.checkpoint=best" if config.task.checkpoint == "last" else ""
-        raise UserError(
-            f"trainer.max_epochs=-1 never ends: add callbacks=early_stopping{best} or "
-            "trainer.max_time=DD:HH:MM:SS"
-        )
-    _require_margins(config)
-    require_supported(config)
-
-
-def require_supported(config: DictConfig) -> None:
-    """Check the values that an experiment, your own conf/ or an earlier version set.
-
-    Raises:
-        UserError: if one is out of range, or an option of the Trainer is not supported.
-    """
-    for row in schema.KEYS:
-        if row.low is not None or row.choices or row.instead:
-            for key in row.patterns.split():
-                _require(schema.refusal(key, _plain(OmegaConf.select(config, key))))
-
-
-def _require_margins(config: DictConfig) -> None:
-    """Check the margins of equivalence, which are used only after the runs."""
-    known = config.task.get("metrics")
-    if not OmegaConf.is_dict(config.within):
-        raise UserError(f"within={config.within}: name the metric, such as within.METRIC=MARGIN")
-    for name, margin in config.within.items():
-        if known is not None and name not in known:
-            raise UserError(f"unknown metric in within.{name}. Known: {', '.join(known)}")
-        _require(margin_refusal(f"within.{name}", margin))
-
-
-def _require(refusal: str | None) -> None:
-    if refusal:
-        raise UserError(refusal)
-
-
 def _plain(value: Any, *, resolve: bool = True) -> Any:
     return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
 
@@ -377,12 +324,14 @@ class Composed:
     Attributes:
         overrides: overrides of the job, as in its record.
         config: resolved config, as the run saves it.
+        run_dir: folder of the run, if it is a single one.
         sweep_dir: folder of the sweep.
         subdir: output subdirectory of the job.
     """
 
     overrides: tuple[str, ...]
     config: DictConfig
+    run_dir: str
     sweep_dir: Path
     subdir: str
 
@@ -417,6 +366,8 @@ SEED = re.compile(r"seed=(0|[1-9]\d*)")  # as Hydra reads a whole number
 def _reseed(config: DictConfig, seed: str) -> None:
     """Change the seed of a composed config, as if its overrides had set it."""
     config.seed = int(seed.removeprefix("seed="))
+    if reason := refusal("seed", config.seed):
+        raise UserError(reason)
     overrides = config.hydra.overrides
     with read_write(config.hydra):
         before = next(given for given in overrides.task if SEED.fullmatch(given))
@@ -429,6 +380,7 @@ def _composed(config: DictConfig) -> Composed:
     return Composed(
         overrides=tuple(config.hydra.overrides.task),
         config=finished_config(config, config.hydra),
+        run_dir=str(config.hydra.run.dir),
         sweep_dir=Path(config.hydra.sweep.dir),
         subdir=config.hydra.sweep.subdir,
     )
@@ -436,7 +388,7 @@ def _composed(config: DictConfig) -> Composed:
 
 def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence[str]) -> None:
     """Remove the options of a choice whose ``_target_`` was replaced, except those typed."""
-    if not _replaces(group, overrides):
+    if not replaces(group, overrides):
         return
     typed = {override.lstrip("+").partition("=")[0] for override in overrides}
     for name in list(node):
@@ -466,7 +418,7 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
         if not str(group).startswith("hydra") and name is not None
     }
     plain = {key: _saved(value, key) for key, value in plain.items() if schema.meaning(key).saved}
-    for group in REPLACEABLE:
+    for group in schema.REPLACEABLE:
         if chosen.get(group) is not None and group in plain:
             _drop_replaced_options(plain[group], group, hydra_node.overrides.task)
             chosen[group] = named(group, chosen[group], hydra_node.overrides.task)

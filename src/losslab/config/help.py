@@ -14,6 +14,7 @@ Train
   {program} loss=focal                                  one run, with the default data
   {program} loss=focal loss.gamma=1 data=mnist seed=3   with other options
   {program} -m loss=mse,mae,huber 'seed=range(5)'       a sweep: 15 runs and their comparison
+  {program} -m 'loss=glob(*)' data=digits               all losses that fit these data
   {program} resume=FOLDER                               resume a run or a sweep
 
 Use runs (COMMAND --help lists the options)

@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from losslab.config import schema
 from losslab.config.errors import UserError
 
 
@@ -15,6 +16,9 @@ def parsed(overrides: Sequence[str]) -> list[Any]:
     Raises:
         UserError: if one is malformed.
     """
+    for override in overrides:
+        if override.startswith("="):
+            raise UserError(f"malformed override: {override} has no key")
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
     except HydraException as error:
@@ -30,3 +34,33 @@ def is_given(overrides: Sequence[str], key: str) -> bool:
         (True, False)
     """
     return any(each.lstrip("+").startswith(f"{key}=") for each in overrides)
+
+
+def require_distinct(overrides: Sequence[str]) -> None:
+    """Check that no key is set twice, of which one value would be ignored.
+
+    Raises:
+        UserError: if one is.
+    """
+    seen: dict[str, str] = {}
+    for override in parsed(overrides):
+        if override.is_delete():
+            continue
+        key = override.get_key_element().lstrip("+")
+        first = seen.setdefault(key, override.input_line)
+        if first is not override.input_line:
+            raise UserError(
+                f"{key} is given twice, {first} and {override.input_line}: remove one, or write "
+                f"-m {key}=A,B for a run of each"
+            )
+
+
+def replaces(group: str, overrides: Sequence[str]) -> bool:
+    """Return whether overrides replace the ``_target_`` of a group's choice."""
+    return is_given(overrides, f"{group}._target_")
+
+
+def is_choice(override: Any) -> bool:
+    """Return whether a parsed override chooses from a group."""
+    key = override.key_or_group
+    return key in schema.GROUPS or key.startswith("hydra/") or override.package is not None

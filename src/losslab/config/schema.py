@@ -6,13 +6,10 @@ row with a matching pattern applies.
 """
 
 import functools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
-
-from losslab.metrics.labels import metric
 
 
 @dataclass(frozen=True)
@@ -33,13 +30,6 @@ class Key:
         can_fail: whether its value can make a job fail, so that each value is checked.
         saved: whether it is saved in a run's config.
         launches: whether it configures Hydra, which launches the jobs, instead of a job.
-        kind: ``whole``, ``number``, ``flag``, ``list`` or ``any``; empty: that of its default.
-        low: least value of a number.
-        unlimited: value below ``low`` that means "no limit".
-        choices: allowed values; empty for all.
-        instead: what to use instead of any value but those of ``neutral``; empty for keys that
-            are supported.
-        neutral: values of an unsupported key that change nothing.
     """
 
     patterns: str
@@ -55,12 +45,6 @@ class Key:
     can_fail: bool = True
     saved: bool = True
     launches: bool = False
-    kind: str = ""
-    low: float | None = None
-    unlimited: float | None = None
-    choices: tuple[str, ...] = ()
-    instead: str = ""
-    neutral: tuple[Any, ...] = ()
 
 
 def _row(patterns: str, **meaning: Any) -> Key:
@@ -70,11 +54,6 @@ def _row(patterns: str, **meaning: Any) -> Key:
 def _neutral(patterns: str, **meaning: Any) -> Key:
     """Return a row of keys that do not affect results, such as paths."""
     return Key(patterns, **{"affects_results": False, "can_fail": False} | meaning)
-
-
-def _unsupported(patterns: str, instead: str, *neutral: Any) -> Key:
-    """Return a row of options of Lightning's Trainer that a run cannot honour."""
-    return _row(patterns, instead=instead, neutral=neutral, stackable=())
 
 
 def _hydra(patterns: str, **meaning: Any) -> Key:
@@ -98,19 +77,19 @@ KEYS: tuple[Key, ...] = (
     _neutral("choices.experiment choices.debug choices.hydra*", free=True),
     _row("choices.*", free=True, can_fail=False),
     # --- the whole run ----------------------------------------------------------------------------
-    _neutral("seed", named=False, column="seed", free=True, kind="whole"),
-    _neutral("threads", named=False, resumes=True, kind="whole", low=1),
-    _neutral("allocator", resumes=True, choices=("keep", "system")),
+    _neutral("seed", named=False, column="seed", free=True),
+    _neutral("threads", named=False, resumes=True),
+    _neutral("allocator", resumes=True),
     _neutral("test", resumes=True),
     _neutral("within within.*", named=False, resumes=True, free=True),
     _neutral("scores", named=False, resumes=True),
-    _neutral("scores_mb", named=False, resumes=True, kind="number", low=0),
+    _neutral("scores_mb", named=False, resumes=True),
     _row("compile"),
     _neutral("overrides overrides.* config_dirs config_dirs.*", free=True),
     _neutral("code_dirs code_dirs.*", free=True),
     _neutral("sweep sweep.* claim claim.*", saved=False),  # an experiment's own
     _neutral("paths.log_dir paths.data_dir paths.*", named=False, free=True, resumes=True),
-    _hydra("hydra.launcher.max_jobs hydra.launcher.workers", kind="whole", low=1),
+    _hydra("hydra.launcher.max_jobs hydra.launcher.workers"),
     _hydra("hydra hydra.* hydra/*"),
     _neutral("resume", named=False),
     # --- loss, data, model, optimizer -------------------------------------------------------------
@@ -122,27 +101,24 @@ KEYS: tuple[Key, ...] = (
     _row("data.seed data.*", free=True),
     _row("model.*"),
     _row("optimizer._target_"),
-    _row("optimizer.lr", column="lr", kind="number", free=True),
+    _row("optimizer.lr", column="lr", free=True),
     _row("optimizer.*", free=True),
-    _row("scheduler.T_max", free=True, kind="whole", low=1),  # trainer.max_epochs=-1 has no end
     _row("scheduler.* regularizer.*", free=True),
     # --- the task ---------------------------------------------------------------------------------
     # only other keys depend on these: optimizer.lr, trainer.max_epochs, ...
     _neutral("task.standard_loss task.standard_data task.learning_rate task.betas task.epochs"),
     _neutral("task.target_kind task.metrics task.metrics.*"),
-    _row("task.mode", choices=("min", "max")),
-    _row("task.checkpoint", choices=("best", "last")),
-    _row("task.ties", choices=("later", "first")),
-    _row("task.monitor task.reference_losses task.reference_losses.* task.num_envs"),
+    _row("task.mode task.checkpoint task.ties task.monitor task.num_envs"),
+    _row("task.reference_losses task.reference_losses.*"),
     _row("task.steps_per_epoch task.definition.* task.module.*"),
     # --- the Trainer ------------------------------------------------------------------------------
     _row("trainer._target_"),
-    _row("trainer.max_epochs", resumes=True, kind="whole", low=1, unlimited=-1),
+    _row("trainer.max_epochs", resumes=True),
     _row("trainer.max_time", resumes=True, stackable=(None,)),
     _row("trainer.gradient_clip_val"),
-    _neutral("trainer.log_every_n_steps", can_fail=True, resumes=True, kind="whole", low=1),
+    _neutral("trainer.log_every_n_steps", can_fail=True, resumes=True),
     _row("trainer.accelerator", resumes=True, stackable=("auto", "cpu", "gpu", "cuda")),
-    _row("trainer.devices", kind="any", stackable=(1, "1")),
+    _row("trainer.devices", stackable=(1, "1")),
     _row("trainer.strategy", stackable=("auto",)),
     _row("trainer.precision", stackable=("32-true", "64-true", "32", "64", 32, 64)),
     _row("trainer.accumulate_grad_batches trainer.check_val_every_n_epoch", stackable=(1,)),
@@ -153,34 +129,8 @@ KEYS: tuple[Key, ...] = (
     _neutral("trainer.profiler", can_fail=True, resumes=True, stackable=(None,)),
     _neutral("trainer.detect_anomaly", can_fail=True, resumes=True, stackable=(False,)),
     _row("trainer.gradient_clip_algorithm", stackable=(None, "norm")),
-    _unsupported(
-        "trainer.max_steps",
-        "a run trains whole epochs: use trainer.max_epochs, and trainer.limit_train_batches for "
-        "shorter ones",
-        -1,
-    ),
-    _unsupported("trainer.min_steps", "use +trainer.min_epochs"),
-    _unsupported(
-        "trainer.val_check_interval",
-        "a run is validated after whole epochs: use trainer.check_val_every_n_epoch, or "
-        "trainer.limit_train_batches for shorter ones",
-        1.0,
-    ),
-    _unsupported("trainer.fast_dev_run", "use debug=limit, two epochs of three batches", False, 0),
-    _unsupported("trainer.num_sanity_val_steps", "debug=limit runs all parts of a run once", 0),
-    _unsupported("trainer.barebones", "use callbacks=quiet logger=none", False),
-    _unsupported("trainer.logger", "use logger=..., or +logger.extra.NAME._target_=...", False),
-    _unsupported("trainer.callbacks trainer.callbacks.*", "use +callbacks.NAME._target_=..."),
-    _unsupported(
-        "trainer.enable_checkpointing",
-        "callbacks.run_writer saves the best and the last checkpoint",
-        False,
-    ),
-    _unsupported("trainer.enable_progress_bar", "use callbacks=default", False),
-    _unsupported("trainer.enable_model_summary", "print the model in Python", False),
-    _unsupported("trainer.use_distributed_sampler", "the data divide their batches", False),
     # --- callbacks and loggers --------------------------------------------------------------------
-    _row("callbacks.run_writer.patience", resumes=True, free=True, kind="whole", low=1),
+    _row("callbacks.run_writer.patience", resumes=True, free=True),
     _neutral("callbacks.run_writer._target_", can_fail=True, free=True),
     _neutral("callbacks.figures.every", can_fail=True, resumes=True, free=True),
     _neutral("callbacks.figures._target_ callbacks.progress._target_", can_fail=True, free=True),
@@ -208,6 +158,9 @@ def meaning(key: str) -> Key:
 
 GROUPS: tuple[str, ...] = tuple(name for row in KEYS if row.group for name in row.patterns.split())
 """Groups of conf/."""
+
+REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
+"""Groups of one object, whose ``_target_`` may be replaced on the command line."""
 
 _DERIVED = ("choices", "overrides", "config_dirs", "code_dirs")  # of a run's config, not typed
 TOP_LEVEL: tuple[str, ...] = tuple(
@@ -272,70 +225,3 @@ def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in named.items()
         if value is not None or "." not in name
     }
-
-
-_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
-    "whole": ("a whole number", (int,)),
-    "number": ("a number", (int, float)),
-    "flag": ("true or false", (bool,)),
-    "list": ("a list", (list, tuple)),
-}
-
-
-def refusal(key: str, value: Any, default: Any = None) -> str | None:
-    """Return why a value is invalid for a key, in one line; ``None`` if it is valid.
-
-    Args:
-        key: dotted key.
-        value: composed value.
-        default: default in conf/; the value must be of its kind.
-
-    Example:
-        >>> refusal("threads", 0)
-        'threads must be >= 1, got 0'
-        >>> refusal("model.hidden", [32], default=64)
-        'model.hidden must be a number such as 64, got [32]'
-    """
-    row = meaning(key)
-    if value is None or (row.unlimited is not None and value == row.unlimited):
-        return None
-    if row.instead and not any(type(value) is type(v) and value == v for v in row.neutral):
-        return f"{key}={_text(value)} is not supported: {row.instead}"
-    if row.choices and value not in row.choices:
-        return f"{key} must be {' or '.join(row.choices)}, got {_text(value)}"
-    kind = row.kind or _kind_of(default)
-    words, types = _KINDS.get(kind, ("", ()))
-    fits = isinstance(value, types) and (kind == "flag" or not isinstance(value, bool))
-    if row.low is not None and not (fits and value >= row.low):
-        return f"{key} must be >= {row.low:g}, got {_text(value)}"
-    if not types or fits:
-        return None
-    example = "" if default is None or kind == "flag" else f" such as {_text(default)}"
-    return f"{key} must be {words}{example}, got {_text(value)}"
-
-
-def margin_refusal(name: str, margin: Any) -> str | None:
-    """Return why a margin of equivalence is invalid, in one line; ``None`` if it is valid."""
-    number = isinstance(margin, int | float) and not isinstance(margin, bool)
-    if not number or not 0 < margin < math.inf:
-        got = _text(margin)
-        return f"{name} must be > 0, the largest difference that does not matter, got {got}"
-    of = metric(name.removeprefix("within."))
-    if margin < of.high - of.low:
-        return None
-    points = f" (5 points are {name}=0.05)" if of.percent else ""
-    return f"{name} must be < {of.high - of.low:g}, the range of the metric, got {margin:g}{points}"
-
-
-def _kind_of(default: Any) -> str:
-    if isinstance(default, bool):
-        return "flag"
-    if isinstance(default, int | float):
-        return "number"
-    return "list" if isinstance(default, list | tuple) else ""
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_text, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -67,12 +67,12 @@ def make_gallery(
     Raises:
         UserError: if a claim is unknown, or there are no runs to make pages from.
     """
+    claims = {name: known_claim(name) for name in names or ORDER}
     if pages_only:
-        _require_runs([known_claim(name) for name in names or ORDER], logs)
+        _require_runs(list(claims.values()), logs)
     failures = 0
     docs.mkdir(parents=True, exist_ok=True)
-    for name in names or ORDER:
-        claim = known_claim(name)
+    for name, claim in claims.items():
         folder = claim_folder(claim, logs)
         if not pages_only:
             print(f"{name}: {claim.says}", flush=True)

@@ -188,6 +188,17 @@ def metric(name: str) -> Metric:
     return Metric(name, name.replace("_", " "))
 
 
+def is_known(name: str) -> bool:
+    """Return whether a name is that of a metric of losslab or of a reference loss.
+
+    Example:
+        >>> is_known("auroc"), is_known("ece_raw"), is_known("acuracy")
+        (True, True, False)
+    """
+    suffixes = (name.removesuffix(suffix) for suffix in SUFFIXES)
+    return name.startswith("ref/") or any(each in METRICS for each in (name, *suffixes))
+
+
 def metric_of(name: str, task: Mapping[str, Any]) -> Metric:
     """Return the label of a metric, with the direction of the task's monitor if it has no other.
 
