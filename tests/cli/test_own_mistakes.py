@@ -130,7 +130,7 @@ CONFIGS = {
 }
 HYDRA = {
     "launcher": (["-m", "loss=mse,mae", "hydra/launcher=lockstp"], "did you mean lockstep?"),
-    "sweeper": (["-m", "loss=mse,mae", "hydra/sweeper=basc"], "did you mean basic"),
+    "sweeper": (["-m", "loss=mse,mae", "hydra/sweeper=basc"], "sweeps use losslab's own sweeper"),
     "logging": (["loss=mse", "hydra/job_logging=defalt"], "did you mean default?"),
 }
 LOSSES = {

@@ -69,7 +69,7 @@ def test_what_is_wrong_is_refused(given, words):
         (["--cfg=job"], "what resume= runs is in {file}"),
         (["--info"], "--info cannot be combined with resume=: remove it"),
         (["--hydra-help"], "--hydra-help cannot be combined with resume=: remove it"),
-        (["--config-name", "x"], "--config-name cannot be combined with resume=: remove it"),
+        (["--config-name", "x"], "--config-name is not supported"),
         (["--run"], "--run cannot be combined with resume=: remove it"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
