@@ -87,7 +87,15 @@ def test_a_saved_run_makes_its_modules_importable(tmp_path):
     run.mkdir()
     code = module_in(tmp_path / "code", 3)
     (run / "record.json").write_text(json.dumps(new_record()))
-    (run / "config.yaml").write_text(f"code_dirs: {{kept_losses: '{code}'}}")
+    fields = {key: {} for key in ["choices", "data", "loss", "model", "trainer"]}
+    config = {
+        **fields,
+        "task": {"monitor": "mae"},
+        "overrides": [],
+        "seed": 0,
+        "code_dirs": {"kept_losses": str(code)},
+    }
+    (run / "config.yaml").write_text(json.dumps(config))
     saved_config(run)
     assert importlib.import_module("kept_losses").VALUE == 3
 

@@ -184,7 +184,9 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ),
     ("trainer.log_every_n_steps trainer.accumulate_grad_batches trainer.num_nodes", _COUNT),
     ("trainer.limit_train_batches trainer.limit_val_batches", _BATCHES),
-    ("trainer.limit_test_batches trainer.limit_predict_batches", _BATCHES),
+    ("trainer.limit_test_batches", _COUNT_FROM_0 | _SHARE | NULL),  # with test=false
+    ("trainer.limit_predict_batches", _BATCHES),
+    ("trainer.max_time", Text("DD:HH:MM:SS") | NULL),
     ("trainer.overfit_batches", _COUNT_FROM_0 | _SHARE),
     ("trainer.gradient_clip_val", _ABOVE_0 | NULL),
     ("trainer.gradient_clip_algorithm", _choice("norm", "value", None)),
