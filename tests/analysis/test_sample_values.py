@@ -110,3 +110,26 @@ def test_different_test_samples_are_not_crossed(tested):
     ours = tested({"mse": errors(2, 9)["mse"]}).runs
     theirs = tested({"mae": errors(2, 8)["mae"]}).runs
     assert differences_by_sample(ours, theirs, "mae") is None
+
+
+def test_a_metric_of_several_classes_is_their_mean():
+    first, second = np.array([1.0, 0.5, 0.0, 0.5]), np.array([np.nan, 0.2, np.nan, 0.6])
+    absent = np.full(4, np.nan)
+    scores = Scores(SAMPLES, {"dice/1": first, "dice/2": second, "dice/3": absent})
+    found = sample_values(scores, "dice")
+    assert not np.isnan(found).any()
+    assert_allclose(found.mean(), (np.mean(first) + 0.4) / 2)
+    assert_allclose(found[0], (first[0] + 0.4) / 2)  # it adds nothing to the second class
+
+
+def test_samples_that_have_a_value_in_some_runs_only(tested):
+    """As the Dice of an image without foreground, if some networks predict none and others do."""
+    given = errors(3, 9)
+    given["mse"][1, 4] = np.nan
+    ours, theirs = (tested({name: table}).runs for name, table in given.items())
+    for run, row in zip(ours, given["mse"], strict=True):
+        run.record["test"]["mae"] = float(np.nanmean(row))
+    found = differences_by_sample(ours, theirs, "mae")
+    assert found.shape == (3, 9)
+    expected = np.nanmean(given["mse"], axis=1) - given["mae"].mean(axis=1)
+    assert_allclose(found.mean(axis=1), expected, atol=1e-6)

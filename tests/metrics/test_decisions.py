@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from losslab.metrics.decisions import best_f1_threshold, binary_f1
+from losslab.metrics.decisions import best_f1_threshold, binary_f1, first_best
 from losslab.metrics.weights import weight_summary
 
 
@@ -27,3 +27,20 @@ def test_vectors_are_no_weights():
         layer.weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
         layer.bias.fill_(100.0)
     assert weight_summary(layer) == {"weight_rms": 2.5, "near_zero_weights": 0.5}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_threshold_between_neighbouring_numbers_parts_them(dtype):
+    low = torch.tensor(1.0, dtype=dtype)
+    score = torch.stack([low, torch.nextafter(low, low + 1)])
+    truth = torch.tensor([False, True])
+    assert torch.equal(score.double() >= best_f1_threshold(score, truth), truth)
+
+
+def test_thresholds_of_scores_too_large_to_count_down_from():
+    score = torch.tensor([1e20, 1e20, 3e20])
+    assert best_f1_threshold(score, torch.tensor([True, True, True])) < 1e20
+
+
+def test_the_first_of_equally_good_values_wins():
+    assert first_best(torch.tensor([torch.nan, 0.3, 0.1 + 0.2, 0.2], dtype=torch.float64)) == 1

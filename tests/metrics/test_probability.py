@@ -8,11 +8,9 @@ from torch.nn.functional import one_hot
 
 from losslab.metrics.classes import auroc_macro, membership
 from losslab.metrics.probability import (
-    brier_score,
+    fit_temperature,
     log_odds,
     negative_log_likelihood,
-    predictive_entropy,
-    to_probability,
 )
 
 
@@ -47,17 +45,6 @@ def test_probabilities_themselves(samples):
     assert negative_log_likelihood(certain, certain, "identity").item() == 0
 
 
-def test_one_value_per_sample(samples):
-    logits, labels = samples
-    probability, hot = to_probability(logits, "softmax"), one_hot(labels, 4)
-    brier = [((p - t) ** 2).sum() for p, t in zip(probability.numpy(), hot.numpy(), strict=True)]
-    np.testing.assert_allclose(brier_score(probability, hot), brier, rtol=1e-5)
-    entropy = [-(p * np.log(p)).sum() for p in probability.numpy()]
-    np.testing.assert_allclose(
-        predictive_entropy(probability, "softmax"), entropy, rtol=1e-4, atol=1e-6
-    )
-
-
 @pytest.mark.parametrize("scale", [1.0, 40.0, 1e4])
 @pytest.mark.parametrize("shape", [(50, 4), (5, 3, 6, 6)])
 def test_log_odds_stay_apart_where_probabilities_round(scale, shape):
@@ -79,3 +66,30 @@ def test_confident_logits_are_ordered_as_by_scikit_learn():
     score = log_odds(logits, "softmax")
     found = auroc_macro(score, membership(truth, 2))
     assert float(found) == pytest.approx(roc_auc_score(truth, lead))
+
+
+def test_equal_log_odds_are_ties():
+    """Shifted logits, and logits of the other classes in another order, have the same odds."""
+    logits = torch.tensor([[0.0, 0.1, 0.3, 0.5], [10.0, 10.1, 10.3, 10.5], [0.3, 0.1, 0.0, 0.5]])
+    logits[1] = logits[0] + 8
+    truth = membership(torch.tensor([3, 0, 3]), 4)[:, 3:]
+    assert auroc_macro(log_odds(logits[[0, 2, 2]], "softmax")[:, 3:], truth) == 0.5
+    shifted = torch.tensor([[0.0, 1.0], [10.0, 11.0], [1000.0, 1001.0]])
+    assert len(log_odds(shifted, "softmax")[:, 1].unique()) == 1
+
+
+def test_the_likelihood_of_what_is_nearly_certain():
+    """The probability itself rounds to 1."""
+    value = negative_log_likelihood(torch.tensor([[0.0, 40.0]]), torch.tensor([[0, 1]]), "softmax")
+    assert value.item() == pytest.approx(np.exp(-40.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_temperatures_follow_the_scale_of_the_logits(samples, scale):
+    logits, labels = samples
+    hot = one_hot(labels, 4)
+    for link in ("softmax", "sigmoid"):
+        temperature, nll = fit_temperature(logits.double(), hot, link)
+        scaled, same = fit_temperature(scale * logits.double(), hot, link)
+        assert scaled / temperature == pytest.approx(scale, rel=1e-3)
+        assert same == pytest.approx(nll, rel=1e-9)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 from sklearn.metrics import silhouette_score
 
 from losslab.metrics import retrieval as module
-from losslab.metrics.retrieval import mean_of_known, mean_silhouette, retrieval, silhouette
+from losslab.metrics.retrieval import mean_of_known, retrieval, silhouette
 
 
 def means(*given):
@@ -75,27 +77,54 @@ def test_lengths_do_not_matter(samples):
 
 @pytest.mark.parametrize(
     ("labels", "recall"),
-    [([0, 0, 1], 1.0), ([0, 1, 2], 0.0)],
+    [([0, 0, 1], 1.0), ([0, 1, 2], math.nan)],
     ids=["one alone in its class", "all alone"],
 )
 def test_samples_alone_in_their_class(labels, recall):
     embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
     values = means(embeddings, torch.tensor(labels))
-    assert values["recall_at_1"] == recall
-    assert values["map_at_r"] == recall
+    assert values["recall_at_1"].item() == pytest.approx(recall, nan_ok=True)
+    assert values["map_at_r"].item() == pytest.approx(recall, nan_ok=True)
+
+
+@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+def test_collapsed_embeddings_are_at_chance(order):
+    """Whichever way equal neighbours are sorted, and also if that follows the classes."""
+    labels = torch.arange(10).repeat_interleave(20)
+    if order == "shuffled":
+        labels = labels[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
+    embeddings = torch.tensor([0.1, 0.7, -0.3]).expand(200, 3)
+    values = means(embeddings, labels)
+    chance = 19 / 199
+    assert values["recall_at_1"].item() == pytest.approx(chance)
+    ranks = np.arange(1, 20)
+    expected = np.mean(chance * (1 + (ranks - 1) * 18 / 198) / ranks)
+    assert values["map_at_r"].item() == pytest.approx(expected)
+    assert mean_of_known(silhouette(embeddings, labels)) == 0
+
+
+def test_embeddings_near_each_other_keep_their_order(samples):
+    """In float32 all cosines would be 1."""
+    embeddings, labels = (part[:100] for part in samples)
+    tangent = torch.zeros(100, 6, dtype=torch.float64)
+    tangent[:, 0], tangent[:, 1:] = 1, 1e-5 * embeddings.double()
+    nearest = torch.cdist(*[embeddings.double()] * 2).fill_diagonal_(9.0).argmin(dim=1)
+    expected = (labels[nearest] == labels).double()
+    found = retrieval(tangent, labels)["recall_at_1"]
+    torch.testing.assert_close(found, expected)
 
 
 def test_silhouette_is_that_of_the_unit_sphere(samples):
     embeddings, labels = samples
     rows = embeddings / embeddings.norm(dim=1, keepdim=True)
     expected = silhouette_score(rows.numpy(), labels.numpy())
-    assert mean_silhouette(silhouette(embeddings * 7, labels)).item() == pytest.approx(
+    assert mean_of_known(silhouette(embeddings * 7, labels)).item() == pytest.approx(
         expected, abs=1e-6
     )
 
 
 @pytest.mark.parametrize("labels", [np.zeros(4), np.arange(4)], ids=["one class", "each its own"])
-def test_silhouette_without_clusters_is_0(labels):
+def test_silhouette_without_clusters_is_missing(labels):
     values = silhouette(torch.randn(4, 2), torch.from_numpy(labels).long())
     assert values.isnan().all()
-    assert mean_silhouette(values) == 0
+    assert mean_of_known(values).isnan()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from losslab.metrics.samples import frechet_distance
+from losslab.metrics.samples import frechet_distance, inside_manifold, precision_recall
 
 
 def features(n, d, seed=0):
@@ -27,3 +27,14 @@ def test_the_distance_of_samples_that_collapsed_is_finite():
 def test_one_sample_has_no_covariance():
     with pytest.raises(ValueError, match="at least two samples of each, got 20 real and 1"):
         frechet_distance(features(20, 4), features(1, 4))
+
+
+def test_copies_are_inside_the_manifold():
+    """Of points that occur several times, whose neighbours are at distance 0."""
+    points = 100 + features(10, 3).repeat(5, 1)
+    assert precision_recall(points, points.flip(0)) == (1.0, 1.0)
+
+
+def test_too_few_samples_have_no_manifold():
+    with pytest.raises(ValueError, match=r"needs more than 3 samples.* got 3"):
+        inside_manifold(features(20, 4), features(3, 4))

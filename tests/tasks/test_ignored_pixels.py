@@ -82,8 +82,12 @@ def test_ignored_pixels_have_a_colour_of_their_own(sample):
     assert np.array_equal(np.isnan(masks.given[1]), (target == IGNORED).numpy())
 
 
-def test_class_probabilities_cannot_say_that_a_pixel_is_ignored():
-    assert TargetFormat.CLASS_PROBABILITIES not in task(3).provides
+def test_one_hot_masks_mark_ignored_pixels_in_each_class():
+    target = torch.tensor([[[0, IGNORED], [2, 1]]])
+    masks = task(3).target(target, TargetFormat.CLASS_PROBABILITIES)
+    assert (masks[0, :, 0, 1] == IGNORED).all()
+    others = target != IGNORED
+    assert torch.equal(masks.argmax(dim=1)[others], target[others])
 
 
 # --- whole runs ---------------------------------------------------------------------------------
@@ -119,8 +123,8 @@ def test_a_run_says_what_it_ignores(config, tmp_path):
 @pytest.mark.parametrize(
     ("loss", "classes"),
     [
-        *(("dice", 2), ("tversky", 3), ("cross_entropy", 3)),
-        *(("bce_dice", 2), ("focal_tversky", 2)),
+        *(("dice", 2), ("tversky", 3), ("cross_entropy", 3), ("categorical_cross_entropy", 3)),
+        *(("bce_dice", 2), ("focal_tversky", 2), ("bce", 3)),
     ],
     ids=str,
 )

@@ -16,6 +16,7 @@ from losslab.lockstep.sweep import train_jobs
 from losslab.runs.record import read_record
 from losslab.runs.scores import read_scores
 from losslab.tasks import RegressionTask
+from losslab.tasks.regression import r2
 from losslab.training import evaluate, train
 
 SD = 4e7
@@ -146,3 +147,11 @@ def test_other_targets_are_not_standardised(targets: str, tmp_path: Path) -> Non
         given = ["data=regression", "loss=mse"]
     [job] = compose_jobs(jobs_of(given))
     assert ready_data(job.config).target_scaling is None
+
+
+def test_r2_of_targets_that_are_constant_up_to_rounding():
+    """Their mean may differ from them by a rounding error, which is no variance to explain."""
+    target = torch.full((10, 1), 0.1, dtype=torch.float64)
+    target[::2] = torch.nextafter(target[::2], target[::2] + 1)
+    assert r2(target.clone(), target) == 1
+    assert r2(target + 0.01, target) == 0

@@ -112,8 +112,9 @@ CASES = {
         f"{OVERLAP} dice_best_threshold", link="sigmoid",
     ),
     "masks": Case(
-        SegmentationTask, ShapesSegmentation(n=60, classes=4), of_shape(4, 40, 40), OVERLAP,
-        link="softmax",
+        SegmentationTask, ShapesSegmentation(n=60, classes=4), of_shape(4, 40, 40), "",
+        " ".join(f"{name}/{label}" for name in OVERLAP.split() for label in (1, 2, 3)), "softmax",
+        partly=("recall/1", "recall/2", "recall/3"),
     ),
     "clouds": Case(
         lambda data: PointCloudTask(data, emd_clouds=7), PointCloud(n=60, points=24), near_target,

@@ -25,10 +25,11 @@ def data():
         ([2, 2, 2], 3, "1"),
         ([2, 0, 2], 3, "11"),
         ([2, 3, 4], 2, "12"),
+        ([11, 2, 1, 12], 4, ":10;"),  # one character per label, so that 11 is not 2, 1
     ],
 )
 def test_decode(steps, length, text):
-    logits = one_hot(torch.tensor([steps]), 11).float()
+    logits = one_hot(torch.tensor([steps]), 13).float()
     assert decode(logits, torch.tensor([length])) == [text]
 
 

@@ -41,7 +41,11 @@ def differences_by_sample(
     if any(not np.array_equal(each[0], samples) for each in known):
         return None
     values = np.stack([each[1] for each in known])
-    values = values[:, ~np.isnan(values).any(axis=0)]
+    missing = np.isnan(values)
+    if (missing == missing[0]).all():
+        values = values[:, ~missing[0]]
+    else:  # whether a sample has a value depends on its prediction, as for Dice of empty masks
+        values = np.stack([_filled(row) for row in values])
     return np.asarray(values[: len(ours)] - values[len(ours) :])
 
 
@@ -49,7 +53,7 @@ def _by_identity(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the identities of a run's test samples, sorted, with their values of the metric."""
     scores = run.scores
     values = None if scores is None else sample_values(scores, metric)
-    if scores is None or values is None:
+    if scores is None or values is None or np.isnan(values).all():
         return None
     recorded = run.metrics("test").get(metric, math.nan)
     if not math.isclose(float(np.nanmean(values)), recorded, rel_tol=AGREES, abs_tol=1e-6):
@@ -63,7 +67,8 @@ def sample_values(scores: Scores, metric: str) -> np.ndarray | None:
 
     For a root :math:`\theta = \sqrt{\bar q}` and a ratio :math:`\theta = \bar e / \bar l` these are
     the values of the linear approximation, :math:`\theta + (q_i - \bar q) / 2 \theta` and
-    :math:`\theta + (e_i - \theta l_i) / \bar l`.
+    :math:`\theta + (e_i - \theta l_i) / \bar l`. A metric with a score per class, ``dice/1``,
+    ``dice/2`` ..., is the mean over the classes; see :func:`_filled` for samples without a class.
 
     Example:
         >>> squares = {"squared_error": np.array([1.0, 7.0])}
@@ -73,6 +78,10 @@ def sample_values(scores: Scores, metric: str) -> np.ndarray | None:
     values = scores.values
     if metric in values:
         return values[metric].astype(float)
+    of_classes = [each for name, each in values.items() if name.startswith(f"{metric}/")]
+    if of_classes:
+        known = [_filled(each.astype(float)) for each in of_classes if not np.isnan(each).all()]
+        return np.asarray(np.mean(known, axis=0)) if known else None
     if metric in ROOTS and ROOTS[metric] in values:
         squares = values[ROOTS[metric]].astype(float)
         root = math.sqrt(float(np.nanmean(squares)))
@@ -82,3 +91,19 @@ def sample_values(scores: Scores, metric: str) -> np.ndarray | None:
         ratio = counts.sum() / sizes.sum()
         return np.asarray(ratio + (counts - ratio * sizes) / sizes.mean())
     return None
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    r"""Return values whose mean is that of the values that are not NaN.
+
+    It is the linear approximation of a mean over n of N samples, :math:`\bar v + (v_i - \bar v)
+    N / n`, which is :math:`\bar v` for the others.
+
+    Example:
+        >>> _filled(np.array([1.0, np.nan, 0.0])).tolist()
+        [1.25, 0.5, -0.25]
+    """
+    known = ~np.isnan(values)
+    mean = values[known].mean()
+    each = mean + (values - mean) * len(values) / known.sum()
+    return np.asarray(np.where(known, each, mean))

@@ -90,6 +90,7 @@ ADDED: dict[str, Added] = {
     # masks read 255 as a class
     "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),
     "data.test_split_seed": Added(None, beside="test_fraction"),
+    "task.definition.absent": Added("one", targets=("losslab.tasks.SegmentationTask",)),
     "task.ties": Added("first"),
     "trainer.max_time": Added(None),
     "loss.ignore_index": Added(None, targets=_IGNORING),

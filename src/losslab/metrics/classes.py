@@ -6,6 +6,9 @@ They equal those of torchmetrics, but process all classes at once and do not bra
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-6
+"""Distance below the edge of a bin, in widths of a bin, within which a confidence is on it."""
+
 
 def membership(indices: Tensor, classes: int) -> Tensor:
     """Convert class indices (N,) to a boolean tensor (N, C).
@@ -40,25 +43,26 @@ def f1_macro(guess: Tensor, truth: Tensor) -> Tensor:
 
 
 def recall(guess: Tensor, truth: Tensor) -> Tensor:
-    """Compute the recall of each class, (C,); it is 0 for a class without samples.
+    """Compute the recall of each class, (C,); it is NaN for a class without samples.
 
     Args:
         guess: predicted classes, boolean (N, C).
         truth: true classes, boolean (N, C).
     """
-    return (guess & truth).sum(dim=0).double() / truth.sum(dim=0).clamp(min=1)
+    return (guess & truth).sum(dim=0).double() / truth.sum(dim=0)
 
 
 def margins(score: Tensor) -> Tensor:
-    """Compute by how much the score of each class exceeds the largest of the others, (N, C).
+    """Compute by how much each score exceeds the largest of the other classes, float64 (N, C).
 
     The order of samples by it does not depend on the scale of the scores, unlike the order by the
     softmax of scores that are not logits.
 
     Example:
         >>> margins(torch.tensor([[3.0, 1.0, 2.0]]))
-        tensor([[ 1., -2., -1.]])
+        tensor([[ 1., -2., -1.]], dtype=torch.float64)
     """
+    score = score.double()
     first, second = score.topk(2, dim=1).values.split(1, dim=1)
     return score - torch.where(score == first, second, first)
 
@@ -100,6 +104,37 @@ def auroc_macro(score: Tensor, truth: Tensor) -> Tensor:
     return (area * (pairs > 0)).sum() / (pairs > 0).sum()
 
 
+def average_precision(score: Tensor, truth: Tensor) -> Tensor:
+    r"""Compute the average precision of each class, one-vs-rest.
+
+    .. math:: \mathrm{AP} = \sum_k (R_k - R_{k-1}) P_k
+
+    with precision P and recall R at each threshold k, so equal scores are cut together. It depends
+    only on the order of the scores, which may be any real numbers.
+
+    Args:
+        score: higher for more likely classes, (N, C).
+        truth: true classes, boolean (N, C).
+
+    Returns:
+        One value per class, (C,), NaN for a class without samples.
+
+    Example:
+        >>> score = torch.tensor([[300.0], [200.0], [100.0], [-100.0]])
+        >>> truth = torch.tensor([[True], [False], [True], [False]])
+        >>> average_precision(score, truth)
+        tensor([0.8333], dtype=torch.float64)
+    """
+    score, truth = score.T.contiguous(), truth.T
+    ordered, index = score.sort(dim=1)
+    positive = truth.gather(1, index).double()
+    below = torch.searchsorted(ordered, ordered)  # the others are at or above the threshold
+    count = positive.sum(dim=1, keepdim=True)
+    found = count - (positive.cumsum(dim=1) - positive).gather(1, below)
+    precision = found / (score.shape[1] - below)
+    return (precision * positive).sum(dim=1) / count.squeeze(1)
+
+
 def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tensor:
     r"""Compute the expected calibration error.
 
@@ -119,7 +154,8 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tens
         >>> calibration_error(torch.full((4,), 0.75), torch.tensor([1, 1, 1, 0])).item()
         0.0
     """
-    edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype, device=confidence.device)
-    index = (torch.bucketize(confidence, edges, right=True) - 1).clamp(max=bins - 1)
-    gap = (right.double() - confidence.double()).unsqueeze(1)
+    confidence = confidence.double()
+    # a collapsed network's confidences of 1 / C may be on an edge: rounding must not part them
+    index = (confidence * bins + ROUNDING).long().clamp(max=bins - 1)
+    gap = (right.double() - confidence).unsqueeze(1)
     return (gap * membership(index, bins)).sum(dim=0).abs().sum() / len(confidence)

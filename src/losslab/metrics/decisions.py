@@ -3,11 +3,14 @@
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-9
+"""Difference of two scores within which they are equally good."""
+
 
 def binary_f1(guess: Tensor, truth: Tensor) -> Tensor:
     r"""Compute the F1 score, :math:`2 TP / (2 TP + FP + FN)`.
 
-    It is 1 if there are neither true nor predicted positives.
+    It is NaN if there are neither true nor predicted positives.
 
     Args:
         guess: predictions, boolean (N,).
@@ -17,12 +20,14 @@ def binary_f1(guess: Tensor, truth: Tensor) -> Tensor:
         >>> binary_f1(torch.tensor([True, True, False]), torch.tensor([True, False, False])).item()
         0.6666666666666666
     """
-    hits, total = (guess & truth).sum().double(), guess.sum() + truth.sum()
-    return torch.where(total > 0, 2 * hits / total.clamp(min=1), 1.0)
+    return 2 * (guess & truth).sum().double() / (guess.sum() + truth.sum())
 
 
 def best_f1_threshold(score: Tensor, truth: Tensor) -> float:
     """Find the threshold on the scores with the best F1, midway between two scores.
+
+    Samples whose score is at least the threshold are predicted positive. Of equally good
+    thresholds the highest is taken.
 
     Args:
         score: (N,).
@@ -37,7 +42,19 @@ def best_f1_threshold(score: Tensor, truth: Tensor) -> float:
     taken = torch.arange(1, len(score) + 1, device=score.device)
     f1 = 2 * sorted_truth.cumsum(0) / (taken + truth.sum()).clamp(min=1)
     # equal scores are on the same side of a threshold: only the last of them can be cut after
-    below = torch.cat([sorted_score[1:], sorted_score[-1:] - 2])
-    f1 = f1.where(below < sorted_score, -1.0)
-    best = int(f1.argmax())
-    return float((sorted_score[best] + below[best]) / 2)
+    lowest = sorted_score[-1:]
+    below = torch.cat([sorted_score[1:], lowest - 2 - lowest.abs()])
+    best = first_best(f1.where(below < sorted_score, -1.0))
+    middle = (sorted_score[best] + below[best]) / 2
+    return float(middle if middle > below[best] else sorted_score[best])
+
+
+def first_best(values: Tensor) -> int:
+    """Return the index of the first value that is the largest up to rounding; NaN is the smallest.
+
+    Example:
+        >>> first_best(torch.tensor([0.0, 0.3, 0.1 + 0.2], dtype=torch.float64))
+        1
+    """
+    values = values.nan_to_num(nan=-torch.inf)
+    return int((values >= values.max() - ROUNDING).nonzero()[0])

@@ -1,49 +1,74 @@
 """Metrics of masks: overlap per image, and average precision of all pixels."""
 
-import torch
+from typing import Literal
+
 from torch import Tensor
-from torchmetrics.functional.classification import binary_average_precision
+
+from losslab.metrics import classes
+
+Absent = Literal["skip", "one"]
+"""Value for a class that neither the image nor the prediction has, see :func:`per_image`."""
 
 
-def per_image(guess: Tensor, truth: Tensor) -> dict[str, Tensor]:
+def per_image(guess: Tensor, truth: Tensor, absent: Absent = "skip") -> dict[str, Tensor]:
     r"""Compute IoU, Dice, precision and recall of each mask.
 
     With TP, FP, FN counted in each mask: :math:`\mathrm{IoU} = TP / (TP + FP + FN)`,
     :math:`\mathrm{Dice} = 2 TP / (2 TP + FP + FN)`, precision :math:`TP / (TP + FP)`, recall
-    :math:`TP / (TP + FN)`. A ratio 0 / 0 is 1: an empty mask that is predicted empty is right, an
-    empty prediction has no false positive, and an empty mask has no false negative.
+    :math:`TP / (TP + FN)`. There are two conventions for 0 / 0:
+
+    - ``"skip"``: the value is NaN, which means leave out, except that an empty prediction of a mask
+      that is not empty has precision 0. A class that is always missed has 0 everywhere.
+    - ``"one"``: the value is 1: an empty mask that is predicted empty is right, an empty prediction
+      has no false positive, and an empty mask has no false negative. A class that few images have
+      is near 1 in the mean, even if it is always missed.
 
     Args:
         guess: predicted masks, boolean (N, C, H, W).
         truth: true masks, boolean (N, C, H, W).
+        absent: convention for 0 / 0.
 
     Returns:
-        One value per image and class, each (N, C), by name.
+        One value per image and class, each (N, C), by name; :func:`mean_of_classes` averages them.
 
     Example:
         >>> empty = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
-        >>> per_image(empty, empty)["dice"].item()
-        1.0
+        >>> [per_image(empty, empty, absent)["dice"].item() for absent in ("skip", "one")]
+        [nan, 1.0]
+        >>> [per_image(empty, ~empty, absent)["precision"].item() for absent in ("skip", "one")]
+        [0.0, 1.0]
         >>> per_image(~empty, empty)["dice"].item()
         0.0
     """
     both = (guess & truth).sum(dim=(-2, -1)).double()
     extra = (guess & ~truth).sum(dim=(-2, -1)).double()
     missed = (~guess & truth).sum(dim=(-2, -1)).double()
-    return {
-        "iou": _ratio(both, both + extra + missed),
-        "dice": _ratio(2 * both, 2 * both + extra + missed),
-        "precision": _ratio(both, both + extra),
-        "recall": _ratio(both, both + missed),
+    values = {
+        "iou": both / (both + extra + missed),
+        "dice": 2 * both / (2 * both + extra + missed),
+        "precision": both / (both + extra),
+        "recall": both / (both + missed),
     }
+    if absent == "one":
+        return {name: value.nan_to_num(nan=1.0) for name, value in values.items()}
+    values["precision"] = values["precision"].where((both + extra > 0) | (missed == 0), 0)
+    return values
+
+
+def mean_of_classes(values: Tensor) -> Tensor:
+    """Average values (N, C) over images, then over classes, without those that are NaN.
+
+    Each class has the same weight, however few images have it.
+
+    Example:
+        >>> mean_of_classes(torch.tensor([[1.0, torch.nan], [1.0, torch.nan], [1.0, 0.0]])).item()
+        0.5
+    """
+    return values.nanmean(dim=0).nanmean()
 
 
 def average_precision(score: Tensor, truth: Tensor, counted: Tensor | None = None) -> Tensor:
-    r"""Compute the average precision of all pixels, averaged over the classes that occur.
-
-    .. math:: \mathrm{AP} = \sum_k (R_k - R_{k-1}) P_k
-
-    with precision P and recall R at each threshold k. It depends only on the order of the scores.
+    """Compute the average precision of all pixels, averaged over the classes that occur.
 
     Args:
         score: real numbers, (N, C, H, W).
@@ -51,21 +76,19 @@ def average_precision(score: Tensor, truth: Tensor, counted: Tensor | None = Non
         counted: pixels that count, boolean (N, H, W); all by default.
 
     Returns:
-        The mean over classes, NaN if no class occurs.
+        The mean of :func:`losslab.metrics.classes.average_precision`, NaN if no class occurs.
 
     Example:
         >>> truth = torch.tensor([True, False, True, False]).view(1, 1, 2, 2)
         >>> average_precision(torch.tensor([300.0, 200, 100, -100]).view(1, 1, 2, 2), truth).item()
         0.8333333...
     """
-    if counted is not None:  # (N, C, H, W) to (1, C, pixels)
-        score, truth = (values.movedim(1, 0)[:, counted][None] for values in (score, truth))
-    values = [
-        binary_average_precision(squashed(score[:, c]), truth[:, c].long(), validate_args=False)
-        for c in range(score.shape[1])
-        if bool(truth[:, c].any())
-    ]
-    return torch.stack(values).mean() if values else score.new_tensor(torch.nan)
+    pixels = [values.movedim(1, -1) for values in (score, truth)]  # (N, H, W, C)
+    if counted is None:
+        rows = [values.flatten(0, -2) for values in pixels]
+    else:
+        rows = [values[counted] for values in pixels]
+    return classes.average_precision(rows[0], rows[1]).nanmean()
 
 
 def squashed(score: Tensor) -> Tensor:
@@ -78,8 +101,3 @@ def squashed(score: Tensor) -> Tensor:
     """
     score = score.double()
     return 0.5 + 0.5 * score / (1 + score.abs())
-
-
-def _ratio(above: Tensor, below: Tensor) -> Tensor:
-    empty = below == 0
-    return (above + empty) / (below + empty)

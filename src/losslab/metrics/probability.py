@@ -12,10 +12,11 @@ from losslab.losses.base import InverseLink
 
 
 def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
-    """Convert logits (N, C) to probabilities (N, C).
+    """Convert logits (N, C) to probabilities, float64 (N, C).
 
     With the sigmoid, classes are one-vs-rest and their probabilities need not sum to one.
     """
+    logits = logits.double()
     if inverse_link == "softmax":
         return logits.softmax(dim=1)
     return logits.sigmoid() if inverse_link == "sigmoid" else logits
@@ -24,7 +25,8 @@ def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
 def log_odds(logits: Tensor, inverse_link: InverseLink) -> Tensor:
     r"""Compute the log-odds of each class, :math:`\log p_c - \log (1 - p_c)`, in float64.
 
-    They order samples as the probabilities do, but stay apart where these round to 0 or 1.
+    They order samples as the probabilities do, but stay apart where these round to 0 or 1. Those of
+    softmax are rounded to the precision of float32, so that equal ones are equal.
 
     Args:
         logits: (N, C, *).
@@ -34,17 +36,21 @@ def log_odds(logits: Tensor, inverse_link: InverseLink) -> Tensor:
         >>> log_odds(torch.tensor([[0.0, 40.0], [0.0, 41.0]]), "softmax")[:, 1]
         tensor([40., 41.], dtype=torch.float64)
     """
-    logits = logits.double()
     if inverse_link != "softmax":
-        return logits
-    total = logits.logsumexp(dim=1, keepdim=True)
-    log = logits - total
+        return logits.double()
+    return _softmax_log_odds(logits).float().double()
+
+
+def _softmax_log_odds(logits: Tensor) -> Tensor:
+    logits = logits.double()
+    logits = logits - logits.amax(dim=1, keepdim=True)  # so that shifted logits give the same
+    log = logits.log_softmax(dim=1)
     # 1 - p of the largest class is summed from the others, as it may be too small for a difference
     classes = torch.arange(logits.shape[1], device=logits.device)
     classes = classes.view(-1, *[1] * (logits.ndim - 2))
     largest = logits.argmax(dim=1, keepdim=True) == classes
-    others = logits.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True) - total
-    return log - torch.where(largest, others, torch.log1p(-log.exp()))
+    others = logits.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True)
+    return torch.where(largest, -others, log - torch.log1p(-log.exp()))
 
 
 def brier_score(probability: Tensor, target: Tensor) -> Tensor:
@@ -67,16 +73,20 @@ def brier_score(probability: Tensor, target: Tensor) -> Tensor:
     return (probability - target).square().sum(dim=1)
 
 
-def predictive_entropy(probability: Tensor, inverse_link: InverseLink) -> Tensor:
+def predictive_entropy(logits: Tensor, inverse_link: InverseLink) -> Tensor:
     """Compute the entropy of each sample in nats; the sigmoid's binary entropies are summed.
 
+    Args:
+        logits: (N, C).
+        inverse_link: how logits are converted to probabilities.
+
     Example:
-        >>> round(predictive_entropy(torch.full((1, 2), 0.5), "softmax").item(), 4)
+        >>> round(predictive_entropy(torch.zeros(1, 2), "softmax").item(), 4)
         0.6931
     """
-    entropy = torch.special.entr(probability)
+    entropy = torch.special.entr(to_probability(logits, inverse_link))
     if inverse_link == "sigmoid":
-        entropy = entropy + torch.special.entr(1 - probability)
+        entropy = entropy + torch.special.entr(to_probability(-logits, inverse_link))
     per_sample: Tensor = entropy.sum(dim=1)
     return per_sample
 
@@ -105,7 +115,10 @@ def negative_log_likelihood(logits: Tensor, target: Tensor, inverse_link: Invers
     if inverse_link == "sigmoid":
         elements = binary_cross_entropy_with_logits(logits, target, reduction="none")
         return elements.sum(dim=1)
-    log = logits.log_softmax(dim=1) if inverse_link == "softmax" else logits.log()
+    if inverse_link == "softmax":  # the logarithm of p itself is 0 for each p that rounds to 1
+        log = -torch.logaddexp(logits.new_zeros(()), -_softmax_log_odds(logits))
+    else:
+        log = logits.log()
     # a class without probability counts only where it is the target
     return -torch.where(target > 0, target * log, 0).sum(dim=1)
 
@@ -133,6 +146,11 @@ def fit_temperature(
         (1.099, 0.5623)
     """
     logits, target = logits.detach().double().cpu(), target.double().cpu()
+    # temperatures are tried relative to the size of the logits, which has no natural scale
+    origin = logits.amin(dim=1, keepdim=True) if inverse_link == "softmax" else 0
+    size = float((logits - origin).abs().max())
+    unit = size if 0 < size < math.inf else 1.0
+    logits = logits / unit
     # relative to the true class, so that the likelihood of confident predictions does not cancel
     lead = logits - (logits * target).sum(dim=1, keepdim=True)
     # in NumPy, since a run fits small arrays often, where calls into torch cost more
@@ -150,8 +168,8 @@ def fit_temperature(
     with np.errstate(invalid="ignore"):  # a network that diverges has an undefined likelihood
         fitted = minimize_scalar(
             nll,
-            bounds=(math.log(1e-3), math.log(1e3)),
+            bounds=(math.log(1e-6), math.log(1e6)),
             method="bounded",
             options={"xatol": 1e-4},
         )
-    return math.exp(float(fitted.x)), float(fitted.fun)
+    return unit * math.exp(float(fitted.x)), float(fitted.fun)

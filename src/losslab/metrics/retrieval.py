@@ -3,10 +3,12 @@
 import torch
 from sklearn.metrics import silhouette_samples
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 CHUNK = 2**24
 SILHOUETTE_SAMPLES = 2000
+RESOLUTION = 2.0**-44
+"""Difference of cosines within which two neighbours are equally near: equal rows differ by less."""
 
 
 def retrieval(
@@ -14,8 +16,10 @@ def retrieval(
 ) -> dict[str, Tensor]:
     r"""Compute Recall@1 and MAP@R of each sample as a query among all others.
 
-    Neighbours are ranked by cosine similarity. If R other samples have the query's class, and
-    :math:`P(i)` is the share of that class among the i nearest neighbours,
+    Neighbours are ranked by cosine similarity, in float64, since embeddings that are close to each
+    other have equal ones in float32. Equally near neighbours count with the mean over their orders,
+    so that embeddings that are all equal have the values of chance. If R other samples have the
+    query's class, and :math:`P(i)` is the share of that class among the i nearest neighbours,
 
     .. math:: \mathrm{MAP@R} = \frac{1}{R} \sum_{i=1}^{R} P(i)\, [\text{the i-th is of its class}]
 
@@ -38,35 +42,30 @@ def retrieval(
         >>> retrieval(embeddings, torch.tensor([0, 0, 1, 1]))["recall_at_1"]
         tensor([1., 1., 1., 0.])
     """
-    rows = normalize(embeddings.flatten(1).float())
+    rows = normalize(embeddings.flatten(1).double())
     others = torch.bincount(labels)[labels] - 1
     asking = others > 0 if queries is None else queries & (others > 0)
     index = asking.nonzero().flatten()
     values = {name: rows.new_full((len(rows),), torch.nan) for name in ("recall_at_1", "map_at_r")}
     if not len(index):
         return values
-    found = [
-        _hits(rows, labels, part, int(others.max()))
-        for part in torch.split(index, max(1, CHUNK // len(rows)))
-    ]
-    hits = torch.cat(found)
-    ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
-    precision = hits.cumsum(dim=1) / ranks
-    counted = hits * (ranks <= others[index].unsqueeze(1))
-    values["recall_at_1"][index] = hits[:, 0]
-    values["map_at_r"][index] = (precision * counted).sum(dim=1) / others[index]
+    for part in torch.split(index, max(1, CHUNK // len(rows))):
+        hit, precision = _expected_hits(rows, labels, part, int(others.max()))
+        ranks = torch.arange(1, hit.shape[1] + 1, device=hit.device)
+        counted = hit * (ranks <= others[part].unsqueeze(1))
+        values["recall_at_1"][part] = hit[:, 0]
+        values["map_at_r"][part] = (precision * counted).sum(dim=1) / others[part]
     return values
 
 
 def mean_of_known(values: Tensor) -> Tensor:
-    """Average the values that are not NaN; 0 if all are.
+    """Average the values that are not NaN; NaN if all are.
 
     Example:
         >>> mean_of_known(torch.tensor([1.0, torch.nan, 0.0])).item()
         0.5
     """
-    asked = values[~values.isnan()]
-    return asked.mean() if len(asked) else values.new_zeros(())
+    return values.nanmean()
 
 
 def silhouette(embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -80,30 +79,49 @@ def silhouette(embeddings: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         One value per sample, (N,), NaN for those that are not used; all are NaN if the samples have
-        one class or each its own. :func:`mean_silhouette` averages them.
+        one class or each its own. :func:`mean_of_known` averages them.
 
     Source:
         Rousseeuw, "Silhouettes: a Graphical Aid to the Interpretation and Validation of Cluster
         Analysis", 1987.
     """
-    rows = normalize(embeddings[:SILHOUETTE_SAMPLES].flatten(1).float()).cpu()
+    rows = normalize(embeddings[:SILHOUETTE_SAMPLES].flatten(1).double()).cpu()
     classes = labels[:SILHOUETTE_SAMPLES].cpu()
     values = rows.new_full((len(embeddings),), torch.nan)
     if 1 < len(set(classes.tolist())) < len(classes):
-        found = silhouette_samples(rows.numpy(), classes.numpy())
+        # from differences, so that equal embeddings have distance 0
+        distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+        found = silhouette_samples(distances.numpy(), classes.numpy(), metric="precomputed")
         values[: len(rows)] = torch.from_numpy(found)
     return values
 
 
-def mean_silhouette(values: Tensor) -> Tensor:
-    """Average the silhouettes that are not NaN, with scikit-learn's rounding; 0 if all are."""
-    known = values[~values.isnan()].numpy()
-    return torch.tensor(float(known.mean()) if len(known) else 0.0)
+def _expected_hits(
+    rows: Tensor, labels: Tensor, queries: Tensor, most: int
+) -> tuple[Tensor, Tensor]:
+    """Compute the chance that a neighbour has the query's class, and the precision if it has.
 
+    Equally near neighbours are in random order: if h of m have the class, each place among them has
+    it with probability h / m, and if so, a place before it with probability (h - 1) / (m - 1).
 
-def _hits(rows: Tensor, labels: Tensor, queries: Tensor, most: int) -> Tensor:
-    """Return whether the nearest others have the query's class, (len(queries), most)."""
-    nearness = rows[queries] @ rows.T
+    Returns:
+        Both for the nearest, the second nearest ... neighbour, each (len(queries), most).
+    """
+    nearness = (rows[queries] @ rows.T / RESOLUTION).round()
     nearness[torch.arange(len(queries), device=rows.device), queries] = -torch.inf
-    nearest = nearness.topk(most, dim=1).indices
-    return (labels[nearest] == labels[queries].unsqueeze(1)).float()
+    near, index = nearness.topk(most, dim=1)
+    same = labels == labels[queries].unsqueeze(1)
+    found = same.gather(1, index).double()
+    group = pad((near[:, 1:] < near[:, :-1]).cumsum(dim=1), (1, 0))
+    empty = torch.zeros_like(near)
+    size, hits = (empty.scatter_add(1, group, each) for each in (torch.ones_like(near), found))
+    before, hits_before = (each.cumsum(dim=1) - each for each in (size, hits))
+    last = nearness == near[:, -1:]  # the last group may have more members than were looked up
+    size.scatter_(1, group[:, -1:], last.sum(dim=1, keepdim=True).double())
+    hits.scatter_(1, group[:, -1:], (last & same).sum(dim=1, keepdim=True).double())
+    size, hits, before, hits_before = (
+        each.gather(1, group) for each in (size, hits, before, hits_before)
+    )
+    ranks = torch.arange(1, most + 1, device=rows.device)
+    earlier = (ranks - before - 1) * (hits - 1).clamp(min=0) / (size - 1).clamp(min=1)
+    return hits / size, (hits_before + 1 + earlier) / ranks

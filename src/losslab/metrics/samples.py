@@ -3,7 +3,11 @@
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 from torch import Tensor
+
+ROUNDING = 1e-9
+"""Relative difference within which two distances are equal."""
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
@@ -62,6 +66,9 @@ def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[f
         fake: features of generated samples, (M, D).
         neighbours: k.
 
+    Raises:
+        ValueError: if there are not more than k samples of each.
+
     Source:
         Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative
         Models", 2019.
@@ -82,13 +89,22 @@ def inside_manifold(points: Tensor, others: Tensor, neighbours: int = 3) -> Tens
 
     Args:
         points: (N, D).
-        others: (M, D).
+        others: (M, D), with M > k.
         neighbours: k, see :func:`precision_recall`.
+
+    Raises:
+        ValueError: if there are not more than k others.
     """
+    if len(others) <= neighbours:
+        raise ValueError(
+            f"the manifold needs more than {neighbours} samples, whose k-th neighbours bound it, "
+            f"got {len(others)}"
+        )
     manifold = others.cpu().double().numpy()
     radii = cKDTree(manifold).query(manifold, k=neighbours + 1)[0][:, -1]
-    distances = torch.cdist(points.cpu().double(), torch.from_numpy(manifold)).numpy()
-    return torch.from_numpy((distances <= radii).any(axis=1))
+    # from differences, so that equal points have distance 0; ties may differ by rounding
+    distances = cdist(points.cpu().double().numpy(), manifold)
+    return torch.from_numpy((distances <= radii * (1 + ROUNDING)).any(axis=1))
 
 
 def covered_modes(classes: Tensor, count: int, share: float = 0.1) -> int:

@@ -15,12 +15,17 @@ from losslab.runs.folder import RunFolder, replace_file
 SCHEMA = 1
 """Version of the schema; increased if a field changes its meaning, not if one is added."""
 
-METRICS_VERSION = 2
+METRICS_VERSION = 3
 """Version of the metrics' definitions, increased if one changes: tables note mixed versions.
 
 Since 2, AUROC is that of log-odds or margins, which do not round to equal values; a confidence of 1
 counts in the last bin of the calibration error; and metrics of standardized targets are in the unit
 of the target.
+
+Since 3, Dice, IoU, precision and recall of masks leave out classes that neither an image nor its
+prediction has (``task.definition.absent``); Recall@1 and MAP@R average over equally near
+neighbours; average precision of the rarest class is that of log-odds; the calibration error is of
+the class with the largest logit; and metrics of what a split lacks are missing, not 0 or 1.
 """
 
 ADDED_FIELDS: dict[str, Any] = {

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from torchmetrics.functional.classification import binary_average_precision
 
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics.classes import (
     auroc_macro,
+    average_precision,
     calibration_error,
     f1_macro,
     margins,
@@ -61,6 +61,7 @@ class ClassificationTask(Task):
     provides = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
     standard_inverse_link: ClassVar[InverseLink | None] = "softmax"
     counted = "classes"
+    maps_metrics = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
@@ -73,7 +74,6 @@ class ClassificationTask(Task):
         self.rarest: int | None = data.rarest
         counts = data.class_counts
         self.uneven = counts is not None and bool(2 * counts.min() < counts.max())
-        self.maps_metrics = not self.uneven  # torchmetrics' average precision cannot be mapped
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
         """Return class indices (N,) or one-hot targets (N, C)."""
@@ -101,12 +101,13 @@ class ClassificationTask(Task):
         hot = one_hot(target, self.outputs)
         for suffix, (logits, link) in _readings(prediction, inverse_link, chosen).items():
             probability = to_probability(logits, link)
-            values[f"ece{suffix}"] = _calibration_error(probability, target)
+            confidence = probability.gather(1, best.unsqueeze(1)).squeeze(1)
+            values[f"ece{suffix}"] = calibration_error(confidence, best == target)
             values[f"brier{suffix}"] = brier_score(probability, hot).mean()
             if suffix:
                 values[f"nll{suffix}"] = negative_log_likelihood(logits, hot, link).mean()
             else:
-                values["entropy"] = predictive_entropy(probability, link).mean()
+                values["entropy"] = predictive_entropy(logits, link).mean()
         return values
 
     def scores(
@@ -131,7 +132,7 @@ class ClassificationTask(Task):
             values[f"brier{suffix}"] = brier_score(probability, hot)
             values[f"nll{suffix}"] = negative_log_likelihood(logits, hot, link)
             if not suffix:
-                values["entropy"] = predictive_entropy(probability, link)
+                values["entropy"] = predictive_entropy(logits, link)
         return values
 
     def tie_break(
@@ -247,7 +248,7 @@ class MultiLabelTask(Task):
         if inverse_link is not None:
             probability = to_probability(prediction, "sigmoid")
             values["brier"] = (probability - truth.to(probability)).square()
-            values["entropy"] = predictive_entropy(probability, "sigmoid")
+            values["entropy"] = predictive_entropy(prediction, "sigmoid")
         return values
 
 
@@ -276,11 +277,6 @@ def _nll_of_one_temperature(
     return {"nll_temperature_scaled": fit_temperature(logits, target, inverse_link)[1]}
 
 
-def _calibration_error(probability: Tensor, target: Tensor) -> Tensor:
-    confidence, best = probability.max(dim=1)
-    return calibration_error(confidence, best == target)
-
-
 def _rare_class(
     prediction: Tensor, target: Tensor, rarest: int, chosen: Mapping[str, float]
 ) -> dict[str, Tensor]:
@@ -288,7 +284,7 @@ def _rare_class(
     truth, lead = target.eq(rarest), _lead(prediction, rarest)
     values = {
         "rare_f1": binary_f1(prediction.argmax(dim=1).eq(rarest), truth),
-        "rare_average_precision": binary_average_precision(lead, truth.long(), validate_args=False),
+        "rare_average_precision": average_precision(lead.unsqueeze(1), truth.unsqueeze(1))[0],
     }
     if "rare_threshold" in chosen:
         guess = lead >= chosen["rare_threshold"]
@@ -299,5 +295,4 @@ def _rare_class(
 
 def _lead(prediction: Tensor, label: int) -> Tensor:
     """Compute the log-odds of a class, which order samples as its softmax probability does."""
-    rest = torch.arange(prediction.shape[1], device=prediction.device) != label
-    return prediction[:, label] - prediction[:, rest].logsumexp(dim=1)
+    return log_odds(prediction, "softmax")[:, label]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from losslab.losses.base import InverseLink, TargetFormat
-from losslab.metrics.retrieval import mean_of_known, mean_silhouette, retrieval, silhouette
+from losslab.metrics.retrieval import mean_of_known, retrieval, silhouette
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ class MetricLearningTask(Task):
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
         scores = self.scores(prediction, target, inverse_link, chosen)
-        values = {name: mean_of_known(value) for name, value in scores.items()}
-        values["silhouette"] = mean_silhouette(scores["silhouette"])
-        return values
+        return {name: mean_of_known(value) for name, value in scores.items()}
 
     def scores(
         self,

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
+ROUNDING = 1e-12
+"""Relative spread below which the targets of a column are constant."""
+
+
 class RegressionTask(Task):
     """Regression of values (N, K).
 
@@ -124,7 +128,8 @@ def r2(prediction: Tensor, target: Tensor) -> Tensor:
 
     .. math:: R^2 = 1 - \sum_i (y_i - t_i)^2 / \sum_i (t_i - \bar t)^2
 
-    A column with constant targets counts 1 if it is predicted exactly, else 0.
+    A column whose targets are constant, up to rounding, counts 1 if it is predicted as exactly,
+    else 0.
 
     Args:
         prediction: (N, K).
@@ -135,8 +140,9 @@ def r2(prediction: Tensor, target: Tensor) -> Tensor:
         >>> r2(torch.full((3, 1), 2.0), target).item()  # the mean explains nothing
         0.0
     """
+    rounding = (ROUNDING * target).square().sum(dim=0)
     left = (prediction - target).square().sum(dim=0)
     spread = (target - target.mean(dim=0)).square().sum(dim=0)
-    constant = torch.where(left == 0, 1.0, 0.0)
-    explained = 1 - left / torch.where(spread == 0, 1, spread)
-    return torch.where(spread == 0, constant, explained).mean()
+    constant = spread <= rounding
+    explained = 1 - left / torch.where(constant, 1, spread)
+    return torch.where(constant, (left <= rounding).double(), explained).mean()

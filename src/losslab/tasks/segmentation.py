@@ -1,7 +1,7 @@
 """Segmentation of images into classes."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,9 @@ from torch.nn.functional import one_hot
 from losslab.data.raw import IGNORED
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics import overlap
+from losslab.metrics.decisions import first_best
 from losslab.metrics.probability import log_odds
-from losslab.tasks.base import Task, per_sample
+from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,40 +29,54 @@ class SegmentationTask(Task):
     """Segmentation into foreground and background (one logit map) or C classes (C logit maps).
 
     Metrics:
-        iou, dice, precision, recall: averaged over images and foreground classes, at a probability
-            of 0.5 (binary) or for the most likely class; :mod:`losslab.metrics.overlap` says what
-            empty masks give.
+        iou, dice, precision, recall: at a probability of 0.5 (binary) or for the most likely class,
+            averaged over the images in which a foreground class occurs or is predicted, then over
+            these classes.
         average_precision: over all pixels, for all thresholds.
         dice_best_threshold: after :meth:`choose`, at the threshold with the best Dice on validation
             (binary only).
 
     Ignored pixels (:data:`~losslab.data.raw.IGNORED`) count for no metric.
 
-    Scores of images: iou, dice, precision, recall and dice_best_threshold.
+    Scores of images: iou, dice, precision, recall and dice_best_threshold, NaN if left out; with
+        several foreground classes ``dice/1`` for class 1, and so on.
+
+    Args:
+        data: data module with masks as targets.
+        absent: value of a class in an image that neither has it nor is predicted to have it:
+            ``"skip"`` leaves it out, ``"one"`` counts 1 (see
+            :func:`~losslab.metrics.overlap.per_image`).
 
     Raises:
-        ValueError: if the targets are not masks.
+        ValueError: if the targets are not masks, or ``absent`` is neither of these.
     """
 
     provides: tuple[TargetFormat, ...] = (*BINARY, *CLASSES)
     standard_inverse_link: ClassVar[InverseLink | None] = "sigmoid"
     counted = "classes"
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, absent: overlap.Absent = "skip") -> None:
         super().__init__(data)
         if data.target_kind != "masks":
             raise ValueError(f"task=segmentation expects mask targets, got {data.target_kind}")
+        if absent not in get_args(overlap.Absent):
+            raise ValueError(f"task.definition.absent must be 'skip' or 'one', got {absent!r}")
+        self.absent = absent
         self.binary = data.outputs == 1
-        # no probability says that a pixel is ignored
-        of_classes = CLASSES[:2] if getattr(data, "ignores", False) else CLASSES
-        self.provides = BINARY if self.binary else of_classes
+        self.provides = BINARY if self.binary else CLASSES
+        self.derived = () if self.binary else ("iou", "dice", "precision", "recall")
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
-        """Return 0/1 masks (N, 1, H, W), class indices (N, H, W) or one-hot masks (N, C, H, W)."""
+        """Return 0/1 masks (N, 1, H, W), class indices (N, H, W) or one-hot masks (N, C, H, W).
+
+        Ignored pixels are :data:`~losslab.data.raw.IGNORED`, in one-hot masks for each class.
+        """
         if target_format is TargetFormat.BINARY_TARGETS:
             return target.unsqueeze(1).to(torch.get_default_dtype())
         if target_format is TargetFormat.CLASS_PROBABILITIES:
-            return one_hot(target, self.outputs).movedim(-1, 1).to(torch.get_default_dtype())
+            masks = one_hot(target.clamp(min=0), self.outputs).movedim(-1, 1)
+            masks = masks.where((target != IGNORED).unsqueeze(1), IGNORED)
+            return masks.to(torch.get_default_dtype())
         return target
 
     def metrics(
@@ -73,7 +88,8 @@ class SegmentationTask(Task):
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
         values = {
-            name: masks.mean() for name, masks in self._masks(prediction, target, chosen).items()
+            name: overlap.mean_of_classes(masks)
+            for name, masks in self._masks(prediction, target, chosen).items()
         }
         best = values.pop("dice_best_threshold", None)
         counted = target != IGNORED if bool((target == IGNORED).any()) else None
@@ -90,7 +106,14 @@ class SegmentationTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the scores listed above."""
-        return per_sample(self._masks(prediction, target, chosen))
+        masks = self._masks(prediction, target, chosen)
+        if self.binary:
+            return {name: values[:, 0] for name, values in masks.items()}
+        return {
+            f"{name}/{label}": column
+            for name, values in masks.items()
+            for label, column in enumerate(values.unbind(dim=1), start=1)
+        }
 
     def _masks(
         self, prediction: Tensor, target: Tensor, chosen: Mapping[str, float]
@@ -98,11 +121,15 @@ class SegmentationTask(Task):
         """Compute the metrics of each mask, (n, C)."""
         truth = self._truth(target)
         counted = (target != IGNORED).unsqueeze(1)
-        values = overlap.per_image(self._guess(prediction) & counted, truth)
+        values = overlap.per_image(self._guess(prediction) & counted, truth, self.absent)
         if "threshold" in chosen:
-            guess = (prediction > chosen["threshold"]) & counted
-            values["dice_best_threshold"] = overlap.per_image(guess, truth)["dice"]
+            values["dice_best_threshold"] = self._dice(prediction, target, chosen["threshold"])
         return values
+
+    def _dice(self, prediction: Tensor, target: Tensor, threshold: float) -> Tensor:
+        """Compute the Dice of each mask, (n, 1), at a threshold on the logit."""
+        guess = (prediction > threshold) & (target != IGNORED).unsqueeze(1)
+        return overlap.per_image(guess, self._truth(target), self.absent)["dice"]
 
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
@@ -110,12 +137,10 @@ class SegmentationTask(Task):
         """Choose the threshold on the logit with the best Dice on validation."""
         if not self.binary:
             return {}
-        truth, counted = self._truth(target), (target != IGNORED).unsqueeze(1)
         dice = [
-            overlap.per_image((prediction > logit) & counted, truth)["dice"].mean()
-            for logit in THRESHOLDS
+            overlap.mean_of_classes(self._dice(prediction, target, logit)) for logit in THRESHOLDS
         ]
-        return {"threshold": THRESHOLDS[int(torch.stack(dice).argmax())]}
+        return {"threshold": THRESHOLDS[first_best(torch.stack(dice))]}
 
     def _truth(self, target: Tensor) -> Tensor:
         """Return true boolean masks of the foreground classes, false at ignored pixels."""

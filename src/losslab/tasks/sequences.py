@@ -106,4 +106,5 @@ def decode(logits: Tensor, lengths: Tensor) -> list[str]:
 
 
 def _text(labels: Tensor) -> str:
-    return "".join(str(label - 1) for label in labels.tolist() if label != BLANK)
+    """Return one character per label, also above 10, from 0 on in the order of Unicode."""
+    return "".join(chr(ord("0") + label - 1) for label in labels.tolist() if label != BLANK)
