@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from losslab.data.kinds import grades_of
 from losslab.data.ranking import Letor
+from losslab.losses import MarginRankingLoss, TargetFormat
 from losslab.tasks import RankingTask
 
 
@@ -37,7 +39,8 @@ def ready(data):
 
 def grades(data):
     targets = torch.cat([split.targets for split in (data.train, data.val, data.test)])
-    return targets[targets >= 0]
+    grades, counted = grades_of(targets)
+    return grades[counted]
 
 
 def test_fractional_grades_are_kept(letor):
@@ -122,3 +125,21 @@ def test_a_mark_of_utf_8_and_compression(letor, tmp_path):
     (tmp_path / "x.txt.gz").write_bytes(b"not compressed")
     with pytest.raises(ValueError, match=r"x.txt.gz must be a file, got: Not a gzipped file"):
         ready(Letor(path=str(tmp_path / "x.txt.gz")))
+
+
+def test_padding_counts_for_no_loss_and_no_metric(letor):
+    """Every second query has two of three documents."""
+    text = [f"{d} qid:{q} 1:{d}.5 2:{q}\n" for q in range(12) for d in range(2 + q % 2)]
+    data = ready(letor(text))
+    task, targets = RankingTask(data), data.train.targets
+    target = task.target(targets, TargetFormat.RELEVANCE)
+    padding = ~target.counted
+    assert padding.any()
+    scores = torch.randn(targets.shape[:2], generator=torch.Generator().manual_seed(0))
+    other = torch.where(padding, scores + 7, scores).requires_grad_()
+    loss = MarginRankingLoss()(other, target)
+    loss.backward()
+    assert loss.item() == MarginRankingLoss()(scores, target).item()
+    assert not other.grad[padding].any()
+    found = task.metrics(other.detach(), targets, None, {})
+    assert found == task.metrics(scores, targets, None, {})

@@ -23,7 +23,14 @@ from torch.testing import assert_close
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 import losslab.losses
-from losslab.losses import Loss, PolicyTarget, SequenceTarget, TargetFormat, TransitionTarget
+from losslab.losses import (
+    Loss,
+    PolicyTarget,
+    RelevanceTarget,
+    SequenceTarget,
+    TargetFormat,
+    TransitionTarget,
+)
 
 CONFIGS = Path(__file__).parents[2] / "conf" / "loss"
 CLASSES = 4
@@ -55,9 +62,10 @@ def _sequences(seed, n, steps=6, labels=2):
 
 
 def _grades(seed, n, documents=4):
-    """Grades 0 to 2, and padding (-1)."""
+    """Grades -1 to 2, and padding that has some of them."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(-1, 3, (n, documents), generator=generator)
+    grades = torch.randint(-1, 3, (n, documents), generator=generator)
+    return RelevanceTarget(grades, torch.rand(n, documents, generator=generator) < 0.75)
 
 
 EXAMPLES: dict[TargetFormat, Callable] = {
@@ -177,7 +185,11 @@ EXTREMES: dict[TargetFormat, dict[str, tuple]] = {
         "wrong by far": (FAR[:1], torch.tensor([[0, 3, 2, 1]])),
         "equal scores": (torch.zeros(2, 3), torch.tensor([[0, 1, 2], [0, 0, 1]])),
         "equal grades": (FAR, torch.ones(3, CLASSES, dtype=torch.int64)),
-        "all padding": (FAR, torch.full((3, CLASSES), -1)),
+        "negative grades": (FAR[:1], torch.tensor([[-1, 0, -2, -1]])),
+        "all padding": (
+            FAR,
+            RelevanceTarget(torch.ones(3, CLASSES), torch.zeros(3, CLASSES, dtype=torch.bool)),
+        ),
         "one document": (torch.ones(1, 1), torch.ones(1, 1, dtype=torch.int64)),
     },
     TargetFormat.ADVANTAGES: {

@@ -341,11 +341,13 @@ REFERENCES["angular"] = angular
 
 # ranking
 def margin_ranking(prediction, target, margin=1.0):
+    every = np.ones(prediction.shape, dtype=bool)
+    graded, documents = target if isinstance(target, tuple) else (target, every)
     values = [
         max(0, margin - (scores[i] - scores[j]))
-        for scores, grades in zip(prediction, target, strict=True)
+        for scores, grades, counted in zip(prediction, graded, documents, strict=True)
         for i, j in itertools.permutations(range(len(scores)), 2)
-        if grades[i] > grades[j] >= 0
+        if grades[i] > grades[j] and counted[i] and counted[j]
     ]
     return _mean(values)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from losslab.losses import MarginRankingLoss
+from losslab.losses import MarginRankingLoss, RelevanceTarget
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.5, 2.0])
@@ -19,7 +19,7 @@ def test_pairs_are_those_of_torch(margin, reduction):
     for query in range(4):
         for i, j in itertools.combinations(range(6), 2):
             a, b = grades[query, i].item(), grades[query, j].item()
-            if min(a, b) >= 0 and a != b:
+            if a != b:
                 first.append(scores[query, i])
                 second.append(scores[query, j])
                 y.append(1.0 if a > b else -1.0)
@@ -29,9 +29,11 @@ def test_pairs_are_those_of_torch(margin, reduction):
 
 
 def test_padding_is_not_read():
-    grades = torch.tensor([[1, 0, -1]])
+    """Its grade may be any number, and -1 is the grade of a document."""
+    counted = torch.tensor([[True, True, False]])
+    target = RelevanceTarget(torch.tensor([[1.0, -1.0, torch.nan]]), counted)
     scores = torch.tensor([[0.0, 2.0, torch.nan]], requires_grad=True)
-    result = MarginRankingLoss()(scores, grades)
+    result = MarginRankingLoss()(scores, target)
     result.backward()
     assert result.item() == 3
     assert scores.grad.tolist() == [[-1, 1, 0]]
@@ -56,9 +58,14 @@ def test_facts_give_the_share_of_active_pairs():
     ("scores", "grades", "message"),
     [
         (torch.zeros(2, 3), torch.zeros(2, 1), r"\(2, 3\), got \(2, 1\)"),
+        (
+            torch.zeros(2, 3),
+            RelevanceTarget(torch.zeros(2, 3), torch.ones(3, dtype=torch.bool)),
+            r"\(2, 3\), got \(3,\)",
+        ),
         (torch.zeros(3), torch.zeros(3), r"\(queries, documents\), got \(3,\)"),
     ],
-    ids=["other shape", "no queries"],
+    ids=["other shape", "other mask", "no queries"],
 )
 def test_what_does_not_fit_is_refused(scores, grades, message):
     with pytest.raises(ValueError, match=message):

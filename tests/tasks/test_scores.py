@@ -1,7 +1,7 @@
 """The scores of test samples: one number per sample, whose mean is the metric of that name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -50,9 +50,10 @@ class Values(InMemoryData):
 class PaddedQueries(Ranking):
     def load(self) -> Raw:
         raw = super().load()
-        raw.targets[::3, 12:] = -1
+        counted = torch.ones_like(raw.targets)
+        counted[::3, 12:] = 0
         raw.targets[::7] = 2  # no documents of different grade
-        return raw
+        return replace(raw, targets=torch.stack([raw.targets, counted], dim=-1))
 
 
 def of_shape(*shape: int) -> Callable[[InMemoryData, Tensor], Tensor]:

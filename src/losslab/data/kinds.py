@@ -241,13 +241,17 @@ class Sequences(TargetKind):
 
 
 class Relevance(TargetKind):
-    """Grades >= 0 of the documents of each query, ``(n, documents)``; -1 is padding."""
+    """Grades of the documents of each query, ``(n, documents)``.
+
+    If some are padding, ``(n, documents, 2)``: the grade, and 1 for a document or 0 for padding.
+    """
 
     name = "relevance"
 
     def describe(self, targets: Tensor) -> str:
         """List the grades with their numbers of documents."""
-        grades, counts = targets[targets >= 0].unique(return_counts=True)
+        grades, counted = grades_of(targets)
+        grades, counts = grades[counted].unique(return_counts=True)
         if len(grades) > MOST_LISTED:
             low, high = float(grades[0]), float(grades[-1])
             return f"grades in training: {len(grades)} different ones, {low:g} to {high:g}"
@@ -258,6 +262,18 @@ class Relevance(TargetKind):
 KINDS: dict[str, type[TargetKind]] = {
     kind.name: kind for kind in (Classes, Values, MultiLabel, Masks, Sequences, Relevance)
 }
+
+
+def grades_of(targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the grades of documents, and a mask that is false for padding, each (n, documents).
+
+    Example:
+        >>> grades_of(torch.tensor([[[-1, 1], [2, 1], [0, 0]]]))
+        (tensor([[-1,  2,  0]]), tensor([[ True,  True, False]]))
+    """
+    if targets.ndim == 3:
+        return targets[..., 0], targets[..., 1] > 0
+    return targets, torch.ones_like(targets, dtype=torch.bool)
 
 
 def convert_targets(raw: Raw) -> tuple[Tensor, TargetKind]:

@@ -54,7 +54,7 @@ def read_letor(file: Path) -> Documents:
 
 
 def _require_grades(grades: NDArray[np.float64], file: Path) -> None:
-    """Refuse grades without a gain in NDCG, also since negative ones mark padding."""
+    """Refuse grades without a gain in NDCG, such as -1 for irrelevant."""
     wrong = np.flatnonzero(~((grades >= 0) & (grades <= GREATEST_GRADE)))  # includes NaN
     if len(wrong):
         raise ValueError(

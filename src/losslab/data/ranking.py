@@ -80,8 +80,9 @@ class Ranking(InMemoryData):
 class Letor(InMemoryData):
     """Queries of a LETOR or SVMLight file with lines ``grade qid:1 1:0.3 2:0.5 ...``.
 
-    Grades are numbers >= 0, whole or not. Queries are padded to equal length with documents of
-    grade -1, which losses and metrics ignore and no file may hold.
+    Grades are numbers >= 0, whole or not. Queries are padded to equal length with documents that
+    losses and metrics ignore; targets then say which they are, ``(n, documents, 2)``, see
+    :class:`~losslab.data.kinds.Relevance`.
 
     Args:
         path: path of the file, which may be compressed (``.gz``, ``.bz2``, ``.xz``).
@@ -112,25 +113,27 @@ class Letor(InMemoryData):
 
 
 def _padded(documents: Documents, changes: Changes) -> tuple[Tensor, Tensor]:
-    """Return features ``(n, documents, F)`` and grades ``(n, documents)`` of each query."""
+    """Return features ``(n, documents, F)`` and targets of each query, see :class:`Letor`."""
     features, grades, query = documents
     names, places = np.unique(query, return_inverse=True)
     counts = np.bincount(places)
     longest = int(counts.max())
     whole = np.array_equal(grades, np.round(grades))
     inputs = torch.zeros(len(names), longest, features.shape[1])
-    targets = torch.full((len(names), longest), -1, dtype=torch.int64 if whole else torch.float32)
+    grade_type = torch.int64 if whole else torch.float32
+    targets = torch.zeros(len(names), longest, 2, dtype=grade_type)
     of_query = np.split(places.argsort(kind="stable"), counts.cumsum()[:-1])
     for place, (name, rows) in enumerate(zip(names, of_query, strict=True)):
         inputs[place, : len(rows)] = torch.from_numpy(features[rows])
-        targets[place, : len(rows)] = torch.from_numpy(grades[rows])
+        targets[place, : len(rows), 0] = torch.from_numpy(grades[rows])
+        targets[place, : len(rows), 1] = 1
         if rows[-1] - rows[0] >= len(rows):
             changes.add("queries joined from several blocks of lines", f"qid {name}")
         if len(rows) < longest:
             changes.add(f"queries padded to {longest} documents", f"qid {name}")
         if len(np.unique(grades[rows])) == 1:
             changes.add("queries of one grade, which metrics leave out", f"qid {name}")
-    return inputs, targets
+    return inputs, targets if counts.min() < longest else targets[..., 0].contiguous()
 
 
 def _graded(scores: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from losslab.losses.functional.information import (
 )
 from losslab.losses.metric import AngularLoss, ContrastiveLoss, TripletLoss
 from losslab.losses.points import ChamferLoss, EMDLoss, PaddedPoints
-from losslab.losses.ranking import MarginRankingLoss
+from losslab.losses.ranking import MarginRankingLoss, RelevanceTarget
 from losslab.losses.reconstruction import ReconstructionLoss
 from losslab.losses.regression import (
     HuberLoss,
@@ -77,6 +77,7 @@ __all__ = [
     "ReconstructionLoss",
     "Reduction",
     "Regularizer",
+    "RelevanceTarget",
     "SSELoss",
     "SequenceTarget",
     "SmoothL1Loss",

@@ -23,7 +23,7 @@ class TargetFormat(Enum):
     SEQUENCES = "sequences with lengths"  # logits (N, T, C) with a SequenceTarget
     POINT_SETS = "point sets"  # (N, P, D) with (N, Q, D)
     LABELLED_EMBEDDINGS = "embeddings with labels"  # (N, D) with int64 labels (N,)
-    RELEVANCE = "scores with relevance"  # (Q, D) with grades (Q, D); a negative grade is padding
+    RELEVANCE = "scores with relevance"  # (Q, D) with grades (Q, D) or a RelevanceTarget
     ADVANTAGES = "log-probabilities with advantages"  # (B,) with a PolicyTarget
     ACTION_VALUES = "Q-values with actions and returns"  # (B, A) with a TransitionTarget
     DISCRIMINATOR = "discriminator logits"  # real (N,) with generated (N,)

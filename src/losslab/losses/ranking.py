@@ -1,5 +1,7 @@
 """Ranking losses, which order the documents of a query."""
 
+from typing import NamedTuple
+
 from torch import Tensor
 
 from losslab.losses.base import (
@@ -11,6 +13,26 @@ from losslab.losses.base import (
     require_same_shape,
 )
 from losslab.losses.functional.ranking import ordered_pairs, pairwise_hinge
+
+
+class RelevanceTarget(NamedTuple):
+    """Graded documents of queries with different numbers of them, for :class:`MarginRankingLoss`.
+
+    Example:
+        >>> import torch
+        >>> grades, counted = torch.tensor([[1, -1, 7]]), torch.tensor([[True, True, False]])
+        >>> scores = torch.tensor([[0.0, 2.0, 9.0]])
+        >>> MarginRankingLoss(margin=1.0)(scores, RelevanceTarget(grades, counted)).item()
+        3.0
+    """
+
+    grades: Tensor
+    """``(Q, D)``, any numbers; those of the padding are ignored."""
+    counted: Tensor
+    """Boolean ``(Q, D)``, false for padding."""
+
+
+Target = Tensor | RelevanceTarget
 
 
 class MarginRankingLoss(Loss):
@@ -28,7 +50,8 @@ class MarginRankingLoss(Loss):
             none), ``"sum"`` over them, or ``"none"`` for the sum over each query, ``(Q,)``.
 
     Shape:
-        prediction: scores ``(Q, D)``; target: grades ``(Q, D)``; negative grades are padding.
+        prediction: scores ``(Q, D)``; target: grades ``(Q, D)``, or a :class:`RelevanceTarget` if
+        some are padding.
 
     Raises:
         ValueError: if the shapes differ or are not ``(Q, D)``, or the margin is negative.
@@ -39,8 +62,7 @@ class MarginRankingLoss(Loss):
 
     Example:
         >>> import torch
-        >>> scores = torch.tensor([[2.0, 0.0, 9.0]])
-        >>> grades = torch.tensor([[1, 0, -1]])
+        >>> scores, grades = torch.tensor([[2.0, 0.0]]), torch.tensor([[1, 0]])
         >>> MarginRankingLoss(margin=1.0)(scores, grades).item()
         0.0
         >>> MarginRankingLoss(margin=1.0)(-scores, grades).item()  # 1 - (-2 - 0)
@@ -55,7 +77,7 @@ class MarginRankingLoss(Loss):
         require_at_least("margin", margin, 0)
         self.margin = margin
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Target) -> Tensor:
         """Compute the loss of a batch."""
         pairs, hinge = self._pairs(prediction, target)
         if self.reduction == "mean":
@@ -63,22 +85,25 @@ class MarginRankingLoss(Loss):
             return hinge.sum() / pairs.sum().clamp(min=1)
         return hinge.sum() if self.reduction == "sum" else hinge.sum(dim=(1, 2))
 
-    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def terms(self, prediction: Tensor, target: Target) -> tuple[Tensor, Tensor]:
         """Compute one term per query, which adds the number of its pairs."""
         pairs, hinge = self._pairs(prediction, target)
         return hinge.sum(dim=(1, 2)), pairs.sum(dim=(1, 2))
 
-    def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def diagnostics(self, prediction: Tensor, target: Target) -> dict[str, Tensor]:
         """Compute ``active_pairs``, the fraction of pairs with non-zero loss."""
         pairs, hinge = self._pairs(prediction.detach(), target)
         return {"active_pairs": (hinge > 0).sum() / pairs.sum().clamp(min=1)}
 
-    def _pairs(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        require_same_shape(prediction, target)
+    def _pairs(self, prediction: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        grades, counted = target if isinstance(target, RelevanceTarget) else (target, None)
+        for values in (grades, counted):
+            if values is not None:
+                require_same_shape(prediction, values)
         if prediction.dim() != 2:
             raise ValueError(
                 "prediction must hold scores of shape (queries, documents), got "
                 f"{tuple(prediction.shape)}"
             )
-        pairs = ordered_pairs(target)
+        pairs = ordered_pairs(grades, counted)
         return pairs, pairwise_hinge(prediction, pairs, self.margin)

@@ -114,9 +114,8 @@ def predicted_texts(images: Tensor, read: Sequence[str], true: Sequence[str]) ->
 
 
 def scores_by_grade(scores: Tensor, grades: Tensor) -> Figure:
-    """Plot the distribution of scores per grade, without padding; many grades as points."""
-    graded = grades >= 0
-    height, grade = array(scores[graded]), array(grades[graded])
+    """Plot the distribution of scores per grade; many grades as points."""
+    height, grade = array(scores), array(grades)
     known = np.unique(grade)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()

@@ -9,6 +9,8 @@ from scipy.stats import kendalltau
 from sklearn.metrics import ndcg_score
 from torch import Tensor, nn
 
+from losslab.data.kinds import grades_of
+from losslab.losses import RelevanceTarget
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.tasks.base import Task
 
@@ -22,10 +24,11 @@ NAMES = ("ndcg_at_10", "kendall_tau", "pairwise_accuracy")
 
 
 class RankingTask(Task):
-    """Ranking of documents by scores (Q, D), with grades (Q, D); negative grades are padding.
+    """Ranking of documents by scores (Q, D), with grades (Q, D) of documents that are not padding.
 
     Metrics, averaged over the queries with documents of different grade:
-        ndcg_at_10: with gain 2^grade - 1 and logarithmic discount.
+        ndcg_at_10: with gain 2^grade - 1 and logarithmic discount; negative grades count from the
+            lowest one of the query.
         kendall_tau: tau-b.
         pairwise_accuracy: share of pairs of different grade that the scores order correctly; ties
             count half.
@@ -35,6 +38,10 @@ class RankingTask(Task):
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.RELEVANCE,)
     standard_inverse_link: ClassVar[InverseLink | None] = None
+
+    def target(self, target: Tensor, target_format: TargetFormat) -> Tensor | RelevanceTarget:
+        """Return the grades, with a mask if some are padding."""
+        return target if target.ndim == 2 else RelevanceTarget(*grades_of(target))
 
     def metrics(
         self,
@@ -66,15 +73,16 @@ class RankingTask(Task):
         """Plot the scores per grade."""
         from losslab.tasks import drawing  # noqa: PLC0415 (matplotlib: only where it is drawn)
 
-        return {"scores": drawing.scores_by_grade(prediction.flatten(), target.flatten())}
+        grades, counted = grades_of(target)
+        return {"scores": drawing.scores_by_grade(prediction[counted], grades[counted])}
 
 
 def _rows(prediction: Tensor, target: Tensor) -> np.ndarray:
     """Compute the metrics of each query, (n, 3), NaN if its documents have one grade."""
     rows = []
-    predicted, true = (values.cpu().double().numpy() for values in (prediction, target))
-    for score, grade in zip(predicted, true, strict=True):
-        known = grade >= 0
+    grades, counted = grades_of(target)
+    arrays = (prediction.cpu().double(), grades.cpu().double(), counted.cpu())
+    for score, grade, known in zip(*(array.numpy() for array in arrays), strict=True):
         ranked = len(set(grade[known])) > 1
         rows.append(query_metrics(score[known], grade[known]) if ranked else [np.nan] * len(NAMES))
     return np.array(rows)
@@ -87,7 +95,8 @@ def query_metrics(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float,
         >>> query_metrics(np.array([3.0, 2.0, 1.0]), np.array([2, 1, 0]))
         (1.0, 1.0, 1.0)
     """
-    gains = 2.0**grades - 1
+    # relative to the largest one, which changes no ratio of gains and does not overflow
+    gains = 2.0 ** (grades - grades.max()) - 2.0 ** (min(grades.min(), 0) - grades.max())
     above = grades[:, None] > grades[None, :]
     difference = scores[:, None] - scores[None, :]
     right = (difference[above] > 0) + (difference[above] == 0) / 2

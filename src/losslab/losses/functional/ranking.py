@@ -6,11 +6,15 @@ from torch import Tensor
 from losslab.losses.base import full_precision
 
 
-def ordered_pairs(relevance: Tensor) -> Tensor:
-    """Return the mask ``(Q, D, D)`` that is true at [q, i, j] if document i is graded above j."""
-    graded = relevance >= 0
-    higher = relevance[:, :, None] > relevance[:, None, :]
-    return higher & graded[:, None, :]
+def ordered_pairs(grades: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Return the mask ``(Q, D, D)`` that is true at [q, i, j] if document i is graded above j.
+
+    Args:
+        grades: ``(Q, D)``.
+        counted: which documents count, boolean ``(Q, D)``; all by default.
+    """
+    higher = grades[:, :, None] > grades[:, None, :]
+    return higher if counted is None else higher & counted[:, :, None] & counted[:, None, :]
 
 
 def pairwise_hinge(scores: Tensor, pairs: Tensor, margin: float) -> Tensor:
