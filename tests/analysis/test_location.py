@@ -17,6 +17,7 @@ from losslab.analysis.location import (
     trimmed_flip_interval,
     trimmed_flip_p,
 )
+from losslab.analysis.sequential import sequential_equivalence_p
 from losslab.analysis.statistics import sign_flip_p
 
 ROUNDS = 2000
@@ -117,3 +118,12 @@ def test_a_difference_of_the_margin_is_seldom_called_equivalent(shift: float) ->
     assert 0.005 < called <= MOST
     called = np.mean([trimmed_flip_equivalence_p(row, 0.5) <= 0.05 for row in values[:300]])
     assert 0.005 < called <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
+
+
+def test_differences_on_the_margin_up_to_rounding_are_not_inside_it():
+    """0.95 - 0.9 is less than 0.05 by a rounding error, and counts as 0.05."""
+    assert 0.95 - 0.9 < 0.05
+    differences = [0.95 - 0.9] * 20
+    assert sign_test_equivalence_p(differences, within=0.05) == 1
+    looks = sequential_equivalence_p(differences, 0.05, [10, 20], [0.7, 1.0], median=True)
+    assert (looks == 1).all()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from losslab.analysis.statistics import require_known
 from losslab.metrics.labels import Metric
 
 LEAST_SEEDS = 4
@@ -33,6 +34,7 @@ def collapsed(values: Mapping[int, float], metric: Metric) -> tuple[int, ...]:
         >>> collapsed({0: 0.98, 1: 0.97, 2: 0.10, 3: 0.98, 4: 0.97, 5: 0.98}, metric("accuracy"))
         (2,)
     """
+    require_known("values", list(values.values()))
     if len(values) < LEAST_SEEDS or not metric.sign:
         return ()
     ordered = sorted(values.values(), key=lambda value: -metric.sign * value)

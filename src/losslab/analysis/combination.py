@@ -19,6 +19,7 @@ from losslab.analysis.statistics import (
     Interval,
     Values,
     interval_of_subset_means,
+    require_finite,
     subset_sums,
 )
 
@@ -51,8 +52,8 @@ def stratified_sign_flips(
         >>> p, round(interval.low, 2), round(interval.high, 2)  # 2 of 2**6
         (0.03125, 0.6, 3.0)
     """
-    array = np.asarray(parts, dtype=float)
-    sums, shares = _subset_sums(np.stack([array, np.asarray(weights, dtype=float)]))
+    array, shares = require_finite("parts", parts), require_finite("weights", weights)
+    sums, shares = _subset_sums(np.stack([array, shares]))
     others = 2 ** (len(array) - 1) - 1 if len(array) <= EXACT_TO else DRAWS
     # flipping a subset moves the sum past its opposite if the subset's sum has the other sign
     rounding = ROUNDING * float(np.abs(array).sum())

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from losslab.analysis.statistics import ROUNDING
+from losslab.analysis.statistics import ROUNDING, require_finite, require_known
 
 Values = Sequence[float] | np.ndarray
 
@@ -57,7 +57,7 @@ class MeanTest:
 
     def equivalence_p(self, within: float) -> float:
         """Return the p-value for equivalence, by two one-sided tests (TOST)."""
-        distance = within - abs(self.mean)
+        distance = float(require_known("within", within)) - abs(self.mean)
         if math.isnan(self.error) or distance <= 0:
             return 1.0
         if self.error == 0:
@@ -102,7 +102,8 @@ def corrected_t(differences: Values, test_share: float) -> MeanTest:
         >>> round(test.p, 3), round(test.floor / test.error, 3)
         (0.049, 0.756)
     """
-    array = np.asarray(differences, dtype=float)
+    array = require_finite("differences", differences)
+    require_known("test_share", test_share)
     n = len(array)
     if n < 2:
         return MeanTest(float(array.mean()) if n else math.nan, math.nan, math.nan, math.nan)
@@ -140,7 +141,7 @@ def crossed_t(differences: np.ndarray) -> MeanTest:
         >>> crossed_t(np.array([[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]])).freedom
         1
     """
-    n, m = differences.shape
+    n, m = require_finite("differences", differences).shape
     mean = float(differences.mean()) if differences.size else math.nan
     if n < 2 or m < 2:
         return MeanTest(mean, math.nan, math.nan, math.nan)

@@ -12,7 +12,13 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from losslab.analysis.statistics import ROUNDING, Interval, mean_interval
+from losslab.analysis.statistics import (
+    ROUNDING,
+    Interval,
+    mean_interval,
+    require_finite,
+    require_known,
+)
 
 Center = Literal["mean", "median", "iqm"]
 """``mean``; ``median``; ``iqm``, the interquartile mean, without the lowest and highest quarter."""
@@ -35,6 +41,7 @@ def location(values: Values, center: Center) -> float:
         >>> [round(location(values, center), 3) for center in ("mean", "median", "iqm")]
         [0.5, 0.6, 0.6]
     """
+    values = require_finite("values", values)
     if not len(values):
         return math.nan
     if center == "median":
@@ -54,6 +61,7 @@ def location_interval(values: Values, center: Center, confidence: float = 0.95) 
         return mean_interval(values, confidence)
     if center == "median":
         return sign_test_interval(values, confidence)
+    values = require_finite("values", values)
     from scipy import stats  # noqa: PLC0415 (as in interquartile_means)
 
     low, high = stats.mstats.trimmed_mean_ci(np.asarray(values), (TRIM, TRIM), alpha=1 - confidence)
@@ -76,12 +84,14 @@ def trimmed_flip_p(differences: Values, center: float = 0.0) -> float:
     As :func:`~losslab.analysis.statistics.sign_flip_p`, with the interquartile mean of the flipped
     differences as the statistic: exact if the differences are symmetric around their centre.
     """
-    return min(1.0, 2 * min(_trimmed_tails(np.asarray(differences, dtype=float) - center)))
+    array = require_finite("differences", differences) - require_known("center", center)
+    return min(1.0, 2 * min(_trimmed_tails(array)))
 
 
 def trimmed_flip_equivalence_p(differences: Values, within: float) -> float:
     """Compute the p-value for equivalence: an interquartile mean closer to 0 than ``within``."""
-    array = np.asarray(differences, dtype=float)
+    array = require_finite("differences", differences)
+    require_known("within", within)
     return max(_trimmed_tails(array + within)[1], _trimmed_tails(array - within)[0])
 
 
@@ -90,7 +100,7 @@ def trimmed_flip_interval(differences: Values, confidence: float = 0.95) -> Inte
 
     Its ends are found by bisection, to a thousandth of the range of the differences.
     """
-    array = np.asarray(differences, dtype=float)
+    array = require_finite("differences", differences)
     inside, width = location(array, "iqm"), float(np.ptp(array))
 
     def end(outside: float) -> float:
@@ -138,8 +148,8 @@ def _signs(n: int) -> np.ndarray:
 def sign_test_p(differences: Values, center: float = 0.0) -> float:
     """Compute the two-sided p-value of the exact sign test that the median is ``center``.
 
-    It assumes nothing about the distribution. Values equal to ``center`` count for the side with
-    fewer values, which keeps the test valid for discrete distributions.
+    It assumes nothing about the distribution. Values equal to ``center``, up to rounding, count for
+    the side with fewer values, which keeps the test valid for discrete distributions.
 
     Source:
         Dixon and Mood, "The Statistical Sign Test", 1946.
@@ -158,8 +168,9 @@ def sign_test_equivalence_p(differences: Values, within: float) -> float:
 
 def _above_p(values: Values, center: float) -> float:
     """Compute the p-value of the sign test for a median above ``center``."""
-    array = np.asarray(values, dtype=float)
-    return float(special.bdtr(int((array <= center).sum()), len(array), 0.5))
+    array, center = require_known("differences", values), float(require_known("center", center))
+    not_above = array <= center + ROUNDING * abs(center)
+    return float(special.bdtr(int(not_above.sum()), len(array), 0.5))
 
 
 def _below_p(values: Values, center: float) -> float:
@@ -176,7 +187,7 @@ def sign_test_interval(values: Values, confidence: float = 0.95) -> Interval:
         >>> sign_test_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
         Interval(low=1.0, high=6.0, method='sign test')
     """
-    array = np.sort(np.asarray(values, dtype=float))
+    array = np.sort(require_known("values", values))
     n = len(array)
     tails = special.bdtr(np.arange(n), n, 0.5)
     rank = int((2 * tails <= (1 - confidence) * (1 + 1e-12)).sum())

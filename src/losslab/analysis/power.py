@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from scipy import special
 
-from losslab.analysis.statistics import LEVEL
+from losslab.analysis.statistics import LEVEL, require_known
 
 POWER = 0.8
 """Power at which the minimum detectable effect is found."""
@@ -34,7 +34,7 @@ def needed_seeds(comparisons: int, level: float = LEVEL) -> int:
         >>> [needed_seeds(m) for m in (1, 6, 15, 28, 45)]
         [6, 8, 10, 11, 11]
     """
-    return math.ceil(1 + math.log2(comparisons / level))
+    return math.ceil(1 + math.log2(comparisons / float(require_known("level", level))))
 
 
 def minimum_detectable_effect(
@@ -59,6 +59,7 @@ def minimum_detectable_effect(
         >>> round(minimum_detectable_effect(1.0, pairs=20), 2)
         0.66
     """
+    require_known("deviation, level and power", [deviation, level, power])
     if pairs < needed_seeds(1, level):
         return math.inf
     return deviation * _standardized_mde(pairs, level, power)
@@ -88,6 +89,7 @@ def noncentrality(freedom: float, level: float, power: float = POWER) -> float:
         >>> round(noncentrality(math.inf, 0.05), 2), round(noncentrality(9, 0.05), 2)
         (2.8, 3.15)
     """
+    require_known("freedom, level and power", [freedom, level, power])
     if freedom > NORMAL_FROM:
         return float(special.ndtri(1 - level / 2) + special.ndtri(power))
     critical = special.stdtrit(freedom, 1 - level / 2)
@@ -114,6 +116,7 @@ def deviation_bound(freedom: float, confidence: float = 0.8) -> float:
         >>> [round(deviation_bound(freedom), 2) for freedom in (2, 7, 31)]
         [2.12, 1.35, 1.13]
     """
+    require_known("freedom and confidence", [freedom, confidence])
     return math.sqrt(freedom / (2 * special.gammaincinv(freedom / 2, 1 - confidence)))
 
 

@@ -31,6 +31,7 @@ def friedman_p(ranks: np.ndarray, draws: int = 20_000, seed: int = 0) -> float:
         >>> round(friedman_p(np.array([[1, 2, 3], [1, 3, 2], [1, 2, 3], [1, 2, 3]])), 2)  # table
         0.04
     """
+    statistics.require_known("ranks", ranks)
     stream = np.random.default_rng(seed)
     observed = _spread(ranks)
     hits = 0
@@ -69,6 +70,7 @@ def ranked(advantages: np.ndarray) -> np.ndarray:
         >>> ranked(accuracy[:, None] - accuracy).tolist()
         [1.5, 3.0, 1.5]
     """
+    statistics.require_known("advantages", advantages)
     ranks: np.ndarray = (advantages < 0).sum(axis=1) + ((advantages == 0).sum(axis=1) + 1) / 2
     return ranks
 

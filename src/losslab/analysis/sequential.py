@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from losslab.analysis.location import interquartile_means
-from losslab.analysis.statistics import LEVEL
+from losslab.analysis.statistics import LEVEL, ROUNDING, require_finite, require_known
 
 Values = Sequence[float] | np.ndarray
 
@@ -53,7 +53,7 @@ def spending(information: float) -> float:
         The power family of Kim and DeMets, "Design and Analysis of Group Sequential Tests Based on
         the Type I Error Spending Rate Function", 1987, with exponent 1/2.
     """
-    return math.sqrt(min(max(information, 0.0), 1.0))
+    return math.sqrt(min(max(float(require_known("information", information)), 0.0), 1.0))
 
 
 def sequential_p(
@@ -76,6 +76,8 @@ def sequential_p(
         >>> (p <= [0.01, 0.001]).tolist()
         [True, True]
     """
+    for name, values in (("observed", observed), ("null", null), ("spent", spent)):
+        require_known(name, values)
     total = len(null)
     found = np.ones(len(observed))
     least = np.full(len(observed), -math.inf)
@@ -143,7 +145,7 @@ def sign_flip_paths(
     Source:
         Hemerik and Goeman, "Exact Testing with Random Permutations", 2018, theorem 1 on subgroups.
     """
-    values = np.asarray(differences, dtype=float)
+    values = require_finite("differences", differences)
     sums = np.zeros(draws)
     paths = np.empty((draws, len(counts)))
     before = 0
@@ -233,8 +235,9 @@ def sequential_equivalence_p(
         median: whether the median is tested, by the signs alone, instead of the mean.
         trimmed: whether the interquartile mean is tested.
     """
-    sides = [within + sign * np.asarray(differences, dtype=float) for sign in (-1.0, 1.0)]
-    if median:
-        sides = [np.sign(side) for side in sides]
+    values, margin = require_finite("differences", differences), require_known("within", within)
+    sides = [margin + sign * values for sign in (-1.0, 1.0)]
+    if median:  # a difference on the margin, up to rounding, is on neither side of it
+        sides = [np.sign(np.where(np.abs(side) > ROUNDING * margin, side, 0)) for side in sides]
     paths = [sign_flip_paths(side, counts, draws, trimmed=trimmed) for side in sides]
     return np.asarray(np.maximum(*(sequential_p(*each, spent) for each in paths)))

@@ -14,6 +14,7 @@ from scipy import special
 
 from losslab.analysis.generalization import MeanTest
 from losslab.analysis.sequential import DRAWS, Values, sequential_p, two_sided_p
+from losslab.analysis.statistics import require_known
 
 MOST = 1e6
 """Share of the variance above which only the samples count, and not the seeds."""
@@ -31,13 +32,14 @@ def information(n: int, share: float) -> float:
         >>> round(information(8, 1 / 3) / information(32, 1 / 3), 2)  # splits of 60 and 20 %
         0.8
     """
-    return n / (1 + n * share)
+    return n / (1 + n * float(require_known("share", share)))
 
 
 def shared_variance(test: MeanTest, n: int) -> float:
     """Return the variance that n seeds of a test share, relative to that of one seed."""
     if not n:
         return 0.0
+    require_known("error and floor of the test", [test.error, test.floor])
     ratio = (test.floor / test.error) ** 2 if test.error > 0 else 0.0
     return min(ratio / (1 - ratio) / n, MOST) if ratio < 1 else MOST
 
@@ -54,6 +56,7 @@ def t_paths(counts: tuple[int, ...], share: float, draws: int = DRAWS) -> np.nda
     Returns:
         The statistics, ``(draws, looks)``; each has a t-distribution with n - 1 degrees of freedom.
     """
+    require_known("share", share)
     rng = np.random.default_rng(0)
     shared = math.sqrt(share) * rng.normal(size=draws)
     mean, squares, n, paths = np.zeros(draws), np.zeros(draws), 0, []
@@ -86,6 +89,8 @@ def sequential_t_p(
         within: margin of an equivalence test; ``None``: two-sided test of a difference.
         draws: number of simulated paths.
     """
+    if within is not None:
+        require_known("within", within)
     usable = [place for place, test in enumerate(tests) if not math.isnan(test.error)]
     found = np.ones(len(tests))
     if not usable:

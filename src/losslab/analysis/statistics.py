@@ -29,6 +29,31 @@ RESAMPLES = 10_000
 Values = Sequence[float] | np.ndarray
 
 
+def require_known(name: str, values: Values | float) -> np.ndarray:
+    """Convert an argument to an array, and raise ``ValueError`` if it holds NaN.
+
+    A comparison with NaN is false, so that a test would count it as evidence for one side.
+    """
+    array = np.asarray(values, dtype=float)
+    if np.isnan(array).any():
+        raise ValueError(f"{name} must not be NaN, got {_shown(array)}")
+    return array
+
+
+def require_finite(name: str, values: Values | float) -> np.ndarray:
+    """Convert an argument to an array, and raise ``ValueError`` if it is NaN or infinite."""
+    array = np.asarray(values, dtype=float)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {_shown(array)}")
+    return array
+
+
+def _shown(array: np.ndarray) -> str:
+    """Return the first ten numbers that are not finite, and how many numbers there are."""
+    wrong = array[~np.isfinite(array)]
+    return f"{', '.join(map(str, wrong[:10].tolist()))} among {array.size} numbers"
+
+
 class Interval(NamedTuple):
     """95 % confidence interval of a mean."""
 
@@ -46,6 +71,7 @@ def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
         >>> round(low, 3), round(high, 3), method
         (-0.484, 4.484, "Student's t")
     """
+    values = require_finite("values", values)
     if len(values) < 2:
         return Interval(math.nan, math.nan, "none")
     if len(values) < BCA_FROM:
@@ -55,7 +81,7 @@ def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
 
 def t_interval(values: Values, confidence: float = 0.95) -> Interval:
     r"""Compute Student's interval of the mean, :math:`\bar x \pm t_{n-1} s / \sqrt n`."""
-    array = np.asarray(values, dtype=float)
+    array = require_finite("values", values)
     n = len(array)
     half = special.stdtrit(n - 1, (1 + confidence) / 2) * array.std(ddof=1) / math.sqrt(n)
     return Interval(float(array.mean() - half), float(array.mean() + half), "Student's t")
@@ -72,7 +98,7 @@ def bca_interval(
         Efron, "Better Bootstrap Confidence Intervals", 1987; expanded for small samples as in
         Hesterberg, "What Teachers Should Know about the Bootstrap", 2015, section 3.2.
     """
-    array = np.asarray(values, dtype=float)
+    array = require_finite("values", values)
     n, mean = len(array), array.mean()
     if np.ptp(array) == 0:
         return Interval(float(mean), float(mean), "BCa")
@@ -113,7 +139,7 @@ def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float
         >>> sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])  # 2 of 2**6
         0.03125
     """
-    array = _require_finite(differences)
+    array = require_finite("differences", differences)
     total = float(array.sum())
     reached = abs(total) - 1e-9 * float(np.abs(array).sum())  # equal sums may differ by rounding
     if len(array) <= EXACT_TO:
@@ -149,7 +175,7 @@ def sign_flip_interval(
         >>> sign_flip_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])  # p = 2 / 2**6 outside of it
         Interval(low=1.0, high=6.0, method='sign flips')
     """
-    array = _require_finite(differences)
+    array = require_finite("differences", differences)
     n = len(array)
     if n <= EXACT_TO:
         sums, counts = subset_sums(np.stack([array, np.ones(n)]))
@@ -206,13 +232,6 @@ def _sampled_subsets(n: int, draws: int, seed: int) -> Iterator[np.ndarray]:
         yield np.unpackbits(bits).reshape(rows, -1)[:, :n].astype(float)
 
 
-def _require_finite(differences: Values) -> np.ndarray:
-    array = np.asarray(differences, dtype=float)
-    if not np.isfinite(array).all():
-        raise ValueError(f"differences must be finite, got {array.tolist()}")
-    return array
-
-
 def equivalence_p(differences: Values, within: float) -> float:
     """Compute the p-value for equivalence: that the mean is closer to 0 than ``within``.
 
@@ -226,6 +245,7 @@ def equivalence_p(differences: Values, within: float) -> float:
         >>> equivalence_p([0.01, -0.02, 0.0, 0.01, 0.02, -0.01], within=0.1)  # 1 of 2**6
         0.015625
     """
+    require_known("within", within)
     if not len(differences):
         return 1.0
     below = within - np.asarray(differences)
@@ -253,9 +273,7 @@ def signed_ranks(differences: Values) -> np.ndarray:
         >>> signed_ranks([0.5, -math.inf, 0.0, -0.1]).tolist()
         [2.0, -3.0, 0.0, -1.0]
     """
-    array = np.asarray(differences, dtype=float)
-    if np.isnan(array).any():
-        raise ValueError(f"differences must not be NaN, got {array.tolist()}")
+    array = require_known("differences", differences)
     sizes = np.abs(array[array != 0])
     order = np.argsort(sizes)
     starts = np.ones(len(sizes), dtype=bool)  # of a group of ties
@@ -284,9 +302,7 @@ def holm(p_values: Values) -> np.ndarray:
         >>> holm([0.01, 0.04, 0.03]).round(6).tolist()
         [0.03, 0.06, 0.06]
     """
-    array = np.asarray(p_values, dtype=float)
-    if np.isnan(array).any():
-        raise ValueError(f"p-values must not be NaN, got {array.tolist()}")
+    array = require_known("p-values", p_values)
     order = np.argsort(array, kind="stable")
     steps = array[order] * np.arange(len(array), 0, -1)
     adjusted = np.empty(len(array))
@@ -300,5 +316,5 @@ def probability_of_improvement(differences: Values) -> float:
     Source:
         Bouthillier et al., "Accounting for Variance in Machine Learning Benchmarks", 2021.
     """
-    array = np.asarray(differences, dtype=float)
+    array = require_known("differences", differences)
     return float(((array > 0) + 0.5 * (array == 0)).mean())

@@ -66,11 +66,14 @@ def summarize(row: Row, metric: Metric, split: str = "test", center: Center = "m
 
 
 def values_by_seed(row: Row, metric: Metric, split: str) -> dict[int, float]:
-    """Return the value per seed, infinite for a failed run; other missing runs are left out."""
+    """Return the value per seed, infinite for a failed run; other missing runs are left out.
+
+    So are runs whose split does not define the metric, as a test split without the rarest class.
+    """
     measured = {
         run.seed: run.metrics(split)[metric.name]
         for run in row.done
-        if metric.name in run.metrics(split)
+        if metric.name in run.metrics(split) and not _undefined(run.metrics(split), metric.name)
     }
     if row.done and not measured and not metric.absent_is_worst:
         return {}  # the loss defines no such metric: a hinge has no calibration
@@ -83,3 +86,8 @@ def values_by_seed(row: Row, metric: Metric, split: str) -> dict[int, float]:
         elif run.outcome == "diverged" or run.seed in measured or absent:
             values[run.seed] = math.inf
     return values
+
+
+def _undefined(metrics: Mapping[str, float], name: str) -> bool:
+    """Return whether a metric is missing although predictions are finite, as the loss shows."""
+    return math.isnan(metrics[name]) and math.isfinite(metrics.get("loss", math.nan))
