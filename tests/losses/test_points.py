@@ -255,3 +255,11 @@ def test_what_is_no_cloud_is_refused(loss, x, y, message):
 def test_options_of_emd_are_checked(options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
         EMDLoss(**options)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_sinkhorn_of_the_same_points_in_another_order_is_not_negative(p):
+    cloud = torch.randn(200, 6, 3, generator=torch.Generator().manual_seed(0))
+    values = EMDLoss(method="sinkhorn", p=p, reduction="none")(cloud, cloud.flip(1))
+    assert values.min() >= 0
+    assert values.max() < 1e-6

@@ -176,6 +176,11 @@ def full_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.float() if tensor.dtype in half else tensor for tensor in tensors)
 
 
+def not_negative(value: Tensor) -> Tensor:
+    """Raise values that are below 0 by rounding to 0, with the same gradient."""
+    return value - value.detach().clamp(max=0)
+
+
 def require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise ``ValueError`` unless the option is one of the choices."""
     if value not in choices:

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from losslab.losses.base import full_precision, require_at_least
+from losslab.losses.base import full_precision, not_negative, require_at_least
 
 
 def self_information(probability: Tensor, base: float = math.e) -> Tensor:
@@ -89,6 +89,8 @@ def cross_entropy(q: Tensor, p: Tensor, base: float = math.e, dim: int = -1) -> 
 def kl_divergence(q: Tensor, p: Tensor, base: float = math.e, dim: int = -1) -> Tensor:
     r"""Compute the Kullback-Leibler divergence, :math:`D(q \| p) = \sum_c q_c \log(q_c / p_c)`.
 
+    It is never below 0, also not by rounding.
+
     Args:
         q: true probabilities, which sum to 1 along ``dim``.
         p: predicted probabilities, of the same shape.
@@ -110,7 +112,7 @@ def kl_divergence(q: Tensor, p: Tensor, base: float = math.e, dim: int = -1) -> 
     """
     q, p = full_precision(q, p)
     excess: Tensor = -torch.special.entr(q) - _weighted_log(q, p)
-    return excess.sum(dim) / _unit(base)
+    return not_negative(excess.sum(dim)) / _unit(base)
 
 
 def _weighted_log(q: Tensor, p: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from losslab.losses.base import full_precision
+from losslab.losses.base import full_precision, not_negative
 from losslab.losses.functional.points import (
     euclidean_norm,
     fold_vmap,
@@ -176,7 +176,7 @@ def sinkhorn_cost(
     diameter = euclidean_norm(high - low)[..., None]
     unit = torch.where(diameter > 0, diameter, 1)
     x, y = (prediction - low) / unit, (target - low) / unit
-    return _divergence(x, y, p, blur, steps) * unit.flatten() ** p
+    return not_negative(_divergence(x, y, p, blur, steps)) * unit.flatten() ** p
 
 
 def _divergence(x: Tensor, y: Tensor, p: int, blur: float, steps: int) -> Tensor:
