@@ -194,8 +194,8 @@ def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
     balanced = balanced_weights(node, getattr(data, "class_counts", None))
     if "pos_weight" in balanced and data.target_kind == "multilabel":
         # samples can have several labels: the negatives of a label are the samples without it
-        counts = data.class_counts.double()
-        balanced["pos_weight"] = ((data.train.size - counts) / counts).tolist()
+        negatives = (data.train.targets == 0).sum(dim=0)
+        balanced["pos_weight"] = (negatives / data.class_counts.double()).tolist()
     if "pos_weight" in balanced and data.outputs == 1:
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
     options = balanced | _ignoring(node, data) | options
@@ -322,7 +322,7 @@ def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str
 
 
 def _ignoring(node: DictConfig, data: Any) -> dict[str, int]:
-    """Return the option with which a loss leaves out the pixels that the data ignore.
+    """Return the option with which a loss leaves out the pixels or labels that the data ignore.
 
     Raises:
         UserError: if it has none, or ignores another value.
@@ -331,6 +331,11 @@ def _ignoring(node: DictConfig, data: Any) -> dict[str, int]:
         return {}
     name = str(node["_target_"]).rpartition(".")[2]
     if not accepted(target_of(node, "loss"), {"ignore_index": IGNORED}):
+        if data.target_kind == "multilabel":
+            raise UserError(
+                f"loss: {name} has no ignore_index, but some labels are not known: choose "
+                "another, such as loss=bce or loss=focal"
+            )
         raise UserError(
             f"loss: {name} has no ignore_index, but the masks have pixels to ignore: choose "
             "another, such as loss=dice or loss=tversky, or add data.ignore=null to read their "
@@ -338,8 +343,8 @@ def _ignoring(node: DictConfig, data: Any) -> dict[str, int]:
         )
     if node.get("ignore_index") not in (None, IGNORED):
         raise UserError(
-            f"loss.ignore_index={node.get('ignore_index')} must not be set: data.ignore chooses "
-            "the value of the pixels to ignore"
+            f"loss.ignore_index={node.get('ignore_index')} must not be set: the data say what "
+            "to ignore (masks by data.ignore)"
         )
     return {"ignore_index": IGNORED}
 

@@ -14,6 +14,7 @@ from losslab.data.digits import Digits
 from losslab.data.digits_retrieval import DigitsRetrieval
 from losslab.data.pointcloud import PointCloud
 from losslab.data.ranking import Ranking
+from losslab.data.raw import IGNORED
 from losslab.data.regression import Regression
 from losslab.data.ring import Ring
 from losslab.data.segmentation import ShapesSegmentation
@@ -40,6 +41,12 @@ def normal(*shape: int) -> Tensor:
 class Labels(InMemoryData):
     def load(self) -> Raw:
         return Raw(normal(200, 3), (normal(200, 3) > 0).float(), "multilabel")
+
+
+class PartlyKnownLabels(Labels):
+    def load(self) -> Raw:
+        raw = super().load()
+        return replace(raw, targets=raw.targets.where(normal(200, 3) > -0.5, IGNORED))
 
 
 class Values(InMemoryData):
@@ -105,6 +112,10 @@ CASES = {
     ),
     "labels": Case(
         MultiLabelTask, Labels(), of_shape(3), "accuracy brier entropy", "nll", "sigmoid"
+    ),
+    "some labels": Case(
+        MultiLabelTask, PartlyKnownLabels(), of_shape(3), "accuracy brier entropy", "nll",
+        "sigmoid", partly=("accuracy", "brier"),
     ),
     "line": Case(RegressionTask, Regression(), of_shape(1), "mae", "squared_error", "identity"),
     "values": Case(RegressionTask, Values(), of_shape(3), "mae", "squared_error", "identity"),

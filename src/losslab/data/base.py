@@ -80,7 +80,7 @@ class InMemoryData(pl.LightningDataModule):
         class_counts: number of training samples per class (per label, those that have it; pixels,
             for masks), after corruption; ``None`` for values.
         rarest: class with the fewest training samples; ``None`` for other targets than classes.
-        ignores: whether pixels of masks are ignored, see :data:`~losslab.data.raw.IGNORED`.
+        ignores: whether pixels or labels are ignored, see :data:`~losslab.data.raw.IGNORED`.
         notes: what reading changed or left out, see :class:`~losslab.data.raw.Raw`.
 
     Raises:

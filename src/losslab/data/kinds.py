@@ -143,25 +143,44 @@ class Classes(TargetKind):
 
 
 class MultiLabel(TargetKind):
-    """Several 0/1 labels per sample, ``(n, K)`` float32."""
+    """Several 0/1 labels per sample, ``(n, K)`` float32; -100 is a label that is not known."""
 
     name = "multilabel"
     corruptions = ("label_noise",)
 
+    @staticmethod
+    def convert(raw: Raw) -> tuple[Tensor, int]:
+        """Require labels that are 0, 1 or ignored."""
+        targets, outputs = TargetKind.convert(raw)
+        wrong = targets[(targets != 0) & (targets != 1) & (targets != IGNORED)]
+        if len(wrong):
+            raise ValueError(
+                f"targets must be 0 or 1, or {IGNORED} for a label that is not known, to be "
+                f"multilabel, got {float(wrong[0]):g}"
+            )
+        return targets, outputs
+
     def corrupt(self, split: Split, options: CorruptionOptions, rng: Rng) -> Split:
-        """Flip labels."""
+        """Flip labels; one that is not known stays so."""
         targets = corruption.flipped_labels(
             split.targets, options.label_noise, rng(Purpose.LABEL_NOISE)
         )
+        targets = targets.where(split.targets != IGNORED, IGNORED)
         return split._replace(targets=targets)
 
     def counts(self, targets: Tensor) -> Tensor:
         """Count the samples that have each label."""
-        return targets.sum(0).long()
+        return (targets == 1).sum(0)
+
+    def ignores(self, targets: Tensor) -> bool:
+        """Return whether some labels are not known."""
+        return bool((targets == IGNORED).any())
 
     def describe(self, targets: Tensor) -> str:
         """List the labels with their numbers of samples."""
-        return self._describe_counts("labels", self.counts(targets).tolist())
+        ignored = (targets == IGNORED).double().mean().item()
+        more = f"; {ignored:.2%} of the labels are not known and ignored" if ignored else ""
+        return self._describe_counts("labels", self.counts(targets).tolist()) + more
 
 
 class Values(TargetKind):

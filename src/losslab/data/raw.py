@@ -15,7 +15,8 @@ into splits anew (``redrawn``), or all are tested on the same samples (``fixed_t
 
 
 IGNORED = -100
-"""Value of the pixels of a mask that losses, metrics and class counts leave out."""
+"""Value of the pixels of a mask, or of one of several labels, that losses, metrics and class counts
+leave out."""
 
 StandardizeTargets = bool | Literal["data"]
 """Whether values are standardized, see :class:`Raw`."""
@@ -28,8 +29,8 @@ class Raw:
     Args:
         inputs: real numbers, ``(n, *)``.
         targets: class indices ``(n,)``, values ``(n, K)``, 0/1 labels ``(n, K)``, or masks
-            ``(n, H, W)`` of class indices, where 0 is the background and :data:`IGNORED` is left
-            out of losses, metrics and class counts.
+            ``(n, H, W)`` of class indices, where 0 is the background. Labels and pixels that are
+            :data:`IGNORED` are left out of losses, metrics and class counts.
         target_kind: kind of the targets; by default integers are classes and floats are values.
         class_names: names of the classes or labels.
         fixed: 0, 1 or 2 ``(n,)``, to assign samples to training, validation or test; a split

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.files import Changes
-from losslab.data.raw import KindName
+from losslab.data.raw import IGNORED, KindName
 
 ASKED = ("auto", "classes", "values", "multilabel")
 MOST_CLASSES = 100
@@ -62,9 +62,10 @@ def read_targets(
         raise ValueError(f"{name} must be numbers to be {kind}, got {_described(values)}")
     numbers = torch.from_numpy(values.astype(np.float32))
     if kind == "multilabel":
-        if values.ndim != 2 or not _all_0_1(values):
+        if values.ndim != 2 or not _all_0_1(values[values != IGNORED]):
             raise ValueError(
-                f"{name} must be 0 or 1, of shape (n, K), to be multilabel, "
+                f"{name} must be 0 or 1, of shape (n, K), to be multilabel "
+                f"({IGNORED} for a label that is not known), "
                 f"got {_described(values)}"
             )
         return Targets(numbers, "multilabel", list(labels) if labels else None)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from losslab.data.raw import IGNORED
 from losslab.losses.base import InverseLink, TargetFormat
 from losslab.metrics.classes import (
     auroc_macro,
@@ -27,7 +28,7 @@ from losslab.metrics.probability import (
     to_probability,
 )
 from losslab.metrics.weights import weight_summary
-from losslab.tasks.base import Task, per_sample
+from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -178,6 +179,8 @@ class MultiLabelTask(Task):
         f1_macro and accuracy over labels, at a probability of 0.5; auroc.
         If the loss has an inverse link: ece, brier and entropy.
 
+    Labels that are not known (:data:`~losslab.data.raw.IGNORED`) count for no metric.
+
     Scores of samples: accuracy, brier, entropy, and the negative log-likelihood, nll, which is
         summed over the labels.
 
@@ -196,6 +199,8 @@ class MultiLabelTask(Task):
             raise ValueError(
                 f"task=multilabel expects (N, K) targets of 0 and 1, got {data.target_kind}"
             )
+        self.ignores: bool = getattr(data, "ignores", False)
+        self.maps_metrics = not self.ignores
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
         """Return 0/1 targets (N, K) as floats."""
@@ -209,16 +214,25 @@ class MultiLabelTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
-        elements = self._elements(prediction, target, inverse_link)
-        guess, truth = prediction > 0, target > 0
-        values = {"f1_macro": f1_macro(guess, truth), "accuracy": elements["accuracy"].mean()}
-        values["auroc"] = auroc_macro(prediction, truth)
+        known, truth = target != IGNORED, target > 0
+        scores = self.scores(prediction, target, inverse_link, chosen)
+        values = {name: score.nanmean() for name, score in scores.items() if name != "nll"}
+        values["f1_macro"] = f1_macro((prediction > 0) & known, truth)
+        values["auroc"] = self._auroc(prediction, truth, known)
         if inverse_link is not None:
             probability = to_probability(prediction, "sigmoid")
-            values["ece"] = calibration_error(probability.flatten(), truth.flatten())
-            values["brier"] = elements["brier"].mean()
-            values["entropy"] = elements["entropy"].mean()
+            confidence, right = probability.flatten(), truth.flatten()
+            if self.ignores:
+                confidence, right = probability[known], truth[known]
+            values["ece"] = calibration_error(confidence, right)
         return values
+
+    def _auroc(self, prediction: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+        if not self.ignores:
+            return auroc_macro(prediction, truth)
+        columns = zip(*(part.unbind(dim=1) for part in (prediction, truth, known)), strict=True)
+        areas = [auroc_macro(z[kept][:, None], t[kept][:, None]) for z, t, kept in columns]
+        return torch.stack(areas).nanmean()
 
     def scores(
         self,
@@ -228,28 +242,29 @@ class MultiLabelTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the scores listed above."""
-        values = per_sample(self._elements(prediction, target, inverse_link))
+        known, truth = target != IGNORED, target > 0
+
+        def mean(values: Tensor) -> Tensor:
+            return values.where(known, torch.nan).nanmean(dim=1)
+
+        values = {"accuracy": mean(((prediction > 0) == truth).double())}
         if inverse_link is not None:
-            values["nll"] = negative_log_likelihood(prediction, target, "sigmoid")
+            probability = to_probability(prediction, "sigmoid")
+            values["brier"] = mean((probability - truth.to(probability)).square())
+            # summed over the labels, of which unknown ones are certain and right
+            certain = torch.where(known, prediction, torch.finfo(prediction.dtype).min)
+            values["entropy"] = predictive_entropy(certain, "sigmoid")
+            values["nll"] = negative_log_likelihood(certain, truth, "sigmoid")
         return values
 
     def tie_break(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, float]:
         """Compute the negative log-likelihood after fitting one temperature."""
-        return _nll_of_one_temperature(prediction, target, "sigmoid")
-
-    def _elements(
-        self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
-    ) -> dict[str, Tensor]:
-        """Compute what the metrics of the same names average, (n, *)."""
-        truth = target > 0
-        values = {"accuracy": ((prediction > 0) == truth).double()}
-        if inverse_link is not None:
-            probability = to_probability(prediction, "sigmoid")
-            values["brier"] = (probability - truth.to(probability)).square()
-            values["entropy"] = predictive_entropy(prediction, "sigmoid")
-        return values
+        if not self.ignores:
+            return _nll_of_one_temperature(prediction, target, "sigmoid")
+        logits, labels = (part[target != IGNORED].unsqueeze(1) for part in (prediction, target))
+        return _nll_of_one_temperature(logits, labels, "sigmoid")
 
 
 def _readings(
