@@ -101,27 +101,44 @@ def _expected_hits(
 ) -> tuple[Tensor, Tensor]:
     """Compute the chance that a neighbour has the query's class, and the precision if it has.
 
-    Equally near neighbours are in random order: if h of m have the class, each place among them has
-    it with probability h / m, and if so, a place before it with probability (h - 1) / (m - 1).
-
     Returns:
         Both for the nearest, the second nearest ... neighbour, each (len(queries), most).
     """
     nearness = (rows[queries] @ rows.T / RESOLUTION).round()
     nearness[torch.arange(len(queries), device=rows.device), queries] = -torch.inf
-    near, index = nearness.topk(most, dim=1)
+    near, index = nearness.topk(most + 1, dim=1)  # one more, which may be as near as the last
     same = labels == labels[queries].unsqueeze(1)
-    found = same.gather(1, index).double()
+    found = same.gather(1, index[:, :most]).double()
+    if bool((near[:, 1:] == near[:, :-1]).any()):
+        last = nearness == near[:, most - 1 : most]
+        ends = last.sum(dim=1, keepdim=True), (last & same).sum(dim=1, keepdim=True)
+        return _averaged_over_ties(near[:, :most], found, *ends)
+    return found, found.cumsum(dim=1) / torch.arange(1, most + 1, device=rows.device)
+
+
+def _averaged_over_ties(
+    near: Tensor, found: Tensor, last_size: Tensor, last_hits: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Average over the orders of equally near neighbours.
+
+    If h of m have the class, each place among them has it with probability h / m, and if so, a
+    place before it with probability (h - 1) / (m - 1).
+
+    Args:
+        near: how near the nearest neighbours are, decreasing, (q, most).
+        found: whether they have the query's class.
+        last_size: number of neighbours that are as near as the last one, of all, (q, 1).
+        last_hits: number of these that have the class.
+    """
     group = pad((near[:, 1:] < near[:, :-1]).cumsum(dim=1), (1, 0))
     empty = torch.zeros_like(near)
     size, hits = (empty.scatter_add(1, group, each) for each in (torch.ones_like(near), found))
     before, hits_before = (each.cumsum(dim=1) - each for each in (size, hits))
-    last = nearness == near[:, -1:]  # the last group may have more members than were looked up
-    size.scatter_(1, group[:, -1:], last.sum(dim=1, keepdim=True).double())
-    hits.scatter_(1, group[:, -1:], (last & same).sum(dim=1, keepdim=True).double())
+    size.scatter_(1, group[:, -1:], last_size.double())
+    hits.scatter_(1, group[:, -1:], last_hits.double())
     size, hits, before, hits_before = (
         each.gather(1, group) for each in (size, hits, before, hits_before)
     )
-    ranks = torch.arange(1, most + 1, device=rows.device)
+    ranks = torch.arange(1, near.shape[1] + 1, device=near.device)
     earlier = (ranks - before - 1) * (hits - 1).clamp(min=0) / (size - 1).clamp(min=1)
     return hits / size, (hits_before + 1 + earlier) / ranks
