@@ -282,10 +282,13 @@ def test_describe(blobs):
         ),
         (
             Raw(
-                torch.ones(50, 2, 1), torch.tensor([[3, -1]]).expand(50, 2), "relevance", outputs=1
+                torch.ones(50, 3, 1),
+                torch.tensor([[[3, 1], [-1, 1], [0, 0]]]).expand(50, 3, 2),
+                "relevance",
+                outputs=1,
             ),
             1,
-            "grades in training: 3 30",
+            "grades in training: -1 30, 3 30",
         ),
         (
             Raw(

@@ -32,6 +32,7 @@ def per_image(guess: Tensor, truth: Tensor, absent: Absent = "skip") -> dict[str
         One value per image and class, each (N, C), by name; :func:`mean_of_classes` averages them.
 
     Example:
+        >>> import torch
         >>> empty = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
         >>> [per_image(empty, empty, absent)["dice"].item() for absent in ("skip", "one")]
         [nan, 1.0]
@@ -61,6 +62,7 @@ def mean_of_classes(values: Tensor) -> Tensor:
     Each class has the same weight, however few images have it.
 
     Example:
+        >>> import torch
         >>> mean_of_classes(torch.tensor([[1.0, torch.nan], [1.0, torch.nan], [1.0, 0.0]])).item()
         0.5
     """
@@ -79,6 +81,7 @@ def average_precision(score: Tensor, truth: Tensor, counted: Tensor | None = Non
         The mean of :func:`losslab.metrics.classes.average_precision`, NaN if no class occurs.
 
     Example:
+        >>> import torch
         >>> truth = torch.tensor([True, False, True, False]).view(1, 1, 2, 2)
         >>> average_precision(torch.tensor([300.0, 200, 100, -100]).view(1, 1, 2, 2), truth).item()
         0.8333333...
@@ -95,6 +98,7 @@ def squashed(score: Tensor) -> Tensor:
     """Map real scores to (0, 1) in the same order; unlike a sigmoid, this keeps large ones apart.
 
     Example:
+        >>> import torch
         >>> ordered = squashed(torch.tensor([-500.0, 0.0, 500.0, 500.01]))
         >>> bool((ordered.diff() > 0).all())
         True

@@ -40,7 +40,7 @@ def retrieval(
     Example:
         >>> embeddings = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.8, 0.2]])
         >>> retrieval(embeddings, torch.tensor([0, 0, 1, 1]))["recall_at_1"]
-        tensor([1., 1., 1., 0.])
+        tensor([1., 1., 1., 0.], dtype=torch.float64)
     """
     rows = normalize(embeddings.flatten(1).double())
     others = torch.bincount(labels)[labels] - 1
