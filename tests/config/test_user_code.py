@@ -95,7 +95,7 @@ def test_a_saved_run_makes_its_modules_importable(tmp_path):
         "seed": 0,
         "code_dirs": {"kept_losses": str(code)},
     }
-    (run / "config.yaml").write_text(json.dumps(config))
+    (run / "config.yaml").write_text(json.dumps(config) + "\n")
     saved_config(run)
     assert importlib.import_module("kept_losses").VALUE == 3
 
