@@ -18,9 +18,10 @@ from losslab.analysis.statistics import (
     ROUNDING,
     Interval,
     Values,
-    interval_of_subset_means,
+    interval_of_all_subsets,
+    interval_of_sampled_means,
     require_finite,
-    subset_sums,
+    sign_flip_p,
 )
 
 
@@ -52,21 +53,21 @@ def stratified_sign_flips(
         >>> p, round(interval.low, 2), round(interval.high, 2)  # 2 of 2**6
         (0.03125, 0.6, 3.0)
     """
-    array, shares = require_finite("parts", parts), require_finite("weights", weights)
-    sums, shares = _subset_sums(np.stack([array, shares]))
-    others = 2 ** (len(array) - 1) - 1 if len(array) <= EXACT_TO else DRAWS
+    array = require_finite("parts", parts)
+    shares = require_finite("weights", weights)
+    if len(array) <= EXACT_TO:
+        return sign_flip_p(array), interval_of_all_subsets(array, shares, level)
+    sums, shares = _sampled_sums(np.stack([array, shares]))
     # flipping a subset moves the sum past its opposite if the subset's sum has the other sign
     rounding = ROUNDING * float(np.abs(array).sum())
     hits = int((math.copysign(1.0, array.sum()) * sums <= rounding).sum())
-    p = min(1.0, (1 + hits) / (1 + others))
-    return p, interval_of_subset_means(sums / shares, others, level)
+    p = min(1.0, (1 + hits) / (1 + DRAWS))
+    return p, interval_of_sampled_means(sums / shares, DRAWS, level)
 
 
-def _subset_sums(rows: np.ndarray) -> np.ndarray:
-    """Sum each row over all subsets of its columns but the empty one, or over sampled ones."""
+def _sampled_sums(rows: np.ndarray) -> np.ndarray:
+    """Sum each row over sampled subsets of its columns and their complements."""
     count = rows.shape[1]
-    if count <= EXACT_TO:
-        return subset_sums(rows)
     stream = np.random.default_rng(0)
     found = []
     for _ in range(0, DRAWS, CHUNK):

@@ -31,6 +31,8 @@ class ComparisonTable:
     """Summaries by row label and metric name."""
     pairs: tuple[Pair, ...]
     """Pairs of rows per primary metric: all pairs, or each row against the baseline."""
+    selection: str = ""
+    """Which rows these are, if others are left out: ``the best 16 of 100 rows``."""
 
     @property
     def name(self) -> str:
@@ -41,7 +43,15 @@ class ComparisonTable:
     def title(self) -> str:
         """Name with the overrides that all runs share: ``regression (data.outliers=0.1)``."""
         shared = ", ".join(self.comparison_group.shared)
-        return f"{self.name} ({shared})" if shared else self.name
+        title = f"{self.name} ({shared})" if shared else self.name
+        return f"{title}, {self.selection}" if self.selection else title
+
+    def best(self, count: int) -> "ComparisonTable":
+        """Return the table with its best rows only, such as those that fit into a figure."""
+        if len(self.rows) <= count:
+            return self
+        selection = f"the best {count} of {len(self.rows)} rows"
+        return replace(self, rows=self.rows[:count], selection=selection)
 
     def summary(self, row: Row, metric: Metric) -> Summary:
         """Return the summary of one metric in one row."""

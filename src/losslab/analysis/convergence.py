@@ -38,7 +38,7 @@ def at_chance(row: Row) -> list[Run]:
 
 
 def _at_chance(run: Run) -> bool:
-    values = monitored(run)
+    values = run.monitored
     if len(values) < 2:
         return False
     metric = metric_of(run.config["task"]["monitor"], run.config["task"])
@@ -55,7 +55,7 @@ def not_converged(row: Row) -> bool:
     epochs the monitor improved, on average over seeds, by more than its standard deviation over
     seeds at the end (with one seed: at all).
     """
-    curves = [values for run in row.done if len(values := monitored(run)) > 2]
+    curves = [values for run in row.done if len(values := run.monitored) > 2]
     ended_at_best = sum(values[-1] == values.max() for values in curves)
     if not curves or 2 * ended_at_best < len(curves):
         return False
@@ -67,13 +67,3 @@ def not_converged(row: Row) -> bool:
 def _late(epochs: int) -> int:
     """Return the epoch from which the gain is measured: at least one epoch before the last."""
     return min(epochs - 2, round((1 - LATE) * (epochs - 1)))
-
-
-def monitored(run: Run) -> np.ndarray:
-    """Return the monitor's value per epoch, higher being better; empty if it was not measured."""
-    task = run.config["task"]
-    curves = run.curves
-    values = curves.loc[curves["name"] == f"val/{task['monitor']}", "value"].to_numpy(float)
-    sign = metric_of(task["monitor"], task).sign or (1 if task.get("mode") == "max" else -1)
-    finite: np.ndarray = sign * values[np.isfinite(values)]
-    return finite

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from losslab.analysis.scope import Design, design_of
 from losslab.config.schema import flat, meaning
+from losslab.metrics.labels import metric_of
 from losslab.runs.check import require_curves
 from losslab.runs.config_file import read_config
 from losslab.runs.curves import read_curves
@@ -139,6 +142,14 @@ class Run:
             import pandas as pd  # noqa: PLC0415 (as read_curves does)
 
             return pd.DataFrame(columns=["epoch", "step", "seconds", "name", "value"])
+
+    @functools.cached_property
+    def monitored(self) -> np.ndarray:
+        """Monitor's value per epoch, higher being better; empty if it was not measured."""
+        task, curves = self.config["task"], self.curves
+        values = curves.loc[curves["name"] == f"val/{task['monitor']}", "value"].to_numpy(float)
+        sign = metric_of(task["monitor"], task).sign or (1 if task.get("mode") == "max" else -1)
+        return np.asarray(sign * values[np.isfinite(values)])
 
 
 @dataclass(frozen=True)

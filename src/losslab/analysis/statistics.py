@@ -3,12 +3,15 @@
 ``docs/comparison.md`` explains what each number means and why it was chosen.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
+
+from losslab.analysis.subsets import ordered_mean, share_beyond
 
 LEVEL = 0.05
 """Family-wise error rate of a comparison."""
@@ -17,7 +20,7 @@ BCA_FROM = 20
 """Minimum number of values for the bootstrap, whose 95 % interval covers 84 to 90 % below it."""
 
 EXACT_TO = 20
-"""Maximum number of differences for which all sign flips are enumerated."""
+"""Maximum number of differences for which all sign flips are counted."""
 
 ROUNDING = 1e-9
 """Relative tolerance within which two differences are of equal size."""
@@ -102,8 +105,7 @@ def bca_interval(
     n, mean = len(array), array.mean()
     if np.ptp(array) == 0:
         return Interval(float(mean), float(mean), "BCa")
-    draws = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    means = array[draws].mean(axis=1)
+    means = array[_resampled(n, resamples, seed)].mean(axis=1)
     # a tie counts half, or discrete values would read as bias
     below = ((means < mean).mean() + (means <= mean).mean()) / 2
     bias = special.ndtri(below)
@@ -117,6 +119,12 @@ def bca_interval(
     levels = special.ndtr(bias + shifted / (1 - acceleration * shifted))
     low, high = np.quantile(means, levels)
     return Interval(float(low), float(high), "BCa")
+
+
+@functools.lru_cache(maxsize=1)
+def _resampled(n: int, resamples: int, seed: int) -> np.ndarray:
+    """Return the places of n values in each resample; most rows of a table have equally many."""
+    return np.random.default_rng(seed).integers(n, size=(resamples, n))
 
 
 def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float:
@@ -143,12 +151,7 @@ def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float
     total = float(array.sum())
     reached = abs(total) - 1e-9 * float(np.abs(array).sum())  # equal sums may differ by rounding
     if len(array) <= EXACT_TO:
-        moved = array[array != 0]  # a difference of 0 is the same with either sign
-        # opposite sign assignments have opposite sums: the first sign can stay fixed
-        sums = moved[:1] if len(moved) else np.zeros(1)
-        for value in moved[1:]:
-            sums = np.concatenate([sums + value, sums - value])
-        return float((np.abs(sums) >= reached).mean())
+        return share_beyond(array, reached)
     hits = 0
     for flipped in _sampled_subsets(len(array), draws, seed):
         hits += int((np.abs(total - 2 * (flipped @ array)) >= reached).sum())
@@ -176,42 +179,42 @@ def sign_flip_interval(
         Interval(low=1.0, high=6.0, method='sign flips')
     """
     array = require_finite("differences", differences)
-    n = len(array)
-    if n <= EXACT_TO:
-        sums, counts = subset_sums(np.stack([array, np.ones(n)]))
-        return interval_of_subset_means(sums / counts, 2 ** (n - 1) - 1, 1 - confidence)
-    return interval_of_subset_means(_sampled_means(array, draws, seed), draws, 1 - confidence)
+    if len(array) <= EXACT_TO:
+        return interval_of_all_subsets(array, np.ones(len(array)), 1 - confidence)
+    return interval_of_sampled_means(_sampled_means(array, draws, seed), draws, 1 - confidence)
 
 
-def interval_of_subset_means(means: np.ndarray, others: int, level: float) -> Interval:
+def interval_of_all_subsets(sums: np.ndarray, weights: np.ndarray, level: float) -> Interval:
     """Return the interval between the subset means that the sign-flip test rejects.
 
     The p-value at a mean is the share of the sign assignments whose subset has no larger mean, the
     observed one included.
 
     Args:
-        means: means of subsets and of their complements.
-        others: number of sign assignments, up to their opposites, besides the observed one.
+        sums: weighted differences.
+        weights: their weights; the mean of a subset is its sum divided by its weight.
         level: level of the test.
     """
-    beyond = math.floor(level * (1 + others) * (1 + 1e-12)) - 1
+    beyond = _rejected(2 ** len(sums) // 2, level)
+    if beyond < 0:
+        return Interval(-math.inf, math.inf, "sign flips")
+    last = 2 ** len(sums) - 2
+    low, high = (ordered_mean(sums, weights, place) for place in (beyond, last - beyond))
+    return Interval(low, high, "sign flips")
+
+
+def interval_of_sampled_means(means: np.ndarray, draws: int, level: float) -> Interval:
+    """Return the same interval from the means of sampled subsets and of their complements."""
+    beyond = _rejected(1 + draws, level)
     if beyond < 0:
         return Interval(-math.inf, math.inf, "sign flips")
     ends = np.partition(means, [beyond, len(means) - 1 - beyond])
     return Interval(float(ends[beyond]), float(ends[-1 - beyond]), "sign flips")
 
 
-def subset_sums(rows: np.ndarray) -> np.ndarray:
-    """Sum each row over all subsets of its columns but the empty one.
-
-    Example:
-        >>> subset_sums(np.array([[1.0, 2.0, 4.0]])).tolist()
-        [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]]
-    """
-    sums = np.zeros((len(rows), 1))
-    for column in rows.T:
-        sums = np.concatenate([sums, sums + column[:, None]], axis=1)
-    return sums[:, 1:]
+def _rejected(assignments: int, level: float) -> int:
+    """Return the place of the last mean that is rejected, from 0; -1 if there is none."""
+    return math.floor(level * assignments * (1 + 1e-12)) - 1
 
 
 def _sampled_means(values: np.ndarray, draws: int, seed: int) -> np.ndarray:

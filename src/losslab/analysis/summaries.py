@@ -1,5 +1,6 @@
 """Summaries of rows: location, interval, failures and collapses of one metric over seeds."""
 
+import functools
 import math
 import statistics as plain
 from collections.abc import Mapping
@@ -28,8 +29,15 @@ class Summary:
     """Mean over seeds, or the location that was asked for."""
     deviation: float
     """Standard deviation over seeds; NaN for fewer than two seeds."""
-    interval: Interval
-    """95 % confidence interval of the mean."""
+    center: Center = "mean"
+    """Location that was asked for."""
+
+    @functools.cached_property
+    def interval(self) -> Interval:
+        """95 % confidence interval of the mean, which not every reader asks for."""
+        numbers = list(self.values.values())
+        low, high, method = location.location_interval(numbers, self.center)
+        return Interval(max(low, self.metric.low), min(high, self.metric.high), method)
 
     @property
     def n(self) -> int:
@@ -53,7 +61,6 @@ def summarize(row: Row, metric: Metric, split: str = "test", center: Center = "m
     found = values_by_seed(row, metric, split)
     values = {seed: value for seed, value in found.items() if math.isfinite(value)}
     numbers = list(values.values())
-    low, high, method = location.location_interval(numbers, center)
     return Summary(
         metric=metric,
         values=values,
@@ -61,7 +68,7 @@ def summarize(row: Row, metric: Metric, split: str = "test", center: Center = "m
         collapsed=collapsed(values, metric),
         mean=location.location(numbers, center),
         deviation=plain.stdev(numbers) if len(numbers) > 1 else math.nan,
-        interval=Interval(max(low, metric.low), min(high, metric.high), method),
+        center=center,
     )
 
 

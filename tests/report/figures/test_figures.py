@@ -12,6 +12,7 @@ from losslab.report.figures.final_metrics import final_metrics
 from losslab.report.figures.gradient_norms import gradient_norms
 from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.seed_differences import MOST_PAIRS, seed_differences
+from losslab.report.figures.selection import MOST_ROWS, table_figures
 from losslab.report.figures.steps_to_target import common_target, reached, steps_to_target
 from losslab.report.figures.style import (
     NARROW_WIDTH,
@@ -136,6 +137,19 @@ class TestSeedDifferences:
         assert names(figure.axes[0].yaxis) == [f"loss0 - {loss}" for loss in losses[1:]]
         assert "7 of 28 pairs" in figure.get_suptitle()
 
+    def test_of_many_pairs_those_with_the_baseline(self, made_up, table_of):
+        runs = [made_up(f"l{k:02}", s, 1.0 + 0.1 * k) for k in range(20) for s in range(3)]
+        [axes] = seed_differences(table_of(runs, baseline="l07")).axes
+        assert len(axes.get_yticklabels()) == MOST_PAIRS
+        assert all("l07" in name for name in names(axes.yaxis))
+
+    def test_many_seeds_that_are_equal_stay_in_their_line(self, made_up, table_of):
+        maes = {"a": 1.0, "b": 2.0, "c": 3.0}
+        runs = [made_up(loss, s, mae) for loss, mae in maes.items() for s in range(40)]
+        [axes] = seed_differences(table_of(runs)).axes
+        for place, dots in enumerate(line for line in axes.lines if len(line.get_ydata()) == 40):
+            assert place < min(dots.get_ydata()) <= max(dots.get_ydata()) < place + 0.9
+
     def test_one_row_has_no_pair(self, made_up, table_of):
         with pytest.raises(NothingToDraw, match="no rows are compared by mae"):
             seed_differences(table_of([made_up(mae=1.0)]))
@@ -197,6 +211,17 @@ class TestCrossLosses:
         table = table_of(runs)
         column = [table.summary(row, table.primary_metrics[0]) for row in table.rows]
         assert tuple(shortfall(summary, column) for summary in column) == pytest.approx(expected)
+
+
+def test_of_many_rows_the_best_are_drawn_which_the_title_says(made_up, table_of):
+    runs = [made_up(f"l{k:02}", s, 1.0 + 0.1 * k) for k in range(MOST_ROWS + 4) for s in range(2)]
+    table = table_of(runs)
+    drawn = {each.name: each.figure for each in table_figures(compare(Collection(runs)), table)}
+    shown = [f"l{k:02}" for k in range(MOST_ROWS)]
+    for name in ("final_metrics", "cross_losses"):
+        assert names(drawn[name].axes[0].yaxis) == shown
+        assert f"the best {MOST_ROWS} of {MOST_ROWS + 4} rows" in drawn[name].get_suptitle()
+    assert table.best(MOST_ROWS + 4) is table
 
 
 def test_gradient_norms_by_step(table):

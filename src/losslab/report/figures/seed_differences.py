@@ -23,7 +23,7 @@ from losslab.report.figures.style import (
 )
 
 MOST_PAIRS = 16
-"""Number of pairs above which only those with the best row are drawn."""
+"""Maximum number of pairs in a figure; of more, those with the baseline or the best row."""
 
 
 @styled
@@ -63,12 +63,13 @@ def seed_differences(table: ComparisonTable, metric: Metric | None = None) -> Fi
 
 
 def drawn_pairs(table: ComparisonTable, pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs with common seeds; if there are many, only those with the best row."""
+    """Return the pairs with common seeds; of many, those with the baseline or the best row."""
     there = [pair for pair in pairs if pair.n]
     if len(there) <= MOST_PAIRS:
         return there
-    best = table.rows[0].label
-    return [pair for pair in there if best in (pair.a, pair.b)][: 2 * MOST_PAIRS]
+    baseline = set.intersection(*({pair.a, pair.b} for pair in there))
+    shown = baseline or {table.rows[0].label}
+    return [pair for pair in there if shown & {pair.a, pair.b}][:MOST_PAIRS]
 
 
 def _sides(metric: Metric) -> str:
@@ -83,7 +84,7 @@ def _draw(axes: Axes, place: int, pair: Pair) -> None:
     low, high, _ = pair.interval
     axes.plot(
         values,
-        beside(values, place + 0.2, 0.08),
+        beside(values, place + 0.2, 0.08, room=0.5),
         "o",
         color=colour,
         alpha=0.55,

@@ -29,6 +29,9 @@ OVERALL = "overall"
 MOST_TABLES = 4
 """Number of comparison groups above which only the final metrics are drawn."""
 
+MOST_ROWS = 16
+"""Maximum number of rows that are told apart in a figure; the best ones are drawn."""
+
 
 @dataclass(frozen=True)
 class ReportFigure:
@@ -61,11 +64,12 @@ def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[Re
     """Yield the figures of one table; those that no run has data for are left out."""
     many = len(comparison.tables) > 1
     prefix = file_name(table.name.split(", "), joiner="_") + "_" if many else ""
-    read = TableCurves(table)
+    shown = table.best(MOST_ROWS)
+    read = TableCurves(shown)
     drawings: dict[str, tuple[str, Callable[[], Figure]]] = {
         "final_metrics": (
             "Final metrics: mean over seeds with its 95 % interval; one small marker per seed.",
-            lambda: final_metrics(table),
+            lambda: final_metrics(shown),
         ),
         "seed_differences": (
             "Paired differences: one small marker per seed, and their mean with its 95 % interval.",
@@ -73,19 +77,19 @@ def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[Re
         ),
         "curves": (
             "Validation metrics over training: mean over seeds with its 95 % interval.",
-            lambda: validation_curves(table, read=read),
+            lambda: validation_curves(shown, read=read),
         ),
         "cross_losses": (
             "Losses trained with (rows) and evaluated by (columns): means over seeds.",
-            lambda: cross_losses(table, comparison.split),
+            lambda: cross_losses(shown, comparison.split),
         ),
         "steps_to_target": (
             "Time until each run reaches the same validation value; one marker per seed.",
-            lambda: steps_to_target(table, read=read),
+            lambda: steps_to_target(shown, read=read),
         ),
         "gradient_norms": (
             "Gradient norm over training, which reflects the scale of the losses; mean over seeds.",
-            lambda: gradient_norms(table, read=read),
+            lambda: gradient_norms(shown, read=read),
         ),
     }
     if len(comparison.tables) > MOST_TABLES:

@@ -94,7 +94,7 @@ def _draw(axes: Axes, place: int, places: Mapping[int, float], look: Look) -> No
     found = [value for value in places.values() if math.isfinite(value)]
     axes.plot(
         found,
-        beside(found, place, -0.13),
+        beside(found, place, -0.13, room=0.55),
         look.marker,
         color=look.colour,
         alpha=0.8,

@@ -5,6 +5,7 @@ Universal Design", 2008) without yellow, which is too faint on paper.
 """
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -168,15 +169,27 @@ def thinned(x: np.ndarray, *columns: np.ndarray, points: int = 250) -> list[np.n
     return [column[kept] for column in (x, *columns)]
 
 
-def beside(values: Sequence[float], place: float, step: float) -> list[float]:
-    """Return heights, starting at ``place``, that spread equal values apart."""
+def beside(values: Sequence[float], place: float, step: float, room: float) -> list[float]:
+    """Return heights that spread equal values apart.
+
+    Args:
+        values: the values.
+        place: height of the first of equal values.
+        step: distance between equal values; less if the most frequent one needs more than ``room``.
+        room: distance from ``place`` that no height exceeds.
+
+    Example:
+        >>> beside([5.0, 5.0, 7.0, 5.0], place=1.0, step=0.25, room=0.25)
+        [1.0, 1.125, 1.0, 1.25]
+    """
     seen: dict[str, int] = {}
-    heights = []
+    ranks = []
     for value in values:
         same = f"{value:.5g}"  # metrics come in float32
         seen[same] = seen.get(same, -1) + 1
-        heights.append(place + step * seen[same])
-    return heights
+        ranks.append(seen[same])
+    step = math.copysign(min(abs(step), room / max(1, *ranks)), step)
+    return [place + step * rank for rank in ranks]
 
 
 def wrapped(text: str, letters: int) -> str:
