@@ -9,7 +9,7 @@ docs/comparison.md.
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -30,6 +30,8 @@ class Null:
         features: number of features, of which one tells the classes apart.
         subsets: whether the classifiers see different features that are equally good, instead of
             different weights: which of them is better then depends on the training samples.
+        signal: how well the feature of either classifier tells the classes apart.
+        metric: ``accuracy``, or ``auroc`` or ``f1_macro``, which are not means over samples.
     """
 
     samples: int
@@ -38,26 +40,30 @@ class Null:
     weights: tuple[float, float] = (3.0, 1 / 3)
     features: int = 8
     subsets: bool = False
+    signal: tuple[float, float] = (0.5, 0.5)
+    metric: str = "accuracy"
 
     def differences(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the difference in correctness per seed and sample, NaN if it was not tested."""
+        """Return the difference in the metric per seed and sample, NaN if it was not tested."""
         train, test = self._splits(rng)
-        ours, theirs = self._correct(rng, train, test)
+        ours, theirs = self._by_sample(rng, train, test)
         found = np.full((self.seeds, self.samples), np.nan)
         np.put_along_axis(found, test, ours - theirs, axis=1)
         return found
 
-    def _correct(
+    def _by_sample(
         self, rng: np.random.Generator, train: np.ndarray, test: np.ndarray
     ) -> list[np.ndarray]:
-        """Return which test samples either classifier gets right at each seed."""
+        """Return the metric of either classifier by test sample, at each seed."""
         width = self.features * (2 if self.subsets else 1)
         labels = rng.integers(0, 2, self.samples)
         inputs = rng.normal(size=(self.samples, width))
-        inputs[:, :: self.features] += 0.5 * (2 * labels[:, None] - 1)
+        signal = self.signal if self.subsets else self.signal[:1]
+        inputs[:, :: self.features] += signal * (2 * labels[:, None] - 1)
         inputs = np.concatenate([inputs, np.ones((self.samples, 1))], axis=1)
+        values = BY_SAMPLE[self.metric]
         return [
-            _logistic(inputs[:, columns], labels, train, test, weight)
+            values(_logistic(inputs[:, columns], labels, train, test, weight), labels[test] > 0)
             for columns, weight in zip(self._columns(width), self.weights, strict=True)
         ]
 
@@ -82,7 +88,7 @@ class Centroids(Null):
 
     classes: int = 4
 
-    def _correct(
+    def _by_sample(
         self, rng: np.random.Generator, train: np.ndarray, test: np.ndarray
     ) -> list[np.ndarray]:
         labels = rng.integers(0, self.classes, self.samples)
@@ -103,7 +109,7 @@ class Centroids(Null):
 def _logistic(
     inputs: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray, weight: float
 ) -> np.ndarray:
-    """Fit one ridge logistic regression per seed by Newton's method; return which tests it gets."""
+    """Fit one ridge logistic regression per seed by Newton's method; return the test scores."""
     x, y = inputs[train], labels[train]
     weights = np.where(y > 0, weight, 1.0)
     beta = np.zeros((len(x), x.shape[2]))
@@ -113,9 +119,39 @@ def _logistic(
         curvature = weights * probability * (1 - probability)
         hessian = np.einsum("bnd,bn,bne->bde", x, curvature, x, optimize=True)
         beta -= np.linalg.solve(hessian + np.eye(x.shape[2]), gradient[..., None])[..., 0]
-    scores = np.einsum("bnd,bd->bn", inputs[test], beta)
-    found: np.ndarray = ((scores > 0) == (labels[test] > 0)).astype(float)
-    return found
+    return np.asarray(np.einsum("bnd,bd->bn", inputs[test], beta))
+
+
+def _right(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    return ((scores > 0) == truth).astype(float)
+
+
+def _auroc(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return AUROC plus its derivative with respect to each sample's weight, as DeLong et al."""
+    return np.stack([_auroc_of_seed(*seed) for seed in zip(scores, truth, strict=True)])
+
+
+def _auroc_of_seed(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    above = scores[truth][:, None] > scores[~truth]
+    area = above.mean()
+    values = np.empty(len(scores))
+    for kind, shares in ((truth, above.mean(axis=1)), (~truth, above.mean(axis=0))):
+        values[kind] = area + len(scores) / kind.sum() * (shares - area)
+    return values
+
+
+def _f1_macro(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the mean F1 of both classes plus its derivative with respect to each weight."""
+    positive, both = scores > 0, []
+    for guess, true in ((positive, truth), (~positive, ~truth)):
+        hits, either = 2.0 * (guess & true), guess + true.astype(float)
+        score = hits.sum(axis=1, keepdims=True) / either.sum(axis=1, keepdims=True)
+        both.append(score + (hits - score * either) / either.mean(axis=1, keepdims=True))
+    return np.mean(both, axis=0)
+
+
+BY_SAMPLE = {"accuracy": _right, "auroc": _auroc, "f1_macro": _f1_macro}
+"""Values per sample of each metric, at each seed (n, m)."""
 
 
 def claims(
@@ -175,6 +211,7 @@ def cases() -> Iterator[tuple[str, Null]]:
             yield "equal, redrawn", Null(samples, seeds)
         for seeds in (10, 40):
             yield "equal, fixed test", Null(samples, seeds, fixed_test=True)
+    yield from other_metrics()
     for seeds in (10, 40):
         yield "four classes, redrawn", Centroids(600, seeds, weights=(2.0, 2.0))
         yield "four classes, fixed test", Centroids(600, seeds, True, weights=(2.0, 2.0))
@@ -182,6 +219,17 @@ def cases() -> Iterator[tuple[str, Null]]:
         yield "equal, other features", Null(150, seeds, weights=(1.0, 1.0), subsets=True)
         yield "different, redrawn", Null(600, seeds, weights=(3.0, 1.0))
         yield "different, fixed test", Null(1797, seeds, fixed_test=True, weights=(3.0, 1.0))
+
+
+def other_metrics() -> Iterator[tuple[str, Null]]:
+    """Yield cases of metrics that are not means over samples, on a fixed test split."""
+    plain = Null(600, 10, True, weights=(1.0, 1.0), features=2, subsets=True)
+    for metric in ("auroc", "f1_macro"):
+        for seeds in (10, 40):
+            other = replace(plain, seeds=seeds, metric=metric)
+            yield f"{metric}: equal", Null(600, seeds, True, metric=metric)
+            yield f"{metric}: equal, other features", other
+            yield f"{metric}: different", replace(other, signal=(0.9, 0.5))
 
 
 def main() -> int:

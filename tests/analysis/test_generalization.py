@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
+from sklearn.metrics import f1_score, roc_auc_score
 
 from losslab.analysis.generalization import corrected_t, crossed_t
 from losslab.analysis.scope import Design, difference_test
@@ -81,6 +82,26 @@ def test_equal_classifiers_are_called_different_in_at_most_five_per_cent(
     assert shares[right] <= MOST
     if wrong is not None:  # the reason for the other test
         assert shares[wrong] > 4 * MOST
+
+
+def test_simulated_values_have_the_metric_as_their_mean_and_delongs_variance(simulation):
+    rng = np.random.default_rng(0)
+    scores, truth = rng.normal(size=(3, 50)), rng.random((3, 50)) < 0.4
+    auroc, f1 = (simulation.BY_SAMPLE[name](scores, truth) for name in ("auroc", "f1_macro"))
+    for seed in range(3):
+        ours, true = scores[seed], truth[seed]
+        assert_allclose(auroc[seed].mean(), roc_auc_score(true, ours))
+        assert_allclose(f1[seed].mean(), f1_score(true, ours > 0, average="macro"))
+        above = ours[true][:, None] > ours[~true]
+        delong = above.mean(axis=1).var() / true.sum() + above.mean(axis=0).var() / (~true).sum()
+        assert_allclose(auroc[seed].var() / 50, delong)
+
+
+@pytest.mark.parametrize("metric", ["auroc", "f1_macro"])
+def test_metrics_that_are_not_means_if_classifiers_see_other_features(simulation, metric):
+    case = simulation.Null(600, 10, True, (1.0, 1.0), features=2, subsets=True, metric=metric)
+    shares = simulation.claims(case, simulation.tests_of(case), ROUNDS)
+    assert shares["crossed t"] <= MOST < shares["sign flips"]
 
 
 @pytest.mark.slow
