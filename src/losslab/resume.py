@@ -9,12 +9,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.config import groups, schema
-from losslab.config.command import Command, program
+from losslab.config.command import Command, all_jobs, program
 from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
-from losslab.config.user_code import SEARCH_PATH, code_dirs, recall, search_path, use
+from losslab.config.trust import Source, admit, require_harmless, require_harmless_jobs
+from losslab.config.user_code import SEARCH_PATH, code_dirs, search_path, use
 from losslab.config.validation import require_supported
 from losslab.config.values import refusal
 from losslab.runs.files import advising
@@ -38,23 +39,28 @@ def resume(command: Command) -> int:
     moved = len(given) < len(command.overrides)
     if (folder / SWEEP_FILE).exists():
         earlier = [_elsewhere(each) if moved else each for each in read_commands(folder)]
+        code = read_code_dirs(folder)
+        source = None if command.trust else Source(folder, code)
+        if source is not None:
+            for each in earlier:
+                require_harmless_jobs(all_jobs(each), each.flags, source)
         use([*earlier[-1].flags, *earlier[-1].overrides])  # the sweep's config folders
-        recall(read_code_dirs(folder))
+        admit([], code, trust=command.trust)
         looks = _looks(folder)
         if looks is not None and looks.planned:
             _refuse_seeds(given)
         grown = extended(earlier[-1], given)
         if looks is not None and looks.planned:
             return sequential_sweep(
-                replace(grown, looks=looks.planned, typed=command.typed), folder
+                replace(grown, looks=looks.planned, typed=command.typed, source=source), folder
             )
-        return sweep(replace(grown, typed=command.typed), folder, earlier)
+        return sweep(replace(grown, typed=command.typed, source=source), folder, earlier)
     if not is_run(folder):
         if (folder / PLAN_FILE).exists():
             raise UserError(f"{folder} is a tuning: losslab tune resume={folder}")
         raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
     with advising("this run cannot be resumed: restore the file, or train it again"):
-        return _resume_run(folder, given)
+        return _resume_run(folder, given, trust=command.trust)
 
 
 def _looks(folder: Path) -> Looks | None:
@@ -90,10 +96,12 @@ def _elsewhere(command: Command) -> Command:
     return replace(command, overrides=[*kept, *search_path()])
 
 
-def _resume_run(folder: Path, overrides: Sequence[str]) -> int:
+def _resume_run(folder: Path, overrides: Sequence[str], *, trust: bool) -> int:
     from losslab.training import saved_config, train  # noqa: PLC0415
 
-    config = changed_config(saved_config(folder), overrides)
+    config = changed_config(saved_config(folder, trust=trust), overrides)
+    if not trust:  # options that depend on the changed ones come from the saved command
+        require_harmless([config], Source(folder, config.get("code_dirs", {})))
     trained, epochs = read_record(folder)["epochs"], config.trainer.max_epochs
     if -1 < epochs < trained:
         raise UserError(

@@ -28,6 +28,7 @@ from losslab.config.compose import (
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import earlier_override
+from losslab.config.trust import require_harmless
 from losslab.fitting import data_for_all
 from losslab.progress import show_job
 from losslab.report.run_table import run_table
@@ -82,6 +83,8 @@ def checked_jobs(
     else:
         jobs = [_in_earlier_folder(job, folder) for job in jobs]
         to_run = [job for job in jobs if needs_running(folder / job.subdir)]
+    if command.source is not None:
+        require_harmless([job.config for job in to_run], command.source)
     refuse_mixture(command, jobs)
     check_configs([job.config for job in to_run])
     return jobs

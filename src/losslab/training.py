@@ -22,11 +22,12 @@ from pytorch_lightning.profilers import (
 from losslab.callbacks import RunWriterCallback
 from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
 from losslab.components import Components, build_components, try_batch
-from losslab.config import schema, user_code
+from losslab.config import schema
 from losslab.config.errors import UserError, raised_at
 from losslab.config.extras import EXTRAS, is_installed, not_installed
 from losslab.config.instantiate import build, target_of
 from losslab.config.past import translated
+from losslab.config.trust import Source, admit, require_harmless
 from losslab.data.limits import limited_count
 from losslab.data.val_then_test import ValThenTest
 from losslab.modules.scores import ScoreOptions
@@ -86,7 +87,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
 
 def join(folder: Path) -> None:
     """Train as another rank of a run, without writing files."""
-    config = saved_config(folder)
+    config = saved_config(folder, trust=True)  # which the first rank has checked
     configure_process(config)
     components = build_components(config)
     prepare_evaluation(config, components.module)
@@ -145,18 +146,21 @@ def require_batches(config: DictConfig, data: Any) -> None:
             )
 
 
-def evaluate(folder: Path, splits: tuple[str, ...], which: str = "best") -> dict[str, Any]:
+def evaluate(
+    folder: Path, splits: tuple[str, ...], which: str = "best", *, trust: bool = False
+) -> dict[str, Any]:
     """Evaluate a checkpoint of a run, using the run's saved config.
 
     Args:
         folder: the run's folder.
         splits: among ``train``, ``val`` and ``test``.
         which: checkpoint, ``best`` or ``last``.
+        trust: whether what the config names may be run, whatever it is.
 
     Returns:
         Metrics by split.
     """
-    config = saved_config(folder)
+    config = saved_config(folder, trust=trust)
     configure_process(config)
     components = build_components(config)
     # temperatures and thresholds are fitted on validation
@@ -479,11 +483,16 @@ def rank_environment(folder: Path, last: Path | None) -> Iterator[None]:
         os.environ.update(before)
 
 
-def saved_config(folder: Path) -> DictConfig:
+def saved_config(folder: Path, *, trust: bool = False) -> DictConfig:
     """Read the resolved config of a run.
 
+    Args:
+        folder: the run's folder.
+        trust: whether what the config names may be run, whatever it is.
+
     Raises:
-        UserError: if the folder is not a run folder, or its record or config is damaged.
+        UserError: if the folder is not a run folder, if its record or config is damaged, or if its
+            config names code that is not known.
     """
     if not is_run(folder):
         runs = find_runs(folder)
@@ -494,6 +503,8 @@ def saved_config(folder: Path) -> DictConfig:
     saved = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
-    user_code.add([Path(name) for name in config.get("config_dirs", [])])
-    user_code.recall(config.get("code_dirs", {}))
+    code = config.get("code_dirs", {})
+    admit(config.get("config_dirs", []), code, trust=trust)
+    if not trust:
+        require_harmless([config], Source(folder, code))
     return config

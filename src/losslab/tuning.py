@@ -18,12 +18,13 @@ from losslab.analysis.comparison import compare
 from losslab.analysis.load import collect
 from losslab.analysis.ranges import settings
 from losslab.analysis.search import FINAL, SEARCH, Tuning, read_plan, read_tuning
-from losslab.config.command import Command, program
+from losslab.config.command import Command, program, split_trust
 from losslab.config.compose import compose
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import is_given
 from losslab.config.past import translated_override
-from losslab.config.user_code import recall, use
+from losslab.config.trust import Source, admit, require_harmless_jobs
+from losslab.config.user_code import use
 from losslab.report.console import show
 from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
@@ -39,6 +40,7 @@ def run_tuning(arguments: Sequence[str]) -> int:
     Raises:
         UserError: if the arguments are invalid.
     """
+    trust, arguments = split_trust(arguments)
     if any(argument.startswith("resume=") for argument in arguments):
         if len(arguments) > 1:
             raise UserError("resume=FOLDER continues the saved plan: remove the other arguments")
@@ -47,10 +49,17 @@ def run_tuning(arguments: Sequence[str]) -> int:
             raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
         plan = _saved_plan(folder)
         plan.overrides[:] = map(translated_override, plan.overrides)
+        code = read_code_dirs(folder / SEARCH)
+        source = None if trust else Source(folder, code)
+        if source is not None:
+            jobs = [*_jobs(plan, plan.points, plan.tuning_seeds), plan.overrides]
+            require_harmless_jobs(jobs, [], source)
         use(plan.overrides)  # the plan's config folders
-        recall(read_code_dirs(folder / SEARCH))
+        admit([], code, trust=trust)
         with resumable(f"{program('tune')} resume={folder}"):
-            return tune(plan, folder)
+            return tune(plan, folder, source)
+    if trust:
+        raise UserError("trust=true is about the configs of a folder: add resume=FOLDER")
     plan = with_unseen_test(parse_plan(arguments))
     log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
     folder = log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
@@ -63,24 +72,30 @@ def _saved_plan(folder: Path) -> Plan:
         return Plan(**read_plan(folder))
 
 
-def tune(plan: Plan, folder: Path) -> int:
-    """Search, run the best points on other seeds and report; return the exit code."""
+def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
+    """Search, run the best points on other seeds and report; return the exit code.
+
+    Args:
+        plan: the plan.
+        folder: folder of the tuning.
+        source: where the plan was read from, if it is not trusted.
+    """
     search, final = folder / SEARCH, folder / FINAL
     if not (final / SWEEP_FILE).is_file():
-        _search(plan, folder, search)
+        _search(plan, folder, search, source)
     tuning = read_tuning(folder)
     winners = {loss: [dict(best.options)] for loss in plan.losses if (best := tuning.best(loss))}
     if not winners:
         raise UserError(f"no run of the search finished: see {search}")
-    command = _command(plan.overrides, _jobs(plan, winners, plan.seeds))
+    command = _command(plan.overrides, _jobs(plan, winners, plan.seeds), source)
     run_folders = launch(command, checked_jobs(command, final), final)
     return _report(tuning, folder, run_folders)
 
 
-def _search(plan: Plan, folder: Path, search: Path) -> None:
+def _search(plan: Plan, folder: Path, search: Path, source: Source | None) -> None:
     quiet = [] if is_given(plan.overrides, "callbacks") else ["callbacks=quiet"]
     jobs = _jobs(plan, plan.points, plan.tuning_seeds)
-    command = _command([*plan.overrides, *quiet, "test=false"], jobs)
+    command = _command([*plan.overrides, *quiet, "test=false"], jobs, source)
     checked = checked_jobs(command, search)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
@@ -88,8 +103,8 @@ def _search(plan: Plan, folder: Path, search: Path) -> None:
     launch(command, checked, search)
 
 
-def _command(overrides: list[str], jobs: list[list[str]]) -> Command:
-    return Command(flags=[], overrides=overrides, multirun=True, resume=None, jobs=jobs)
+def _command(overrides: list[str], jobs: list[list[str]], source: Source | None) -> Command:
+    return Command([], overrides, multirun=True, resume=None, jobs=jobs, source=source)
 
 
 def _jobs(

@@ -97,7 +97,7 @@ def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(project, launcher, given):
     shutil.rmtree(lost)
     elsewhere = project / "elsewhere"
     elsewhere.mkdir()
-    losslab(elsewhere, f"resume={sweep}")
+    losslab(elsewhere, f"resume={sweep}", "trust=true")
     assert json.loads((lost / "record.json").read_text())["status"] == "done"
     assert "my_loss" in losslab(elsewhere, "compare", str(sweep))
 
@@ -110,9 +110,13 @@ def test_a_run_of_a_function_is_found_from_another_folder(project):
     elsewhere = project / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "my_losses.py").write_text("raise RuntimeError('the file of another project')\n")
-    losslab(elsewhere, f"resume={run}", "trainer.max_epochs=2")
-    assert "mae" in losslab(elsewhere, "evaluate", str(run))
-    script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), str(run)]
+    for arguments in ([f"resume={run}"], ["evaluate", str(run)]):
+        [line] = losslab(elsewhere, *arguments, code=2).splitlines()
+        assert f"would run my_losses.my_function in {project} (loss)" in line
+    losslab(elsewhere, f"resume={run}", "trainer.max_epochs=2", "trust=true")
+    assert "mae" in losslab(elsewhere, "evaluate", str(run), "--trust")
+    conf = f"--config-dir={project / 'conf'}"
+    script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), str(run), conf]
     done = subprocess.run(script, cwd=elsewhere, capture_output=True, text=True, check=False)
     assert "mae" in done.stdout, done.stderr
 
@@ -126,7 +130,7 @@ def test_a_sweep_of_a_function_goes_on_elsewhere(project, launcher):
     [sweep] = (project / "logs" / "sweeps").iterdir()
     elsewhere = project / "elsewhere"
     elsewhere.mkdir()
-    losslab(elsewhere, f"resume={sweep}", "seed=0,1")
+    losslab(elsewhere, f"resume={sweep}", "seed=0,1", "trust=true")
     statuses = [json.loads(path.read_text())["status"] for path in sweep.rglob("record.json")]
     assert statuses == ["done"] * 4
 
@@ -141,7 +145,7 @@ def test_code_that_moved_is_named_with_its_folder_and_found_where_it_is(project,
         [line] = losslab(elsewhere, *arguments, code=2).splitlines()
         assert f"my_losses was in {project} and is no longer there" in line
     losslab(moved, f"resume={run}", "trainer.max_epochs=2")
-    assert "mae" in losslab(elsewhere, "evaluate", str(run))
+    assert "mae" in losslab(elsewhere, "evaluate", str(run), "--trust")
 
 
 def test_a_tuning_with_a_network_of_ones_own_goes_on_elsewhere(project):
@@ -151,7 +155,7 @@ def test_a_tuning_with_a_network_of_ones_own_goes_on_elsewhere(project):
     shutil.rmtree(tuning / "final")
     elsewhere = project / "elsewhere"
     elsewhere.mkdir()
-    losslab(elsewhere, "tune", f"resume={tuning}")
+    losslab(elsewhere, "tune", f"resume={tuning}", "trust=true")
     assert len(list((tuning / "final").rglob("record.json"))) == 4
 
 

@@ -80,7 +80,8 @@ def test_a_folder_that_is_gone_is_named(tmp_path, monkeypatch):
     )
 
 
-def test_a_saved_run_makes_its_modules_importable(tmp_path):
+@pytest.mark.parametrize("trust", [True, False])
+def test_a_saved_run_makes_its_modules_importable_if_it_is_trusted(tmp_path, trust):
     from losslab.training import saved_config
 
     run = tmp_path / "run"
@@ -96,8 +97,11 @@ def test_a_saved_run_makes_its_modules_importable(tmp_path):
         "code_dirs": {"kept_losses": str(code)},
     }
     (run / "config.yaml").write_text(json.dumps(config) + "\n")
-    saved_config(run)
-    assert importlib.import_module("kept_losses").VALUE == 3
+    saved_config(run, trust=trust)
+    if trust:
+        assert importlib.import_module("kept_losses").VALUE == 3
+    else:
+        assert importlib.util.find_spec("kept_losses") is None
 
 
 def test_a_sweep_keeps_the_folders(tmp_path):
@@ -114,6 +118,6 @@ def test_a_tuning_that_resumes_finds_the_modules_of_its_search(tmp_path, monkeyp
     (tmp_path / tuning.PLAN_FILE).write_text(json.dumps(dataclasses.asdict(plan)))
     (tmp_path / tuning.SEARCH).mkdir()
     write_commands(tmp_path / tuning.SEARCH, [], [], {"kept_losses": str(code)})
-    monkeypatch.setattr(tuning, "tune", lambda plan, folder: 0)
-    tuning.run_tuning([f"resume={tmp_path}"])
+    monkeypatch.setattr(tuning, "tune", lambda plan, folder, source: 0)
+    tuning.run_tuning([f"resume={tmp_path}", "trust=true"])
     assert importlib.import_module("kept_losses").VALUE == 4

@@ -1,11 +1,14 @@
 """Evaluate a checkpoint of a run: losslab evaluate RUN_DIR --split test."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from losslab.commands.parser import Parser
+from losslab.config.errors import UserError, cli_errors
+from losslab.config.user_code import SEARCH_PATH, use
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -17,9 +20,21 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--metric", action="append", help="default: all of them")
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
-    arguments = parser.parse_args(given)
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run any code that the run's config names; without it, only losslab's and your own",
+    )
+    parser.add_argument(
+        "--config-dir",
+        metavar="FOLDER",
+        help="folder of configs; code beside it may be run",
+    )
+    with cli_errors():
+        given = use(list(sys.argv[1:] if given is None else given))
+    arguments = parser.parse_args([each for each in given if not each.startswith(SEARCH_PATH)])
 
-    from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
+    # --help needs none of it
     from losslab.report.run_table import metrics_table, title  # noqa: PLC0415
     from losslab.runs.files import advising  # noqa: PLC0415
     from losslab.runs.record import read_record  # noqa: PLC0415
@@ -27,7 +42,10 @@ def main(given: Sequence[str] | None = None) -> int:
 
     with cli_errors(), advising("restore the file, or train the run again"):
         metrics = evaluate(
-            arguments.run, tuple(arguments.split or ("val", "test")), arguments.checkpoint
+            arguments.run,
+            tuple(arguments.split or ("val", "test")),
+            arguments.checkpoint,
+            trust=arguments.trust,
         )
         names = chosen(metrics, arguments.metric)
     splits = {"validation" if split == "val" else split: own for split, own in metrics.items()}
@@ -44,8 +62,6 @@ def chosen(metrics: dict[str, dict[str, float]], asked: list[str] | None) -> lis
     Raises:
         UserError: if a requested metric does not exist.
     """
-    from losslab.config.errors import UserError  # noqa: PLC0415
-
     known = list(dict.fromkeys(name for values in metrics.values() for name in values))
     for name in asked or []:
         if name not in known:

@@ -12,6 +12,7 @@ from losslab.config.errors import UserError
 from losslab.config.overrides import parsed, require_distinct
 from losslab.config.schema import TOP_LEVEL, meaning
 from losslab.config.seeds_auto import split_looks
+from losslab.config.trust import Source
 
 PASS_ON = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
 # Hydra's flags with a value; that of --info is optional
@@ -61,6 +62,8 @@ class Command:
             with several values.
         typed: arguments as typed.
         looks: numbers of seeds at which ``seeds=auto`` compares; empty without it.
+        trust: whether what the folder's configs name may be run, whatever it is.
+        source: where the command was read from, if it is not trusted.
     """
 
     flags: list[str]
@@ -70,6 +73,8 @@ class Command:
     jobs: list[list[str]] | None = None
     typed: list[str] = field(default_factory=list)
     looks: tuple[int, ...] = ()
+    trust: bool = False
+    source: Source | None = None
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -89,6 +94,9 @@ def parse(arguments: Sequence[str]) -> Command:
         else:
             overrides.append(argument)
     require_distinct(overrides)
+    trust, overrides = split_trust(overrides)
+    if trust and folder is None:
+        raise UserError("trust=true is about the configs of a folder: add resume=FOLDER")
     looks, overrides = split_looks(overrides)
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
@@ -98,7 +106,7 @@ def parse(arguments: Sequence[str]) -> Command:
     if looks and not multirun:
         raise UserError("seeds=auto adds seeds to a sweep: add -m")
     if folder is not None:  # the folder decides whether it is a sweep
-        return Command(flags, overrides, multirun, folder, typed=typed)
+        return Command(flags, overrides, multirun, folder, typed=typed, trust=trust)
     jobs = jobs_of_experiment(overrides) if multirun else None
     _refuse_overridden(overrides, jobs or [])
     if jobs is None:
@@ -106,6 +114,21 @@ def parse(arguments: Sequence[str]) -> Command:
     if not multirun:
         _refuse_sweep(overrides)
     return Command(flags, overrides, multirun, None, jobs, typed, looks)
+
+
+def split_trust(overrides: Sequence[str]) -> tuple[bool, list[str]]:
+    """Split ``trust=true`` from the overrides.
+
+    Example:
+        >>> split_trust(["seed=0", "trust=true"])
+        (True, ['seed=0'])
+    """
+    given = [each.removeprefix("trust=").lower() for each in overrides if each.startswith("trust=")]
+    for value in given:
+        if value not in ("true", "false"):
+            raise UserError(f"trust must be true or false, got {value}")
+    rest = [each for each in overrides if not each.startswith("trust=")]
+    return given[-1:] == ["true"], rest
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -138,7 +161,7 @@ def require_flags(flags: Sequence[str]) -> None:
         if name in WITH_VALUE and not equals and place + 1 == len(flags):
             raise UserError(f"{flag} needs a value")
         option = name.lstrip("-")
-        if flag.startswith("--") and re.split("[.]", option)[0] in (*TOP_LEVEL, "resume"):
+        if flag.startswith("--") and re.split("[.]", option)[0] in (*TOP_LEVEL, "resume", "trust"):
             typed = f"{option}={given}" if equals else f"{option}=..."
             raise UserError(f"{flag}: options have no dashes: write {typed}")
         if name not in FLAGS:

@@ -17,7 +17,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from losslab.config import groups, schema
+from losslab.config import groups, schema, secrets
 from losslab.config.errors import UserError, shown
 from losslab.config.overrides import is_choice, parsed, replaces
 from losslab.config.user_code import SEARCH_PATH, code_dirs, config_dirs, search_path
@@ -34,6 +34,7 @@ def _register(name: str, resolver: Any) -> None:
     register(name, resolver, replace=True)
 
 
+_register("oc.env", secrets.environment_variable)
 _register("job_folder", lambda given: job_name(list(given)))
 _register("name_of", lambda group, chosen, given: named(str(group), str(chosen), list(given)))
 
@@ -404,14 +405,12 @@ def _saved(node: Any, group: str) -> Any:
 
 
 def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
-    """Return the config as a run saves it: resolved, with its choices and reference losses."""
-    plain: dict[str, Any] = {
-        str(key): OmegaConf.to_container(value, resolve=True)
-        if OmegaConf.is_config(value)
-        else value
-        for key, value in config.items()
-        if key != "hydra"
-    }
+    """Return the config as a run saves it: resolved, with its choices and reference losses.
+
+    What environment variables determine stays an interpolation, see :mod:`losslab.config.secrets`.
+    """
+    of_run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain: dict[str, Any] = secrets.resolved(of_run)
     chosen = {
         str(group): str(name)
         for group, name in hydra_node.runtime.choices.items()

@@ -54,6 +54,11 @@ def config_dirs() -> list[Path]:
     return [Path(name) for name in os.environ.get(CONFIG_DIRS, "").split(os.pathsep) if name]
 
 
+def imported_folders() -> list[Path]:
+    """Return the folders whose modules a command imports: the current one, those beside configs."""
+    return [Path.cwd().resolve(), *(folder.resolve().parent for folder in config_dirs())]
+
+
 def search_path() -> list[str]:
     """Return the override that adds these folders to Hydra's search path, if there are any."""
     names = [str(folder).replace("'", "\\'") for folder in config_dirs()]
@@ -144,13 +149,13 @@ def _split_config_dirs(arguments: Sequence[str]) -> tuple[list[Path], list[str]]
                 raise UserError(f"{flag} needs a folder, such as {flag} conf")
             folders.append(Path(folder))
         elif flag == SEARCH_PATH:
-            folders += _folders_of(argument)
+            folders += folders_of(argument)
         else:
             rest.append(argument)
     return folders, rest
 
 
-def _folders_of(override: str) -> list[Path]:
+def folders_of(override: str) -> list[Path]:
     """Return the folders in ``hydra.searchpath=[file://a,file://b]``."""
     from losslab.config.overrides import parsed  # noqa: PLC0415 (Hydra, which compare does not need)
 
