@@ -201,7 +201,9 @@ def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
     options = balanced | _ignoring(node, data) | options
     target = target_of(node, "loss")
     if takes_prediction_and_target(target, {*node, *options}):
-        given: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else dict(node)
+        given: Any = (
+            OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else dict(node)
+        )
         del given["_target_"]
         given |= options
         refusal = refused_options(target, (None, None), given, "loss")

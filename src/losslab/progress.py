@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from losslab.config import secrets
 from losslab.metrics.labels import number
 from losslab.report.run_table import duration
 from losslab.runs.folder import job_name, short_names
@@ -28,7 +29,8 @@ def show_job(folder: Path, metrics: Sequence[str], hydra_node: Any) -> None:
         hydra_node: Hydra's node of the job's config.
     """
     names = _names(Path(hydra_node.sweeper.file).read_text())
-    place, name = names[tuple(hydra_node.overrides.task)]
+    typed = secrets.resolved(hydra_node.overrides.task)
+    place, name = names[tuple(map(secrets.masked_override, typed))]
     outcome = _outcome(read_record(folder), metrics)
     _print(f"job {place} of {len(names)}: {name}/{folder.name}: {outcome}")
 

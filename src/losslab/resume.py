@@ -14,6 +14,7 @@ from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
+from losslab.config.secrets import MASK
 from losslab.config.trust import Source, admit, require_harmless, require_harmless_jobs
 from losslab.config.user_code import SEARCH_PATH, code_dirs, search_path, use
 from losslab.config.validation import require_supported
@@ -162,6 +163,8 @@ def _require_resumable(config: DictConfig, override: Any) -> None:
         close = groups.nearest_keys(key, _typeable(config))
         advice = f": did you mean {' or '.join(close)}?" if close else ""
         raise UserError(f"{key} is not an option of this run{advice}")
+    if before == MASK:
+        return
     if not schema.meaning(key).resumes or OmegaConf.is_dict(before):
         may = [name for name in _typeable(config) if schema.meaning(name).resumes]
         raise UserError(f"{key} cannot be changed when resuming a run; these can: {', '.join(may)}")

@@ -12,6 +12,7 @@ from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.schema import meaning
+from losslab.config.secrets import MASK, masked_override
 from losslab.runs.files import FileError, advising
 from losslab.runs.folder import SWEEP_FILE, replace_file
 from losslab.runs.saved_sweep import VERSION, SavedCommand, read_sweep
@@ -26,19 +27,23 @@ def write_commands(
     """Write the commands of a sweep, the overrides of each of its jobs and the user's folders."""
     saved = [
         {
-            "typed": command.typed,
-            "arguments": command.flags + command.overrides,
-            "listed": command.jobs,
+            "typed": _masked(command.typed),
+            "arguments": _masked(command.flags + command.overrides),
+            "listed": command.jobs and list(map(_masked, command.jobs)),
         }
         for command in commands
     ]
     content = {
         "version": VERSION,
         "commands": saved,
-        "jobs": [list(job) for job in jobs],
+        "jobs": list(map(_masked, jobs)),
         "code_dirs": dict(code_dirs),
     }
     replace_file(folder / SWEEP_FILE, json.dumps(content).encode())
+
+
+def _masked(arguments: Sequence[str]) -> list[str]:
+    return [masked_override(argument) for argument in arguments]
 
 
 def read_commands(folder: Path) -> list[Command]:
@@ -81,6 +86,9 @@ def extended(command: Command, overrides: Sequence[str]) -> Command:
         key, given = override.key_or_group, override.input_line
         before = [each for each in parsed(grown.overrides) if each.key_or_group == key]
         if any(each.input_line == given for each in before[-1:]):
+            continue
+        if any(each.value() == MASK for each in before[-1:]):
+            grown.overrides = _replaced(grown.overrides, [before[-1].input_line], given)
             continue
         if grown.jobs is not None and key == "seed":
             grown.jobs = _reseeded(grown.jobs, values_of(override))

@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.profilers import (
     AdvancedProfiler,
     Profiler,
@@ -22,7 +23,7 @@ from pytorch_lightning.profilers import (
 from losslab.callbacks import RunWriterCallback
 from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
 from losslab.components import Components, build_components, try_batch
-from losslab.config import schema
+from losslab.config import schema, secrets
 from losslab.config.errors import UserError, raised_at
 from losslab.config.extras import EXTRAS, is_installed, not_installed
 from losslab.config.instantiate import build, target_of
@@ -271,8 +272,9 @@ def open_record(
     writer.folder.mkdir(parents=True, exist_ok=True)
     if last is not None:
         writer.resume(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
-        OmegaConf.save(config, writer.files.config)
+        OmegaConf.save(secrets.for_saving(config), writer.files.config)
         return
+    overrides = _plain(config.overrides)
     try:
         writer.start(
             {
@@ -280,7 +282,7 @@ def open_record(
                 "data": config.choices.data,
                 "loss": config.choices.loss,
                 "seed": config.seed,
-                "cell": job_name(config.overrides),
+                "cell": job_name(overrides),
                 "choices": OmegaConf.to_container(config.choices),
                 "hashes": {
                     "weights": components.weights_hash,
@@ -292,20 +294,20 @@ def open_record(
                 "data_notes": list(getattr(components.data, "notes", ())),
             },
             hparams=schema.hparams(_plain(config)),
-            group=f"{job_name(config.overrides)} on {config.choices.data}",
+            group=f"{job_name(overrides)} on {config.choices.data}",
         )
     except FileExistsError as error:
         raise UserError(str(error)) from error
-    OmegaConf.save(config, writer.files.config)
+    OmegaConf.save(secrets.for_saving(config), writer.files.config)
 
 
-def _plain(config: DictConfig) -> Any:
+def _plain(config: Any) -> Any:
     return OmegaConf.to_container(config)
 
 
 def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
     """Build Lightning's Trainer with the run's callbacks and loggers."""
-    loggers = [build(node, f"logger.{name}") for name, node in config.logger.extra.items()]
+    loggers = [build(node, f"logger.extra.{name}") for name, node in config.logger.extra.items()]
     for logger in loggers:
         logger.log_hyperparams(schema.hparams(_plain(config)))
     trainer: pl.Trainer = build(
@@ -503,8 +505,18 @@ def saved_config(folder: Path, *, trust: bool = False) -> DictConfig:
     saved = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     config = OmegaConf.create(translated(saved))
     assert isinstance(config, DictConfig)
+    _require_environment(config, folder)
     code = config.get("code_dirs", {})
     admit(config.get("config_dirs", []), code, trust=trust)
     if not trust:
         require_harmless([config], Source(folder, code))
     return config
+
+
+def _require_environment(config: DictConfig, folder: Path) -> None:
+    """Check that the environment variables of a saved config are set, but for its loggers."""
+    of_run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "logger"])
+    try:
+        OmegaConf.to_container(of_run, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{folder / 'config.yaml'}: {str(error).splitlines()[0]}") from error

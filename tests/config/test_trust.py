@@ -51,8 +51,10 @@ pytorch_lightning.trainer.trainer.os.remove losslab.runs.folder.replace_file
 losslab.runs.folder.remove losslab.runs.writer.RunWriter losslab.cli.run losslab.__main__.main
 losslab.training.train losslab.sweep.hydra_main losslab.report.write.write_report
 losslab.gallery.run.make_runs losslab.data.files.Path
-losslab.config.instantiate.build losslab.losses.functional.transport.import_module antigravity.webbrowser.open __main__.main
-""".split()
+losslab.config.instantiate.build losslab.losses.functional.transport.import_module
+antigravity.webbrowser.open
+__main__.main
+"""
 PLACES = (
     *("loss", "loss.inner", "loss.parts.0", "loss.parts.0.deep.1.deeper", "loss._args_.0"),
     *("model", "model.layers.0", "data", "data.transforms.0.transforms.1", "task.definition"),
@@ -116,7 +118,7 @@ def nothing_is_built(monkeypatch):
     monkeypatch.setattr(instantiate, "instantiate", forbidden)
 
 
-@pytest.mark.parametrize("target", DANGEROUS)
+@pytest.mark.parametrize("target", DANGEROUS.split())
 def test_no_place_of_a_config_names_what_could_do_harm(target, nothing_is_built):
     for place in PLACES:
         config = config_with(place, {"_target_": target}, {"seed": 0})
@@ -287,10 +289,10 @@ torch.optim.lr_scheduler.OneCycleLR losslab.losses.functional.mse losslab.rl.Pol
 torchvision.models.resnet18 torchvision.transforms.Compose torchvision.transforms.v2.Normalize
 torchvision.ops.sigmoid_focal_loss pytorch_lightning.callbacks.DeviceStatsMonitor
 pytorch_lightning.loggers.CSVLogger pytorch_lightning.Trainer
-""".split()
+"""
 
 
-@pytest.mark.parametrize("target", [*targets_of_conf(), *OTHERS])
+@pytest.mark.parametrize("target", [*targets_of_conf(), *OTHERS.split()])
 def test_losslabs_and_torchs_components_need_no_trust(target):
     require_harmless([OmegaConf.create({"a": {"_target_": target}})], Source(RUN, {}))
 

@@ -35,7 +35,7 @@ def _register(name: str, resolver: Any) -> None:
 
 
 _register("oc.env", secrets.environment_variable)
-_register("job_folder", lambda given: job_name(list(given)))
+_register("job_folder", lambda given: job_name(secrets.resolved(given)))
 _register("name_of", lambda group, chosen, given: named(str(group), str(chosen), list(given)))
 
 
@@ -371,15 +371,16 @@ def _reseed(config: DictConfig, seed: str) -> None:
         raise UserError(reason)
     overrides = config.hydra.overrides
     with read_write(config.hydra):
-        before = next(given for given in overrides.task if SEED.fullmatch(given))
-        overrides.task = [seed if given == before else given for given in overrides.task]
+        typed = secrets.resolved(overrides.task)
+        before = next(given for given in typed if SEED.fullmatch(given))
+        overrides.task = [seed if given == before else given for given in typed]
         names = config.hydra.job.override_dirname.split(",")
         config.hydra.job.override_dirname = ",".join(seed if n == before else n for n in names)
 
 
 def _composed(config: DictConfig) -> Composed:
     return Composed(
-        overrides=tuple(config.hydra.overrides.task),
+        overrides=tuple(secrets.resolved(config.hydra.overrides.task)),
         config=finished_config(config, config.hydra),
         run_dir=str(config.hydra.run.dir),
         sweep_dir=Path(config.hydra.sweep.dir),
@@ -424,7 +425,7 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     plain["choices"] = chosen
     if config_dirs():
         plain["config_dirs"] = list(map(str, config_dirs()))  # a run that resumes needs them
-    plain["overrides"] = list(hydra_node.overrides.task)
+    plain["overrides"] = secrets.resolved(hydra_node.overrides.task)
     task = plain["task"]
     task["reference_losses"] = {
         name: OmegaConf.to_container(groups.node("loss", name)) for name in task["reference_losses"]

@@ -10,8 +10,9 @@ from typing import Any
 
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from losslab.config import groups, schema
+from losslab.config import groups, schema, secrets
 from losslab.config.errors import UserError, described, is_own, raised_at, shown
 from losslab.config.extras import not_installed
 from losslab.config.user_code import SAVED_CODE, config_dirs
@@ -34,9 +35,7 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     Raises:
         UserError: if the target cannot be imported or raises an error.
     """
-    options: Any = (
-        OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
-    )
+    options = _options(node, name)
     target = target_of(options, name)
     for nested in schema.targets(options):
         target_of({"_target_": nested}, name)
@@ -50,6 +49,28 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     except Exception as error:  # Hydra 1.3 wraps the target's error, 1.4 does not
         refusal = "" if "_args_" in options else refused_options(target, args, given, name)
         raise UserError(f"{name}: {refusal or _cause(error)}") from error
+
+
+def _options(node: Any, name: str) -> Any:
+    """Return the options of a node as plain values.
+
+    Raises:
+        UserError: if an environment variable is not set, or if a secret was not saved.
+    """
+    if not isinstance(node, DictConfig):
+        return node
+    try:
+        options: Any = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{name}: {str(error).splitlines()[0]}") from error
+    for key, value in schema.flat(options):
+        if value == secrets.MASK:
+            option = f"{name.partition('=')[0]}.{key}"
+            raise UserError(
+                f"{option} is a secret, which is not saved: type it again, or "
+                f"'{option}=${{oc.env:NAME}}', which is saved as it is written"
+            )
+    return options
 
 
 def _defined_as(target: str) -> str:

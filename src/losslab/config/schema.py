@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from losslab.config.secrets import masked
+
 
 @dataclass(frozen=True)
 class Key:
@@ -222,6 +224,6 @@ def hparams(config: Mapping[str, Any]) -> dict[str, Any]:
     # options of the loss that are null are left out
     return {
         name: str(value) if isinstance(value, list | dict) else value
-        for name, value in named.items()
+        for name, value in masked(named).items()
         if value is not None or "." not in name
     }

@@ -60,6 +60,14 @@ def masked(node: Any, name: str = "") -> Any:
     return MASK if _is_secret_value(name, node) else node
 
 
+def for_saving(config: DictConfig) -> DictConfig:
+    """Return the config of a run as its file holds it."""
+    plain: Any = OmegaConf.to_container(config)
+    plain["overrides"] = [masked_override(override) for override in plain["overrides"]]
+    saved: DictConfig = OmegaConf.create(masked(plain))
+    return saved
+
+
 _OPTION = re.compile(r"([\w.@-]+)(\s*:\s*)('[^']*'|\"[^\"]*\"|[^,{}]+)")
 
 
@@ -90,7 +98,8 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
-        return " ".join(map(masked_override, super().format(record).split(" ")))
+        text = _OPTION.sub(_masked_option, super().format(record))
+        return " ".join(map(masked_override, text.split(" ")))
 
 
 # --- environment variables ------------------------------------------------------------------------

@@ -186,7 +186,7 @@ def _shown_secrets(config: Any) -> Iterator[str]:
     """Yield what secrets of the environment a config reads into options that loggers may send."""
     for key, names in secrets.variables(config):
         for name in names:
-            if secrets.is_secret(name) and not secrets.is_secret(key):
+            if secrets.is_secret(name) and not secrets.is_secret(key) and key[:10] != "overrides.":
                 yield f"read the environment variable {name} ({key})"
 
 

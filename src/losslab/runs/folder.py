@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from losslab.config.schema import meaning
+from losslab.config.secrets import masked_override
 
 NAME_LENGTH = 120
 """Maximum length of a name that is made of options; file systems allow 255 bytes."""
@@ -118,7 +119,7 @@ def job_name(overrides: Sequence[str]) -> str:
 
     The loss comes first, by its value or by the class of a replaced ``loss._target_``, then the
     other overrides in the order given, except those that do not distinguish jobs (seed, paths,
-    hydra, threads, resume), as :func:`file_name` joins them.
+    hydra, threads, resume), as :func:`file_name` joins them; secrets are masked.
 
     Args:
         overrides: overrides of one job, in Hydra's syntax.
@@ -132,7 +133,7 @@ def job_name(overrides: Sequence[str]) -> str:
         >>> job_name(["loss=focal", "loss.alpha=[0.25,0.75]"])
         'focal,loss.alpha=-0.25-0.75-~55d80078'
     """
-    pairs = [_key_and_value(override) for override in overrides]
+    pairs = [_key_and_value(masked_override(override)) for override in overrides]
     losses = [value for key, value in pairs if key == "loss"]
     if not losses:
         raise ValueError(f"overrides must name the loss, as in loss=mse, got {list(overrides)}")

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from losslab.config.secrets import masked_override
 from losslab.runs.check import damage
 from losslab.runs.curves import CurveWriter, Point
 from losslab.runs.files import FileError, LaterVersionError
@@ -530,7 +531,7 @@ def git_state() -> dict[str, Any] | None:
 
 
 def _command_line() -> str:
-    return shlex.join(["python", *sys.argv])
+    return shlex.join(["python", *map(masked_override, sys.argv)])
 
 
 def _require_fields(fields: Mapping[str, Any]) -> None:
