@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -148,3 +149,46 @@ def test_settings_that_differ_much_give_names_that_fit(sweep, tmp_path):
     names = [path.name for path in (tmp_path / "figures").glob("*_final_metrics.png")]
     assert len(names) == 2
     assert max(map(len, names)) <= 140
+
+
+INJECTIONS = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "![x](http://tracker.example/x.png)",
+    "[click](javascript:alert(1))",
+    "a|b\n\n# Heading\n- item",
+    "`code` ``` fence",
+    "</td></tr></table><iframe src=//x>",
+    "{{7*7}} ${7*7} {% x %}",
+    "=HYPERLINK(1)",
+    "@SUM(1)",
+    "+cmd|' /C calc'!A0",
+    "\\input{/etc/passwd} $x$ $\\frac$",
+)
+
+
+def test_names_and_notes_are_texts_in_all_files_of_a_report(sweep, tmp_path):
+    text = " ".join(INJECTIONS)
+    losses = ("mse", text, "=HYPERLINK(1)", "@SUM(1)")
+    runs = sweep(dict.fromkeys(losses, MSE), settings={"choices.data": text})
+    for run in runs:
+        run.record["data_notes"] = [text]
+        run.record["command"] = f"python train.py {text}"
+    write_report(compare(Collection(tuple(runs))), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    for tag in ("<script>alert", "<img src=x", "<iframe", "</td></tr></table><iframe"):
+        assert tag not in page
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    outside = [re.sub(r"(`+) .* \1|`[^`]*`", "", line) for line in lines]
+    assert not [each for each in outside if re.search(r"(?<!\\)<[A-Za-z/!]|\]\((?!figures/)", each)]
+    assert not [each for each in lines if each in ("# Heading", "- item")]
+    tables = [line for line in outside if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in tables}) <= 2
+    frame = pd.read_csv(tmp_path / "table.csv", dtype=str, keep_default_na=False)
+    cells = [str(cell) for cell in [*frame.columns, *frame.to_numpy().flatten()]]
+    formulas = [each for each in cells if re.match(r"[=+@-](?![\d.inf])", each)]
+    assert formulas == []
+    table = "".join(
+        line for line in (tmp_path / "table.tex").read_text().splitlines() if line[:1] != "%"
+    )
+    assert not re.search(r"\\input|(?<!\\)\$x", table)

@@ -1,6 +1,7 @@
 """Report as Markdown, and its tables as LaTeX."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from losslab.analysis.answer import answers
 from losslab.analysis.comparison import Comparison, ComparisonTable
@@ -31,7 +32,7 @@ def _markdown(
     tuning_figures: Sequence[ReportFigure],
 ) -> Iterator[str]:
     content = "\n".join(_content(comparison, tuning, figures, tuning_figures))
-    yield f"# {title_of(comparison)}\n"
+    yield f"# {plain_markdown(title_of(comparison))}\n"
     yield content
     terms = glossary(content)
     if terms:
@@ -46,26 +47,25 @@ def _content(
     tuning_figures: Sequence[ReportFigure],
 ) -> Iterator[str]:
     tuned = tuning is not None and tuning.protocol == "tuned"
-    yield from (f"**{line}**\n" for line in overall_answer(comparison))
+    yield from (f"**{plain_markdown(line)}**\n" for line in overall_answer(comparison))
     for answer in answers(comparison, tuned=tuned):
-        first, following = answer.lines
+        first, following = map(plain_markdown, answer.lines)
         yield f"**{first}**\n\n{following}\n"
     if tuning is not None:
         yield "\n## Tuning\n"
-        yield from (f"- {line}" for line in (*tuning.lines(), *tuning_notes(tuning)))
+        yield from _items([*tuning.lines(), *tuning_notes(tuning)])
         yield from map(_image, tuning_figures)
     for table in comparison.tables:
-        yield f"\n## {table.title}\n"
+        yield f"\n## {plain_markdown(table.title)}\n"
         yield from (f"- {key}: {_code(key, text)}" for key, text in provenance(table).items())
         yield ""
-        yield from markdown_table(grid(table, costs=True))
+        yield from _table(grid(table, costs=True))
         yield ""
-        yield from (f"- {line}" for line in conclusions(table))
-        yield from (f"- {line}" for line in notes(table))
+        yield from _items([*conclusions(table), *notes(table)])
         yield from map(_image, figures.get(table.name, ()))
         if table.pairs:
             yield ""
-            yield from markdown_table(pairs_grid(table))
+            yield from _table(pairs_grid(table))
     last = [
         *overall_conclusions(comparison),
         *comparison_notes(comparison),
@@ -73,16 +73,43 @@ def _content(
     ]
     if last:
         yield "\n## Overall\n"
-        yield from (f"- {line}" for line in last)
+        yield from _items(last)
         yield from map(_image, figures.get(OVERALL, ()))
 
 
 def _code(keyword: str, text: str) -> str:
-    return f"`{text}`" if keyword == "Command" else text
+    if keyword != "Command":
+        return plain_markdown(text)
+    text = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def _image(figure: ReportFigure) -> str:
-    return f"\n![{figure.caption}](figures/{figure.name}.png)\n\n{figure.caption}"
+    caption = plain_markdown(figure.caption)
+    return f"\n![{caption}](figures/{figure.name}.png)\n\n{caption}"
+
+
+def _items(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield "- " + re.sub(r"^(?=[#>+~=`-])", r"\\", plain_markdown(line))
+
+
+def _table(cells: Sequence[Sequence[str]]) -> list[str]:
+    return markdown_table([[plain_markdown(cell) for cell in row] for row in cells])
+
+
+def plain_markdown(text: str) -> str:
+    r"""Escape what Markdown would read in a text as HTML, a link, an image, code or a cell's end.
+
+    Example:
+        >>> plain_markdown("p < 0.05, [0.1, 0.2], label_noise")
+        'p < 0.05, [0.1, 0.2], label_noise'
+        >>> print(plain_markdown("<b> ![c](http://d) | `e`"))
+        \<b> ![c]\(http://d) \| \`e\`
+    """
+    text = re.sub(r"<(?=[A-Za-z/!?])|[|`]", r"\\\g<0>", " ".join(text.split()))
+    return re.sub(r"\](?=[(:\[])", r"]\\", text)
 
 
 def latex(comparison: Comparison) -> str:
@@ -95,7 +122,7 @@ def _latex(table: ComparisonTable) -> str:
     body = [r" & ".join(map(_escaped, line)) + r" \\" for line in (head, *lines)]
     return "\n".join(
         [
-            f"% {table.title}: mean and 95 % interval over seeds",
+            f"% {' '.join(table.title.split())}: mean and 95 % interval over seeds",
             rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
             r"\toprule",
             body[0],
@@ -107,7 +134,14 @@ def _latex(table: ComparisonTable) -> str:
     )
 
 
+_LATEX = str.maketrans(
+    {
+        **{character: rf"\{character}" for character in "&%_#${}"},
+        **{"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"},
+        **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "²": "$^2$"},
+    }
+)
+
+
 def _escaped(text: str) -> str:
-    for character in ("&", "%", "_", "#"):
-        text = text.replace(character, rf"\{character}")
-    return text.replace("↑", r"$\uparrow$").replace("↓", r"$\downarrow$").replace("²", "$^2$")
+    return text.translate(_LATEX)

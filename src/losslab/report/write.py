@@ -1,6 +1,7 @@
 """Write the folder of a report."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from losslab.analysis.comparison import Comparison
 from losslab.analysis.overall import overall
@@ -9,6 +10,9 @@ from losslab.report.figures.selection import OVERALL, overall_figures, table_fig
 from losslab.report.frames import pairs_frame, pooled_frame, runs_frame, table_frame
 from losslab.report.html import page
 from losslab.report.markup import latex, markdown
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def write_report(comparison: Comparison, folder: Path, tuning: Tuning | None = None) -> Path:
@@ -28,16 +32,41 @@ def write_report(comparison: Comparison, folder: Path, tuning: Tuning | None = N
     tuned = list(tuning_figures(tuning)) if tuning is not None else []
     for figure in [*tuned, *(each for drawn in figures.values() for each in drawn)]:
         figure.save(folder / "figures")
-    runs_frame(comparison).to_csv(folder / "runs.csv", index=False)
-    table_frame(comparison).to_csv(folder / "table.csv", index=False)
-    pairs_frame(comparison).to_csv(folder / "pairs.csv", index=False)
+    write_csv(runs_frame(comparison), folder / "runs.csv")
+    write_csv(table_frame(comparison), folder / "table.csv")
+    write_csv(pairs_frame(comparison), folder / "pairs.csv")
     if overall(comparison).pooled:
-        pooled_frame(comparison).to_csv(folder / "pooled.csv", index=False)
+        write_csv(pooled_frame(comparison), folder / "pooled.csv")
     if tuning is not None:
-        tuning.frame().to_csv(folder / "tuning.csv", index=False)
+        write_csv(tuning.frame(), folder / "tuning.csv")
     (folder / "table.tex").write_text(latex(comparison), encoding="utf-8")
     text = markdown(comparison, tuning, figures, tuned)
     (folder / "report.md").write_text(text, encoding="utf-8")
     html = page(comparison, figures, tuning, tuned)
     (folder / "report.html").write_text(html, encoding="utf-8")
     return folder / "report.html"
+
+
+def write_csv(frame: "pandas.DataFrame", path: Path) -> None:
+    """Write a table, with an apostrophe before texts that a spreadsheet would compute."""
+    frame.rename(columns=_no_formula).map(_no_formula).to_csv(path, index=False)
+
+
+def _no_formula(cell: Any) -> Any:
+    """Return a cell that a spreadsheet shows as it is.
+
+    Example:
+        >>> [_no_formula(cell) for cell in ("=HYPERLINK(1)", "-0.5", "mse", -0.5)]
+        ["'=HYPERLINK(1)", '-0.5', 'mse', -0.5]
+    """
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    return cell if _is_number(cell) else f"'{cell}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
