@@ -3,6 +3,7 @@
 import functools
 import inspect
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _register("name_of", lambda group, chosen, given: named(str(group), str(chosen),
 
 
 _ABSENT = object()
+MOST_JOBS = 100_000
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__ < "1.4" else {}
 """Argument of Hydra's entry points: 1.3 warns if it is missing, 1.4 if it is given."""
 
@@ -56,7 +58,9 @@ def values_of(override: Any) -> list[str]:
     elif isinstance(value, IntervalSweep):
         raise UserError(f"{override.input_line}: write choice(A,B) or range(A,B,STEP)")
     elif override.is_sweep_override():
-        found = [str(value) for value in override.sweep_string_iterator()]
+        listed = itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1)
+        found = [str(value) for value in listed]
+        _require_few(len(found), override.input_line)
     else:
         found = [str(override.get_value_element_as_str())]
     if not found:
@@ -165,7 +169,13 @@ def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
             columns.append([f"{key}={value}" for value in values_of(override)])
         else:
             columns.append([override.input_line])
+    _require_few(math.prod(map(len, columns)), " ".join(overrides))
     return [list(job) for job in itertools.product(*columns)]
+
+
+def _require_few(jobs: int, typed: str) -> None:
+    if jobs > MOST_JOBS:
+        raise UserError(f"{typed[:200]}: a sweep may have at most {MOST_JOBS} jobs")
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:

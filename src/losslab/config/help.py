@@ -15,7 +15,7 @@ Train
   {program} loss=focal loss.gamma=1 data=mnist seed=3   with other options
   {program} -m loss=mse,mae,huber 'seed=range(5)'       a sweep: 15 runs and their comparison
   {program} -m 'loss=glob(*)' data=digits               all losses that fit these data
-  {program} resume=FOLDER                               resume a run or a sweep
+  {program} resume=FOLDER [trust=true]                  resume a run or a sweep (of others)
 
 Use runs (COMMAND --help lists the options)
   losslab compare FOLDER...                                   compare the losses of any runs

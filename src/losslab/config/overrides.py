@@ -24,6 +24,8 @@ def parsed(overrides: Sequence[str]) -> list[Any]:
     except HydraException as error:
         lines = str(error).splitlines()
         raise UserError(f"malformed override: {lines[0]}") from error
+    except RecursionError as error:
+        raise UserError("malformed override: its value is nested too deeply") from error
 
 
 def is_given(overrides: Sequence[str], key: str) -> bool:

@@ -121,11 +121,15 @@ not say it; ``redrawn`` for other data."""
 def translated(config: Any) -> Any:
     """Translate the names in a saved config, given as plain values, to the current ones.
 
+    Raises:
+        ValueError: if the config has too many options, or is nested too deeply.
+
     Example:
         >>> saved = {"task": {"module": {"_target_": "losslab.tasks.QLearning"}}}
         >>> translated(saved)["task"]["module"]
         {'_target_': 'losslab.rl.QLearningModule'}
     """
+    require_bounded(config)
     current = _renamed(config, "")
     _keep_unit_of_targets(current)  # told by a key that is added next
     for key, added in ADDED.items():
@@ -136,6 +140,26 @@ def translated(config: Any) -> Any:
         if isinstance(node, dict) and added.belongs_to(node):
             node.setdefault(name, added.value)
     return current
+
+
+MOST_OPTIONS, DEEPEST = 100_000, 50
+
+
+def require_bounded(config: Any) -> None:
+    """Check the size of a config, whose YAML may name the same part many times.
+
+    Raises:
+        ValueError: if it has too many options, or is nested too deeply.
+    """
+    waiting, found = [(config, 0)], 0
+    while waiting:
+        node, depth = waiting.pop()
+        found += 1
+        if depth > DEEPEST or found > MOST_OPTIONS:
+            bound = f"{DEEPEST} levels" if depth > DEEPEST else f"{MOST_OPTIONS} options"
+            raise ValueError(f"must have at most {bound}")
+        nested = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        waiting += [(each, depth + 1) for each in nested]
 
 
 def _keep_unit_of_targets(config: Any) -> None:

@@ -233,7 +233,7 @@ def _is_own(target: str, source: Source) -> bool:
 
 
 def _is_harmless(found: Any, source: Source) -> bool:
-    """Return whether a class or function may be called, judged by where it is defined."""
+    """Return whether a class or function may be called: one that is defined in a known place."""
     while isinstance(found, functools.partial):
         found = found.func
     if not inspect.isroutine(found) and not inspect.isclass(found):

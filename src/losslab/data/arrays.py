@@ -1,5 +1,6 @@
 """Your own data as NumPy arrays in an .npz file."""
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Unpack
@@ -113,8 +114,11 @@ def read_npz(file: Path) -> dict[str, NDArray[np.generic]]:
             f"data.path={file} data.target=COLUMN"
         )
     try:
+        _require_memory(file)
         with np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
+    except MemoryError as error:
+        raise ValueError(f"{file} does not fit into memory: {error}") from error
     except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         got = _found(file, error)
         raise ValueError(
@@ -133,6 +137,21 @@ def read_npz(file: Path) -> dict[str, NDArray[np.generic]]:
         got = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ValueError(f"{file} must hold arrays of equal length, got {got}")
     return arrays
+
+
+def _require_memory(file: Path) -> None:
+    """Check that the arrays of an archive, which may be compressed, can be in memory.
+
+    Raises:
+        MemoryError: if they cannot.
+    """
+    if not zipfile.is_zipfile(file) or not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with zipfile.ZipFile(file) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > memory:
+        raise MemoryError(f"its arrays take {size / 2**30:.3g} GiB, of {memory / 2**30:.3g} GiB")
 
 
 def _found(file: Path, error: Exception) -> str:

@@ -47,7 +47,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     require_types(content["task"], _Task, path)
     if not text.endswith("\n"):
         raise FileError(path, "is incomplete: its last line has no end")
-    current: dict[str, Any] = translated(content)
+    try:
+        current: dict[str, Any] = translated(content)
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
     return current
 
 
