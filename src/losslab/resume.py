@@ -138,6 +138,8 @@ def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
         _require_resumable(saved, override)
         with open_dict(config):
             OmegaConf.update(config, override.key_or_group, override.value())
+    # the run's command has its secrets already, masked
+    known = [each for each in known if OmegaConf.select(saved, each.key_or_group) != MASK]
     changed = [each.key_or_group for each in known]
     for key, value in _derived(saved, config, changed).items():
         if schema.meaning(key).affects_results:
@@ -148,7 +150,8 @@ def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
             )
         OmegaConf.update(config, key, value)
     kept = [given for given in _command(saved) if given.partition("=")[0] not in changed]
-    config.overrides = [*kept, *(each for each in overrides if not each.startswith("paths."))]
+    typed = [each.input_line for each in known]
+    config.overrides = [*kept, *(each for each in typed if not each.startswith("paths."))]
     return config
 
 
