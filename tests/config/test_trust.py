@@ -212,7 +212,7 @@ def test_no_sweep_or_tuning_runs_it(tmp_path, override, nothing_is_built):
         cli.run([f"resume={sweep}"])
     if "a=1" in override:  # tunings do not sweep
         return
-    plan = tuning.Plan("controlled", 1, ["mse"], [100], [0], given[1:], {}, {"mse": [{}]})
+    plan = tuning.Plan("controlled", 1, ["mse"], [100], [0], given[1:], {"mse": {}}, {"mse": [{}]})
     write_plan(tmp_path / "tuning", plan)
     with pytest.raises(UserError, match="would run "):
         tuning.run_tuning([f"resume={tmp_path / 'tuning'}"])

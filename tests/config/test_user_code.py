@@ -4,7 +4,9 @@ import dataclasses
 import importlib
 import json
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -85,18 +87,10 @@ def test_a_saved_run_makes_its_modules_importable_if_it_is_trusted(tmp_path, tru
     from losslab.training import saved_config
 
     run = tmp_path / "run"
-    run.mkdir()
+    shutil.copytree(Path(__file__).parents[1] / "past" / "v0_1" / "runs" / "focal", run)
     code = module_in(tmp_path / "code", 3)
-    (run / "record.json").write_text(json.dumps(new_record()))
-    fields = {key: {} for key in ["choices", "data", "loss", "model", "trainer"]}
-    config = {
-        **fields,
-        "task": {"monitor": "mae"},
-        "overrides": [],
-        "seed": 0,
-        "code_dirs": {"kept_losses": str(code)},
-    }
-    (run / "config.yaml").write_text(json.dumps(config) + "\n")
+    with (run / "config.yaml").open("a") as file:
+        file.write(f"code_dirs: {{kept_losses: '{code}'}}\n")
     saved_config(run, trust=trust)
     if trust:
         assert importlib.import_module("kept_losses").VALUE == 3
