@@ -16,7 +16,6 @@ from losslab.config import user_code
 from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError
 from losslab.config.instantiate import target_of
-from losslab.runs.record import new_record
 from losslab.sweep_file import read_code_dirs, write_commands
 
 

@@ -147,6 +147,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("task.epochs task.num_envs task.steps_per_epoch", _COUNT),
     ("task.definition.dimensions task.definition.emd_clouds", _COUNT),
     ("task.definition.threshold", _ABOVE_0),
+    ("task.definition.absent", _choice("skip", "one")),
     ("task.definition.frechet", FLAG),
     ("task.module.critic_steps task.module.epochs task.module.minibatches", _COUNT),
     ("task.module.replay_capacity task.module.batch_size task.module.update_every", _COUNT),
