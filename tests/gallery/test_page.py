@@ -61,7 +61,7 @@ def test_a_page_tells_failures_apart_from_values(tmp_path):
     rows, results = failing(LOWER, [0])
     page = page_of(results, rows, tmp_path)
     assert "lower for 7 of 7 seeds" in page
-    assert "- Mse (outliers=0.1) failed at 1 of 8 seeds where mae (outliers=0.1) finished" in page
+    assert "- mse (outliers=0.1) failed at 1 of 8 seeds where mae (outliers=0.1) finished" in page
 
 
 def test_a_page_tells_what_was_undecided_and_which_runs_collapsed(tmp_path):

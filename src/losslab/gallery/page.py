@@ -126,7 +126,7 @@ def _than(result: ComparisonResult) -> str:
 def _failures(results: Sequence[ComparisonResult]) -> list[str]:
     """Say how often runs failed at the seeds of the comparisons, apart from their values."""
     sentences = filter(None, (failure_sentence(each.pair) for each in results))
-    lines = [f"- {_sentence(sentence)}" for sentence in dict.fromkeys(sentences)]
+    lines = [f"- {sentence}" for sentence in dict.fromkeys(sentences)]  # begins with a label
     return [*lines, ""] if lines else []
 
 
