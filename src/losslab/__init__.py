@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from typing import Any
 
-_PARTS = ("analysis", "data", "losses", "metrics", "models", "report", "runs", "tasks")
+_PARTS = ("analysis", "data", "losses", "metrics", "models", "passport", "report", "runs", "tasks")
 
 IMPORTS = "LOSSLAB_IMPORTS"
 """Environment variable with the folders of the user's code, for the processes of a command."""
@@ -25,10 +25,12 @@ sys.path += [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return metadata.version("losslab")
+    if name == "probe":
+        return importlib.import_module("losslab.passport").probe
     if name in _PARTS:
         return importlib.import_module(f"losslab.{name}")
     raise AttributeError(f"module 'losslab' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "__version__", *_PARTS])
+    return sorted([*globals(), "__version__", "probe", *_PARTS])

@@ -23,7 +23,17 @@ from losslab.data.raw import IGNORED
 from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
+from losslab.losses.links import InverseLink
 from losslab.modules.objective import sum_of
+from losslab.passport import (
+    PROBED,
+    Shape,
+    Trial,
+    cached_trial,
+    find_adapters,
+    notes_on,
+    overrides,
+)
 from losslab.rng import Purpose, derive_seed
 from losslab.tasks import Task
 
@@ -42,6 +52,8 @@ class Components:
     weights_hash: str
     module: Any
     references: References
+    loss_notes: dict[str, Any]
+    """What the loss estimates, and what is odd about it; for the record."""
 
 
 def build_components(config: DictConfig, like: Components | None = None) -> Components:
@@ -60,15 +72,13 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     network = initial_network(config, data, task)
     weights_hash = fingerprint(network.state_dict().values())
     loss = build_loss(config.loss, data)
-    target_format = matching_format(config, loss, task.provides) or probe_format(
-        config, loss, task, data, network
-    )
+    target_format, trial = accepted_format(config, loss, task, data, network)
     references = _references(config, task, data) if like is None else like.references
     if config.compile:
         network.compile()  # in place: the names in a checkpoint stay those of the network
     offered = {
         "target_format": target_format,
-        "inverse_link": loss.inverse_link if isinstance(loss, Loss) else task.standard_inverse_link,
+        "inverse_link": _inverse_link(loss, target_format, trial),
         "optimizer": _partial(config.optimizer, "optimizer"),
         "scheduler": _partial(config.scheduler, "scheduler"),
         "regularizer": _regularizer(config, network),
@@ -92,7 +102,8 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
         _require_whole_schedule(module.configure_optimizers(), config.trainer.max_epochs)
     except (ValueError, TypeError) as error:
         raise UserError(f"optimizer or scheduler: {error}") from error
-    return Components(data, task, network, weights_hash, module, references)
+    notes = {} if trial is None else notes_on(trial)
+    return Components(data, task, network, weights_hash, module, references, notes)
 
 
 def _require_own_steps(config: DictConfig) -> None:
@@ -386,10 +397,72 @@ def matching_format(
     )
 
 
-def probe_format(
+def accepted_format(
     config: DictConfig, loss: nn.Module, task: Task, data: Any, network: nn.Module
-) -> TargetFormat:
-    """Find the first target format that a loss of another library accepts, by trying one batch.
+) -> tuple[TargetFormat, Trial | None]:
+    """Find the first target format of the task in which the loss leads to the right answers.
+
+    Returns:
+        The format, and what was found when the loss was tried; ``None`` if it cannot be.
+
+    Raises:
+        UserError: if there is none.
+    """
+    declared = matching_format(config, loss, task.provides)
+    if declared is None:
+        formats = formats_of_batch(config, loss, task, data, network)
+    elif declared not in PROBED:
+        return declared, None
+    else:
+        formats = {declared: _sample_shape(config, task, data, network)}
+    refusals = {}
+    for target_format, shape in formats.items():
+        trial = cached_trial(loss, target_format, shape, key=_text(config.loss))
+        if trial is None or not trial.refusal:
+            return target_format, trial
+        refusals[target_format] = trial.refusal
+    name = f"loss={config.choices.loss}"
+    listed = "; ".join(dict.fromkeys(refusals.values()))
+    shape = next(iter(formats.values()))
+    chain = find_adapters(loss, list(formats), shape)
+    advice = f"Losses that fit: {_fitting(task.provides)}"
+    if chain is not None:
+        advice = f"It fits as {overrides(chain, str(config.loss['_target_']))}"
+    raise UserError(f"{name} {listed}. {advice}")
+
+
+def _text(node: DictConfig) -> str:
+    """Write the options of a loss, as a key."""
+    return str(OmegaConf.to_container(node, resolve=True))
+
+
+def _inverse_link(
+    loss: nn.Module, target_format: TargetFormat, trial: Trial | None
+) -> InverseLink | None:
+    """Return the inverse link that a loss declares, else the one that was found."""
+    declared = loss.link_for(target_format) if isinstance(loss, Loss) else None
+    found = None if trial is None or trial.estimate is None else trial.estimate.link
+    return found if declared is None else declared
+
+
+def _sample_shape(config: DictConfig, task: Task, data: Any, network: nn.Module) -> Shape | None:
+    """Return the shape of one sample's prediction; ``None`` if it is not a tensor."""
+    inputs, _ = task.pair(next(iter(data.train_dataloader())))
+    training = network.training
+    network.eval()  # so that nothing is drawn, and no statistics of a batch are kept
+    with torch.no_grad():
+        prediction = checked_prediction(config, task, network, inputs)
+    network.train(training)
+    return tuple(prediction.shape[1:]) if isinstance(prediction, Tensor) else None
+
+
+def formats_of_batch(
+    config: DictConfig, loss: nn.Module, task: Task, data: Any, network: nn.Module
+) -> dict[TargetFormat, Shape | None]:
+    """Find the target formats that a loss of another library accepts, by trying one batch.
+
+    Returns:
+        The shape of one sample's prediction, by format.
 
     Raises:
         UserError: if it accepts none.
@@ -403,10 +476,13 @@ def probe_format(
         )
     inputs, targets = task.pair(next(iter(data.train_dataloader())))
     prediction = checked_prediction(config, task, network, inputs)
+    shape: Shape | None = None
     if isinstance(prediction, Tensor):  # the gradient of the loss alone
+        shape = tuple(prediction.shape[1:])
         prediction = prediction.detach().requires_grad_(prediction.is_floating_point())
     fails = f"loss={chosen.loss} fails on a batch of data={chosen.data}"
     refusals = {}
+    accepted_formats: dict[TargetFormat, Shape | None] = {}
     for target_format in task.provides:
         try:
             value = loss(prediction, task.target(targets, target_format))
@@ -420,7 +496,9 @@ def probe_format(
             raise UserError(f"{fails}: {described(error)}") from error
         else:
             loss.zero_grad(set_to_none=True)
-            return target_format
+            accepted_formats[target_format] = shape
+    if accepted_formats:
+        return accepted_formats
     if len(set(refusals.values())) == 1:
         raise UserError(f"{fails}: {next(iter(refusals.values()))}")
     listed = "; ".join(f"{name}: {text[:300]}" for name, text in refusals.items())

@@ -292,6 +292,7 @@ def open_record(
                 "sampling": components.data.sampling,
                 "sizes": components.data.sizes(),
                 "data_notes": list(getattr(components.data, "notes", ())),
+                "loss_notes": components.loss_notes,
             },
             hparams=schema.hparams(_plain(config)),
             group=f"{job_name(overrides)} on {config.choices.data}",

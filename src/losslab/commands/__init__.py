@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "Evaluate a checkpoint of a run",
     "tune": "Tune losses equally and compare them",
     "gallery": "Test the claims of the gallery",
+    "probe": "Find out what a loss estimates and accepts",
 }
 """Description by name; each is a module of this package, imported when it is called."""
 

@@ -1,8 +1,22 @@
 """Loss functions: ``loss(prediction, target)``, logits in, on torch alone."""
 
 from losslab.losses import functional
+from losslab.losses.adapters import (
+    AsTwoClasses,
+    Averaged,
+    First,
+    OnLogSoftmax,
+    OnSigmoid,
+    OnSoftmax,
+    WithIntegerTargets,
+    WithOneHotTargets,
+    WithoutChannel,
+    WithoutTargetChannel,
+    WithSignedTargets,
+    WithTargetChannel,
+)
 from losslab.losses.adversarial import AdversarialLoss
-from losslab.losses.base import InverseLink, Loss, Reduction, TargetFormat
+from losslab.losses.base import Loss, Reduction, TargetFormat
 from losslab.losses.classification import (
     BCELoss,
     CategoricalCrossEntropyLoss,
@@ -16,6 +30,7 @@ from losslab.losses.functional.information import (
     kl_divergence,
     self_information,
 )
+from losslab.losses.links import ClippedLink, FocalLink, InverseLink, Link, SmoothedLink
 from losslab.losses.metric import AngularLoss, ContrastiveLoss, TripletLoss
 from losslab.losses.points import ChamferLoss, EMDLoss, PaddedPoints
 from losslab.losses.ranking import MarginRankingLoss, RelevanceTarget
@@ -47,16 +62,21 @@ from losslab.losses.sequence import CTCLoss, SequenceTarget
 __all__ = [
     "AdversarialLoss",
     "AngularLoss",
+    "AsTwoClasses",
+    "Averaged",
     "BCEDiceLoss",
     "BCELoss",
     "CTCLoss",
     "CategoricalCrossEntropyLoss",
     "ChamferLoss",
+    "ClippedLink",
     "ContrastiveLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "EMDLoss",
     "ElasticNetRegularizer",
+    "First",
+    "FocalLink",
     "FocalLoss",
     "FocalTverskyLoss",
     "HingeLoss",
@@ -64,10 +84,14 @@ __all__ = [
     "InverseLink",
     "L1Regularizer",
     "L2Regularizer",
+    "Link",
     "Loss",
     "MAELoss",
     "MSELoss",
     "MarginRankingLoss",
+    "OnLogSoftmax",
+    "OnSigmoid",
+    "OnSoftmax",
     "PaddedPoints",
     "PolicyGradientLoss",
     "PolicyPrediction",
@@ -81,10 +105,17 @@ __all__ = [
     "SSELoss",
     "SequenceTarget",
     "SmoothL1Loss",
+    "SmoothedLink",
     "TargetFormat",
     "TransitionTarget",
     "TripletLoss",
     "TverskyLoss",
+    "WithIntegerTargets",
+    "WithOneHotTargets",
+    "WithSignedTargets",
+    "WithTargetChannel",
+    "WithoutChannel",
+    "WithoutTargetChannel",
     "cross_entropy",
     "entropy",
     "functional",

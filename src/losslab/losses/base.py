@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from losslab.losses.links import InverseLink
+
 Reduction = Literal["mean", "sum", "none"]
-InverseLink = Literal["softmax", "sigmoid", "identity"]
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -42,7 +43,7 @@ class Loss(nn.Module):
     accepts: ClassVar[tuple[TargetFormat, ...]]
     """The target formats that this loss accepts."""
     inverse_link: ClassVar[InverseLink | None] = None
-    """The map from class logits to probabilities; a single logit always uses the sigmoid.
+    """The map from class logits to probabilities; see :meth:`link_for`.
 
     ``None`` if the loss does not define probabilities, as for the hinge loss.
     """
@@ -53,6 +54,16 @@ class Loss(nn.Module):
         super().__init__()
         require_choice("reduction", reduction, REDUCTIONS)
         self.reduction = reduction
+
+    def link_for(self, target_format: TargetFormat) -> InverseLink | None:
+        """Return the inverse link for a target format.
+
+        A softmax of single logits with binary targets is the sigmoid. A loss whose link depends on
+        its options overrides this.
+        """
+        if self.inverse_link == "softmax" and target_format is TargetFormat.BINARY_TARGETS:
+            return "sigmoid"
+        return self.inverse_link
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Compute the terms of the sum, and what each adds to the divisor of the mean.

@@ -33,6 +33,7 @@ from losslab.losses.functional.classification import (
     sparse_softmax_cross_entropy_total,
 )
 from losslab.losses.functional.fused import is_compiled
+from losslab.losses.links import FocalLink, InverseLink, SmoothedLink
 
 
 class CrossEntropyLoss(Loss):
@@ -99,6 +100,10 @@ class CrossEntropyLoss(Loss):
         require_elements(prediction)
         total, count = sparse_softmax_cross_entropy_total(prediction, target, *options)
         return total / count.clamp(min=1) if weight is None else divide(total, count)
+
+    def link_for(self, target_format: TargetFormat) -> InverseLink | None:
+        """Return the softmax, or its correction for label smoothing."""
+        return _smoothed(self.label_smoothing)
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the terms; each adds the weight of its class, and ignored ones add 0."""
@@ -172,6 +177,10 @@ class CategoricalCrossEntropyLoss(Loss):
         """Compute the loss of a batch."""
         return self.reduce_counted(*self.terms(prediction, target))
 
+    def link_for(self, target_format: TargetFormat) -> InverseLink | None:
+        """Return the softmax, or its correction for label smoothing."""
+        return _smoothed(self.label_smoothing)
+
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Compute the terms; each adds the weights of its classes, and ignored ones add 0."""
         require_classes(prediction)
@@ -194,6 +203,13 @@ class CategoricalCrossEntropyLoss(Loss):
         if self.ignore_index is None:
             return {}
         return {"ignored": (target == self.ignore_index).any(dim=1).sum()}
+
+
+def _smoothed(smoothing: float) -> InverseLink | None:
+    """Return the inverse link of cross-entropy; none if nothing but the even spread is left."""
+    if smoothing == 0:
+        return "softmax"
+    return SmoothedLink(smoothing) if smoothing < 1 else None
 
 
 class IgnoringLoss(Loss):
@@ -308,7 +324,7 @@ class HingeLoss(IgnoringLoss):
         \qquad
         \ell_i = \sum_j \max(0, m + s_{ij} - s_{it_i}) \quad\text{(Weston, Watkins)}
 
-    The scores do not define probabilities.
+    The scores do not define probabilities, unless the maxima are squared.
 
     Args:
         margin: m, in the unit of the scores; a sample beyond it has zero loss.
@@ -449,6 +465,13 @@ class FocalLoss(IgnoringLoss):
         options = self.gamma, *self._binary_weights(prediction)
         sums = functional.binary_focal_sums(prediction, target, *options)
         return self.reduce_total(sums.sum(), prediction)
+
+    def link_for(self, target_format: TargetFormat) -> InverseLink | None:
+        """Return the map from logits to the probabilities at which the loss is least."""
+        binary = target_format is TargetFormat.BINARY_TARGETS
+        if self.gamma == 0:
+            return "sigmoid" if binary else "softmax"
+        return FocalLink(self.gamma, binary)
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each target."""

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from losslab.losses.base import (
-    InverseLink,
     Loss,
     Reduction,
     TargetFormat,
@@ -21,6 +20,7 @@ from losslab.losses.class_targets import Weights, computing, weights
 from losslab.losses.functional import segmentation as functional
 from losslab.losses.functional.classification import binary_focal_sums
 from losslab.losses.functional.segmentation import Region
+from losslab.losses.links import InverseLink
 
 Empty = Literal["soft", "skip"]
 

@@ -8,14 +8,22 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from losslab.losses.base import InverseLink
+from losslab.losses.links import (
+    InverseLink,
+    Link,
+    NamedLink,
+    is_one_vs_rest,
+    softmax_log_odds,
+)
 
 
 def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
     """Convert logits (N, C) to probabilities, float64 (N, C).
 
-    With the sigmoid, classes are one-vs-rest and their probabilities need not sum to one.
+    If classes are one-vs-rest, as with the sigmoid, their probabilities need not sum to one.
     """
+    if isinstance(inverse_link, Link):
+        return inverse_link.log_probability(logits).exp()
     logits = logits.double()
     if inverse_link == "softmax":
         return logits.softmax(dim=1)
@@ -26,7 +34,8 @@ def log_odds(logits: Tensor, inverse_link: InverseLink) -> Tensor:
     r"""Compute the log-odds of each class, :math:`\log p_c - \log (1 - p_c)`, in float64.
 
     They order samples as the probabilities do, but stay apart where these round to 0 or 1. Those of
-    softmax are rounded to the precision of float32, so that equal ones are equal.
+    several classes are rounded to the precision of float32, so that equal ones are equal. Logits
+    that are one-vs-rest are returned as they are: every inverse link keeps their order.
 
     Args:
         logits: (N, C, *).
@@ -36,21 +45,11 @@ def log_odds(logits: Tensor, inverse_link: InverseLink) -> Tensor:
         >>> log_odds(torch.tensor([[0.0, 40.0], [0.0, 41.0]]), "softmax")[:, 1]
         tensor([40., 41.], dtype=torch.float64)
     """
-    if inverse_link != "softmax":
-        return logits.double()
-    return _softmax_log_odds(logits).float().double()
-
-
-def _softmax_log_odds(logits: Tensor) -> Tensor:
-    logits = logits.double()
-    logits = logits - logits.amax(dim=1, keepdim=True)  # so that shifted logits give the same
-    log = logits.log_softmax(dim=1)
-    # 1 - p of the largest class is summed from the others, as it may be too small for a difference
-    classes = torch.arange(logits.shape[1], device=logits.device)
-    classes = classes.view(-1, *[1] * (logits.ndim - 2))
-    largest = logits.argmax(dim=1, keepdim=True) == classes
-    others = logits.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True)
-    return torch.where(largest, -others, log - torch.log1p(-log.exp()))
+    if inverse_link == "softmax":
+        return softmax_log_odds(logits).float().double()
+    if isinstance(inverse_link, Link) and not inverse_link.binary:
+        return softmax_log_odds(inverse_link.log_probability(logits)).float().double()
+    return logits.double()
 
 
 def brier_score(probability: Tensor, target: Tensor) -> Tensor:
@@ -74,7 +73,7 @@ def brier_score(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def predictive_entropy(logits: Tensor, inverse_link: InverseLink) -> Tensor:
-    """Compute the entropy of each sample in nats; the sigmoid's binary entropies are summed.
+    """Compute the entropy of each sample in nats; binary entropies, if one-vs-rest, are summed.
 
     Args:
         logits: (N, C).
@@ -84,9 +83,12 @@ def predictive_entropy(logits: Tensor, inverse_link: InverseLink) -> Tensor:
         >>> round(predictive_entropy(torch.zeros(1, 2), "softmax").item(), 4)
         0.6931
     """
-    entropy = torch.special.entr(to_probability(logits, inverse_link))
+    probability = to_probability(logits, inverse_link)
+    entropy = torch.special.entr(probability)
     if inverse_link == "sigmoid":
         entropy = entropy + torch.special.entr(to_probability(-logits, inverse_link))
+    elif is_one_vs_rest(inverse_link):
+        entropy = entropy + torch.special.entr(1 - probability)
     per_sample: Tensor = entropy.sum(dim=1)
     return per_sample
 
@@ -94,7 +96,7 @@ def predictive_entropy(logits: Tensor, inverse_link: InverseLink) -> Tensor:
 def negative_log_likelihood(logits: Tensor, target: Tensor, inverse_link: InverseLink) -> Tensor:
     r"""Compute the negative log-likelihood of each sample in nats.
 
-    With the sigmoid, each class is a binary outcome, and the values of all classes are summed.
+    If one-vs-rest, each class is a binary outcome, and the values of all classes are summed.
 
     Args:
         logits: (N, C).
@@ -115,17 +117,20 @@ def negative_log_likelihood(logits: Tensor, target: Tensor, inverse_link: Invers
     if inverse_link == "sigmoid":
         elements = binary_cross_entropy_with_logits(logits, target, reduction="none")
         return elements.sum(dim=1)
-    if inverse_link == "softmax":  # the logarithm of p itself is 0 for each p that rounds to 1
-        log = -torch.logaddexp(logits.new_zeros(()), -_softmax_log_odds(logits))
+    if isinstance(inverse_link, Link):
+        log = inverse_link.log_probability(logits)
+        if inverse_link.binary:
+            rest = torch.log1p(-log.exp())
+            log, target = torch.cat([log, rest], dim=1), torch.cat([target, 1 - target], dim=1)
+    elif inverse_link == "softmax":  # the logarithm of p itself is 0 for each p that rounds to 1
+        log = -torch.logaddexp(logits.new_zeros(()), -softmax_log_odds(logits))
     else:
         log = logits.log()
     # a class without probability counts only where it is the target
     return -torch.where(target > 0, target * log, 0).sum(dim=1)
 
 
-def fit_temperature(
-    logits: Tensor, target: Tensor, inverse_link: InverseLink
-) -> tuple[float, float]:
+def fit_temperature(logits: Tensor, target: Tensor, inverse_link: NamedLink) -> tuple[float, float]:
     """Find the temperature T that minimises the negative log-likelihood of ``logits / T``.
 
     Args:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import InverseLink, Loss, TargetFormat, divide, sum_terms
+from losslab.losses.base import Loss, TargetFormat, divide, sum_terms
+from losslab.losses.links import InverseLink
+from losslab.passport.links import NumericLink
 from losslab.tasks.base import Task
 
 
@@ -44,6 +46,11 @@ class Supervision:
         self.regularizer = regularizer
         self.references = dict(references or {})
         self.sample_loss = sample_loss
+
+    @property
+    def maps_metrics(self) -> bool:
+        """Whether :meth:`evaluate` may be mapped over many runs by ``torch.func.vmap``."""
+        return self.task.maps_metrics and not isinstance(self.inverse_link, NumericLink)
 
     def components(
         self,

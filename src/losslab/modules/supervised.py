@@ -10,7 +10,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.modules.accumulation import Window
 from losslab.modules.base import Module
 from losslab.modules.cost import LossCall, supervised_call

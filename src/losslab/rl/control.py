@@ -1,11 +1,11 @@
 """Tasks of reinforcement learning: what the outputs of the network mean."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from losslab.config.errors import UserError
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 class Control(Task):
     """Task without targets: the module creates its training data by acting in environments."""
-
-    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def __init__(self, data: "Environments") -> None:
         super().__init__(data)

@@ -25,7 +25,8 @@ of the target.
 Since 3, Dice, IoU, precision and recall of masks leave out classes that neither an image nor its
 prediction has (``task.definition.absent``); Recall@1 and MAP@R average over equally near
 neighbours; average precision of the rarest class is that of log-odds; the calibration error is of
-the class with the largest logit; and metrics of what a split lacks are missing, not 0 or 1.
+the class with the largest logit; metrics of what a split lacks are missing, not 0 or 1; and
+probabilities are those of the loss's own inverse link.
 """
 
 ADDED_FIELDS: dict[str, Any] = {
@@ -34,6 +35,7 @@ ADDED_FIELDS: dict[str, Any] = {
     "sampling": None,
     "sizes": {},
     "data_notes": [],
+    "loss_notes": {},
     "cost": {},
     "improved": None,
     "stopped": None,
@@ -91,6 +93,8 @@ class Record(TypedDict):
     """Number of samples per split."""
     data_notes: list[str]
     """What reading the data changed or left out, one line each."""
+    loss_notes: dict[str, Any]
+    """What the loss ``estimates``, and ``warnings``, found by :mod:`losslab.passport`."""
     best: EpochMetrics | None
     """Epoch whose checkpoint counts."""
     improved: int | None
@@ -150,6 +154,7 @@ def new_record() -> Record:
         sampling=None,
         sizes={},
         data_notes=[],
+        loss_notes={},
         best=None,
         improved=None,
         final=None,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,8 +28,6 @@ class Task:
 
     An instance may provide fewer, depending on the data.
     """
-    standard_inverse_link: ClassVar[InverseLink | None]
-    """Inverse link for losses of other libraries, which do not declare one."""
     maps_metrics: bool = False
     """Whether :meth:`metrics` may be mapped over many runs by ``torch.func.vmap``.
 

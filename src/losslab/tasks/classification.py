@@ -1,14 +1,15 @@
 """Classification: one of C classes, or any of K labels."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from losslab.data.raw import IGNORED
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink, NamedLink
 from losslab.metrics.classes import (
     auroc_macro,
     average_precision,
@@ -60,7 +61,6 @@ class ClassificationTask(Task):
     """
 
     provides = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
-    standard_inverse_link: ClassVar[InverseLink | None] = "softmax"
     counted = "classes"
     maps_metrics = True
 
@@ -141,14 +141,14 @@ class ClassificationTask(Task):
     ) -> dict[str, float]:
         """Compute the negative log-likelihood after fitting one temperature."""
         hot = one_hot(target, self.outputs)
-        return _nll_of_one_temperature(prediction, hot, inverse_link or "softmax")
+        return _nll_of_one_temperature(prediction, hot, _standard(inverse_link))
 
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, float]:
         """Fit a temperature, and a threshold for the rarest class, on validation."""
         hot = one_hot(target, self.outputs)
-        chosen = {"temperature": fit_temperature(prediction, hot, inverse_link or "softmax")[0]}
+        chosen = {"temperature": fit_temperature(prediction, hot, _standard(inverse_link))[0]}
         if self.rarest is not None and self.uneven:
             chosen["rare_threshold"] = best_f1_threshold(
                 _lead(prediction, self.rarest), target.eq(self.rarest)
@@ -189,7 +189,6 @@ class MultiLabelTask(Task):
     """
 
     provides = (TargetFormat.BINARY_TARGETS,)
-    standard_inverse_link: ClassVar[InverseLink | None] = "sigmoid"
     counted = "labels"
     maps_metrics = True
 
@@ -220,7 +219,7 @@ class MultiLabelTask(Task):
         values["f1_macro"] = f1_macro((prediction > 0) & known, truth)
         values["auroc"] = self._auroc(prediction, truth, known)
         if inverse_link is not None:
-            probability = to_probability(prediction, "sigmoid")
+            probability = to_probability(prediction, inverse_link)
             confidence, right = probability.flatten(), truth.flatten()
             if self.ignores:
                 confidence, right = probability[known], truth[known]
@@ -249,12 +248,12 @@ class MultiLabelTask(Task):
 
         values = {"accuracy": mean(((prediction > 0) == truth).double())}
         if inverse_link is not None:
-            probability = to_probability(prediction, "sigmoid")
+            probability = to_probability(prediction, inverse_link)
             values["brier"] = mean((probability - truth.to(probability)).square())
             # summed over the labels, of which unknown ones are certain and right
             certain = torch.where(known, prediction, torch.finfo(prediction.dtype).min)
-            values["entropy"] = predictive_entropy(certain, "sigmoid")
-            values["nll"] = negative_log_likelihood(certain, truth, "sigmoid")
+            values["entropy"] = predictive_entropy(certain, inverse_link)
+            values["nll"] = negative_log_likelihood(certain, truth, inverse_link)
         return values
 
     def tie_break(
@@ -276,14 +275,19 @@ def _readings(
         readings[""] = prediction, inverse_link
     if "temperature" in chosen:
         cooled = prediction / chosen["temperature"]
-        readings["_temperature_scaled"] = cooled, inverse_link or "softmax"
+        readings["_temperature_scaled"] = cooled, _standard(inverse_link)
         if inverse_link is None:
             readings["_raw"] = prediction, "softmax"
     return readings
 
 
+def _standard(inverse_link: InverseLink | None) -> NamedLink:
+    """Return the link under which logits over a temperature are read, the same for most losses."""
+    return "sigmoid" if inverse_link == "sigmoid" else "softmax"
+
+
 def _nll_of_one_temperature(
-    logits: Tensor, target: Tensor, inverse_link: InverseLink
+    logits: Tensor, target: Tensor, inverse_link: NamedLink
 ) -> dict[str, float]:
     """Compute the mean negative log-likelihood after fitting one temperature, with its name.
 

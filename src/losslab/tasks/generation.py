@@ -1,12 +1,13 @@
 """Generation: samples that resemble the data."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.metrics.samples import (
     covered_modes,
     frechet_distance,
@@ -47,7 +48,6 @@ class GenerationTask(Task):
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.DISCRIMINATOR,)
-    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)

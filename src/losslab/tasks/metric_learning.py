@@ -1,13 +1,14 @@
 """Metric learning: embeddings in which samples of a class are near each other."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.metrics.retrieval import mean_of_known, retrieval, silhouette
 from losslab.tasks.base import Task
 
@@ -36,7 +37,6 @@ class MetricLearningTask(Task):
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.LABELLED_EMBEDDINGS,)
-    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def __init__(self, data: Any, dimensions: int = 32) -> None:
         super().__init__(data)

@@ -1,12 +1,13 @@
 """Reconstruction of point clouds."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.losses.points import ChamferLoss, EMDLoss
 from losslab.metrics.clouds import covered_points, f_score
 from losslab.tasks.base import Task
@@ -38,7 +39,6 @@ class PointCloudTask(Task):
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.POINT_SETS,)
-    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def __init__(self, data: Any, threshold: float = 0.1, emd_clouds: int = 256) -> None:
         super().__init__(data)

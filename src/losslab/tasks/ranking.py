@@ -1,7 +1,7 @@
 """Ranking of the documents of a query."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from losslab.data.kinds import grades_of
 from losslab.losses import RelevanceTarget
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ class RankingTask(Task):
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.RELEVANCE,)
-    standard_inverse_link: ClassVar[InverseLink | None] = None
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor | RelevanceTarget:
         """Return the grades, with a mask if some are padding."""

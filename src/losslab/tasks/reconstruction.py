@@ -1,13 +1,14 @@
 """Reconstruction of images."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.metrics.samples import frechet_distance, sharpness
 from losslab.tasks.base import Task, per_sample
 from losslab.tasks.generation import trained_feature_extractor
@@ -47,7 +48,6 @@ class ReconstructionTask(Task):
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.VALUES,)
-    standard_inverse_link: ClassVar[InverseLink | None] = "identity"
     derived = ("rmse",)
 
     def __init__(self, data: Any, frechet: bool = False) -> None:

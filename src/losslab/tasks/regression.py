@@ -1,13 +1,14 @@
 """Regression of real values."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from losslab.data.standardization import TargetScaling
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.tasks.base import Task, per_sample
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ class RegressionTask(Task):
     """
 
     provides = (TargetFormat.VALUES,)
-    standard_inverse_link: ClassVar[InverseLink | None] = "identity"
     counted = "values"
     maps_metrics = True
     derived = ("rmse",)
@@ -71,7 +71,8 @@ class RegressionTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
-        prediction, target = self.in_target_unit(prediction), self.in_target_unit(target)
+        prediction = self.in_target_unit(estimated(prediction, inverse_link))
+        target = self.in_target_unit(target)
         elements = errors(prediction, target)
         mae, rmse = elements["mae"].mean(), elements["squared_error"].mean().sqrt()
         return {
@@ -89,6 +90,7 @@ class RegressionTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the scores listed above."""
+        prediction = estimated(prediction, inverse_link)
         return per_sample(errors(*map(self.in_target_unit, (prediction, target))))
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
@@ -115,6 +117,11 @@ class RegressionTask(Task):
         if inputs.shape[1:] == torch.Size([1]) and target.shape[1:] == torch.Size([1]):
             return {"fit": drawing.fitted_curve(inputs, prediction, target, self.truth)}
         return {"fit": drawing.against_target(prediction, target)}
+
+
+def estimated(prediction: Tensor, inverse_link: InverseLink | None) -> Tensor:
+    """Return the values that predictions stand for; those of a log rate are its exponential."""
+    return prediction.exp() if inverse_link == "exp" else prediction
 
 
 def errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -1,14 +1,15 @@
 """Segmentation of images into classes."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from losslab.data.raw import IGNORED
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.metrics import overlap
 from losslab.metrics.decisions import first_best
 from losslab.metrics.probability import log_odds
@@ -52,7 +53,6 @@ class SegmentationTask(Task):
     """
 
     provides: tuple[TargetFormat, ...] = (*BINARY, *CLASSES)
-    standard_inverse_link: ClassVar[InverseLink | None] = "sigmoid"
     counted = "classes"
 
     def __init__(self, data: Any, absent: overlap.Absent = "skip") -> None:

@@ -1,13 +1,14 @@
 """Sequences of labels whose positions are unknown."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from losslab.losses import SequenceTarget
-from losslab.losses.base import InverseLink, TargetFormat
+from losslab.losses.base import TargetFormat
+from losslab.losses.links import InverseLink
 from losslab.metrics.text import edit_distance
 from losslab.tasks.base import Task
 
@@ -35,7 +36,6 @@ class SequenceTask(Task):
     """
 
     provides: tuple[TargetFormat, ...] = (TargetFormat.SEQUENCES,)
-    standard_inverse_link: ClassVar[InverseLink | None] = "softmax"
     derived = ("cer",)
 
     def __init__(self, data: Any) -> None:

@@ -1,0 +1,40 @@
+"""Find out what a loss accepts and estimates: losslab probe loss=focal."""
+
+import argparse
+from collections.abc import Sequence
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Print the passport of a loss."""
+    parser = argparse.ArgumentParser(prog="losslab probe", description=__doc__)
+    parser.add_argument(
+        "overrides", nargs="+", help="loss=NAME or loss._target_=CLASS, and options"
+    )
+    arguments = parser.parse_args(given)
+
+    from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
+
+    with cli_errors():
+        print(passport_of(arguments.overrides))
+    return 0
+
+
+def passport_of(overrides: Sequence[str]) -> str:
+    """Return the passport of the loss that a command line chooses, as a card.
+
+    Raises:
+        UserError: if it chooses something else too, or if the loss cannot be built.
+    """
+    from losslab.components import build_loss  # noqa: PLC0415
+    from losslab.config import user_code  # noqa: PLC0415
+    from losslab.config.compose import complete, compose_jobs  # noqa: PLC0415
+    from losslab.config.errors import UserError  # noqa: PLC0415
+    from losslab.passport import probe  # noqa: PLC0415
+
+    chosen = user_code.use(overrides)
+    known = ("loss=", "loss.", "hydra.searchpath=")
+    others = [each for each in chosen if not each.lstrip("+").startswith(known)]
+    if others:
+        raise UserError(f"expected loss=NAME or loss._target_=CLASS and options, got {others[0]}")
+    [job] = compose_jobs([complete(chosen)])
+    return str(probe(build_loss(job.config.loss, None)))

@@ -1,0 +1,162 @@
+"""Calls of a loss, and what they tell: reduction, gradients, and how the batch is coupled."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losslab.config.errors import described
+from losslab.losses.base import Loss
+
+CLASS_WEIGHTS = ("weight", "pos_weight", "alpha", "class_weight")
+"""Attributes and options that weight classes.
+
+They shift what a loss estimates, on purpose, and are left out of its inverse link.
+"""
+
+
+class Refusal(Exception):  # noqa: N818 (an expected outcome, not a fault)
+    """What a loss raises or returns does not let it train."""
+
+
+@contextmanager
+def in_private() -> Iterator[None]:
+    """Draw what a loss draws from a fixed seed, and restore the random state; ignore warnings."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        yield
+
+
+def private_copy(loss: nn.Module) -> nn.Module:
+    """Copy a loss to the CPU, without class weights."""
+    copied = copy.deepcopy(loss).cpu()
+    for module in copied.modules():
+        for name in CLASS_WEIGHTS:
+            if isinstance(getattr(module, name, None), Tensor) and name not in module._parameters:
+                setattr(module, name, None)
+    return copied
+
+
+def value_of(loss: nn.Module, prediction: Tensor, target: Any) -> Tensor:
+    """Call the loss and reduce what it returns to one number.
+
+    Raises:
+        Refusal: if the loss raises an error, or returns something that cannot be differentiated.
+    """
+    try:
+        value = loss(prediction, target)
+    except Exception as error:  # a loss may raise anything
+        raise Refusal(described(error)[:200]) from error
+    if not isinstance(value, Tensor):
+        raise Refusal(f"returns {type(value).__name__} instead of a tensor")
+    if not value.requires_grad:
+        raise Refusal("returns a tensor without gradient")
+    return value if value.dim() == 0 else value.mean()
+
+
+def gradient_of(loss: nn.Module, prediction: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+    """Return the detached value of a loss and its gradient with respect to the prediction.
+
+    Raises:
+        Refusal: as :func:`value_of`, or if the backward pass fails.
+    """
+    prediction = prediction.detach().requires_grad_()
+    value = value_of(loss, prediction, target)
+    try:
+        (gradient,) = torch.autograd.grad(value, prediction, allow_unused=True)
+    except RuntimeError as error:
+        raise Refusal(described(error)[:200]) from error
+    return value.detach(), torch.zeros_like(prediction) if gradient is None else gradient
+
+
+def reduction_of(loss: nn.Module, prediction: Tensor, target: Any) -> str:
+    """Return how a loss reduces: ``none``, ``sum``, ``mean`` or ``other``.
+
+    A batch that holds every sample twice has the same mean, and twice the sum.
+    """
+    if isinstance(loss, Loss):
+        return str(loss.reduction)
+    with torch.no_grad():
+        once = loss(prediction, target)
+        if once.dim() > 0:
+            return "none"
+        try:
+            twice = loss(torch.cat([prediction, prediction]), torch.cat([target, target]))
+        except Exception:
+            return "other"
+    for name, factor in (("mean", 1), ("sum", 2)):
+        if torch.isclose(twice, factor * once, rtol=1e-6, atol=1e-12):
+            return name
+    return "other"
+
+
+def is_separable(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
+    """Return whether no term of the loss depends on two elements of the prediction's samples.
+
+    Then the gradient of one sample does not change if others move. Pixels of images count as
+    samples. The classes of a sample belong together.
+    """
+    gradient = gradient_of(loss, prediction, target)[1]
+    generator = torch.Generator().manual_seed(0)
+    samples = len(prediction), 1, *prediction.shape[2:]
+    places = (torch.rand(samples, generator=generator) < 0.5).expand_as(prediction)
+    steps = torch.rand(prediction.shape, generator=generator, dtype=prediction.dtype)
+    moved = prediction + places * (3 * steps - 1)
+    others = gradient_of(loss, moved, target)[1][~places]
+    scale = float(gradient.abs().max())
+    return torch.allclose(others, gradient[~places], rtol=0, atol=1e-5 * scale)
+
+
+def takes_labels_as_names(loss: nn.Module, prediction: Tensor, labels: Tensor) -> bool:
+    """Return whether a loss stays the same if the labels are renamed, as that of pairs does."""
+    with torch.no_grad():
+        value = loss(prediction, labels)
+        renamed = loss(prediction, (labels + 1) % (labels.max() + 1))
+    return torch.allclose(value, renamed, rtol=1e-4)
+
+
+def works(call: Callable[[], object]) -> bool:
+    """Return whether a call raises no error."""
+    try:
+        call()
+    except Exception:
+        return False
+    return True
+
+
+def is_twice_differentiable(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
+    """Return whether the gradient of the loss can be differentiated."""
+
+    def differentiate() -> None:
+        point = prediction.detach().requires_grad_()
+        value = value_of(loss, point, target)
+        (gradient,) = torch.autograd.grad(value, point, create_graph=True)
+        gradient.square().sum().backward()
+
+    return works(differentiate)
+
+
+def is_mapped(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
+    """Return whether ``torch.func.vmap`` over two batches gives the values of single calls."""
+    if not isinstance(target, Tensor):
+        return False
+    predictions = torch.stack([prediction, prediction.flip(0)])
+    targets = torch.stack([target, target])
+
+    def compare() -> None:
+        mapped = torch.func.vmap(loss)(predictions, targets)
+        single = [loss(*pair) for pair in zip(predictions, targets, strict=True)]
+        torch.testing.assert_close(mapped, torch.stack(single))
+
+    with torch.no_grad():
+        return works(compare)
+
+
+def state_of(loss: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of the loss's parameters and buffers."""
+    return {name: value.clone() for name, value in loss.state_dict().items()}

@@ -1,0 +1,84 @@
+"""Minimisation of a loss over free predictions, without a network."""
+
+from collections.abc import Callable
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+
+from losslab.passport.calls import Refusal, gradient_of, value_of
+from losslab.passport.problems import Problem
+
+STEPS = 250
+LEARNING_RATE = 0.1
+GRID = 400
+
+
+def fitted(loss: nn.Module, problem: Problem) -> Tensor:
+    """Minimise a loss over the predictions of a problem, and over its own parameters.
+
+    Adam is used since its steps do not depend on the scale of the loss.
+
+    Raises:
+        Refusal: if the loss fails or becomes NaN on the way.
+    """
+    prediction = problem.start.clone().requires_grad_()
+    own = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam([prediction, *own], lr=LEARNING_RATE)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        value = value_of(loss, prediction, problem.target)
+        if not value.isfinite():
+            raise Refusal(f"becomes {value.item():g} when it is minimised")
+        value.backward()
+        optimizer.step()
+    return prediction.detach()
+
+
+def minimiser(risk: Callable[[Tensor], Tensor], size: int) -> Tensor:
+    """Return where a smooth function of ``size`` numbers is smallest, found from 0."""
+    point = torch.zeros(size, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [point],
+        max_iter=200,
+        tolerance_grad=1e-10,
+        tolerance_change=1e-14,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = risk(point)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return point.detach()
+
+
+def lowest(risk: Callable[[float], float], low: float, high: float) -> float:
+    """Return where a function of one number is smallest, which may have several minima."""
+    points = torch.linspace(low, high, GRID, dtype=torch.float64).tolist()
+    values = [risk(point) for point in points]
+    best = min(range(GRID), key=values.__getitem__)
+    found = minimize_scalar(
+        risk,
+        bounds=(points[max(0, best - 1)], points[min(GRID - 1, best + 1)]),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return float(found.x) if found.fun < values[best] else points[best]
+
+
+def is_bounded(loss: nn.Module, problem: Problem, prediction: Tensor) -> bool:
+    """Return whether a loss stops falling when its minimised predictions are scaled up."""
+    with torch.no_grad():
+        values = [float(loss(scale * prediction, problem.target).mean()) for scale in (1, 1e2, 1e4)]
+    first, second, third = values
+    return not (third < second < first and second - third > 10 * (first - second) > 0)
+
+
+def gradient_scale(loss: nn.Module, problem: Problem) -> tuple[float, float]:
+    """Return a loss at the start of a problem, and the norm of its gradient."""
+    value, gradient = gradient_of(loss, problem.start, problem.target)
+    return value.item(), gradient.norm().item()
