@@ -77,7 +77,8 @@ def _jobs(overrides: Sequence[str]) -> list[Job]:
 
 def _refusals(losses: Sequence[str], jobs: Sequence[Job]) -> dict[str, str]:
     """Return why losses do not fit the jobs, by loss; those that fit are left out."""
-    from losslab.components import built_task, matching_format  # noqa: PLC0415 (torch)
+    from losslab.components import built_task  # noqa: PLC0415 (torch)
+    from losslab.target_formats import matching_format  # noqa: PLC0415
 
     refusals: dict[str, str] = {}
     for job in jobs:
@@ -98,7 +99,7 @@ def _fitting(loss: str, job: Job) -> DictConfig:
     Raises:
         UserError: if it does not.
     """
-    from losslab.components import require_fit  # noqa: PLC0415 (torch)
+    from losslab.target_formats import require_fit  # noqa: PLC0415 (torch)
 
     [composed] = compose_jobs([[*job, f"loss={loss}"]])
     config = composed.config

@@ -22,7 +22,7 @@ from pytorch_lightning.profilers import (
 
 from losslab.callbacks import RunWriterCallback
 from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
-from losslab.components import Components, build_components, try_batch
+from losslab.components import Components, build_components
 from losslab.config import schema, secrets
 from losslab.config.errors import UserError, raised_at
 from losslab.config.extras import EXTRAS, is_installed, not_installed
@@ -31,6 +31,7 @@ from losslab.config.past import translated
 from losslab.config.trust import Source, admit, require_harmless
 from losslab.data.limits import limited_count
 from losslab.data.val_then_test import ValThenTest
+from losslab.first_batch import try_batch
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
 from losslab.runs.check import damaged_settings, require_curves_until

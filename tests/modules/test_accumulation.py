@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from kinds_of_run import RUNS, config_of
-from losslab.components import build_components, try_batch
+from losslab.components import build_components
 from losslab.config.errors import UserError
+from losslab.first_batch import try_batch
 from losslab.losses import Loss, MSELoss, TargetFormat
 from losslab.runs.record import read_record
 from losslab.training import train

@@ -1,0 +1,222 @@
+"""Target formats: the one in which a task gives a loss its targets, and whether the loss fits."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from losslab.config import groups
+from losslab.config.errors import UserError, described
+from losslab.config.instantiate import target_of
+from losslab.losses.base import Loss, TargetFormat
+from losslab.losses.links import InverseLink
+from losslab.passport import PROBED, Shape, Trial, cached_trial, find_adapters, overrides
+from losslab.tasks import Task
+
+
+def require_fit(config: DictConfig) -> TargetFormat | None:
+    """Return the target format that the loss accepts; see :func:`matching_format`."""
+    loss, task = target_of(config.loss, "loss"), target_of(config.task.definition, "task")
+    return matching_format(config, loss, task.provides)
+
+
+def matching_format(
+    config: DictConfig, loss: Any, provides: tuple[TargetFormat, ...]
+) -> TargetFormat | None:
+    """Return the first target format that the task provides and the loss accepts.
+
+    Returns:
+        The target format, or ``None`` for a loss of another library, which declares none.
+
+    Raises:
+        UserError: if there is no such format.
+    """
+    accepts: tuple[TargetFormat, ...] | None = getattr(loss, "accepts", None)
+    if accepts is None:
+        return None
+    for target_format in provides:
+        if target_format in accepts:
+            return target_format
+    chosen = config.choices
+    task = groups.task_of_other_kind(chosen.loss, chosen.data, chosen.task)
+    advice = f"If the targets suit it, add task={task}. " if task else ""
+    raise UserError(
+        f"loss={chosen.loss} accepts {_names(accepts)}, but task={chosen.task} provides "
+        f"{_names(provides)}. {advice}Losses that fit: {_fitting(provides)}"
+    )
+
+
+def accepted_format(
+    config: DictConfig, loss: nn.Module, task: Task, data: Any, network: nn.Module
+) -> tuple[TargetFormat, Trial | None]:
+    """Find the first target format of the task in which the loss leads to the right answers.
+
+    Returns:
+        The format, and what was found when the loss was tried; ``None`` if it cannot be.
+
+    Raises:
+        UserError: if there is none.
+    """
+    declared = matching_format(config, loss, task.provides)
+    if declared is None:
+        formats = formats_of_batch(config, loss, task, data, network)
+    elif declared not in PROBED:
+        return declared, None
+    else:
+        formats = {declared: _sample_shape(config, task, data, network)}
+    refusals = {}
+    for target_format, shape in formats.items():
+        trial = cached_trial(loss, target_format, shape, key=_text(config.loss))
+        if trial is None or not trial.refusal:
+            return target_format, trial
+        refusals[target_format] = trial.refusal
+    name = f"loss={config.choices.loss}"
+    listed = "; ".join(dict.fromkeys(refusals.values()))
+    shape = next(iter(formats.values()))
+    chain = find_adapters(loss, list(formats), shape)
+    advice = f"Losses that fit: {_fitting(task.provides)}"
+    if chain is not None:
+        advice = f"It fits as {overrides(chain, str(config.loss['_target_']))}"
+    raise UserError(f"{name} {listed}. {advice}")
+
+
+def _text(node: DictConfig) -> str:
+    """Write the options of a loss, as a key."""
+    return str(OmegaConf.to_container(node, resolve=True))
+
+
+def inverse_link_of(
+    loss: nn.Module, target_format: TargetFormat, trial: Trial | None
+) -> InverseLink | None:
+    """Return the inverse link that a loss declares, else the one that was found."""
+    declared = loss.link_for(target_format) if isinstance(loss, Loss) else None
+    found = None if trial is None or trial.estimate is None else trial.estimate.link
+    return found if declared is None else declared
+
+
+def _sample_shape(config: DictConfig, task: Task, data: Any, network: nn.Module) -> Shape | None:
+    """Return the shape of one sample's prediction; ``None`` if it is not a tensor."""
+    inputs, _ = task.pair(next(iter(data.train_dataloader())))
+    training = network.training
+    network.eval()  # so that nothing is drawn, and no statistics of a batch are kept
+    with torch.no_grad():
+        prediction = checked_prediction(config, task, network, inputs)
+    network.train(training)
+    return tuple(prediction.shape[1:]) if isinstance(prediction, Tensor) else None
+
+
+def formats_of_batch(
+    config: DictConfig, loss: nn.Module, task: Task, data: Any, network: nn.Module
+) -> dict[TargetFormat, Shape | None]:
+    """Find the target formats that a loss of another library accepts, by trying one batch.
+
+    Returns:
+        The shape of one sample's prediction, by format.
+
+    Raises:
+        UserError: if it accepts none.
+    """
+    chosen = config.choices
+    if TargetFormat.DISCRIMINATOR in task.provides:
+        raise UserError(
+            f"loss={chosen.loss} must declare {_names(task.provides)} in its attribute accepts, "
+            f"since task={chosen.task} has no targets to try it on. "
+            f"Losses that fit: {_fitting(task.provides)}"
+        )
+    inputs, targets = task.pair(next(iter(data.train_dataloader())))
+    prediction = checked_prediction(config, task, network, inputs)
+    shape: Shape | None = None
+    if isinstance(prediction, Tensor):  # the gradient of the loss alone
+        shape = tuple(prediction.shape[1:])
+        prediction = prediction.detach().requires_grad_(prediction.is_floating_point())
+    fails = f"loss={chosen.loss} fails on a batch of data={chosen.data}"
+    refusals = {}
+    accepted_formats: dict[TargetFormat, Shape | None] = {}
+    for target_format in task.provides:
+        try:
+            value = loss(prediction, task.target(targets, target_format))
+            require_one_number(config, value)
+            value.sum().backward()
+        except UserError:
+            raise
+        except (ValueError, TypeError, RuntimeError, IndexError, AssertionError) as error:
+            refusals[target_format.value] = described(error)
+        except Exception as error:  # an error in the user's code, whatever the format
+            raise UserError(f"{fails}: {described(error)}") from error
+        else:
+            loss.zero_grad(set_to_none=True)
+            accepted_formats[target_format] = shape
+    if accepted_formats:
+        return accepted_formats
+    if len(set(refusals.values())) == 1:
+        raise UserError(f"{fails}: {next(iter(refusals.values()))}")
+    listed = "; ".join(f"{name}: {text[:300]}" for name, text in refusals.items())
+    raise UserError(
+        f"loss={chosen.loss} accepts nothing that task={chosen.task} provides ({listed}). "
+        f"Losses that fit: {_fitting(task.provides)}"
+    )
+
+
+def require_one_number(config: DictConfig, value: Any) -> None:
+    """Check that a loss returned one number that can be differentiated.
+
+    Raises:
+        UserError: if it did not; the message says what to change.
+    """
+    name = f"loss={config.choices.loss}"
+    if not isinstance(value, Tensor):
+        advice = "return the value" if value is None else "compute it with torch, without .item()"
+        raise UserError(
+            f"{name} must return a tensor with one number, got {value!r:.60}"
+            f"{'' if value is None else f' ({type(value).__name__})'}: {advice}"
+        )
+    if value.numel() != 1:
+        raise UserError(
+            f"{name} must return one number, got a tensor of shape {tuple(value.shape)}: "
+            f"add .mean()"
+        )
+    if not value.requires_grad:
+        raise UserError(
+            f"{name} must return a tensor with a gradient: compute it from the prediction with "
+            "torch, without .detach(), .item() or NumPy"
+        )
+
+
+def checked_prediction(config: DictConfig, task: Task, network: nn.Module, inputs: Tensor) -> Any:
+    """Compute the network's prediction for a batch, and check its shape.
+
+    Raises:
+        UserError: if the network fails, or does not have the outputs that the data need.
+    """
+    name, data = f"model={config.choices.model}", f"data={config.choices.data}"
+    try:
+        prediction = network.forward(inputs)  # not compiled, which would take minutes
+    except Exception as error:  # the user's network may raise anything
+        raise UserError(
+            f"{name} fails on {data}, samples of shape {tuple(inputs.shape[1:])}: "
+            f"{described(error)[:400]}"
+        ) from error
+    try:
+        task.require_outputs(prediction)
+    except ValueError as error:
+        raise UserError(f"{name} on {data}: {error}") from error
+    return prediction
+
+
+def _fitting(provides: tuple[TargetFormat, ...]) -> str:
+    """Name the losses in conf/ that accept one of the target formats."""
+    fitting = []
+    for name in groups.names("loss"):
+        try:
+            accepts = getattr(target_of(groups.node("loss", name), f"loss={name}"), "accepts", ())
+        except UserError:  # another loss of the user, which is invalid
+            continue
+        if set(accepts) & set(provides):
+            fitting.append(name)
+    return ", ".join(fitting)
+
+
+def _names(target_formats: Iterable[TargetFormat]) -> str:
+    return " or ".join(target_format.value for target_format in target_formats)
