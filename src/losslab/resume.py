@@ -66,7 +66,7 @@ def resume(command: Command) -> int:
 
 def _looks(folder: Path) -> Looks | None:
     with advising(
-        "restore the file, or remove it: the looks that it told of are then not counted, and "
+        "restore the file, or remove it: the looks in it are then not counted, and "
         "p-values may be too small"
     ):
         return read_looks(folder)

@@ -30,7 +30,7 @@ MOST_TABLES = 4
 """Number of comparison groups above which only the final metrics are drawn."""
 
 MOST_ROWS = 16
-"""Maximum number of rows that are told apart in a figure; the best ones are drawn."""
+"""Maximum number of rows that can be distinguished in a figure; the best ones are drawn."""
 
 
 @dataclass(frozen=True)
