@@ -42,13 +42,22 @@ class JobSweeper(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        batch = [[*arguments, *job] for job in jobs if not _is_finished(folder, job)]
+        batch = [[*arguments, *job, *_place(job)] for job in jobs if not _is_finished(folder, job)]
         if len(batch) < len(jobs):
             print(f"{len(jobs) - len(batch)} of {len(jobs)} jobs are finished or running")
         results = self.launcher.launch(batch, initial_job_idx=0)
         for result in results:
             _ = result.return_value  # raises the job's exception
         return [results]
+
+
+def _place(job: Sequence[str]) -> list[str]:
+    """Return the override of the subdirectory of a job that was composed in this process."""
+    from losslab.config.compose import COMPOSED  # noqa: PLC0415 (Hydra imports this file for --help)
+    from losslab.config.overrides import quoted  # noqa: PLC0415
+
+    composed = COMPOSED.get(tuple(job))
+    return [] if composed is None else [f"hydra.sweep.subdir={quoted(composed.subdir)}"]
 
 
 def _is_finished(folder: Path, job: Sequence[str]) -> bool:

@@ -86,7 +86,8 @@ class LockstepLauncher(Launcher):
         from losslab.config.compose import COMPOSED, compose_jobs  # noqa: PLC0415
         from losslab.lockstep.grouping import Job  # noqa: PLC0415
 
-        composed = COMPOSED.get(tuple(overrides)) or compose_jobs([overrides])[0]
+        own = tuple(each for each in overrides if not each.startswith("hydra."))
+        composed = COMPOSED.get(own) or compose_jobs([overrides])[0]
         return Job(composed.config, Path(self.config.hydra.sweep.dir) / composed.subdir)
 
     def _launch_one_by_one(self, jobs: Sequence[Sequence[str]], left: "Left") -> None:

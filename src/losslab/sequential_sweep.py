@@ -16,7 +16,7 @@ from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
 from losslab.runs.check import needs_running
 from losslab.runs.looks import Looks, read_looks, write_looks
-from losslab.sweep import checked_jobs, launch, show_comparison, show_unfinished
+from losslab.sweep import checked_jobs, launch, placed, show_comparison, show_unfinished
 
 if TYPE_CHECKING:
     from losslab.analysis.comparison import Comparison
@@ -53,6 +53,7 @@ def sequential_sweep(command: Command, folder: Path | None = None) -> int:
             new = _with_seeds(points, before, seeds)
             listed += new
             jobs += compose_jobs(all_jobs(replace(command, jobs=new)))
+            jobs = placed(jobs, folder)
             if any(needs_running(folder / job.subdir) for job in jobs):
                 launch(replace(command, jobs=listed), jobs, folder)
             comparison = _look(folder, seeds)

@@ -26,16 +26,17 @@ from losslab.config.compose import (
     finished_config,
 )
 from losslab.config.errors import UserError, resumable
-from losslab.config.overrides import parsed
+from losslab.config.overrides import parsed, quoted
 from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
 from losslab.fitting import data_for_all
+from losslab.metrics.labels import primary_metric
 from losslab.progress import show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, needs_running
 from losslab.runs.files import FileError
-from losslab.runs.folder import SWEEP_FILE, is_run, job_name
+from losslab.runs.folder import SWEEP_FILE, is_run, job_name, own_names
 from losslab.runs.record import Record, read_record
 from losslab.sweep_file import write_commands
 
@@ -79,9 +80,9 @@ def checked_jobs(
         for log_dir in dict.fromkeys(str(job.config.paths.log_dir) for job in jobs):
             require_log_dir(log_dir)
         require_log_dir(str(jobs[0].sweep_dir), "hydra.sweep.dir")
-        to_run = jobs
+        to_run = jobs = placed(jobs)
     else:
-        jobs = [_in_earlier_folder(job, folder) for job in jobs]
+        jobs = placed(jobs, folder)
         to_run = [job for job in jobs if needs_running(folder / job.subdir)]
     if command.source is not None:
         require_harmless([job.config for job in to_run], command.source)
@@ -114,14 +115,30 @@ def require_log_dir(log_dir: str, key: str = "paths.log_dir") -> None:
         ) from error
 
 
-def _in_earlier_folder(job: Composed, folder: Path) -> Composed:
-    """Return the job with the subdirectory that version 0.1 gave it, if its run is done there."""
-    if (folder / job.subdir).is_dir():
-        return job
-    name = job_name([earlier_override(each) for each in job.overrides])
-    subdir = f"{name}/{Path(job.subdir).name}"
-    done = is_run(folder / subdir) and not needs_running(folder / subdir)
-    return replace(job, subdir=subdir) if done else job
+def placed(jobs: Sequence[Composed], folder: Path | None = None) -> list[Composed]:
+    """Return all jobs of a sweep with short subdirectories: options that all share are left out.
+
+    Args:
+        jobs: all jobs of the sweep.
+        folder: folder of a sweep to resume, whose runs stay where an earlier version put them.
+    """
+    names = own_names([job.overrides for job in jobs])
+    return [
+        replace(job, subdir=_subdir(job, name, folder))
+        for job, name in zip(jobs, names, strict=True)
+    ]
+
+
+def _subdir(job: Composed, name: str, folder: Path | None) -> str:
+    full = job_name(job.overrides)
+    composed = Path(job.subdir)
+    if composed.parent.name not in (name, full):  # hydra.sweep.subdir was given
+        return job.subdir
+    in_version_0_1 = job_name([earlier_override(each) for each in job.overrides])
+    places = [f"{each}/{composed.name}" for each in (name, full, in_version_0_1)]
+    if folder is None:
+        return places[0]
+    return next((place for place in places if is_run(folder / place)), places[0])
 
 
 def launch(
@@ -141,20 +158,14 @@ def launch(
     of_hydra = [given for given in command.overrides if given not in of_runs]
     of_hydra += [
         "hydra/sweeper=jobs",
-        f"hydra.sweeper.file={_quoted(folder / SWEEP_FILE)}",
-        f"hydra.sweep.dir={_quoted(folder)}",
+        f"hydra.sweeper.file={quoted(folder / SWEEP_FILE)}",
+        f"hydra.sweep.dir={quoted(folder)}",
     ]
     COMPOSED.clear()
     COMPOSED.update({job.overrides: job for job in jobs})
     hydra_main(["-m", *command.flags, *of_hydra], sweep_job)
-    _write_sweep_summary(folder, [job.config for job in jobs])
+    _write_sweep_summary(folder, jobs)
     return [folder / job.subdir for job in jobs]
-
-
-def _quoted(path: Path) -> str:
-    """Quote a path for Hydra's override grammar."""
-    text = str(path).replace("'", "\\'")
-    return f"'{text}'"
 
 
 def sweep_job(config: DictConfig) -> None:
@@ -210,9 +221,12 @@ def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
     ]
 
 
-def _write_sweep_summary(folder: Path, configs: Sequence[DictConfig]) -> None:
-    plain: list[Any] = [OmegaConf.to_container(config) for config in configs]
-    write_sweep_summary(folder, [schema.hparams(each) for each in plain])
+def _write_sweep_summary(folder: Path, jobs: Sequence[Composed]) -> None:
+    plain: dict[Path, Any] = {
+        folder / job.subdir: OmegaConf.to_container(job.config) for job in jobs
+    }
+    columns = {run: schema.hparams(config) for run, config in plain.items()}
+    write_sweep_summary(folder, columns, primary_metric(jobs[0].config.task))
 
 
 def show_comparison(folder: Path) -> None:

@@ -32,10 +32,11 @@ from losslab.config.trust import Source, admit, require_harmless
 from losslab.data.limits import limited_count
 from losslab.data.val_then_test import ValThenTest
 from losslab.first_batch import try_batch
+from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
 from losslab.runs.check import damaged_settings, require_curves_until
-from losslab.runs.folder import PROFILE, find_runs, is_run, job_name
+from losslab.runs.folder import PROFILE, SWEEP_FILE, find_runs, is_run, job_name
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
@@ -213,8 +214,7 @@ def prepare_evaluation(config: DictConfig, module: Any) -> None:
     """Tell the module which splits to evaluate at the end, and what to keep of test samples."""
     module.splits = splits_read(config)
     if config.scores and "test" in module.splits:
-        primary = next(iter(config.task.get("metrics") or []), config.task.monitor)
-        module.score_options = ScoreOptions(primary, config.scores_mb)
+        module.score_options = ScoreOptions(primary_metric(config.task), config.scores_mb)
 
 
 def configure_process(config: DictConfig) -> None:
@@ -232,7 +232,7 @@ def configure_process(config: DictConfig) -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
-    for module in ("pytorch_lightning", "torchmetrics", "torch.utils._pytree"):
+    for module in ("pytorch_lightning", "lightning_fabric", "torchmetrics", "torch.utils._pytree"):
         warnings.filterwarnings("ignore", module=module)
 
 
@@ -240,6 +240,7 @@ def make_run_writer(
     config: DictConfig, folder: Path, kind: type[RunWriter] = RunWriter
 ) -> RunWriter:
     """Create the run writer; it does not write anything yet."""
+    in_sweep = (folder.parent.parent / SWEEP_FILE).is_file()
     return kind(
         folder,
         monitor=f"val/{config.task.monitor}",
@@ -250,6 +251,8 @@ def make_run_writer(
         events=config.logger.events,
         choose=config.task.checkpoint,
         ties=config.task.ties,
+        charts=("train/loss", f"val/{primary_metric(config.task)}"),
+        hparams=None if in_sweep else schema.hparams(_plain(config)),
     )
 
 
@@ -295,8 +298,6 @@ def open_record(
                 "data_notes": list(getattr(components.data, "notes", ())),
                 "loss_notes": components.loss_notes,
             },
-            hparams=schema.hparams(_plain(config)),
-            group=f"{job_name(overrides)} on {config.choices.data}",
         )
     except FileExistsError as error:
         raise UserError(str(error)) from error

@@ -20,7 +20,7 @@ SWEEP = Path(__file__).parents[1] / "past" / "v0_1" / "sweep"
 def rates(run):
     """Return the learning rate of each epoch as the run's curves have it."""
     curves = pd.read_csv(run / "metrics.csv")
-    return curves[curves["name"] == "lr"].set_index("step")["value"].to_dict()
+    return curves[curves["name"].isin(["lr", "train/lr"])].set_index("step")["value"].to_dict()
 
 
 @pytest.mark.parametrize(

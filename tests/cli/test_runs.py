@@ -50,13 +50,14 @@ def test_what_a_run_shows_in_tensorboard(command):
     outcome = command("loss=focal", "trainer.max_epochs=2", "regularizer=l2")
     events = EventAccumulator(str(outcome.run)).Reload()
     scalars = set(events.Tags()["scalars"])
-    assert {"train/loss", "val/loss", "train/grad_norm", "lr"} <= scalars
-    assert {"val/accuracy", "val/entropy", "val/ref/cross_entropy", "test/accuracy"} <= scalars
+    assert {"train/loss", "val/loss", "train/grad_norm", "train/lr"} <= scalars
+    assert {"val/accuracy", "val/entropy", "val/ref/cross_entropy"} <= scalars
+    assert {"curves/train_loss", "curves/val_accuracy"} <= scalars
+    assert not [tag for tag in scalars if tag.startswith("test/") or tag == "lr"]
     assert {"train/part/data", "train/part/regularizer"} <= scalars
     assert not [tag for tag in scalars if "focal" in tag and "/ref/" not in tag]
-    assert {"test/confusion", "test/predictions"} <= set(events.Tags()["images"])
-    hparams = events.summary_metadata.get("_hparams_/session_start_info")
-    assert hparams is not None
+    assert {"visuals/test/confusion", "visuals/test/predictions"} <= set(events.Tags()["images"])
+    assert {"results", "_hparams_/session_start_info"} <= set(events.Tags()["tensors"])
 
 
 def test_the_textbook_line(command):

@@ -46,7 +46,7 @@ def test_it_learns_to_balance(command, arguments, at_least):
     assert {"return_mean", "return_mean_final"} <= record["test"].keys()
     assert {"return_choice", "return_mean"} <= record["best"]["metrics"].keys()
     names = set(curves(outcome.run)["name"])
-    assert {"train/loss", "train/return_mean", "train/environment_steps", "lr"} <= names
+    assert {"train/loss", "train/return_mean", "train/environment_steps", "train/lr"} <= names
     assert (outcome.run / "figures" / "test_returns.png").is_file()
 
 

@@ -5,12 +5,22 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 from tensorboard.util import tensor_util
 
 from losslab.report.sweep_summary import varying_columns, write_sweep_summary
+from losslab.runs.tensorboard import write_curves
 from losslab.runs.writer import RunWriter
 
 COLUMNS = [{"loss": loss, "lr": 0.1, "seed": seed} for loss in ("mse", "huber") for seed in (0, 1)]
+
+
+def summarize(sweep: Path) -> None:
+    columns = {
+        run.parent: {"loss": run.parts[-3].partition(",")[0], "lr": 0.1, "seed": run.parts[-2]}
+        for run in sweep.glob("*/seed*/record.json")
+    }
+    write_sweep_summary(sweep, columns, "mae")
 
 
 def write_run(folder: Path, loss: str, seed: int, values: list[float], ends: str = "done") -> None:
@@ -45,28 +55,48 @@ def sweep(tmp_path: Path) -> Path:
 
 def test_a_mean_over_the_finished_seeds_is_a_run_on_the_common_tags(sweep: Path) -> None:
     for _ in range(2):  # a second call replaces the first
-        write_sweep_summary(sweep, COLUMNS)
-    mean = read(sweep / "mean" / "mse")
+        summarize(sweep)
+    mean = read(sweep / "+mean" / "mse")
+    assert curve(mean, "curves/val_mae") == curve(mean, "val/mae")
     # 10 and 20: the steps that both finished seeds have
     assert curve(mean, "val/mae") == [(10, 3.0), (20, 1.5)]
     assert curve(mean, "val_band/mae/mean") == [(10, 3.0), (20, 1.5)]
     # the sample standard deviation of 4 and 2, and of 2 and 1
     assert curve(mean, "val_band/mae/lower") == [(10, 3 - 2**0.5), (20, 1.5 - 0.5**0.5)]
     assert curve(mean, "val_band/mae/upper") == [(10, 3 + 2**0.5), (20, 1.5 + 0.5**0.5)]
-    alone = read(sweep / "mean" / "huber")
+    alone = read(sweep / "+mean" / "huber")
     assert curve(alone, "val_band/mae/lower") == curve(alone, "val/mae")
 
 
 def test_means_begin_before_every_run_so_that_tensorboard_lists_them_first(sweep: Path) -> None:
-    write_sweep_summary(sweep, COLUMNS)
+    summarize(sweep)
     seeds = [read(run).FirstEventTimestamp() for run in sweep.glob("*/seed*")]
-    means = [read(run).FirstEventTimestamp() for run in sweep.glob("mean/*")]
+    means = [read(run).FirstEventTimestamp() for run in sweep.glob("+mean/*")]
     assert len(seeds) == 4
     assert max(means) < min(seeds)
 
 
+def test_results_are_means_in_one_table_and_in_a_row_per_loss(sweep: Path) -> None:
+    summarize(sweep)
+    [table] = read(sweep).Tensors("results")
+    assert b"| mae | 2.500 | 5.500 |" in table.tensor_proto.string_val[0]
+    content = read(sweep / "+mean" / "mse").SummaryMetadata("_hparams_/session_start_info")
+    row = parse_session_start_info_plugin_data(content.plugin_data.content)
+    assert row.hparams["loss"].string_value == "mse"
+    assert {name: row.hparams[name].number_value for name in ("seeds", "test/mae")} == {
+        "seeds": 2,
+        "test/mae": 5.5,  # of 2 and 9
+    }
+
+
+def test_the_means_of_an_earlier_version_are_removed(sweep: Path) -> None:
+    write_curves(sweep / "mean" / "mse", [(0.0, 0, {})])
+    summarize(sweep)
+    assert not list((sweep / "mean").rglob("events*"))
+
+
 def test_the_layout_draws_bands_first_and_every_run_after_them(sweep: Path) -> None:
-    write_sweep_summary(sweep, COLUMNS)
+    summarize(sweep)
     layout = layout_pb2.Layout()
     event = read(sweep).Tensors("custom_scalars__config__")[0]
     layout.ParseFromString(tensor_util.make_ndarray(event.tensor_proto).item())
@@ -86,8 +116,8 @@ def test_the_layout_draws_bands_first_and_every_run_after_them(sweep: Path) -> N
 
 def test_a_sweep_in_which_nothing_finished_has_no_means(tmp_path: Path) -> None:
     write_run(tmp_path, "mse", 0, [1.0], ends="failed")
-    write_sweep_summary(tmp_path, COLUMNS)
-    assert not (tmp_path / "mean").exists()
+    summarize(tmp_path)
+    assert not (tmp_path / "+mean").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tensorboard.plugins.custom_scalar.custom_scalars_plugin import CustomScalar
 from tensorboard.plugins.hparams import api_pb2, get_experiment, list_session_groups
 from tensorboard.plugins.hparams.backend_context import Context
 
-from losslab.runs.tensorboard import Events, write_layout, write_sweep_experiment
+from losslab.runs.tensorboard import Events, write_layout, write_session, write_sweep_experiment
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -140,8 +140,7 @@ class Board:
         request = api_pb2.ListSessionGroupsRequest(
             start_index=0,
             slice_size=100,
-            allowed_statuses=[api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS],
-            **filters,
+            **{"allowed_statuses": [api_pb2.STATUS_SUCCESS]} | filters,
         )
         handler = list_session_groups.Handler(self.request, Context(self.tb), "", request)
         return {group.name: group for group in handler.run().session_groups}
@@ -155,38 +154,40 @@ class Board:
 
 
 def write_sweep(folder: Path) -> None:
-    for loss, offset in (("mse", 0.0), ("huber", 10.0)):
-        for seed in range(3):
-            run = folder / loss / f"seed{seed}"
-            run.mkdir(parents=True)
-            events = Events(run)
-            columns = {"loss": loss, "lr": np.float32(0.5), "nesterov": True, "weight": None}
-            events.hparams(columns, group=loss)
-            events.scalar("test/mae", offset + seed, 100)
-            events.end()
-            events.flush()
+    for loss, mae in (("mse", 1.0), ("huber", 11.0)):
+        columns = {"loss": loss, "lr": np.float32(0.5), "nesterov": True, "weight": None}
+        write_session(folder / "+mean" / loss, columns | {"test/mae": mae}, loss)
 
 
-def test_seeds_of_a_group_are_averaged_in_hparams(tmp_path: Path) -> None:
+def test_a_row_of_hparams_has_settings_and_results(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     domains = {"loss": ["mse", "huber"], "lr": [0.5, 1], "nesterov": [True], "weight": [None, 2]}
-    write_sweep_experiment(tmp_path, domains, ["test/mae"])
-    write_sweep_experiment(tmp_path, domains, ["test/mae"])
+    for _ in range(2):  # a second call replaces the first
+        write_sweep_experiment(tmp_path, domains, ["test/mae"])
     board = Board(tmp_path)
     experiment = board.experiment()
-    assert [info.name for info in experiment.hparam_infos] == ["loss", "lr", "nesterov", "weight"]
-    assert [info.name.tag for info in experiment.metric_infos] == ["test/mae"]
+    names = [info.name for info in experiment.hparam_infos]
+    assert sorted(names) == ["loss", "lr", "nesterov", "test/mae", "weight"]
+    assert not experiment.metric_infos
     groups = board.groups()
     assert set(groups) == {"mse", "huber"}
-    for name, mean in (("mse", 1.0), ("huber", 11.0)):
-        group = groups[name]
-        assert len(group.sessions) == 3
-        assert {session.status for session in group.sessions} == {api_pb2.STATUS_SUCCESS}
-        assert [metric.value for metric in group.metric_values] == [mean]
-        assert group.hparams["loss"].string_value == name
-        assert group.hparams["lr"].number_value == 0.5
-        assert group.hparams["nesterov"].bool_value is True
-        assert group.hparams["weight"].string_value == "None"
+    for name, mae in (("mse", 1.0), ("huber", 11.0)):
+        [session] = groups[name].sessions
+        assert session.status == api_pb2.STATUS_SUCCESS
+        assert groups[name].hparams["test/mae"].number_value == mae
+        assert groups[name].hparams["loss"].string_value == name
+        assert groups[name].hparams["lr"].number_value == 0.5
+        assert groups[name].hparams["nesterov"].bool_value is True
+        assert groups[name].hparams["weight"].string_value == "None"
+
+
+@pytest.mark.parametrize(("done", "status"), [(True, "STATUS_SUCCESS"), (False, "STATUS_FAILURE")])
+def test_a_row_is_replaced(done: bool, status: str, tmp_path: Path) -> None:
+    write_session(tmp_path, {"test/mae": 1.0}, "mse")
+    write_session(tmp_path, {"test/mae": 2.0}, "mse", done=done)
+    request = {"allowed_statuses": [api_pb2.Status.Value(status)]}
+    [group] = Board(tmp_path).groups(**request).values()
+    assert group.hparams["test/mae"].number_value == 2.0
 
 
 def test_the_domain_filters_groups(tmp_path: Path) -> None:

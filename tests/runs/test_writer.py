@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 
 from losslab.runs import writer as writer_module
 from losslab.runs.check import needs_running
@@ -74,7 +75,7 @@ def train(folder: Path, *, tie_break: bool = False, **options: Any) -> None:
         first = state["epoch"] + 1
         writer.resume(state["step"])
     else:
-        writer.start(FIELDS, hparams={"loss": "mse"}, group="mse")
+        writer.start(FIELDS)
     for epoch in range(first, EPOCHS):
         for step in range(epoch * STEPS + 1, (epoch + 1) * STEPS + 1):
             writer.log(epoch, step, {"train/loss": 1 / step})
@@ -590,7 +591,7 @@ def test_a_picture_is_shown_in_tensorboard_and_kept_as_a_file(tmp_path: Path) ->
     writer.image("val/ref/line", picture(level=2), 8)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["val_ref_line.png"]
     assert (tmp_path / "figures/val_ref_line.png").read_bytes() == picture(level=2)
-    shown = EventAccumulator(str(tmp_path)).Reload().Images("val/ref/line")
+    shown = EventAccumulator(str(tmp_path)).Reload().Images("visuals/val/ref/line")
     assert [(image.step, image.encoded_image_string) for image in shown] == [
         (4, picture(level=1)),
         (8, picture(level=2)),
@@ -626,7 +627,31 @@ def test_another_process_trains_and_this_one_finishes(tmp_path: Path) -> None:
     names = list(read_curves(tmp_path)["name"])
     assert names == ["train/loss", "val/mae", "train/loss", "val/mae", "test/mae"]
     assert curve(tmp_path, "train/loss") == [1, 2]
-    assert curve(tmp_path, "test/mae") == [2]
+
+
+def test_tensorboard_shows_curves_and_the_results_in_one_table_and_one_row(tmp_path: Path) -> None:
+    columns = {"charts": ["val/mae"], "hparams": {"lr": 0.1}}
+    train(tmp_path, **columns)
+    shown = EventAccumulator(str(tmp_path)).Reload()
+    assert shown.Tags()["scalars"] == ["train/loss", "val/mae", "curves/val_mae"]
+    assert curve(tmp_path, "curves/val_mae") == curve(tmp_path, "val/mae")
+    [table] = shown.Tensors("results")
+    assert b"| mae | 1.000 | 0.5000 |" in table.tensor_proto.string_val[0]
+    content = shown.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    row = parse_session_start_info_plugin_data(content)
+    values = {name: value.number_value for name, value in row.hparams.items()}
+    assert values == {"lr": 0.1, "test/mae": 0.5, "test/ref/mse": 0.25}
+
+
+def test_a_run_that_resumes_has_no_row_until_it_ends(tmp_path: Path) -> None:
+    train(tmp_path, hparams={"lr": 0.1})
+    writer = open_keeper(tmp_path, hparams={"lr": 0.1})
+    writer.resume(EPOCHS * STEPS)
+    assert not list(tmp_path.glob("events*.hparams"))
+    writer.interrupt()
+    assert not list(tmp_path.glob("events*.hparams"))
+    writer.fail("diverged", "loss became NaN")
+    assert list(tmp_path.glob("events*.hparams"))
 
 
 def test_peak_memory_grows_with_what_is_held() -> None:

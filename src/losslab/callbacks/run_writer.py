@@ -58,7 +58,7 @@ class RunWriterCallback(pl.Callback):
         step = trainer.global_step
         values = pl_module.step_values.drain(self.name, step)
         if trainer.optimizers:
-            values["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+            values["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         if trainer.is_global_zero:
             self.writer.log(trainer.current_epoch, step, values)
             for logger in trainer.loggers:

@@ -66,3 +66,14 @@ def is_choice(override: Any) -> bool:
     """Return whether a parsed override chooses from a group."""
     key = override.key_or_group
     return key in schema.GROUPS or key.startswith("hydra/") or override.package is not None
+
+
+def quoted(value: object) -> str:
+    """Quote a value for Hydra's override grammar.
+
+    Example:
+        >>> quoted("logs/a b")
+        "'logs/a b'"
+    """
+    text = str(value).replace("'", "\\'")
+    return f"'{text}'"

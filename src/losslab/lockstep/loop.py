@@ -248,7 +248,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
                     diverged.append(member)
                     continue
                 point = {tag: column[place] for tag, column in columns.items()}
-                point["lr"] = float(member.optimizer.param_groups[0]["lr"])
+                point["train/lr"] = float(member.optimizer.param_groups[0]["lr"])
                 member.writer.log(epoch, step, point)
         self.drop(diverged)
         return bool(diverged)

@@ -62,7 +62,7 @@ class StackedAgent(StackedRun):
             if log.due:
                 step = progress.updates
                 values = log.step_values.drain(self.name, step)
-                values["lr"] = float(self.optimizer.param_groups[0]["lr"])
+                values["train/lr"] = float(self.optimizer.param_groups[0]["lr"])
                 self.writer.log(self.epoch, step, values)
             if self.batch == 0:
                 return True

@@ -210,3 +210,15 @@ def metric_of(name: str, task: Mapping[str, Any]) -> Metric:
     if found.better is None and name == task.get("monitor"):
         return replace(found, better="higher" if task.get("mode") == "max" else "lower")
     return found
+
+
+def primary_metric(task: Mapping[str, Any]) -> str:
+    """Return the name of the metric by which the losses of a task are compared.
+
+    Example:
+        >>> primary_metric({"metrics": ["accuracy", "ece"], "monitor": "auroc"})
+        'accuracy'
+        >>> primary_metric({"metrics": [], "monitor": "auroc"})
+        'auroc'
+    """
+    return str(next(iter(task.get("metrics") or []), task["monitor"]))

@@ -2,42 +2,71 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from losslab.runs.check import require_curves
 from losslab.runs.curves import read_curves
 from losslab.runs.files import FileError
-from losslab.runs.folder import find_runs, short_names
+from losslab.runs.folder import find_runs, remove, short_names
 from losslab.runs.record import Record, read_record
-from losslab.runs.tensorboard import BandTags, write_curves, write_layout, write_sweep_experiment
+from losslab.runs.tensorboard import (
+    BandTags,
+    first_charts,
+    markdown_table,
+    write_curves,
+    write_layout,
+    write_session,
+    write_sweep_experiment,
+    write_text,
+)
 
 if TYPE_CHECKING:
     import pandas
 
-MEANS = "mean"
-"""Subfolder of the sweep with the runs that are means over seeds."""
+MEANS = "+mean"
+"""Subfolder of the sweep with the means over seeds; its name comes before those of losses."""
+OBJECTIVE = "train/loss"
+SEEDS = "seeds"
+"""Column of the HPARAMS tab with the number of seeds of a mean."""
 BANDS = "val_band"
 """Tag prefix of the bands around means; TensorBoard sorts it after ``val``."""
 
 
-def write_sweep_summary(sweep_folder: Path, columns: Sequence[Mapping[str, object]]) -> None:
+def write_sweep_summary(
+    sweep_folder: Path, columns: Mapping[Path, Mapping[str, object]], primary: str
+) -> None:
     """Write the TensorBoard summary of a sweep, replacing an earlier one.
 
-    - A run ``mean/<loss>`` per loss with its options: validation curves averaged over the
-      finished seeds under the common tags, and a band of one standard deviation.
+    - A run ``+mean/<loss>`` per loss with its options: objective and validation curves averaged
+      over the finished seeds under the common tags, and bands of one standard deviation.
     - CUSTOM SCALARS: these bands, then all runs on the common tags.
-    - HPARAMS: test metrics averaged over seeds, with the columns that vary between runs.
+    - HPARAMS: one row per mean, with the columns that vary and the means of the test metrics.
+    - TEXT: the same means in one table.
 
     Args:
         sweep_folder: folder of the runs.
-        columns: result of :func:`losslab.config.schema.hparams` for each run.
+        columns: result of :func:`losslab.config.schema.hparams` by run folder.
+        primary: primary metric, without its split.
     """
     records = dict(_whole_runs(sweep_folder))
-    names = list(dict.fromkeys(name for record in records.values() for name in record["test"]))
-    metrics = [f"test/{name}" for name in names if not name.startswith("ref/") and name != "loss"]
-    write_sweep_experiment(sweep_folder, varying_columns(columns), metrics)
-    averaged = write_means(sweep_folder, records)
+    means = _means(records)
+    names = list(dict.fromkeys(name for mean in means for name in mean.test))
+    shown = [name for name in names if not name.startswith("ref/") and name != "loss"]
+    varying = varying_columns(list(columns.values()))
+    write_sweep_experiment(sweep_folder, varying, [SEEDS, *(f"test/{name}" for name in shown)])
+    remove((sweep_folder / "mean").glob("*/events.out.tfevents.*"))  # of earlier versions
+    averaged: set[str] = set()
+    start = min((record["heartbeat"] - record["seconds"] for record in records.values()), default=0)
+    for mean in means:
+        averaged |= _write_mean(sweep_folder / MEANS / mean.name, mean, start, primary)
+        own = columns.get(mean.runs[0], {})
+        _write_row(
+            sweep_folder / MEANS / mean.name, mean, {name: own.get(name) for name in varying}
+        )
+    write_text(sweep_folder, _results_table(means, shown))
     write_layout(sweep_folder, _charts([name for name in names if name in averaged]))
 
 
@@ -48,6 +77,49 @@ def _whole_runs(sweep_folder: Path) -> Iterator[tuple[Path, Record]]:
             if record["status"] == "done":
                 require_curves(run, record, read_curves(run))
             yield run, record
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Finished seeds of a loss with its options."""
+
+    name: str
+    cell: str
+    runs: tuple[Path, ...]
+    test: Mapping[str, float]
+    """Means of the test metrics that all of the runs have."""
+
+
+def _means(records: Mapping[Path, Record]) -> list[Mean]:
+    groups: dict[str, list[Path]] = {}
+    for run, record in records.items():
+        if record["status"] == "done":
+            groups.setdefault(record["cell"], []).append(run)
+    names = short_names(list(groups))
+    return [
+        Mean(name, cell, tuple(runs), _mean([records[run]["test"] for run in runs]))
+        for name, (cell, runs) in zip(names, groups.items(), strict=True)
+    ]
+
+
+def _mean(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    common = [name for name in results[0] if all(name in result for result in results)]
+    return {name: fmean(result[name] for result in results) for name in common}
+
+
+def _write_row(folder: Path, mean: Mean, settings: Mapping[str, object]) -> None:
+    """Write the row of a mean in the HPARAMS tab."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    results = {f"test/{name}": value for name, value in mean.test.items()}
+    write_session(folder, {**given, SEEDS: len(mean.runs), **results}, mean.cell)
+
+
+def _results_table(means: Sequence[Mean], names: Sequence[str]) -> str:
+    """Return a Markdown table of the means, one row per metric."""
+    columns = {
+        mean.name: {name: mean.test[name] for name in names if name in mean.test} for mean in means
+    }
+    return f"Test, mean over seeds\n\n{markdown_table('metric', columns)}"
 
 
 def _charts(names: Sequence[str]) -> dict[str, dict[str, Sequence[str] | BandTags]]:
@@ -92,29 +164,19 @@ def varying_columns(columns: Sequence[Mapping[str, object]]) -> dict[str, list[o
     }
 
 
-def write_means(sweep_folder: Path, records: Mapping[Path, Record]) -> set[str]:
-    """Write a run ``mean/<loss>`` for each loss with its options that has finished runs.
-
-    Means are taken at the steps that all finished seeds of the loss have.
+def _write_mean(folder: Path, mean: Mean, start: float, primary: str) -> set[str]:
+    """Write the mean curves at the steps that all of the runs have.
 
     Returns:
         Names of the metrics that have a mean, without ``val/``.
     """
-    groups: dict[str, list[Path]] = {}
-    for run, record in records.items():
-        if record["status"] == "done":
-            groups.setdefault(record["cell"], []).append(run)
-    start = min((record["heartbeat"] - record["seconds"] for record in records.values()), default=0)
-    averaged: set[str] = set()
-    for name, runs in zip(short_names(list(groups)), groups.values(), strict=True):
-        means = mean_curves([read_curves(run) for run in runs])
-        write_curves(sweep_folder / MEANS / name, _points(means, start))
-        averaged |= set(means["name"].str.removeprefix("val/"))
-    return averaged
+    means = mean_curves([read_curves(run) for run in mean.runs])
+    write_curves(folder, _points(means, start, f"val/{primary}"))
+    return {name.removeprefix("val/") for name in means["name"] if name.startswith("val/")}
 
 
 def mean_curves(curves: Sequence["pandas.DataFrame"]) -> "pandas.DataFrame":
-    """Compute mean and standard deviation over runs of every validation curve.
+    """Compute mean and standard deviation over runs of the validation curves and the objective.
 
     Columns are ``name``, ``step``, ``seconds``, ``mean`` and ``deviation`` (0 for a single run),
     with one row per step at which all runs have a value.
@@ -122,7 +184,7 @@ def mean_curves(curves: Sequence["pandas.DataFrame"]) -> "pandas.DataFrame":
     import pandas as pd  # noqa: PLC0415  (a third of a second that training does not need)
 
     rows = pd.concat(curves)
-    rows = rows[rows["name"].str.startswith("val/")]
+    rows = rows[rows["name"].str.startswith("val/") | (rows["name"] == OBJECTIVE)]
     groups = rows.groupby(["name", "step"], sort=True)
     table = groups.agg(
         seconds=("seconds", "mean"),
@@ -134,18 +196,19 @@ def mean_curves(curves: Sequence["pandas.DataFrame"]) -> "pandas.DataFrame":
 
 
 def _points(
-    means: "pandas.DataFrame", start: float
+    means: "pandas.DataFrame", start: float, first: str
 ) -> Iterator[tuple[float, int, dict[str, float]]]:
     """Yield the TensorBoard events of a mean."""
     # TensorBoard lists runs and assigns its few colours in the order in which they began
     yield start - 60, 0, {}
     row: Any
     for row in means.itertuples():
-        band = _band(row.name.removeprefix("val/"))
-        values = {
-            row.name: row.mean,
-            band.value: row.mean,
-            band.lower: row.mean - row.deviation,
-            band.upper: row.mean + row.deviation,
-        }
+        values = first_charts({row.name: row.mean}, [OBJECTIVE, first])
+        if row.name.startswith("val/"):
+            band = _band(row.name.removeprefix("val/"))
+            values |= {
+                band.value: row.mean,
+                band.lower: row.mean - row.deviation,
+                band.upper: row.mean + row.deviation,
+            }
         yield start + row.seconds, row.step, values

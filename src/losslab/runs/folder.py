@@ -164,6 +164,19 @@ def file_name(parts: Sequence[str], joiner: str = ",", unsafe: re.Pattern[str] =
     return safe.lstrip(".")[: NAME_LENGTH - len(digest)] + digest
 
 
+def own_names(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """Return the folder name of each job of a sweep, without the overrides that all jobs share.
+
+    Example:
+        >>> outliers = "data.outliers=0.1"
+        >>> own_names([["loss=mse", outliers, "seed=0"], ["loss=huber", "loss.delta=2", outliers]])
+        ['mse', 'huber,loss.delta=2']
+    """
+    shared = set(jobs[0]).intersection(*jobs[1:]) if jobs else set()
+    shared -= {each for each in shared if _key_and_value(each)[0] in ("loss", "loss._target_")}
+    return [job_name([each for each in job if each not in shared]) for job in jobs]
+
+
 def short_names(jobs: Sequence[str]) -> list[str]:
     """Strip the options that all jobs share from their names, as for a legend.
 

@@ -1,6 +1,7 @@
 """TensorBoard events, written with TensorBoard's own protobufs and without torch."""
 
 import io
+import math
 import os
 import platform
 import re
@@ -20,6 +21,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
+from losslab.metrics.labels import number
 from losslab.runs.folder import replace_file
 
 if TYPE_CHECKING:
@@ -39,6 +41,18 @@ class BandTags:
 
 Charts = Mapping[str, Mapping[str, Sequence[str] | BandTags]]
 """Tags by category and chart."""
+
+FIRST = "curves"
+"""Group of the charts that TensorBoard shows first, as it sorts groups by name."""
+
+FIGURES = "visuals"
+"""Group of the figures, which come after the curves ``train/...`` and ``val/...``."""
+
+RESULTS = "results"
+"""Tag of the table with the results of a run or a sweep."""
+
+SESSION = "hparams"
+"""Name of the event file with a run's row, or a sweep's columns, in the HPARAMS tab."""
 
 _writers = count()
 
@@ -92,40 +106,7 @@ class Events:
 
     def text(self, tag: str, markdown: str, step: int) -> None:
         """Add a text that TensorBoard renders as Markdown."""
-        metadata = text_metadata.create_summary_metadata(display_name="", description="")
-        tensor = make_tensor_proto([markdown.encode()])
-        value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
-        self._add(step, summary=summary_pb2.Summary(value=[value]))
-
-    def hparams(self, hparams: Mapping[str, object], group: str | None = None) -> None:
-        """Open this run's row in the HPARAMS tab.
-
-        TensorBoard averages the metrics over the runs of a group and shows the hyperparameters of
-        its first run, so values that vary within a group, such as the seed, are meaningless.
-
-        Args:
-            hparams: columns; values other than numbers, booleans and text become text.
-            group: loss and options, equal for all seeds; ``None`` groups equal columns.
-        """
-        plain = {name: _plain(value) for name, value in hparams.items()}
-        self._add(0, summary=summary_v2.hparams_pb(plain, trial_id=group))
-
-    def end(self) -> None:
-        """Close this run's row in the HPARAMS tab, once the run is done.
-
-        TensorBoard keeps the first such event of a run, so a run that may be resumed must not
-        have one.
-        """
-        ending = plugin_data_pb2.SessionEndInfo(
-            status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time()
-        )
-        data = plugin_data_pb2.HParamsPluginData(session_end_info=ending)
-        value = summary_pb2.Summary.Value(
-            tag=hparams_metadata.SESSION_END_INFO_TAG,
-            metadata=hparams_metadata.create_summary_metadata(data),
-            tensor=hparams_metadata.NULL_TENSOR,
-        )
-        self._add(0, summary=summary_pb2.Summary(value=[value]))
+        self._add(step, summary=_text(tag, markdown))
 
     def purge(self, step: int) -> None:
         """Make TensorBoard discard the run's points after a step, for a run that resumes there."""
@@ -149,8 +130,71 @@ class Events:
         self._waiting.append(event.SerializeToString())
 
 
+def first_charts(values: Mapping[str, float], charts: Sequence[str]) -> dict[str, float]:
+    """Return what TensorBoard shows as curves: all but test values, which are single points.
+
+    Args:
+        values: values by tag.
+        charts: tags to show a second time, in the first group.
+
+    Example:
+        >>> first_charts({"val/mae": 2.0, "val/r2": 0.9, "test/mae": 1.0}, ["val/mae"])
+        {'val/mae': 2.0, 'val/r2': 0.9, 'curves/val_mae': 2.0}
+    """
+    curves = {tag: value for tag, value in values.items() if not tag.startswith("test/")}
+    first = {f"{FIRST}/{tag.replace('/', '_')}": curves[tag] for tag in charts if tag in curves}
+    return curves | first
+
+
+def markdown_table(head: str, columns: Mapping[str, Mapping[str, float]]) -> str:
+    """Return a Markdown table of numbers, with a row per name and a column per mapping.
+
+    Example:
+        >>> print(markdown_table("metric", {"validation": {"mae": 2.0}, "test": {"mae": 2.5}}))
+        | metric | validation | test |
+        |---|---:|---:|
+        | mae | 2.000 | 2.500 |
+    """
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    rows = [[head, *columns]]
+    rows += [
+        [name, *(number(column[name]) if name in column else "" for column in columns.values())]
+        for name in names
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], f"|---|{'---:|' * len(columns)}", *lines[1:]])
+
+
+def write_session(
+    folder: Path, hparams: Mapping[str, object], name: str, *, done: bool = True
+) -> None:
+    """Write the row of a run in the HPARAMS tab, replacing an earlier one.
+
+    TensorBoard reads the columns of a row once and takes metrics from curves only, so a row is
+    written when the run ends, and results are columns like the settings.
+
+    Args:
+        folder: the run's folder, created if missing.
+        hparams: columns; values other than numbers, booleans and text become text.
+        name: name of the row; rows of equal names become one.
+        done: whether the run succeeded.
+    """
+    status = api_pb2.STATUS_SUCCESS if done else api_pb2.STATUS_FAILURE
+    ending = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+    value = summary_pb2.Summary.Value(
+        tag=hparams_metadata.SESSION_END_INFO_TAG,
+        metadata=hparams_metadata.create_summary_metadata(
+            plugin_data_pb2.HParamsPluginData(session_end_info=ending)
+        ),
+        tensor=hparams_metadata.NULL_TENSOR,
+    )
+    plain = {column: _plain(value) for column, value in hparams.items()}
+    row = summary_v2.hparams_pb(plain, trial_id=name)
+    _write_alone(folder, SESSION, [_now(row), _now(summary_pb2.Summary(value=[value]))])
+
+
 def write_sweep_experiment(
-    sweep_folder: Path, hparam_domains: Mapping[str, Sequence[object]], metrics: Sequence[str]
+    sweep_folder: Path, hparam_domains: Mapping[str, Sequence[object]], results: Sequence[str]
 ) -> None:
     """Write the columns of the HPARAMS tab for a sweep, replacing earlier ones.
 
@@ -159,16 +203,15 @@ def write_sweep_experiment(
     Args:
         sweep_folder: folder above the runs.
         hparam_domains: values of each column in the sweep.
-        metrics: tags of the metrics, such as ``test/accuracy``.
+        results: columns of numbers, such as ``test/accuracy``.
     """
     columns = [
         summary_v2.HParam(name, _domain([_plain(value) for value in values]))
         for name, values in hparam_domains.items()
     ]
-    metric_columns = [summary_v2.Metric(tag, display_name=tag) for tag in metrics]
-    _write_alone(
-        sweep_folder, "hparams", [_now(summary_v2.hparams_config_pb(columns, metric_columns))]
-    )
+    any_number = summary_v2.RealInterval(-math.inf, math.inf)
+    columns += [summary_v2.HParam(name, any_number) for name in results]
+    _write_alone(sweep_folder, SESSION, [_now(summary_v2.hparams_config_pb(columns, []))])
 
 
 def write_layout(folder: Path, charts: Charts) -> None:
@@ -190,6 +233,11 @@ def write_layout(folder: Path, charts: Charts) -> None:
         tensor=make_tensor_proto(layout.SerializeToString()),
     )
     _write_alone(folder, "layout", [_now(summary_pb2.Summary(value=[value]))])
+
+
+def write_text(folder: Path, markdown: str) -> None:
+    """Write the table of results of a sweep, replacing an earlier one."""
+    _write_alone(folder, RESULTS, [_now(_text(RESULTS, markdown))])
 
 
 def write_curves(folder: Path, points: Iterable[tuple[float, int, Mapping[str, float]]]) -> None:
@@ -225,6 +273,14 @@ def _chart(title: str, tags: Sequence[str] | BandTags) -> layout_pb2.Chart:
     return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=anchored))
 
 
+def _text(tag: str, markdown: str) -> summary_pb2.Summary:
+    metadata = text_metadata.create_summary_metadata(display_name="", description="")
+    tensor = make_tensor_proto([markdown.encode()])
+    return summary_pb2.Summary(
+        value=[summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)]
+    )
+
+
 def _now(summary: summary_pb2.Summary) -> event_pb2.Event:
     return event_pb2.Event(wall_time=time.time(), summary=summary)
 
@@ -234,7 +290,12 @@ def _write_alone(folder: Path, name: str, events: Sequence[event_pb2.Event]) -> 
     folder.mkdir(parents=True, exist_ok=True)
     start = events[0].wall_time if events else time.time()
     content = _records([_first_event(start), *(event.SerializeToString() for event in events)])
-    replace_file(folder / f"events.out.tfevents.0000000000.{name}", content)
+    replace_file(file_alone(folder, name), content)
+
+
+def file_alone(folder: Path, name: str) -> Path:
+    """Return the path of the event file with this name, which is replaced as a whole."""
+    return folder / f"events.out.tfevents.0000000000.{name}"
 
 
 def _first_event(wall_time: float | None = None) -> bytes:

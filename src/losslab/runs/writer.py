@@ -32,7 +32,16 @@ from losslab.runs.record import (
 )
 from losslab.runs.scores import Scores, write_scores
 from losslab.runs.selection import Mode, order
-from losslab.runs.tensorboard import Events
+from losslab.runs.tensorboard import (
+    FIGURES,
+    RESULTS,
+    SESSION,
+    Events,
+    file_alone,
+    first_charts,
+    markdown_table,
+    write_session,
+)
 
 TieBreak = Callable[[], Mapping[str, float]]
 """Function that measures what decides between epochs with equal monitors, lower being better."""
@@ -80,6 +89,9 @@ class RunWriter:
             metric is not NaN (the run then never stops early).
         ties: which of two epochs with equal metrics is better: the one with the better tie-break,
             and if that is equal too the ``"later"`` one; or the ``"first"``, as in version 0.1.
+        charts: curves that TensorBoard shows first, such as ``train/loss``.
+        hparams: the run's columns in TensorBoard's HPARAMS tab; ``None`` for a run of a sweep,
+            which has one row for all seeds.
 
     Raises:
         ValueError: if an option is out of range.
@@ -110,6 +122,8 @@ class RunWriter:
         events: bool = True,
         choose: Literal["best", "last"] = "best",
         ties: Literal["later", "first"] = "later",
+        charts: Sequence[str] = (),
+        hparams: Mapping[str, object] | None = None,
     ) -> None:
         if choose not in ("best", "last"):
             raise ValueError(f"choose must be 'best' or 'last', got {choose!r}")
@@ -131,6 +145,8 @@ class RunWriter:
         self.save_every = save_every
         self.choose = choose
         self.ties = ties
+        self.charts = tuple(charts)
+        self.hparams = hparams
         self.curves = CurveWriter(self.files.metrics)
         self.events = Events(self.folder) if events else None
         self._split = monitor.rpartition("/")[0]
@@ -145,16 +161,11 @@ class RunWriter:
     def start(
         self,
         fields: Mapping[str, Any],
-        *,
-        hparams: Mapping[str, object] | None = None,
-        group: str | None = None,
     ) -> None:
         """Begin a run, removing the files of an earlier unfinished attempt.
 
         Args:
             fields: initial fields of the record: task, data, loss, seed, choices, hashes.
-            hparams: the run's columns in TensorBoard's HPARAMS tab.
-            group: loss and options, equal for all seeds; the record's ``cell``.
 
         Raises:
             FileExistsError: if the folder has a finished run, or another process works on it.
@@ -166,13 +177,11 @@ class RunWriter:
         record["versions"] = versions()
         record["git"] = git_state()
         record["command"] = _command_line()
-        record["cell"] = group or str(fields.get("loss", ""))
+        record["cell"] = str(fields.get("loss", ""))
         cast(dict[str, Any], record).update(fields)
         self.files.checkpoints.mkdir(parents=True, exist_ok=True)
         self._began = time.monotonic()
         self._write(record)
-        if self.events and hparams is not None:
-            self.events.hparams(hparams, group)
         self._flush()
 
     def resume(self, step: int) -> None:
@@ -194,7 +203,7 @@ class RunWriter:
         record["stopped"] = self._reason_to_stop(record)
         self._began = time.monotonic() - record["seconds"]
         self._remove_leftovers()
-        remove([self.files.scores])
+        remove([self.files.scores, file_alone(self.folder, SESSION)])
         self.curves.cut(step, drop="test/")
         if self.events:
             self.events.purge(step)
@@ -228,7 +237,7 @@ class RunWriter:
             step: step that the figure shows.
         """
         if self.events:
-            self.events.image(tag, png, step)
+            self.events.image(f"{FIGURES}/{tag}", png, step)
             self.events.flush()  # figures are few, and may come from a process that ends soon
         self.files.figures.mkdir(exist_ok=True)
         replace_file(self.files.figures / f"{_file_of(tag)}.png", png)
@@ -329,7 +338,7 @@ class RunWriter:
         tagged = {f"test/{name}": value for name, value in results.items()}
         self._log(max(record["epochs"] - 1, 0), record["steps"], tagged)
         if self.events:
-            self.events.end()
+            self.events.text(RESULTS, _results_table(record), record["steps"])
         self._end(record, "done")
 
     def fail(self, kind: str, message: str, step: int | None = None) -> None:
@@ -389,7 +398,7 @@ class RunWriter:
         numbers = {name: float(value) for name, value in values.items()}
         self.curves.append(Point(epoch, step, seconds, *entry) for entry in numbers.items())
         if self.events:
-            self.events.scalars(numbers, step)
+            self.events.scalars(first_charts(numbers, self.charts), step)
 
     def _flush(self) -> None:
         self.curves.flush()
@@ -469,6 +478,10 @@ class RunWriter:
         self._flush()
         record["status"] = status
         self._account(record)
+        if self.events and self.hparams is not None and status != "interrupted":
+            results = {f"test/{name}": value for name, value in record["test"].items()}
+            name = f"{record['cell']} on {record['data']}, {self.folder.name}"
+            write_session(self.folder, {**self.hparams, **results}, name, done=status == "done")
         self._write(record)
 
     def _write(self, record: Record) -> None:
@@ -479,6 +492,13 @@ class RunWriter:
 
 def _file_of(tag: str) -> str:
     return file_name(tag.split("/"), joiner="_")
+
+
+def _results_table(record: Record) -> str:
+    """Return the results of a run as a Markdown table with one row per metric."""
+    validation = record["best"]["metrics"] if record["best"] else {}
+    columns = {"validation": validation, "test": record["test"]}
+    return markdown_table("metric", columns)
 
 
 def peak_memory_mb() -> float | None:

@@ -76,7 +76,7 @@ class TableCurves:
 
 
 def _within_epochs(name: str) -> bool:
-    return name.startswith("train/") or name == "lr"
+    return name.startswith("train/") or name == "lr"  # as version 0.1 wrote train/lr
 
 
 def _frame(row: Row) -> dict[str, pd.DataFrame]:

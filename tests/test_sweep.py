@@ -1,0 +1,41 @@
+"""Where a sweep puts its runs."""
+
+from pathlib import Path
+
+import pytest
+
+from losslab.config.compose import compose_jobs, jobs_of
+from losslab.runs.folder import job_name
+from losslab.runs.writer import RunWriter
+from losslab.sweep import placed
+
+
+def jobs(*overrides: str):
+    return compose_jobs(jobs_of(list(overrides)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["loss=mse,mae", "data=regression", "data.outliers=0.1"], ["mse", "mae"]),
+        (["loss=mse", "data=regression", "data.outliers=0.1"], ["mse"]),
+        (
+            ["loss=mse,mae", "data=regression", "data.outliers=0,0.1"],
+            [f"{loss},data.outliers={share}" for loss in ("mse", "mae") for share in ("0", "0.1")],
+        ),
+        (["loss=focal", "loss._target_=losslab.losses.FocalLoss", "seed=0,1"], ["FocalLoss"] * 2),
+        (["loss=mse", "hydra.sweep.subdir=own/place"], ["own"]),
+    ],
+    ids=["shared options", "one job", "swept options", "a class", "a folder that was given"],
+)
+def test_a_folder_begins_with_the_loss_and_leaves_out_what_all_jobs_share(overrides, expected):
+    once = placed(jobs(*overrides))
+    assert [Path(job.subdir).parent.name for job in once] == expected
+    assert placed(once) == once
+
+
+def test_a_resumed_sweep_finds_the_runs_of_earlier_versions(tmp_path):
+    composed = jobs("loss=mse,mae", "data=regression", "data.outliers=0.1")
+    earlier = f"{job_name(composed[0].overrides)}/seed0"
+    RunWriter(tmp_path / earlier, "val/mae", "min", events=False).start({"loss": "mse"})
+    assert [job.subdir for job in placed(composed, tmp_path)] == [earlier, "mae/seed0"]
