@@ -1,13 +1,15 @@
 """What a sweep prints about its jobs while it runs."""
 
-import itertools
 import json
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
 from losslab import progress
-from losslab.progress import StackProgress, show_job
+from losslab.progress import SweepProgress, show_job, show_stack
 from losslab.runs.writer import RunWriter
 
 JOBS = [[f"loss={loss}", "callbacks=quiet", f"seed={n}"] for loss in ("mse", "mae") for n in (0, 1)]
@@ -26,7 +28,8 @@ def told(tmp_path, capsys, monkeypatch):
         writer.start({"loss": "mae"})
         writer.end_epoch(0, 10, {"val/mae": 2.5}, lambda path: path.touch())
         end(writer)
-        sweeper, overrides = SimpleNamespace(file=str(file)), SimpleNamespace(task=job)
+        sweeper = SimpleNamespace(file=str(file))
+        overrides = SimpleNamespace(task=OmegaConf.create(job))
         show_job(folder, metrics, SimpleNamespace(sweeper=sweeper, overrides=overrides))
         printed = capsys.readouterr()
         assert not printed.out
@@ -55,33 +58,61 @@ def test_a_job_of_a_task_without_metrics(told):
     assert line == "job 3 of 4: mae/seed0: 0.0 s\n"
 
 
-def lines_of(epochs, seconds_per_epoch):
-    clock = itertools.count(0, seconds_per_epoch).__next__
-    stack = StackProgress(["mse"], epochs, clock)
-    return [line for epoch in range(1, epochs + 1) for line in stack.lines(epoch)]
-
-
-@pytest.mark.parametrize(
-    ("epochs", "seconds_per_epoch", "expected"),
-    [
-        (5, 1, 0),  # a short stack only tells its end
-        (5, 20, 5),
-        (1000, 20, 20),  # a long one tells every 5 percent
-        (100, 1, 10),  # and at most every 10 seconds
-    ],
-)
-def test_a_stack_tells_how_far_it_is_now_and_then(epochs, seconds_per_epoch, expected):
-    lines = lines_of(epochs, seconds_per_epoch)
-    assert len(lines) == expected
-    assert all(line.startswith("1 job in lockstep (mse): epoch ") for line in lines)
-
-
 def test_the_end_of_a_stack(capsys):
     losses = ["mse", "mse", "mae", "huber", "rmse", "smooth_l1"]
-    stack = StackProgress(losses, 4, itertools.count(0, 61).__next__)
-    stack.show_end(["done"] * 5 + ["failed"])
+    show_stack(losses, ["done"] * 5 + ["failed"], 61.0)
     printed = capsys.readouterr()
     assert not printed.out
     assert printed.err == (
         "6 jobs in lockstep (mse, mae, huber and 2 more): 5 done, 1 failed, 61.0 s\n"
     )
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Writers of four runs of ten epochs, the first of which is done already."""
+    writers = [RunWriter(tmp_path / str(n), "val/mae", "min", events=False) for n in range(4)]
+    for writer in writers[:2]:
+        writer.start({})
+        train(writer, 4)
+    writers[0].finish({})
+    writers[1].fail("diverged", "mae became nan")
+    return writers
+
+
+def train(writer, epochs):
+    for epoch in range(epochs):
+        writer.end_epoch(epoch, epoch + 1, {"val/mae": 1.0}, lambda path: path.touch())
+
+
+def test_progress_covers_the_epochs_of_all_runs_and_estimates_the_time_left(sweep):
+    now = time.time()
+    progress = SweepProgress({writer.folder: 10 for writer in sweep}, lambda: now)
+    assert progress.text() == "1 of 4 jobs, 25 %, 0.0 s"  # the one that failed starts again
+    sweep[1].start({})
+    train(sweep[1], 5)
+    now += 10  # for half a run: two and a half are left
+    assert progress.text() == "1 of 4 jobs, 38 %, 10.0 s, about 50.0 s left"
+    sweep[1].fail("diverged", "mae became nan")
+    assert progress.text() == "2 of 4 jobs, 50 %, 10.0 s, about 20.0 s left"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_is_a_bar_or_some_lines(sweep, terminal, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(progress, "BAR_EVERY", 0.01)
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.01)
+    printed = ""
+    with SweepProgress({writer.folder: 10 for writer in sweep}):
+        until = time.monotonic() + 60
+        while printed.count("1 of 4 jobs") < 2 and time.monotonic() < until:
+            printed += capsys.readouterr().err
+    printed += capsys.readouterr().err
+    if terminal:
+        assert "\r\033[K█████░░░░░░░░░░░░░░░ 1 of 4 jobs, 25 %" in printed
+        assert printed.endswith("\r\033[K")
+        assert "\n" not in printed
+    else:
+        assert {line.partition(", 25 %")[0] for line in printed.splitlines()} == {
+            "sweep: 1 of 4 jobs"
+        }

@@ -2,11 +2,14 @@
 
 import functools
 import json
+import math
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from losslab.config import secrets
 from losslab.metrics.labels import number
@@ -14,10 +17,18 @@ from losslab.report.run_table import duration
 from losslab.runs.folder import job_name, short_names
 from losslab.runs.record import Record, read_record
 
-AT_LEAST_SECONDS = 10.0
-"""Time between two lines about the same stack."""
-AT_LEAST_SHARE = 0.05
-"""Share of the epochs between two lines about the same stack."""
+BAR_EVERY, LINE_EVERY = 1.0, 60.0
+"""Seconds between two drawings of the bar, or between two lines."""
+BAR_LENGTH = 20
+CLEAR = "\r\033[K"
+"""Characters that clear a terminal's line."""
+
+_SHOWING = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # a process that is forked while a thread prints would wait forever for that thread's locks
+    os.register_at_fork(
+        before=_SHOWING.acquire, after_in_parent=_SHOWING.release, after_in_child=_SHOWING.release
+    )
 
 
 def show_job(folder: Path, metrics: Sequence[str], hydra_node: Any) -> None:
@@ -58,55 +69,106 @@ def _outcome(record: Record, metrics: Sequence[str]) -> str:
     return f"{''.join(shown[:1])}{time_taken}"
 
 
-class StackProgress:
-    """Progress of a lockstep stack: a line now and then, and one at its end.
+def show_stack(losses: Sequence[str], statuses: Sequence[str], seconds: float) -> None:
+    """Print that a lockstep stack has ended.
 
     Args:
         losses: loss of each run.
-        epochs: maximum number of epochs.
-        clock: function that returns the time in seconds.
+        statuses: status of each run.
+        seconds: time that the stack took.
+    """
+    distinct = list(dict.fromkeys(losses))
+    more = f" and {len(distinct) - 3} more" if len(distinct) > 3 else ""
+    jobs = "1 job" if len(losses) == 1 else f"{len(losses)} jobs"
+    done = statuses.count("done")
+    failed = f", {len(statuses) - done} failed" if done < len(statuses) else ""
+    names = f"{', '.join(distinct[:3])}{more}"
+    _print(f"{jobs} in lockstep ({names}): {done} done{failed}, {duration(seconds)}")
+
+
+class SweepProgress:
+    """Progress of a sweep and the time left: a bar, or a line per minute if there is no terminal.
+
+    A thread reads the records of the runs, so that one bar covers all launchers and processes.
+
+    Args:
+        epochs: maximum number of epochs by run folder.
+        clock: function that returns the time since 1970, as in records.
 
     Example:
-        >>> import itertools
-        >>> progress = StackProgress(["mse", "mae"], 4, itertools.count(0, 8).__next__)
-        >>> progress.lines(1), progress.lines(2)
-        ([], ['2 jobs in lockstep (mse, mae): epoch 2 of 4, 50 %, 16.0 s'])
+        >>> with SweepProgress({Path("sweep/mse/seed0"): 20}) as progress:
+        ...     progress.text()
+        '0 of 1 job, 0 %, 0.0 s'
     """
 
-    def __init__(
-        self, losses: Sequence[str], epochs: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        distinct = list(dict.fromkeys(losses))
-        more = f" and {len(distinct) - 3} more" if len(distinct) > 3 else ""
-        jobs = "1 job" if len(losses) == 1 else f"{len(losses)} jobs"
-        self._name = f"{jobs} in lockstep ({', '.join(distinct[:3])}{more})"
+    def __init__(self, epochs: Mapping[Path, int], clock: Callable[[], float] = time.time) -> None:
         self._epochs = epochs
         self._clock = clock
-        self._start = self._at = clock()
-        self._shown = 0
+        self._began = clock()
+        self._shares = {folder: self._share(folder) for folder in epochs}
+        self._before = sum(self._shares.values())
+        self._is_bar = sys.stderr.isatty()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
 
-    def lines(self, epoch: int) -> list[str]:
-        """Return the line to print when so many epochs have ended, if one is due."""
-        now = self._clock()
-        enough = epoch - self._shown >= AT_LEAST_SHARE * self._epochs
-        if not enough or now - self._at < AT_LEAST_SECONDS:
-            return []
-        self._at, self._shown = now, epoch
-        share = f"{epoch / self._epochs:.0%}".replace("%", " %")
-        spent = duration(now - self._start)
-        return [f"{self._name}: epoch {epoch} of {self._epochs}, {share}, {spent}"]
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
-    def show_epoch(self, epoch: int) -> None:
-        """Print a line if one is due, when so many epochs have ended."""
-        for line in self.lines(epoch):
-            _print(line)
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        if self._is_bar:
+            print(CLEAR, end="", file=sys.stderr, flush=True)
 
-    def show_end(self, statuses: Sequence[str]) -> None:
-        """Print how many of the runs are done, and the time."""
-        done = statuses.count("done")
-        failed = f", {len(statuses) - done} failed" if done < len(statuses) else ""
-        _print(f"{self._name}: {done} done{failed}, {duration(self._clock() - self._start)}")
+    def text(self) -> str:
+        """Return how many jobs are done, the share of all epochs, the time spent and left."""
+        for folder, share in self._shares.items():
+            if share < 1:
+                self._shares[folder] = self._share(folder)
+        total, done = len(self._shares), list(self._shares.values()).count(1)
+        share, spent = sum(self._shares.values()) / total, self._clock() - self._began
+        jobs = f"{done} of {total} job{'s' if total > 1 else ''}"
+        texts = [jobs, f"{100 * share:.0f} %", duration(spent)]
+        new = sum(self._shares.values()) - self._before
+        if new > 0 and share < 1:
+            texts.append(f"about {duration(spent * (1 - share) * total / new)} left")
+        return ", ".join(texts)
+
+    def _share(self, folder: Path) -> float:
+        """Return the share of a run's epochs that have ended, 1 for a run that has ended."""
+        try:
+            record = read_record(folder)
+        except (OSError, ValueError):
+            return 0.0
+        if record["status"] == "done":
+            return 1.0
+        if record["heartbeat"] < self._began:  # of an earlier try
+            return 0.0
+        if record["status"] != "running":
+            return 1.0
+        return min(record["epochs"] / (self._epochs[folder] or math.inf), 0.99)
+
+    def _show(self) -> None:
+        pause = BAR_EVERY if self._is_bar else LINE_EVERY
+        while not self._ended.wait(pause):
+            with _SHOWING:
+                began = time.monotonic()
+                text = self.text()
+                if self._is_bar:
+                    share = sum(self._shares.values()) / len(self._shares)
+                    print(f"{CLEAR}{_bar(share)} {text}", end="", file=sys.stderr, flush=True)
+                else:
+                    _print(f"sweep: {text}")
+                # reading a thousand records takes a while: at most a twentieth of the time
+                pause = max(pause, 20 * (time.monotonic() - began))
+
+
+def _bar(share: float) -> str:
+    filled = round(BAR_LENGTH * share)
+    return "█" * filled + "░" * (BAR_LENGTH - filled)
 
 
 def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """Print a line, in place of a bar that may be drawn by this process or its parent."""
+    print(f"{CLEAR if sys.stderr.isatty() else ''}{line}", file=sys.stderr, flush=True)

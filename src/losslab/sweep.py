@@ -31,7 +31,7 @@ from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
 from losslab.fitting import data_for_all
 from losslab.metrics.labels import primary_metric
-from losslab.progress import show_job
+from losslab.progress import SweepProgress, show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, needs_running
@@ -163,7 +163,9 @@ def launch(
     ]
     COMPOSED.clear()
     COMPOSED.update({job.overrides: job for job in jobs})
-    hydra_main(["-m", *command.flags, *of_hydra], sweep_job)
+    epochs = {folder / job.subdir: job.config.trainer.max_epochs for job in jobs}
+    with SweepProgress(epochs):
+        hydra_main(["-m", *command.flags, *of_hydra], sweep_job)
     _write_sweep_summary(folder, jobs)
     return [folder / job.subdir for job in jobs]
 

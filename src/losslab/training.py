@@ -36,7 +36,7 @@ from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
 from losslab.runs.check import damaged_settings, require_curves_until
-from losslab.runs.folder import PROFILE, SWEEP_FILE, find_runs, is_run, job_name
+from losslab.runs.folder import PROFILE, find_runs, in_sweep, is_run, job_name
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
@@ -240,7 +240,6 @@ def make_run_writer(
     config: DictConfig, folder: Path, kind: type[RunWriter] = RunWriter
 ) -> RunWriter:
     """Create the run writer; it does not write anything yet."""
-    in_sweep = (folder.parent.parent / SWEEP_FILE).is_file()
     return kind(
         folder,
         monitor=f"val/{config.task.monitor}",
@@ -252,7 +251,7 @@ def make_run_writer(
         choose=config.task.checkpoint,
         ties=config.task.ties,
         charts=("train/loss", f"val/{primary_metric(config.task)}"),
-        hparams=None if in_sweep else schema.hparams(_plain(config)),
+        hparams=None if in_sweep(folder) else schema.hparams(_plain(config)),
     )
 
 
@@ -328,7 +327,7 @@ def make_callbacks(config: DictConfig, writer: RunWriter) -> list[pl.Callback]:
     callbacks: list[pl.Callback] = [RunWriterCallback(writer, config.choices.loss)]
     for name, node in config.callbacks.items():
         # a callback costs a few percent per step, and a progress bar needs a terminal
-        if name == "run_writer" or not node or (name == "progress" and not sys.stderr.isatty()):
+        if name == "run_writer" or not node or (name == "progress" and not _has_bar(writer.folder)):
             continue
         given: dict[str, dict[str, Any]] = {
             "figures": {"writer": writer},
@@ -347,6 +346,11 @@ def make_profiler(name: Any, folder: Path) -> Any:
         return NoProfiler()
     kind = PROFILERS.get(name)
     return name if kind is None else kind(dirpath=folder, filename=PROFILE)
+
+
+def _has_bar(folder: Path) -> bool:
+    """Return whether a run shows its own progress; a sweep has one bar for all runs."""
+    return sys.stderr.isatty() and not in_sweep(folder)
 
 
 class NoProfiler(Profiler):

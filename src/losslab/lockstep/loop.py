@@ -95,7 +95,6 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
                 stopped = self._end_epoch(epoch)
                 finished += stopped
                 self.drop(stopped)
-                self.tell_epoch()
             if not self.members:
                 break
         self._test(finished + self.members)

@@ -195,8 +195,6 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             stopped = self._end_epochs(ended) if ended else []
             self._finished += stopped
             self.drop(leaving + stopped)
-            if ended:
-                self.tell_epoch()
             going = [member for member in ended if member not in stopped]
 
     def _end_epochs(self, members: Sequence[StackedAgent]) -> list[StackedAgent]:

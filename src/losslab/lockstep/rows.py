@@ -34,7 +34,6 @@ class StackedRuns(Generic[RunT, BlockT]):
         members: the runs in the stack, one per row.
         blocks: rows with the same objective.
         refused: runs whose loss cannot be stacked, with the reason; they are not in the stack.
-        on_epoch: function that is called with the number of epochs that all runs have ended.
     """
 
     members: list[RunT]
@@ -44,7 +43,6 @@ class StackedRuns(Generic[RunT, BlockT]):
         self.members, self.blocks = [], []
         self.refused: list[tuple[RunT, str]] = []
         self._mapped: dict[str, bool] = {}
-        self.on_epoch: Callable[[int], None] = lambda _: None
 
     def make_block(self, members: Sequence[RunT], first: int, *, mapped: bool) -> BlockT:
         """Create the object that computes the objective of these runs.
@@ -99,11 +97,6 @@ class StackedRuns(Generic[RunT, BlockT]):
             of_loss = loss_cost(partial(call, block.rows.start))
             for member in self.members[block.rows]:
                 member.writer.note({"cost": member.timer.cost() | memory | of_loss})
-
-    def tell_epoch(self) -> None:
-        """Call ``on_epoch`` with the epochs of the run that has ended the fewest."""
-        if self.members:
-            self.on_epoch(min(member.writer.record["epochs"] for member in self.members))
 
     def try_losses(self, evaluate: Callable[[BlockT], tuple[Values, Values]]) -> None:
         """Determine which losses can be mapped over rows, and drop runs that cannot be stacked.

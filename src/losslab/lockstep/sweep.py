@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +29,7 @@ from losslab.lockstep.rl import StackedAgents
 from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent
 from losslab.lockstep.stacked_run import StackedRun
-from losslab.progress import StackProgress
+from losslab.progress import show_stack
 from losslab.rl.module import ReinforcementModule
 from losslab.tasks.base import some
 from losslab.training import configure_process, recorded
@@ -174,16 +175,16 @@ def _train(members: Sequence[StackedRun], *, capture: bool) -> Left:
 
 
 def _train_members(stack: Any) -> None:
-    """Open and train the runs of a stack, and tell how far they are."""
+    """Open and train the runs of a stack, and tell how many are done."""
     members: list[StackedRun] = list(stack.members)  # those that end leave the stack
     losses = [str(member.config.choices.loss) for member in members]
     for member in members:
         member.open()
-    progress = StackProgress(losses, members[0].config.trainer.max_epochs)
-    stack.on_epoch = progress.show_epoch
+    began = time.monotonic()
     with _run_logs(members), recorded(*(member.writer for member in members)):
         stack.train()
-    progress.show_end([member.writer.record["status"] for member in members])
+    statuses = [member.writer.record["status"] for member in members]
+    show_stack(losses, statuses, time.monotonic() - began)
 
 
 @contextmanager

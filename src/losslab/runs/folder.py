@@ -207,6 +207,11 @@ def is_sweep(folder: Path) -> bool:
     return has_cells or (folder / "multirun.yaml").is_file()
 
 
+def in_sweep(run: Path) -> bool:
+    """Return whether the folder of a run lies in the folder of a sweep."""
+    return (run.parent.parent / SWEEP_FILE).is_file()
+
+
 def find_runs(folder: Path) -> list[Path]:
     """Return the folders of all runs in and below this one, in natural order of their names."""
     return sorted((record.parent for record in folder.rglob("record.json")), key=_natural)
