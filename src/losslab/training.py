@@ -294,6 +294,8 @@ def open_record(
                 },
                 "sampling": components.data.sampling,
                 "sizes": components.data.sizes(),
+                "primary": primary_metric(config.task),
+                "rarest": _rarest(components),
                 "data_notes": list(getattr(components.data, "notes", ())),
                 "loss_notes": components.loss_notes,
             },
@@ -301,6 +303,13 @@ def open_record(
     except FileExistsError as error:
         raise UserError(str(error)) from error
     OmegaConf.save(secrets.for_saving(config), writer.files.config)
+
+
+def _rarest(components: Components) -> str | None:
+    """Return the name of the rarest class in training, if the targets are classes."""
+    rarest = getattr(components.data, "rarest", None)
+    names = getattr(components.data, "class_names", None)
+    return None if rarest is None else str(names[rarest] if names else rarest)
 
 
 def _plain(config: Any) -> Any:

@@ -38,6 +38,7 @@ def test_a_run(width: int) -> None:
     folder = Path("logs") / ("long" * 40)
     text = text_of(run_table(run("focal", 3), folder, Path("logs")), width, soft_wrap=True)
     lines = [line.split() for line in text.splitlines()]
+    lines = [line[:3] if line[1:2] == ["0.9300"] else line for line in lines]
     assert "focal on digits, seed 3" in text
     assert ["accuracy", "0.9300", "0.9300"] in lines
     assert ["extra", "5.000"] in lines
@@ -47,6 +48,26 @@ def test_a_run(width: int) -> None:
     assert "61.2 s" in text
     assert "ref/" not in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("accuracy", "primary metric: accuracy ↑"),
+        ("rare_recall", "recall of class 3, the rarest ↑"),
+        ("ece", "calibration error (ECE) ↓"),
+        ("loss", "the run's own loss"),
+    ],
+)
+def test_a_run_says_what_its_metrics_are(name: str, meaning: str) -> None:
+    record = run("focal", 3, primary="accuracy", rarest="3")
+    lines = text_of(run_table(record, Path("x"))).splitlines()
+    [rest] = [line.split(maxsplit=3)[3:] for line in lines if line.split()[:1] == [name]]
+    assert [each.strip() for each in rest] == [meaning]
+
+
+def test_a_run_of_an_earlier_version_does_not_name_the_class() -> None:
+    assert "recall of the rarest class ↑" in text_of(run_table(run("focal", 3), Path("x")))
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,10 @@ def main(given: Sequence[str] | None = None) -> int:
         )
         names = chosen(metrics, arguments.metric)
     splits = {"validation" if split == "val" else split: own for split, own in metrics.items()}
-    heading = f"{title(read_record(arguments.run))} ({arguments.checkpoint} checkpoint)"
+    record = read_record(arguments.run)
+    heading = f"{title(record)} ({arguments.checkpoint} checkpoint)"
     console = Console()
-    console.print(metrics_table(heading, splits, names))
+    console.print(metrics_table(record, heading, splits, names))
     console.print(f"run folder  {arguments.run}", soft_wrap=True, markup=False, highlight=False)
     return 0
 

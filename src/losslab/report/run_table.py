@@ -1,5 +1,6 @@
 """Table that is printed at the end of a run."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from losslab.metrics.labels import number
+from losslab.metrics.labels import metric, number
 from losslab.runs.folder import RunFolder
 from losslab.runs.record import Record
 
@@ -27,7 +28,7 @@ def run_table(record: Record, folder: Path, log_dir: Path | None = None) -> Rend
     best = record["best"]
     validation = best["metrics"] if best else {}
     splits = {"validation": validation} | ({"test": record["test"]} if record["test"] else {})
-    table = metrics_table(title(record), splits, _plain_names([*record["test"], *validation]))
+    table = metrics_table(record, title(record), splits, [*record["test"], *validation])
     lines = [
         f"best epoch  {best['epoch'] + 1 if best else 'none'} of {record['epochs']}",
         f"time        {duration(record['seconds'])}",
@@ -44,16 +45,30 @@ def title(record: Record) -> str:
 
 
 def metrics_table(
-    title: str, splits: Mapping[str, Mapping[str, float]], names: Iterable[str]
+    record: Record, title: str, splits: Mapping[str, Mapping[str, float]], names: Iterable[str]
 ) -> Table:
-    """Create a table with one row per metric and one column per split."""
+    """Create a table with one row per metric, one column per split, and what each metric is."""
     table = plain_table(title)
     table.add_column("metric")
     for split in splits:
         table.add_column(split, justify="right")
-    for name in names:
-        table.add_row(name, *(_cell(metrics, name) for metrics in splits.values()))
+    table.add_column("")
+    for name in _plain_names(names):
+        cells = (_cell(metrics, name) for metrics in splits.values())
+        table.add_row(name, *cells, _meaning(name, record))
     return table
+
+
+def _meaning(name: str, record: Record) -> str:
+    """Return what a metric is and which direction is better."""
+    label = metric(name)
+    text = "" if label.label == name else label.label
+    if record["rarest"] is not None:
+        text = re.sub("(the )?rarest class", f"class {record['rarest']}, the rarest", text)
+    if name == record["primary"]:
+        text = f"primary metric: {label.label}"
+    better = {"higher": "↑", "lower": "↓", None: ""}[label.better]
+    return f"{text} {better}".strip()
 
 
 def plain_table(title: str | None) -> Table:

@@ -39,6 +39,8 @@ ADDED_FIELDS: dict[str, Any] = {
     "cost": {},
     "improved": None,
     "stopped": None,
+    "primary": None,
+    "rarest": None,
 }
 """Fields that records of earlier versions lack, with what their absence means."""
 
@@ -91,6 +93,11 @@ class Record(TypedDict):
     training alone (``fixed_test``); ``None`` for records without it."""
     sizes: dict[str, int]
     """Number of samples per split."""
+    primary: str | None
+    """Metric by which the losses of the task are compared; ``None`` for records without it."""
+    rarest: str | None
+    """Name of the class with the fewest training samples, to which ``rare_recall`` and other
+    metrics of the rarest class belong; ``None`` for other targets and for records without it."""
     data_notes: list[str]
     """What reading the data changed or left out, one line each."""
     loss_notes: dict[str, Any]
@@ -153,6 +160,8 @@ def new_record() -> Record:
         hashes={},
         sampling=None,
         sizes={},
+        primary=None,
+        rarest=None,
         data_notes=[],
         loss_notes={},
         best=None,
