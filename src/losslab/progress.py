@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from losslab.config import secrets
-from losslab.metrics.labels import number
+from losslab.metrics.labels import number, some
 from losslab.report.run_table import duration
 from losslab.runs.folder import job_name, short_names
 from losslab.runs.record import Record, read_record
@@ -79,11 +79,10 @@ def show_stack(losses: Sequence[str], statuses: Sequence[str], seconds: float) -
     """
     distinct = list(dict.fromkeys(losses))
     more = f" and {len(distinct) - 3} more" if len(distinct) > 3 else ""
-    jobs = "1 job" if len(losses) == 1 else f"{len(losses)} jobs"
     done = statuses.count("done")
     failed = f", {len(statuses) - done} failed" if done < len(statuses) else ""
-    names = f"{', '.join(distinct[:3])}{more}"
-    _print(f"{jobs} in lockstep ({names}): {done} done{failed}, {duration(seconds)}")
+    stack = f"{some(len(losses), 'jobs')} in lockstep ({', '.join(distinct[:3])}{more})"
+    _print(f"{stack}: {done} done{failed}, {duration(seconds)}")
 
 
 class SweepProgress:
@@ -128,8 +127,7 @@ class SweepProgress:
                 self._shares[folder] = self._share(folder)
         total, done = len(self._shares), list(self._shares.values()).count(1)
         share, spent = sum(self._shares.values()) / total, self._clock() - self._began
-        jobs = f"{done} of {total} job{'s' if total > 1 else ''}"
-        texts = [jobs, f"{100 * share:.0f} %", duration(spent)]
+        texts = [f"{done} of {some(total, 'jobs')}", f"{100 * share:.0f} %", duration(spent)]
         new = sum(self._shares.values()) - self._before
         if new > 0 and share < 1:
             texts.append(f"about {duration(spent * (1 - share) * total / new)} left")

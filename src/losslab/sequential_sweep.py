@@ -14,6 +14,7 @@ from losslab.config.command import Command, all_jobs, program, without_seeds
 from losslab.config.compose import compose_jobs, jobs_of
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
+from losslab.metrics.labels import some
 from losslab.runs.check import needs_running
 from losslab.runs.looks import Looks, read_looks, write_looks
 from losslab.sweep import checked_jobs, launch, placed, show_comparison, show_unfinished
@@ -123,7 +124,7 @@ def _tell(comparison: "Comparison", seeds: int, looks: Sequence[int]) -> None:
     pairs = [pair for table in comparison.tables for pair in table.pairs]
     decided = [_decision(pair) for pair in pairs if pair.decided_after == seeds]
     count = sum(map(_is_open, pairs))
-    texts = [*decided, f"{count} of {len(pairs)} pairs undecided"]
+    texts = [*decided, f"{count} of {some(len(pairs), 'pairs')} undecided"]
     print(f"look {looks.index(seeds) + 1} of {len(looks)}, {seeds} seeds: {'; '.join(texts)}")
     shares = [shared_variance(p.test.estimate, p.n) for p in pairs if p.test.estimate is not None]
     if seeds == looks[0] < looks[-1] and any(shares):

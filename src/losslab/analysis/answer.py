@@ -14,7 +14,7 @@ from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_SAMPLES, NEW_TEST_SAMPLES
 from losslab.analysis.standing import Standing, standing
 from losslab.analysis.words import about, joined, listed, seeds
-from losslab.metrics.labels import Metric
+from losslab.metrics.labels import Metric, some
 
 KINDS = ("better", "equally good", "undecided", "worse")
 
@@ -218,7 +218,7 @@ def _unreliable(table: ComparisonTable) -> Iterator[str]:
 
 
 def _seeds_of(row: Row) -> str:
-    return "1 seed" if len(row.runs) == 1 else f"{len(row.runs)} seeds"
+    return some(len(row.runs), "seeds")
 
 
 def _sureness(pairs: Sequence[Pair]) -> str:

@@ -8,7 +8,7 @@ from losslab.analysis.location import SIGN_TEST, TRIMMED
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_TEST_SAMPLES
 from losslab.analysis.words import rounded, span
-from losslab.metrics.labels import Metric
+from losslab.metrics.labels import Metric, some
 
 LOCATIONS = {SIGN_TEST: "median difference in ", TRIMMED: "interquartile mean difference in "}
 """Location that a test is about, if it is not the mean."""
@@ -53,12 +53,12 @@ def short_conclusions(table: ComparisonTable, metric: Metric) -> list[str]:
     equal = [pair for pair in pairs if pair.equivalent]
     if equal:
         margin = _within(equal[0])
-        lines.append(f"{metric.label}: {len(equal)} of {len(pairs)} pairs are {margin}")
+        lines.append(f"{metric.label}: {len(equal)} of {some(len(pairs), 'pairs')} are {margin}")
     rest = [pair for pair in pairs if pair.verdict == "undecided" and pair.preferred is None]
     too_few = [pair for pair in rest if pair.underpowered]
     lines += [_underpowered(too_few)] if too_few else []
     if unclear := len(rest) - len(too_few):
-        which = f"{unclear} of {len(pairs)} pairs"
+        which = f"{unclear} of {some(len(pairs), 'pairs')}"
         lines.append(f"{metric.label}: no significant difference in {which}")
     return lines
 

@@ -8,6 +8,7 @@ from losslab.analysis.convergence import at_chance, first_is_best, not_converged
 from losslab.analysis.load import group_by
 from losslab.analysis.search import LEARNING_RATE, Trial, Tuning
 from losslab.analysis.words import span
+from losslab.metrics.labels import some
 
 THIRDS = ("low", "middle", "high")
 
@@ -189,12 +190,13 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     lines = []
     if collection.repeated:
         lines.append(
-            f"{_runs(len(collection.repeated))} left out: repeated later with the same settings "
-            "and seed"
+            f"{some(len(collection.repeated), 'runs')} left out: repeated later with the same "
+            "settings and seed"
         )
     if comparison.searched:
         lines.append(
-            f"{_runs(len(comparison.searched))} of a search left out: the test split was not read"
+            f"{some(len(comparison.searched), 'runs')} of a search left out: the test split was "
+            "not read"
         )
     if comparison.split == "val":
         lines.append("these are validation metrics, which also chose the checkpoints")
@@ -226,10 +228,6 @@ def _looks(comparison: Comparison) -> list[str]:
         "looks, and only differences that are clear beyond what the earlier ones left are "
         "significant (plan the looks with seeds=auto)"
     ]
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
 
 
 def tuning_notes(tuning: Tuning) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
 from losslab.analysis.load import Run, collect
 from losslab.analysis.ranges import Range, settings
 from losslab.analysis.scope import design_of
-from losslab.metrics.labels import Metric, metric_of
+from losslab.metrics.labels import Metric, metric_of, some
 from losslab.runs.files import FileError, read_json, require_types
 from losslab.runs.folder import PLAN_FILE
 
@@ -110,9 +110,11 @@ class Tuning:
             "tuned": "the options of each loss and the learning rate",
         }[self.protocol]
         return (
-            f"protocol {self.protocol}: tunes {varied}; up to {self.budget} points per loss, "
+            f"protocol {self.protocol}: tunes {varied}; up to "
+            f"{some(self.budget, 'points')} per loss, "
             f"{'the default setting and then ' if self._has_defaults else ''}"
-            f"points of the same Sobol sequence, {len(self.tuning_seeds)} tuning seeds per point "
+            f"points of the same Sobol sequence, "
+            f"{some(len(self.tuning_seeds), 'tuning seeds')} per point "
             f"({', '.join(map(str, self.tuning_seeds))}), chosen by validation "
             f"{self.metric.label}; the test split was not read"
         )
@@ -165,7 +167,7 @@ class Tuning:
         best = self.best(loss)
         failed = sum(trial.failed for trial in self.trials[loss])
         runs = sum(len(trial.seeds) for trial in self.trials[loss])
-        ended = f"; {failed} of {runs} runs failed" if failed else ""
+        ended = f"; {failed} of {some(runs, 'runs')} failed" if failed else ""
         points = self.tries(loss)
         if best is None:
             return f"{loss}: no run finished{ended}"
@@ -173,7 +175,7 @@ class Tuning:
         if not options:
             return f"{loss}: nothing to tune (one point){ended}"
         found = f"{self.metric.text(best.mean)} on validation{self._default(loss, best)}"
-        return f"{loss}: best of {points} points {options}: {found}{ended}"
+        return f"{loss}: best of {some(points, 'points')} {options}: {found}{ended}"
 
     def _default(self, loss: str, best: Trial) -> str:
         """Return how good the default setting was, in parentheses."""

@@ -29,9 +29,9 @@ from losslab.lockstep.rl import StackedAgents
 from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent
 from losslab.lockstep.stacked_run import StackedRun
+from losslab.metrics.labels import some
 from losslab.progress import show_stack
 from losslab.rl.module import ReinforcementModule
-from losslab.tasks.base import some
 from losslab.training import configure_process, recorded
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,9 @@ def train_jobs(
     parts.sort(key=len, reverse=True)
     workers = min(workers, len(parts))
     log.info(
-        f"Training {sum(map(len, parts))} jobs in lockstep: {some(len(groups), 'groups')}, "
-        f"{some(len(parts), 'stacks')} of up to {len(parts[0])}, {some(workers, 'processes')}"
+        f"Training {some(sum(map(len, parts)), 'jobs')} in lockstep: "
+        f"{some(len(groups), 'groups')}, {some(len(parts), 'stacks')} of up to {len(parts[0])}, "
+        f"{some(workers, 'processes')}"
     )
     gc.freeze()  # imported objects stay: do not search them for garbage or copy them in forks
     try:

@@ -81,6 +81,17 @@ class Metric:
         return f"{'+' if sign and difference > 0 else ''}{digits}{unit}"
 
 
+def some(count: int, plural: str) -> str:
+    """Return a count with its noun.
+
+    Example:
+        >>> some(1, "classes"), some(2, "seeds")
+        ('1 class', '2 seeds')
+    """
+    singular = plural.removesuffix("es") if plural.endswith("sses") else plural.removesuffix("s")
+    return f"{count} {singular if count == 1 else plural}"
+
+
 def number(value: float, like: float | None = None, digits: int = 4) -> str:
     """Format a number with that many significant digits and at most four decimals.
 

@@ -35,7 +35,7 @@ def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
                         "epochs": record["epochs"],
                         "steps": record["steps"],
                         "seconds": record["seconds"],
-                        "best_epoch": record["best"]["epoch"] if record["best"] else None,
+                        "best_epoch": record["best"]["epoch"] + 1 if record["best"] else None,
                         "folder": str(run.folder),
                     }
                     | {f"test/{name}": value for name, value in run.metrics("test").items()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from losslab.data import checks
+from losslab.metrics.labels import some
 from losslab.rl.rollout import RolloutEnvironments
 from losslab.rl.vector import VectorEnvironment, make_vector_environment
 from losslab.rng import Purpose, derive_seed
@@ -211,7 +212,7 @@ class Environments(pl.LightningDataModule):
         shape = " x ".join(map(str, self.input_shape))
         return (
             f"{self.env_id}: observations of shape {shape}, {self.outputs} actions\n"
-            f"{self.num_envs} environments in training, {self.steps_per_epoch} steps per epoch; "
+            f"{some(self.num_envs, 'environments')} in training, {self.steps_per_epoch} steps per epoch; "
             f"greedy episodes: {len(self.choice)} choose the checkpoint, {len(self.val)} "
             f"validation, {len(self.test)} test"
         )

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
+from losslab.metrics.labels import some
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,12 +145,6 @@ class Task:
     def embedding(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, list[str]] | None:
         """Return vectors (N, D) and N labels for TensorBoard's projector, if it has any."""
         return None
-
-
-def some(number: int, plural: str) -> str:
-    """Return ``1 output`` or ``2 outputs``."""
-    singular = plural.removesuffix("es") if plural.endswith("sses") else plural.removesuffix("s")
-    return f"{number} {singular if number == 1 else plural}"
 
 
 def per_sample(elements: Mapping[str, Tensor]) -> dict[str, Tensor]:

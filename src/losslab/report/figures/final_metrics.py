@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.summaries import Summary
-from losslab.metrics.labels import Metric
+from losslab.metrics.labels import Metric, some
 from losslab.report.cells import seeds_text
 from losslab.report.figures.style import (
     Look,
@@ -46,7 +46,9 @@ def final_metrics(table: ComparisonTable, metrics: Sequence[Metric] | None = Non
         range(len(table.rows)), [_name(row, table.main_summary(row)) for row in table.rows]
     )
     counts = {len(row.done) for row in table.rows}
-    seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else f"{max(counts)} seeds"
+    seeds = (
+        f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else some(max(counts), "seeds")
+    )
     any_collapsed = any(summary.collapsed for summary in table.summaries.values())
     crosses = "; crosses: collapsed runs" if any_collapsed else ""
     headline(
