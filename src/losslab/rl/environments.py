@@ -212,7 +212,8 @@ class Environments(pl.LightningDataModule):
         shape = " x ".join(map(str, self.input_shape))
         return (
             f"{self.env_id}: observations of shape {shape}, {self.outputs} actions\n"
-            f"{some(self.num_envs, 'environments')} in training, {self.steps_per_epoch} steps per epoch; "
+            f"{some(self.num_envs, 'environments')} in training, "
+            f"{self.steps_per_epoch} steps per epoch; "
             f"greedy episodes: {len(self.choice)} choose the checkpoint, {len(self.val)} "
             f"validation, {len(self.test)} test"
         )
