@@ -19,7 +19,7 @@ help: ## list the targets
 install: $(VENV)/installed ## make .venv with the locked versions (CPU=1: without CUDA)
 
 $(VENV)/installed: requirements.lock pyproject.toml
-	@echo "installing into $(VENV): on Linux 6.2 GB, most of it CUDA libraries (without them 1.6 GB: make install CPU=1)"
+	@echo "installing into $(VENV): on Linux 6.2 GB, most of it CUDA libraries (without them about 1.6 GB: make install CPU=1)"
 	$(PYTHON) -m venv $(VENV)
 	$(if $(CPU),$(call three_times,$(PIP) $$(grep -E "^torch(vision)?==" requirements.lock) --index-url $(CPU_WHEELS)))
 	$(call three_times,$(PIP) -r requirements.lock)
