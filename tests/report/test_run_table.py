@@ -66,6 +66,11 @@ def test_a_run_says_what_its_metrics_are(name: str, meaning: str) -> None:
     assert [each.strip() for each in rest] == [meaning]
 
 
+def test_a_run_shows_the_name_of_a_class_as_it_is() -> None:
+    record = run("focal", 3, rarest=r"[/b]\d")
+    assert r"recall of class [/b]\d, the rarest" in text_of(run_table(record, Path("x")), 120)
+
+
 def test_a_run_of_an_earlier_version_does_not_name_the_class() -> None:
     assert "recall of the rarest class ↑" in text_of(run_table(run("focal", 3), Path("x")))
 

@@ -55,7 +55,8 @@ def metrics_table(
     table.add_column("")
     for name in _plain_names(names):
         cells = (_cell(metrics, name) for metrics in splits.values())
-        table.add_row(name, *cells, _meaning(name, record))
+        # the name of a class may look like rich's markup
+        table.add_row(name, *cells, Text(_meaning(name, record)))
     return table
 
 
@@ -64,7 +65,8 @@ def _meaning(name: str, record: Record) -> str:
     label = metric(name)
     text = "" if label.label == name else label.label
     if record["rarest"] is not None:
-        text = re.sub("(the )?rarest class", f"class {record['rarest']}, the rarest", text)
+        named = f"class {record['rarest']}, the rarest"
+        text = re.sub("(the )?rarest class", lambda _: named, text)
     if name == record["primary"]:
         text = f"primary metric: {label.label}"
     better = {"higher": "↑", "lower": "↓", None: ""}[label.better]
