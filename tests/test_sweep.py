@@ -28,14 +28,28 @@ def jobs(*overrides: str):
     ],
     ids=["shared options", "one job", "swept options", "a class", "a folder that was given"],
 )
-def test_a_folder_begins_with_the_loss_and_leaves_out_what_all_jobs_share(overrides, expected):
-    once = placed(jobs(*overrides))
+def test_a_folder_begins_with_the_loss_and_leaves_out_what_all_jobs_share(
+    overrides, expected, tmp_path
+):
+    once = placed(jobs(*overrides), tmp_path)
     assert [Path(job.subdir).parent.name for job in once] == expected
-    assert placed(once) == once
+    assert placed(once, tmp_path) == once
 
 
 def test_a_resumed_sweep_finds_the_runs_of_earlier_versions(tmp_path):
     composed = jobs("loss=mse,mae", "data=regression", "data.outliers=0.1")
-    earlier = f"{job_name(composed[0].overrides)}/seed0"
-    RunWriter(tmp_path / earlier, "val/mae", "min", events=False).start({"loss": "mse"})
-    assert [job.subdir for job in placed(composed, tmp_path)] == [earlier, "mae/seed0"]
+    cell = job_name(composed[0].overrides)
+    start(tmp_path / cell / "seed0", cell)
+    assert [job.subdir for job in placed(composed, tmp_path)] == [f"{cell}/seed0", "mae/seed0"]
+
+
+def test_a_sweep_does_not_take_the_runs_of_another_one_in_its_folder(tmp_path):
+    [first] = jobs("loss=mse", "data=regression", "data.outliers=0")
+    second = jobs("loss=mse", "data=regression", "data.outliers=0.1", "seed=0,1")
+    start(tmp_path / "mse" / "seed0", job_name(first.overrides))
+    assert placed([first], tmp_path)[0].subdir == "mse/seed0"
+    assert placed(second, tmp_path) == second
+
+
+def start(folder: Path, cell: str) -> None:
+    RunWriter(folder, "val/mae", "min", events=False).start({"loss": "mse", "cell": cell})

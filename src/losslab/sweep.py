@@ -5,6 +5,7 @@ torch is imported only after a command was parsed.
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,7 +81,7 @@ def checked_jobs(
         for log_dir in dict.fromkeys(str(job.config.paths.log_dir) for job in jobs):
             require_log_dir(log_dir)
         require_log_dir(str(jobs[0].sweep_dir), "hydra.sweep.dir")
-        to_run = jobs = placed(jobs)
+        to_run = jobs = placed(jobs, jobs[0].sweep_dir)
     else:
         jobs = placed(jobs, folder)
         to_run = [job for job in jobs if needs_running(folder / job.subdir)]
@@ -115,12 +116,13 @@ def require_log_dir(log_dir: str, key: str = "paths.log_dir") -> None:
         ) from error
 
 
-def placed(jobs: Sequence[Composed], folder: Path | None = None) -> list[Composed]:
+def placed(jobs: Sequence[Composed], folder: Path) -> list[Composed]:
     """Return all jobs of a sweep with short subdirectories: options that all share are left out.
 
     Args:
         jobs: all jobs of the sweep.
-        folder: folder of a sweep to resume, whose runs stay where an earlier version put them.
+        folder: folder of the sweep, whose runs stay where an earlier version put them; no job
+            takes the place of another sweep's run there.
     """
     names = own_names([job.overrides for job in jobs])
     return [
@@ -129,16 +131,23 @@ def placed(jobs: Sequence[Composed], folder: Path | None = None) -> list[Compose
     ]
 
 
-def _subdir(job: Composed, name: str, folder: Path | None) -> str:
+def _subdir(job: Composed, name: str, folder: Path) -> str:
     full = job_name(job.overrides)
     composed = Path(job.subdir)
     if composed.parent.name not in (name, full):  # hydra.sweep.subdir was given
         return job.subdir
-    in_version_0_1 = job_name([earlier_override(each) for each in job.overrides])
-    places = [f"{each}/{composed.name}" for each in (name, full, in_version_0_1)]
-    if folder is None:
-        return places[0]
-    return next((place for place in places if is_run(folder / place)), places[0])
+    earlier = [full, job_name([earlier_override(each) for each in job.overrides])]
+    if kept := [each for each in earlier if (folder / each).is_dir()]:
+        return f"{kept[0]}/{composed.name}"
+    return f"{full if _is_of_another(folder / name, earlier) else name}/{composed.name}"
+
+
+def _is_of_another(folder: Path, names: Sequence[str]) -> bool:
+    """Return whether a folder has runs whose records do not call their job by these names."""
+    for record in folder.glob("*/record.json"):
+        with suppress(FileError):  # a damaged run is made again
+            return read_record(record.parent)["cell"] not in names
+    return False
 
 
 def launch(
