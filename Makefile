@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
-# wheels of torch and torchvision without CUDA, see https://pytorch.org/get-started
-CPU_WHEELS := https://download.pytorch.org/whl/cpu
 # a download that breaks off is tried again
 three_times = for attempt in 1 2 3; do $(1) && break; \
 	test $$attempt -lt 3 || exit 1; echo "that failed: trying again"; done
@@ -16,12 +14,11 @@ TEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-install: $(VENV)/installed ## make .venv with the locked versions (CPU=1: without CUDA)
+install: $(VENV)/installed ## make .venv with the locked versions
 
 $(VENV)/installed: requirements.lock pyproject.toml
-	@echo "installing into $(VENV): on Linux 6.2 GB, most of it CUDA libraries (without them about 1.6 GB: make install CPU=1)"
+	@echo "installing into $(VENV): on Linux 6.2 GB, most of it CUDA libraries (README.md: for a CPU alone)"
 	$(PYTHON) -m venv $(VENV)
-	$(if $(CPU),$(call three_times,$(PIP) $$(grep -E "^torch(vision)?==" requirements.lock) --index-url $(CPU_WHEELS)))
 	$(call three_times,$(PIP) -r requirements.lock)
 	$(call three_times,$(PIP) --no-deps -e .)
 	touch $@

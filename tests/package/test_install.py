@@ -16,35 +16,25 @@ echo "$@" >> pip.txt
 """
 
 
-def install(folder: Path, failures: int, *options: str) -> tuple[int, str, list[str]]:
+def install(folder: Path, failures: int) -> tuple[int, str, list[str]]:
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     python = folder / "python"
     python.write_text(PYTHON.format(failures=failures))
     python.chmod(0o755)
-    command = ["make", "install", "PYTHON=./python", *options]
+    command = ["make", "install", "PYTHON=./python"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout, (folder / "pip.txt").read_text().splitlines()
 
 
-def test_it_says_how_large_it_is_and_how_to_install_for_a_cpu(tmp_path):
+def test_it_says_how_large_it_is(tmp_path):
     code, out, asked = install(tmp_path, 0)
     assert code == 0
     assert "6.2 GB" in out
-    assert "make install CPU=1" in out
     assert [each.rpartition(" install ")[2] for each in asked] == [
         "--disable-pip-version-check -r requirements.lock",
         "--disable-pip-version-check --no-deps -e .",
     ]
-
-
-def test_for_a_cpu_torch_comes_from_its_own_index_first(tmp_path):
-    code, _, asked = install(tmp_path, 0, "CPU=1")
-    assert code == 0
-    lock = (ROOT / "requirements.lock").read_text().splitlines()
-    [torch, vision] = [line for line in lock if line.startswith(("torch==", "torchvision=="))]
-    assert f"{torch} {vision} --index-url https://download.pytorch.org/whl/cpu" in asked[0]
-    assert "-r requirements.lock" in asked[1]
 
 
 @pytest.mark.parametrize(("failures", "code", "asked"), [(2, 0, 4), (3, 2, 3)])
