@@ -34,8 +34,14 @@ def test_a_past_run_is_evaluated_to_the_values_of_its_record(past: Path, name: s
     folder = past / "runs" / name
     recorded = read_record(folder)["test"]
     measured = evaluate(folder, ("val", "test"))["test"]
-    # what training measured of its final policy is not in a checkpoint
-    expected = {key: value for key, value in recorded.items() if not key.endswith("_final")}
+    # what training measured of its final policy is not in a checkpoint; since version 3 of the
+    # metrics, probabilities of focal loss are those of its own inverse link
+    redefined = ("ece", "brier", "entropy") if name == "focal" else ()
+    expected = {
+        key: value
+        for key, value in recorded.items()
+        if not key.endswith("_final") and key not in redefined
+    }
     assert expected.keys() <= measured.keys()
     for metric, value in expected.items():
         assert measured[metric] == pytest.approx(value, rel=1e-4, abs=1e-5), metric

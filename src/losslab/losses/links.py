@@ -31,6 +31,12 @@ class Link(Protocol):
 InverseLink = NamedLink | Link
 
 
+def standard_link(inverse_link: InverseLink | None) -> Literal["softmax", "sigmoid"]:
+    """Return the link that orders samples and is fitted by one temperature, for any loss."""
+    one_vs_rest = inverse_link is not None and is_one_vs_rest(inverse_link)
+    return "sigmoid" if one_vs_rest else "softmax"
+
+
 def is_one_vs_rest(inverse_link: InverseLink) -> bool:
     """Return whether each class is a binary outcome by itself, as with the sigmoid."""
     return inverse_link == "sigmoid" or getattr(inverse_link, "binary", False)

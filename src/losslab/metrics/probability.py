@@ -30,12 +30,11 @@ def to_probability(logits: Tensor, inverse_link: InverseLink) -> Tensor:
     return logits.sigmoid() if inverse_link == "sigmoid" else logits
 
 
-def log_odds(logits: Tensor, inverse_link: InverseLink) -> Tensor:
+def log_odds(logits: Tensor, inverse_link: NamedLink) -> Tensor:
     r"""Compute the log-odds of each class, :math:`\log p_c - \log (1 - p_c)`, in float64.
 
     They order samples as the probabilities do, but stay apart where these round to 0 or 1. Those of
-    several classes are rounded to the precision of float32, so that equal ones are equal. Logits
-    that are one-vs-rest are returned as they are: every inverse link keeps their order.
+    softmax are rounded to the precision of float32, so that equal ones are equal.
 
     Args:
         logits: (N, C, *).
@@ -47,8 +46,6 @@ def log_odds(logits: Tensor, inverse_link: InverseLink) -> Tensor:
     """
     if inverse_link == "softmax":
         return softmax_log_odds(logits).float().double()
-    if isinstance(inverse_link, Link) and not inverse_link.binary:
-        return softmax_log_odds(inverse_link.log_probability(logits)).float().double()
     return logits.double()
 
 

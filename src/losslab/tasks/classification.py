@@ -9,7 +9,7 @@ from torch.nn.functional import one_hot
 
 from losslab.data.raw import IGNORED
 from losslab.losses.base import TargetFormat
-from losslab.losses.links import InverseLink, NamedLink
+from losslab.losses.links import InverseLink, NamedLink, standard_link
 from losslab.metrics.classes import (
     auroc_macro,
     average_precision,
@@ -97,7 +97,9 @@ class ClassificationTask(Task):
             values["rare_recall"] = recall(guess, truth)[self.rarest]
             if self.uneven:
                 values |= _rare_class(prediction, target, self.rarest, chosen)
-        order = margins(prediction) if inverse_link is None else log_odds(prediction, inverse_link)
+        order = margins(prediction)
+        if inverse_link is not None:
+            order = log_odds(prediction, standard_link(inverse_link))
         values["auroc"] = auroc_macro(order, truth)
         hot = one_hot(target, self.outputs)
         for suffix, (logits, link) in _readings(prediction, inverse_link, chosen).items():
@@ -141,14 +143,14 @@ class ClassificationTask(Task):
     ) -> dict[str, float]:
         """Compute the negative log-likelihood after fitting one temperature."""
         hot = one_hot(target, self.outputs)
-        return _nll_of_one_temperature(prediction, hot, _standard(inverse_link))
+        return _nll_of_one_temperature(prediction, hot, standard_link(inverse_link))
 
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
     ) -> dict[str, float]:
         """Fit a temperature, and a threshold for the rarest class, on validation."""
         hot = one_hot(target, self.outputs)
-        chosen = {"temperature": fit_temperature(prediction, hot, _standard(inverse_link))[0]}
+        chosen = {"temperature": fit_temperature(prediction, hot, standard_link(inverse_link))[0]}
         if self.rarest is not None and self.uneven:
             chosen["rare_threshold"] = best_f1_threshold(
                 _lead(prediction, self.rarest), target.eq(self.rarest)
@@ -275,15 +277,10 @@ def _readings(
         readings[""] = prediction, inverse_link
     if "temperature" in chosen:
         cooled = prediction / chosen["temperature"]
-        readings["_temperature_scaled"] = cooled, _standard(inverse_link)
+        readings["_temperature_scaled"] = cooled, standard_link(inverse_link)
         if inverse_link is None:
             readings["_raw"] = prediction, "softmax"
     return readings
-
-
-def _standard(inverse_link: InverseLink | None) -> NamedLink:
-    """Return the link under which logits over a temperature are read, the same for most losses."""
-    return "sigmoid" if inverse_link == "sigmoid" else "softmax"
 
 
 def _nll_of_one_temperature(

@@ -9,7 +9,7 @@ from torch.nn.functional import one_hot
 
 from losslab.data.raw import IGNORED
 from losslab.losses.base import TargetFormat
-from losslab.losses.links import InverseLink
+from losslab.losses.links import InverseLink, standard_link
 from losslab.metrics import overlap
 from losslab.metrics.decisions import first_best
 from losslab.metrics.probability import log_odds
@@ -156,7 +156,7 @@ class SegmentationTask(Task):
         """Return numbers that order the pixels of each foreground class as its probability does."""
         if self.binary:
             return prediction
-        return log_odds(prediction, inverse_link or "softmax")[:, 1:]
+        return log_odds(prediction, standard_link(inverse_link))[:, 1:]
 
     def figures(
         self, inputs: Tensor, prediction: Tensor, target: Tensor, network: nn.Module
