@@ -77,7 +77,8 @@ CALLS = {
 
 OTHERS = {
     # of numbers that other functions here made
-    statistics.interval_of_subset_means, statistics.subset_sums, location.interquartile_means,
+    statistics.interval_of_all_subsets, statistics.interval_of_sampled_means,
+    location.interquartile_means,
     sequential_t.shared_variance, combination.mean_of_tests, combination.mean_on_same_data,
     # of no measured numbers
     power.smallest_count, ranks.cliques,
