@@ -138,7 +138,7 @@ def test_comparing_needs_no_torch(command_in, sweep):
         ("empty", "no runs below empty"),
         ("broken", "no runs below broken: "),
         ("", "the following arguments are required"),
-        ("empty --colums mae", "unknown argument --colums: did you mean --columns?"),
+        ("empty --colums mae", "unknown argument --colums: did you mean --columns"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_line(command, tmp_path, arguments, message):
