@@ -9,6 +9,7 @@ from losslab.analysis.load import Collection
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3, 2.6, 2.2]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5, 1.6, 1.2]
 NEAR = [2.02, 2.47, 2.22, 2.38, 2.11, 2.29, 2.59, 2.20]
+NOISY = [1.0, 2.9, 1.4, 3.2, 1.5, 2.7, 1.9, 2.6]
 SAMPLES = {"sampling": "redrawn", "sizes": {"train": 600, "val": 200, "test": 200}}
 ACCURACY = {"task.metrics": ["accuracy", "ece"], "task.monitor": "accuracy", "task.mode": "max"}
 
@@ -228,6 +229,72 @@ FEW = [0.9512, 0.9486, 0.9547, 0.9430, 0.9484, 0.9524, 0.9463, 0.9575]
 )
 def test_redrawn_splits(sweep, accuracies, options, expected):
     assert lines(scored(sweep, accuracies, **SAMPLES), **options) == list(expected)
+
+
+MORE = [value + 0.1 + place / 1000 for place, value in enumerate(MSE)]
+CLOSE = [2.11, 2.8, 2.4, 2.52, 2.25, 2.4, 2.85, 2.28]
+THREE_UNDECIDED = "On regression, undecided between huber, sse and mse: "
+
+
+@pytest.mark.parametrize(
+    ("maes", "given", "expected"),
+    [
+        (
+            {"huber": NOISY, "mse": MSE, "sse": MORE},
+            {},
+            "On regression, no significant difference in mean absolute error between huber and "
+            "mse; sse is worse than mse by about 0.1.",
+        ),
+        (
+            {"huber": NOISY, "mse": MSE, "sse": NEAR},
+            {},
+            f"{THREE_UNDECIDED}differences of up to 0.14 in mean absolute error are not "
+            "significant.",
+        ),
+        (
+            {"mse": MSE, "sse": NEAR, "huber": NEAR[:4]},
+            {},
+            f"{THREE_UNDECIDED}differences of up to 0.0025 in mean absolute error are not "
+            "significant.",
+        ),
+        (
+            {"mse": MSE, "sse": NEAR, "huber": NOISY},
+            SAMPLES,
+            f"{THREE_UNDECIDED}no number of seeds can show differences of up to 0.14 on 1,000 "
+            "samples.",
+        ),
+        (
+            {"mse": ["diverged"] * 2, "mae": MAE[:2]},
+            {},
+            "On regression, undecided between mae and mse: at no seed did both finish.",
+        ),
+        (
+            {"mse": [1.0] * 6, "sse": [1.1, 1.2, 0.7] * 2},  # their sum is 2e-16 and not 0
+            {},
+            "On regression, undecided between mse and sse: their mean absolute error is equal on "
+            "average.",
+        ),
+        (
+            {"mse": MSE, "sse": NEAR, "huber": CLOSE},
+            SAMPLES,
+            "On regression, undecided between sse, mse and huber: differences of up to 0.17 in "
+            "mean absolute error are not significant.",
+        ),
+        (
+            {"mse": NOISY[:5], "sse": MSE[:5], "huber": ["diverged"] * 5},
+            SAMPLES,
+            "On regression, undecided between mse, sse and huber: no number of seeds can show the "
+            "difference of 0.24 on 1,000 samples.",
+        ),
+    ],
+    ids=[
+        *("worse than the second of the leading", "three undecided", "one with few seeds"),
+        *("samples are the limit", "no seed at which both finished", "equal but for rounding"),
+        *("samples are the limit of two pairs", "one without a value"),
+    ],
+)
+def test_what_is_said_of_several_leading_rows(sweep, maes, given, expected):
+    assert lines(sweep(maes, **given))[0].startswith(expected)
 
 
 def test_more_seeds_for_a_margin(sweep):

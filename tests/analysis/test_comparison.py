@@ -3,6 +3,7 @@
 import itertools
 import math
 import statistics as plain
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,20 @@ def test_a_pair_is_compared_seed_by_seed(collected):
     assert_allclose(pair.improvement, 6 / 7)
     assert pair.adjusted_p == pair.p
     assert pair.paired
+
+
+def test_a_p_value_of_exactly_the_level_decides(collected):
+    pair = only_pair(collected({"mse": MSE, "mae": MAE}))
+
+    def corrected(p):
+        return replace(pair, correction=replace(pair.correction, p=p, equivalence_p=p))
+
+    assert corrected(0.05).better == "mae"
+    assert corrected(0.05).equivalent
+    assert not corrected(0.0501).better
+    assert not corrected(0.0501).equivalent
+    assert not replace(pair, test=replace(pair.test, smallest_p=0.05)).underpowered
+    assert replace(pair, test=replace(pair.test, smallest_p=0.0501)).underpowered
 
 
 def test_the_same_pair_turned(collected):

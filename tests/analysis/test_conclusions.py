@@ -1,9 +1,11 @@
 """The sentences, and that each says what the numbers say."""
 
+from dataclasses import replace
+
 import pytest
 
 from losslab.analysis.comparison import compare
-from losslab.analysis.conclusions import conclusions, short_conclusions
+from losslab.analysis.conclusions import conclusions, pair_sentence, short_conclusions
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5]
@@ -107,3 +109,26 @@ def test_claims_of_many_rows_in_short(collected):
         "0.05 over 6 comparisons; at least 8 seeds are needed",
         "mean absolute error: no significant difference in 1 of 6 pairs",
     ]
+
+
+def test_as_many_seeds_as_there_are_would_have_found_the_margin(collected):
+    [table] = compare(collected({"mse": MSE, "huber": NEAR})).tables
+    [pair] = table.pairs
+    sentence = pair_sentence(replace(pair, within=pair.mde))
+    assert "a difference of 0.287 would have been found" in sentence
+    assert "would have been found" not in pair_sentence(replace(pair, within=0.999 * pair.mde))
+
+
+def test_the_effect_that_a_test_of_medians_detects_is_unknown(collected):
+    [_, sentence] = said(collected({"mse": MSE, "huber": NEAR}), center="median")
+    assert sentence.endswith("(sign test) for new samples; paired SD 0.110")
+
+
+def test_no_number_of_samples_shows_a_difference_of_0(collected):
+    sizes = {"train": 600, "val": 200, "test": 200}
+    runs = collected(
+        {"mse": [1.0] * 6, "mae": [1.25, 1.25, 0.5] * 2}, sampling="redrawn", sizes=sizes
+    )
+    [_, sentence] = said(runs)
+    assert "no significant difference: mean absolute error 0 [" in sentence
+    assert "samples would show" not in sentence

@@ -45,6 +45,11 @@ def test_equal_sums_count_although_they_are_rounded_differently() -> None:
     assert statistics.sign_flip_p(values) == 2 / 8
 
 
+def test_sums_that_differ_by_more_than_rounding_are_not_equal() -> None:
+    # of the sizes of the eight sums, two are 3.000001, four are 1.000001 and two are 0.999999
+    assert statistics.sign_flip_p([1.000001, 1.0, -1.0]) == 6 / 8
+
+
 def test_beyond_twenty_a_sample_of_signs_stands_for_all() -> None:
     values = np.random.default_rng(3).normal(0.35, 1, 21)
     sums = np.zeros(1)
@@ -53,6 +58,8 @@ def test_beyond_twenty_a_sample_of_signs_stands_for_all() -> None:
     exact = (np.abs(sums) >= abs(values.sum()) * (1 - 1e-12)).mean()
     sampled = statistics.sign_flip_p(values)
     assert sampled == statistics.sign_flip_p(values)  # the same signs each time
+    hits = sampled * (1 + statistics.DRAWS)
+    assert_allclose(hits, round(hits), rtol=1e-12)  # a share of the sample, not of 2**21
     assert_allclose(sampled, exact, atol=4 * math.sqrt(exact / statistics.DRAWS))
     assert statistics.sign_flip_p(np.ones(40)) == 1 / (1 + statistics.DRAWS)
 

@@ -75,6 +75,14 @@ def test_groups_are_divided_evenly_by_class():
         assert ((counts - 200 * share).abs() <= 6).all()  # within one group
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_large_groups_are_assigned_before_small_ones(seed):
+    """A large group that came last would no longer fit."""
+    groups = torch.tensor([0] * 60 + list(range(1, 41)))
+    parts = draw(100, groups=groups, **halves(seed=seed))
+    assert [len(part) for part in parts] == [60, 20, 20]
+
+
 def test_fixed_splits_are_kept():
     fixed = torch.tensor([0, 1, 2] * 10)
     train, val, test = draw(30, fixed=fixed, **halves())
@@ -99,20 +107,33 @@ def test_what_is_not_fixed_is_drawn_from_training(kept, drawn):
     [
         ({"fixed": torch.tensor([1, 2] * 5)}, "the train split must hold samples"),
         (
-            {"fixed": torch.tensor([0, 1, 2] * 3 + [0]), "groups": torch.tensor([7] * 10)},
-            "split must keep each group in one split, got 1 groups in both train and val",
-        ),
-        (
             {"fixed": torch.tensor([0] * 6 + [1] * 2 + [2] * 2), "labels": torch.arange(10) // 8},
             "the training split must hold each class, got no sample of class 1",
         ),
         ({"groups": torch.tensor([0, 1] * 5)}, "group must name >= 3 groups, got 2"),
     ],
-    ids=["no training", "shared group", "class only in test", "few groups"],
+    ids=["no training", "class only in test", "few groups"],
 )
 def test_splits_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         draw(10, **halves(**options))
+
+
+@pytest.mark.parametrize(
+    ("groups", "names"),
+    [
+        ([7, 8, 7, 9, 9, 9], "train and val"),
+        ([7, 8, 9, 9, 7, 7], "train and test"),
+        ([9, 9, 7, 8, 7, 8], "val and test"),
+    ],
+    ids=["training and validation", "training and test", "validation and test"],
+)
+def test_fixed_splits_that_share_a_group_are_refused(groups, names):
+    options = {"fixed": torch.tensor([0, 0, 1, 1, 2, 2]), "groups": torch.tensor(groups)}
+    with pytest.raises(
+        ValueError, match=rf"each group in one split, got \d groups in both {names}"
+    ):
+        draw(6, **halves(**options))
 
 
 @pytest.mark.parametrize(
@@ -130,3 +151,10 @@ def test_a_class_held_out_of_training(fixed, expected):
     else:
         assert (labels[parts[2]] == 0).sum() == 0  # the test split holds what it was given
         assert counts[0] == (0, 20, 0)
+
+
+def test_a_class_held_out_is_divided_by_the_fractions():
+    labels = torch.arange(80) % 2
+    parts = draw(80, labels=labels, held_out=[0], val_fraction=0.1, test_fraction=0.3, seed=0)
+    counts = [tuple((labels[part] == label).sum().item() for part in parts) for label in (0, 1)]
+    assert counts == [(0, 10, 30), (24, 4, 12)]

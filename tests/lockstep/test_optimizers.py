@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from losslab.lockstep.loop import clip_rows
 from losslab.lockstep.optimizers import RowOptimizer
 
 OPTIMIZERS = {
@@ -51,3 +52,24 @@ def test_rows_step_as_runs_alone(kind, options):
 def test_optimizers_that_mix_weights_are_refused():
     with pytest.raises(ValueError, match="of one class of SGD"):
         RowOptimizer({"w": torch.zeros(1, 2)}, [torch.optim.LBFGS([torch.zeros(1)])])
+
+
+@pytest.mark.parametrize("largest", [None, 0.0, 0.1, 1.0, 100.0])
+def test_gradients_of_rows_are_clipped_as_those_of_runs_alone(largest):
+    """Of these norms, about 0.03, 0.3 and 3, some are below each limit and are kept."""
+    draw = torch.Generator().manual_seed(0)
+    sizes = torch.tensor([0.01, 0.1, 1.0])
+    rows = {
+        "weight": torch.randn(3, 4, 2, generator=draw) * sizes.view(3, 1, 1),
+        "bias": torch.randn(3, 4, generator=draw) * sizes.view(3, 1),
+    }
+    alone = [{name: value[row].clone() for name, value in rows.items()} for row in range(3)]
+    clip_rows(rows, largest)
+    for row, gradients in enumerate(alone):
+        weights = [torch.nn.Parameter(torch.zeros_like(value)) for value in gradients.values()]
+        for weight, gradient in zip(weights, gradients.values(), strict=True):
+            weight.grad = gradient
+        if largest:
+            torch.nn.utils.clip_grad_norm_(weights, largest)
+        for name, weight in zip(rows, weights, strict=True):
+            torch.testing.assert_close(rows[name][row], weight.grad)

@@ -142,6 +142,27 @@ def test_a_class_ruled_out_by_both_costs_nothing():
     assert logits.grad.tolist() == [[-0.5, 0.5, 0.0]]
 
 
+IMPOSSIBLE = {
+    "cross-entropy": CrossEntropyLoss(),
+    "weighted cross-entropy": CrossEntropyLoss(WEIGHT),
+    "smoothed cross-entropy": CrossEntropyLoss(label_smoothing=0.1),
+    "categorical cross-entropy": CategoricalCrossEntropyLoss(),
+    "focal": FocalLoss(),
+}
+
+
+@pytest.mark.parametrize("pixels", [(), (2,)], ids=["classes", "classes of pixels"])
+@pytest.mark.parametrize("loss", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_a_target_that_was_ruled_out_costs_infinitely_much(loss, pixels):
+    logits, target = torch.zeros(2, 3, *pixels), torch.zeros(2, *pixels, dtype=torch.int64)
+    logits[:, 0] = -math.inf
+    if isinstance(loss, CategoricalCrossEntropyLoss):
+        target = F.one_hot(target, 3).movedim(-1, 1).float()
+    assert loss(logits, target).item() == math.inf
+    total, _ = loss.total(logits, target)
+    assert total.item() == math.inf
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (5, 3, 4), (5, 3, 4, 2)], ids=str)
 def test_index_losses_give_one_value_a_target(shape):
     logits = draw(*shape)
