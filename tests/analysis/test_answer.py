@@ -297,6 +297,61 @@ def test_what_is_said_of_several_leading_rows(sweep, maes, given, expected):
     assert lines(sweep(maes, **given))[0].startswith(expected)
 
 
+def test_leading_rows_of_which_two_are_equivalent(sweep):
+    said = lines(sweep({"mse": MSE, "sse": NEAR, "huber": NOISY}), within={"mae": 0.1})[0]
+    assert said == (
+        f"{THREE_UNDECIDED}differences of up to 0.14 in mean absolute error are not significant; "
+        "sse and mse are equally good within 0.1. 8 seeds; holds for new data of this kind."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            5,
+            "loss1 is worse by about 1, loss2 by about 2, loss3 by about 3 and loss4 by about 4.",
+        ),
+        (6, "the other 5 are worse by 1 to 5."),
+    ],
+)
+def test_at_most_four_worse_rows_are_named(sweep, rows, expected):
+    maes = {f"loss{row}": [value + row for value in MSE * 2] for row in range(rows)}
+    assert expected in lines(sweep(maes))[0]
+
+
+def test_all_that_can_be_said_of_rows_beside_a_baseline(sweep):
+    maes = {"mse": MSE * 2, "sse": NEAR * 2, "mae": MAE * 2}
+    maes |= {"huber": [value + 3 for value in MSE * 2], "quantile": MSE + ["diverged"] * 8}
+    assert lines(sweep(maes), within={"mae": 0.1}, baseline="mse")[0] == (
+        "On regression, compared with mse by mean absolute error, mae is better by about 1; sse is "
+        "equally good within 0.1; huber is worse by about 3 and quantile in failures. quantile "
+        "failed at 8 of 16 seeds. 16 seeds; holds for new data of this kind."
+    )
+
+
+def test_a_baseline_alone(sweep):
+    [said, _] = lines(sweep({"mse": MSE}), baseline="mse")
+    assert said == "On regression, nothing was compared with the baseline."
+
+
+def test_one_seed(sweep):
+    [said, _] = lines(sweep({"mse": ["diverged"], "mae": [1.0]}))
+    assert said.endswith("mse failed at 1 of 1 seed. 1 seed; judged for new data of this kind.")
+
+
+def test_data_are_named_with_what_was_typed_for_them(sweep):
+    settings = {"data.outliers": 0.1, "data.n": 40, "choices.model": "mlp"}
+    typed = ("data.outliers=0.1", "data.n=40", "model=mlp")
+    [said, _] = lines(sweep({"mse": MSE, "mae": MAE}, settings=settings, overrides=typed))
+    assert said.startswith("On regression with outliers=0.1 and n=40, mae has the best")
+
+
+def test_a_number_of_samples_that_is_unknown(sweep):
+    [said, _] = lines(sweep({"mse": MSE, "mae": MAE}, sampling="fixed_test", sizes={}))
+    assert said.endswith("holds for these samples only.")
+
+
 def test_more_seeds_for_a_margin(sweep):
     runs = sweep({"mse": MSE, "huber": NEAR})
     assert lines(runs, within={"mae": 0.01})[1] == "Next: more seeds: 51 decide differences of 0.01"
@@ -335,7 +390,7 @@ def test_each_table_has_its_answer(sweep):
     runs = sweep({"mse": MSE * 2, "mae": MAE * 2})
     noisy = {"data.outliers": 0.1}
     runs += sweep(
-        {"mse": MSE * 2, "mae": NEAR * 2}, settings=noisy, overrides=("data.outliers=0.1",)
+        {"mse": MSE * 2, "mae": NEAR * 2}, settings=noisy, overrides=("data.outliers=0.10",)
     )
     for run in runs[32:]:
         run.record["hashes"]["data"] = "other"

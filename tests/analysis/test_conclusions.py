@@ -6,6 +6,7 @@ import pytest
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.conclusions import conclusions, pair_sentence, short_conclusions
+from losslab.analysis.scope import NEW_TEST_SAMPLES
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5]
@@ -132,3 +133,121 @@ def test_no_number_of_samples_shows_a_difference_of_0(collected):
     [_, sentence] = said(runs)
     assert "no significant difference: mean absolute error 0 [" in sentence
     assert "samples would show" not in sentence
+
+
+REDRAWN = {"sampling": "redrawn", "sizes": {"train": 600, "val": 200, "test": 200}}
+MCNEMAR = "(McNemar's test, Holm over 2) for new samples"
+
+
+@pytest.mark.parametrize(
+    ("maes", "record", "options", "sentence"),
+    [
+        (
+            {"mse": MSE, "huber": NEAR},
+            {},
+            {"within": {"mae": 0.3}},
+            "mse and huber are equivalent within 0.300: mean absolute error 0 [-0.100, 0.100], "
+            "p = 0.016 (sign flips) for new samples",
+        ),
+        (
+            {"mse": MSE, "huber": [value + 0.05 for value in MSE]},
+            {},
+            {"within": {"mae": 0.1}},
+            "mse and huber are equivalent within 0.100: mean absolute error -0.0500 [-0.0500, "
+            "-0.0500], p = 0.016 (sign flips) for new samples; within the margin mse is better, "
+            "p = 0.031",
+        ),
+        (
+            {"mse": MSE, "huber": NEAR},
+            {},
+            {"within": {"mae": 0.05}},
+            "mse vs huber: undecided: mean absolute error 0 [-0.100, 0.100], p = 1 (sign flips) "
+            "for new samples; paired SD 0.110; 83 seeds find a difference of 0.0500; minimum "
+            "detectable effect with 6 seeds: 0.287",
+        ),
+        (
+            {"mse": MSE, "mae": MAE},
+            {},
+            {"center": "median"},
+            "mae is better than mse: median difference in mean absolute error -1.00 [-1.200, "
+            "-0.800], p = 0.031 (sign test) for new samples, better for 6 of 6 seeds",
+        ),
+        (
+            {"mse": MSE, "mae": MAE},
+            {},
+            {"center": "iqm"},
+            "mae vs mse: no significant difference: interquartile mean difference in mean absolute "
+            "error -1.00, p = 0.062 (trimmed sign flips) for new samples; paired SD 0.141",
+        ),
+        (
+            {"mse": MSE, "huber": NEAR},
+            {},
+            {"center": "median", "within": {"mae": 0.001}},
+            "mse vs huber: undecided: median difference in mean absolute error 0 [-0.100, 0.100], "
+            "p = 1 (sign test) for new samples; paired SD 0.110",
+        ),
+        (
+            {"mse": MSE, "sse": MSE},
+            {},
+            {},
+            "mse vs sse: no significant difference: mean absolute error equal at all 6 seeds, "
+            "p = 1 (sign flips) for new samples",
+        ),
+        (
+            {"mse": MSE, "huber": NEAR},
+            REDRAWN,
+            {},
+            "mse vs huber: no significant difference: mean absolute error 0 [-0.199, 0.199], p = 1 "
+            "(corrected t) for new samples, p = 1 for these samples; paired SD 0.110; minimum "
+            "detectable effect with 6 seeds: 0.398",
+        ),
+        (
+            {"mse": ["diverged"] * 9 + MSE * 2, "mae": MAE * 2 + MAE[:1] + ["diverged"] + MAE * 2},
+            {},
+            {},
+            "mse fails more often than mae: at 9 of 21 seeds where mae finished, mae at 1 where "
+            f"mse did, p = 0.021 {MCNEMAR}",
+        ),
+    ],
+    ids=[
+        *("equivalent", "equivalent and better", "a margin", "median", "interquartile mean"),
+        *("a margin of the median", "equal", "redrawn", "both fail"),
+    ],
+)
+def test_the_last_words_on_a_pair(collected, maes, record, options, sentence):
+    assert said(collected(maes, **record), **options)[-1] == sentence
+
+
+def test_too_few_seeds_of_several_pairs(collected):
+    first = said(collected({"mse": MSE * 2, "huber": NEAR[:5], "mae": MAE}))[0]
+    assert first == (
+        "mean absolute error: underpowered with n = 5 to 6: no difference of any size can reach "
+        "p < 0.05 over 3 comparisons; at least 7 seeds are needed"
+    )
+
+
+def test_equivalent_pairs_in_short(collected):
+    maes = {"mse": MSE * 2, "huber": NEAR * 2, "sse": MSE * 2}
+    [table] = compare(collected(maes), within={"mae": 0.3}).tables
+    assert short_conclusions(table, table.primary_metrics[0]) == [
+        "mean absolute error: 3 of 3 pairs are equivalent within 0.300"
+    ]
+
+
+def test_the_samples_that_would_show_a_difference(collected):
+    """Both sizes are without a sign, also of a negative difference."""
+    maes = {"mse": MSE, "huber": [1.0, 2.9, 1.4, 3.2, 1.5, 2.7]}
+    assert said(collected(maes, **REDRAWN))[-1].endswith(
+        "paired SD 0.755; with 1,000 samples no number of seeds can show less than 1.22; about "
+        "84,000 samples would show 0.133; minimum detectable effect with 6 seeds: 2.74"
+    )
+
+
+def test_new_test_samples_do_not_stand_for_new_training_samples(collected):
+    [table] = compare(collected({"mse": MSE, "mae": MAE})).tables
+    [pair] = table.pairs
+    fixed = replace(pair, test=replace(pair.test, holds_for=NEW_TEST_SAMPLES))
+    assert (
+        "for new test samples (networks trained on these training samples), p = 0.031 for these "
+        "samples, better"
+    ) in pair_sentence(fixed)

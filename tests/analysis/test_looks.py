@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from losslab.analysis.comparison import compare
-from losslab.analysis.conclusions import conclusions
+from losslab.analysis.conclusions import conclusions, pair_sentence
 from losslab.analysis.load import Collection, collect
 from losslab.analysis.looks import looks_at
 from losslab.analysis.notes import comparison_notes, notes
@@ -54,6 +54,12 @@ def test_what_an_earlier_look_decided_stands(collected):
     pair = only_pair(compare(collected(values(1.0)), looks=Looks((seeds(8),))))
     assert pair.better == "mae"
     assert pair.decided_after == 8
+
+
+def test_looks_are_told_if_there_were_several(collected):
+    pair = only_pair(compare(collected(values(0.07)), looks=Looks((seeds(8),))))
+    assert "(sign flips, 2 looks)" in pair_sentence(pair)
+    assert "(sign flips)" in pair_sentence(dataclasses.replace(pair, looks=pair.looks[:1]))
 
 
 def test_a_look_with_too_few_seeds_costs_nothing(collected):

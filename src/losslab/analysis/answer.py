@@ -95,7 +95,7 @@ def _leaders(table: ComparisonTable, found: Standing) -> str:
 def _alike(found: Standing) -> list[str]:
     """Name the leading rows that are equivalent among leading rows that are not all so."""
     rows = found.mutually_equivalent
-    return [f"{listed(rows)} are equally good within {_margin(found)}"] if len(rows) > 1 else []
+    return [f"{listed(rows)} are equally good within {_margin(found)}"] if rows else []
 
 
 def _margin(found: Standing) -> str:
