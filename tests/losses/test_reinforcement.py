@@ -53,6 +53,12 @@ def test_the_scale_of_the_advantages_does_not_matter(scale):
     assert_close(standardized(advantages).square().mean().item(), 1.0)
 
 
+def test_large_and_small_advantages_are_standardized_together():
+    advantages = torch.tensor([1e30, -2e30, 1.0, 3e25], dtype=torch.float64)
+    expected = (advantages - advantages.mean()) / advantages.std(correction=0)
+    assert_close(standardized(advantages.float()), expected.float())
+
+
 CLIPPED = {
     # ratio, advantage -> loss, d loss / d log pi
     "inside": (1.1, 2.0, -2.2, -2.2),
