@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from sklearn.metrics import root_mean_squared_error
@@ -100,3 +102,8 @@ def test_shapes_that_torch_would_broadcast_are_refused(loss, prediction, target)
 def test_options_out_of_range_are_refused(build, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         build()
+
+
+def test_rmse_of_large_and_small_differences_is_finite():
+    value = RMSELoss()(torch.tensor([1e30, 1.0, 1e-30]), torch.zeros(3))
+    assert value.item() == pytest.approx(1e30 / math.sqrt(3))
