@@ -53,7 +53,9 @@ def short_conclusions(table: ComparisonTable, metric: Metric) -> list[str]:
     equal = [pair for pair in pairs if pair.equivalent]
     if equal:
         margin = _within(equal[0])
-        lines.append(f"{metric.label}: {len(equal)} of {some(len(pairs), 'pairs')} are {margin}")
+        verb = "is" if len(equal) == 1 else "are"
+        which = f"{len(equal)} of {some(len(pairs), 'pairs')}"
+        lines.append(f"{metric.label}: {which} {verb} {margin}")
     rest = [pair for pair in pairs if pair.verdict == "undecided" and pair.preferred is None]
     too_few = [pair for pair in rest if pair.underpowered]
     lines += [_underpowered(too_few)] if too_few else []
