@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from losslab.lockstep.grouping import Job
-    from losslab.lockstep.sweep import Left
+    from losslab.lockstep.workers import Left
 
 log = logging.getLogger(__name__)
 

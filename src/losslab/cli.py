@@ -17,6 +17,7 @@ from losslab.config.command import PASS_ON, Command, parse, program, require_fla
 from losslab.config.compose import complete, compose, compose_jobs, jobs_of
 from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
+from losslab.config.interruption import end_with_parent
 from losslab.fitting import with_losses
 from losslab.resume import resume
 from losslab.sequential_sweep import sequential_sweep
@@ -106,5 +107,6 @@ def _run_rank(folder: Path) -> int:
     """Train as another rank of a run, in a process that its first rank started."""
     from losslab.training import join  # noqa: PLC0415
 
+    end_with_parent(os.getppid())
     join(folder)
     return DONE

@@ -43,7 +43,7 @@ def show_job(folder: Path, metrics: Sequence[str], hydra_node: Any) -> None:
     typed = secrets.resolved(hydra_node.overrides.task)
     place, name = names[tuple(map(secrets.masked_override, typed))]
     outcome = _outcome(read_record(folder), metrics)
-    _print(f"job {place} of {len(names)}: {name}/{folder.name}: {outcome}")
+    show(f"job {place} of {len(names)}: {name}/{folder.name}: {outcome}")
 
 
 @functools.lru_cache(maxsize=1)
@@ -82,7 +82,7 @@ def show_stack(losses: Sequence[str], statuses: Sequence[str], seconds: float) -
     done = statuses.count("done")
     failed = f", {len(statuses) - done} failed" if done < len(statuses) else ""
     stack = f"{some(len(losses), 'jobs')} in lockstep ({', '.join(distinct[:3])}{more})"
-    _print(f"{stack}: {done} done{failed}, {duration(seconds)}")
+    show(f"{stack}: {done} done{failed}, {duration(seconds)}")
 
 
 class SweepProgress:
@@ -157,7 +157,7 @@ class SweepProgress:
                     share = sum(self._shares.values()) / len(self._shares)
                     print(f"{CLEAR}{_bar(share)} {text}", end="", file=sys.stderr, flush=True)
                 else:
-                    _print(f"sweep: {text}")
+                    show(f"sweep: {text}")
                 # reading a thousand records takes a while: at most a twentieth of the time
                 pause = max(pause, 20 * (time.monotonic() - began))
 
@@ -167,6 +167,6 @@ def _bar(share: float) -> str:
     return "█" * filled + "░" * (BAR_LENGTH - filled)
 
 
-def _print(line: str) -> None:
+def show(line: str) -> None:
     """Print a line, in place of a bar that may be drawn by this process or its parent."""
     print(f"{CLEAR if sys.stderr.isatty() else ''}{line}", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 torch is imported only after a command was parsed.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,6 +28,7 @@ from losslab.config.compose import (
     finished_config,
 )
 from losslab.config.errors import UserError, resumable
+from losslab.config.interruption import INTERRUPTED, end_with_parent, is_orphan
 from losslab.config.overrides import parsed, quoted
 from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
@@ -38,7 +40,7 @@ from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, needs_running
 from losslab.runs.files import FileError
 from losslab.runs.folder import SWEEP_FILE, is_run, job_name, own_names
-from losslab.runs.record import Record, read_record
+from losslab.runs.record import Record, interrupt_dead, read_record
 from losslab.sweep_file import write_commands
 
 DONE, FAILED = 0, 1
@@ -173,10 +175,15 @@ def launch(
     COMPOSED.clear()
     COMPOSED.update({job.overrides: job for job in jobs})
     epochs = {folder / job.subdir: job.config.trainer.max_epochs for job in jobs}
-    with SweepProgress(epochs):
-        hydra_main(["-m", *command.flags, *of_hydra], sweep_job)
+    try:
+        with SweepProgress(epochs):
+            hydra_main(["-m", *command.flags, *of_hydra], sweep_job)
+    except KeyboardInterrupt:
+        for run_folder in epochs:  # launchers may kill their processes
+            interrupt_dead(run_folder)
+        raise
     _write_sweep_summary(folder, jobs)
-    return [folder / job.subdir for job in jobs]
+    return list(epochs)
 
 
 def sweep_job(config: DictConfig) -> None:
@@ -325,11 +332,17 @@ def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
 def hydra_main(arguments: Sequence[str], job: Any) -> int:
     """Run Hydra's main on these arguments."""
     GlobalHydra.instance().clear()
-    typed = sys.argv
+    typed, main = sys.argv, os.getpid()
 
     def job_as_typed(config: DictConfig) -> None:
+        end_with_parent(main)  # in a process of a launcher
         sys.argv = typed  # the record stores it as the command
-        job(config)
+        try:
+            job(config)
+        except KeyboardInterrupt:
+            if is_orphan():  # it would take the next job
+                os._exit(INTERRUPTED)
+            raise
 
     sys.argv = [sys.argv[0], *arguments]
     hydra.main(config_path=str(groups.CONF), config_name="train", **VERSION_BASE)(job_as_typed)()

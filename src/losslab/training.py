@@ -27,6 +27,7 @@ from losslab.config import schema, secrets
 from losslab.config.errors import UserError, raised_at
 from losslab.config.extras import EXTRAS, is_installed, not_installed
 from losslab.config.instantiate import build, target_of
+from losslab.config.interruption import interruption
 from losslab.config.past import translated
 from losslab.config.trust import Source, admit, require_harmless
 from losslab.data.limits import limited_count
@@ -445,10 +446,10 @@ def recorded(*writers: RunWriter) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as error:
         for writer in _running(writers):
             writer.interrupt()
-        raise KeyboardInterrupt from None
+        raise interruption(error) from None
     except Exception as error:
         full = bool(os.environ.get("HYDRA_FULL_ERROR"))
         for writer in _running(writers):

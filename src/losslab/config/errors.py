@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from losslab.config.interruption import INTERRUPTED, sigterm_interrupts
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 FRAMEWORKS = (
@@ -23,12 +25,15 @@ class UserError(Exception):
 
 @contextmanager
 def cli_errors() -> Iterator[None]:
-    """Print a ``UserError`` in one line and exit with 2; exit with 130 if interrupted.
+    """Print a ``UserError`` in one line and exit with 2.
+
+    If it is interrupted, exit with 130, or with 143 by SIGTERM.
 
     With ``HYDRA_FULL_ERROR=1``, the error is raised.
     """
     try:
-        yield
+        with sigterm_interrupts():
+            yield
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise
@@ -36,7 +41,7 @@ def cli_errors() -> Iterator[None]:
         sys.exit(2)
     except KeyboardInterrupt as interruption:
         print(str(interruption) or "interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(getattr(interruption, "exit_code", INTERRUPTED))
 
 
 @contextmanager
@@ -44,8 +49,8 @@ def resumable(command: str) -> Iterator[None]:
     """Name the command that continues, if what is inside the block is interrupted."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; to continue: {command}") from None
+    except KeyboardInterrupt as interruption:
+        raise type(interruption)(f"interrupted; to continue: {command}") from None
 
 
 def described(error: BaseException) -> str:

@@ -3,15 +3,10 @@
 import gc
 import logging
 import math
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -29,14 +24,13 @@ from losslab.lockstep.rl import StackedAgents
 from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent
 from losslab.lockstep.stacked_run import StackedRun
+from losslab.lockstep.workers import Left, train_in_workers
 from losslab.metrics.labels import some
 from losslab.progress import show_stack
 from losslab.rl.module import ReinforcementModule
 from losslab.training import configure_process, recorded
 
 log = logging.getLogger(__name__)
-
-Left = list[tuple[Job, str]]
 
 
 def train_jobs(
@@ -78,7 +72,9 @@ def train_jobs(
     )
     gc.freeze()  # imported objects stay: do not search them for garbage or copy them in forks
     try:
-        for more in _in_processes(parts, workers, capture):
+        train = partial(train_in_process, sharing=workers, capture=capture)
+        together = train_in_workers(parts, workers, train) if workers > 1 else map(train, parts)
+        for more in together:
             left += more
     finally:
         gc.unfreeze()
@@ -224,54 +220,5 @@ class _RunLogs(logging.Handler):
                 file.write(self.format(record) + "\n")
 
 
-# --- processes ----------------------------------------------------------------------------------
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _in_processes(parts: Sequence[Sequence[Job]], workers: int, capture: bool) -> Iterator[Left]:
-    """Train the parts, in several processes if there are several workers."""
-    options: dict[str, Any] = {"sharing": workers, "capture": capture}
-    if workers == 1:
-        yield from (train_in_process(part, **options) for part in parts)
-        return
-    # forks need not import torch, but hang if a device or several threads were in use
-    alone = torch.get_num_threads() == 1 and not torch.cuda.is_initialized()
-    forks = sys.platform == "linux" and alone
-    context = multiprocessing.get_context("fork" if forks else "spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        try:
-            yield from pool.map(partial(_train_unless_interrupted, **options), parts)
-        except BrokenProcessPool:
-            log.error("a process of the lockstep launcher was killed, possibly for lack of memory")
-        except KeyboardInterrupt:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-_interrupted = threading.Event()
-
-
-def _train_unless_interrupted(jobs: Sequence[Job], **options: Any) -> Left:
-    """Call :func:`train_in_process` unless interrupted: the pool still passes on waiting parts."""
-    if _interrupted.is_set():
-        raise KeyboardInterrupt
-    try:
-        return train_in_process(jobs, **options)
-    except KeyboardInterrupt:
-        _interrupted.set()
-        raise
-
-
-def _end_with_parent() -> None:
-    """Interrupt this process when its parent is gone, so that its runs record the interruption."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=watch, daemon=True).start()

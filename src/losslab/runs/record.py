@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
@@ -230,6 +231,15 @@ def is_stale(record: Record) -> bool:
 def is_live(record: Record) -> bool:
     """Return whether a process is working on the run."""
     return record["status"] == "running" and not is_stale(record)
+
+
+def interrupt_dead(folder: Path) -> None:
+    """Record that a run is interrupted if it is running according to a process that is gone."""
+    with suppress(FileNotFoundError, FileError):  # a damaged record is told when it is read
+        record = read_record(folder)
+        if is_stale(record):
+            record["status"] = "interrupted"
+            write_record(folder, record)
 
 
 def process_start(pid: int) -> str | None:
