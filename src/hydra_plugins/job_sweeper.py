@@ -1,6 +1,7 @@
 """Hydra sweeper over listed jobs, since Hydra's own sweeper only supports products."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,20 @@ class JobSweeper(Sweeper):
         # the file lacks secrets, which the jobs composed in this process have
         jobs: Sequence[Sequence[str]] = list(COMPOSED) or json.loads(self.file.read_text())["jobs"]
         folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
         batch = [[*arguments, *job, *_place(job)] for job in jobs if not _is_finished(folder, job)]
         if len(batch) < len(jobs):
             print(f"{len(jobs) - len(batch)} of {len(jobs)} jobs are finished or running")
-        results = self.launcher.launch(batch, initial_job_idx=0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(self.config, folder / "multirun.yaml")
+            results = self.launcher.launch(batch, initial_job_idx=0)
+        except OSError as error:  # of a folder or a file of Hydra, which would print a traceback
+            from losslab.runs.disk import disk_error, unwritable  # noqa: PLC0415
+
+            if disk_error(error) is None:
+                raise
+            print(f"error: {unwritable(folder, error)}", file=sys.stderr)
+            return []
         for result in results:
             _ = result.return_value  # raises the job's exception
         return [results]

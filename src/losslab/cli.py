@@ -3,6 +3,7 @@
 torch is imported only after a command was parsed.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ from losslab.sweep import (
 
 def main() -> None:
     """Run the command line and exit with 0 (all done), 1 (a run failed) or 2 (wrong input)."""
+    logging.raiseExceptions = False  # a traceback for each line of a log on a full disk
     with cli_errors():
         sys.exit(run(sys.argv[1:]))
 

@@ -19,8 +19,9 @@ from losslab.config.trust import Source, admit, require_harmless, require_harmle
 from losslab.config.user_code import SEARCH_PATH, code_dirs, search_path, use
 from losslab.config.validation import require_supported
 from losslab.config.values import refusal
+from losslab.runs.check import never_recorded
 from losslab.runs.files import advising
-from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, is_run
+from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, RunFolder, is_run
 from losslab.runs.looks import Looks, read_looks
 from losslab.runs.record import read_record
 from losslab.sequential_sweep import sequential_sweep
@@ -56,7 +57,7 @@ def resume(command: Command) -> int:
                 replace(grown, looks=looks.planned, typed=command.typed, source=source), folder
             )
         return sweep(replace(grown, typed=command.typed, source=source), folder, earlier)
-    if not is_run(folder):
+    if not (is_run(folder) or never_recorded(folder)):
         if (folder / PLAN_FILE).exists():
             raise UserError(f"{folder} is a tuning: losslab tune resume={folder}")
         raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
@@ -103,7 +104,8 @@ def _resume_run(folder: Path, overrides: Sequence[str], *, trust: bool) -> int:
     config = changed_config(saved_config(folder, trust=trust), overrides)
     if not trust:  # options that depend on the changed ones come from the saved command
         require_harmless([config], Source(folder, config.get("code_dirs", {})))
-    trained, epochs = read_record(folder)["epochs"], config.trainer.max_epochs
+    trained = read_record(folder)["epochs"] if RunFolder(folder).last.exists() else 0
+    epochs = config.trainer.max_epochs
     if -1 < epochs < trained:
         raise UserError(
             f"trainer.max_epochs={epochs} is below the {trained} epochs that this run has trained"

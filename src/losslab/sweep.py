@@ -38,6 +38,7 @@ from losslab.progress import SweepProgress, show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, needs_running
+from losslab.runs.disk import free_space, writing_to
 from losslab.runs.files import FileError
 from losslab.runs.folder import SWEEP_FILE, is_run, job_name, own_names
 from losslab.runs.record import Record, interrupt_dead, read_record
@@ -58,11 +59,11 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
     folder = folder or jobs[0].sweep_dir
     from losslab.analysis.looks import keep_looks  # noqa: PLC0415 (scipy: once they are checked)
 
-    keep_looks(folder)
     resuming = f"{program()} resume={folder}"
-    with resumable(resuming):
+    with resumable(resuming), writing_to(folder):
+        keep_looks(folder)
         run_folders = launch(command, jobs, folder, earlier)
-    show_comparison(folder)
+        show_comparison(folder)
     return show_unfinished(run_folders, resuming)
 
 
@@ -112,8 +113,9 @@ def require_log_dir(log_dir: str, key: str = "paths.log_dir") -> None:
             pass
     except (OSError, ValueError) as error:  # ValueError: a null byte
         reason = getattr(error, "strerror", None) or error
+        free = free_space(folder)
         raise UserError(
-            f"{key}={log_dir}: cannot create folders there: {reason}; "
+            f"{key}={log_dir}: cannot create folders there: {reason} ({free}); "
             f"add {key}=FOLDER, a folder in which you may write"
         ) from error
 

@@ -36,7 +36,8 @@ from losslab.first_batch import try_batch
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
-from losslab.runs.check import damaged_settings, require_curves_until
+from losslab.runs.check import damaged_settings, never_recorded, require_curves_until
+from losslab.runs.disk import FULL, disk_error, unwritable
 from losslab.runs.folder import PROFILE, find_runs, in_sweep, is_run, job_name
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
@@ -60,7 +61,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     Args:
         config: the resolved config.
         folder: the run's folder.
-        resume: whether to resume from the folder's ``last.ckpt``.
+        resume: whether to resume from the folder's ``last.ckpt``; a run that was killed before
+            it had one begins again.
 
     Returns:
         The run's record; its status says whether it failed.
@@ -74,8 +76,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     last = resumed_checkpoint(config, folder, components) if resume else None
     writer = make_run_writer(config, folder)
     trainer = make_trainer(config, writer)
-    open_record(writer, config, components, last)
     with recorded(writer), rank_environment(folder, last):
+        open_record(writer, config, components, last, again=resume)
         if last is None:
             note_baselines(writer, components)
         trainer.fit(
@@ -186,14 +188,19 @@ def cast_to_float64(config: DictConfig, components: Components) -> None:
         components.module.double()
 
 
-def resumed_checkpoint(config: DictConfig, folder: Path, components: Components) -> Path:
+def resumed_checkpoint(config: DictConfig, folder: Path, components: Components) -> Path | None:
     """Return the checkpoint from which a run resumes, after checking it and the run's curves.
+
+    A run that was killed before it had one begins again: ``None``.
 
     Raises:
         UserError: if a file is damaged.
     """
-    saved = read_checkpoint(folder, "last", components)
     last = checkpoint_path(folder, "last")
+    done = is_run(folder) and read_record(folder)["status"] == "done"
+    if not last.exists() and not done:
+        return None
+    saved = read_checkpoint(folder, "last", components)
     trainer = build(config.trainer, "trainer", **quiet_trainer())
     require_resumable(last, saved, components, trainer)
     require_curves_until(folder, saved["global_step"])
@@ -270,16 +277,33 @@ def _seconds(max_time: Any) -> float | None:
 
 
 def open_record(
-    writer: RunWriter, config: DictConfig, components: Components, last: Path | None
+    writer: RunWriter,
+    config: DictConfig,
+    components: Components,
+    last: Path | None,
+    *,
+    again: bool = False,
 ) -> None:
-    """Create the run's folder and record, or resume them from the last checkpoint."""
-    writer.folder.mkdir(parents=True, exist_ok=True)
-    if last is not None:
-        writer.resume(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
-        OmegaConf.save(secrets.for_saving(config), writer.files.config)
-        return
+    """Create the run's folder and record, or resume them from the last checkpoint.
+
+    Args:
+        writer: the run's writer.
+        config: the resolved config.
+        components: the run's components.
+        last: checkpoint to resume from.
+        again: whether this command begins a run again that was killed before its first checkpoint.
+
+    Raises:
+        UserError: if the run is done, or another process works on it.
+    """
+    text = OmegaConf.to_yaml(secrets.for_saving(config))
     overrides = _plain(config.overrides)
     try:
+        writer.folder.mkdir(parents=True, exist_ok=True)
+        if last is not None:
+            saved = torch.load(last, map_location="cpu", weights_only=True)
+            writer.resume(saved["global_step"], text)
+            return
         writer.start(
             {
                 "task": config.choices.task,
@@ -300,10 +324,11 @@ def open_record(
                 "data_notes": list(getattr(components.data, "notes", ())),
                 "loss_notes": components.loss_notes,
             },
+            config=text,
+            again=again,
         )
     except FileExistsError as error:
         raise UserError(str(error)) from error
-    OmegaConf.save(secrets.for_saving(config), writer.files.config)
 
 
 def _rarest(components: Components) -> str | None:
@@ -452,26 +477,45 @@ def recorded(*writers: RunWriter) -> Iterator[None]:
         raise interruption(error) from None
     except Exception as error:
         full = bool(os.environ.get("HYDRA_FULL_ERROR"))
-        for writer in _running(writers):
+        running, disk = _running(writers), disk_error(error)
+        if not running:
+            if disk is None:
+                raise
+            raise UserError(unwritable(writers[0].folder, disk)) from error
+        for writer in running:
             _record_failure(writer, error)
-        if not full and not isinstance(error, Diverged | MemoryError):
+        if not full and not isinstance(error, Diverged | MemoryError) and disk is None:
             log.exception("the run failed")
         if full and not isinstance(error, Diverged | MemoryError):
             raise
 
 
 def _running(writers: Iterable[RunWriter]) -> list[RunWriter]:
-    return [writer for writer in writers if writer.record["status"] == "running"]
+    """Return the writers of the runs that this process has begun and not ended."""
+    begun = [writer for writer in writers if writer.files.record.is_file()]
+    own = [writer for writer in begun if writer.record["pid"] == os.getpid()]
+    return [writer for writer in own if writer.record["status"] == "running"]
 
 
 def _record_failure(writer: RunWriter, error: Exception) -> None:
-    if isinstance(error, Diverged):
+    disk = disk_error(error)
+    if disk is not None:
+        _record_lack_of_space(writer, disk)
+    elif isinstance(error, Diverged):
         writer.fail("diverged", str(error), error.step)
     elif isinstance(error, MemoryError):
         writer.fail("memory", str(error) or "out of memory")
     else:
         place = raised_at(error)
         writer.fail(_kind(error), _one_line(error) + (f" ({place})" if place else ""))
+
+
+def _record_lack_of_space(writer: RunWriter, error: OSError) -> None:
+    message = unwritable(writer.folder, error)
+    try:
+        writer.fail("space", f"no space: {message}" if error.errno in FULL else message)
+    except OSError:
+        raise UserError(message) from error
 
 
 def _kind(error: Exception) -> str:
@@ -513,7 +557,7 @@ def saved_config(folder: Path, *, trust: bool = False) -> DictConfig:
         UserError: if the folder is not a run folder, if its record or config is damaged, or if its
             config names code that is not known.
     """
-    if not is_run(folder):
+    if not (is_run(folder) or never_recorded(folder)):
         runs = find_runs(folder)
         holds = f": it holds runs, such as {runs[0]}" if runs else ""
         raise UserError(f"{folder} is not the folder of a run{holds}")

@@ -26,6 +26,7 @@ from losslab.config.past import translated_override
 from losslab.config.trust import Source, admit, require_harmless_jobs
 from losslab.config.user_code import use
 from losslab.report.console import show
+from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
@@ -56,14 +57,14 @@ def run_tuning(arguments: Sequence[str]) -> int:
             require_harmless_jobs(jobs, [], source)
         use(plan.overrides)  # the plan's config folders
         admit([], code, trust=trust)
-        with resumable(f"{program('tune')} resume={folder}"):
+        with resumable(f"{program('tune')} resume={folder}"), writing_to(folder):
             return tune(plan, folder, source)
     if trust:
         raise UserError("trust=true is about the configs of a folder: add resume=FOLDER")
     plan = with_unseen_test(parse_plan(arguments))
     log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
     folder = log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
-    with resumable(f"{program('tune')} resume={folder}"):
+    with resumable(f"{program('tune')} resume={folder}"), writing_to(folder):
         return tune(plan, folder)
 
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["done", "diverged", "failed", "running", "missing"]
 """``diverged`` and ``failed`` count against the loss. A run that was interrupted, ran out of
-memory, had a wrong config or lost its process is ``missing`` and does not count."""
+memory or disk space, had a wrong config or lost its process is ``missing`` and does not count."""
 
-NOT_THE_LOSS = ("memory", "input")
+NOT_THE_LOSS = ("memory", "space", "input")
 """Errors that do not count against the loss: the run is missing, not failed."""
 
 Settings = Mapping[str, Any]

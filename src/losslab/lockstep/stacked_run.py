@@ -1,5 +1,6 @@
 """One of the runs that are trained together."""
 
+import io
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -143,7 +144,7 @@ class StackedRun:
         self.steps = step
         self.timer.end_epoch(step)
         tie_break = None if validated is None else partial(self._tie_break, *validated)
-        stop = self.writer.end_epoch(epoch, step, metrics, partial(torch.save, content), tie_break)
+        stop = self.writer.end_epoch(epoch, step, metrics, partial(_save, content), tie_break)
         best = self.writer.record["best"]
         if best is not None and best["epoch"] == epoch:
             self.best = weights
@@ -229,6 +230,13 @@ class StackedRun:
         module = self.components.module
         options = objective_of(self.config, module.loss, module.sample_loss)
         return f"{options} {module.supervision.target_format} {module.supervision.inverse_link}"
+
+
+def _save(content: Mapping[str, Any], path: Path) -> None:
+    """Save a checkpoint; torch's own writer does not tell that a disk is full."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def objective_of(config: DictConfig, *losses: nn.Module | None) -> str:

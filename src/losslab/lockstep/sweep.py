@@ -26,7 +26,7 @@ from losslab.lockstep.stacked_agent import StackedAgent
 from losslab.lockstep.stacked_run import StackedRun
 from losslab.lockstep.workers import Left, train_in_workers
 from losslab.metrics.labels import some
-from losslab.progress import show_stack
+from losslab.progress import show, show_stack
 from losslab.rl.module import ReinforcementModule
 from losslab.training import configure_process, recorded
 
@@ -173,15 +173,30 @@ def _train(members: Sequence[StackedRun], *, capture: bool) -> Left:
 
 def _train_members(stack: Any) -> None:
     """Open and train the runs of a stack, and tell how many are done."""
+    stack.drop([member for member in list(stack.members) if not _opened(member)])
     members: list[StackedRun] = list(stack.members)  # those that end leave the stack
-    losses = [str(member.config.choices.loss) for member in members]
-    for member in members:
-        member.open()
+    if not members:
+        return
     began = time.monotonic()
-    with _run_logs(members), recorded(*(member.writer for member in members)):
-        stack.train()
+    try:
+        with _run_logs(members), recorded(*(member.writer for member in members)):
+            stack.train()
+    except UserError as error:  # a full disk, on which not even that could be recorded
+        show(f"error: {error}")
+    losses = [str(member.config.choices.loss) for member in members]
     statuses = [member.writer.record["status"] for member in members]
     show_stack(losses, statuses, time.monotonic() - began)
+
+
+def _opened(member: StackedRun) -> bool:
+    """Begin a run's folder; return False if it cannot, or another process works on it."""
+    try:
+        with recorded(member.writer):
+            member.open()
+            return True
+    except UserError as error:
+        show(f"error: {error}")
+    return False
 
 
 @contextmanager
@@ -216,7 +231,7 @@ class _RunLogs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for path in self._files:
-            with path.open("a", encoding="utf-8") as file:
+            with suppress(OSError), path.open("a", encoding="utf-8") as file:  # a full disk
                 file.write(self.format(record) + "\n")
 
 

@@ -52,13 +52,20 @@ def damage(folder: Path) -> FileError | None:
 def damaged_settings(folder: Path) -> FileError | None:
     """Return what is wrong with the record or config of a run; ``None`` if they are whole."""
     try:
-        read_record(folder)
+        if not never_recorded(folder):
+            read_record(folder)
         read_config(folder)
     except FileNotFoundError as error:
         return FileError(Path(error.filename), "is missing")
     except FileError as error:
         return error
     return None
+
+
+def never_recorded(folder: Path) -> bool:
+    """Return whether a run was killed after writing its config and before its record."""
+    files = RunFolder(folder)
+    return files.config.is_file() and not (files.record.exists() or files.last.exists())
 
 
 def require_curves(folder: Path, record: Record, curves: "pandas.DataFrame") -> None:

@@ -2,11 +2,11 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from losslab.runs.disk import append
 from losslab.runs.files import FileError
 from losslab.runs.folder import RunFolder, replace_file
 
@@ -48,13 +48,9 @@ class CurveWriter:
         """Write the buffered rows to disk durably."""
         if not self._waiting and self.path.exists():
             return
-        text = _csv(self._waiting)
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            if file.tell() == 0:
-                file.write(",".join(COLUMNS) + "\n")
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        begins = not self.path.exists() or self.path.stat().st_size == 0
+        header = ",".join(COLUMNS) + "\n" if begins else ""
+        append(self.path, (header + _csv(self._waiting)).encode())
         self._waiting.clear()
 
     def cut(self, step: int, drop: str | None = None) -> None:

@@ -221,11 +221,15 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a file atomically, by renaming a temporary file."""
     # one name per process: concurrent writers must not share a temporary file
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:  # the part that was written would take the last space
+        remove([temporary])
+        raise
 
 
 def remove(paths: Iterable[Path]) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
+from losslab.runs.disk import FULL, overwrite
 from losslab.runs.files import FileError, LaterVersionError, read_json, require_types
 from losslab.runs.folder import RunFolder, replace_file
 
@@ -55,7 +56,8 @@ class RunError(TypedDict):
     """Reason why a run failed."""
 
     kind: str
-    """``diverged`` (a NaN or infinite loss), ``memory``, ``exception``, ``input``."""
+    """``diverged`` (a NaN or infinite loss), ``memory``, ``space`` (a disk that
+    is full or cannot be written), ``exception``, ``input``."""
     message: str
     step: int | None
 
@@ -207,13 +209,23 @@ def read_record(folder: Path) -> Record:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write the record atomically.
+    """Write the record atomically; if the disk has no space for a second file, in place.
 
     JSON has no NaN or infinity: they are written as the strings ``"NaN"``, ``"Infinity"`` and
     ``"-Infinity"``, which :func:`read_record` converts back.
     """
+    path, content = RunFolder(folder).record, _text(record)
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        if error.errno not in FULL or not path.exists():
+            raise
+        overwrite(path, content)
+
+
+def _text(record: Record) -> bytes:
     text = json.dumps(_encoded(record), indent=2, allow_nan=False, ensure_ascii=False)
-    replace_file(RunFolder(folder).record, text.encode() + b"\n")
+    return text.encode() + b"\n"
 
 
 def is_stale(record: Record) -> bool:

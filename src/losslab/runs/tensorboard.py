@@ -22,6 +22,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from losslab.metrics.labels import number
+from losslab.runs.disk import append
 from losslab.runs.folder import replace_file
 
 if TYPE_CHECKING:
@@ -117,8 +118,7 @@ class Events:
         """Write the buffered events to the file."""
         if not self._waiting:
             return
-        with self.path.open("ab") as file:
-            file.write(_records(self._waiting))
+        append(self.path, _records(self._waiting))
         self._waiting.clear()
 
     def close(self) -> None:

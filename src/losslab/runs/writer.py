@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 from losslab.config.secrets import masked_override
 from losslab.runs.check import damage
 from losslab.runs.curves import CurveWriter, Point
+from losslab.runs.disk import exclusive
 from losslab.runs.files import FileError, LaterVersionError
 from losslab.runs.folder import RunFolder, file_name, remove, replace_file
 from losslab.runs.projector import write_embedding
@@ -161,18 +162,23 @@ class RunWriter:
     def start(
         self,
         fields: Mapping[str, Any],
+        *,
+        config: str | None = None,
+        again: bool = False,
     ) -> None:
         """Begin a run, removing the files of an earlier unfinished attempt.
 
         Args:
             fields: initial fields of the record: task, data, loss, seed, choices, hashes.
+            config: content of ``config.yaml``, which is there whenever the record is.
+            again: whether this command resumes a run that has no checkpoint; the record keeps the
+                command that began it.
 
         Raises:
             FileExistsError: if the folder has a finished run, or another process works on it.
             ValueError: if the record has no such field.
         """
         _require_fields(fields)
-        self._clear_earlier_try()
         record = new_record()
         record["versions"] = versions()
         record["git"] = git_state()
@@ -181,34 +187,52 @@ class RunWriter:
         cast(dict[str, Any], record).update(fields)
         self.files.checkpoints.mkdir(parents=True, exist_ok=True)
         self._began = time.monotonic()
-        self._write(record)
+        with exclusive(self.folder):
+            if again and self.files.record.exists():
+                earlier, now = self.record, record["command"]
+                record["command"] = earlier["command"]
+                record["resumed"] = [*earlier["resumed"], now]
+            self._clear_earlier_try()
+            self._save_config(config)
+            self._write(record)
         self._flush()
 
-    def resume(self, step: int) -> None:
+    def resume(self, step: int, config: str | None = None) -> None:
         """Resume from the last checkpoint, removing what was written after it.
 
         Args:
             step: step of that checkpoint.
+            config: content of ``config.yaml``.
 
         Raises:
             FileNotFoundError: if the folder has no run.
             FileExistsError: if another process works on the run.
         """
-        record = self.record
-        self._refuse_live(record)
-        now = new_record()
-        for name in ("status", "error", "host", "pid", "process_start", "test", "metrics_version"):
-            record[name] = now[name]
-        record["resumed"] = [*record["resumed"], _command_line()]
-        record["stopped"] = self._reason_to_stop(record)
+        with exclusive(self.folder):
+            record = self.record
+            self._refuse_live(record)
+            self._save_config(config)
+            self._write(self._continued(record))
         self._began = time.monotonic() - record["seconds"]
         self._remove_leftovers()
         remove([self.files.scores, file_alone(self.folder, SESSION)])
         self.curves.cut(step, drop="test/")
         if self.events:
             self.events.purge(step)
-        self._write(record)
         self._flush()
+
+    def _continued(self, record: Record) -> Record:
+        """Return the record of a run with which this process goes on."""
+        now = new_record()
+        for name in ("status", "error", "host", "pid", "process_start", "test", "metrics_version"):
+            record[name] = now[name]
+        record["resumed"] = [*record["resumed"], _command_line()]
+        record["stopped"] = self._reason_to_stop(record)
+        return record
+
+    def _save_config(self, config: str | None) -> None:
+        if config is not None:
+            replace_file(self.files.config, config.encode())
 
     def note(self, fields: Mapping[str, Any]) -> None:
         """Update fields of the record.
@@ -345,17 +369,17 @@ class RunWriter:
         """End the run as failed, keeping its checkpoints.
 
         Args:
-            kind: ``diverged``, ``memory``, ``exception`` or ``input``.
+            kind: ``diverged``, ``memory``, ``space``, ``exception`` or ``input``.
             message: one line for the user.
             step: step at which it happened.
         """
         record = self.record
         record["error"] = RunError(kind=kind, message=message, step=step)
-        self._end(record, "failed")
+        self._end_anyway(record, "failed")
 
     def interrupt(self) -> None:
         """End the run as interrupted; it can be resumed."""
-        self._end(self.record, "interrupted")
+        self._end_anyway(self.record, "interrupted")
 
     def _clear_earlier_try(self) -> None:
         if not self.files.record.exists():
@@ -364,7 +388,8 @@ class RunWriter:
         self._refuse_whole()
         self._remove_leftovers()
         remove([self.files.metrics, self.files.best, self.files.last, self.files.scores])
-        remove([self.files.config, *([] if self.files.record.is_file() else [self.files.record])])
+        # files are replaced, so that there is a config whenever there is a record
+        remove(path for path in (self.files.record, self.files.config) if not path.is_file())
         remove(self.files.figures.glob("*.*"))
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
 
@@ -390,7 +415,8 @@ class RunWriter:
     def _refuse_live(self, record: Record) -> None:
         if is_live(record):
             raise FileExistsError(
-                f"process {record['pid']} on {record['host']} is working on {self.folder}"
+                f"process {record['pid']} on {record['host']} is working on {self.folder} (last "
+                f"heartbeat {time.time() - record['heartbeat']:.0f} s ago): wait for it or end it"
             )
 
     def _log(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
@@ -483,6 +509,15 @@ class RunWriter:
             name = f"{record['cell']} on {record['data']}, {self.folder.name}"
             write_session(self.folder, {**self.hparams, **results}, name, done=status == "done")
         self._write(record)
+
+    def _end_anyway(self, record: Record, status: Status) -> None:
+        """End the run; on a full disk, write at least the record."""
+        try:
+            self._end(record, status)
+        except OSError:
+            self._remove_leftovers()  # the space of the file that did not fit
+            record["status"] = status
+            self._write(record)
 
     def _write(self, record: Record) -> None:
         record["heartbeat"] = time.time()

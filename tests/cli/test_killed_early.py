@@ -1,0 +1,79 @@
+"""resume= of a run that was killed before its first epoch ended, or that another process has."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from losslab.cli import run
+from losslab.config.compose import compose, finished_config
+from losslab.config.errors import UserError
+from losslab.runs.disk import exclusive
+from losslab.runs.record import new_record, read_record, write_record
+from losslab.runs.writer import RunWriter
+from losslab.training import train
+
+LINE = ["loss=mse", "trainer=cpu", "callbacks=quiet", "trainer.max_epochs=2"]
+
+
+def begun(folder: Path, monkeypatch) -> None:
+    """Leave what a run leaves that is killed before its first epoch ended."""
+    monkeypatch.setattr(RunWriter, "end_epoch", lambda *given: os.kill(os.getpid(), signal.SIGKILL))
+    child = os.fork()
+    if child == 0:
+        config = compose(LINE)
+        train(finished_config(config, config.hydra), folder)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("record", [True, False], ids=["with record", "without record"])
+def test_a_run_begins_again_from_its_saved_config(tmp_path, monkeypatch, record):
+    folder = tmp_path / "run"
+    begun(folder, monkeypatch)
+    command = read_record(folder)["command"]
+    assert not list(folder.rglob("*.ckpt"))
+    if not record:
+        (folder / "record.json").unlink()
+    config = (folder / "config.yaml").read_text()
+    monkeypatch.setattr("sys.argv", ["train.py", f"resume={folder}"])
+    assert run([f"resume={folder}"]) == 0
+    assert (folder / "config.yaml").read_text() == config
+    after = read_record(folder)
+    assert (after["status"], after["epochs"]) == ("done", 2)
+    if record:
+        assert (after["command"], after["resumed"]) == (
+            command,
+            [f"python train.py resume={folder}"],
+        )
+
+
+@pytest.mark.parametrize("trained", [True, False], ids=["with checkpoint", "without"])
+def test_the_second_resume_is_told_who_has_the_run(tmp_path, trained):
+    config = compose(LINE)
+    train(finished_config(config, config.hydra), tmp_path)
+    if not trained:
+        (tmp_path / "checkpoints" / "last.ckpt").unlink()
+    record = new_record() | {"host": "elsewhere", "pid": 4711}
+    write_record(tmp_path, record)
+    with pytest.raises(UserError, match=r"process 4711 on elsewhere is working on .* wait for"):
+        run([f"resume={tmp_path}", "trainer.max_epochs=3"])
+    assert read_record(tmp_path) == record
+
+
+def test_one_process_at_a_time_asks_who_has_a_run(tmp_path):
+    child = os.fork()
+    if child == 0:
+        with exclusive(tmp_path):
+            (tmp_path / "in").touch()
+            time.sleep(0.3)
+            (tmp_path / "out").touch()
+        os._exit(0)
+    while not (tmp_path / "in").exists():
+        time.sleep(0.01)
+    with exclusive(tmp_path):
+        assert (tmp_path / "out").exists()
+    os.waitpid(child, 0)
