@@ -1,0 +1,129 @@
+"""Kill commands at random moments, resume them and compare: python scripts/kill_runs.py --folder F.
+
+Each command is run once whole. Then it is killed (SIGKILL, SIGTERM or SIGINT to its main process
+alone) and resumed. Results must be equal to the bit, no process may live 10 s longer than the main
+one, and no traceback may be shown.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import torch
+
+from losslab.runs.curves import read_curves
+from losslab.runs.folder import find_runs
+from losslab.runs.record import read_record
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["callbacks=quiet", "trainer=cpu", "trainer.max_epochs=12"]
+SWEEP = ["-m", "loss=mse,mae,huber", "seed=range(3)", *QUICK]
+CASES: dict[str, list[str]] = {
+    "classification": ["loss=focal", "model=mlp", "model.dropout=0.3", *QUICK],
+    "regression": ["loss=huber", "scheduler=cosine", *QUICK],
+    "segmentation": ["loss=dice", "data.n=40", "model.channels=[4,8]", *QUICK],
+    "ranking": ["loss=margin_ranking", "data.queries=100", *QUICK],
+    "metric learning": ["loss=triplet", "data.copies=1", *QUICK],
+    "reinforcement": ["loss=policy_gradient", "data.steps_per_epoch=300", *QUICK],
+    "basic sweep": SWEEP,
+    "joblib sweep": [*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "lockstep sweep": [*SWEEP, "hydra/launcher=lockstep", "hydra.launcher.workers=2"],
+    "tuning": ["tune", "losses=[mse,mae]", "points=2", "tuning_seeds=[0]", "seeds=[1,2]", *QUICK],
+}
+
+
+def main() -> int:
+    """Kill at the given number of moments; return 1 if anything was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moments", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the runs, empty")
+    given = parser.parse_args()
+    wholes: dict[str, float] = {}
+    found = 0
+    for moment in range(given.moments):
+        case = given.cases[moment % len(given.cases)]
+        whole = given.folder / "whole" / case
+        if case not in wholes:
+            begun = time.monotonic()
+            finish(start(CASES[case], whole))
+            wholes[case] = time.monotonic() - begun
+        draw = random.Random(f"{given.seed} {moment}")
+        number = draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        delay = draw.uniform(0.2, 1) * wholes[case]
+        problems = kill(case, given.folder / str(moment), whole, number, delay)
+        found += bool(problems)
+        outcome = "; ".join(problems) or "equal to the bit"
+        print(f"{moment} {case}: {number.name} after {delay:.1f} s: {outcome}", flush=True)
+    return int(found > 0)
+
+
+def start(arguments: list[str], logs: Path) -> subprocess.Popen[str]:
+    """Start a command, with its output in its log folder."""
+    logs.mkdir(parents=True, exist_ok=True)
+    line = [sys.executable, "-m", "losslab", *arguments, f"paths.log_dir={logs}"]
+    if any(argument.startswith("resume=") for argument in arguments):
+        line.pop()
+    with (logs / "err.txt").open("a") as errors:
+        return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    """Wait for a command, which must end well."""
+    if process.wait(1200) != 0:
+        raise RuntimeError(f"exit status {process.returncode}: {process.args}")
+
+
+def kill(case: str, logs: Path, whole: Path, number: signal.Signals, delay: float) -> list[str]:
+    """Kill a command after a delay, resume it, and return what is wrong."""
+    process = start(CASES[case], logs)
+    time.sleep(delay)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, number)
+    problems = []
+    if psutil.wait_procs(children, timeout=10)[1]:
+        problems.append("a process outlived the main one by 10 s")
+    process.wait(60)
+    finish(start(resuming(CASES[case], logs), logs))
+    if "Traceback" in (logs / "err.txt").read_text():
+        problems.append("a traceback")
+    expected, got = results(whole), results(logs)
+    jobs = expected.keys() | got.keys()
+    differing = [job for job in jobs if expected.get(job) != got.get(job)]
+    return problems + [f"{job} differs" for job in sorted(differing)]
+
+
+def resuming(arguments: list[str], logs: Path) -> list[str]:
+    """Return the arguments that resume a command, or the same ones if it saved nothing yet."""
+    tunes = arguments[0] == "tune"
+    for mark in ["tuning.json"] if tunes else ["sweep.json", "config.yaml"]:
+        for path in logs.rglob(mark):
+            return [*(["tune"] if tunes else []), f"resume={path.parent}"]
+    return arguments
+
+
+def results(logs: Path) -> dict[str, str]:
+    """Return what the runs below a folder found, by job."""
+    found = {}
+    for folder in find_runs(logs):
+        record = read_record(folder)
+        curves = read_curves(folder).drop(columns="seconds").to_csv()
+        weights = [
+            torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
+            for name in ("best.ckpt", "last.ckpt")
+        ]
+        values = [{name: value.tolist() for name, value in own.items()} for own in weights]
+        job = f"{record['cell']} seed {record['seed']}"
+        found[job] = repr((record["status"], record["best"], record["test"], curves, values))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
