@@ -1,8 +1,8 @@
 """Kill commands at random moments, resume them and compare: python scripts/kill_runs.py --folder F.
 
 Each command is run once whole. Then it is killed (SIGKILL, SIGTERM or SIGINT to its main process
-alone) and resumed. Results must be equal to the bit, no process may live 10 s longer than the main
-one, and no traceback may be shown.
+alone) at a random moment of its training, and resumed. Results must be equal to the bit, no process
+may live 10 s longer than the main one, and no traceback may be shown.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -23,7 +24,8 @@ from losslab.runs.record import read_record
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["callbacks=quiet", "trainer=cpu", "trainer.max_epochs=12"]
-SWEEP = ["-m", "loss=mse,mae,huber", "seed=range(3)", *QUICK]
+SWEEP = ["-m", "loss=mse,mae,huber", "seed=range(3)", *QUICK[:2], "trainer.max_epochs=30"]
+TUNING = ["loss=mse,huber", "protocol=tuned", "budget=2", "tuning_seeds=1000", "seeds=1,2"]
 CASES: dict[str, list[str]] = {
     "classification": ["loss=focal", "model=mlp", "model.dropout=0.3", *QUICK],
     "regression": ["loss=huber", "scheduler=cosine", *QUICK],
@@ -34,7 +36,7 @@ CASES: dict[str, list[str]] = {
     "basic sweep": SWEEP,
     "joblib sweep": [*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "lockstep sweep": [*SWEEP, "hydra/launcher=lockstep", "hydra.launcher.workers=2"],
-    "tuning": ["tune", "losses=[mse,mae]", "points=2", "tuning_seeds=[0]", "seeds=[1,2]", *QUICK],
+    "tuning": ["tune", *TUNING, *QUICK],
 }
 
 
@@ -46,33 +48,51 @@ def main() -> int:
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--folder", type=Path, required=True, help="folder of the runs, empty")
     given = parser.parse_args()
+    folder = given.folder.resolve()
     wholes: dict[str, float] = {}
     found = 0
     for moment in range(given.moments):
         case = given.cases[moment % len(given.cases)]
-        whole = given.folder / "whole" / case
+        whole = folder / "whole" / case
         if case not in wholes:
-            begun = time.monotonic()
-            finish(start(CASES[case], whole))
-            wholes[case] = time.monotonic() - begun
+            wholes[case] = seconds_of_training(CASES[case], whole)
         draw = random.Random(f"{given.seed} {moment}")
         number = draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-        delay = draw.uniform(0.2, 1) * wholes[case]
-        problems = kill(case, given.folder / str(moment), whole, number, delay)
+        delay = draw.uniform(0, wholes[case])
+        stood, problems = kill(case, folder / str(moment), whole, number, delay)
         found += bool(problems)
         outcome = "; ".join(problems) or "equal to the bit"
-        print(f"{moment} {case}: {number.name} after {delay:.1f} s: {outcome}", flush=True)
+        print(
+            f"{moment} {case}: {number.name} after {delay:.1f} of {wholes[case]:.1f} s of training "
+            f"({stood}): {outcome}",
+            flush=True,
+        )
     return int(found > 0)
 
 
 def start(arguments: list[str], logs: Path) -> subprocess.Popen[str]:
     """Start a command, with its output in its log folder."""
     logs.mkdir(parents=True, exist_ok=True)
-    line = [sys.executable, "-m", "losslab", *arguments, f"paths.log_dir={logs}"]
-    if any(argument.startswith("resume=") for argument in arguments):
-        line.pop()
+    line = [sys.executable, "-m", "losslab", *arguments]
+    if not any(argument.startswith("resume=") for argument in arguments):
+        line.append(f"paths.log_dir={logs}")
     with (logs / "err.txt").open("a") as errors:
         return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+
+
+def seconds_of_training(arguments: list[str], logs: Path) -> float:
+    """Run a command as a whole; return the time from its first record to the end of its runs."""
+    process = start(arguments, logs)
+    wait_for_training(process, logs)
+    begun = time.time()
+    finish(process)
+    return max(read_record(run)["heartbeat"] for run in find_runs(logs)) - begun
+
+
+def wait_for_training(process: subprocess.Popen[str], logs: Path) -> None:
+    """Wait until a run has its record, or the process has ended."""
+    while process.poll() is None and not find_runs(logs):
+        time.sleep(0.01)
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -81,23 +101,41 @@ def finish(process: subprocess.Popen[str]) -> None:
         raise RuntimeError(f"exit status {process.returncode}: {process.args}")
 
 
-def kill(case: str, logs: Path, whole: Path, number: signal.Signals, delay: float) -> list[str]:
-    """Kill a command after a delay, resume it, and return what is wrong."""
+def kill(
+    case: str, logs: Path, whole: Path, number: signal.Signals, delay: float
+) -> tuple[str, list[str]]:
+    """Kill a command after a delay and resume it.
+
+    Returns:
+        How many runs stood how when it was killed, and what is wrong.
+    """
     process = start(CASES[case], logs)
+    wait_for_training(process, logs)
     time.sleep(delay)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, number)
+    alive = process.poll() is None
+    children = psutil.Process(process.pid).children(recursive=True) if alive else []
+    stood = statuses(logs)
+    if alive:
+        os.kill(process.pid, number)
     problems = []
     if psutil.wait_procs(children, timeout=10)[1]:
         problems.append("a process outlived the main one by 10 s")
     process.wait(60)
+    if number != signal.SIGKILL and statuses(logs)["running"]:
+        problems.append("a record still says running")
     finish(start(resuming(CASES[case], logs), logs))
     if "Traceback" in (logs / "err.txt").read_text():
         problems.append("a traceback")
     expected, got = results(whole), results(logs)
     jobs = expected.keys() | got.keys()
     differing = [job for job in jobs if expected.get(job) != got.get(job)]
-    return problems + [f"{job} differs" for job in sorted(differing)]
+    problems += [f"{job} differs" for job in sorted(differing)]
+    return ", ".join(f"{count} {status}" for status, count in stood.items()), problems
+
+
+def statuses(logs: Path) -> Counter[str]:
+    """Return how many runs below a folder have which status."""
+    return Counter(read_record(run)["status"] for run in find_runs(logs))
 
 
 def resuming(arguments: list[str], logs: Path) -> list[str]:
