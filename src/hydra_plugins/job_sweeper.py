@@ -47,6 +47,7 @@ class JobSweeper(Sweeper):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(self.config, folder / "multirun.yaml")
+            self._limit_processes(len(batch))
             results = self.launcher.launch(batch, initial_job_idx=0)
         except OSError as error:  # of a folder or a file of Hydra, which would print a traceback
             from losslab.runs.disk import disk_error, unwritable  # noqa: PLC0415
@@ -58,6 +59,14 @@ class JobSweeper(Sweeper):
         for result in results:
             _ = result.return_value  # raises the job's exception
         return [results]
+
+    def _limit_processes(self, jobs: int) -> None:
+        """Let joblib start no process that gets no job: it would live on if this one is killed."""
+        options = getattr(self.launcher, "joblib", None)
+        if options is not None:
+            from joblib import effective_n_jobs  # noqa: PLC0415 (an extra)
+
+            options["n_jobs"] = max(1, min(effective_n_jobs(options["n_jobs"]), jobs))
 
 
 def _place(job: Sequence[str]) -> list[str]:

@@ -3,6 +3,8 @@
 torch is imported only after a command was parsed.
 """
 
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -35,6 +37,7 @@ from losslab.sweep import (
 
 def main() -> None:
     """Run the command line and exit with 0 (all done), 1 (a run failed) or 2 (wrong input)."""
+    atexit.register(gc.freeze)  # Python would search all objects for garbage before it ends: 1 s
     logging.raiseExceptions = False  # a traceback for each line of a log on a full disk
     with cli_errors():
         sys.exit(run(sys.argv[1:]))

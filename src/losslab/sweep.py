@@ -4,6 +4,7 @@ torch is imported only after a command was parsed.
 """
 
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -334,10 +335,11 @@ def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
 def hydra_main(arguments: Sequence[str], job: Any) -> int:
     """Run Hydra's main on these arguments."""
     GlobalHydra.instance().clear()
-    typed, main = sys.argv, os.getpid()
+    typed, main, host = sys.argv, os.getpid(), platform.node()
 
     def job_as_typed(config: DictConfig) -> None:
-        end_with_parent(main)  # in a process of a launcher
+        if platform.node() == host:  # in a process of a launcher
+            end_with_parent(main)
         sys.argv = typed  # the record stores it as the command
         try:
             job(config)

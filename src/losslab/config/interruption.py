@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -67,11 +66,18 @@ def end_with_parent(parent: int) -> None:
     process.
 
     Args:
-        parent: pid of the parent; in the child of another process nothing is done.
+        parent: pid of the process that started this one, itself or through others, on this host.
     """
+    import psutil  # noqa: PLC0415 (commands without processes do not need it)
+
     watched = any(thread.name == _WATCH for thread in threading.enumerate())
-    if os.getppid() == parent and not watched:
-        threading.Thread(target=_watch, args=(parent,), name=_WATCH, daemon=True).start()
+    if parent == os.getpid() or watched:
+        return
+    try:
+        process = psutil.Process(parent)
+    except psutil.NoSuchProcess:  # it was killed before this process was ready
+        os._exit(INTERRUPTED)
+    threading.Thread(target=_watch, args=(process,), name=_WATCH, daemon=True).start()
 
 
 _WATCH = "losslab-parent"
@@ -83,15 +89,19 @@ def is_orphan() -> bool:
     return _orphaned.is_set()
 
 
-def _watch(parent: int) -> None:
-    if sys.platform == "win32":  # a process keeps the pid of a parent that is gone
-        import psutil  # noqa: PLC0415
-
-        while psutil.pid_exists(parent):
-            time.sleep(POLL_SECONDS)
-    while os.getppid() == parent:
+def _watch(parent: Any) -> None:
+    while _lives(parent):
         time.sleep(POLL_SECONDS)
     _orphaned.set()
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(GRACE_SECONDS)
     os._exit(INTERRUPTED)
+
+
+def _lives(process: Any) -> bool:
+    import psutil  # noqa: PLC0415
+
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
