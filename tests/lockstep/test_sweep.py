@@ -144,9 +144,9 @@ def separable(tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["optimizer.lr=0"], {3}),
-        (["optimizer.lr=0", "task.ties=first"], {0}),
-        (["task.monitor=accuracy", "optimizer.lr=0"], {3}),
+        (["optimizer.lr=1e-300"], {3}),
+        (["optimizer.lr=1e-300", "task.ties=first"], {0}),
+        (["task.monitor=accuracy", "optimizer.lr=1e-300"], {3}),
         # rough steps: the order stays right, the threshold does not, and the likelihood decides
         (["optimizer.lr=0.3", "data.label_noise=0.4", "data.batch_size=8"], {0, 1, 2, 3}),
     ],
