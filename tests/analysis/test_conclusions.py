@@ -243,6 +243,14 @@ def test_the_samples_that_would_show_a_difference(collected):
     )
 
 
+def test_an_effect_beyond_the_range_of_the_metric_has_no_number(collected):
+    maes = {"mse": MSE, "huber": [1.0, 2.9, 1.4, 3.2, 1.5, 2.7]}
+    [table] = compare(collected(maes, **REDRAWN)).tables
+    [pair] = table.pairs
+    share = replace(pair, metric=replace(pair.metric, low=0.0, high=1.0))
+    assert pair_sentence(share).endswith("with 6 seeds: more than the metric's range")
+
+
 def test_new_test_samples_do_not_stand_for_new_training_samples(collected):
     [table] = compare(collected({"mse": MSE, "mae": MAE})).tables
     [pair] = table.pairs

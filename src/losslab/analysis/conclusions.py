@@ -141,6 +141,8 @@ def _outlook(pair: Pair) -> str:
     parts += [*_margin_outlook(pair), *_samples_outlook(pair)]
     if math.isfinite(pair.mde) and not pair.underpowered:
         shown = pair.metric.difference_text(pair.mde, sign=False)
+        if pair.mde > pair.metric.high - pair.metric.low:
+            shown = "more than the metric's range"
         parts.append(f"minimum detectable effect with {pair.n} seeds: {shown}")
     return "".join(f"; {part}" for part in parts)
 
