@@ -41,6 +41,7 @@ def imported(name):
         (["data", "models", "metrics", "tasks"], HYDRA),
         (["config"], TORCH),
         (["runs", "analysis", "report"], TORCH),
+        (["dictionary"], TORCH | HYDRA),
         ([""], TORCH | HYDRA),
     ],
     ids=lambda value: "-".join(sorted(value)),

@@ -12,6 +12,7 @@ COMMANDS = {
     "tune": "Tune losses equally and compare them",
     "gallery": "Test the claims of the gallery",
     "probe": "Find out what a loss estimates and accepts",
+    "convert": "Write a loss of another library as one of ours",
 }
 """Description by name; each is a module of this package, imported when it is called."""
 

@@ -22,6 +22,7 @@ Use runs (COMMAND --help lists the options)
   losslab evaluate RUN --split test                           evaluate the checkpoint of a run
   losslab tune loss=focal,hinge protocol=tuned                tune losses equally and compare them
   losslab gallery [CLAIM]...                                  test claims about losses
+  losslab convert torch.nn.HuberLoss delta=2                  write a loss of others as one of ours
 
 Losses and data by task
 """

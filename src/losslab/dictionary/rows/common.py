@@ -1,0 +1,16 @@
+"""What the rows of several libraries share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from losslab.dictionary.row import Choices
+
+Options = Mapping[str, Any]
+
+VALUES, IMAGES = "values", "images"
+CLASSES, SOFT, LABELS = "class indices", "class probabilities", "binary targets"
+MASKS, CLASS_MASKS = "masks", "class masks"
+EMBEDDINGS, SEQUENCES = "embeddings", "sequences"
+
+REDUCTION: Choices = {"mean": {}, "sum": {"reduction": "sum"}, "none": {}}
+EITHER: Choices = {True: {}, False: {}}
