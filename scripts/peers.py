@@ -5,6 +5,7 @@
 Losses of libraries that are not installed keep their rows.
 """
 
+import argparse
 import importlib
 import inspect
 import re
@@ -146,6 +147,7 @@ in front: `loss._target_=losslab.losses.ADAPTER loss.loss._target_=LOSS`. Made b
 
 def main() -> None:
     """Write the page."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     kept = _present()
     lines = []
     for library, losses in LOSSES.items():
