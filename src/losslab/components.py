@@ -22,7 +22,7 @@ from losslab.losses import Regularizer
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
 from losslab.passport import notes_on
-from losslab.rng import Purpose, derive_seed
+from losslab.rng import Purpose, derive_seed, restored_state
 from losslab.target_formats import accepted_format, inverse_link_of, require_fit
 from losslab.tasks import Task
 
@@ -58,7 +58,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     task: Task = build(config.task.definition, "task", data)
     network = initial_network(config, data, task)
     weights_hash = fingerprint(network.state_dict().values())
-    loss = build_loss(config.loss, data)
+    loss = initial_loss(config, data)
     target_format, trial = accepted_format(config, loss, task, data, network)
     references = _references(config, task, data) if like is None else like.references
     if config.compile:
@@ -66,7 +66,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     offered = {
         "target_format": target_format,
         "inverse_link": inverse_link_of(loss, target_format, trial),
-        "optimizer": _partial(config.optimizer, "optimizer"),
+        "optimizer": _partial(config.optimizer, "optimizer", without="loss_lr"),
         "scheduler": _partial(config.scheduler, "scheduler"),
         "regularizer": _regularizer(config, network),
         "references": references,
@@ -74,6 +74,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
         "name": config.choices.loss,
         "monitor": config.task.monitor,
         "sample_loss": _sample_loss(config, data, loss),
+        "loss_lr": config.optimizer.get("loss_lr"),
     }
     # a module with its own training step declares what it takes by name
     taken = accepted(target_of(config.task.module, "task"), offered)
@@ -82,6 +83,8 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
             raise UserError(f"task={config.choices.task} does not support a {name}")
     if _has_sample_weights(data) and "sample_loss" not in taken:
         raise UserError(f"task={config.choices.task} does not support sample weights")
+    if list(loss.parameters()) and offered["loss_lr"] != 0 and "loss_lr" not in taken:
+        raise UserError(f"task={config.choices.task} does not train parameters of a loss")
     module = build(config.task.module, "task", network, loss, task, **taken)
     if not getattr(module, "automatic_optimization", True):
         _require_own_steps(config)
@@ -190,6 +193,16 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
         if not weight.numel():  # torch permits layers without units, whose output is constant
             raise UserError(f"{name}: {parameter} must have at least one element, got none")
     return network
+
+
+def initial_loss(config: DictConfig, data: Any, **options: Any) -> nn.Module:
+    """Build the loss with the seed's initial values of its parameters, if it has any.
+
+    They are drawn apart from those of the network, which no loss can affect.
+    """
+    with restored_state():
+        torch.manual_seed(derive_seed(config.seed, Purpose.LOSS_WEIGHTS))
+        return build_loss(config.loss, data, **options)
 
 
 def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
@@ -354,12 +367,13 @@ def _ignoring(node: DictConfig, data: Any) -> dict[str, int]:
     return {"ignore_index": IGNORED}
 
 
-def _partial(node: DictConfig, name: str) -> Any:
-    """Return the node's target with its options bound; ``None`` for an empty node."""
+def _partial(node: DictConfig, name: str, without: str = "") -> Any:
+    """Return the node's target with its options bound, but one; ``None`` for an empty node."""
     if not node or "_target_" not in node:
         return None
     options: Any = OmegaConf.to_container(node, resolve=True)
     del options["_target_"]
+    options.pop(without, None)
     return partial(target_of(node, name), **options)
 
 
@@ -413,16 +427,22 @@ def _has_sample_weights(data: Any) -> bool:
 
 
 def _sample_loss(config: DictConfig, data: Any, loss: nn.Module) -> nn.Module | None:
-    """Build a loss of another library without reduction, if the samples have weights."""
+    """Build a loss of another library without reduction, if the samples have weights.
+
+    It shares the parameters of the loss.
+    """
     if isinstance(loss, Loss) or not _has_sample_weights(data):
         return None
     try:
-        return build_loss(config.loss, data, reduction="none")
+        per_sample = initial_loss(config, data, reduction="none")
     except UserError as error:
         raise UserError(
             f"the data have sample weights, but loss={config.choices.loss} has no value per "
             f"sample: {error}"
         ) from error
+    for name, module in loss.named_modules():
+        per_sample.get_submodule(name)._parameters.update(module._parameters)
+    return per_sample
 
 
 def fingerprint(tensors: Iterable[Tensor]) -> str:

@@ -58,6 +58,7 @@ class Purpose(StrEnum):
     CHOICE_EPISODES = "choice episodes"
     VAL_EPISODES = "validation episodes"
     TEST_EPISODES = "test episodes"
+    LOSS_WEIGHTS = "loss weights"
 
 
 def derive_seed(seed: int, purpose: Purpose, *counters: int) -> int:

@@ -132,6 +132,7 @@ def translated(config: Any) -> Any:
     require_bounded(config)
     current = _renamed(config, "")
     _keep_unit_of_targets(current)  # told by a key that is added next
+    _leave_losses_untrained(current)
     for key, added in ADDED.items():
         *groups, name = key.split(".")
         node = current
@@ -172,6 +173,19 @@ def _keep_unit_of_targets(config: Any) -> None:
     data, task = ((config.get(name) or {}) for name in ("data", "task"))
     if data.get("standardize_targets") is True and "ties" not in task:
         data["standardize_targets"] = "data"
+
+
+def _leave_losses_untrained(config: Any) -> None:
+    """Let earlier runs keep the initial values of their loss's parameters.
+
+    Losses of losslab had none, and have the current default: such runs are the same as today's.
+    """
+    if not isinstance(config, dict):
+        return
+    optimizer, loss = config.get("optimizer"), config.get("loss")
+    if isinstance(optimizer, dict) and isinstance(loss, dict):
+        ours = str(loss.get("_target_")).startswith("losslab.")
+        optimizer.setdefault("loss_lr", None if ours else 0)
 
 
 def translated_override(override: str) -> str:

@@ -122,6 +122,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("model.points", _COUNT | NULL),
     # --- optimizer, scheduler, regularizer --------------------------------------------------------
     ("optimizer.lr task.learning_rate", _ABOVE_0),
+    ("optimizer.loss_lr", _FROM_0 | NULL),
     ("optimizer.betas task.betas", List(_DECAY, least=2, most=2)),
     ("optimizer.momentum", _DECAY),
     ("optimizer.weight_decay", _FROM_0),

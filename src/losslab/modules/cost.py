@@ -91,6 +91,7 @@ def supervised_call(
         lambda outputs: supervision.loss_components(outputs, target, weights),
         (prediction,),
         others=(*given, *state),
+        parameters=tuple(p for p in supervision.loss.parameters() if p.requires_grad),
     )
 
 

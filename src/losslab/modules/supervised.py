@@ -42,7 +42,9 @@ class SupervisedModule(Module):
         name: name of the loss, for messages.
         monitor: validation metric that schedulers watch.
         sample_loss: a loss of another library with ``reduction="none"``, for data with sample
-            weights.
+            weights; its parameters are those of the loss.
+        loss_lr: learning rate of the loss's own parameters; ``None`` for the optimizer's, 0 to
+            keep their initial values.
     """
 
     def __init__(
@@ -61,12 +63,16 @@ class SupervisedModule(Module):
         name: str,
         monitor: str,
         sample_loss: nn.Module | None = None,
+        loss_lr: float | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         # registered as submodules, so that their buffers move to the module's device
         self.loss = loss
         self.sample_loss = sample_loss
+        self._loss_lr = loss_lr
+        if loss_lr == 0:
+            loss.requires_grad_(False)
         self.reference_losses = nn.ModuleDict({key: ref for key, (ref, _) in references.items()})
         self.task = task
         self.supervision = Supervision(
@@ -160,12 +166,20 @@ class SupervisedModule(Module):
         if self._several:
             self._window.finish(optimizer, dict(self.network.named_parameters()))
         if self.due:
-            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            trained = (p for group in optimizer.param_groups for p in group["params"])
+            gradients = [p.grad for p in trained if p.grad is not None]
             self.step_values.watch({"grad_norm": get_total_norm(gradients)})
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and the scheduler, which steps once per epoch."""
-        optimizer = self._optimizer(self.network.parameters())
+        """Return the optimizer and the scheduler, which steps once per epoch.
+
+        The loss's own parameters are a group of the optimizer, without weight decay.
+        """
+        trained: Any = self.network.parameters()
+        if own := [p for p in self.loss.parameters() if p.requires_grad]:
+            lr = {} if self._loss_lr is None else {"lr": self._loss_lr}
+            trained = [{"params": list(trained)}, {"params": own, "weight_decay": 0.0, **lr}]
+        optimizer = self._optimizer(trained)
         if self._scheduler is None:
             return optimizer
         scheduler = self._scheduler(optimizer)
