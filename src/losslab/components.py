@@ -58,7 +58,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     task: Task = build(config.task.definition, "task", data)
     network = initial_network(config, data, task)
     weights_hash = fingerprint(network.state_dict().values())
-    loss = initial_loss(config, data)
+    loss = initial_loss(config, data, task)
     target_format, trial = accepted_format(config, loss, task, data, network)
     references = _references(config, task, data) if like is None else like.references
     if config.compile:
@@ -73,7 +73,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
         "seed": config.seed,
         "name": config.choices.loss,
         "monitor": config.task.monitor,
-        "sample_loss": _sample_loss(config, data, loss),
+        "sample_loss": _sample_loss(config, data, task, loss),
         "loss_lr": config.optimizer.get("loss_lr"),
     }
     # a module with its own training step declares what it takes by name
@@ -195,14 +195,23 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
     return network
 
 
-def initial_loss(config: DictConfig, data: Any, **options: Any) -> nn.Module:
+def initial_loss(config: DictConfig, data: Any, task: Task, **options: Any) -> nn.Module:
     """Build the loss with the seed's initial values of its parameters, if it has any.
 
-    They are drawn apart from those of the network, which no loss can affect.
+    They are drawn apart from those of the network, which no loss can affect. On embeddings, a loss
+    is given the sizes that it takes by name.
     """
+    if TargetFormat.LABELLED_EMBEDDINGS in task.provides:
+        options |= missing_sizes(config.loss, num_classes=data.outputs, embedding_size=task.outputs)
     with restored_state():
         torch.manual_seed(derive_seed(config.seed, Purpose.LOSS_WEIGHTS))
         return build_loss(config.loss, data, **options)
+
+
+def missing_sizes(node: DictConfig, **sizes: int) -> dict[str, int]:
+    """Select the sizes that a loss takes by name, and its options do not give."""
+    taken = accepted(target_of(node, "loss"), sizes)
+    return {name: size for name, size in taken.items() if name not in node}
 
 
 def build_loss(node: DictConfig, data: Any, **options: Any) -> nn.Module:
@@ -426,7 +435,7 @@ def _has_sample_weights(data: Any) -> bool:
     return getattr(getattr(data, "train", None), "weights", None) is not None
 
 
-def _sample_loss(config: DictConfig, data: Any, loss: nn.Module) -> nn.Module | None:
+def _sample_loss(config: DictConfig, data: Any, task: Task, loss: nn.Module) -> nn.Module | None:
     """Build a loss of another library without reduction, if the samples have weights.
 
     It shares the parameters of the loss.
@@ -434,7 +443,7 @@ def _sample_loss(config: DictConfig, data: Any, loss: nn.Module) -> nn.Module | 
     if isinstance(loss, Loss) or not _has_sample_weights(data):
         return None
     try:
-        per_sample = initial_loss(config, data, reduction="none")
+        per_sample = initial_loss(config, data, task, reduction="none")
     except UserError as error:
         raise UserError(
             f"the data have sample weights, but loss={config.choices.loss} has no value per "

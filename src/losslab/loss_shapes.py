@@ -14,6 +14,7 @@ from losslab.config.compose import jobs_of
 from losslab.config.errors import UserError
 from losslab.config.instantiate import build, target_of
 from losslab.losses.base import Loss, TargetFormat
+from losslab.losses.class_vectors import ClassVectorLoss
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
 from losslab.losses.sequence import SequenceTarget
 from losslab.report.figures.loss_shapes import LossShape
@@ -240,6 +241,9 @@ def _shapes_in_view(
 
 
 def _build_loss(name: str, options: Mapping[str, Any]) -> Any:
+    target = target_of(groups.node("loss", name), f"loss={name}")
+    if isinstance(target, type) and issubclass(target, ClassVectorLoss):
+        raise NoView("it compares embeddings with vectors that are trained")
     own = OmegaConf.merge(groups.node("loss", name), OmegaConf.create(dict(options)))
     return build(own, f"loss={name}")
 

@@ -68,7 +68,7 @@ def accepted_format(
         formats = {declared: _sample_shape(config, task, data, network)}
     refusals = {}
     for target_format, shape in formats.items():
-        trial = cached_trial(loss, target_format, shape, key=_text(config.loss))
+        trial = cached_trial(loss, target_format, shape, key=_text(config.loss, loss))
         if trial is None or not trial.refusal:
             return target_format, trial
         refusals[target_format] = trial.refusal
@@ -82,9 +82,10 @@ def accepted_format(
     raise UserError(f"{name} {listed}. {advice}")
 
 
-def _text(node: DictConfig) -> str:
-    """Write the options of a loss, as a key."""
-    return str(OmegaConf.to_container(node, resolve=True))
+def _text(node: DictConfig, loss: nn.Module) -> str:
+    """Write the options of a loss and the shapes of its parameters, as a key."""
+    shapes = [tuple(parameter.shape) for parameter in loss.parameters()]
+    return f"{OmegaConf.to_container(node, resolve=True)} {shapes}"
 
 
 def inverse_link_of(

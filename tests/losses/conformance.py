@@ -23,6 +23,7 @@ from torch.testing import assert_close
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 import losslab.losses
+from losslab.config.instantiate import accepted
 from losslab.losses import (
     Loss,
     PolicyTarget,
@@ -173,10 +174,10 @@ EXTREMES: dict[TargetFormat, dict[str, tuple]] = {
     TargetFormat.LABELLED_EMBEDDINGS: {
         "identical": (torch.ones(4, 3), torch.tensor([0, 0, 1, 1])),
         "zero": (torch.zeros(4, 3), torch.tensor([0, 0, 1, 1])),
-        "one class": (FAR, torch.tensor([2, 2, 2])),
-        "no class twice": (FAR, torch.tensor([0, 1, 2])),
-        "one row": (ROW, torch.tensor([1])),
-        "large": (FAR, torch.tensor([0, 1, 0])),
+        "one class": (FAR[:, :3], torch.tensor([2, 2, 2])),
+        "no class twice": (FAR[:, :3], torch.tensor([0, 1, 2])),
+        "one row": (ROW[:, :3], torch.tensor([1])),
+        "large": (FAR[:, :3], torch.tensor([0, 1, 0])),
         "tiny": (SPREAD * 1e-30, torch.tensor([0, 0, 1])),
         "huge": (SPREAD * 1e15, torch.tensor([0, 0, 1])),
     },
@@ -275,6 +276,9 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
         ({"mining": "hard", "soft_margin": True}, None),
     ],
     "angular": [({"angle": 36.0}, None)],
+    "arcface": [({"margin": 1.0, "scale": 8.0}, None)],
+    "cosface": [({"margin": 0.0, "scale": 8.0}, None)],
+    "proxy_anchor": [({"margin": 0.25, "scale": 16.0}, None)],
     "margin_ranking": [({"margin": 0.25}, None)],
     "policy_gradient": [({"clip": 0.2}, None), ({"normalize": False}, None)],
     "q_learning": [({"double": True, "discount": 0.5}, None), ({"td": "mse"}, None)],
@@ -352,6 +356,11 @@ DOES_NOT_APPLY: dict[tuple[str, str], str] = {
     ("contrastive", "union"): "two batches together have new pairs",
     ("triplet", "union"): "two batches together have new triplets",
     ("angular", "union"): "two batches together have new pairs",
+    ("proxy_anchor", "sum"): "its two means divide by different numbers",
+    ("proxy_anchor", "none"): "its two means divide by different numbers",
+    ("proxy_anchor", "reductions"): "a batch twice has more samples per proxy",
+    ("proxy_anchor", "sample_weights"): "its terms belong to all samples of a batch",
+    ("proxy_anchor", "union"): "two batches together have more samples per proxy",
     ("policy_gradient", "union"): "advantages are standardized over the batch",
     ("ctc", "compiles"): "torch's kernel reads the lengths on the host",
     ("ctc", "no_synchronisation"): "torch's kernel reads the lengths on the host",
@@ -374,7 +383,16 @@ class Case:
         return f"{self.name}{changed}-{form}".replace(" ", "_")
 
     def build(self, **options):
-        return self.target(**{**self.options, **self.changed, **options})
+        """Build the loss; its own parameters are the same in every call."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self.target(**{**self.options, **self.sizes(), **self.changed, **options})
+
+    def sizes(self) -> dict[str, int]:
+        """What a loss with a vector per class is told of the examples."""
+        if self.form is not TargetFormat.LABELLED_EMBEDDINGS:
+            return {}
+        return accepted(self.target, {"num_classes": CLASSES, "embedding_size": 3})
 
     def example(self, dtype=torch.float64, seed=0, n=6):
         return EXAMPLES[self.form](dtype, seed, n)
@@ -387,7 +405,9 @@ class Case:
 
     def reference(self) -> Callable | None:
         reference = REFERENCES.get(self.name)
-        return reference and (lambda *tensors: reference(*map(_array, tensors), **self.changed))
+        own = [_array(parameter) for parameter in self.build().parameters()]
+        options = {"parameters": own, **self.changed} if own else self.changed
+        return reference and (lambda *tensors: reference(*map(_array, tensors), **options))
 
 
 def cases() -> list[Case]:
@@ -667,7 +687,7 @@ def checkpoint(case: Case) -> None:
 
 
 def convergence(case: Case) -> None:
-    """Training free predictions on fixed targets ends at the minimum of the loss."""
+    """Training free predictions, and the loss itself, ends at the minimum of the loss."""
     loss = case.build()
     if loss.minimum is None:
         pytest.skip(f"{case.name} declares no minimum")
@@ -713,7 +733,7 @@ CHECKS = {
 def _train(loss, prediction, target, steps=600):
     """The loss after Adam with a learning rate that falls to 0, as its kinks need."""
     prediction = prediction.clone().requires_grad_()
-    optimizer = torch.optim.Adam([prediction], lr=0.1)
+    optimizer = torch.optim.Adam([prediction, *loss.parameters()], lr=0.1)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 0.05 * (1 + math.cos(math.pi * step / steps))
         optimizer.zero_grad()

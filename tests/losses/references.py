@@ -36,8 +36,12 @@ REFERENCES["smooth_l1"] = smooth_l1
 
 
 # classification
-def cross_entropy(prediction, target, weight=None, label_smoothing=0.0, ignore_index=-100):
-    """One sample at a time; 0 where all are ignored."""
+def cross_entropy(
+    prediction, target, weight=None, label_smoothing=0.0, ignore_index=-100, parameters=None
+):
+    """One sample at a time; 0 where all are ignored. The parameters map embeddings to logits."""
+    if parameters is not None:
+        prediction = prediction @ parameters[0].T + parameters[1]
     weight = np.ones(prediction.shape[1]) if weight is None else np.asarray(weight)
     total = count = 0.0
     for scores, index in zip(prediction, target, strict=True):
@@ -334,6 +338,41 @@ def angular(prediction, target, angle=45.0):
     return _mean(values)
 
 
+def arcface(prediction, target, parameters, margin=0.5, scale=64.0):
+    """The margin in exponentials of complex numbers, cos t + i sin t."""
+    x, vectors = _unit(prediction), _unit(parameters[0])
+    surprises = []
+    for row, label in zip(x, target, strict=True):
+        cosines = vectors @ row
+        sine = np.linalg.norm(row - cosines[label] * vectors[label])
+        angle = np.arctan2(sine, cosines[label])
+        turned = (complex(cosines[label], sine) * np.exp(1j * margin)).real
+        beyond = angle + margin > np.pi
+        cosines[label] = cosines[label] - margin * np.sin(margin) if beyond else turned
+        surprises.append(-special.log_softmax(scale * cosines)[label])
+    return _mean(surprises)
+
+
+def cosface(prediction, target, parameters, margin=0.35, scale=64.0):
+    cosines = _unit(prediction) @ _unit(parameters[0]).T
+    cosines[np.arange(len(target)), target] -= margin
+    return -special.log_softmax(scale * cosines, axis=1)[np.arange(len(target)), target].mean()
+
+
+def proxy_anchor(prediction, target, parameters, margin=0.1, scale=32.0):
+    cosines = _unit(prediction) @ _unit(parameters[0]).T
+    positive, negative = [], []
+    for proxy, column in enumerate(cosines.T):
+        own = target == proxy
+        if own.any():
+            positive.append(np.logaddexp.reduce([0, *(-scale * (column[own] - margin))]))
+        negative.append(np.logaddexp.reduce([0, *(scale * (column[~own] + margin))]))
+    return _mean(positive) + _mean(negative)
+
+
+REFERENCES["arcface"] = arcface
+REFERENCES["cosface"] = cosface
+REFERENCES["proxy_anchor"] = proxy_anchor
 REFERENCES["contrastive"] = contrastive
 REFERENCES["triplet"] = triplet
 REFERENCES["angular"] = angular

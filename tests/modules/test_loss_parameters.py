@@ -159,3 +159,44 @@ def test_an_optimizer_of_your_own_has_the_option_too():
     typed = "optimizer._target_=torch.optim.RMSprop"
     assert config_of(*LINE, typed, "optimizer.lr=0.1").optimizer.loss_lr is None
     assert config_of(*LINE, typed, "optimizer.loss_lr=0.1").optimizer.loss_lr == 0.1
+
+
+EMBEDDINGS = ["data=digits_retrieval", "data.copies=1"]
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "arcface", "cosface", "proxy_anchor"])
+def test_losses_of_embeddings_are_told_their_sizes(name):
+    own = dict(built(f"loss={name}", *EMBEDDINGS, "task.definition.dimensions=7"))
+    assert {tuple(value.shape) for value in own.values()} <= {(10, 7), (10,)}
+    assert any(value.shape == (10, 7) for value in own.values())
+
+
+def built(*overrides):
+    return build_components(config_of(*overrides)).module.loss.named_parameters()
+
+
+def test_cross_entropy_of_logits_has_no_head():
+    assert not list(built("loss=cross_entropy", "model=linear"))
+
+
+def test_a_size_that_is_given_is_kept():
+    pytest.importorskip("pytorch_metric_learning")
+    target = "loss._target_=pytorch_metric_learning.losses.ArcFaceLoss"
+    for given, classes in ([], 10), (["+loss.num_classes=12"], 12):
+        [(_, own)] = built("loss=triplet", target, *EMBEDDINGS, *given)
+        assert own.shape == (32, classes)
+
+
+def test_two_classes_suffice(tmp_path):
+    rows = [f"{x},{x % 7},{'ab'[x % 2]}" for x in range(60)]
+    (tmp_path / "table.csv").write_text("\n".join(["x,y,kind", *rows]))
+    data = ["data=table", f"data.path={tmp_path / 'table.csv'}", "data.target=kind"]
+    [(_, own)] = built("loss=arcface", *data, "task=metric_learning", "model=mlp")
+    assert own.shape == (2, 32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cross_entropy", "arcface", "cosface", "proxy_anchor"])
+def test_they_learn_embeddings(tmp_path, name):
+    record = train(config_of(f"loss={name}", EMBEDDINGS[0], "trainer.max_epochs=6"), tmp_path)
+    assert record["test"]["map_at_r"] > record["baselines"]["untrained"]["map_at_r"] + 0.1

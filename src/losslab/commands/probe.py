@@ -25,11 +25,13 @@ def passport_of(overrides: Sequence[str]) -> str:
     Raises:
         UserError: if it chooses something else too, or if the loss cannot be built.
     """
-    from losslab.components import build_loss  # noqa: PLC0415
+    from losslab.components import build_loss, missing_sizes  # noqa: PLC0415
     from losslab.config import user_code  # noqa: PLC0415
     from losslab.config.compose import complete, compose_jobs  # noqa: PLC0415
     from losslab.config.errors import UserError  # noqa: PLC0415
+    from losslab.losses import TargetFormat  # noqa: PLC0415
     from losslab.passport import probe  # noqa: PLC0415
+    from losslab.passport.problems import CLASSES, SHAPES  # noqa: PLC0415
 
     chosen = user_code.use(overrides)
     known = ("loss=", "loss.", "hydra.searchpath=")
@@ -37,4 +39,6 @@ def passport_of(overrides: Sequence[str]) -> str:
     if others:
         raise UserError(f"expected loss=NAME or loss._target_=CLASS and options, got {others[0]}")
     [job] = compose_jobs([complete(chosen)])
-    return str(probe(build_loss(job.config.loss, None)))
+    [dimensions] = SHAPES[TargetFormat.LABELLED_EMBEDDINGS]
+    sizes = missing_sizes(job.config.loss, num_classes=CLASSES, embedding_size=dimensions)
+    return str(probe(build_loss(job.config.loss, None, **sizes)))

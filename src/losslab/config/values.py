@@ -52,7 +52,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("loss.gamma loss.smooth loss.gradient_penalty loss.entropy_bonus", _FROM_0),
     ("loss.fp_weight loss.fn_weight loss.bce_weight loss.dice_weight", _FROM_0),
     ("loss.margin loss.beta", _FROM_0),
-    ("loss.delta loss.exponent loss.blur", _ABOVE_0),
+    ("loss.delta loss.exponent loss.blur loss.scale", _ABOVE_0),
     ("loss.alpha loss.weight loss.pos_weight", _WEIGHTS),
     ("loss.label_smoothing loss.discount", _SHARE),
     ("loss.ignore_index", Number(whole=True) | NULL),

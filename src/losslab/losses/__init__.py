@@ -17,6 +17,7 @@ from losslab.losses.adapters import (
 )
 from losslab.losses.adversarial import AdversarialLoss
 from losslab.losses.base import Loss, Reduction, TargetFormat
+from losslab.losses.class_vectors import ArcFaceLoss, CosFaceLoss, ProxyAnchorLoss
 from losslab.losses.classification import (
     BCELoss,
     CategoricalCrossEntropyLoss,
@@ -62,6 +63,7 @@ from losslab.losses.sequence import CTCLoss, SequenceTarget
 __all__ = [
     "AdversarialLoss",
     "AngularLoss",
+    "ArcFaceLoss",
     "AsTwoClasses",
     "Averaged",
     "BCEDiceLoss",
@@ -71,6 +73,7 @@ __all__ = [
     "ChamferLoss",
     "ClippedLink",
     "ContrastiveLoss",
+    "CosFaceLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "EMDLoss",
@@ -96,6 +99,7 @@ __all__ = [
     "PolicyGradientLoss",
     "PolicyPrediction",
     "PolicyTarget",
+    "ProxyAnchorLoss",
     "QLearningLoss",
     "RMSELoss",
     "ReconstructionLoss",

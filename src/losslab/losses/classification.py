@@ -27,6 +27,7 @@ from losslab.losses.class_targets import (
     require_classes,
     weights,
 )
+from losslab.losses.class_vectors import LinearHead
 from losslab.losses.functional.classification import (
     along_classes,
     index_weights,
@@ -34,6 +35,7 @@ from losslab.losses.functional.classification import (
 )
 from losslab.losses.functional.fused import is_compiled
 from losslab.losses.links import FocalLink, InverseLink, SmoothedLink
+from losslab.losses.metric import require_labelled_embeddings
 
 
 class CrossEntropyLoss(Loss):
@@ -41,17 +43,22 @@ class CrossEntropyLoss(Loss):
 
     .. math:: \ell = \operatorname{reduce}_i\, -w_{t_i} \log \operatorname{softmax}(z_i)_{t_i}
 
+    With ``embedding_size``, a linear map from embeddings to logits is a parameter of the loss.
+
     Args:
         weight: one number per class.
         label_smoothing: fraction of the target that is spread evenly over all classes.
         ignore_index: target value that is ignored.
         reduction: ``"mean"`` (over the targets that are not ignored, weighted by their class),
             ``"sum"`` or ``"none"``.
+        num_classes: number of classes C, for embeddings.
+        embedding_size: dimensions D of an embedding.
 
     Shape:
-        prediction: logits ``(N, C, *)``. target: int64 indices ``(N, *)``. The loss is in nats,
-        ``(N, *)`` for ``reduction="none"``, 0 for ignored targets. If all targets are ignored, the
-        mean is 0 with zero gradient; ``diagnostics`` counts the ignored targets.
+        prediction: logits ``(N, C, *)``, or embeddings ``(N, D)``. target: int64 indices
+        ``(N, *)``. The loss is in nats, ``(N, *)`` for ``reduction="none"``, 0 for ignored
+        targets. If all targets are ignored, the mean is 0 with zero gradient; ``diagnostics``
+        counts the ignored targets.
 
     Raises:
         ValueError: if an option is out of range, the target has another shape or dtype, the number
@@ -59,7 +66,8 @@ class CrossEntropyLoss(Loss):
 
     Source:
         Good, "Rational Decisions", 1952; label smoothing: Szegedy et al., "Rethinking the
-        Inception Architecture for Computer Vision", 2016.
+        Inception Architecture for Computer Vision", 2016; as the baseline of metric learning:
+        Musgrave, Belongie and Lim, "A Metric Learning Reality Check", 2020.
 
     Example:
         A uniform prediction over four classes costs log 4, two bits.
@@ -70,7 +78,7 @@ class CrossEntropyLoss(Loss):
         '2.0000'
     """
 
-    accepts = (TargetFormat.CLASS_INDICES,)
+    accepts = (TargetFormat.CLASS_INDICES, TargetFormat.LABELLED_EMBEDDINGS)
     inverse_link = "softmax"
     minimum = 0.0
     weight: Tensor | None
@@ -81,16 +89,24 @@ class CrossEntropyLoss(Loss):
         label_smoothing: float = 0.0,
         ignore_index: int = -100,
         reduction: Reduction = "mean",
+        *,
+        num_classes: int | None = None,
+        embedding_size: int | None = None,
     ) -> None:
         super().__init__(reduction)
         require_between("label_smoothing", label_smoothing, 0, 1)
+        if (num_classes is None) != (embedding_size is None):
+            raise ValueError("num_classes and embedding_size must be given together")
+        self.head: LinearHead | None = None
+        if num_classes is not None and embedding_size is not None:
+            self.head = LinearHead(embedding_size, num_classes)
         self.register_buffer("weight", weights("weight", weight))
         self.label_smoothing = label_smoothing
         self.ignore_index = ignore_index
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of a batch."""
-        require_class_indices(prediction, target)
+        prediction = self._logits(prediction, target)
         weight = class_weights("weight", self.weight, prediction)
         options = weight, self.label_smoothing, self.ignore_index
         if self.reduction != "mean":
@@ -107,12 +123,19 @@ class CrossEntropyLoss(Loss):
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the terms; each adds the weight of its class, and ignored ones add 0."""
-        require_class_indices(prediction, target)
+        prediction = self._logits(prediction, target)
         weight = class_weights("weight", self.weight, prediction)
         terms = functional.sparse_softmax_cross_entropy(
             prediction, target, weight, self.label_smoothing, self.ignore_index
         )
         return terms, index_weights(target, weight, self.ignore_index)
+
+    def _logits(self, prediction: Tensor, target: Tensor) -> Tensor:
+        if self.head is not None:
+            require_labelled_embeddings(prediction, target)
+            prediction = self.head(prediction)
+        require_class_indices(prediction, target)
+        return prediction
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Count the ignored targets, ``ignored``."""

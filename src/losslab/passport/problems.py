@@ -60,6 +60,11 @@ def example(target_format: TargetFormat, shape: Shape | None = None) -> Problem:
     return _MAKERS[target_format](shape or SHAPES[target_format], generator)
 
 
+def of_two_classes(shape: Shape) -> Problem:
+    """Make a problem of embeddings for losses that know no third class."""
+    return _embeddings(shape, torch.Generator().manual_seed(0), classes=2)
+
+
 SHAPES: dict[TargetFormat, Shape] = {
     TargetFormat.CLASS_INDICES: (CLASSES,),
     TargetFormat.CLASS_PROBABILITIES: (CLASSES,),
@@ -148,8 +153,8 @@ def _values(shape: Shape, generator: torch.Generator) -> Problem:
     return Problem(_start(shape, generator), target, agreement, target)
 
 
-def _embeddings(shape: Shape, generator: torch.Generator) -> Problem:
-    labels = torch.arange(SAMPLES) % CLASSES
+def _embeddings(shape: Shape, generator: torch.Generator, classes: int = CLASSES) -> Problem:
+    labels = torch.arange(SAMPLES) % classes
     start = torch.randn(SAMPLES, *shape, generator=generator, dtype=torch.float64)
 
     def agreement(prediction: Tensor) -> float:

@@ -17,7 +17,7 @@ from losslab.passport.estimates import (
     estimate_values,
 )
 from losslab.passport.fitting import fitted, gradient_scale, is_bounded
-from losslab.passport.problems import PROBED, Problem, Shape, example, small_shape
+from losslab.passport.problems import PROBED, Problem, Shape, example, of_two_classes, small_shape
 
 LOGITS = (
     TargetFormat.CLASS_INDICES,
@@ -73,6 +73,10 @@ def try_format(loss: nn.Module, target_format: TargetFormat, shape: Shape | None
     problem = example(target_format, shape)
     shape = tuple(problem.start.shape[1:])
     with calls.in_private():
+        if target_format is TargetFormat.LABELLED_EMBEDDINGS and not _is_called(
+            loss, problem.float()
+        ):
+            problem = of_two_classes(shape)
         loss, problem = _computable(loss, problem)
         try:
             return _tried(loss, problem, target_format, shape)
@@ -106,12 +110,14 @@ def cached_trial(
 def _computable(loss: nn.Module, problem: Problem) -> tuple[nn.Module, Problem]:
     """Return a copy of the loss and the problem in float64, or in float32 if that fails."""
     double = calls.private_copy(loss).double()
-    if calls.works(lambda: double(problem.start, problem.target)):
-        return double, problem
     single = calls.private_copy(loss)
-    if calls.works(lambda: single(*problem.float().pair)):
+    if not _is_called(double, problem) and _is_called(single, problem.float()):
         return single, problem.float()
     return double, problem
+
+
+def _is_called(loss: nn.Module, problem: Problem) -> bool:
+    return calls.works(lambda: loss(*problem.pair))
 
 
 def _tried(loss: nn.Module, problem: Problem, target_format: TargetFormat, shape: Shape) -> Trial:

@@ -1,6 +1,12 @@
 """Element-wise loss formulas without state, reduction or shape checks."""
 
 from losslab.losses.functional.adversarial import gradient_penalty
+from losslab.losses.functional.class_vectors import (
+    angular_margin,
+    cosine_margin,
+    cosines,
+    proxy_anchor,
+)
 from losslab.losses.functional.classification import (
     binary_cross_entropy,
     binary_focal,
@@ -41,6 +47,7 @@ from losslab.losses.functional.transport import exact_transport_cost, sinkhorn_c
 
 __all__ = [
     "absolute_error",
+    "angular_margin",
     "angular_pairs",
     "binary_cross_entropy",
     "binary_focal",
@@ -48,6 +55,8 @@ __all__ = [
     "binary_hinge",
     "binary_hinge_sums",
     "clipped_surrogate",
+    "cosine_margin",
+    "cosines",
     "crammer_singer_hinge",
     "cross_entropy",
     "ctc",
@@ -62,6 +71,7 @@ __all__ = [
     "ordered_pairs",
     "pairwise_distance",
     "pairwise_hinge",
+    "proxy_anchor",
     "root_mean_squared_error",
     "self_information",
     "sinkhorn_cost",
