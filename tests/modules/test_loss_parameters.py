@@ -171,6 +171,11 @@ def test_losses_of_embeddings_are_told_their_sizes(name):
     assert any(value.shape == (10, 7) for value in own.values())
 
 
+def test_classes_held_out_of_training_have_vectors_too():
+    [(_, own)] = built("loss=arcface", *EMBEDDINGS, "data.held_out_classes=[0,9]")
+    assert own.shape == (10, 32)
+
+
 def built(*overrides):
     return build_components(config_of(*overrides)).module.loss.named_parameters()
 

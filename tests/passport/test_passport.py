@@ -5,6 +5,7 @@ import torch
 from conformance import cases
 from torch import nn
 
+from losslab.commands.probe import passport_of
 from losslab.losses import (
     AsTwoClasses,
     CrossEntropyLoss,
@@ -184,3 +185,31 @@ def test_inputs_at_the_edge_are_warned_of():
 def test_the_card():
     lines = str(probe(nn.MultiMarginLoss(), target_formats=[INDICES])).splitlines()
     assert any(line.split(maxsplit=1) == ["estimates", "the most likely class"] for line in lines)
+
+
+@pytest.mark.parametrize("name", ["arcface"])
+def test_losses_of_embeddings_are_probed_with_vectors_that_fit(name):
+    card = passport_of([f"loss={name}"])
+    assert "predictions (N, 8)" in card
+    assert "vectors" in card
+
+
+class Remembers(nn.Module):
+    """Contrast with class vectors of two classes, and count the calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.vectors = nn.Parameter(torch.eye(2, 8))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, prediction, target):
+        self.calls += 1
+        return nn.functional.cross_entropy(prediction @ self.vectors.T, target)
+
+
+def test_a_loss_of_two_classes_is_tried_with_two_and_stays_as_it_is():
+    loss = Remembers()
+    trial = try_format(loss, TargetFormat.LABELLED_EMBEDDINGS)
+    assert trial.refusal == ""
+    assert trial.changed == ["calls"]
+    assert loss.calls == 0

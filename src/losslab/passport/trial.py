@@ -73,13 +73,11 @@ def try_format(loss: nn.Module, target_format: TargetFormat, shape: Shape | None
     problem = example(target_format, shape)
     shape = tuple(problem.start.shape[1:])
     with calls.in_private():
-        if target_format is TargetFormat.LABELLED_EMBEDDINGS and not _is_called(
-            loss, problem.float()
-        ):
-            problem = of_two_classes(shape)
-        loss, problem = _computable(loss, problem)
+        copied, computable = _computable(loss, problem)
+        if target_format is TargetFormat.LABELLED_EMBEDDINGS and not _works(copied, computable):
+            copied, computable = _computable(loss, of_two_classes(shape))
         try:
-            return _tried(loss, problem, target_format, shape)
+            return _tried(copied, computable, target_format, shape)
         except Refusal as refusal:
             return Trial(target_format, shape, str(refusal))
 
@@ -111,12 +109,12 @@ def _computable(loss: nn.Module, problem: Problem) -> tuple[nn.Module, Problem]:
     """Return a copy of the loss and the problem in float64, or in float32 if that fails."""
     double = calls.private_copy(loss).double()
     single = calls.private_copy(loss)
-    if not _is_called(double, problem) and _is_called(single, problem.float()):
+    if not _works(double, problem) and _works(single, problem.float()):
         return single, problem.float()
     return double, problem
 
 
-def _is_called(loss: nn.Module, problem: Problem) -> bool:
+def _works(loss: nn.Module, problem: Problem) -> bool:
     return calls.works(lambda: loss(*problem.pair))
 
 
