@@ -49,7 +49,7 @@ def test_a_shape_is_the_formula(command):
 def test_every_loss_has_a_shape():
     names = groups.names("loss")
     drawn, without = evaluate_losses(chosen_losses([f"loss={','.join(names)}"]))
-    trained = {"arcface", "cosface", "proxy_anchor"}
+    trained = {"arcface", "center", "cosface", "proxy_anchor"}
     of_vectors = "it compares embeddings with vectors that are trained"
     assert set(without) == {f"{name}: {of_vectors}" for name in trained}
     assert {shape.name.partition(",")[0] for shape in drawn} == set(names) - trained

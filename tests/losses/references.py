@@ -370,6 +370,12 @@ def proxy_anchor(prediction, target, parameters, margin=0.1, scale=32.0):
     return _mean(positive) + _mean(negative)
 
 
+def center(prediction, target, parameters):
+    pairs = zip(prediction, parameters[0][target], strict=True)
+    return _mean([distance.sqeuclidean(*pair) / 2 for pair in pairs])
+
+
+REFERENCES["center"] = center
 REFERENCES["arcface"] = arcface
 REFERENCES["cosface"] = cosface
 REFERENCES["proxy_anchor"] = proxy_anchor

@@ -187,7 +187,7 @@ def test_the_card():
     assert any(line.split(maxsplit=1) == ["estimates", "the most likely class"] for line in lines)
 
 
-@pytest.mark.parametrize("name", ["arcface"])
+@pytest.mark.parametrize("name", ["arcface", "center"])
 def test_losses_of_embeddings_are_probed_with_vectors_that_fit(name):
     card = passport_of([f"loss={name}"])
     assert "predictions (N, 8)" in card

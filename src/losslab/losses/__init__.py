@@ -17,7 +17,7 @@ from losslab.losses.adapters import (
 )
 from losslab.losses.adversarial import AdversarialLoss
 from losslab.losses.base import Loss, Reduction, TargetFormat
-from losslab.losses.class_vectors import ArcFaceLoss, CosFaceLoss, ProxyAnchorLoss
+from losslab.losses.class_vectors import ArcFaceLoss, CenterLoss, CosFaceLoss, ProxyAnchorLoss
 from losslab.losses.classification import (
     BCELoss,
     CategoricalCrossEntropyLoss,
@@ -70,6 +70,7 @@ __all__ = [
     "BCELoss",
     "CTCLoss",
     "CategoricalCrossEntropyLoss",
+    "CenterLoss",
     "ChamferLoss",
     "ClippedLink",
     "ContrastiveLoss",

@@ -1,4 +1,4 @@
-"""Losses on embeddings that train a vector per class: ArcFace, CosFace and proxy anchor."""
+"""Losses on embeddings that train a vector per class: center, ArcFace, CosFace, proxy anchor."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -41,7 +41,7 @@ class LinearHead(nn.Module):
 class ClassVectorLoss(Loss):
     """Base class of the losses that compare embeddings with a trained vector per class.
 
-    The vectors are drawn with a mean squared length of 1; only their directions matter.
+    The vectors are drawn with a mean squared length of 1.
 
     Args:
         num_classes: number of classes C; labels are 0 to C - 1.
@@ -73,6 +73,43 @@ class ClassVectorLoss(Loss):
     def own_class(self, target: Tensor) -> Tensor:
         """Return the mask (N, C) of the class of each sample."""
         return class_vectors.own_class(target, len(self.vectors))
+
+
+class CenterLoss(ClassVectorLoss):
+    r"""Center loss: embeddings near the centre of their class, a parameter of the loss.
+
+    .. math:: \ell_i = \tfrac12 \lVert x_i - c_{t_i} \rVert^2
+
+    It does not hold classes apart, and belongs beside a loss that does, such as cross-entropy. The
+    optimizer trains the centres; in the paper they move by a rate of their own, which is
+    ``optimizer.loss_lr`` here.
+
+    Args:
+        num_classes: number of classes C; labels are 0 to C - 1.
+        embedding_size: dimensions D of an embedding.
+        reduction: ``"mean"``, ``"sum"`` (as in the paper) or ``"none"``.
+
+    Shape:
+        prediction: embeddings ``(N, D)``; target: class labels, integers ``(N,)``.
+
+    Raises:
+        ValueError: if a size is below 1 or the shapes do not fit.
+
+    Source:
+        Wen, Zhang, Li and Qiao, "A Discriminative Feature Learning Approach for Deep Face
+        Recognition", ECCV 2016.
+
+    Example:
+        >>> loss = CenterLoss(num_classes=2, embedding_size=2)
+        >>> _ = loss.vectors.data.zero_()
+        >>> loss(torch.tensor([[3.0, 4.0]]), torch.tensor([1])).item()  # 5^2 / 2
+        12.5
+    """
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of a batch."""
+        self.require_embeddings(prediction, target)
+        return self.reduce(class_vectors.center(prediction, self.vectors, target))
 
 
 class MarginSoftmaxLoss(ClassVectorLoss):

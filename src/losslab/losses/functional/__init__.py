@@ -3,6 +3,7 @@
 from losslab.losses.functional.adversarial import gradient_penalty
 from losslab.losses.functional.class_vectors import (
     angular_margin,
+    center,
     cosine_margin,
     cosines,
     proxy_anchor,
@@ -54,6 +55,7 @@ __all__ = [
     "binary_focal_sums",
     "binary_hinge",
     "binary_hinge_sums",
+    "center",
     "clipped_surrogate",
     "cosine_margin",
     "cosines",

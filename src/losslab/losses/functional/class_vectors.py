@@ -32,6 +32,12 @@ def _directions(embeddings: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     return embeddings, normalized(vectors.to(embeddings.dtype))
 
 
+def center(embeddings: Tensor, vectors: Tensor, labels: Tensor) -> Tensor:
+    """Compute half the squared distances ``(N,)`` of embeddings from their class's vector."""
+    (embeddings,) = full_precision(embeddings)
+    return (embeddings - vectors.to(embeddings.dtype)[labels]).square().sum(dim=1) / 2
+
+
 def own_class(labels: Tensor, classes: int) -> Tensor:
     """Return the mask ``(N, C)`` of the class of each sample."""
     return labels[:, None] == torch.arange(classes, device=labels.device)
