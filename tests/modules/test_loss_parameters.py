@@ -110,6 +110,16 @@ def test_clipping_includes_them(tmp_path):
     assert steps[SPREAD].any()
 
 
+def test_the_norm_of_the_gradient_includes_them(tmp_path):
+    descent = ["optimizer=sgd", "optimizer.lr=1", "optimizer.momentum=0", "data.batch_size=1000"]
+    once = [*descent, "trainer.max_epochs=1"]
+    before, after = initial(*once), trained(tmp_path, *once)["state_dict"]
+    steps = torch.cat([(after[name] - before[name]).flatten() for name in before])
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    [logged] = [float(row.split(",")[-1]) for row in rows if ",train/grad_norm," in row]
+    assert steps.norm().item() == pytest.approx(logged, rel=1e-5)
+
+
 def test_accumulated_batches_equal_their_union(tmp_path):
     descent = ["optimizer=sgd", "optimizer.momentum=0", "trainer.precision=64-true"]
     union = trained(tmp_path / "union", *descent, "data.batch_size=12")

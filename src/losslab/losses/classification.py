@@ -27,13 +27,13 @@ from losslab.losses.class_targets import (
     require_classes,
     weights,
 )
-from losslab.losses.class_vectors import LinearHead
 from losslab.losses.functional.classification import (
     along_classes,
     index_weights,
     sparse_softmax_cross_entropy_total,
 )
 from losslab.losses.functional.fused import is_compiled
+from losslab.losses.linear_head import LinearHead
 from losslab.losses.links import FocalLink, InverseLink, SmoothedLink
 from losslab.losses.metric import require_labelled_embeddings
 
