@@ -11,6 +11,7 @@ from losslab.config.past import translated
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs
 from losslab.losses import AdversarialLoss
+from losslab.passport import trial
 from losslab.training import train
 
 
@@ -202,12 +203,20 @@ def test_a_size_that_is_given_is_kept():
         assert own.shape == (32, classes)
 
 
-def test_two_classes_suffice(tmp_path):
+def test_two_classes_suffice_and_are_tried_apart_from_ten(tmp_path, monkeypatch):
+    tried = []
+    try_format = trial.try_format
+    monkeypatch.setattr(trial, "_TRIALS", {})
+    monkeypatch.setattr(
+        trial, "try_format", lambda loss, *given: tried.append(loss) or try_format(loss, *given)
+    )
+    built("loss=arcface", *EMBEDDINGS)
     rows = [f"{x},{x % 7},{'ab'[x % 2]}" for x in range(60)]
     (tmp_path / "table.csv").write_text("\n".join(["x,y,kind", *rows]))
     data = ["data=table", f"data.path={tmp_path / 'table.csv'}", "data.target=kind"]
     [(_, own)] = built("loss=arcface", *data, "task=metric_learning", "model=mlp")
     assert own.shape == (2, 32)
+    assert [len(loss.vectors) for loss in tried] == [10, 2]
 
 
 @pytest.mark.slow
