@@ -164,7 +164,7 @@ def test_a_resumed_plan_stays_as_it_was(carved, tmp_path, monkeypatch):
             del plan[added]
     (tmp_path / "tuning.json").write_text(json.dumps(plan))
     resumed = []
-    monkeypatch.setattr(tuning, "tune", lambda plan, folder: resumed.append(plan) or 0)
+    monkeypatch.setattr(tuning, "tune", lambda plan, *_: resumed.append(plan) or 0)
     tuning.run_tuning([f"resume={tmp_path}"])
     assert resumed[0].overrides == (["data.test_split_seed=0"] if carved else [])
     assert resumed[0].points == plan["points"]
