@@ -145,9 +145,10 @@ def changed_config(saved: DictConfig, overrides: Sequence[str]) -> DictConfig:
     changed = [each.key_or_group for each in known]
     for key, value in _derived(saved, config, changed).items():
         if schema.meaning(key).affects_results:
-            given = ", ".join(f"{each.key_or_group}={each.value()}" for each in known)
+            causes = [each for each in changed if schema.meaning(each).affects_results] or changed
+            given = ", ".join(f"{name}={OmegaConf.select(config, name)}" for name in causes)
             raise UserError(
-                f"{key} depends on {', '.join(changed)} and cannot be changed when resuming a run: "
+                f"{key} depends on {', '.join(causes)} and cannot be changed when resuming a run: "
                 f"start one with {given}"
             )
         OmegaConf.update(config, key, value)

@@ -30,11 +30,14 @@ class Own(torch.nn.Module):
 
 class Raising(Own):
     def forward(self, prediction, target):
-        raise ValueError("not today")
+        if len(prediction) == 64:  # a batch, not a problem on which the loss is tried
+            raise ValueError("not today")
+        return (prediction - target).square().mean()
 
 class Drawing(Own):
     def forward(self, prediction, target):
-        return (prediction * torch.rand_like(prediction)).mean()
+        noise = 1e-3 * torch.rand_like(prediction)
+        return (prediction - target + noise).square().mean()
 """
 
 

@@ -17,6 +17,7 @@ from losslab.report.figures.steps_to_target import common_target, reached, steps
 from losslab.report.figures.style import (
     NARROW_WIDTH,
     NothingToDraw,
+    beside,
     logarithmic,
     narrow,
     new_figure,
@@ -273,3 +274,7 @@ def test_narrow_figures_have_one_panel_per_row_and_fit_a_phone(table):
         assert len(phone.axes) == len(wide.axes)
         assert len(places) == 1
     assert final_metrics(table).get_figwidth() > NARROW_WIDTH
+
+
+def test_no_values_have_no_heights():
+    assert beside([], place=0, step=0.1, room=0.5) == []

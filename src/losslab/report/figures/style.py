@@ -188,7 +188,7 @@ def beside(values: Sequence[float], place: float, step: float, room: float) -> l
         same = f"{value:.5g}"  # metrics come in float32
         seen[same] = seen.get(same, -1) + 1
         ranks.append(seen[same])
-    step = math.copysign(min(abs(step), room / max(1, *ranks)), step)
+    step = math.copysign(min(abs(step), room / max([1, *ranks])), step)
     return [place + step * rank for rank in ranks]
 
 
