@@ -37,10 +37,12 @@ def _loss_of(item):
     return getattr(parameters.get("case"), "name", None)
 
 
+SAFE_PATH = os.environ.get("PYTHONSAFEPATH")
+
+
 @pytest.fixture(autouse=True)
 def _own_safe_path():
-    """Undo what a command run in this process sets for its workers."""
-    before = os.environ.get("PYTHONSAFEPATH")
+    """Undo what a command run in this process, also by a shared fixture, sets for its workers."""
     yield
-    if before is None:
+    if SAFE_PATH is None:
         os.environ.pop("PYTHONSAFEPATH", None)
