@@ -46,7 +46,7 @@ def test_losses_of_classification_train_on_masks(command):
         ),
         (
             ["loss=cross_entropy", "data=segmentation"],
-            "loss=cross_entropy accepts class indices, but task=segmentation provides binary",
+            "loss=cross_entropy accepts class indices or embeddings with labels, but ",
         ),
         (["loss=dice", "data.foreground=0.001"], "foreground must be a number and >= 0.005"),
         (["loss=dice", "data=image_masks", "data.path=nowhere"], "found no images in"),
