@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
@@ -12,7 +11,15 @@ from losslab.config.errors import UserError, described
 from losslab.config.instantiate import target_of
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.links import InverseLink
-from losslab.passport import PROBED, Shape, Trial, cached_trial, find_adapters, overrides
+from losslab.passport import (
+    PROBED,
+    SHAPES,
+    Shape,
+    Trial,
+    cached_trial,
+    find_adapters,
+    overrides,
+)
 from losslab.tasks import Task
 
 
@@ -60,22 +67,22 @@ def accepted_format(
         UserError: if there is none.
     """
     declared = matching_format(config, loss, task.provides)
+    shape: Shape | None
     if declared is None:
-        formats = formats_of_batch(config, loss, task, data, network)
-    elif declared not in PROBED:
-        return declared, None
+        formats, shape = _formats_of_batch(config, loss, task, data, network)
+    elif declared in PROBED:
+        formats, shape = [declared], _shape_of(declared, task)
     else:
-        formats = {declared: _sample_shape(config, task, data, network)}
-    refusals = {}
-    for target_format, shape in formats.items():
-        trial = cached_trial(loss, target_format, shape, key=_text(config.loss, loss))
+        return declared, None
+    key, refusals = _text(config.loss, loss), []
+    for target_format in formats:
+        trial = cached_trial(loss, target_format, shape, key=key)
         if trial is None or not trial.refusal:
             return target_format, trial
-        refusals[target_format] = trial.refusal
+        refusals.append(trial.refusal)
     name = f"loss={config.choices.loss}"
-    listed = "; ".join(dict.fromkeys(refusals.values()))
-    shape = next(iter(formats.values()))
-    chain = find_adapters(loss, list(formats), shape)
+    listed = "; ".join(dict.fromkeys(refusals))
+    chain = find_adapters(loss, formats, shape)
     advice = f"Losses that fit: {_fitting(task.provides)}"
     if chain is not None:
         advice = f"It fits as {overrides(chain, str(config.loss['_target_']))}"
@@ -97,24 +104,21 @@ def inverse_link_of(
     return found if declared is None else declared
 
 
-def _sample_shape(config: DictConfig, task: Task, data: Any, network: nn.Module) -> Shape | None:
-    """Return the shape of one sample's prediction; ``None`` if it is not a tensor."""
-    inputs, _ = task.pair(next(iter(data.train_dataloader())))
-    training = network.training
-    network.eval()  # so that nothing is drawn, and no statistics of a batch are kept
-    with torch.no_grad():
-        prediction = checked_prediction(config, task, network, inputs)
-    network.train(training)
-    return tuple(prediction.shape[1:]) if isinstance(prediction, Tensor) else None
+def _shape_of(target_format: TargetFormat, task: Task) -> Shape:
+    """Return a small shape of one sample's prediction with the task's number of outputs."""
+    usual = SHAPES[target_format]
+    if target_format in (TargetFormat.POINT_SETS, TargetFormat.RELEVANCE):
+        return usual  # of any length
+    return task.outputs, *usual[1:]
 
 
-def formats_of_batch(
+def _formats_of_batch(
     config: DictConfig, loss: nn.Module, task: Task, data: Any, network: nn.Module
-) -> dict[TargetFormat, Shape | None]:
+) -> tuple[list[TargetFormat], Shape | None]:
     """Find the target formats that a loss of another library accepts, by trying one batch.
 
     Returns:
-        The shape of one sample's prediction, by format.
+        The formats, and the shape of one sample's prediction; ``None`` if it is not a tensor.
 
     Raises:
         UserError: if it accepts none.
@@ -134,7 +138,7 @@ def formats_of_batch(
         prediction = prediction.detach().requires_grad_(prediction.is_floating_point())
     fails = f"loss={chosen.loss} fails on a batch of data={chosen.data}"
     refusals = {}
-    accepted_formats: dict[TargetFormat, Shape | None] = {}
+    formats: list[TargetFormat] = []
     for target_format in task.provides:
         try:
             value = loss(prediction, task.target(targets, target_format))
@@ -148,9 +152,9 @@ def formats_of_batch(
             raise UserError(f"{fails}: {described(error)}") from error
         else:
             loss.zero_grad(set_to_none=True)
-            accepted_formats[target_format] = shape
-    if accepted_formats:
-        return accepted_formats
+            formats.append(target_format)
+    if formats:
+        return formats, shape
     if len(set(refusals.values())) == 1:
         raise UserError(f"{fails}: {next(iter(refusals.values()))}")
     listed = "; ".join(f"{name}: {text[:300]}" for name, text in refusals.items())

@@ -59,7 +59,8 @@ class Figures(pl.Callback):
             figures = module.figures()
         else:
             inputs, prediction, target = self._predict(module, batches)
-            figures = module.task.figures(inputs, prediction, target, module.network)
+            estimated = module.supervision.estimated(prediction)
+            figures = module.task.figures(inputs, estimated, target, module.network)
             embedding = module.task.embedding(prediction, target)
             if embedding is not None:
                 self.writer.embedding(embedding[0].tolist(), embedding[1])

@@ -195,7 +195,8 @@ class StackedRun:
         if options is None:
             return None
         task, sample = self.components.task, self.components.data.test_index
-        outputs = task.in_target_unit(prediction), task.in_target_unit(target)
+        estimated = self.components.module.supervision.estimated(prediction)
+        outputs = task.in_target_unit(estimated), task.in_target_unit(target)
         return options.scores(sample, values, task, outputs)
 
     def finish(

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from losslab.losses.base import Loss, TargetFormat, divide, sum_terms
 from losslab.losses.links import InverseLink
-from losslab.passport.links import NumericLink
 from losslab.tasks.base import Task
 
 
@@ -50,7 +49,7 @@ class Supervision:
     @property
     def maps_metrics(self) -> bool:
         """Whether :meth:`evaluate` may be mapped over many runs by ``torch.func.vmap``."""
-        return self.task.maps_metrics and not isinstance(self.inverse_link, NumericLink)
+        return self.task.maps_metrics and getattr(self.inverse_link, "maps", True)
 
     def components(
         self,
@@ -124,7 +123,8 @@ class Supervision:
             chosen: values that the task fitted on validation; empty during training.
         """
         values = {"loss": self._value(self.loss, self.target_format, prediction, target)}
-        values |= self.task.metrics(prediction, target, self.inverse_link, chosen)
+        estimated = self.estimated(prediction)
+        values |= self.task.metrics(estimated, target, self.inverse_link, chosen)
         for name, (loss, target_format) in self.references.items():
             values[f"ref/{name}"] = self._value(loss, target_format, prediction, target)
         return values
@@ -133,7 +133,11 @@ class Supervision:
         self, prediction: Tensor, target: Tensor, chosen: Mapping[str, float]
     ) -> dict[str, Tensor]:
         """Compute the scores of each sample of a split, see :meth:`Task.scores`."""
-        return self.task.scores(prediction, target, self.inverse_link, chosen)
+        return self.task.scores(self.estimated(prediction), target, self.inverse_link, chosen)
+
+    def estimated(self, prediction: Tensor) -> Tensor:
+        """Return the values that predictions stand for; those of a log rate are its exponential."""
+        return prediction.exp() if self.inverse_link == "exp" else prediction
 
     def _value(
         self, loss: nn.Module, target_format: TargetFormat, prediction: Tensor, target: Tensor

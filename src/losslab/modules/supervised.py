@@ -232,10 +232,11 @@ class SupervisedModule(Module):
             self.chosen = self.task.choose(prediction, target, self.supervision.inverse_link)
         self._report(gathered)
         if self.score_options is not None and "test" in gathered and self.trainer.is_global_zero:
-            prediction, target = map(self.task.in_target_unit, gathered["test"])
-            values = self.supervision.scores(*gathered["test"], self.chosen)
+            prediction, target = gathered["test"]
+            values = self.supervision.scores(prediction, target, self.chosen)
             sample = self.test_index[: len(prediction)]
-            outputs = prediction, target
+            estimated = self.supervision.estimated(prediction)
+            outputs = self.task.in_target_unit(estimated), self.task.in_target_unit(target)
             self.scores = self.score_options.scores(sample, values, self.task, outputs)
         self._seen = {}
 

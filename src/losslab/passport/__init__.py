@@ -3,11 +3,12 @@
 from losslab.passport.adapting import adapted, find_adapters, overrides
 from losslab.passport.links import NumericLink
 from losslab.passport.passport import Passport, notes_on, probe, warnings_of
-from losslab.passport.problems import PROBED, Shape
+from losslab.passport.problems import PROBED, SHAPES, Shape
 from losslab.passport.trial import Trial, cached_trial, try_format
 
 __all__ = [
     "PROBED",
+    "SHAPES",
     "NumericLink",
     "Passport",
     "Shape",

@@ -1,5 +1,7 @@
 """Inverse links found by experiment: the probabilities under which given logits are optimal."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,9 @@ class NumericLink:
         Multiclass Losses", JMLR 2016.
     """
 
+    maps: ClassVar[bool] = False
+    """It may not be mapped by ``torch.func.vmap``, since it computes gradients."""
+
     def __init__(self, loss: nn.Module, *, one_hot: bool = False, binary: bool = False) -> None:
         self.loss = loss
         self.one_hot = one_hot
@@ -38,8 +43,13 @@ class NumericLink:
         return self.probability(logits).log()
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Compute the probabilities, of the shape of the logits, in float64."""
-        points = logits.detach().double()
+        """Compute the probabilities, of the shape of the logits, in float64.
+
+        It is done on the CPU, where the loss is, and where nearly singular systems can be solved.
+        """
+        return self._probability(logits.detach().cpu().double()).to(logits.device)
+
+    def _probability(self, points: Tensor) -> Tensor:
         if self.binary:
             return self._of_elements(points)
         rows = points.movedim(1, -1)

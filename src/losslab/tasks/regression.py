@@ -71,8 +71,7 @@ class RegressionTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
-        prediction = self.in_target_unit(estimated(prediction, inverse_link))
-        target = self.in_target_unit(target)
+        prediction, target = self.in_target_unit(prediction), self.in_target_unit(target)
         elements = errors(prediction, target)
         mae, rmse = elements["mae"].mean(), elements["squared_error"].mean().sqrt()
         return {
@@ -90,7 +89,6 @@ class RegressionTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the scores listed above."""
-        prediction = estimated(prediction, inverse_link)
         return per_sample(errors(*map(self.in_target_unit, (prediction, target))))
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
@@ -117,11 +115,6 @@ class RegressionTask(Task):
         if inputs.shape[1:] == torch.Size([1]) and target.shape[1:] == torch.Size([1]):
             return {"fit": drawing.fitted_curve(inputs, prediction, target, self.truth)}
         return {"fit": drawing.against_target(prediction, target)}
-
-
-def estimated(prediction: Tensor, inverse_link: InverseLink | None) -> Tensor:
-    """Return the values that predictions stand for; those of a log rate are its exponential."""
-    return prediction.exp() if inverse_link == "exp" else prediction
 
 
 def errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
