@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from losslab.config.errors import described
 from losslab.losses.base import Loss
+from losslab.rng import restored_state
 
 CLASS_WEIGHTS = ("weight", "pos_weight", "alpha", "class_weight")
 """Attributes and options that weight classes.
@@ -26,8 +27,7 @@ class Refusal(Exception):  # noqa: N818 (an expected outcome, not a fault)
 @contextmanager
 def in_private() -> Iterator[None]:
     """Draw what a loss draws from a fixed seed, and restore the random state; ignore warnings."""
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with restored_state(), warnings.catch_warnings(action="ignore"):
         torch.manual_seed(0)
         yield
 

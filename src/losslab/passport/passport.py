@@ -37,11 +37,6 @@ class Passport:
         """The trials of the target formats in which the loss can be used."""
         return [trial for trial in self.trials if not trial.refusal]
 
-    @property
-    def accepts(self) -> Sequence[TargetFormat]:
-        """The target formats in which the loss can be used."""
-        return [trial.target_format for trial in self.accepted]
-
     def trial(self, target_format: TargetFormat) -> Trial:
         """Return what was found in a target format.
 

@@ -1,7 +1,7 @@
 """Small problems with known answers, on which a loss is tried in each target format."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ class Problem:
         """Return the problem in float32."""
         target = self.target.float() if self.target.is_floating_point() else self.target
         answers = None if self.answers is None else self.answers.float()
-        return Problem(self.start.float(), target, self.agreement, answers)
+        return replace(self, start=self.start.float(), target=target, answers=answers)
 
 
 def example(target_format: TargetFormat, shape: Shape | None = None) -> Problem:
@@ -110,8 +110,7 @@ def labels_of(shape: Shape, samples: int) -> Tensor:
 
 
 def _classes(shape: Shape, generator: torch.Generator) -> Problem:
-    samples = SAMPLES if len(shape) == 1 else 2
-    labels = labels_of(shape, max(samples, shape[0]) if len(shape) == 1 else samples)
+    labels = labels_of(shape, max(SAMPLES, shape[0]) if len(shape) == 1 else 2)
     hot = one_hot(labels, shape[0]).movedim(-1, 1).double()
 
     def agreement(prediction: Tensor) -> float:
@@ -123,16 +122,17 @@ def _classes(shape: Shape, generator: torch.Generator) -> Problem:
 def _class_probabilities(shape: Shape, generator: torch.Generator) -> Problem:
     problem = _classes(shape, generator)
     hot = one_hot(problem.target, shape[0]).movedim(-1, 1).double()
-    return Problem(problem.start, hot, problem.agreement, problem.answers)
+    return replace(problem, target=hot)
 
 
 def _binary(shape: Shape, generator: torch.Generator) -> Problem:
-    samples = SAMPLES if len(shape) == 1 else 2
-    classes = labels_of((3, *shape[1:]), samples) if len(shape) > 1 else None
-    if classes is None:
+    if len(shape) == 1:
+        samples = SAMPLES
         truth = (torch.arange(samples)[:, None] + torch.arange(shape[0])) % 3 == 0
     else:
-        truth = (classes == 0)[:, None].expand(samples, *shape)
+        samples = 2
+        first = labels_of((3, *shape[1:]), samples) == 0
+        truth = first[:, None].expand(samples, *shape)
     target = truth.double()
 
     def agreement(prediction: Tensor) -> float:

@@ -108,10 +108,10 @@ def cached_trial(
 def _computable(loss: nn.Module, problem: Problem) -> tuple[nn.Module, Problem]:
     """Return a copy of the loss and the problem in float64, or in float32 if that fails."""
     double = calls.private_copy(loss).double()
-    single = calls.private_copy(loss)
-    if not _works(double, problem) and _works(single, problem.float()):
-        return single, problem.float()
-    return double, problem
+    if _works(double, problem):
+        return double, problem
+    single, small = calls.private_copy(loss), problem.float()
+    return (single, small) if _works(single, small) else (double, problem)
 
 
 def _works(loss: nn.Module, problem: Problem) -> bool:
@@ -127,7 +127,8 @@ def _tried(loss: nn.Module, problem: Problem, target_format: TargetFormat, shape
     _require_start(value, gradient)
     separable = calls.is_separable(loss, problem.start, problem.target)
     learned = _learns(loss, problem, target_format, lenient=not separable and len(shape) > 1)
-    _require_confidence(loss, problem, target_format)
+    if not separable:  # what it estimates says more
+        _require_confidence(loss, problem, target_format)
     _require_embeddings(loss, problem, target_format)
     return Trial(
         target_format,
@@ -209,8 +210,6 @@ def _require_confidence(loss: nn.Module, problem: Problem, target_format: Target
     """Check that a loss of pixels that belong together does not punish right, confident logits."""
     if target_format not in LOGITS or problem.answers is None:
         return
-    if calls.is_separable(loss, problem.start, problem.target):
-        return  # what it estimates says more
     with torch.no_grad():
         values = [
             float(loss(scale * problem.answers, problem.target).mean()) for scale in CONFIDENCES
