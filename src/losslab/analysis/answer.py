@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
-from losslab.analysis.comparison_groups import Row
 from losslab.analysis.next_step import next_step
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_SAMPLES, NEW_TEST_SAMPLES
@@ -212,13 +211,9 @@ def _unreliable(table: ComparisonTable) -> Iterator[str]:
         failed = {*summary.failed, *(run.seed for run in row.failed)}
         for word, count in (("failed", len(failed)), ("collapsed", len(summary.collapsed))):
             if count:
-                yield f"{row.label} {word} at {count} of {_seeds_of(row)}."
+                yield f"{row.label} {word} at {count} of {some(len(row.runs), 'seeds')}."
         if not (summary.n or failed):
             yield f"{row.label} has no result."
-
-
-def _seeds_of(row: Row) -> str:
-    return some(len(row.runs), "seeds")
 
 
 def _sureness(pairs: Sequence[Pair]) -> str:

@@ -117,7 +117,7 @@ class InMemoryData(pl.LightningDataModule):
     ignores: bool
     notes: tuple[str, ...]
     _kind: TargetKind
-    _unscaled: Tensor
+    _contents: str
 
     def __init__(
         self,
@@ -213,7 +213,6 @@ class InMemoryData(pl.LightningDataModule):
         self._count()
         self.target_scaling = scaling
         if scaling is not None:
-            self._unscaled = self.train.targets
             parts = [self.train, self.val, self.test]
             self.train, self.val, self.test = map(scaling.standardized, parts)
         self._ready = True
@@ -290,6 +289,7 @@ class InMemoryData(pl.LightningDataModule):
     def _count(self) -> None:
         self.class_counts = self._kind.counts(self.train.targets)
         self.rarest = self._kind.rarest(self.train.targets)
+        self._contents = self._kind.describe(self.train.targets)
 
     # --- fingerprints and description ---------------------------------------------------------
 
@@ -315,9 +315,7 @@ class InMemoryData(pl.LightningDataModule):
         sizes = f"{self.train.size} training, {self.val.size} validation, {self.test.size} test"
         shape = " x ".join(map(str, self.input_shape))
         first = f"{type(self).__name__}: {sizes} samples of shape {shape}"
-        targets = self.train.targets if self.target_scaling is None else self._unscaled
-        contents = self._kind.describe(targets)
-        return "\n".join([first, contents, *(f"read: {note}" for note in self.notes)])
+        return "\n".join([first, self._contents, *(f"read: {note}" for note in self.notes)])
 
     # --- Lightning's interface ----------------------------------------------------------------
 

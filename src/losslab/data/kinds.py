@@ -41,6 +41,8 @@ class TargetKind(ABC):
     """Whether each sample has exactly one class; then the split is stratified by class."""
     numeric: ClassVar[bool] = False
     """Whether targets are quantities, which can be standardized."""
+    ignorable: ClassVar[bool] = False
+    """Whether targets may be marked as ignored."""
 
     def __init__(self, targets: Tensor, outputs: int, class_names: list[str] | None) -> None:
         self.outputs = outputs
@@ -73,7 +75,7 @@ class TargetKind(ABC):
 
     def ignores(self, targets: Tensor) -> bool:
         """Return whether losses and metrics leave out some of the targets."""
-        return False
+        return self.ignorable and bool((targets == IGNORED).any())
 
     @abstractmethod
     def describe(self, targets: Tensor) -> str:
@@ -147,6 +149,7 @@ class MultiLabel(TargetKind):
 
     name = "multilabel"
     corruptions = ("label_noise",)
+    ignorable = True
 
     @staticmethod
     def convert(raw: Raw) -> tuple[Tensor, int]:
@@ -171,10 +174,6 @@ class MultiLabel(TargetKind):
     def counts(self, targets: Tensor) -> Tensor:
         """Count the samples that have each label."""
         return (targets == 1).sum(0)
-
-    def ignores(self, targets: Tensor) -> bool:
-        """Return whether some labels are not known."""
-        return bool((targets == IGNORED).any())
 
     def describe(self, targets: Tensor) -> str:
         """List the labels with their numbers of samples."""
@@ -212,6 +211,7 @@ class Masks(TargetKind):
     """One class index per pixel, ``(n, H, W)`` int64; 0 is the background, -100 is ignored."""
 
     name = "masks"
+    ignorable = True
 
     @staticmethod
     def convert(raw: Raw) -> tuple[Tensor, int]:
@@ -233,10 +233,6 @@ class Masks(TargetKind):
     def counts(self, targets: Tensor) -> Tensor:
         """Count the pixels per class, without ignored ones."""
         return torch.bincount(targets[targets != IGNORED], minlength=max(2, self.outputs))
-
-    def ignores(self, targets: Tensor) -> bool:
-        """Return whether there are ignored pixels."""
-        return bool((targets == IGNORED).any())
 
     def describe(self, targets: Tensor) -> str:
         """List the classes with their fractions of the pixels."""

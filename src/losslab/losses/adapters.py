@@ -121,16 +121,12 @@ class WithoutTargetChannel(Adapter):
         return target.squeeze(1)
 
 
-class WithoutChannel(Adapter):
+class WithoutChannel(WithoutTargetChannel):
     """Give a loss logits and targets (N, *) instead of (N, 1, *)."""
 
     def prediction(self, prediction: Tensor) -> Tensor:
         """Remove the channel."""
         return prediction.squeeze(1)
-
-    def target(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Remove the channel."""
-        return target.squeeze(1)
 
 
 class AsTwoClasses(Adapter):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from losslab.losses.functional import class_vectors
 
 
-class LinearHead(nn.Module):
+class LinearHead(nn.Linear):
     """Linear map from embeddings to the logits of classes, computed in full precision.
 
     Args:
@@ -14,9 +14,7 @@ class LinearHead(nn.Module):
     """
 
     def __init__(self, embedding_size: int, num_classes: int) -> None:
-        super().__init__()
-        initial = nn.Linear(embedding_size, num_classes)
-        self.weight, self.bias = initial.weight, initial.bias
+        super().__init__(embedding_size, num_classes)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Compute logits (N, C)."""

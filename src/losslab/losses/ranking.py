@@ -9,7 +9,6 @@ from losslab.losses.base import (
     Reduction,
     TargetFormat,
     require_at_least,
-    require_elements,
     require_same_shape,
 )
 from losslab.losses.functional.ranking import ordered_pairs, pairwise_hinge
@@ -80,8 +79,8 @@ class MarginRankingLoss(Loss):
     def forward(self, prediction: Tensor, target: Target) -> Tensor:
         """Compute the loss of a batch."""
         pairs, hinge = self._pairs(prediction, target)
+        self.require_reducible(prediction)
         if self.reduction == "mean":
-            require_elements(prediction)
             return hinge.sum() / pairs.sum().clamp(min=1)
         return hinge.sum() if self.reduction == "sum" else hinge.sum(dim=(1, 2))
 

@@ -13,7 +13,6 @@ from losslab.losses.base import (
     divide,
     require_at_least,
     require_choice,
-    require_elements,
     sum_terms,
 )
 from losslab.losses.class_targets import Weights, computing, weights
@@ -120,8 +119,7 @@ class OverlapLoss(Loss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of a batch."""
-        if self.reduction == "mean":
-            require_elements(prediction)
+        self.require_reducible(prediction)
         return self.reduce_regions(*self.region_losses(self.regions(prediction, target)))
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -424,8 +422,7 @@ class BCEDiceLoss(DiceLoss):
 
     def components(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Compute the weighted components, ``bce`` and ``dice``."""
-        if self.reduction == "mean":
-            require_elements(prediction)
+        self.require_reducible(prediction)
         bce, dice = self.component_losses(prediction, target)
         return {
             "bce": self.bce_weight * self.reduce_regions(*bce),

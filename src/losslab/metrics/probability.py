@@ -69,18 +69,22 @@ def brier_score(probability: Tensor, target: Tensor) -> Tensor:
     return (probability - target).square().sum(dim=1)
 
 
-def predictive_entropy(logits: Tensor, inverse_link: InverseLink) -> Tensor:
+def predictive_entropy(
+    logits: Tensor, inverse_link: InverseLink, probability: Tensor | None = None
+) -> Tensor:
     """Compute the entropy of each sample in nats; binary entropies, if one-vs-rest, are summed.
 
     Args:
         logits: (N, C).
         inverse_link: how logits are converted to probabilities.
+        probability: what :func:`to_probability` makes of the logits, if it is at hand.
 
     Example:
         >>> round(predictive_entropy(torch.zeros(1, 2), "softmax").item(), 4)
         0.6931
     """
-    probability = to_probability(logits, inverse_link)
+    if probability is None:
+        probability = to_probability(logits, inverse_link)
     entropy = torch.special.entr(probability)
     if inverse_link == "sigmoid":
         entropy = entropy + torch.special.entr(to_probability(-logits, inverse_link))

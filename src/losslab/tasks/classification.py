@@ -110,7 +110,7 @@ class ClassificationTask(Task):
             if suffix:
                 values[f"nll{suffix}"] = negative_log_likelihood(logits, hot, link).mean()
             else:
-                values["entropy"] = predictive_entropy(logits, link).mean()
+                values["entropy"] = predictive_entropy(logits, link, probability).mean()
         return values
 
     def scores(
@@ -135,7 +135,7 @@ class ClassificationTask(Task):
             values[f"brier{suffix}"] = brier_score(probability, hot)
             values[f"nll{suffix}"] = negative_log_likelihood(logits, hot, link)
             if not suffix:
-                values["entropy"] = predictive_entropy(logits, link)
+                values["entropy"] = predictive_entropy(logits, link, probability)
         return values
 
     def tie_break(

@@ -123,13 +123,13 @@ class SegmentationTask(Task):
         counted = (target != IGNORED).unsqueeze(1)
         values = overlap.per_image(self._guess(prediction) & counted, truth, self.absent)
         if "threshold" in chosen:
-            values["dice_best_threshold"] = self._dice(prediction, target, chosen["threshold"])
+            guess = (prediction > chosen["threshold"]) & counted
+            values["dice_best_threshold"] = self._dice(guess, truth)
         return values
 
-    def _dice(self, prediction: Tensor, target: Tensor, threshold: float) -> Tensor:
-        """Compute the Dice of each mask, (n, 1), at a threshold on the logit."""
-        guess = (prediction > threshold) & (target != IGNORED).unsqueeze(1)
-        return overlap.per_image(guess, self._truth(target), self.absent)["dice"]
+    def _dice(self, guess: Tensor, truth: Tensor) -> Tensor:
+        """Compute the Dice of each mask, (n, 1)."""
+        return overlap.per_image(guess, truth, self.absent)["dice"]
 
     def choose(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
@@ -137,8 +137,10 @@ class SegmentationTask(Task):
         """Choose the threshold on the logit with the best Dice on validation."""
         if not self.binary:
             return {}
+        truth, counted = self._truth(target), (target != IGNORED).unsqueeze(1)
         dice = [
-            overlap.mean_of_classes(self._dice(prediction, target, logit)) for logit in THRESHOLDS
+            overlap.mean_of_classes(self._dice((prediction > logit) & counted, truth))
+            for logit in THRESHOLDS
         ]
         return {"threshold": THRESHOLDS[first_best(torch.stack(dice))]}
 
