@@ -44,7 +44,7 @@ def main() -> None:
 def versions() -> str:
     """Name the installed versions of the libraries."""
     libraries = dict.fromkeys(row.library for row in ROWS)
-    return ", ".join(f"{name} {metadata.version(name.replace('_', '-'))}" for name in libraries)
+    return ", ".join(f"{name} {metadata.version(name)}" for name in libraries)
 
 
 def body() -> str:

@@ -19,7 +19,7 @@ import psutil
 import torch
 
 from losslab.runs.curves import read_curves
-from losslab.runs.folder import find_runs
+from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, RunFolder, find_runs
 from losslab.runs.record import read_record
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +141,7 @@ def statuses(logs: Path) -> Counter[str]:
 def resuming(arguments: list[str], logs: Path) -> list[str]:
     """Return the arguments that resume a command, or the same ones if it saved nothing yet."""
     tunes = arguments[0] == "tune"
-    for mark in ["tuning.json"] if tunes else ["sweep.json", "config.yaml"]:
+    for mark in [PLAN_FILE] if tunes else [SWEEP_FILE, "config.yaml"]:
         for path in logs.rglob(mark):
             return [*(["tune"] if tunes else []), f"resume={path.parent}"]
     return arguments
@@ -153,10 +153,8 @@ def results(logs: Path) -> dict[str, str]:
     for folder in find_runs(logs):
         record = read_record(folder)
         curves = read_curves(folder).drop(columns="seconds").to_csv()
-        weights = [
-            torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
-            for name in ("best.ckpt", "last.ckpt")
-        ]
+        checkpoints = (RunFolder(folder).best, RunFolder(folder).last)
+        weights = [torch.load(path, weights_only=True)["state_dict"] for path in checkpoints]
         values = [{name: value.tolist() for name, value in own.items()} for own in weights]
         job = f"{record['cell']} seed {record['seed']}"
         found[job] = repr((record["status"], record["best"], record["test"], curves, values))

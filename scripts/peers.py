@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -21,31 +21,39 @@ from torch import nn
 from losslab.config.errors import described
 from losslab.losses import TargetFormat
 from losslab.losses.function import FunctionLoss
-from losslab.passport import find_adapters, try_format, warnings_of
+from losslab.passport import find_adapters, notes_on, try_format
 from losslab.passport.problems import Shape
 
 PAGE = Path(__file__).parents[1] / "docs" / "losses-of-others.md"
 
-Kind = tuple[tuple[TargetFormat, ...], Shape]
-CLASSES: Kind = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES), (3,)
-LABELS: Kind = (TargetFormat.BINARY_TARGETS,), (3,)
-MASKS: Kind = (TargetFormat.BINARY_TARGETS,), (1, 16, 16)
-CLASS_MASKS: Kind = (
+
+class Kind(NamedTuple):
+    """Kind of task that losses are tried for.
+
+    Args:
+        task: its name.
+        formats: the formats of its targets.
+        shape: shape of one prediction.
+    """
+
+    task: str
+    formats: tuple[TargetFormat, ...]
+    shape: Shape
+
+
+CLASSES = Kind(
+    "classification", (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES), (3,)
+)
+LABELS = Kind("multilabel", (TargetFormat.BINARY_TARGETS,), (3,))
+MASKS = Kind("segmentation", (TargetFormat.BINARY_TARGETS,), (1, 16, 16))
+CLASS_MASKS = Kind(
+    "segmentation, classes",
     (TargetFormat.CLASS_MASKS, TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES),
     (3, 16, 16),
 )
-VALUES: Kind = (TargetFormat.VALUES,), (1,)
-IMAGES: Kind = (TargetFormat.VALUES,), (1, 16, 16)
-EMBEDDINGS: Kind = (TargetFormat.LABELLED_EMBEDDINGS,), (8,)
-TASKS = {
-    id(CLASSES): "classification",
-    id(LABELS): "multilabel",
-    id(MASKS): "segmentation",
-    id(CLASS_MASKS): "segmentation, classes",
-    id(VALUES): "regression",
-    id(IMAGES): "reconstruction",
-    id(EMBEDDINGS): "metric learning",
-}
+VALUES = Kind("regression", (TargetFormat.VALUES,), (1,))
+IMAGES = Kind("reconstruction", (TargetFormat.VALUES,), (1, 16, 16))
+EMBEDDINGS = Kind("metric learning", (TargetFormat.LABELLED_EMBEDDINGS,), (8,))
 
 PROXIES = {"num_classes": 3, "embedding_size": 8}
 Row = tuple[str, Kind, Mapping[str, Any]]
@@ -162,12 +170,12 @@ def table(library: str, losses: list[Row]) -> Iterator[str]:
         importlib.import_module(library)
     except ImportError:
         return
-    version = metadata.version(library.replace("_", "-"))
+    version = metadata.version(library)
     for path, kind, options in losses:
         given = ", ".join(f"{name}={value}" for name, value in options.items())
         name = f"`{path.rpartition('.')[2]}`" + (f" ({given})" if given else "")
         used, words = verdict(path, kind, options)
-        yield f"| {library} | {version} | {name} | {TASKS[id(kind)]} | {used} | {words} |"
+        yield f"| {library} | {version} | {name} | {kind.task} | {used} | {words} |"
 
 
 def verdict(path: str, kind: Kind, options: Mapping[str, Any]) -> tuple[str, str]:
@@ -176,13 +184,12 @@ def verdict(path: str, kind: Kind, options: Mapping[str, Any]) -> tuple[str, str
         loss = made(path, options)
     except Exception as error:  # a library may refuse its own options
         return "refused", escaped(described(error))
-    formats, shape = kind
-    trials = [try_format(loss, target_format, shape) for target_format in formats]
+    trials = [try_format(loss, target_format, kind.shape) for target_format in kind.formats]
     for trial in trials:
         if not trial.refusal:
-            estimates = "not defined" if trial.estimate is None else trial.estimate.of
-            return "as it is", "; ".join([estimates, *warnings_of(trial)])
-    chain = find_adapters(loss, formats, shape)
+            notes = notes_on(trial)
+            return "as it is", "; ".join([notes["estimates"] or "not defined", *notes["warnings"]])
+    chain = find_adapters(loss, kind.formats, kind.shape)
     used = "refused" if chain is None else " ".join(f"`{each.__name__}`" for each in chain)
     return used, escaped(trials[0].refusal)
 

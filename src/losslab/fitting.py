@@ -84,12 +84,14 @@ def _refusals(losses: Sequence[str], jobs: Sequence[Job]) -> dict[str, str]:
     for job in jobs:
         task = None
         for loss in losses:
+            if loss in refusals:
+                continue
             try:
                 config = _fitting(loss, job)
                 task = task or built_task(config)  # the data decide which formats it provides
                 matching_format(config, target_of(config.loss, "loss"), task.provides)
             except UserError as error:
-                refusals.setdefault(loss, str(error))
+                refusals[loss] = str(error)
     return refusals
 
 

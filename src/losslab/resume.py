@@ -16,7 +16,7 @@ from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.secrets import MASK
 from losslab.config.trust import Source, admit, require_harmless, require_harmless_jobs
-from losslab.config.user_code import SEARCH_PATH, code_dirs, search_path, use
+from losslab.config.user_code import code_dirs, search_path, use, without_search_path
 from losslab.config.validation import require_supported
 from losslab.config.values import refusal
 from losslab.runs.check import never_recorded
@@ -37,7 +37,7 @@ def resume(command: Command) -> int:
     assert folder is not None
     _refuse_flags(command.flags, folder)
     # config folders of this command line replace the saved ones; cli.run has made them known
-    given = [each for each in command.overrides if not each.startswith(SEARCH_PATH)]
+    given = without_search_path(command.overrides)
     moved = len(given) < len(command.overrides)
     if (folder / SWEEP_FILE).exists():
         earlier = [_elsewhere(each) if moved else each for each in read_commands(folder)]
@@ -94,8 +94,7 @@ def _refuse_seeds(overrides: Sequence[str]) -> None:
 
 def _elsewhere(command: Command) -> Command:
     """Return a saved command with the config folders of the current one."""
-    kept = [each for each in command.overrides if not each.startswith(SEARCH_PATH)]
-    return replace(command, overrides=[*kept, *search_path()])
+    return replace(command, overrides=[*without_search_path(command.overrides), *search_path()])
 
 
 def _resume_run(folder: Path, overrides: Sequence[str], *, trust: bool) -> int:

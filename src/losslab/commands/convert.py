@@ -1,27 +1,26 @@
 """Write a loss of another library as one of ours: losslab convert torch.nn.HuberLoss delta=2."""
 
-import argparse
 import ast
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+from losslab.commands.parser import Parser
+from losslab.config.errors import UserError, cli_errors
+from losslab.config.groups import nearest_keys
+from losslab.dictionary import ROWS, NoCounterpart, convert
 
 WORDS = {"true": True, "false": False, "null": None}
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Print the line that equals the loss; notes go to stderr."""
-    parser = argparse.ArgumentParser(prog="losslab convert", description=__doc__)
+    parser = Parser(prog="losslab convert", description=__doc__)
     parser.add_argument(
         "loss", help="its path, e.g. torch.nn.HuberLoss; docs/dictionary.md has all"
     )
     parser.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="as in its own call")
     arguments = parser.parse_args(given)
-
-    from losslab.config.errors import UserError, cli_errors  # noqa: PLC0415 (--help needs none)
-    from losslab.config.groups import nearest_keys  # noqa: PLC0415
-    from losslab.dictionary import ROWS, NoCounterpart, convert  # noqa: PLC0415
-
     with cli_errors():
         known = list(dict.fromkeys(row.theirs for row in ROWS))
         if arguments.loss not in known:
@@ -41,8 +40,6 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def _options(texts: Sequence[str]) -> dict[str, Any]:
     """Read ``name=value``, each name once."""
-    from losslab.config.errors import UserError  # noqa: PLC0415
-
     found: dict[str, Any] = {}
     for name, value in map(_option, texts):
         if name in found:
@@ -53,8 +50,6 @@ def _options(texts: Sequence[str]) -> dict[str, Any]:
 
 def _option(text: str) -> tuple[str, Any]:
     """Split ``name=value`` and read the value as Python or YAML write it."""
-    from losslab.config.errors import UserError  # noqa: PLC0415
-
     name, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"expected OPTION=VALUE, got '{text}'")

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from losslab.commands.parser import Parser
 from losslab.config.errors import UserError, cli_errors
-from losslab.config.user_code import SEARCH_PATH, use
+from losslab.config.user_code import use, without_search_path
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     with cli_errors():
         given = use(list(sys.argv[1:] if given is None else given))
-    arguments = parser.parse_args([each for each in given if not each.startswith(SEARCH_PATH)])
+    arguments = parser.parse_args(without_search_path(given))
 
     # --help needs none of it
     from losslab.report.run_table import metrics_table, title  # noqa: PLC0415

@@ -1,19 +1,19 @@
 """Find out what a loss accepts and estimates: losslab probe loss=focal."""
 
-import argparse
 from collections.abc import Sequence
+
+from losslab.commands.parser import Parser
+from losslab.config import user_code
+from losslab.config.errors import UserError, cli_errors
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Print the passport of a loss."""
-    parser = argparse.ArgumentParser(prog="losslab probe", description=__doc__)
+    parser = Parser(prog="losslab probe", description=__doc__)
     parser.add_argument(
         "overrides", nargs="+", help="loss=NAME or loss._target_=CLASS, and options"
     )
     arguments = parser.parse_args(given)
-
-    from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
-
     with cli_errors():
         print(passport_of(arguments.overrides))
     return 0
@@ -25,16 +25,15 @@ def passport_of(overrides: Sequence[str]) -> str:
     Raises:
         UserError: if it chooses something else too, or if the loss cannot be built.
     """
+    # --help needs none of it
     from losslab.components import build_loss, missing_sizes  # noqa: PLC0415
-    from losslab.config import user_code  # noqa: PLC0415
     from losslab.config.compose import complete, compose_jobs  # noqa: PLC0415
-    from losslab.config.errors import UserError  # noqa: PLC0415
     from losslab.losses import TargetFormat  # noqa: PLC0415
     from losslab.passport import probe  # noqa: PLC0415
     from losslab.passport.problems import CLASSES, SHAPES  # noqa: PLC0415
 
     chosen = user_code.use(overrides)
-    known = ("loss=", "loss.", "hydra.searchpath=")
+    known = ("loss=", "loss.", f"{user_code.SEARCH_PATH}=")
     others = [each for each in chosen if not each.lstrip("+").startswith(known)]
     if others:
         raise UserError(f"expected loss=NAME or loss._target_=CLASS and options, got {others[0]}")

@@ -26,6 +26,7 @@ test split is then the same for all seeds, and the search never sees its samples
 import sys
 from collections.abc import Sequence
 
+from losslab.config.errors import cli_errors
 from losslab.config.user_code import use
 
 
@@ -36,8 +37,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print(__doc__)
         return 0
 
-    from losslab.config.errors import cli_errors  # noqa: PLC0415 (--help needs none of it)
-    from losslab.tuning import run_tuning  # noqa: PLC0415
+    from losslab.tuning import run_tuning  # noqa: PLC0415 (--help needs none of it)
 
     with cli_errors():
         return run_tuning(arguments)

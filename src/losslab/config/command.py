@@ -108,9 +108,10 @@ def parse(arguments: Sequence[str]) -> Command:
     if folder is not None:  # the folder decides whether it is a sweep
         return Command(flags, overrides, multirun, folder, typed=typed, trust=trust)
     jobs = jobs_of_experiment(overrides) if multirun else None
-    _refuse_overridden(overrides, jobs or [])
     if jobs is None:
         overrides = complete(overrides)
+    else:
+        _refuse_overridden(overrides, jobs)
     if not multirun:
         _refuse_sweep(overrides)
     return Command(flags, overrides, multirun, None, jobs, typed, looks)
@@ -161,7 +162,7 @@ def require_flags(flags: Sequence[str]) -> None:
         if name in WITH_VALUE and not equals and place + 1 == len(flags):
             raise UserError(f"{flag} needs a value")
         option = name.lstrip("-")
-        if flag.startswith("--") and re.split("[.]", option)[0] in (*TOP_LEVEL, "resume", "trust"):
+        if flag.startswith("--") and option.partition(".")[0] in (*TOP_LEVEL, "resume", "trust"):
             typed = f"{option}={given}" if equals else f"{option}=..."
             raise UserError(f"{flag}: options have no dashes: write {typed}")
         if name not in FLAGS:

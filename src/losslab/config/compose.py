@@ -5,7 +5,7 @@ import inspect
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,12 +184,13 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: if a key or a value is invalid.
     """
+    defaults = functools.cache(lambda: _defaults_of(overrides))
     try:
         if not GlobalHydra.instance().is_initialized():
             hydra.initialize_config_dir(str(groups.CONF), **VERSION_BASE)
-        _require_known(overrides)
+        _require_known(overrides, defaults)
         config = _hydra_compose(overrides)
-        _require_complete(config)
+        content = _require_complete(config)
     except UserError:
         raise
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError) as error:
@@ -197,7 +198,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         if unknown is None:
             groups.require_readable()
         raise UserError(unknown or _first_line(error)) from error
-    require_valid(config, overrides, lambda: _defaults_of(overrides))
+    require_valid(config, content, overrides, defaults)
     return config
 
 
@@ -218,19 +219,18 @@ def _defaults_of(overrides: Sequence[str]) -> DictConfig:
     return _defaults(choices, tuple(search_path()))
 
 
-def _require_known(overrides: Sequence[str]) -> None:
-    """Check that the keys exist.
+def _require_known(overrides: Sequence[str], defaults: Callable[[], DictConfig]) -> None:
+    """Check that the keys exist, in the config without these options or by being added.
 
     Raises:
         UserError: if one does not; the message names the nearest keys.
     """
     groups.require_own_names(tuple(config_dirs()))
-    defaults = None
     for override in parsed(overrides):
         key = override.key_or_group
         top = re.split("[./]", key)[0]
         if top not in schema.TOP_LEVEL:
-            raise UserError(f"unknown key {key}{_nearest_keys(key, _defaults_of(overrides))}")
+            raise UserError(f"unknown key {key}{_nearest_keys(key, defaults())}")
         if re.match("hydra[./]sweeper", key):
             raise UserError(f"{override.input_line}: sweeps use losslab's own sweeper: remove it")
         if override.is_delete():
@@ -238,17 +238,16 @@ def _require_known(overrides: Sequence[str]) -> None:
         adds = (override.is_add() or override.is_force_add()) and is_read(key)
         if adds or top == "hydra" or is_choice(override):
             continue
-        defaults = _defaults_of(overrides) if defaults is None else defaults
-        if not replaces(top, overrides) and not _has(defaults, key):
-            chosen = defaults.hydra.runtime.choices.get(top)
+        if not replaces(top, overrides) and not _has(defaults(), key):
+            chosen = defaults().hydra.runtime.choices.get(top)
             whose = f" of {top}={chosen}" if chosen else ""
-            raise UserError(f"unknown key {key}{whose}{_nearest_keys(key, defaults)}")
+            raise UserError(f"unknown key {key}{whose}{_nearest_keys(key, defaults())}")
 
 
 def _has(config: DictConfig, key: str) -> bool:
     """Return whether a config has a key, even if its value is missing."""
     top, *names = key.split(".")
-    node: Any = _plain(config.get(top), resolve=False) if top in config else _ABSENT
+    node: Any = secrets.plain(config.get(top), resolve=False) if top in config else _ABSENT
     for name in names:
         if isinstance(node, list):
             return True  # Hydra reports wrong indices
@@ -272,7 +271,8 @@ def _nearest_keys(key: str, defaults: DictConfig) -> str:
     return f". Known: {', '.join(schema.TOP_LEVEL)}; their options: --cfg job"
 
 
-def _require_complete(config: DictConfig) -> None:
+def _require_complete(config: DictConfig) -> Any:
+    """Return the options as plain values, if none of them is missing."""
     for group in ("loss", "model", "data", "optimizer"):
         node, chosen = config.get(group), config.hydra.runtime.choices.get(group)
         if chosen is not None and (not OmegaConf.is_dict(node) or "_target_" not in node):
@@ -281,11 +281,15 @@ def _require_complete(config: DictConfig) -> None:
                 f"{shown(groups.file_of(group, chosen))}: expected '_target_: MODULE.NAME', such "
                 f"as torch.nn.MSELoss, got {got}"
             )
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    own = _without_hydra(config)
     missing = sorted(OmegaConf.missing_keys(own))
     if missing:
         raise UserError(f"{missing[0]} is required: add {missing[0]}=...{_task_advice(config)}")
-    OmegaConf.to_container(own, resolve=True)
+    return OmegaConf.to_container(own, resolve=True)
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _task_advice(config: DictConfig) -> str:
@@ -293,10 +297,6 @@ def _task_advice(config: DictConfig) -> str:
     chosen = config.hydra.runtime.choices
     task = groups.task_of_other_kind(chosen.loss, chosen.data, chosen.task)
     return f", and task={task}, since loss={chosen.loss} is for {task}" if task else ""
-
-
-def _plain(value: Any, *, resolve: bool = True) -> Any:
-    return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
 
 
 def _unknown_choice(error: Exception) -> str | None:
@@ -424,8 +424,7 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
 
     What environment variables determine stays an interpolation, see :mod:`losslab.config.secrets`.
     """
-    of_run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    plain: dict[str, Any] = secrets.resolved(of_run)
+    plain: dict[str, Any] = secrets.resolved(_without_hydra(config))
     chosen = {
         str(group): str(name)
         for group, name in hydra_node.runtime.choices.items()

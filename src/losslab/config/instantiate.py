@@ -1,7 +1,6 @@
 """Instantiation of config nodes; the only module that calls Hydra's ``instantiate``."""
 
 import importlib
-import importlib.util
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups, schema, secrets
 from losslab.config.errors import UserError, described, is_own, raised_at, shown
-from losslab.config.extras import not_installed
+from losslab.config.extras import is_installed, not_installed
 from losslab.config.user_code import SAVED_CODE, config_dirs
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # its errors are also raised
@@ -119,7 +118,7 @@ def _imported(parts: Sequence[str]) -> Any:
             found = getattr(found, part)
             continue
         path = ".".join(parts[: number + 1])
-        if not hasattr(found, "__path__") or importlib.util.find_spec(path) is None:
+        if not hasattr(found, "__path__") or not is_installed(path):
             raise UserError(_lacks(found, ".".join(parts[:number]), part))
         found = _module(path)
     return found
@@ -137,7 +136,7 @@ def _module(path: str) -> Any:
         missing = str(error.name or "").partition(".")[0]
         if path == error.name:
             reason = _not_found(path)
-        elif not missing or importlib.util.find_spec(missing) is not None:
+        elif not missing or is_installed(missing):
             reason = described(error)  # a part of a package that is installed
         else:
             reason = f"{_place(error)}{not_installed(missing)}"

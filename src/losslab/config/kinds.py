@@ -96,6 +96,17 @@ class Choice(Kind):
 
 
 @dataclass(frozen=True)
+class Never(Choice):
+    """No value but those that change nothing: a run cannot honour the key.
+
+    Attributes:
+        instead: what to use instead.
+    """
+
+    instead: str = ""
+
+
+@dataclass(frozen=True)
 class Text(Kind):
     """Text that is not empty.
 
@@ -173,27 +184,6 @@ class Either(Kind):
     def names(self) -> tuple[str, ...]:
         """Return the words among the values of both kinds."""
         return self.first.names() + self.second.names()
-
-
-@dataclass(frozen=True)
-class Never(Kind):
-    """No value but those that change nothing: a run cannot honour the key.
-
-    Attributes:
-        instead: what to use instead.
-        neutral: the values that change nothing.
-    """
-
-    instead: str
-    neutral: tuple[Any, ...] = ()
-
-    def fits(self, value: Any) -> bool:
-        """Return whether a value changes nothing."""
-        return any(value == each and type(value) is type(each) for each in self.neutral)
-
-    def __str__(self) -> str:
-        """Say what to use instead."""
-        return f"left alone ({self.instead})"
 
 
 FLAG = Choice((True, False))

@@ -58,11 +58,6 @@ def _neutral(patterns: str, **meaning: Any) -> Key:
     return Key(patterns, **{"affects_results": False, "can_fail": False} | meaning)
 
 
-def _hydra(patterns: str, **meaning: Any) -> Key:
-    """Return a row of Hydra's keys."""
-    return _neutral(patterns, **{"named": False, "launches": True} | meaning)
-
-
 KEYS: tuple[Key, ...] = (
     # --- groups -----------------------------------------------------------------------------------
     _row("loss", group=True, named=False, in_label=True, column="loss", free=True),
@@ -70,8 +65,7 @@ KEYS: tuple[Key, ...] = (
     _row("task", group=True, in_label=True, free=True),
     _row("model", group=True, column="model", free=True),
     _row("optimizer", group=True, column="optimizer", free=True),
-    _row("scheduler regularizer", group=True, free=True),
-    _row("trainer experiment debug", group=True, free=True),
+    _row("scheduler regularizer trainer experiment debug", group=True, free=True),
     _neutral("callbacks logger", group=True, free=True),
     _neutral("paths", group=True, named=False, free=True),
     # the options of these choices are in the saved config themselves
@@ -81,18 +75,14 @@ KEYS: tuple[Key, ...] = (
     # --- the whole run ----------------------------------------------------------------------------
     _neutral("seed", named=False, column="seed", free=True),
     _neutral("threads", named=False, resumes=True),
-    _neutral("allocator", resumes=True),
-    _neutral("test", resumes=True),
+    _neutral("allocator test", resumes=True),
     _neutral("within within.*", named=False, resumes=True, free=True),
-    _neutral("scores", named=False, resumes=True),
-    _neutral("scores_mb", named=False, resumes=True),
+    _neutral("scores scores_mb", named=False, resumes=True),
     _row("compile"),
-    _neutral("overrides overrides.* config_dirs config_dirs.*", free=True),
-    _neutral("code_dirs code_dirs.*", free=True),
+    _neutral("overrides overrides.* config_dirs config_dirs.* code_dirs code_dirs.*", free=True),
     _neutral("sweep sweep.* claim claim.*", saved=False),  # an experiment's own
-    _neutral("paths.log_dir paths.data_dir paths.*", named=False, free=True, resumes=True),
-    _hydra("hydra.launcher.max_jobs hydra.launcher.workers"),
-    _hydra("hydra hydra.* hydra/*"),
+    _neutral("paths.*", named=False, free=True, resumes=True),
+    _neutral("hydra hydra.* hydra/*", named=False, launches=True),
     _neutral("resume", named=False),
     # --- loss, data, model, optimizer -------------------------------------------------------------
     _neutral("loss.tuning* optimizer.tuning*", saved=False),
@@ -100,19 +90,17 @@ KEYS: tuple[Key, ...] = (
     _row("loss.*", column="*", free=True),
     _neutral("data.data_dir data.download", can_fail=True, free=True),
     _row("data._target_ data.batch_size"),
-    _row("data.seed data.*", free=True),
+    _row("data.*", free=True),
     _row("model.*"),
     _row("optimizer._target_"),
     _row("optimizer.lr", column="lr", free=True),
-    _row("optimizer.*", free=True),
-    _row("scheduler.* regularizer.*", free=True),
+    _row("optimizer.* scheduler.* regularizer.*", free=True),
     # --- the task ---------------------------------------------------------------------------------
     # only other keys depend on these: optimizer.lr, trainer.max_epochs, ...
     _neutral("task.standard_loss task.standard_data task.learning_rate task.betas task.epochs"),
     _neutral("task.target_kind task.metrics task.metrics.*"),
-    _row("task.mode task.checkpoint task.ties task.monitor task.num_envs"),
-    _row("task.reference_losses task.reference_losses.*"),
-    _row("task.steps_per_epoch task.definition.* task.module.*"),
+    _row("task.mode task.checkpoint task.ties task.monitor task.num_envs task.steps_per_epoch"),
+    _row("task.reference_losses task.reference_losses.* task.definition.* task.module.*"),
     # --- the Trainer ------------------------------------------------------------------------------
     _row("trainer._target_"),
     _row("trainer.max_epochs", resumes=True),

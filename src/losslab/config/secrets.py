@@ -129,6 +129,11 @@ def watched() -> Iterator[list[str]]:
         _watched = before
 
 
+def plain(value: Any, *, resolve: bool = True) -> Any:
+    """Return a value of a config as a plain one."""
+    return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value
+
+
 def resolved(node: DictConfig | ListConfig) -> Any:
     """Return options as plain values, resolved except for what environment variables determine.
 
@@ -146,9 +151,9 @@ def resolved(node: DictConfig | ListConfig) -> Any:
 def _resolved(node: Any, key: Any) -> Any:
     with watched() as names:
         value = node[key]
-        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        found = plain(value)
     if not names:
-        return plain
+        return found
     if OmegaConf.is_interpolation(node, key):
         raw: Any = OmegaConf.to_container(node, resolve=False)
         return raw[key]

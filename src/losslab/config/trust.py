@@ -9,7 +9,6 @@ Checkpoints are read with ``weights_only``, arrays without pickle. ``trust=true`
 """
 
 import functools
-import importlib.util
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import schema, secrets
 from losslab.config.errors import UserError
+from losslab.config.extras import is_installed
 from losslab.config.instantiate import target_of
 from losslab.config.overrides import parsed
 from losslab.config.user_code import (
@@ -218,7 +218,7 @@ def _is_elsewhere(module: str, code: Path) -> bool:
 
 def _exists(module: str) -> bool:
     try:
-        return importlib.util.find_spec(module) is not None
+        return is_installed(module)
     except (ImportError, ValueError):  # such as __main__
         return True
 

@@ -66,6 +66,11 @@ def search_path() -> list[str]:
     return [f"{SEARCH_PATH}=[{quoted}]"] if names else []
 
 
+def without_search_path(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments but the one that adds these folders to Hydra's search path."""
+    return [each for each in arguments if not each.startswith(SEARCH_PATH)]
+
+
 def add(folders: Sequence[Path]) -> None:
     """Add config folders, e.g. those of a saved run."""
     found = [*config_dirs(), *(folder.resolve() for folder in folders if folder.is_dir())]

@@ -1,6 +1,5 @@
 """Checks of a composed config: values of its keys, and what the keys of a run need together."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,18 +9,23 @@ from losslab.config import groups, schema, values
 from losslab.config.errors import UserError
 from losslab.config.kinds import text
 from losslab.config.overrides import is_choice, parsed, replaces
+from losslab.config.secrets import plain
 from losslab.metrics.labels import METRICS, is_known, metric
 
 _ABSENT = object()
 
 
 def require_valid(
-    config: DictConfig, overrides: Sequence[str], defaults: Callable[[], DictConfig]
+    config: DictConfig,
+    content: Mapping[str, Any],
+    overrides: Sequence[str],
+    defaults: Callable[[], DictConfig],
 ) -> None:
     """Check the values of a resolved config, which would fail only later in a run, or not at all.
 
     Args:
         config: the config, with Hydra's node.
+        content: the config without Hydra's node, as plain values.
         overrides: what was typed, which is checked first.
         defaults: returns the config without these options.
 
@@ -29,9 +33,6 @@ def require_valid(
         UserError: if a value is invalid; the message names the key, what it takes and what was
             given.
     """
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    content: Any = OmegaConf.to_container(own, resolve=True)
-    defaults = functools.cache(defaults)
     for override in parsed(overrides):
         key = override.key_or_group
         if key.startswith("hydra.") and values.kind_of(key) is not None:
@@ -64,9 +65,7 @@ def _refusal_of_override(
         if isinstance(value, dict):
             return None
         return f"{key} must be options by name, such as {key}.NAME=VALUE, got {text(value)}"
-    if OmegaConf.is_config(default):
-        default = OmegaConf.to_container(default, resolve=True)
-    return values.refusal(key, value, default, users=values.is_users(key, content))
+    return values.refusal(key, value, plain(default), users=values.is_users(key, content))
 
 
 def _selected(content: Any, key: str) -> Any:

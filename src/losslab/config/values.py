@@ -47,7 +47,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("paths.* hydra.run.dir hydra.sweep.dir hydra.sweep.subdir", _PATH),
     ("hydra.launcher.max_jobs hydra.launcher.workers", _COUNT),
     ("hydra.launcher.n_jobs", _COUNT | Number(-4096, -1, whole=True)),
-    ("hydra.mode", NULL | Never("-m makes a sweep")),
+    ("hydra.mode", Never((None,), "-m makes a sweep")),
     # --- loss -------------------------------------------------------------------------------------
     ("loss.gamma loss.smooth loss.gradient_penalty loss.entropy_bonus", _FROM_0),
     ("loss.fp_weight loss.fn_weight loss.bce_weight loss.dice_weight", _FROM_0),
@@ -97,7 +97,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("data.noise_kind", _choice("normal", "skewed")),
     ("data.curve", _choice("line", "sine", "quadratic", "step")),
     ("data.source", _choice("digits", "mnist")),
-    ("data.target_kind", _choice("auto", "classes", "values", "multilabel")),
+    ("data.target_kind task.target_kind", _choice("auto", "classes", "values", "multilabel")),
     ("data.corrupt_val data.flat data.grayscale data.standardize", FLAG),
     ("data.standardize_targets data.download", FLAG),
     ("data.positive", List(Number(0, 9, whole=True), least=1, distinct=True) | NULL),
@@ -144,7 +144,6 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("task.monitor task.standard_loss task.standard_data", _NAME),
     ("task.metrics", List(_NAME, least=1, distinct=True)),
     ("task.reference_losses", _NAMES),
-    ("task.target_kind", _choice("auto", "classes", "values", "multilabel")),
     ("task.epochs task.num_envs task.steps_per_epoch", _COUNT),
     ("task.definition.dimensions task.definition.emd_clouds", _COUNT),
     ("task.definition.threshold", _ABOVE_0),
@@ -168,20 +167,20 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     (
         "trainer.max_steps",
         Never(
+            (-1,),
             "a run trains whole epochs: use trainer.max_epochs, and "
             "trainer.limit_train_batches for shorter ones",
-            (-1,),
         ),
     ),
     ("trainer.min_epochs", _COUNT_FROM_0 | NULL),
-    ("trainer.min_steps", Never("use +trainer.min_epochs", (None,))),
+    ("trainer.min_steps", Never((None,), "use +trainer.min_epochs")),
     ("trainer.check_val_every_n_epoch", _COUNT | NULL),
     (
         "trainer.val_check_interval",
         Never(
+            (1.0, None),
             "a run is validated after whole epochs: use trainer.check_val_every_n_epoch, or "
             "trainer.limit_train_batches for shorter ones",
-            (1.0, None),
         ),
     ),
     ("trainer.log_every_n_steps trainer.accumulate_grad_batches trainer.num_nodes", _COUNT),
@@ -201,23 +200,23 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
         | _choice("transformer-engine", "transformer-engine-float16"),
     ),
     ("trainer.profiler", _choice("simple", "advanced", "pytorch", "xla", None)),
-    ("trainer.fast_dev_run", Never("use debug=limit, two epochs of three batches", (False, 0))),
+    ("trainer.fast_dev_run", Never((False, 0), "use debug=limit, two epochs of three batches")),
     ("trainer.deterministic", FLAG | _choice("warn", None)),
     ("trainer.detect_anomaly trainer.inference_mode trainer.sync_batchnorm", FLAG),
-    ("trainer.barebones", Never("use callbacks=quiet logger=none", (False,))),
+    ("trainer.barebones", Never((False,), "use callbacks=quiet logger=none")),
     ("trainer.benchmark", FLAG | NULL),
     ("trainer.reload_dataloaders_every_n_epochs", _COUNT_FROM_0),
     ("trainer.default_root_dir", _PATH | NULL),
-    ("trainer.logger", Never("use logger=..., or +logger.extra.NAME._target_=...", (False,))),
-    ("trainer.callbacks trainer.callbacks.*", Never("use +callbacks.NAME._target_=...", (None,))),
+    ("trainer.logger", Never((False,), "use logger=..., or +logger.extra.NAME._target_=...")),
+    ("trainer.callbacks trainer.callbacks.*", Never((None,), "use +callbacks.NAME._target_=...")),
     (
         "trainer.enable_checkpointing",
-        Never("callbacks.run_writer saves the best and the last checkpoint", (False,)),
+        Never((False,), "callbacks.run_writer saves the best and the last checkpoint"),
     ),
-    ("trainer.enable_progress_bar", Never("use callbacks=default", (False,))),
-    ("trainer.enable_model_summary", Never("print the model in Python", (False,))),
-    ("trainer.num_sanity_val_steps", Never("debug=limit runs all parts of a run once", (0,))),
-    ("trainer.use_distributed_sampler", Never("the data divide their batches", (False,))),
+    ("trainer.enable_progress_bar", Never((False,), "use callbacks=default")),
+    ("trainer.enable_model_summary", Never((False,), "print the model in Python")),
+    ("trainer.num_sanity_val_steps", Never((0,), "debug=limit runs all parts of a run once")),
+    ("trainer.use_distributed_sampler", Never((False,), "the data divide their batches")),
     # --- callbacks and loggers --------------------------------------------------------------------
     ("callbacks.run_writer.patience callbacks.figures.every", _COUNT | NULL),
     ("logger.events", FLAG),
@@ -301,10 +300,11 @@ _TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
 
 def _other_type(key: str, value: Any, default: Any) -> str | None:
     """Say that a value is of another type than the default, if it is."""
+    flag = isinstance(default, bool)
     for types, words in _TYPES:
         if isinstance(default, types):
-            fits = isinstance(value, types) and isinstance(value, bool) == isinstance(default, bool)
-            example = "" if words == "true or false" else f" such as {text(default)}"
+            fits = isinstance(value, types) and isinstance(value, bool) == flag
+            example = "" if flag else f" such as {text(default)}"
             return None if fits else f"{key} must be {words}{example}, got {text(value)}"
     return None
 

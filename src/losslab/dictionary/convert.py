@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from losslab.config.kinds import text
 from losslab.dictionary.row import NoCounterpart, Row, ours_options
 from losslab.dictionary.rows import ROWS
 
@@ -41,9 +42,9 @@ def convert(theirs: str, given: Mapping[str, Any]) -> Conversion:
         raise _best(refusals)
     row, line = found[0]
     others = [
-        f"for {other.reads}: {text}"
-        for other, text in found
-        if other.reads != row.reads and text != line
+        f"for {other.reads}: {another}"
+        for other, another in found
+        if other.reads != row.reads and another != line
     ]
     return Conversion(line, (*_notes(row, given), *dict.fromkeys(others)))
 
@@ -64,7 +65,7 @@ def line_of(row: Row, given: Mapping[str, Any]) -> str:
         _require_choices(row, given)
         raise NoCounterpart(f"{row.why} (nearest: loss={row.ours})")
     options = ours_options(row, given)
-    words = (f"{_key(name)}={_written(value)}" for name, value in options.items())
+    words = (f"{_key(name)}={text(value)}" for name, value in options.items())
     return " ".join([f"loss={row.ours}", *words])
 
 
@@ -79,12 +80,6 @@ def _require_choices(row: Row, given: Mapping[str, Any]) -> None:
 def _key(name: str) -> str:
     """Return the key of an option; conf/loss has no reduction, so it is added."""
     return "+loss.reduction" if name == "reduction" else f"loss.{name}"
-
-
-def _written(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value).replace(" ", "")
 
 
 def _notes(row: Row, given: Mapping[str, Any]) -> list[str]:

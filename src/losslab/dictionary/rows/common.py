@@ -13,4 +13,8 @@ MASKS, CLASS_MASKS = "masks", "class masks"
 EMBEDDINGS, SEQUENCES = "embeddings", "sequences"
 
 REDUCTION: Choices = {"mean": {}, "sum": {"reduction": "sum"}, "none": {}}
+MEAN_OR_NONE: Choices = {"mean": {}, "none": {}}
 EITHER: Choices = {True: {}, False: {}}
+
+UNEQUAL: Options = {"edge": "random numbers", "theirs_there": "another value"}
+"""Where a loss that equals none of ours differs, and what it gives there."""

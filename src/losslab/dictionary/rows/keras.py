@@ -1,7 +1,17 @@
 """Losses of Keras."""
 
 from losslab.dictionary.row import Row
-from losslab.dictionary.rows.common import CLASSES, LABELS, MASKS, SEQUENCES, SOFT, VALUES, Options
+from losslab.dictionary.rows.common import (
+    CLASSES,
+    EITHER,
+    LABELS,
+    MASKS,
+    SEQUENCES,
+    SOFT,
+    UNEQUAL,
+    VALUES,
+    Options,
+)
 
 _KERAS: Options = {"reduction": {"sum_over_batch_size": {}}}
 _LOGITS: Options = {"from_logits": {True: {}}, **_KERAS}
@@ -83,7 +93,7 @@ KERAS = (
         "focal",
         options={
             **_LOGITS,
-            "from_logits": {True: {}, False: {}},
+            "from_logits": EITHER,
             "gamma": "gamma",
             "alpha": {0.25: {}},
             "apply_class_balancing": {False: {}},
@@ -159,7 +169,6 @@ KERAS = (
         "ctc",
         why="its mean is not over labels, and steps and labels end where the tensors and the zeros "
         "do",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
 )

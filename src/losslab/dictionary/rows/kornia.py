@@ -1,7 +1,14 @@
 """Losses of kornia."""
 
 from losslab.dictionary.row import Choices, Row
-from losslab.dictionary.rows.common import CLASS_MASKS, CLASSES, LABELS, REDUCTION
+from losslab.dictionary.rows.common import (
+    CLASS_MASKS,
+    CLASSES,
+    LABELS,
+    MEAN_OR_NONE,
+    REDUCTION,
+    UNEQUAL,
+)
 
 _EPS: Choices = {0: {}, 1e-8: {}}
 
@@ -18,7 +25,7 @@ KORNIA = (
         "kornia.losses.FocalLoss",
         CLASSES,
         "focal",
-        options={"alpha": {None: {}}, "gamma": "gamma", "reduction": {"mean": {}, "none": {}}},
+        options={"alpha": {None: {}}, "gamma": "gamma", "reduction": MEAN_OR_NONE},
         example={"alpha": None, "gamma": 1.5, "reduction": "mean"},
         factor="1/C",
         note="a number alpha weighs class 0 by 1 - alpha and all others by alpha: give ours a list",
@@ -48,7 +55,6 @@ KORNIA = (
         "dice",
         options={"average": {"micro": {}}},
         why="its default average='micro' is one minus the mean probability of the true class",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
 )

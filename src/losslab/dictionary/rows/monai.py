@@ -3,7 +3,14 @@
 from typing import Any
 
 from losslab.dictionary.row import Choices, Row, Scaled
-from losslab.dictionary.rows.common import CLASS_MASKS, EITHER, MASKS, Options
+from losslab.dictionary.rows.common import (
+    CLASS_MASKS,
+    EITHER,
+    MASKS,
+    MEAN_OR_NONE,
+    UNEQUAL,
+    Options,
+)
 
 _BATCH: Choices = {True: {"per_image": False}, False: {}}
 _EMPTY: Options = {"edge": "an empty mask", "theirs_there": "another value"}
@@ -110,7 +117,7 @@ MONAI = (
         options={
             "alpha": "alpha",
             "gamma": "gamma",
-            "reduction": {"mean": {}, "none": {}},
+            "reduction": MEAN_OR_NONE,
             "use_softmax": {False: {}},
             "include_background": EITHER,
             "to_onehot_y": EITHER,
@@ -145,8 +152,7 @@ MONAI = (
         example={"softmax": True, "to_onehot_y": True},
         front=("WithTargetChannel",),
         why="it is one ratio of sums over the classes, each divided by the square of its size",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
     Row(
         "monai.losses.DiceFocalLoss",
@@ -154,8 +160,7 @@ MONAI = (
         "bce_dice",
         example={"sigmoid": True},
         why="bce_dice has cross-entropy beside Dice, not focal loss",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
     Row(
         "monai.losses.AsymmetricUnifiedFocalLoss",
@@ -163,7 +168,6 @@ MONAI = (
         "focal_tversky",
         front=("OnSigmoid",),
         why="it adds focal loss of the background to focal Tversky loss of the foreground",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
 )

@@ -1,7 +1,7 @@
 """Losses of pytorch_metric_learning."""
 
 from losslab.dictionary.row import Row
-from losslab.dictionary.rows.common import EMBEDDINGS, Options
+from losslab.dictionary.rows.common import EMBEDDINGS, UNEQUAL, Options
 
 _PML: Options = {
     "swap": {False: {}},
@@ -42,7 +42,6 @@ PML = (
         "contrastive",
         why="it is linear in the distance, ours (the paper's) squared, and positive and negative "
         "pairs have means of their own",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
 )

@@ -1,12 +1,22 @@
 """Losses of segmentation_models_pytorch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from losslab.dictionary.row import Row, Scaled
-from losslab.dictionary.rows.common import CLASS_MASKS, MASKS, REDUCTION, Options
+from losslab.dictionary.rows.common import CLASS_MASKS, MASKS, REDUCTION, UNEQUAL, Options
 
 
-def _smp(name: str, ours: str, options: Options, example: Options, **more: Any) -> list[Row]:
+def _smp(
+    name: str,
+    ours: str,
+    options: Options,
+    example: Options,
+    *,
+    defaults: Mapping[str, Any] = {},
+    sets: Mapping[str, Any] = {},
+    note: str = "the batch is one large image",
+) -> list[Row]:
     """List a region-based loss of segmentation_models_pytorch, of masks and of classes."""
     return [
         Row(
@@ -21,12 +31,12 @@ def _smp(name: str, ours: str, options: Options, example: Options, **more: Any) 
                 "log_loss": {False: {}},
                 **options,
             },
-            sets={**more.get("sets", {}), "per_image": False},
-            defaults=more.get("defaults", {}),
+            sets={**sets, "per_image": False},
+            defaults=defaults,
             example={**example, "mode": mode, "smooth": 0.1},
             edge="an empty mask" if reads == MASKS else "",
             theirs_there="vanishing gradient" if reads == MASKS else "",
-            note=more.get("note", "the batch is one large image"),
+            note=note,
         )
         for reads, mode in ((MASKS, "binary"), (CLASS_MASKS, "multiclass"))
     ]
@@ -86,8 +96,7 @@ SMP = (
         options={"mode": {"multiclass": {}}},
         example={"mode": "multiclass"},
         why="it is one-vs-rest of sigmoids, ours a softmax; with one-hot masks it is ours",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
     Row(
         "segmentation_models_pytorch.losses.SoftBCEWithLogitsLoss",

@@ -3,12 +3,15 @@
 from losslab.dictionary.row import Row
 from losslab.dictionary.rows.common import (
     CLASSES,
+    EITHER,
     EMBEDDINGS,
     IMAGES,
     LABELS,
+    MEAN_OR_NONE,
     REDUCTION,
     SEQUENCES,
     SOFT,
+    UNEQUAL,
     VALUES,
     Options,
 )
@@ -55,8 +58,7 @@ TORCH = (
         example={"reduction": "batchmean"},
         front=("OnLogSoftmax",),
         why="it is less by the entropy of the target: equal gradients, values that differ",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
     Row(
         "torch.nn.BCEWithLogitsLoss",
@@ -79,7 +81,7 @@ TORCH = (
         "torch.nn.MultiLabelSoftMarginLoss",
         LABELS,
         "bce",
-        options={"reduction": {"mean": {}, "none": {}}},
+        options={"reduction": MEAN_OR_NONE},
     ),
     Row(
         "torch.nn.SoftMarginLoss",
@@ -103,7 +105,7 @@ TORCH = (
         example={"margin": 0.7, "p": 2},
         factor="1/C",
     ),
-    Row("torch.nn.MSELoss", VALUES, "mse", options={"reduction": {"mean": {}, "none": {}}}),
+    Row("torch.nn.MSELoss", VALUES, "mse", options={"reduction": MEAN_OR_NONE}),
     Row(
         "torch.nn.MSELoss",
         VALUES,
@@ -145,7 +147,7 @@ TORCH = (
         options={
             "blank": "blank",
             "reduction": {"mean": {}},
-            "zero_infinity": {True: {}, False: {}},
+            "zero_infinity": EITHER,
         },
         example={"blank": 0},
         edge="fewer steps than labels",
@@ -184,8 +186,7 @@ TORCH = (
         "hinge",
         front=("WithSignedTargets",),
         why="it reads distances: a positive target has the loss x, without a margin and a minimum",
-        edge="random numbers",
-        theirs_there="another value",
+        **UNEQUAL,
     ),
     Row(
         "torchvision.ops.sigmoid_focal_loss",
