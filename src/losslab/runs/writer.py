@@ -39,7 +39,7 @@ from losslab.runs.tensorboard import (
     Events,
     file_alone,
     first_charts,
-    markdown_table,
+    number_table,
     write_session,
 )
 
@@ -527,7 +527,7 @@ def _results_table(record: Record) -> str:
     """Return the results of a run as a Markdown table with one row per metric."""
     validation = record["best"]["metrics"] if record["best"] else {}
     columns = {"validation": validation, "test": record["test"]}
-    return markdown_table("metric", columns)
+    return number_table("metric", columns)
 
 
 def peak_memory_mb() -> float | None:
