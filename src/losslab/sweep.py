@@ -284,7 +284,7 @@ def _why_unfinished(folder: Path) -> str:
         record = read_record(folder)
     except FileError as error:
         return str(error)
-    return str(damage(folder)) if record["status"] == "done" else error_line(record, folder)
+    return str(damage(folder, record)) if record["status"] == "done" else error_line(record, folder)
 
 
 def error_line(record: Record, folder: Path) -> str:

@@ -28,7 +28,6 @@ from losslab.config.errors import UserError, raised_at
 from losslab.config.extras import EXTRAS, is_installed, not_installed
 from losslab.config.instantiate import build, target_of
 from losslab.config.interruption import interruption
-from losslab.config.past import translated
 from losslab.config.trust import Source, admit, require_harmless
 from losslab.data.limits import limited_count
 from losslab.data.val_then_test import ValThenTest
@@ -36,8 +35,10 @@ from losslab.first_batch import try_batch
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
-from losslab.runs.check import damaged_settings, never_recorded, require_curves_until
+from losslab.runs.check import never_recorded, require_curves_until
+from losslab.runs.config_file import read_config
 from losslab.runs.disk import FULL, disk_error, unwritable
+from losslab.runs.files import FileError
 from losslab.runs.folder import PROFILE, find_runs, in_sweep, is_run, job_name
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
@@ -561,11 +562,12 @@ def saved_config(folder: Path, *, trust: bool = False) -> DictConfig:
         runs = find_runs(folder)
         holds = f": it holds runs, such as {runs[0]}" if runs else ""
         raise UserError(f"{folder} is not the folder of a run{holds}")
-    if (wrong := damaged_settings(folder)) is not None:
-        raise wrong
-    saved = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    config = OmegaConf.create(translated(saved))
-    assert isinstance(config, DictConfig)
+    if not never_recorded(folder):
+        read_record(folder)
+    try:
+        config = OmegaConf.create(read_config(folder))
+    except FileNotFoundError as error:
+        raise FileError(Path(error.filename), "is missing") from error
     _require_environment(config, folder)
     code = config.get("code_dirs", {})
     admit(config.get("config_dirs", []), code, trust=trust)

@@ -120,6 +120,12 @@ def test_a_sweep_in_which_nothing_finished_has_no_means(tmp_path: Path) -> None:
     assert not (tmp_path / "+mean").exists()
 
 
+def test_a_run_without_its_curves_is_not_averaged(sweep: Path) -> None:
+    (sweep / "mse,data=line" / "seed0" / "metrics.csv").unlink()
+    summarize(sweep)
+    assert curve(read(sweep / "+mean" / "mse"), "val/mae") == [(10, 2.0), (20, 1.0), (30, 9.0)]
+
+
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [

@@ -1,9 +1,21 @@
 """Arrays that a run leaves for pictures of several runs."""
 
+import io
+
 import numpy as np
+import PIL.Image
 import pytest
 
-from losslab.runs.figure_data import Clouds, Images, Line, Scatter, read_figure_data, to_bytes
+from losslab.runs.figure_data import (
+    Clouds,
+    Images,
+    Line,
+    Scatter,
+    read_figure_data,
+    require_figure,
+    to_bytes,
+)
+from losslab.runs.files import FileError
 
 RNG = np.random.default_rng(0)
 EXAMPLES = {
@@ -64,3 +76,23 @@ def test_an_archive_of_other_arrays_is_refused(tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_figure_data(tmp_path / "test_fit.npz")
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.new("RGB", (3, 2)).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def test_a_whole_png_is_accepted(tmp_path):
+    path = tmp_path / "fit.png"
+    path.write_bytes(png())
+    require_figure(path)
+
+
+@pytest.mark.parametrize("content", [b"", png()[:4], png()[:8], png()[:-1], b"GIF" + png()])
+def test_another_file_is_not_a_whole_png(content, tmp_path):
+    path = tmp_path / "fit.png"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"fit.png is not a whole PNG file"):
+        require_figure(path)

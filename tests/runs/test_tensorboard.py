@@ -50,6 +50,16 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
+def test_events_do_not_wait_for_the_disk(tmp_path: Path, monkeypatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr("os.fsync", waited.append)
+    events = Events(tmp_path)
+    events.scalar("train/loss", 0.5, 1)
+    events.flush()
+    assert curve(tmp_path, "train/loss") == [(1, 0.5)]
+    assert not waited
+
+
 @pytest.mark.parametrize("image", [picture(), png()], ids=["array", "png"])
 def test_images_read_back(image: Any, tmp_path: Path) -> None:
     events = Events(tmp_path)

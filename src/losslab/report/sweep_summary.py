@@ -15,7 +15,7 @@ from losslab.runs.record import Record, read_record
 from losslab.runs.tensorboard import (
     BandTags,
     first_charts,
-    markdown_table,
+    number_table,
     write_curves,
     write_layout,
     write_session,
@@ -51,32 +51,50 @@ def write_sweep_summary(
         columns: result of :func:`losslab.config.schema.hparams` by run folder.
         primary: primary metric, without its split.
     """
-    records = dict(_whole_runs(sweep_folder))
-    means = _means(records)
+    records, curves = _whole_runs(sweep_folder)
+    means = _means({run: records[run] for run in curves})
     names = list(dict.fromkeys(name for mean in means for name in mean.test))
-    shown = [name for name in names if not name.startswith("ref/") and name != "loss"]
+    shown = _task_metrics(names)
     varying = varying_columns(list(columns.values()))
     write_sweep_experiment(sweep_folder, varying, [SEEDS, *(f"test/{name}" for name in shown)])
     remove((sweep_folder / "mean").glob("*/events.out.tfevents.*"))  # of earlier versions
     averaged: set[str] = set()
     start = min((record["heartbeat"] - record["seconds"] for record in records.values()), default=0)
     for mean in means:
-        averaged |= _write_mean(sweep_folder / MEANS / mean.name, mean, start, primary)
+        folder = sweep_folder / MEANS / mean.name
+        of_mean = mean_curves([curves[run] for run in mean.runs])
+        averaged |= _write_mean(folder, of_mean, start, primary)
         own = columns.get(mean.runs[0], {})
-        _write_row(
-            sweep_folder / MEANS / mean.name, mean, {name: own.get(name) for name in varying}
-        )
+        _write_row(folder, mean, {name: own[name] for name in varying if name in own})
     write_text(sweep_folder, _results_table(means, shown))
     write_layout(sweep_folder, _charts([name for name in names if name in averaged]))
 
 
-def _whole_runs(sweep_folder: Path) -> Iterator[tuple[Path, Record]]:
+def _whole_runs(
+    sweep_folder: Path,
+) -> tuple[dict[Path, Record], dict[Path, "pandas.DataFrame"]]:
+    """Return the records of the whole runs, and of the finished ones the curves to average."""
+    records, curves = {}, {}
     for run in find_runs(sweep_folder):
-        with suppress(FileError):  # a damaged run has no curves to average
+        with suppress(FileError, FileNotFoundError):  # damaged, or without its curves
             record = read_record(run)
             if record["status"] == "done":
-                require_curves(run, record, read_curves(run))
-            yield run, record
+                of_run = read_curves(run)
+                require_curves(run, record, of_run)
+                curves[run] = _averaged(of_run)
+            records[run] = record
+    return records, curves
+
+
+def _averaged(curves: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Return the validation curves and the objective of a run."""
+    names = curves["name"]
+    return curves[names.str.startswith("val/") | (names == OBJECTIVE)]
+
+
+def _task_metrics(names: Sequence[str]) -> list[str]:
+    """Return the metrics that are not losses."""
+    return [name for name in names if not name.startswith("ref/") and name != "loss"]
 
 
 @dataclass(frozen=True)
@@ -91,10 +109,10 @@ class Mean:
 
 
 def _means(records: Mapping[Path, Record]) -> list[Mean]:
+    """Return the means of finished runs."""
     groups: dict[str, list[Path]] = {}
     for run, record in records.items():
-        if record["status"] == "done":
-            groups.setdefault(record["cell"], []).append(run)
+        groups.setdefault(record["cell"], []).append(run)
     names = short_names(list(groups))
     return [
         Mean(name, cell, tuple(runs), _mean([records[run]["test"] for run in runs]))
@@ -119,12 +137,12 @@ def _results_table(means: Sequence[Mean], names: Sequence[str]) -> str:
     columns = {
         mean.name: {name: mean.test[name] for name in names if name in mean.test} for mean in means
     }
-    return f"Test, mean over seeds\n\n{markdown_table('metric', columns)}"
+    return f"Test, mean over seeds\n\n{number_table('metric', columns)}"
 
 
 def _charts(names: Sequence[str]) -> dict[str, dict[str, Sequence[str] | BandTags]]:
     """Return the charts of the metrics that have curves, by category."""
-    metrics = [name for name in names if not name.startswith("ref/") and name != "loss"]
+    metrics = _task_metrics(names)
     references = {name.removeprefix("ref/"): name for name in names if name.startswith("ref/")}
     charts: dict[str, dict[str, Sequence[str] | BandTags]] = {
         "Mean over seeds, band of ± 1 standard deviation": {name: _band(name) for name in metrics},
@@ -164,28 +182,25 @@ def varying_columns(columns: Sequence[Mapping[str, object]]) -> dict[str, list[o
     }
 
 
-def _write_mean(folder: Path, mean: Mean, start: float, primary: str) -> set[str]:
-    """Write the mean curves at the steps that all of the runs have.
+def _write_mean(folder: Path, means: "pandas.DataFrame", start: float, primary: str) -> set[str]:
+    """Write the mean curves.
 
     Returns:
         Names of the metrics that have a mean, without ``val/``.
     """
-    means = mean_curves([read_curves(run) for run in mean.runs])
     write_curves(folder, _points(means, start, f"val/{primary}"))
     return {name.removeprefix("val/") for name in means["name"] if name.startswith("val/")}
 
 
 def mean_curves(curves: Sequence["pandas.DataFrame"]) -> "pandas.DataFrame":
-    """Compute mean and standard deviation over runs of the validation curves and the objective.
+    """Compute mean and standard deviation of curves over runs.
 
     Columns are ``name``, ``step``, ``seconds``, ``mean`` and ``deviation`` (0 for a single run),
     with one row per step at which all runs have a value.
     """
     import pandas as pd  # noqa: PLC0415  (a third of a second that training does not need)
 
-    rows = pd.concat(curves)
-    rows = rows[rows["name"].str.startswith("val/") | (rows["name"] == OBJECTIVE)]
-    groups = rows.groupby(["name", "step"], sort=True)
+    groups = pd.concat(curves).groupby(["name", "step"], sort=True)
     table = groups.agg(
         seconds=("seconds", "mean"),
         mean=("value", "mean"),

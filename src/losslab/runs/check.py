@@ -21,7 +21,9 @@ def needs_running(folder: Path) -> bool:
     """
     try:
         record = read_record(folder)
-        return not is_live(record) and (record["status"] != "done" or damage(folder) is not None)
+        return not is_live(record) and (
+            record["status"] != "done" or damage(folder, record) is not None
+        )
     except FileNotFoundError:
         return True
     except LaterVersionError:
@@ -30,31 +32,22 @@ def needs_running(folder: Path) -> bool:
         return True
 
 
-def damage(folder: Path) -> FileError | None:
+def damage(folder: Path, record: Record) -> FileError | None:
     """Return what is wrong with the first damaged file of a run; ``None`` if it is whole.
 
     A run may lack curves, scores and checkpoints, which somebody may have removed to save space.
+
+    Args:
+        folder: the run's folder.
+        record: its record, which is whole.
     """
-    if (wrong := damaged_settings(folder)) is not None:
-        return wrong
     files = RunFolder(folder)
     try:
-        record = read_record(folder)
+        read_config(folder)
         if files.metrics.exists():
             require_curves(folder, record, read_curves(folder))
         for path in (files.scores, files.best, files.last):
             require_zip(path)
-    except FileError as error:
-        return error
-    return None
-
-
-def damaged_settings(folder: Path) -> FileError | None:
-    """Return what is wrong with the record or config of a run; ``None`` if they are whole."""
-    try:
-        if not never_recorded(folder):
-            read_record(folder)
-        read_config(folder)
     except FileNotFoundError as error:
         return FileError(Path(error.filename), "is missing")
     except FileError as error:

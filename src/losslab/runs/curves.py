@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from losslab.runs.disk import append
-from losslab.runs.files import FileError
+from losslab.runs.files import FileError, read_text
 from losslab.runs.folder import RunFolder, replace_file
 
 if TYPE_CHECKING:
@@ -109,13 +109,8 @@ def _csv(rows: Iterable[Point]) -> str:
 
 def _whole_lines(path: Path) -> list[str]:
     """Return the header and the complete rows."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from error
-    lines = text.splitlines(keepends=True)
+    # a kill may have cut the last character
+    lines = read_text(path, errors="replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()  # incomplete after a kill
     if not lines:

@@ -55,14 +55,21 @@ def writing_to(folder: Path) -> Iterator[None]:
         raise UserError(unwritable(folder, found)) from error
 
 
-def append(path: Path, content: bytes) -> None:
-    """Append to a file durably; if there is no space for all of it, leave the file as it was."""
+def append(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Append to a file; if there is no space for all of it, leave the file as it was.
+
+    Args:
+        path: path of the file.
+        content: bytes to append.
+        durable: whether to wait until they are on the disk, so that they outlive a power failure.
+    """
     with path.open("ab", buffering=0) as file:
         begin, waiting = file.tell(), memoryview(content)
         try:
             while waiting:
                 waiting = waiting[file.write(waiting) :]
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         except OSError:
             file.truncate(begin)
             raise

@@ -5,13 +5,14 @@ without torch and without the network.
 """
 
 import io
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from losslab.runs.files import FileError, require_zip
+from losslab.runs.files import PNG, FileError, require_zip
 
 ENDING = ".npz"
 
@@ -119,9 +120,13 @@ def require_figure(path: Path) -> None:
     """
     if path.suffix == ENDING:
         require_zip(path)
-    elif path.suffix == ".png" and not (path.is_file() and _is_png(path.read_bytes())):
+    elif path.suffix == ".png" and not (path.is_file() and _is_png(path)):
         raise FileError(path, "is not a whole PNG file")
 
 
-def _is_png(content: bytes) -> bool:
-    return content.startswith(b"\x89PNG\r\n\x1a\n") and content[-8:-4] == b"IEND"
+def _is_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.read(len(PNG)) != PNG:
+            return False
+        file.seek(-8, os.SEEK_END)  # name and checksum of the last chunk
+        return file.read(4) == b"IEND"

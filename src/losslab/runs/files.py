@@ -1,5 +1,6 @@
 """Read files of runs and sweeps so that a damaged one is refused in one line."""
 
+import functools
 import json
 import math
 import types
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from losslab.config.errors import UserError
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""First bytes of a PNG file."""
 
 LARGEST = 2**63
 """Bound of whole numbers: tables and random generators take no larger ones."""
@@ -42,15 +46,19 @@ def advising(advice: str) -> Iterator[None]:
         raise UserError(f"{error}; {advice}") from error
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> str:
     """Read a text file.
+
+    Args:
+        path: path of the file.
+        errors: whether to refuse or to replace what is not text.
 
     Raises:
         FileNotFoundError: if it does not exist.
         FileError: if it cannot be read, or is not text.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors=errors)
     except FileNotFoundError:
         raise
     except UnicodeDecodeError as error:
@@ -74,6 +82,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FileError(path, f"must hold a JSON object, got {type(content).__name__}")
     return content
+
+
+def require_version(content: Mapping[str, Any], key: str, most: int, path: Path) -> None:
+    """Check that no later version of losslab wrote a file.
+
+    Raises:
+        LaterVersionError: if the number under the key is larger than this version reads.
+    """
+    if isinstance(got := content.get(key), int) and got > most:
+        raise LaterVersionError(path, key, got, most)
 
 
 def require_types(content: Mapping[str, Any], declared: Any, path: Path) -> None:
@@ -101,8 +119,9 @@ def has_type(value: Any, hint: Any) -> bool:
     if origin is list:
         return isinstance(value, list) and all(has_type(each, arguments[0]) for each in value)
     if origin is dict:
-        pairs = value.items() if isinstance(value, dict) else [(None, None)]
-        return all(all(map(has_type, pair, arguments)) for pair in pairs)
+        return isinstance(value, dict) and all(
+            all(map(has_type, pair, arguments)) for pair in value.items()
+        )
     return value in arguments if origin is Literal else _has_plain_type(value, hint)
 
 
@@ -119,8 +138,12 @@ def _missing(content: Mapping[str, Any], declared: Any) -> list[str]:
 
 
 def _wrong(content: Mapping[str, Any], declared: Any) -> list[str]:
-    hints = get_type_hints(declared)
+    hints = _type_hints(declared)
     return [name for name in hints if name in content and not has_type(content[name], hints[name])]
+
+
+_type_hints = functools.cache(get_type_hints)
+"""Types of the fields; evaluating them takes longer than checking a record."""
 
 
 def require_zip(path: Path) -> None:

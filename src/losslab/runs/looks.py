@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
-from losslab.runs.files import FileError, LaterVersionError, read_json, require_types
+from losslab.runs.files import FileError, read_json, require_types, require_version
 from losslab.runs.folder import replace_file
 
 LOOKS_FILE = "looks.json"
@@ -69,8 +69,7 @@ def read_looks(folder: Path) -> Looks | None:
     if not path.exists():
         return None
     content = read_json(path)
-    if isinstance(version := content.get("version"), int) and version > VERSION:
-        raise LaterVersionError(path, "version", version, VERSION)
+    require_version(content, "version", VERSION, path)
     require_types(content, _Saved, path)
     return Looks(tuple(map(frozenset, content["looks"])), tuple(content["planned"]))
 

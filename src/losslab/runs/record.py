@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
 from losslab.runs.disk import FULL, overwrite
-from losslab.runs.files import FileError, LaterVersionError, read_json, require_types
+from losslab.runs.files import FileError, read_json, require_types, require_version
 from losslab.runs.folder import RunFolder, replace_file
 
 SCHEMA = 1
@@ -197,8 +197,7 @@ def read_record(folder: Path) -> Record:
     content: dict[str, Any] = _decoded(read_json(path))
     for name, meant in ADDED_FIELDS.items():
         content.setdefault(name, meant)
-    if isinstance(schema := content.get("schema"), int) and schema > SCHEMA:
-        raise LaterVersionError(path, "schema", schema, SCHEMA)
+    require_version(content, "schema", SCHEMA, path)
     require_types(content, Record, path)
     if content["schema"] != SCHEMA:
         raise FileError(path, f"must have schema {SCHEMA}, got {content['schema']!r}")

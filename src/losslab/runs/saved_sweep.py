@@ -8,7 +8,7 @@ jobs), and ``code_dirs`` has the folders of the user's modules. Version 0.1 hold
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
-from losslab.runs.files import LaterVersionError, read_json, require_types
+from losslab.runs.files import read_json, require_types, require_version
 from losslab.runs.folder import SWEEP_FILE
 
 VERSION = 2
@@ -39,10 +39,8 @@ def read_sweep(folder: Path) -> SavedSweep:
     """
     path = folder / SWEEP_FILE
     content = read_json(path)
-    version = content.get("version", 1)
-    if isinstance(version, int) and version > VERSION:
-        raise LaterVersionError(path, "version", version, VERSION)
-    if version == 1:
+    require_version(content, "version", VERSION, path)
+    if content.get("version", 1) == 1:
         content = {"version": 1, "commands": [content]}
     require_types(content, SavedSweep, path)
     return cast(SavedSweep, content)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.runs.files import FileError, LaterVersionError
+from losslab.runs.files import FileError, require_version
 from losslab.runs.folder import RunFolder, replace_file
 
 FORMAT = 1
@@ -82,8 +82,7 @@ def read_scores(folder: Path) -> Scores | None:
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays: dict[str, Any] = {name: content[name] for name in content.files}
-        if int(arrays["format"]) > FORMAT:
-            raise LaterVersionError(path, "format", int(arrays["format"]), FORMAT)
+        require_version({"format": int(arrays["format"])}, "format", FORMAT, path)
         values = {
             name.removeprefix(PREFIX): array
             for name, array in arrays.items()

@@ -23,6 +23,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from losslab.metrics.labels import number
 from losslab.runs.disk import append
+from losslab.runs.files import PNG
 from losslab.runs.folder import replace_file
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Events:
         """Write the buffered events to the file."""
         if not self._waiting:
             return
-        append(self.path, _records(self._waiting))
+        append(self.path, _records(self._waiting), durable=False)  # no run resumes from them
         self._waiting.clear()
 
     def close(self) -> None:
@@ -146,11 +147,11 @@ def first_charts(values: Mapping[str, float], charts: Sequence[str]) -> dict[str
     return curves | first
 
 
-def markdown_table(head: str, columns: Mapping[str, Mapping[str, float]]) -> str:
+def number_table(head: str, columns: Mapping[str, Mapping[str, float]]) -> str:
     """Return a Markdown table of numbers, with a row per name and a column per mapping.
 
     Example:
-        >>> print(markdown_table("metric", {"validation": {"mae": 2.0}, "test": {"mae": 2.5}}))
+        >>> print(number_table("metric", {"validation": {"mae": 2.0}, "test": {"mae": 2.5}}))
         | metric | validation | test |
         |---|---:|---:|
         | mae | 2.000 | 2.500 |
@@ -344,6 +345,6 @@ def _png(image: "np.ndarray[Any, Any]") -> bytes:
 
 def _png_size(png: bytes) -> tuple[int, int]:
     """Read width and height from the header."""
-    if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 24:
+    if not png.startswith(PNG) or len(png) < 24:
         raise ValueError(f"image must be the bytes of a PNG file, got {png[:8]!r}")
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")

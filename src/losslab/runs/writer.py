@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from losslab.config.secrets import masked_override
-from losslab.runs.check import damage
+from losslab.runs.check import needs_running
 from losslab.runs.curves import CurveWriter, Point
 from losslab.runs.disk import exclusive
-from losslab.runs.files import FileError, LaterVersionError
 from losslab.runs.folder import RunFolder, file_name, remove, replace_file
 from losslab.runs.projector import write_embedding
 from losslab.runs.record import (
@@ -40,7 +39,7 @@ from losslab.runs.tensorboard import (
     Events,
     file_alone,
     first_charts,
-    markdown_table,
+    number_table,
     write_session,
 )
 
@@ -394,16 +393,11 @@ class RunWriter:
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
 
     def _refuse_whole(self) -> None:
-        """Refuse to replace a finished run; a damaged one is made again."""
-        try:
-            record = self.record
-        except LaterVersionError:
-            raise
-        except FileError:
+        """Refuse to replace a run that is going on or finished; a damaged one is made again."""
+        if needs_running(self.folder):
             return
-        self._refuse_live(record)
-        if record["status"] == "done" and damage(self.folder) is None:
-            raise FileExistsError(f"{self.folder} has a finished run; choose another folder")
+        self._refuse_live(self.record)
+        raise FileExistsError(f"{self.folder} has a finished run; choose another folder")
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files that are left if a run is killed while writing."""
@@ -533,7 +527,7 @@ def _results_table(record: Record) -> str:
     """Return the results of a run as a Markdown table with one row per metric."""
     validation = record["best"]["metrics"] if record["best"] else {}
     columns = {"validation": validation, "test": record["test"]}
-    return markdown_table("metric", columns)
+    return number_table("metric", columns)
 
 
 def peak_memory_mb() -> float | None:
