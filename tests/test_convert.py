@@ -1,17 +1,12 @@
 """``losslab convert`` and docs/dictionary.md, both from the table in losslab.dictionary."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
+from load_script import load_script
 from losslab.commands.convert import main
 from losslab.dictionary import ROWS
 
-ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("page", ROOT / "scripts" / "dictionary.py")
-page = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(page)
+page = load_script("dictionary")
 
 
 @pytest.mark.parametrize(

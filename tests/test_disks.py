@@ -2,23 +2,25 @@
 
 import json
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
+import kinds_of_run
 from losslab.cli import run
-from losslab.config.compose import compose, finished_config
 from losslab.config.errors import UserError
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs
+from losslab.runs.check import needs_running
 from losslab.runs.disk import append, overwrite
 from losslab.runs.record import new_record, read_record, write_record
 from losslab.sweep import require_log_dir
 from losslab.training import saved_config, train
 
-LINE = ["loss=mse", "trainer=cpu", "callbacks=quiet", "trainer.max_epochs=3"]
+# an epoch writes 17 kB of curves and as much for TensorBoard
+LINE = [*kinds_of_run.LINE, "data.n=1000", "data.batch_size=4", "trainer.log_every_n_steps=1"]
+LINE += ["logger.events=true", "trainer.max_epochs=3"]
 
 
 @pytest.fixture
@@ -51,8 +53,7 @@ def fill(disk: Path, leave: int = 0) -> Path:
 
 
 def config_of(*overrides: str):
-    config = compose([*LINE, *overrides])
-    return finished_config(config, config.hydra)
+    return kinds_of_run.config_of(*LINE, *overrides)
 
 
 def left_by(folder: Path) -> tuple:
@@ -64,30 +65,44 @@ def left_by(folder: Path) -> tuple:
     return record["best"], record["test"], curves, weights
 
 
-@pytest.mark.parametrize("leave", [0, 16384])
-def test_a_run_on_a_full_disk_is_recorded_and_goes_on(disk, tmp_path, leave, caplog):
-    whole = tmp_path / "whole"
-    train(config_of(), whole)
-    folder = disk / "run"
-    train(config_of("trainer.max_epochs=1"), folder)
-    filling = fill(disk, leave)
-    config = saved_config(folder)
+@pytest.fixture
+def whole(tmp_path):
+    """Return what a run of three epochs leaves."""
+    train(config_of(), tmp_path / "whole")
+    return left_by(tmp_path / "whole")
+
+
+@pytest.fixture
+def longer(disk):
+    """Train for one epoch on the small disk, and return the config of three."""
+    train(config_of("trainer.max_epochs=1"), disk / "run")
+    config = saved_config(disk / "run")
     config.trainer.max_epochs = 3
-    with suppress(UserError):  # there was no space for the record of the failure
-        train(config, folder, resume=True)
-    record = read_record(folder)
-    if record["status"] != "done":
-        assert record["status"] == "failed"
-        assert record["error"]["kind"] == "space"
-        assert (
-            record["error"]["message"]
-            == (f"no space: cannot write to {folder}: No space left on device (0.0 MiB free)")
-            or leave
-        )
+    return config
+
+
+def test_a_run_on_a_full_disk_cannot_begin_and_stays_done(disk, whole, longer, caplog):
+    filling, folder = fill(disk), disk / "run"
+    with pytest.raises(UserError, match=r"cannot write to .*run: No space left on device"):
+        train(longer, folder, resume=True)
+    assert read_record(folder)["status"] == "done"
     assert "Traceback" not in caplog.text
     filling.unlink()
-    train(config, folder, resume=True)
-    assert left_by(folder) == left_by(whole)
+    train(longer, folder, resume=True)
+    assert left_by(folder) == whole
+
+
+@pytest.mark.parametrize(("leave", "epochs"), [(16384, 1), (49152, 2)])
+def test_a_run_that_fills_the_disk_fails_and_resumes(disk, whole, longer, caplog, leave, epochs):
+    filling, folder = fill(disk, leave), disk / "run"
+    record = train(longer, folder, resume=True)
+    assert (record["status"], record["error"]["kind"]) == ("failed", "space")
+    assert record["epochs"] == epochs
+    assert record["error"]["message"].startswith(f"no space: cannot write to {folder}: ")
+    assert "Traceback" not in caplog.text
+    filling.unlink()
+    train(longer, folder, resume=True)
+    assert left_by(folder) == whole
 
 
 def test_a_stack_on_a_full_disk_ends_and_is_trained_later(disk, tmp_path, capsys):
@@ -98,6 +113,7 @@ def test_a_stack_on_a_full_disk_ends_and_is_trained_later(disk, tmp_path, capsys
     train_jobs(jobs(tmp_path), workers=1)
     filling = fill(disk, leave=30000)
     train_jobs(jobs(disk), workers=1)
+    assert any(needs_running(job.folder) for job in jobs(disk))
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
     filling.unlink()

@@ -1,20 +1,15 @@
 """The mutants of scripts/mutation_testing.py: which changes are made, one at a time."""
 
 import ast
-import importlib.util
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "mutation_testing.py"
+from load_script import load_script
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("mutation_testing", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("mutation_testing")
 
 
 @pytest.mark.parametrize(

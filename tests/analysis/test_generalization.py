@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
 
+from load_script import load_script
 from losslab.analysis.generalization import corrected_t, crossed_t
 from losslab.analysis.scope import Design, difference_test
 from losslab.analysis.sequential_t import sequential_t_p
@@ -17,7 +18,7 @@ MOST = 0.05 + 2 * math.sqrt(0.05 * 0.95 / ROUNDS)
 
 
 @pytest.fixture(scope="module")
-def simulation(load_script):
+def simulation():
     return load_script("simulate_claims")
 
 

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from load_script import load_script
 from losslab.analysis.generalization import corrected_t
 from losslab.analysis.sequential import (
     LEVELS,
@@ -27,7 +28,7 @@ SPENT = [spending(count / 32) for count in COUNTS]
 
 
 @pytest.fixture(scope="module")
-def simulation(load_script):
+def simulation():
     return load_script("simulate_looks")
 
 

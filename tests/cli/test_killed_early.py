@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+import kinds_of_run
 from losslab.cli import run
-from losslab.config.compose import compose, finished_config
 from losslab.config.errors import UserError
 from losslab.runs.disk import exclusive
 from losslab.runs.record import new_record, read_record, write_record
 from losslab.runs.writer import RunWriter
 from losslab.training import train
 
-LINE = ["loss=mse", "trainer=cpu", "callbacks=quiet", "trainer.max_epochs=2"]
+LINE = [*kinds_of_run.LINE, "trainer.max_epochs=2"]
 
 
 def begun(folder: Path, monkeypatch) -> None:
@@ -23,8 +23,7 @@ def begun(folder: Path, monkeypatch) -> None:
     monkeypatch.setattr(RunWriter, "end_epoch", lambda *given: os.kill(os.getpid(), signal.SIGKILL))
     child = os.fork()
     if child == 0:
-        config = compose(LINE)
-        train(finished_config(config, config.hydra), folder)
+        train(kinds_of_run.config_of(*LINE), folder)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     monkeypatch.undo()
@@ -53,8 +52,7 @@ def test_a_run_begins_again_from_its_saved_config(tmp_path, monkeypatch, record)
 
 @pytest.mark.parametrize("trained", [True, False], ids=["with checkpoint", "without"])
 def test_the_second_resume_is_told_who_has_the_run(tmp_path, trained):
-    config = compose(LINE)
-    train(finished_config(config, config.hydra), tmp_path)
+    train(kinds_of_run.config_of(*LINE), tmp_path)
     if not trained:
         (tmp_path / "checkpoints" / "last.ckpt").unlink()
     record = new_record() | {"host": "elsewhere", "pid": 4711}

@@ -219,7 +219,7 @@ def test_no_sweep_or_tuning_runs_it(tmp_path, override, nothing_is_built):
     key, _, value = override.lstrip("+").partition("=")
     plan = dataclasses.replace(plan, overrides=[], points={"mse": [{f"++{key}": value}]})
     write_plan(tmp_path / "points", plan)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="would run "):
         tuning.run_tuning([f"resume={tmp_path / 'points'}"])
     assert not (tmp_path / "seen").exists()
 

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from losslab.losses import ArcFaceLoss, CosFaceLoss, CrossEntropyLoss, ProxyAnchorLoss
+from losslab.losses import (
+    ArcFaceLoss,
+    CenterLoss,
+    CosFaceLoss,
+    CrossEntropyLoss,
+    ProxyAnchorLoss,
+)
 
 SIZES = {"num_classes": 5, "embedding_size": 8}
 
@@ -84,8 +90,8 @@ def test_an_embedding_on_its_class_vector_has_a_finite_gradient():
     assert loss.vectors.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("ours", [ArcFaceLoss, CosFaceLoss, ProxyAnchorLoss])
-def test_errors(ours):
+@pytest.mark.parametrize("ours", [ArcFaceLoss, CenterLoss, CosFaceLoss, ProxyAnchorLoss])
+def test_sizes_and_targets_that_do_not_fit(ours):
     labels = torch.tensor([0, 1])
     with pytest.raises(ValueError, match="embedding_size=8 dimensions, got 3"):
         ours(**SIZES)(torch.ones(2, 3), labels)
@@ -93,6 +99,10 @@ def test_errors(ours):
         ours(**SIZES)(torch.ones(2, 8), labels.float())
     with pytest.raises(ValueError, match="num_classes must be >= 1"):
         ours(num_classes=0, embedding_size=8)
+
+
+@pytest.mark.parametrize("ours", [ArcFaceLoss, CosFaceLoss, ProxyAnchorLoss])
+def test_margins_and_scales_out_of_range(ours):
     with pytest.raises(ValueError, match="margin"):
         ours(**SIZES, margin=-0.1)
     with pytest.raises(ValueError, match="scale must be > 0"):

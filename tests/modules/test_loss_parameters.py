@@ -175,7 +175,7 @@ def test_an_optimizer_of_your_own_has_the_option_too():
 EMBEDDINGS = ["data=digits_retrieval", "data.copies=1"]
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "arcface", "cosface", "proxy_anchor"])
+@pytest.mark.parametrize("name", ["cross_entropy", "arcface", "center", "cosface", "proxy_anchor"])
 def test_losses_of_embeddings_are_told_their_sizes(name):
     own = dict(built(f"loss={name}", *EMBEDDINGS, "task.definition.dimensions=7"))
     assert {tuple(value.shape) for value in own.values()} <= {(10, 7), (10,)}

@@ -8,6 +8,7 @@ import pickle
 import signal
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -499,11 +500,11 @@ def test_a_run_that_is_done_is_not_overwritten(tmp_path: Path) -> None:
     train(tmp_path)
     (tmp_path / "config.yaml").write_text(CONFIG)
     for checkpoint in (tmp_path / "checkpoints").iterdir():  # text in these tests
-        checkpoint.unlink()
-    before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+        zipfile.ZipFile(checkpoint, "w").close()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     with pytest.raises(FileExistsError, match="has a finished run"):
         open_keeper(tmp_path).start(FIELDS)
-    assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == before
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 @pytest.mark.parametrize(
