@@ -332,6 +332,12 @@ def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
             raise UserError(f"two jobs of this sweep are the same: {job.subdir}{reason}")
 
 
+LOGGING: dict[str, Any] = (
+    {} if VERSION_BASE else {"execution_whitelist": ["losslab.config.secrets.Formatter"]}
+)
+"""What Hydra may call to configure logging besides the standard library, from 1.4 on."""
+
+
 def hydra_main(arguments: Sequence[str], job: Any) -> int:
     """Run Hydra's main on these arguments."""
     GlobalHydra.instance().clear()
@@ -349,7 +355,8 @@ def hydra_main(arguments: Sequence[str], job: Any) -> int:
             raise
 
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(config_path=str(groups.CONF), config_name="train", **VERSION_BASE)(job_as_typed)()
+    options = {**VERSION_BASE, **LOGGING}
+    hydra.main(config_path=str(groups.CONF), config_name="train", **options)(job_as_typed)()
     return DONE
 
 
