@@ -35,7 +35,10 @@ CASES: dict[str, list[str]] = {
     "reinforcement": ["loss=policy_gradient", "data.steps_per_epoch=300", *QUICK],
     "basic sweep": SWEEP,
     "joblib sweep": [*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-    "lockstep sweep": [*SWEEP, "hydra/launcher=lockstep", "hydra.launcher.workers=2"],
+    "lockstep sweep": [
+        *(*SWEEP[:-1], "trainer.max_epochs=300"),
+        *("hydra/launcher=lockstep", "hydra.launcher.workers=2"),
+    ],
     "tuning": ["tune", *TUNING, *QUICK],
 }
 

@@ -78,6 +78,9 @@ def require_resumable(
     expected: dict[str, Any] = {"epoch": 0, "global_step": 0, "loops": loops}
     if isinstance(components.module, ReinforcementModule):
         expected["reinforcement"] = {}
+    if "record" in saved:  # of a run that was trained in a stack
+        epoch = {"epoch": 0, "metrics": {}}
+        expected["record"] = {"epochs": 0, "steps": 0, "best": epoch, "final": epoch}
     wrong = next(_unlike(expected, saved, ""), None) or _wrong_optimizer(components.module, saved)
     if wrong:
         raise FileError(path, f"is not a whole checkpoint: {wrong} is missing or does not fit")

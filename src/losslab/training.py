@@ -303,7 +303,7 @@ def open_record(
         writer.folder.mkdir(parents=True, exist_ok=True)
         if last is not None:
             saved = torch.load(last, map_location="cpu", weights_only=True)
-            writer.resume(saved["global_step"], text)
+            writer.resume(saved["global_step"], text, saved.get("record"))
             return
         writer.start(
             {

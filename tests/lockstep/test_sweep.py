@@ -192,7 +192,9 @@ def files_of(folder: Path) -> list[str]:
 
 
 def checkpoint_of(folder: Path, which: str) -> dict:
-    return torch.load(folder / "checkpoints" / f"{which}.ckpt", weights_only=True)
+    saved = torch.load(folder / "checkpoints" / f"{which}.ckpt", weights_only=True)
+    saved.pop("record", None)  # that stacks save in addition
+    return saved
 
 
 def differences(alone, together, tolerance: float, where: str = "") -> list[str]:  # noqa: PLR0911

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from losslab.config import schema
 from losslab.config.instantiate import target_of
 from losslab.lockstep.optimizers import ELEMENTWISE
+from losslab.lockstep.resuming import was_stacked
 from losslab.modules.supervised import SupervisedModule
 from losslab.rl.module import PolicyGradientModule, QLearningModule
 from losslab.training import is_double
@@ -84,7 +85,8 @@ def group_jobs(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, st
     """Group jobs that can be trained together.
 
     Returns:
-        Groups of at least two jobs, and the other jobs with the reason.
+        Groups of at least two jobs, or of one that a stack has begun, and the other jobs with the
+        reason.
     """
     groups: dict[str, list[Job]] = {}
     left: list[tuple[Job, str]] = []
@@ -95,9 +97,10 @@ def group_jobs(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, st
         else:
             left.append((job, reason))
     for members in groups.values():
-        if len(members) == 1:
+        if len(members) == 1 and not was_stacked(members[0].folder):
             left.append((members[0], "no other job has the same data, model and optimizer"))
-    return [members for members in groups.values() if len(members) > 1], left
+            members.clear()
+    return [members for members in groups.values() if members], left
 
 
 def _shape(config: DictConfig) -> str:

@@ -22,6 +22,7 @@ from losslab.lockstep.batches import StackedBatches
 from losslab.lockstep.capture import captured
 from losslab.lockstep.objective import StackedObjective, Values
 from losslab.lockstep.optimizers import RowOptimizer
+from losslab.lockstep.resuming import saved_rows
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack
 from losslab.lockstep.stacked_run import StackedRun
@@ -76,27 +77,32 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         self.trainer = members[0].config.trainer
         for member in members:
             member.components.module.to(device, dtype)
+            member.load_saved()
         self.streams = StackedBatches([member.components.data for member in members], device, dtype)
         batch = next(self.streams.batches("train", epoch=0))
         networks = [member.components.network for member in members]
         self.stack = Stack(networks, self.task.pair(batch)[0][0])
-        self.optimizer = RowOptimizer(self.stack.parameters, [one.optimizer for one in members])
+        self.optimizer = RowOptimizer(
+            self.stack.parameters, [one.optimizer for one in members], saved_rows(members, device)
+        )
         self.arrange(members)
         self._try_losses(batch)
 
     def train(self) -> None:
-        """Train all epochs, then test each run's best checkpoint."""
-        finished: list[StackedRun] = []
+        """Train all epochs that are left, then test each run's best checkpoint."""
+        finished = [member for member in self.members if member.writer.record["stopped"]]
+        self.drop(finished)
         begin_memory(self._place[0])
-        for epoch in range(self.trainer.max_epochs):
+        for epoch in range((finished + self.members)[0].epochs, self.trainer.max_epochs):
+            if not self.members:
+                break
             with self.timed():
                 self._train_epoch(epoch)
             if self.members:
                 stopped = self._end_epoch(epoch)
                 finished += stopped
                 self.drop(stopped)
-            if not self.members:
-                break
+            self.save_if_due(finished + self.members)
         self._test(finished + self.members)
 
     # --- rows -------------------------------------------------------------------------------

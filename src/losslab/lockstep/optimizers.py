@@ -36,6 +36,7 @@ class RowOptimizer:
         parameters: stacked parameters by name, (K, *).
         runs: the runs' own optimizers, of one class. Only their options are used; they are read
             again by :meth:`regroup`, so that schedulers can change them.
+        states: state of each run, as from :meth:`rows`; ``None`` before the first step.
 
     Raises:
         ValueError: if the optimizers are not of one class in :data:`ELEMENTWISE`.
@@ -48,14 +49,19 @@ class RowOptimizer:
         tensor([-0.5000, -1.0000])
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], runs: Sequence[Optimizer]) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        runs: Sequence[Optimizer],
+        states: Sequence[RowState] | None = None,
+    ) -> None:
         kinds = {type(run) for run in runs}
         if len(kinds) != 1 or not kinds <= set(ELEMENTWISE):
             expected = ", ".join(kind.__name__ for kind in ELEMENTWISE)
             found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "none"
             raise ValueError(f"runs must have optimizers of one class of {expected}, got {found}")
         self._kind: Any = kinds.pop()
-        self._arrange(parameters, list(runs), None)
+        self._arrange(parameters, list(runs), states)
 
     def step(self, gradients: Mapping[str, Tensor]) -> None:
         """Update all rows; a parameter without a gradient stays as it is."""

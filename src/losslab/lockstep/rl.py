@@ -74,6 +74,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             with self.timed():
                 self.algorithms[0].advance(runs)
             self._end_batches()
+            self.save_if_due([*self._finished, *self.members])
         if self._finished:
             self._test(self._finished)
 

@@ -14,6 +14,11 @@ from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_run import StackedRun
 from losslab.modules.cost import LossCall, loss_cost, memory_cost
 
+SAVE_EVERY = 60.0
+"""Seconds after which the runs of a stack are saved, so that one that is killed loses no more."""
+SAVE_SHARE = 0.02
+"""Largest share of the time that is spent on saving them."""
+
 
 class Block(Protocol):
     """Block of consecutive rows whose runs have the same objective."""
@@ -43,6 +48,7 @@ class StackedRuns(Generic[RunT, BlockT]):
         self.members, self.blocks = [], []
         self.refused: list[tuple[RunT, str]] = []
         self._mapped: dict[str, bool] = {}
+        self._next_save = time.monotonic() + SAVE_EVERY
 
     def make_block(self, members: Sequence[RunT], first: int, *, mapped: bool) -> BlockT:
         """Create the object that computes the objective of these runs.
@@ -84,6 +90,16 @@ class StackedRuns(Generic[RunT, BlockT]):
         share = (time.perf_counter() - began) / len(members)
         for member in members:
             member.timer.add(share)
+
+    def save_if_due(self, members: Sequence[RunT]) -> None:
+        """Write the checkpoints of the runs' last epochs, at most every :data:`SAVE_EVERY`."""
+        began = time.monotonic()
+        if began < self._next_save:
+            return
+        for member in members:
+            member.writer.save()
+        ended = time.monotonic()
+        self._next_save = ended + max(SAVE_EVERY, (ended - began) / SAVE_SHARE)
 
     def note_costs(self, device: torch.device, call: Callable[[int], LossCall | None]) -> None:
         """Record the cost of the runs; those with the same objective share that of the loss.

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +16,7 @@ from losslab.callbacks import Figures
 from losslab.components import Components, fingerprint
 from losslab.config.instantiate import build
 from losslab.lockstep.lightning_state import checkpoint
+from losslab.lockstep.resuming import SavedRun
 from losslab.modules.cost import StepTimer
 from losslab.modules.scores import ScoreOptions
 from losslab.runs.buffered_writer import BufferedRunWriter
@@ -32,16 +33,24 @@ class StackedRun:
 
     Attributes:
         objective: text that is equal for runs with the same loss, options and regularizer.
+        saved: checkpoints from which it goes on, until it does; ``None`` if it begins.
+        epochs: number of epochs that it has trained before.
         best: weights and buffers of the epoch whose checkpoint counts.
         steps: number of optimizer steps taken.
         timer: time per step, in which a step of K runs counts 1/K for each.
     """
 
-    def __init__(self, config: DictConfig, folder: Path, components: Components) -> None:
+    def __init__(
+        self,
+        config: DictConfig,
+        folder: Path,
+        components: Components,
+        saved: SavedRun | None = None,
+    ) -> None:
         self.config, self.folder, self.components = config, folder, components
         self.name = str(config.choices.loss)
         self.objective = self._objective()
-        self.writer = make_run_writer(config, folder, BufferedRunWriter)
+        self.writer = cast(BufferedRunWriter, make_run_writer(config, folder, BufferedRunWriter))
         made: Any = components.module.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = made
         self.scheduler: Any = None
@@ -49,8 +58,12 @@ class StackedRun:
             self.optimizer = made["optimizer"]
             self.scheduler = made["lr_scheduler"]["scheduler"]
         self.best: Mapping[str, Tensor] = {}
-        self.steps = 0
-        self.timer = StepTimer()
+        self.saved = saved
+        self.epochs = self.steps = 0
+        if saved is not None:
+            self.epochs, self.steps = saved.last["epoch"] + 1, saved.last["global_step"]
+            saved.restore(self.optimizer, self.scheduler)
+        self.timer = StepTimer(self.steps)
         prepare_evaluation(config, components.module)
         self.last_split: str = components.module.splits[-1]
         self._baselines = (
@@ -76,9 +89,19 @@ class StackedRun:
         return repr([tensor.shape for tensor in (*splits, *self.components.network.parameters())])
 
     def open(self) -> None:
-        """Begin the run's folder."""
-        open_record(self.writer, self.config, self.components, last=None)
+        """Begin the run's folder, or go on with it."""
+        last = None if self.saved is None else self.saved.path
+        self.saved = None  # its memory is not needed any more
+        open_record(self.writer, self.config, self.components, last)
         self.writer.note({"baselines": self._baselines})
+
+    def load_saved(self) -> None:
+        """Load the weights from which the run goes on, once the network is where it trains."""
+        if self.saved is not None:
+            network = self.components.network
+            network.load_state_dict(self.saved.weights)
+            device = next(network.parameters()).device
+            self.best = {name: value.to(device) for name, value in self.saved.best.items()}
 
     def schedule(self, metrics: Mapping[str, float] | None = None) -> None:
         """Step the scheduler after an epoch; one that reads a metric waits until it is known.
@@ -128,7 +151,7 @@ class StackedRun:
         step: int,
         metrics: Mapping[str, float],
         weights: Mapping[str, Tensor],
-        content: Mapping[str, Any],
+        content: dict[str, Any],
         validated: tuple[Tensor, Tensor] | None = None,
     ) -> bool:
         """Pass the epoch to the run writer; return whether the run stops.
@@ -138,13 +161,14 @@ class StackedRun:
             step: number of optimizer steps at its end.
             metrics: metrics with their split.
             weights: weights and buffers of the network.
-            content: the checkpoint.
+            content: the checkpoint, to which the writer's state is added.
             validated: predictions and targets of the validation split, if the task has any.
         """
         self.steps = step
         self.timer.end_epoch(step)
         tie_break = None if validated is None else partial(self._tie_break, *validated)
         stop = self.writer.end_epoch(epoch, step, metrics, partial(_save, content), tie_break)
+        content["record"] = self.writer.state
         best = self.writer.record["best"]
         if best is not None and best["epoch"] == epoch:
             self.best = weights

@@ -20,6 +20,7 @@ from losslab.config.errors import UserError
 from losslab.lockstep.grouping import Job, group_jobs, place, split
 from losslab.lockstep.loop import RunBatch
 from losslab.lockstep.memory import runs_that_fit
+from losslab.lockstep.resuming import saved_run
 from losslab.lockstep.rl import StackedAgents
 from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent
@@ -135,10 +136,11 @@ def _members(jobs: Sequence[Job], known: Mapping[str, Components]) -> tuple[list
             if list(components.module.loss.parameters()):
                 left.append((job, "its loss has parameters of its own"))
                 continue
-            kind = (
-                StackedAgent if isinstance(components.module, ReinforcementModule) else StackedRun
-            )
-            members.append(kind(job.config, job.folder, components))
+            if isinstance(components.module, ReinforcementModule):
+                members.append(StackedAgent(job.config, job.folder, components))
+            else:
+                saved = saved_run(job.config, job.folder, components)
+                members.append(StackedRun(job.config, job.folder, components, saved))
         except UserError as error:
             left.append((job, str(error)))
         else:
@@ -152,10 +154,10 @@ def _alike(config: DictConfig) -> str:
 
 
 def _same_sizes(members: Iterable[StackedRun]) -> list[list[StackedRun]]:
-    """Group runs with the same shapes of splits and weights, ordered by objective."""
-    sizes: dict[str, list[StackedRun]] = {}
+    """Group runs at the same epoch with the same shapes of splits and weights, by objective."""
+    sizes: dict[tuple[str, int], list[StackedRun]] = {}
     for member in sorted(members, key=lambda member: member.objective):
-        sizes.setdefault(member.sizes, []).append(member)
+        sizes.setdefault((member.sizes, member.epochs), []).append(member)
     return list(sizes.values())
 
 

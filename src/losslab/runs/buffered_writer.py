@@ -5,18 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from losslab.runs.record import Record, Status
+from losslab.runs.record import EPOCH_FIELDS, Record, Status
 from losslab.runs.writer import HEARTBEAT_EVERY, RunWriter
 
 Save = Callable[[Path], None]
 
 
 class BufferedRunWriter(RunWriter):
-    """Run writer that makes the decisions of :class:`RunWriter` but writes files at the run's end.
+    """Run writer that makes the decisions of :class:`RunWriter` but seldom writes files.
 
-    Record, curves and events are written with each heartbeat, checkpoints only at the end: if the
-    process is killed, the record becomes stale and the run starts over. Writing each epoch of a
-    hundred stacked runs would take longer than training them.
+    Record, curves and events are written with each heartbeat, checkpoints by :meth:`save` and at
+    the run's end: writing each epoch of a hundred stacked runs would take longer than training
+    them. If the process is killed, the record may be ahead of the checkpoint, which therefore has
+    to hold :attr:`state`.
 
     The ``save`` argument of :meth:`end_epoch` must be able to write the epoch's checkpoint later.
 
@@ -40,11 +41,24 @@ class BufferedRunWriter(RunWriter):
         self._unfinished: Save | None = None
         self._best: Save | None = None
         self._last: Save | None = None
+        self._saved: tuple[Save | None, Save | None] = (None, None)
 
     @property
     def record(self) -> Record:
         """Record in memory; before the run has begun, the record on disk."""
         return super().record if self._held is None else self._held
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Fields of the record from which a run resumes after its last finished epoch."""
+        record: dict[str, Any] = {**self.record}
+        return {name: record[name] for name in EPOCH_FIELDS}
+
+    def save(self) -> None:
+        """Write curves, checkpoints and record of the last finished epoch."""
+        super()._flush()
+        self._save_checkpoints()
+        super()._write(self.record)
 
     def _flush(self) -> None:
         if self._held is None or self._is_due():
@@ -70,10 +84,17 @@ class BufferedRunWriter(RunWriter):
 
     def _end(self, record: Record, status: Status) -> None:
         super()._flush()
-        if self._best is not None and self._last is not None:
+        self._save_checkpoints()
+        super()._end(record, status)
+
+    def _save_checkpoints(self) -> None:
+        """Write the checkpoints that are not on disk yet."""
+        best, last = self._saved
+        if self._best is not None and self._best is not best:
             super()._save(self._best)
             super()._keep_as_best()
+        if self._last is not None and self._last is not last:
             if self._last is not self._best:
                 super()._save(self._last)
             super()._keep_as_last()
-        super()._end(record, status)
+        self._saved = (self._best, self._last)

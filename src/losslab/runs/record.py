@@ -46,6 +46,9 @@ ADDED_FIELDS: dict[str, Any] = {
 }
 """Fields that records of earlier versions lack, with what their absence means."""
 
+EPOCH_FIELDS = ("best", "improved", "final", "epochs", "steps")
+"""Fields that belong to the last finished epoch."""
+
 STALE_AFTER = 3600.0
 """Seconds without a heartbeat after which a running record counts as abandoned."""
 

@@ -21,6 +21,7 @@ from losslab.runs.disk import exclusive
 from losslab.runs.folder import RunFolder, file_name, remove, replace_file
 from losslab.runs.projector import write_embedding
 from losslab.runs.record import (
+    EPOCH_FIELDS,
     EpochMetrics,
     Record,
     RunError,
@@ -196,12 +197,16 @@ class RunWriter:
             self._write(record)
         self._flush()
 
-    def resume(self, step: int, config: str | None = None) -> None:
+    def resume(
+        self, step: int, config: str | None = None, fields: Mapping[str, Any] | None = None
+    ) -> None:
         """Resume from the last checkpoint, removing what was written after it.
 
         Args:
             step: step of that checkpoint.
             config: content of ``config.yaml``.
+            fields: :data:`EPOCH_FIELDS` of the record at that step, which the record on disk may
+                have passed.
 
         Raises:
             FileNotFoundError: if the folder has no run.
@@ -210,6 +215,8 @@ class RunWriter:
         with exclusive(self.folder):
             record = self.record
             self._refuse_live(record)
+            if fields is not None:
+                cast(dict[str, Any], record).update({name: fields[name] for name in EPOCH_FIELDS})
             self._save_config(config)
             self._write(self._continued(record))
         self._began = time.monotonic() - record["seconds"]
