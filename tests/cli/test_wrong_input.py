@@ -99,6 +99,9 @@ def test_a_network_that_does_not_fit(tmp_path):
         "experiment=outliers loss=mse",
         "data=cartpole +data.env_options.sutton_barto_reward=true",
         "loss=adversarial +task.betas=[0.5,0.8]",
+        "loss=mse +paths.root=. 'paths.data_dir=${paths.root}/data'",
+        "loss=mse +hydra.job.env_set.MY_OPTION=1",
+        "task=classification task.monitor=accuracy",
     ],
 )
 def test_right_input_runs(tmp_path, line):

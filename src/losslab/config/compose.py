@@ -235,12 +235,14 @@ def _require_known(overrides: Sequence[str], defaults: Callable[[], DictConfig])
             raise UserError(f"{override.input_line}: sweeps use losslab's own sweeper: remove it")
         if override.is_delete():
             require_deletable(override)
-        adds = (override.is_add() or override.is_force_add()) and is_read(key)
-        if adds or top == "hydra" or is_choice(override):
+        if is_choice(override):
+            continue
+        adds = override.is_add() or override.is_force_add()
+        if is_read(key, overrides, defaults().hydra) if adds else top == "hydra":
             continue
         if not replaces(top, overrides) and not _has(defaults(), key):
             chosen = defaults().hydra.runtime.choices.get(top)
-            whose = f" of {top}={chosen}" if chosen else ""
+            whose = f" of {top}={chosen}" if chosen and top != "hydra" else ""
             raise UserError(f"unknown key {key}{whose}{_nearest_keys(key, defaults())}")
 
 

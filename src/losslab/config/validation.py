@@ -1,5 +1,6 @@
 """Checks of a composed config: values of its keys, and what the keys of a run need together."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from losslab.config.kinds import text
 from losslab.config.overrides import is_choice, parsed, replaces
 from losslab.config.secrets import plain
 from losslab.metrics.labels import METRICS, is_known, metric
+from losslab.metrics.monitors import monitors
 
 _ABSENT = object()
 
@@ -132,6 +134,11 @@ def _require_metrics(content: Mapping[str, Any]) -> None:
         if name is None or not is_known(name):
             close = groups.did_you_mean(str(name), METRICS)
             raise UserError(f"task.{key}: unknown metric '{name}'{close}")
+    known = monitors(task)
+    if known is not None and monitor not in known:
+        raise UserError(
+            f"task.monitor={monitor} is not a validation metric of this task: {', '.join(known)}"
+        )
     better = {"lower": "min", "higher": "max"}.get(metric(str(monitor)).better or "", mode)
     if mode != better:
         raise UserError(
@@ -172,9 +179,32 @@ _CLOSED = ("task", "logger", "callbacks.run_writer")
 """Nodes of which losslab itself reads every key."""
 
 
-def is_read(key: str) -> bool:
-    """Return whether anything reads a key that ``+key=`` adds."""
+def is_read(key: str, overrides: Sequence[str], hydra: DictConfig) -> bool:
+    """Return whether anything reads a key that ``+key=`` adds.
+
+    Args:
+        key: dotted key.
+        overrides: the command, in which another key may refer to this one.
+        hydra: Hydra's node, whose classes have a field for each key that Hydra reads.
+    """
+    top, _, name = key.partition(".")
+    if top == "hydra":
+        return _is_field(hydra, name.split("."))
+    if top == "paths":
+        return any(f"${{{key}" in each for each in overrides)
     return key.rpartition(".")[0] not in _CLOSED or values.kind_of(key) is not None
+
+
+def _is_field(node: Any, names: Sequence[str]) -> bool:
+    """Return whether a key is in the classes of a node, or below one that takes any key."""
+    for name in names:
+        kind = OmegaConf.get_type(node) if OmegaConf.is_config(node) else None
+        if not dataclasses.is_dataclass(kind):
+            return True
+        if name not in {field.name for field in dataclasses.fields(kind)}:
+            return False
+        node = node._get_node(name)
+    return True
 
 
 def _require(refusal: str | None) -> None:
