@@ -356,3 +356,24 @@ def test_the_number_of_samples_does_not_depend_on_how_few_seeds_there_are(collec
     clear = only_pair(collected({"mse": [1.0, 1.4, 1.2], "mae": [3.2, 3.3, 3.6]}, **redrawn))
     assert abs(clear.mean) > clear.smallest_ever
     assert clear.samples_to_see is None
+
+
+@pytest.mark.parametrize(
+    ("rarest", "expected"),
+    [
+        (["3", "3", "3"], "recall of class 3, the rarest"),
+        (["3", "5", "3"], "recall of the rarest class (differs by seed)"),
+        (["3", None, "3"], "recall of the rarest class"),
+    ],
+    ids=["same", "differs", "unknown"],
+)
+def test_a_table_names_the_rarest_class(made_up, rarest, expected):
+    runs = [
+        made_up(loss, seed, test={"rare_recall": 0.5 + 0.1 * seed}, rarest=name)
+        for loss in ("mse", "mae")
+        for seed, name in enumerate(rarest)
+    ]
+    [table] = compare(
+        Collection(tuple(runs)), primary_metrics=["rare_recall"], columns=["rare_recall"]
+    ).tables
+    assert [metric.label for metric in (*table.columns, table.pairs[0].metric)] == [expected] * 2

@@ -12,7 +12,7 @@ from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import Scope
 from losslab.analysis.summaries import Summary, summarize
 from losslab.config.values import margin_refusal
-from losslab.metrics.labels import Metric, metric_of
+from losslab.metrics.labels import Metric, metric_of, name_rarest
 from losslab.runs.looks import NO_LOOKS, Looks
 
 
@@ -231,7 +231,13 @@ def _metrics(
     own = runs[0].metric_names
     there = {name for run in runs for name in run.metrics(options.split)}
     present = [name for name in own if name in there] or own[:1]
-    primary = tuple(metric_of(name, task) for name in options.primary_metrics or present[:1])
+    rarest = [run.record["rarest"] for run in runs]
+
+    def labelled(name: str) -> Metric:
+        found = metric_of(name, task)
+        return replace(found, label=name_rarest(found.label, rarest))
+
+    primary = tuple(map(labelled, options.primary_metrics or present[:1]))
     for metric in primary:
         if metric.better is None:
             raise ValueError(
@@ -239,7 +245,7 @@ def _metrics(
                 "lower is better"
             )
     names = dict.fromkeys([metric.name for metric in primary] + list(options.columns or present))
-    return primary, tuple(metric_of(name, task) for name in names)
+    return primary, tuple(map(labelled, names))
 
 
 def _is_baseline(row: Row, baseline: str) -> bool:

@@ -1,7 +1,7 @@
 """Labels of metrics in reports: name, unit, scale, and which direction is better."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -221,6 +221,28 @@ def metric_of(name: str, task: Mapping[str, Any]) -> Metric:
     if found.better is None and name == task.get("monitor"):
         return replace(found, better="higher" if task.get("mode") == "max" else "lower")
     return found
+
+
+def name_rarest(text: str, rarest: Collection[str | None]) -> str:
+    """Name the rarest class in the label of a metric, if it is known.
+
+    Args:
+        text: the label.
+        rarest: the name of the rarest class in each run.
+
+    Example:
+        >>> name_rarest("recall of the rarest class", ["3", "3"])
+        'recall of class 3, the rarest'
+        >>> name_rarest("recall of the rarest class", ["3", "5"])
+        'recall of the rarest class (differs by seed)'
+    """
+    names = set(rarest)
+    if None in names or not names:
+        return text
+    if len(names) > 1:
+        return text.replace("rarest class", "rarest class (differs by seed)")
+    named = f"class {names.pop()}, the rarest"
+    return text.replace("the rarest class", named).replace("rarest class", named)
 
 
 def primary_metric(task: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Table that is printed at the end of a run."""
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from losslab.metrics.labels import metric, number
+from losslab.metrics.labels import metric, name_rarest, number
 from losslab.runs.folder import RunFolder
 from losslab.runs.record import Record
 
@@ -64,9 +63,7 @@ def _meaning(name: str, record: Record) -> str:
     """Return what a metric is and which direction is better."""
     label = metric(name)
     text = "" if label.label == name else label.label
-    if record["rarest"] is not None:
-        named = f"class {record['rarest']}, the rarest"
-        text = re.sub("(the )?rarest class", lambda _: named, text)
+    text = name_rarest(text, [record["rarest"]])
     if name == record["primary"]:
         text = f"primary metric: {label.label}"
     better = {"higher": "↑", "lower": "↓", None: ""}[label.better]
