@@ -4,6 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from scipy import special
 from sklearn.metrics import hinge_loss, log_loss
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -14,7 +15,9 @@ from losslab.losses import (
     CrossEntropyLoss,
     FocalLoss,
     HingeLoss,
+    functional,
 )
+from losslab.losses.functional.classification import _focal_fast
 
 WEIGHT = [0.5, 1.0, 4.0]
 
@@ -427,3 +430,95 @@ CALLS = {
 def test_targets_that_do_not_fit_are_refused(loss, shape, target, message):
     with pytest.raises(ValueError, match=message):
         loss(torch.zeros(shape), target)
+
+
+INFINITE = [-math.inf, math.inf, -math.inf, math.inf, math.inf, -math.inf, 1.0, -2.0]
+SHARES = [0.0, 1.0, 1.0, 0.0, 0.3, 0.7, 1.0, 0.6]
+
+
+def binary_reference(logits, target, gamma=0.0, positive=1.0, negative=1.0):
+    """Return focal loss by its definition, in which a share of 0 leaves a term out."""
+    p, q = special.expit(logits), special.expit(-logits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = [
+            positive * target * np.where(q > 0, q**gamma, gamma == 0) * -special.log_expit(logits),
+            negative
+            * (1 - target)
+            * np.where(p > 0, p**gamma, gamma == 0)
+            * -special.log_expit(-logits),
+        ]
+    shares = [target, 1 - target]
+    return sum(np.where(share == 0, 0, term) for share, term in zip(shares, terms, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        (BCELoss(reduction="none"), {}),
+        (BCELoss(pos_weight=3.0, reduction="none"), {"positive": 3.0}),
+        (FocalLoss(gamma=0.0, reduction="none"), {}),
+        (FocalLoss(gamma=0.5, reduction="none"), {"gamma": 0.5}),
+        (
+            FocalLoss(gamma=2.0, alpha=0.25, reduction="none"),
+            {"gamma": 2.0, "positive": 0.25, "negative": 0.75},
+        ),
+    ],
+    ids=["bce", "pos_weight", "focal 0", "focal 0.5", "focal alpha"],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+def test_infinite_logits_have_the_limit_and_no_gradient_is_lost(loss, options, dtype, soft):
+    hard = [share in (0.0, 1.0) for share in SHARES]
+    kept = [place for place in range(len(SHARES)) if soft or hard[place]]
+    logits, target = np.array(INFINITE)[kept], np.array(SHARES)[kept]
+    given = torch.tensor(logits, dtype=dtype, requires_grad=True)
+    values = loss(given, torch.tensor(target, dtype=dtype))
+    np.testing.assert_allclose(
+        values.detach(), binary_reference(logits, target, **options), rtol=1e-5
+    )
+    [gradient] = torch.autograd.grad(values.sum(), given)
+    assert gradient.isfinite().all()
+    # those of finite logits are what they are without infinite ones
+    finite = np.isfinite(logits)
+    alone = torch.tensor(logits[finite], dtype=dtype, requires_grad=True)
+    [own] = torch.autograd.grad(loss(alone, torch.tensor(target[finite], dtype=dtype)).sum(), alone)
+    assert torch.equal(gradient[torch.from_numpy(finite)], own)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "weights"), [(0.0, ()), (0.0, (3.0,)), (2.0, ()), (0.5, (0.25, 0.75))]
+)
+def test_fused_sums_of_infinite_logits(gamma, weights):
+    """Of right decisions alone, and with wrong ones."""
+    logits, target = torch.tensor(INFINITE), torch.tensor([0.0, 1, 1, 0, 0, 1, 1, 0])
+    given = [torch.tensor(weight) for weight in weights]
+    for kept in ([0, 1, 6, 7], list(range(8))):
+        z, t = logits[kept].requires_grad_(), target[kept]
+        expected = functional.binary_focal(z, t, gamma, *given)
+        total, slope = _focal_fast(None, gamma, z.detach().unsqueeze(0), t.unsqueeze(0), *given)
+        assert total.item() == pytest.approx(expected.sum().item(), rel=1e-5)
+        [gradient] = torch.autograd.grad(expected.sum(), z)
+        torch.testing.assert_close(slope[0], gradient)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        CrossEntropyLoss(reduction="none"),
+        CrossEntropyLoss(weight=[1.0, 1.0, 1.0], reduction="none"),
+        CategoricalCrossEntropyLoss(reduction="none"),
+        FocalLoss(gamma=0.0, reduction="none"),
+    ],
+    ids=["cross_entropy", "weights", "categorical", "focal"],
+)
+def test_a_class_with_logit_minus_infinity(loss):
+    """It costs nothing where it is wrong, and infinitely much where it is right."""
+    logits = torch.tensor([[0.0, -math.inf, 1.0], [-math.inf, 0.0, 1.0]], requires_grad=True)
+    target = torch.tensor([0, 0])
+    if isinstance(loss, CategoricalCrossEntropyLoss):
+        target = torch.nn.functional.one_hot(target, 3).float()
+    values = loss(logits, target)
+    assert values.tolist() == [pytest.approx(math.log1p(math.e), rel=1e-6), math.inf]
+    [gradient] = torch.autograd.grad(values.sum(), logits)
+    p = 1 / (1 + math.e)
+    torch.testing.assert_close(gradient, torch.tensor([[p - 1, 0, 1 - p], [-1, p, 1 - p]]))

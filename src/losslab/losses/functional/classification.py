@@ -99,7 +99,9 @@ def binary_cross_entropy(
     nearest = target.round()
     against = torch.rsub(nearest, 1, alpha=2) * logits
     nll = F.softplus(against, threshold=_LINEAR_FROM)
-    return torch.addcmul(nll, target - nearest, logits, value=-1)
+    elements = torch.addcmul(nll, target - nearest, logits, value=-1)
+    # 0 * inf or inf - inf: an infinite logit that is right, or not compensated by the remainder
+    return torch.where(elements.isnan(), nll, elements)
 
 
 _LINEAR_FROM = 40  # softplus(z) equals z from here on, in float64 too
@@ -125,8 +127,8 @@ def binary_focal(
         return binary_cross_entropy(logits, target)
     (logits,) = full_precision(logits)
     target = target.to(logits.dtype)
-    for_positive = target * _focal(logits, gamma)
-    for_negative = (1 - target) * _focal(-logits, gamma)
+    for_positive = _shared(target, _focal(logits, gamma))
+    for_negative = _shared(1 - target, _focal(-logits, gamma))
     if positive is not None:
         for_positive = positive * for_positive
     if negative is not None:
@@ -212,8 +214,17 @@ def _focal(signed_logit: Tensor, gamma: float) -> Tensor:
 
     If p rounds to 1, a power of ``1 - p`` would have no gradient, or an infinite one for gamma < 1.
     """
-    nll = -F.logsigmoid(signed_logit)  # also exact in float64, where F.softplus cuts off at 20
-    return nll if gamma == 0 else torch.exp(gamma * F.logsigmoid(-signed_logit)) * nll
+    infinite = signed_logit.isinf()  # for which the product below has no gradient
+    s = signed_logit.masked_fill(infinite, 0)
+    nll = -F.logsigmoid(s)  # also exact in float64, where F.softplus cuts off at 20
+    if gamma != 0:
+        nll = torch.exp(gamma * F.logsigmoid(-s)) * nll
+    return torch.where(infinite, F.relu(-signed_logit), nll)
+
+
+def _shared(share: Tensor, values: Tensor) -> Tensor:
+    """Multiply values by a share that is 0 for values that do not count, even infinite ones."""
+    return torch.where((share == 0) & values.isinf(), share, share * values)
 
 
 def _split_scores(scores: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -269,16 +280,21 @@ def _focal_fast(
         share = positive * share
     if negative is not None:
         other = negative * other
+    largest = torch.finfo(z.dtype).max / 1024
+    infinite, z = z.abs() > largest, z.clamp(-largest, largest)  # so that 0 * gamma * z is 0
     p, q = sigmoid_and_complement(z)
     log_larger = log_of_larger(z)[0]
     nll_p, nll_q = (-z).relu_().sub_(log_larger), z.relu().sub_(log_larger)  # -log p and -log q
     if gamma == 0:
-        return _row(share * nll_p + other * nll_q), (other * p - share * q).to(logits.dtype)
+        elements = share * nll_p + other * nll_q
+        slope = (other * p - share * q).to(logits.dtype)
+        return _row(torch.where(infinite, elements * largest, elements)), slope
     share, other = share * _power(q, nll_q, gamma), other * _power(p, nll_p, gamma)
     of_negative = torch.addcmul(p, nll_q, q, value=gamma).mul_(other)
     of_positive = torch.addcmul(q, nll_p, p, value=gamma).mul_(share)
     slope = of_negative.sub_(of_positive).to(logits.dtype)
-    return _row(share.mul_(nll_p).addcmul_(other, nll_q)), slope
+    elements = share.mul_(nll_p).addcmul_(other, nll_q)
+    return _row(torch.where(infinite, elements * largest, elements)), slope
 
 
 def _cross_entropy_fast(z: Tensor, target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -291,6 +307,7 @@ def _cross_entropy_fast(z: Tensor, target: Tensor, dtype: torch.dtype) -> tuple[
     error = decision - target
     rest = small.div_(small + 1)  # the smaller of p and q
     loss = torch.addcmul(log_larger, z, error, value=-1)
+    loss = torch.where(z.isinf() & (error == 0), log_larger, loss)  # instead of 0 * inf
     slope = error.add_(rest).addcmul_(decision, rest, value=-2)
     return -_row(loss), slope.to(dtype)
 
