@@ -135,3 +135,11 @@ def test_pooling_finds_what_no_data_set_shows_alone():
         alone += min(holm([sign_flip_p(values) for values in found])) <= 0.05
     assert pooled > 60
     assert alone == 0  # five seeds are too few
+
+
+def test_sampled_sums_that_are_zero_up_to_rounding_count():
+    """Tenths give the p-value of whole numbers, whose sums have no rounding errors."""
+    whole = np.array([1, 2, -3] * 9 + [4])
+    shares = np.full(len(whole), 1 / len(whole))
+    p_values = [stratified_sign_flips(values, shares)[0] for values in (whole, whole / 10)]
+    assert p_values[0] == p_values[1]

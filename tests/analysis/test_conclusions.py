@@ -1,12 +1,19 @@
 """The sentences, and that each says what the numbers say."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from losslab.analysis.comparison import compare
-from losslab.analysis.conclusions import conclusions, pair_sentence, short_conclusions
+from losslab.analysis.conclusions import (
+    _underpowered,
+    conclusions,
+    pair_sentence,
+    short_conclusions,
+)
 from losslab.analysis.scope import NEW_TEST_SAMPLES
+from losslab.metrics.labels import metric
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5]
@@ -223,6 +230,17 @@ def test_too_few_seeds_of_several_pairs(collected):
     assert first == (
         "mean absolute error: underpowered with n = 5 to 6: no difference of any size can reach "
         "p < 0.05 over 3 comparisons; at least 7 seeds are needed"
+    )
+
+
+def test_the_pair_that_needs_most_seeds_is_told():
+    pairs = [
+        SimpleNamespace(n=n, needed=needed, comparisons=3, metric=metric("mae"))
+        for n, needed in ((5, 7), (4, 9), (6, 8))
+    ]
+    assert _underpowered(pairs) == (
+        "mean absolute error: underpowered with n = 4 to 6: no difference of any size can reach "
+        "p < 0.05 over 3 comparisons; at least 9 seeds are needed"
     )
 
 

@@ -122,3 +122,8 @@ def test_the_smallest_difference_ever_is_that_of_infinitely_many_seeds():
     test = difference_test([1.0, 2.0, 3.0, 2.0], Design("redrawn", 100, 1 / 3), "samples")
     expected = math.sqrt(2 / 3 / 3) * (stats.norm.isf(0.025) + stats.norm.isf(0.2))
     assert_allclose(test.smallest_ever(0.05), expected, rtol=1e-3)
+
+
+def test_differences_that_are_equal_up_to_rounding_have_no_error():
+    test = corrected_t([0.1 + 0.2, 0.3, 0.3, 0.3], test_share=1 / 3)
+    assert test.error == test.floor == 0.0

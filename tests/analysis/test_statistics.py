@@ -190,3 +190,7 @@ def test_the_interval_covers_the_mean_in_nineteen_of_twenty(
     assert {method for *_, method in intervals} == {"BCa" if n >= 20 else "Student's t"}
     missed = np.mean([not low <= mean <= high for low, high, _ in intervals])
     assert at_most(missed, 1 - least, 600)
+
+
+def test_sizes_that_are_equal_up_to_rounding_have_one_rank() -> None:
+    assert statistics.signed_ranks([0.1 + 0.2, -0.3, 0.5]).tolist() == [1.5, -1.5, 3.0]

@@ -172,6 +172,12 @@ def test_emd_of_different_sizes_without_pot_says_what_to_install(monkeypatch):
         EMDLoss()(cube(0, 1, 4), cube(1, 1, 6))
 
 
+def test_an_empty_batch_has_plans_of_the_size_of_others():
+    for q, size in ((4, 4), (6, 9)):
+        parts = transport.optimal_plan(torch.zeros(0, 4, 3), torch.zeros(0, q, 3), 1)
+        assert [tuple(part.shape) for part in parts] == [(0, size)] * 3
+
+
 def test_emd_threads_give_what_one_thread_gives():
     x, y = cube(0, 5, 50), cube(1, 5, 50)
     threads = torch.get_num_threads()

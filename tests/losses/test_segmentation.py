@@ -4,7 +4,14 @@ import torch
 from scipy import special
 from torch.testing import assert_close
 
-from losslab.losses import BCEDiceLoss, BCELoss, DiceLoss, FocalTverskyLoss, TverskyLoss
+from losslab.losses import (
+    BCEDiceLoss,
+    BCELoss,
+    DiceLoss,
+    FocalTverskyLoss,
+    TverskyLoss,
+)
+from losslab.losses.functional import segmentation
 
 LOSSES = (DiceLoss, TverskyLoss, FocalTverskyLoss, BCEDiceLoss)
 EACH = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
@@ -388,3 +395,11 @@ def test_bce_dice_is_made_of_total_and_count_where_its_means_differ(reduction):
 def test_options_out_of_range_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_the_level_of_regions_with_few_pixels():
+    """The mean over the pixels that count: none, one, two."""
+    level, counted = torch.tensor([0.0, 0.3, 0.8]), torch.tensor([0, 1, 2])
+    others = (torch.zeros(3),) * 4
+    region = segmentation.Region(counted, *others, level)
+    assert_close(segmentation.foreground_level(region), torch.tensor([0.0, 0.3, 0.4]))
