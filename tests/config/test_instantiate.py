@@ -33,3 +33,8 @@ def test_what_a_target_refuses_is_said_of_its_node():
 def test_a_module_that_is_not_there_is_named():
     with pytest.raises(UserError, match=r"loss: cannot import nowhere\.Loss"):
         target_of({"_target_": "nowhere.Loss"}, "loss")
+
+
+def test_a_package_that_another_module_imported_lacks_what_it_lacks():
+    with pytest.raises(UserError, match=r"cannot import torch\.nn\.functional\.torch\.nothing: "):
+        target_of({"_target_": "torch.nn.functional.torch.nothing"}, "loss")

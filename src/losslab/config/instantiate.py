@@ -117,7 +117,7 @@ def _imported(parts: Sequence[str]) -> Any:
         if hasattr(found, part):
             found = getattr(found, part)
             continue
-        path = ".".join(parts[: number + 1])
+        path = f"{found.__name__}.{part}"  # of a package, which may have been imported by another
         if not hasattr(found, "__path__") or not is_installed(path):
             raise UserError(_lacks(found, ".".join(parts[:number]), part))
         found = _module(path)
