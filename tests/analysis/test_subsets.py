@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from losslab.analysis.statistics import sign_flip_interval, sign_flip_p
-from losslab.analysis.subsets import ordered_mean, subset_sums
+from losslab.analysis.subsets import _listed_mean, ordered_mean, subset_sums
 
 
 def normal(rng, n):
@@ -77,3 +77,16 @@ def test_most_of_the_subsets_of_twenty_differences_are_not_listed(kind):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2**20  # bytes; their means alone take 2**23
+
+
+def test_the_mean_of_all_is_found_at_the_edge_of_what_is_listed():
+    values = np.random.default_rng(0).normal(size=6)
+    halves = [
+        np.stack(subset_sums(np.stack([each, np.ones(3)]))) for each in (values[:3], values[3:])
+    ]
+    sums, counts = subset_sums(np.stack([values, np.ones(6)]))[:, 1:]
+    means = np.sort(sums / counts)
+    place = int(np.argmin(np.abs(means - values.mean())))
+    for side in (-0.2, 0.2):
+        found = _listed_mean(halves, values.mean() + side, 0.2 * (1 + 1e-9), place)
+        assert found == pytest.approx(values.mean(), rel=1e-12)

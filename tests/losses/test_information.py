@@ -7,6 +7,7 @@ from scipy import stats
 from torch.testing import assert_close
 
 from losslab.losses import cross_entropy, entropy, kl_divergence, self_information
+from losslab.losses.functional.information import _weighted_log
 
 BASES = pytest.mark.parametrize("base", [2, math.e], ids=["bits", "nats"])
 
@@ -94,3 +95,13 @@ def test_the_divergence_of_nearly_equal_distributions_is_not_negative(seed):
     assert divergence.min() >= 0
     divergence.sum().backward()  # the gradient is that of the formula
     assert_close(p.grad, -q / p.detach())
+
+
+def test_the_product_with_a_logarithm_of_nothing_has_no_gradient():
+    q = torch.tensor([0.0, 0.5], dtype=torch.float64, requires_grad=True)
+    p = torch.tensor([0.0, 0.25], dtype=torch.float64, requires_grad=True)
+    value = _weighted_log(q, p)
+    assert_close(value.detach().tolist(), [0.0, 0.5 * math.log(0.25)])
+    of_q, of_p = torch.autograd.grad(value.sum(), (q, p))
+    assert_close(of_q.tolist(), [0.0, math.log(0.25)])
+    assert of_p.tolist() == [0.0, 2.0]

@@ -251,3 +251,8 @@ RANGE = [
 def test_options_are_checked(make, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
         make(**options)
+
+
+def test_embeddings_are_scaled_along_their_last_dimension():
+    embeddings = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
+    assert_close(metric.normalized(embeddings).norm(dim=2), torch.ones(2, 3))

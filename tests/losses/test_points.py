@@ -269,3 +269,10 @@ def test_sinkhorn_of_the_same_points_in_another_order_is_not_negative(p):
     values = EMDLoss(method="sinkhorn", p=p, reduction="none")(cloud, cloud.flip(1))
     assert values.min() >= 0
     assert values.max() < 1e-6
+
+
+@pytest.mark.parametrize("chunk", [1, 40, 10**6])
+def test_the_nearest_points_by_chunks(chunk):
+    x, y = cube(0, 2, 9), cube(1, 2, 7)
+    expected = [distance.cdist(a, b).argmin(axis=1) for a, b in zip(x, y, strict=True)]
+    assert points._nearest_by_matrix(x, y, chunk).tolist() == np.array(expected).tolist()

@@ -403,3 +403,4 @@ def test_the_level_of_regions_with_few_pixels():
     others = (torch.zeros(3),) * 4
     region = segmentation.Region(counted, *others, level)
     assert_close(segmentation.foreground_level(region), torch.tensor([0.0, 0.3, 0.4]))
+    assert segmentation.has_pixels(region).tolist() == [False, True, True]
