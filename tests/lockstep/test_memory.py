@@ -90,3 +90,15 @@ before = peak_kb()
 trained("large", sys.argv[3])
 print(peak_kb() - before)
 """
+
+
+def test_the_memory_left_in_a_container(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "Path", lambda _: tmp_path)
+    assert memory._bytes_to_limit() is None
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._bytes_to_limit() is None
+    (tmp_path / "memory.max").write_text("3000\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert memory._bytes_to_limit() == memory.free_bytes(torch.device("cpu")) == 2000
+    (tmp_path / "memory.current").write_text("4000\n")
+    assert memory._bytes_to_limit() == 0

@@ -6,6 +6,7 @@ from sklearn.metrics import root_mean_squared_error
 from torch.testing import assert_close
 
 from losslab.losses import HuberLoss, MAELoss, MSELoss, RMSELoss, SmoothL1Loss, SSELoss
+from losslab.losses.functional import regression
 
 LOSSES = (SSELoss, MSELoss, RMSELoss, MAELoss, HuberLoss, SmoothL1Loss)
 
@@ -107,3 +108,12 @@ def test_options_out_of_range_are_refused(build, message):
 def test_rmse_of_large_and_small_differences_is_finite():
     value = RMSELoss()(torch.tensor([1e30, 1.0, 1e-30]), torch.zeros(3))
     assert value.item() == pytest.approx(1e30 / math.sqrt(3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("large", [False, True])
+def test_only_large_batches_of_half_precision_are_fused(dtype, large, monkeypatch):
+    monkeypatch.setattr(regression, "is_compiled", lambda _: large)
+    assert regression._is_large_half(torch.zeros(3, dtype=dtype)) == (
+        large and dtype == torch.bfloat16
+    )
