@@ -84,6 +84,7 @@ _WEIGHTED = (
     "losslab.losses.TverskyLoss",
 )
 ADDED: dict[str, Added] = {
+    "component_gradients": Added(False),
     "scores": Added(False),
     "scores_mb": Added(10),
     "within": Added({}),
