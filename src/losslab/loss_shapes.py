@@ -15,6 +15,7 @@ from losslab.config.errors import UserError
 from losslab.config.instantiate import build, target_of
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.class_vectors import ClassVectorLoss
+from losslab.losses.compound import SumLoss
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
 from losslab.losses.sequence import SequenceTarget
 from losslab.report.figures.loss_shapes import LossShape
@@ -244,6 +245,8 @@ def _build_loss(name: str, options: Mapping[str, Any]) -> Any:
     target = target_of(groups.node("loss", name), f"loss={name}")
     if isinstance(target, type) and issubclass(target, ClassVectorLoss):
         raise NoView("it compares embeddings with vectors that are trained")
+    if isinstance(target, type) and issubclass(target, SumLoss):
+        raise NoView("its components are chosen by you")
     own = OmegaConf.merge(groups.node("loss", name), OmegaConf.create(dict(options)))
     return build(own, f"loss={name}")
 

@@ -92,15 +92,15 @@ def default_data(losses: Sequence[str], overrides: Sequence[str]) -> str | None:
         overrides: what was typed, with components.
 
     Raises:
-        UserError: if the components have different default data.
+        UserError: if the components, or the other losses, have different default data.
     """
-    if not any(map(is_compound, losses)):
-        return None
     typed = [
         part.partition(".")[0]
         for each in parsed(overrides)
         if (part := each.key_or_group.removeprefix(f"{OF}.")) != each.key_or_group
     ]
+    if not (typed and any(map(is_compound, losses))):
+        return None  # the defaults of its file apply
     data: dict[str, str] = {}
     for loss in losses:
         of = [*groups.node("loss", loss)["of"], *typed] if is_compound(loss) else [loss]

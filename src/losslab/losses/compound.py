@@ -232,7 +232,8 @@ def _sums(loss: nn.Module) -> bool:
 
 
 def _reduction(of: Mapping[str, nn.Module]) -> Reduction:
-    return "sum" if of and all(map(_sums, of.values())) else "mean"
+    found = {getattr(loss, "reduction", "mean") for loss in of.values()}
+    return "sum" if found == {"sum"} else "none" if found == {"none"} else "mean"
 
 
 class UncertaintySumLoss(SumLoss):
@@ -251,7 +252,8 @@ class UncertaintySumLoss(SumLoss):
         As :class:`SumLoss`.
 
     Raises:
-        ValueError: if a weight is not above 0 or has a schedule, or as :class:`SumLoss`.
+        ValueError: if a weight is not above 0 or has a schedule, if no loss averages, or as
+            :class:`SumLoss`.
 
     Source:
         Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene
@@ -266,6 +268,8 @@ class UncertaintySumLoss(SumLoss):
 
     def _set_weights(self, weights: dict[str, Weight]) -> None:
         super()._set_weights(dict(weights))
+        if self.reduction != "mean":
+            raise ValueError("learned weights need losses that average, with reduction='mean'")
         for name, weight in weights.items():
             if isinstance(weight, WeightSchedule):
                 raise ValueError(f"weight of {name} is learned: remove its schedule")
@@ -285,9 +289,10 @@ class UncertaintySumLoss(SumLoss):
 
     def weighted(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weight the values of the losses, and add the terms that keep the weights from 0."""
+        variances = self.log_variances.to(next(iter(values.values())).dtype)
         return {
-            name: self.weight(name) * value + self.log_variances[place] / 2
-            for place, (name, value) in enumerate(values.items())
+            name: (-log_variance).exp() * value + log_variance / 2
+            for (name, value), log_variance in zip(values.items(), variances, strict=True)
         }
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
