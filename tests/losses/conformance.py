@@ -440,6 +440,7 @@ def cases() -> list[Case]:
                 raise
             warnings.warn(f"{path.name} is left out: {error}", stacklevel=1)
     found |= {name: (made, {}) for name, made in SUMS.items()}
+    found["bce_dice"] = (losslab.losses.BCEDiceLoss, {})  # of runs of earlier versions
     configured = {target for target, _ in found.values()} | {SumLoss, UncertaintySumLoss}
     for name in losslab.losses.__all__:
         exported = getattr(losslab.losses, name)

@@ -50,6 +50,7 @@ its old ``_target_``.
 """
 
 _OVERRIDES = KEYS | {f"task.module.{old}": f"task.module.{new}" for old, new in _PPO.items()}
+_OVERRIDES |= {f"loss.{name}_weight": f"loss.of.{name}" for name in ("bce", "dice")}  # of bce_dice
 
 
 class Added(NamedTuple):
