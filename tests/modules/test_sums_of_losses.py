@@ -97,10 +97,20 @@ def test_what_is_wrong_is_said_in_one_line(given, words):
 def test_components_decide_the_data_if_they_agree():
     assert "data=segmentation" in complete(["loss=sum", "loss.of.dice=1", "loss.of.tversky=1"])
     assert "data=digits" in complete(["loss=sum,cross_entropy", "loss.of.focal=1"])
+    assert "data=segmentation" in complete(["loss=bce_dice", "loss.of.dice=2"])
     with pytest.raises(UserError, match="dice defaults to data=segmentation and focal to data=dig"):
         complete(["loss=sum", "loss.of.dice=1", "loss.of.focal=1"])
     with pytest.raises(UserError, match="add data="):
         complete(["loss=sum,mae", "loss.of.dice=1"])
+
+
+def test_a_sweep_may_have_the_components_alone():
+    jobs = jobs_of(["loss=sum,bce", "loss.of.bce=1", "++loss.of.dice=0.3,1", "seed=0"])
+    assert jobs == [
+        ["loss=sum", "loss.of.bce=1", "++loss.of.dice=0.3", "seed=0"],
+        ["loss=sum", "loss.of.bce=1", "++loss.of.dice=1", "seed=0"],
+        ["loss=bce", "seed=0"],
+    ]
 
 
 def test_names_list_components_and_weights():

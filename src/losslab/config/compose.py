@@ -175,7 +175,7 @@ def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
         else:
             columns.append([override.input_line])
     _require_few(math.prod(map(len, columns)), " ".join(overrides))
-    return [list(job) for job in itertools.product(*columns)]
+    return compound.without_components([list(job) for job in itertools.product(*columns)])
 
 
 def _require_few(jobs: int, typed: str) -> None:

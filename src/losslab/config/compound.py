@@ -84,6 +84,22 @@ def _loss(name: str, given: dict[str, Any], key: str) -> dict[str, Any]:
     return {**own, **given}
 
 
+def without_components(jobs: list[list[str]]) -> list[list[str]]:
+    """Remove the components from the jobs of a sweep whose loss is no sum, if that of others is.
+
+    So ``-m loss=sum,bce loss.of.bce=1 loss.of.dice=0.3,1`` has two sums and one run of ``bce``.
+    """
+    chosen = [next((each[5:] for each in job if each.startswith("loss=")), "") for job in jobs]
+    sums = {name: is_compound(name) for name in set(chosen)}
+    if all(sums.values()) or not any(sums.values()):
+        return jobs
+    kept = (
+        job if sums[name] else [each for each in job if not each.lstrip("+").startswith(f"{OF}.")]
+        for name, job in zip(chosen, jobs, strict=True)
+    )
+    return [list(job) for job in dict.fromkeys(map(tuple, kept))]
+
+
 def default_data(losses: Sequence[str], overrides: Sequence[str]) -> str | None:
     """Return the default data of sums of losses, which their components have in common.
 
@@ -103,7 +119,8 @@ def default_data(losses: Sequence[str], overrides: Sequence[str]) -> str | None:
         return None  # the defaults of its file apply
     data: dict[str, str] = {}
     for loss in losses:
-        of = [*groups.node("loss", loss)["of"], *typed] if is_compound(loss) else [loss]
+        own = groups.default_data(loss)  # that of bce_dice is not that of bce
+        of = [*groups.node("loss", loss)["of"], *typed] if not own and is_compound(loss) else [loss]
         data |= {name: own for name in of if (own := groups.default_data(name)) is not None}
     if len(set(data.values())) > 1:
         listed = " and ".join(f"{name} to data={own}" for name, own in data.items())
