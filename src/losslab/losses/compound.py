@@ -86,6 +86,11 @@ class SumLoss(Loss):
         current: Tensor = getattr(self, f"_weight_of_{name}")
         return current
 
+    def extra_repr(self) -> str:
+        """Return the weights for ``print(loss)``."""
+        weights = {**self._weights, **self._schedules}
+        return ", ".join(f"{name}={weights[name]}" for name in self.of)
+
     def set_epoch(self, epoch: int) -> None:
         """Set the weights that have a schedule to those of an epoch, counted from 0."""
         for loss in self.modules():
