@@ -25,11 +25,11 @@ losslab convert monai.losses.TverskyLoss alpha=0.3 beta=0.7
 
 Each row is an example that is tested: values and gradients of both are equal on random numbers,
 up to the factor that ours is multiplied by (C is the number of classes). *Behind* an adapter of
-`losslab.losses`, theirs reads what the adapter gives, such as probabilities; ours always reads
-logits. Keras calls its losses with the target first; losses of optax return values per element.
+`losslab.losses`, theirs takes what the adapter returns, such as probabilities, and ours the logits.
+Keras calls its losses with the target first; losses of optax return values per element.
 
-A `smooth` of at most {NEGLIGIBLE:g} that nobody typed is left out: it prevents 0 / 0, which ours
-does without. Sums are `+loss.reduction=sum`; `reduction="none"` of theirs is the mean of ours.
+A default `smooth` of at most {NEGLIGIBLE:g} is left out: it only prevents 0 / 0, which ours avoids
+without it. Sums are `+loss.reduction=sum`; `reduction="none"` of theirs becomes the mean of ours.
 `losslab convert` refuses options that a row does not name.
 
 """
@@ -53,9 +53,15 @@ def body() -> str:
     for ours in groups.names("loss"):
         rows = [row for row in ROWS if row.ours == ours]
         if not rows:
-            without.append(f"`{ours}`")
+            sums = "of" in groups.node("loss", ours)  # their components have counterparts
+            without += [] if sums else [f"`{ours}`"]
             continue
-        parts += ["", f"## {ours}", "", "| theirs | reads | ours | factor | options and notes |"]
+        parts += [
+            "",
+            f"## {ours}",
+            "",
+            "| theirs | target format | ours | factor | options and notes |",
+        ]
         parts += ["|---|---|---|---|---|", *map(line, rows)]
     parts += ["", "## Not compared", "", f"{', '.join(without)}."]
     return "\n".join(parts) + "\n"

@@ -8,12 +8,15 @@ from functools import reduce
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 from torch.testing import assert_close
 
 from losslab import losses
-from losslab.config import groups
+from losslab.config import compound, groups
+from losslab.config.compose import compose
 from losslab.dictionary import ROWS, line_of, ours_options
+from losslab.loss_building import build_loss
 from losslab.losses.function import FunctionLoss
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when keras is imported
@@ -209,8 +212,12 @@ def torch_value(name, value):
 
 
 def ours_of(row, options):
-    target = groups.node("loss", row.ours)._target_
-    return getattr(losses, target.rpartition(".")[2])(**options)
+    node = groups.node("loss", row.ours)
+    if "of" not in node:
+        return getattr(losses, node._target_.rpartition(".")[2])(**options)
+    for name, value in options.items():
+        OmegaConf.update(node, name, value)
+    return build_loss({**node, "of": compound.expanded(OmegaConf.to_container(node.of))}, None)
 
 
 def value_and_gradient(loss, prediction, target, front=None):
@@ -306,5 +313,8 @@ def test_defaults_are_theirs(row):
 def test_the_line_has_keys_of_losslab(row):
     first, *options = line_of(row, row.example).split()
     assert first == f"loss={row.ours}"
+    if row.ours == "bce_dice":
+        assert compose([first, *(f"++{each}" for each in options)]).loss.of
+        return
     known = groups.options()
     assert all(first in known[each.partition("=")[0]] for each in options)

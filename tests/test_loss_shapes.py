@@ -51,8 +51,12 @@ def test_every_loss_has_a_shape():
     drawn, without = evaluate_losses(chosen_losses([f"loss={','.join(names)}"]))
     trained = {"arcface", "center", "cosface", "proxy_anchor"}
     of_vectors = "it compares embeddings with vectors that are trained"
-    assert set(without) == {f"{name}: {of_vectors}" for name in trained}
-    assert {shape.name.partition(",")[0] for shape in drawn} == set(names) - trained
+    sums = {"sum", "uncertainty_sum"}
+    assert set(without) == {
+        *(f"{name}: {of_vectors}" for name in trained),
+        *(f"{name}: its components are chosen by you" for name in sums),
+    }
+    assert {shape.name.partition(",")[0] for shape in drawn} == set(names) - trained - sums
     for shape in drawn:
         assert np.isfinite(shape.loss).all(), shape.name
         assert np.isfinite(shape.gradient).all(), shape.name

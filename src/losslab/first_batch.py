@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losslab.components import Components, accumulates
 from losslab.config.errors import UserError, described
-from losslab.modules.objective import sum_of
+from losslab.losses.base import sum_of
 from losslab.target_formats import checked_prediction, require_one_number
 
 log = logging.getLogger(__name__)

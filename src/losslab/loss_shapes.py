@@ -9,10 +9,11 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from losslab.config import groups
+from losslab.config import compound, groups
 from losslab.config.compose import jobs_of
 from losslab.config.errors import UserError
 from losslab.config.instantiate import build, target_of
+from losslab.loss_building import build_loss, is_sum
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.class_vectors import ClassVectorLoss
 from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, TransitionTarget
@@ -245,6 +246,11 @@ def _build_loss(name: str, options: Mapping[str, Any]) -> Any:
     if isinstance(target, type) and issubclass(target, ClassVectorLoss):
         raise NoView("it compares embeddings with vectors that are trained")
     own = OmegaConf.merge(groups.node("loss", name), OmegaConf.create(dict(options)))
+    if is_sum(target):
+        if not own.of:
+            raise NoView("its components are chosen by you")
+        own.of = compound.expanded(OmegaConf.to_container(own.of))
+        return build_loss(own, None)
     return build(own, f"loss={name}")
 
 

@@ -1,6 +1,7 @@
 """Target formats: the one in which a task gives a loss its targets, and whether the loss fits."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 from losslab.config import groups
 from losslab.config.errors import UserError, described
 from losslab.config.instantiate import target_of
+from losslab.loss_building import is_sum
+from losslab.losses import SumLoss
 from losslab.losses.base import Loss, TargetFormat
+from losslab.losses.compound import common_formats
 from losslab.losses.links import InverseLink
 from losslab.passport import (
     PROBED,
@@ -40,7 +44,7 @@ def matching_format(
     Raises:
         UserError: if there is no such format.
     """
-    accepts: tuple[TargetFormat, ...] | None = getattr(loss, "accepts", None)
+    accepts = _declared(config.loss, loss)
     if accepts is None:
         return None
     for target_format in provides:
@@ -53,6 +57,27 @@ def matching_format(
         f"loss={chosen.loss} accepts {_names(accepts)}, but task={chosen.task} provides "
         f"{_names(provides)}. {advice}Losses that fit: {_fitting(provides)}"
     )
+
+
+def _declared(node: DictConfig, loss: Any, key: str = "loss") -> tuple[TargetFormat, ...] | None:
+    """Return the target formats that a loss, or the components of a sum, declare.
+
+    Raises:
+        UserError: if the components have none in common.
+    """
+    if not (is_sum(loss) or isinstance(loss, SumLoss)):
+        accepts: tuple[TargetFormat, ...] | None = getattr(loss, "accepts", None)
+        return accepts
+    components = {name: (each.loss, f"{key}.of.{name}") for name, each in node.of.items()}
+    try:
+        return common_formats(
+            {
+                name: _declared(own, target_of(own, place), place)
+                for name, (own, place) in components.items()
+            }
+        )
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def accepted_format(
@@ -68,25 +93,60 @@ def accepted_format(
     """
     declared = matching_format(config, loss, task.provides)
     shape: Shape | None
-    if declared is None:
+    if declared is None or not _declares(loss):
         formats, shape = _formats_of_batch(config, loss, task, data, network)
     elif declared in PROBED:
         formats, shape = [declared], _shape_of(declared, task)
     else:
         return declared, None
-    key, refusals = _text(config.loss, loss), []
+    refusals = []
     for target_format in formats:
-        trial = cached_trial(loss, target_format, shape, key=key)
+        trial = _trial(config.loss, loss, target_format, shape)
         if trial is None or not trial.refusal:
             return target_format, trial
         refusals.append(trial.refusal)
     name = f"loss={config.choices.loss}"
     listed = "; ".join(dict.fromkeys(refusals))
-    chain = find_adapters(loss, formats, shape)
+    chain = None if isinstance(loss, SumLoss) else find_adapters(loss, formats, shape)
     advice = f"Losses that fit: {_fitting(task.provides)}"
     if chain is not None:
         advice = f"It fits as {overrides(chain, str(config.loss['_target_']))}"
     raise UserError(f"{name} {listed}. {advice}")
+
+
+def _declares(loss: nn.Module) -> bool:
+    """Return whether a loss, or each component of a sum, declares its target formats."""
+    if isinstance(loss, SumLoss):
+        return all(map(_declares, loss.of.values()))
+    return hasattr(loss, "accepts")
+
+
+def _trial(
+    node: DictConfig,
+    loss: nn.Module,
+    target_format: TargetFormat,
+    shape: Shape | None,
+    key: str = "loss",
+) -> Trial | None:
+    """Try a loss in a target format, and before a sum its components.
+
+    Args:
+        node: options of the loss.
+        loss: the loss.
+        target_format: the format.
+        shape: shape of one sample's prediction.
+        key: key of the loss, for advice.
+    """
+    if isinstance(loss, SumLoss):
+        for name, component in loss.of.items():
+            given, place = loss.format_for(name, target_format), f"{key}.of.{name}"
+            trial = _trial(node.of[name].loss, component, given, shape, place)
+            if trial is not None and trial.refusal:
+                chain = find_adapters(component, [given], shape)
+                target = str(node.of[name].loss["_target_"])
+                advice = "" if chain is None else f"; it fits as {overrides(chain, target, place)}"
+                return replace(trial, refusal=f"has {place}, which {trial.refusal}{advice}")
+    return cached_trial(loss, target_format, shape, key=_text(node, loss))
 
 
 def _text(node: DictConfig, loss: nn.Module) -> str:
@@ -101,6 +161,8 @@ def inverse_link_of(
     """Return the inverse link that a loss declares, else the one that was found."""
     declared = loss.link_for(target_format) if isinstance(loss, Loss) else None
     found = None if trial is None or trial.estimate is None else trial.estimate.link
+    if isinstance(loss, SumLoss) and loss.changes:
+        return declared  # what was found holds for the first epoch
     return found if declared is None else declared
 
 
@@ -139,7 +201,10 @@ def _formats_of_batch(
     fails = f"loss={chosen.loss} fails on a batch of data={chosen.data}"
     refusals = {}
     formats: list[TargetFormat] = []
-    for target_format in task.provides:
+    declared = _declared(config.loss, loss)
+    for target_format in task.provides if declared is None else declared:
+        if target_format not in task.provides:
+            continue
         try:
             value = loss(prediction, task.target(targets, target_format))
             require_one_number(config, value)

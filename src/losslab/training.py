@@ -35,6 +35,7 @@ from losslab.first_batch import try_batch
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.step_values import Diverged
+from losslab.modules.supervised import SupervisedModule
 from losslab.runs.check import never_recorded, require_curves_until
 from losslab.runs.config_file import read_config
 from losslab.runs.disk import FULL, disk_error, unwritable
@@ -74,6 +75,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     configure_process(config)
     components = build_components(config)
     prepare_evaluation(config, components.module)
+    watch_components(config, folder, components.module)
     last = resumed_checkpoint(config, folder, components) if resume else None
     writer = make_run_writer(config, folder)
     trainer = make_trainer(config, writer)
@@ -98,6 +100,7 @@ def join(folder: Path) -> None:
     configure_process(config)
     components = build_components(config)
     prepare_evaluation(config, components.module)
+    watch_components(config, folder, components.module)
     trainer = make_trainer(config, make_run_writer(config, folder))
     last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
     if last is not None:
@@ -224,6 +227,13 @@ def prepare_evaluation(config: DictConfig, module: Any) -> None:
     module.splits = splits_read(config)
     if config.scores and "test" in module.splits:
         module.score_options = ScoreOptions(primary_metric(config.task), config.scores_mb)
+
+
+def watch_components(config: DictConfig, folder: Path, module: Any) -> None:
+    """Tell a supervised module whether to log gradients of the components of its objective."""
+    chosen = config.component_gradients
+    if isinstance(module, SupervisedModule):
+        module.component_gradients = not in_sweep(folder) if chosen == "auto" else bool(chosen)
 
 
 def configure_process(config: DictConfig) -> None:

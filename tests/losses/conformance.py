@@ -12,6 +12,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,10 @@ from losslab.losses import (
     PolicyTarget,
     RelevanceTarget,
     SequenceTarget,
+    SumLoss,
     TargetFormat,
     TransitionTarget,
+    UncertaintySumLoss,
 )
 
 CONFIGS = Path(__file__).parents[2] / "conf" / "loss"
@@ -341,6 +344,20 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
 }
 
 
+# --- sums of losses
+
+
+def _sum(kind, reduction="mean"):
+    """Return a sum of two losses of classes."""
+    first = losslab.losses.CrossEntropyLoss(reduction=reduction)
+    second = losslab.losses.FocalLoss(gamma=1.0, reduction=reduction)
+    return kind({"cross_entropy": first, "focal": second}, {"focal": 0.5})
+
+
+SUMS = {"sum": partial(_sum, SumLoss), "uncertainty_sum": partial(_sum, UncertaintySumLoss)}
+for _made in SUMS.values():
+    _made.accepts = (TargetFormat.CLASS_INDICES,)
+
 # --- what does not apply, and why: (loss, check or reduction) -> reason
 
 DOES_NOT_APPLY: dict[tuple[str, str], str] = {
@@ -361,6 +378,8 @@ DOES_NOT_APPLY: dict[tuple[str, str], str] = {
     ("proxy_anchor", "reductions"): "a batch twice has more samples per proxy",
     ("proxy_anchor", "sample_weights"): "its terms belong to all samples of a batch",
     ("proxy_anchor", "union"): "two batches together have more samples per proxy",
+    ("uncertainty_sum", "sum"): "its losses average",
+    ("uncertainty_sum", "none"): "its losses average",
     ("policy_gradient", "union"): "advantages are standardized over the batch",
     ("ctc", "compiles"): "torch's kernel reads the lengths on the host",
     ("ctc", "no_synchronisation"): "torch's kernel reads the lengths on the host",
@@ -420,7 +439,9 @@ def cases() -> list[Case]:
             if str(error.name).startswith("losslab"):
                 raise
             warnings.warn(f"{path.name} is left out: {error}", stacklevel=1)
-    configured = {target for target, _ in found.values()}
+    found |= {name: (made, {}) for name, made in SUMS.items()}
+    found["bce_dice"] = (losslab.losses.BCEDiceLoss, {})  # of runs of earlier versions
+    configured = {target for target, _ in found.values()} | {SumLoss, UncertaintySumLoss}
     for name in losslab.losses.__all__:
         exported = getattr(losslab.losses, name)
         if _is_loss(exported) and exported not in configured:

@@ -121,6 +121,11 @@ def focal(prediction, target, gamma=2.0, alpha=None, ignore_index=None):
 
 
 REFERENCES["cross_entropy"] = cross_entropy
+REFERENCES["sum"] = lambda *pair: cross_entropy(*pair) + focal(*pair, gamma=1.0) / 2
+REFERENCES["uncertainty_sum"] = lambda *pair, parameters: (
+    np.exp(-parameters[0]) @ [cross_entropy(*pair), focal(*pair, gamma=1.0)]
+    + parameters[0].sum() / 2
+)
 REFERENCES["categorical_cross_entropy"] = categorical_cross_entropy
 REFERENCES["bce"] = bce
 REFERENCES["hinge"] = hinge

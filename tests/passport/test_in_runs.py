@@ -1,11 +1,15 @@
 """How a run uses what is found about its loss."""
 
+import math
+
 import pytest
 import torch
 
 from kinds_of_run import config_of
 from losslab import target_formats
 from losslab.components import build_components
+from losslab.losses.links import FocalLink, SmoothedLink
+from losslab.metrics.probability import predictive_entropy
 
 
 def forbidden(*_):
@@ -17,6 +21,23 @@ def test_a_declared_format_needs_no_prediction(monkeypatch):
     for given in (["loss=focal"], ["loss=dice", "data.n=20"], ["loss=triplet", "data.copies=1"]):
         notes = build_components(config_of(*given)).loss_notes
         assert notes["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "link"),
+    [
+        (["loss=focal"], FocalLink(2.0)),
+        (["loss=cross_entropy", "loss.label_smoothing=0.1"], SmoothedLink(0.1)),
+        (["loss=cross_entropy"], "softmax"),
+    ],
+)
+def test_a_run_has_the_link_of_its_loss(given, link):
+    supervision = build_components(config_of("data=digits", *given)).module.supervision
+    assert supervision.inverse_link == link
+    logits, target = torch.eye(10)[:4] * 3, torch.arange(4)
+    entropy = supervision.evaluate(logits, target, {})["entropy"]
+    assert 0 < entropy <= math.log(10)
+    assert entropy == pytest.approx(float(predictive_entropy(logits, link).mean()))
 
 
 def test_predictions_of_a_log_rate_are_evaluated_as_the_rate():

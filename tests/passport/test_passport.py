@@ -200,6 +200,17 @@ def test_losses_of_embeddings_are_probed_with_vectors_that_fit(name):
     assert "vectors" in card
 
 
+def test_a_loss_that_may_have_vectors_is_probed_without_them():
+    assert "not class indices" not in passport_of(["loss=cross_entropy"])
+
+
+def test_a_sum_is_probed_as_one_loss():
+    card = passport_of(["loss=sum", "loss.of.cross_entropy=1", "loss.of.focal=0.5"])
+    assert "SumLoss(cross_entropy=1.0, focal=0.5)" in card
+    assert "class probabilities, by a map of its own" in card
+    assert "class masks" in passport_of(["loss=sum", "loss.of.dice=1", "loss.of.bce=1"])
+
+
 class Remembers(nn.Module):
     """Contrast with class vectors of two classes, and count the calls."""
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
-from losslab.components import build_loss
 from losslab.config.errors import UserError
 from losslab.data.base import InMemoryData, Raw
 from losslab.data.raw import IGNORED
+from losslab.loss_building import build_loss
 from losslab.tasks import MultiLabelTask
 
 

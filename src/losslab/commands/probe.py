@@ -26,8 +26,8 @@ def passport_of(overrides: Sequence[str]) -> str:
         UserError: if it chooses something else too, or if the loss cannot be built.
     """
     # --help needs none of it
-    from losslab.components import build_loss, missing_sizes  # noqa: PLC0415
     from losslab.config.compose import complete, compose_jobs  # noqa: PLC0415
+    from losslab.loss_building import build_loss  # noqa: PLC0415
     from losslab.losses import TargetFormat  # noqa: PLC0415
     from losslab.passport import probe  # noqa: PLC0415
     from losslab.passport.problems import CLASSES, SHAPES  # noqa: PLC0415
@@ -37,7 +37,11 @@ def passport_of(overrides: Sequence[str]) -> str:
     others = [each for each in chosen if not each.lstrip("+").startswith(known)]
     if others:
         raise UserError(f"expected loss=NAME or loss._target_=CLASS and options, got {others[0]}")
-    [job] = compose_jobs([complete(chosen)])
+    [job] = compose_jobs([complete([*chosen, "data=digits"])])  # any: none are read
     [dimensions] = SHAPES[TargetFormat.LABELLED_EMBEDDINGS]
-    sizes = missing_sizes(job.config.loss, num_classes=CLASSES, embedding_size=dimensions)
-    return str(probe(build_loss(job.config.loss, None, **sizes)))
+    try:
+        loss = build_loss(job.config.loss, None)
+    except UserError:  # it compares embeddings with vectors of its own
+        sizes = {"num_classes": CLASSES, "embedding_size": dimensions}
+        loss = build_loss(job.config.loss, None, sizes)
+    return str(probe(loss))

@@ -18,7 +18,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from losslab.config import groups, schema, secrets
+from losslab.config import compound, groups, schema, secrets
 from losslab.config.errors import UserError, shown
 from losslab.config.overrides import is_choice, parsed, replaces
 from losslab.config.user_code import SEARCH_PATH, code_dirs, config_dirs, search_path
@@ -98,18 +98,23 @@ def complete(overrides: list[str]) -> list[str]:
             given.append(f"loss={groups.node('task', task).standard_loss}")
     elif "loss" not in chosen:
         given.append(f"loss={_loss_of_experiment(given)}")
+    if "loss" in chosen and not {"data", "task", "experiment"} & {o.key_or_group for o in known}:
+        common = compound.default_data(chosen["loss"], given)
+        given += [f"data={common}"] if common else []
     return [_added_if_replaced(each, given) for each in given]
 
 
 def _added_if_replaced(override: str, given: Sequence[str]) -> str:
-    """Prefix an option of a replaced ``_target_`` or a margin with ``++``, to be typed without.
+    """Prefix keys that may be new with ``++``, so that they can be typed without.
+
+    These are options of a replaced ``_target_``, margins, and components of a sum of losses.
 
     Example:
         >>> _added_if_replaced("loss.scale=3", ["loss._target_=my_losses.MyLoss", "loss.scale=3"])
         '++loss.scale=3'
     """
     group, dot, _ = override.partition("=")[0].partition(".")
-    if group == "within" and dot:
+    if (group == "within" and dot) or override.startswith(f"{compound.OF}."):
         return f"++{override}"
     own = dot and replaces(group, given) and not replaces(group, [override])
     return f"++{override}" if own and group in schema.REPLACEABLE else override
@@ -170,7 +175,7 @@ def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
         else:
             columns.append([override.input_line])
     _require_few(math.prod(map(len, columns)), " ".join(overrides))
-    return [list(job) for job in itertools.product(*columns)]
+    return compound.without_components([list(job) for job in itertools.product(*columns)])
 
 
 def _require_few(jobs: int, typed: str) -> None:
@@ -190,6 +195,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
             hydra.initialize_config_dir(str(groups.CONF), **VERSION_BASE)
         _require_known(overrides, defaults)
         config = _hydra_compose(overrides)
+        compound.expand(config)
         content = _require_complete(config)
     except UserError:
         raise
@@ -437,6 +443,8 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
         if chosen.get(group) is not None and group in plain:
             _drop_replaced_options(plain[group], group, hydra_node.overrides.task)
             chosen[group] = named(group, chosen[group], hydra_node.overrides.task)
+    if "of" in plain["loss"]:
+        plain["loss"]["of"] = compound.expanded(plain["loss"]["of"])
     plain["choices"] = chosen
     if config_dirs():
         plain["config_dirs"] = list(map(str, config_dirs()))  # a run that resumes needs them

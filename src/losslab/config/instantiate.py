@@ -39,12 +39,16 @@ def build(node: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     for nested in schema.targets(options):
         target_of({"_target_": nested}, name)
     given = {key: value for key, value in {**options, **kwargs}.items() if key[:1] != "_"}
+    called: dict[str, Any] = {}
     if _TAKES_WHITELIST:  # Hydra may call nothing else
-        kwargs[_WHITELIST] = sorted(
+        called[_WHITELIST] = sorted(
             {name for target in schema.targets(options) for name in (target, _defined_as(target))}
         )
     try:
-        return instantiate(options, *args, **kwargs)
+        if options.get("_partial_"):
+            return instantiate(options, *args, **kwargs, **called)
+        # Hydra would make a config of a dataclass among the arguments, such as an inverse link
+        return instantiate(options, **called, _partial_=True)(*args, **kwargs)
     except Exception as error:  # Hydra 1.3 wraps the target's error, 1.4 does not
         refusal = "" if "_args_" in options else refused_options(target, args, given, name)
         raise UserError(f"{name}: {refusal or _cause(error)}") from error

@@ -50,6 +50,7 @@ its old ``_target_``.
 """
 
 _OVERRIDES = KEYS | {f"task.module.{old}": f"task.module.{new}" for old, new in _PPO.items()}
+_OVERRIDES |= {f"loss.{name}_weight": f"loss.of.{name}" for name in ("bce", "dice")}  # of bce_dice
 
 
 class Added(NamedTuple):
@@ -84,6 +85,7 @@ _WEIGHTED = (
     "losslab.losses.TverskyLoss",
 )
 ADDED: dict[str, Added] = {
+    "component_gradients": Added(False),
     "scores": Added(False),
     "scores_mb": Added(10),
     "within": Added({}),

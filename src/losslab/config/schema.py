@@ -77,6 +77,7 @@ KEYS: tuple[Key, ...] = (
     _neutral("threads", named=False, resumes=True),
     _neutral("allocator test", resumes=True),
     _neutral("within within.*", named=False, resumes=True, free=True),
+    _neutral("component_gradients", resumes=True, stackable=("auto", False)),
     _neutral("scores scores_mb", named=False, resumes=True),
     _row("compile"),
     _neutral("overrides overrides.* config_dirs config_dirs.* code_dirs code_dirs.*", free=True),

@@ -8,6 +8,7 @@ another meaning.
 import difflib
 import functools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -43,12 +44,16 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("allocator", _choice("keep", "system")),
     ("compile test scores", FLAG),
     ("scores_mb", _FROM_0),
+    ("component_gradients", FLAG | _choice("auto")),
     ("within*", None),  # margin_refusal
     ("paths.* hydra.run.dir hydra.sweep.dir hydra.sweep.subdir", _PATH),
     ("hydra.launcher.max_jobs hydra.launcher.workers", _COUNT),
     ("hydra.launcher.n_jobs", _COUNT | Number(-4096, -1, whole=True)),
     ("hydra.mode", Never((None,), "-m makes a sweep")),
     # --- loss -------------------------------------------------------------------------------------
+    ("loss.of.*.weight loss.of.*.weight.first loss.of.*.weight.last", _FROM_0),
+    ("loss.of.*.weight.epochs loss.of.*.weight.after", _COUNT_FROM_0),
+    ("loss.of.*.weight.shape", _choice("linear", "cosine")),
     ("loss.gamma loss.smooth loss.gradient_penalty loss.entropy_bonus", _FROM_0),
     ("loss.fp_weight loss.fn_weight loss.bce_weight loss.dice_weight", _FROM_0),
     ("loss.margin loss.beta", _FROM_0),
@@ -222,6 +227,8 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("logger.events", FLAG),
 )
 
+COMPONENT = re.compile(r"(loss\.of\.[^.]+\.(?=loss\.))+")
+
 OUR_TARGETS = (
     "pytorch_lightning.Trainer",
     *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD")),
@@ -235,7 +242,11 @@ OUR_TARGETS = (
 
 @functools.cache
 def kind_of(key: str) -> Kind | None:
-    """Return the kind of values of a key; ``None`` if there is no row for it."""
+    """Return the kind of values of a key; ``None`` if there is no row for it.
+
+    An option of a component of a sum, ``loss.of.dice.loss.power``, is that of the loss.
+    """
+    key = COMPONENT.sub("", key)
     for patterns, kind in VALUES:
         if any(fnmatchcase(key, pattern) for pattern in patterns.split()):
             return kind

@@ -88,8 +88,9 @@ def ours_options(row: Row, given: Mapping[str, Any]) -> dict[str, Any]:
     if reasons:
         raise NoCounterpart(*reasons)
     typed = any(name.startswith("smooth") for name in given)
-    if not typed and found.get("smooth", 1) <= NEGLIGIBLE:
-        del found["smooth"]
+    for own in [own for own in found if own.rpartition(".")[2] == "smooth"]:
+        if not typed and found[own] <= NEGLIGIBLE:
+            del found[own]
     return found
 
 

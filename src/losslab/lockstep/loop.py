@@ -26,8 +26,9 @@ from losslab.lockstep.resuming import saved_rows
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack
 from losslab.lockstep.stacked_run import StackedRun
+from losslab.losses import SumLoss
+from losslab.losses.base import sum_of
 from losslab.modules.cost import LossCall, begin_memory, supervised_call
-from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged, StepValues, divergence, is_due
 from losslab.tasks.base import Task
 
@@ -147,6 +148,9 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
     # --- steps ------------------------------------------------------------------------------
 
     def _train_epoch(self, epoch: int) -> None:
+        for member in self.members:
+            if isinstance(loss := member.components.module.loss, SumLoss):
+                loss.set_epoch(epoch)
         count = self.streams.count("train")
         batches = self._batches_from(epoch, 0)
         for index in range(count):

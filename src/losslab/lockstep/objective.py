@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from losslab.lockstep.stack import Unstackable, first_line
-from losslab.modules.objective import Supervision, sum_of
+from losslab.losses.base import sum_of
+from losslab.modules.objective import Supervision
 from losslab.rng import global_state
 
 Values = dict[str, Tensor]

@@ -13,8 +13,8 @@ from losslab.lockstep.optimizers import RowOptimizer
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack, Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent, StackedAgentObjective, of_network
+from losslab.losses.base import sum_of
 from losslab.modules.cost import begin_memory
-from losslab.modules.objective import sum_of
 from losslab.modules.step_values import Diverged
 from losslab.rl.algorithm import ParallelRuns, Tensors
 from losslab.rl.evaluation import BEST, greedy_returns

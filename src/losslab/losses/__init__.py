@@ -25,6 +25,7 @@ from losslab.losses.classification import (
     FocalLoss,
     HingeLoss,
 )
+from losslab.losses.compound import SumLoss, UncertaintySumLoss
 from losslab.losses.functional.information import (
     cross_entropy,
     entropy,
@@ -57,6 +58,7 @@ from losslab.losses.reinforcement import (
     QLearningLoss,
     TransitionTarget,
 )
+from losslab.losses.schedule import WeightSchedule
 from losslab.losses.segmentation import BCEDiceLoss, DiceLoss, FocalTverskyLoss, TverskyLoss
 from losslab.losses.sequence import CTCLoss, SequenceTarget
 
@@ -111,10 +113,13 @@ __all__ = [
     "SequenceTarget",
     "SmoothL1Loss",
     "SmoothedLink",
+    "SumLoss",
     "TargetFormat",
     "TransitionTarget",
     "TripletLoss",
     "TverskyLoss",
+    "UncertaintySumLoss",
+    "WeightSchedule",
     "WithIntegerTargets",
     "WithOneHotTargets",
     "WithSignedTargets",

@@ -77,8 +77,7 @@ class WithOneHotTargets(Adapter):
 
     def target(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Convert class indices to one-hot targets of the prediction's dtype."""
-        hot = one_hot(target.long(), prediction.shape[1])
-        return hot.movedim(-1, 1).to(prediction.dtype)
+        return one_hot_targets(target, prediction)
 
 
 class WithSignedTargets(Adapter):
@@ -160,3 +159,13 @@ class First(Adapter):
         values: Any = self.loss(prediction, target)
         first: Tensor = values[0]
         return first
+
+
+def one_hot_targets(target: Tensor, prediction: Tensor) -> Tensor:
+    """Convert class indices (N, *) to one-hot targets (N, C, *) of the prediction's dtype.
+
+    Negative indices mark ignored targets and are kept, for each class.
+    """
+    hot = one_hot(target.long().clamp(min=0), prediction.shape[1])
+    hot = hot.movedim(-1, 1).to(prediction.dtype)
+    return hot.where((target >= 0).unsqueeze(1), target.unsqueeze(1).to(prediction.dtype))

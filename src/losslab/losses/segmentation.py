@@ -367,7 +367,10 @@ class FocalTverskyLoss(TverskyLoss):
 
 
 class BCEDiceLoss(DiceLoss):
-    r"""Weighted sum of binary cross-entropy and Dice loss.
+    r"""Weighted sum of binary cross-entropy and Dice loss of regions, with the same options.
+
+    Runs of earlier versions with ``loss=bce_dice`` have this class; it is now a
+    :class:`~losslab.losses.compound.SumLoss` of ``bce`` and ``dice``.
 
     .. math:: \ell = w_{bce} \operatorname{mean}_i \mathrm{BCE}_i + w_{dice}\, \mathrm{Dice}
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from losslab.losses import AdversarialLoss
+from losslab.losses.base import sum_of
 from losslab.modules.base import Module
 from losslab.modules.cost import LossCall
-from losslab.modules.objective import sum_of
 from losslab.modules.step_values import StepValues, is_due
 from losslab.rng import Purpose, generator
 from losslab.tasks.generation import GenerationTask
@@ -39,6 +39,8 @@ class AdversarialModule(Module):
         average: decay of the averaged generator weights, which are used for evaluation.
         samples: number of samples to evaluate.
     """
+
+    loss: AdversarialLoss
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losslab.data.batches import Batches
+from losslab.losses import SumLoss
 from losslab.modules.cost import LossCall
 from losslab.modules.scores import ScoreOptions
 from losslab.runs.scores import Scores
@@ -16,6 +17,7 @@ from losslab.runs.scores import Scores
 class Module(pl.LightningModule):
     """LightningModule that keeps its metrics in float64 and sets plain attributes fast."""
 
+    loss: Any
     metrics: dict[str, dict[str, float]]
     """Metrics of the last evaluation by split, as records hold them."""
     score_options: ScoreOptions | None
@@ -35,6 +37,11 @@ class Module(pl.LightningModule):
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         index: Tensor = datamodule.data.test_index
         return index
+
+    def on_train_epoch_start(self) -> None:
+        """Set the weights of a sum of losses to those of the epoch."""
+        if isinstance(self.loss, SumLoss):
+            self.loss.set_epoch(self.trainer.current_epoch)
 
     def tie_break(self) -> dict[str, float]:
         """Measure what decides between this epoch and one with an equal monitor, if anything."""

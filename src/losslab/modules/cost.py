@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from losslab.modules.objective import Supervision, sum_of
+from losslab.losses.base import sum_of
+from losslab.modules.objective import Supervision
 from losslab.rng import restored_state
 from losslab.runs.writer import peak_memory_mb
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import Loss, TargetFormat, divide, sum_terms
+from losslab.losses.base import Loss, TargetFormat, from_total, sum_of, total_of
 from losslab.losses.links import InverseLink
 from losslab.tasks.base import Task
 
@@ -86,21 +86,14 @@ class Supervision:
     ) -> tuple[Tensor, Tensor]:
         """Compute the total of a batch and the count that its mean divides by.
 
-        See :meth:`Loss.total`. The mean of a loss of another library counts the samples.
+        See :func:`~losslab.losses.base.total_of`.
         """
         target = self.task.target(target, self.target_format)
-        if isinstance(self.loss, Loss):
-            return self.loss.total(prediction, target, weights)
-        if weights is not None and self.sample_loss is not None:
-            return sum_terms(self.sample_loss(prediction, target), None, weights)
-        mean: Tensor = self.loss(prediction, target)
-        return mean * len(prediction), mean.detach().new_full((), len(prediction))
+        return total_of(self.loss, prediction, target, weights, self.sample_loss)
 
     def from_total(self, total: Tensor, count: Tensor) -> Tensor:
         """Compute the loss from the totals and counts of one or several batches."""
-        if isinstance(self.loss, Loss):
-            return self.loss.from_total(total, count)
-        return divide(total, count)
+        return from_total(self.loss, total, count)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Compute the diagnostics of the loss, by the name of their curve."""
@@ -142,7 +135,12 @@ class Supervision:
     def _value(
         self, loss: nn.Module, target_format: TargetFormat, prediction: Tensor, target: Tensor
     ) -> Tensor:
-        value: Tensor = loss(prediction, self.task.target(target, target_format))
+        training = loss.training
+        loss.eval()  # weights that change have their last value
+        try:
+            value: Tensor = loss(prediction, self.task.target(target, target_format))
+        finally:
+            loss.train(training)
         return value.mean()
 
 
@@ -151,11 +149,3 @@ def loss_components(loss: nn.Module, prediction: Tensor, target: Tensor) -> dict
     if isinstance(loss, Loss):
         return loss.components(prediction, target)
     return {"loss": loss(prediction, target)}
-
-
-def sum_of(components: Mapping[str, Tensor]) -> Tensor:
-    """Sum the components in their order."""
-    total, *others = components.values()
-    for component in others:
-        total = total + component
-    return total

@@ -10,12 +10,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from losslab.losses.base import TargetFormat
+from losslab.losses.base import TargetFormat, sum_of
 from losslab.losses.links import InverseLink
 from losslab.modules.accumulation import Window
 from losslab.modules.base import Module
+from losslab.modules.component_gradients import gradient_values
 from losslab.modules.cost import LossCall, supervised_call
-from losslab.modules.objective import Supervision, sum_of
+from losslab.modules.objective import Supervision
 from losslab.modules.step_values import Diverged, StepValues, is_due
 from losslab.rng import Purpose, derive_seed, seed_global
 from losslab.tasks.base import Task
@@ -89,6 +90,8 @@ class SupervisedModule(Module):
         self.monitor = monitor
         self.step_values = StepValues()
         self._window = Window(self.supervision)
+        self.component_gradients = False
+        """Whether to log norms and cosines of the components' gradients."""
         self.due = False
         self.splits: tuple[str, ...] = ("val", "test")
         self.chosen: dict[str, float] = {}
@@ -105,6 +108,7 @@ class SupervisedModule(Module):
 
     def on_train_epoch_start(self) -> None:
         """Cache what is constant during an epoch: asking the trainer costs a percent of a step."""
+        super().on_train_epoch_start()
         trainer: Any = self.trainer
         self._epoch = int(trainer.current_epoch)
         self._rank = int(trainer.global_rank)
@@ -140,6 +144,9 @@ class SupervisedModule(Module):
         self.due = is_due(self._epoch, self._batches, batch_index, self._every)
         if self.due:
             self.step_values.watch(self.supervision.diagnostics(prediction, target))
+            if self.component_gradients and len(components) > 1:
+                own = [p for p in self.network.parameters() if p.requires_grad]
+                self.step_values.watch(gradient_values(components, own))
         return differentiated
 
     def _raise_if_diverged(self, prediction: Tensor, error: Exception, steps: int) -> None:

@@ -77,7 +77,7 @@ def adapted(loss: nn.Module, chain: Chain) -> nn.Module:
     return loss
 
 
-def overrides(chain: Chain, target: str) -> str:
+def overrides(chain: Chain, target: str, key: str = "loss") -> str:
     """Return what to type to use a loss with adapters.
 
     Example:
@@ -85,4 +85,4 @@ def overrides(chain: Chain, target: str) -> str:
         'loss._target_=losslab.losses.OnLogSoftmax loss.loss._target_=torch.nn.NLLLoss'
     """
     targets = [f"losslab.losses.{adapter.__name__}" for adapter in chain] + [target]
-    return " ".join(f"loss.{'loss.' * depth}_target_={each}" for depth, each in enumerate(targets))
+    return " ".join(f"{key}.{'loss.' * depth}_target_={each}" for depth, each in enumerate(targets))

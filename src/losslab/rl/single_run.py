@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
-from losslab.modules.objective import sum_of
+from losslab.losses.base import sum_of
 from losslab.rl.algorithm import Tensors, select_run
 
 if TYPE_CHECKING:

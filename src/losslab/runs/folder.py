@@ -103,15 +103,38 @@ class RunFolder:
 def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
     """Return what a choice is called: the class of a replaced ``_target_``, or the choice.
 
+    A sum of losses is called after its components and their weights.
+
     Example:
         >>> named("loss", "focal", ["loss=focal", "loss._target_=my_losses.MyLoss"])
         'MyLoss'
+        >>> named("loss", "sum", ["loss=sum", "loss.of.bce=1", "loss.of.dice=0.5"])
+        'bce+0.5dice'
     """
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
         if key == f"{group}._target_":
             return value.strip("'\"").rpartition(".")[2]
+    if (group, chosen) == ("loss", "sum"):
+        return "+".join(f"{_weight(each)}{each.group(1)}" for each in _components(overrides))
     return chosen
+
+
+COMPONENT = re.compile(r"\+*loss\.of\.([^.=]+)(\.weight)?=(.*)", re.DOTALL)
+"""Override that gives a component of a sum its weight, or options with or without a weight."""
+
+
+def _components(overrides: Iterable[str]) -> list[re.Match[str]]:
+    return [found for override in overrides if (found := COMPONENT.fullmatch(override))]
+
+
+def _weight(component: re.Match[str]) -> str:
+    """Return the weight as it was typed; nothing for 1, and for a weight that changes."""
+    value = component.group(3)
+    if value.startswith("{"):
+        found = re.search(r"\bweight: *([^{},]+)", value)
+        value = found.group(1) if found else "1"
+    return "" if value in ("1", "1.0") else value
 
 
 def job_name(overrides: Sequence[str]) -> str:
@@ -132,16 +155,26 @@ def job_name(overrides: Sequence[str]) -> str:
         'mse,data.outliers=0.1'
         >>> job_name(["loss=focal", "loss.alpha=[0.25,0.75]"])
         'focal,loss.alpha=-0.25-0.75-~55d80078'
+        >>> job_name(["loss=sum", "loss.of.dice=0.7", "loss.of.bce=0.3"])
+        '0.7dice+0.3bce'
     """
     pairs = [_key_and_value(masked_override(override)) for override in overrides]
     losses = [value for key, value in pairs if key == "loss"]
     if not losses:
         raise ValueError(f"overrides must name the loss, as in loss=mse, got {list(overrides)}")
     loss = named("loss", losses[-1], overrides)
+    in_name = {"loss._target_"}
+    if losses[-1] == "sum":
+        in_name |= {f"loss.of.{each.group(1)}{each.group(2) or ''}" for each in _plain(overrides)}
     options = [
-        _joined(key, value) for key, value in pairs if meaning(key).named and key != "loss._target_"
+        _joined(key, value) for key, value in pairs if meaning(key).named and key not in in_name
     ]
     return file_name([loss, *options])
+
+
+def _plain(overrides: Iterable[str]) -> list[re.Match[str]]:
+    """Return the components of which only the weight is given."""
+    return [each for each in _components(overrides) if not each.group(3).startswith("{")]
 
 
 def file_name(parts: Sequence[str], joiner: str = ",", unsafe: re.Pattern[str] = UNSAFE) -> str:
@@ -173,7 +206,8 @@ def own_names(jobs: Sequence[Sequence[str]]) -> list[str]:
         ['mse', 'huber,loss.delta=2']
     """
     shared = set(jobs[0]).intersection(*jobs[1:]) if jobs else set()
-    shared -= {each for each in shared if _key_and_value(each)[0] in ("loss", "loss._target_")}
+    naming = re.compile("loss(\\._target_|\\.of\\..*)?")
+    shared -= {each for each in shared if naming.fullmatch(_key_and_value(each)[0])}
     return [job_name([each for each in job if each not in shared]) for job in jobs]
 
 

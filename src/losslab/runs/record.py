@@ -17,7 +17,7 @@ from losslab.runs.folder import RunFolder, replace_file
 SCHEMA = 1
 """Version of the schema; increased if a field changes its meaning, not if one is added."""
 
-METRICS_VERSION = 3
+METRICS_VERSION = 4
 """Version of the metrics' definitions, increased if one changes: tables note mixed versions.
 
 Since 2, AUROC is that of log-odds or margins, which do not round to equal values; a confidence of 1
@@ -29,6 +29,9 @@ prediction has (``task.definition.absent``); Recall@1 and MAP@R average over equ
 neighbours; average precision of the rarest class is that of log-odds; the calibration error is of
 the class with the largest logit; metrics of what a split lacks are missing, not 0 or 1; and
 probabilities are those of the loss's own inverse link.
+
+Since 4, the latter holds for focal loss and for label smoothing, too, of which runs with 3 took the
+logits for probabilities.
 """
 
 ADDED_FIELDS: dict[str, Any] = {

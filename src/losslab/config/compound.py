@@ -1,0 +1,128 @@
+"""Components of a sum of losses: ``loss=sum loss.of.dice=0.7 loss.of.bce=0.3``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from losslab.config import groups
+from losslab.config.errors import UserError
+from losslab.config.kinds import text
+from losslab.config.overrides import parsed
+
+OF = "loss.of"
+
+
+def is_compound(name: str) -> bool:
+    """Return whether a choice of loss has components."""
+    return name in groups.names("loss") and "of" in groups.node("loss", name)
+
+
+def expand(config: DictConfig) -> None:
+    """Expand the components of the chosen loss in a composed config, see :func:`expanded`.
+
+    Raises:
+        UserError: if the loss has no components, or one is unknown or has an unknown option.
+    """
+    node = config.get("loss")
+    if OmegaConf.is_dict(node) and "of" in node:
+        given: Any = OmegaConf.to_container(node.of, resolve=False)
+        chosen = config.hydra.runtime.choices.get("loss")
+        if not is_compound(chosen) and "_target_" in groups.node("loss", chosen):
+            raise UserError(f"unknown key {OF} of loss={chosen}: write loss=sum for several losses")
+        with open_dict(node):
+            node.of = expanded(given)
+
+
+def expanded(of: Any, key: str = OF) -> dict[str, Any]:
+    """Return the weights and options of components, from what was typed.
+
+    A number is the weight of the loss in conf/ of that name. Options are given beside the weight,
+    or under ``loss``, as they are saved:
+
+        dice: {weight: 0.7, loss: {_target_: losslab.losses.DiceLoss, power: 1, ...}}
+
+    Raises:
+        UserError: if there are no components, or one is unknown or has an unknown option.
+    """
+    if not isinstance(of, Mapping):
+        raise UserError(f"{key} must be losses with weights, such as {key}.dice=1, got {text(of)}")
+    if not of:
+        raise UserError(f"{key} has no losses: add {key}.NAME=WEIGHT, such as {key}.dice=1")
+    return {name: _component(str(name), given, f"{key}.{name}") for name, given in of.items()}
+
+
+def _component(name: str, given: Any, key: str) -> dict[str, Any]:
+    options = dict(given) if isinstance(given, Mapping) else {"weight": given}
+    weight = options.pop("weight", 1.0)
+    under = {} if "_target_" in options else options.pop("loss", {})  # an adapter has a loss, too
+    if not isinstance(under, Mapping):
+        raise UserError(f"{key}.loss must be options by name, got {text(under)}")
+    loss = _loss(name, {**options, **under}, key)
+    if "of" in loss:
+        loss["of"] = expanded(loss["of"], f"{key}.loss.of")
+    return {"weight": weight, "loss": loss}
+
+
+def _loss(name: str, given: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the options of a component, those in conf/ with what is given.
+
+    Raises:
+        UserError: if conf/ has no such loss, or the loss no such option.
+    """
+    if "_target_" in given:
+        return given
+    known = groups.names("loss")
+    if name not in known:
+        close = groups.did_you_mean(name, known)
+        raise UserError(f"unknown loss in {key}{close} A name of your own needs {key}._target_")
+    own: Any = OmegaConf.to_container(groups.node("loss", name))
+    for option in given:
+        if option not in own:
+            close = groups.did_you_mean(option, own)
+            raise UserError(f"unknown key {key}.{option} of loss={name}{close}")
+    return {**own, **given}
+
+
+def without_components(jobs: list[list[str]]) -> list[list[str]]:
+    """Remove the components from the jobs of a sweep whose loss is no sum, if that of others is.
+
+    So ``-m loss=sum,bce loss.of.bce=1 loss.of.dice=0.3,1`` has two sums and one run of ``bce``.
+    """
+    chosen = [next((each[5:] for each in job if each.startswith("loss=")), "") for job in jobs]
+    sums = {name: is_compound(name) for name in set(chosen)}
+    if all(sums.values()) or not any(sums.values()):
+        return jobs
+    kept = (
+        job if sums[name] else [each for each in job if not each.lstrip("+").startswith(f"{OF}.")]
+        for name, job in zip(chosen, jobs, strict=True)
+    )
+    return [list(job) for job in dict.fromkeys(map(tuple, kept))]
+
+
+def default_data(losses: Sequence[str], overrides: Sequence[str]) -> str | None:
+    """Return the default data of sums of losses, which their components have in common.
+
+    Args:
+        losses: the chosen losses.
+        overrides: what was typed, with components.
+
+    Raises:
+        UserError: if the components, or the other losses, have different default data.
+    """
+    typed = [
+        part.partition(".")[0]
+        for each in parsed(overrides)
+        if (part := each.key_or_group.removeprefix(f"{OF}.")) != each.key_or_group
+    ]
+    if not (typed and any(map(is_compound, losses))):
+        return None  # the defaults of its file apply
+    data: dict[str, str] = {}
+    for loss in losses:
+        own = groups.default_data(loss)  # that of bce_dice is not that of bce
+        of = [*groups.node("loss", loss)["of"], *typed] if not own and is_compound(loss) else [loss]
+        data |= {name: own for name in of if (own := groups.default_data(name)) is not None}
+    if len(set(data.values())) > 1:
+        listed = " and ".join(f"{name} to data={own}" for name, own in data.items())
+        raise UserError(f"{listed.replace(' to data=', ' defaults to data=', 1)}: add data=")
+    return next(iter(data.values()), None)

@@ -1,0 +1,298 @@
+"""Build the loss of a run from its config."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from losslab.config.errors import UserError
+from losslab.config.instantiate import accepted, build, refused_options, target_of
+from losslab.data.raw import IGNORED
+from losslab.losses import SumLoss, WeightSchedule
+from losslab.losses.base import Loss, TargetFormat
+from losslab.losses.function import FunctionLoss
+from losslab.rng import Purpose, derive_seed, restored_state
+from losslab.tasks import Task
+
+
+def initial_loss(config: DictConfig, data: Any, task: Task) -> nn.Module:
+    """Build the loss with the seed's initial values of its parameters, if it has any.
+
+    They are drawn apart from those of the network, which no loss can affect. On embeddings, a loss
+    is given the sizes that it takes by name.
+    """
+    with restored_state():
+        torch.manual_seed(derive_seed(config.seed, Purpose.LOSS_WEIGHTS))
+        return build_loss(config.loss, data, _sizes(data, task))
+
+
+def _sizes(data: Any, task: Task) -> dict[str, int]:
+    embeds = TargetFormat.LABELLED_EMBEDDINGS in task.provides
+    return {"num_classes": data.outputs, "embedding_size": task.outputs} if embeds else {}
+
+
+def build_loss(
+    node: Any, data: Any, sizes: Mapping[str, int] | None = None, **options: Any
+) -> nn.Module:
+    """Build a loss; ``balanced`` weights are computed from the training split's class counts.
+
+    Args:
+        node: options of the loss.
+        data: data of the run, ``None`` without a run.
+        sizes: numbers that the loss gets if it takes them by name, and its options do not give.
+        options: further options of the loss.
+
+    Raises:
+        UserError: if the options do not fit the loss, or the loss is not one.
+    """
+    target = target_of(node, "loss")
+    if is_sum(target):
+        return _build_sum(node, data, sizes or {}, **options)
+    given_sizes = accepted(target, dict(sizes or {}))
+    options |= {name: size for name, size in given_sizes.items() if name not in node}
+    balanced = balanced_weights(node, getattr(data, "class_counts", None))
+    if "pos_weight" in balanced and data.target_kind == "multilabel":
+        # samples can have several labels: the negatives of a label are the samples without it
+        negatives = (data.train.targets == 0).sum(dim=0)
+        balanced["pos_weight"] = (negatives / data.class_counts.double()).tolist()
+    if "pos_weight" in balanced and data.outputs == 1:
+        balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
+    options = balanced | ignoring(node, data) | options
+    if takes_prediction_and_target(target, {*node, *options}):
+        given: Any = (
+            OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else dict(node)
+        )
+        del given["_target_"]
+        given |= options
+        refusal = refused_options(target, (None, None), given, "loss")
+        if refusal:
+            raise UserError(f"loss: {refusal}")
+        return FunctionLoss(target, **given)
+    _require_no_lone_argument(target, {*node, *options})
+    loss: Any = build(node, "loss", **options)
+    if isinstance(loss, nn.Module):
+        _require_forward(loss)
+        return loss
+    if not callable(loss):
+        title = target.__name__ if inspect.isclass(target) else f"what {target.__name__} returns"
+        raise UserError(
+            f"loss: {title} must be a torch.nn.Module or a function of prediction and target, "
+            f"got {loss!r:.60}"
+        )
+    return FunctionLoss(loss)
+
+
+def is_sum(target: Any) -> bool:
+    """Return whether a target is a sum of losses."""
+    return inspect.isclass(target) and issubclass(target, SumLoss)
+
+
+def _build_sum(node: DictConfig, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
+    """Build a sum of losses from components ``{weight: 0.7, loss: {_target_: ...}}``.
+
+    Raises:
+        UserError: if a component, a weight or an option is invalid.
+    """
+    losses, weights = {}, {}
+    for name, component in node["of"].items():
+        try:
+            losses[name] = build_loss(component["loss"], data, sizes)
+        except UserError as error:
+            raise UserError(f"{error} (in loss.of.{name})") from error
+        weight = component["weight"]
+        scheduled = isinstance(weight, Mapping) or OmegaConf.is_dict(weight)
+        weights[name] = _schedule(name, weight) if scheduled else weight
+    own = {str(key): value for key, value in node.items() if key not in ("of", "_target_")}
+    try:
+        loss: nn.Module = target_of(node, "loss")(losses, weights, **own, **options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"loss: {error}") from error
+    return loss
+
+
+def _schedule(name: str, options: Mapping[str, Any]) -> WeightSchedule:
+    try:
+        return WeightSchedule(**options)
+    except (TypeError, ValueError) as error:
+        reason = str(error).replace("WeightSchedule.__init__()", "the schedule")
+        raise UserError(f"loss.of.{name}.weight: {reason}") from error
+
+
+def _require_no_lone_argument(target: Any, given: Iterable[str]) -> None:
+    """Refuse a function that would be called with one argument, and an object for its class.
+
+    Raises:
+        UserError: if the target is either.
+    """
+    if isinstance(target, nn.Module):
+        raise UserError(
+            f"loss: _target_ must be a class or a function, got an object: name its class, "
+            f"{type(target).__module__}.{type(target).__qualname__}"
+        )
+    lacking = [] if inspect.isclass(target) else _lacking(target, given)
+    if len(lacking) == 1:
+        [only] = lacking
+        raise UserError(
+            f"loss: {target.__name__} must take prediction and target, got "
+            f"{target.__name__}({only}); if it makes a loss from {only}, add ++loss.{only}=..."
+        )
+
+
+def _require_forward(loss: nn.Module) -> None:
+    """Check that a loss can be called with prediction and target.
+
+    Raises:
+        UserError: if it has no ``forward``, or one that takes something else.
+    """
+    name = type(loss).__name__
+    if type(loss).forward is nn.Module.forward:
+        raise UserError(f"loss: {name} must have a method forward(self, prediction, target)")
+    if isinstance(loss, Loss):
+        return
+    try:
+        signature = inspect.signature(loss.forward)
+    except (ValueError, TypeError):
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise UserError(
+            f"loss: {name}.forward must take prediction and target, got forward{signature}"
+        ) from None
+
+
+def takes_prediction_and_target(target: Any, given: Iterable[str]) -> bool:
+    """Return whether a target is itself the loss: a function with two or more missing arguments.
+
+    Example:
+        >>> takes_prediction_and_target(torch.nn.functional.mse_loss, ["reduction"])
+        True
+        >>> takes_prediction_and_target(torch.nn.MSELoss, [])
+        False
+    """
+    if inspect.isclass(target) or isinstance(target, nn.Module):
+        return False
+    try:
+        return len(_lacking(target, given)) >= 2
+    except ValueError:  # C functions may have no signature
+        return True
+
+
+def _lacking(target: Any, given: Iterable[str]) -> list[str]:
+    """Return the positional arguments without default that are not given; ``*args`` counts as two.
+
+    Raises:
+        ValueError: if the function has no signature.
+    """
+    known = set(given)
+    lacking = []
+    for name, one in inspect.signature(target).parameters.items():
+        positional = one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        if positional and one.default is one.empty and name not in known:
+            lacking.append(name)
+        elif one.kind is one.VAR_POSITIONAL and lacking:
+            lacking += [name, name]
+    return lacking
+
+
+def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str, Any]:
+    """Compute the options that are set to ``balanced``.
+
+    These are n / (C n_c) per class, or the number of negatives per positive for ``pos_weight``.
+
+    Raises:
+        UserError: if the data have no class counts.
+    """
+    balanced = [name for name in ("weight", "pos_weight", "alpha") if node.get(name) == "balanced"]
+    if balanced and counts is None:
+        raise UserError(f"loss.{balanced[0]}=balanced needs class counts, which these data lack")
+    if not balanced or counts is None:
+        return {}
+    counts = counts.double()
+    weights = {
+        "weight": counts.sum() / (len(counts) * counts),
+        "alpha": counts.sum() / (len(counts) * counts),
+        "pos_weight": (counts.sum() - counts) / counts,
+    }
+    return {name: weights[name].tolist() for name in balanced}
+
+
+def ignoring(node: DictConfig, data: Any) -> dict[str, int]:
+    """Return the option with which a loss leaves out the pixels or labels that the data ignore.
+
+    Raises:
+        UserError: if it has none, or ignores another value.
+    """
+    if not getattr(data, "ignores", False):
+        return {}
+    name = str(node["_target_"]).rpartition(".")[2]
+    if not accepted(target_of(node, "loss"), {"ignore_index": IGNORED}):
+        if data.target_kind == "multilabel":
+            raise UserError(
+                f"loss: {name} has no ignore_index, but some labels are not known: choose "
+                "another, such as loss=bce or loss=focal"
+            )
+        raise UserError(
+            f"loss: {name} has no ignore_index, but the masks have pixels to ignore: choose "
+            "another, such as loss=dice or loss=tversky, or add data.ignore=null to read their "
+            "value as a class"
+        )
+    if node.get("ignore_index") not in (None, IGNORED):
+        raise UserError(
+            f"loss.ignore_index={node.get('ignore_index')} must not be set: the data say what "
+            "to ignore (masks by data.ignore)"
+        )
+    return {"ignore_index": IGNORED}
+
+
+def has_sample_weights(data: Any) -> bool:
+    """Return whether the training samples have weights."""
+    return getattr(getattr(data, "train", None), "weights", None) is not None
+
+
+def sample_loss(config: DictConfig, data: Any, task: Task, loss: nn.Module) -> nn.Module | None:
+    """Build a loss of another library without reduction, if the samples have weights.
+
+    It shares the parameters of the loss. Those in a sum of losses are kept by the sum.
+    """
+    if not has_sample_weights(data):
+        return None
+    sizes, name = _sizes(data, task), f"loss={config.choices.loss}"
+    if isinstance(loss, SumLoss):
+        _set_sample_losses(loss, config.loss.of, data, sizes, name)
+        return None
+    return None if isinstance(loss, Loss) else _unreduced(loss, config.loss, data, sizes, name)
+
+
+def _set_sample_losses(
+    loss: SumLoss, of: DictConfig, data: Any, sizes: Mapping[str, int], name: str
+) -> None:
+    for key, component in loss.of.items():
+        node, named = of[key].loss, f"{name}: {key}"
+        if isinstance(component, SumLoss):
+            _set_sample_losses(component, node.of, data, sizes, named)
+        elif not isinstance(component, Loss):
+            loss.sample_losses[key] = _unreduced(component, node, data, sizes, named)
+
+
+def _unreduced(
+    loss: nn.Module, node: DictConfig, data: Any, sizes: Mapping[str, int], name: str
+) -> nn.Module:
+    """Build a loss without reduction, which shares the parameters of the other.
+
+    Raises:
+        UserError: if it has no such option.
+    """
+    try:
+        with restored_state():
+            per_sample = build_loss(node, data, sizes, reduction="none")
+    except UserError as error:
+        raise UserError(
+            f"the data have sample weights, but {name} has no value per sample: {error}"
+        ) from error
+    for path, module in loss.named_modules():
+        per_sample.get_submodule(path)._parameters.update(module._parameters)
+    return per_sample
