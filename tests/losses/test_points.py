@@ -172,6 +172,21 @@ def test_emd_of_different_sizes_without_pot_says_what_to_install(monkeypatch):
         EMDLoss()(cube(0, 1, 4), cube(1, 1, 6))
 
 
+def test_sinkhorn_is_annealed_from_1_in_steps_of_equal_ratio(monkeypatch):
+    seen = []
+    soft_minimum = transport._soft_minimum
+
+    def noted(cost, potential, epsilon):
+        seen.append(epsilon)
+        return soft_minimum(cost, potential, epsilon)
+
+    monkeypatch.setattr(transport, "_soft_minimum", noted)
+    transport.sinkhorn_cost(cube(0, 1, 4), cube(1, 1, 4), p=2, blur=0.1, steps=4)
+    annealed, final = seen[:-4:4], seen[-4:]
+    assert annealed == pytest.approx([0.01 ** (step / 4) for step in range(5)])
+    assert final == pytest.approx([0.01] * 4)
+
+
 def test_an_empty_batch_has_plans_of_the_size_of_others():
     for q, size in ((4, 4), (6, 9)):
         parts = transport.optimal_plan(torch.zeros(0, 4, 3), torch.zeros(0, q, 3), 1)
