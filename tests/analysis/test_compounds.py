@@ -10,6 +10,8 @@ from losslab.analysis.compounds import compounds
 from losslab.analysis.conclusions import conclusions
 from losslab.analysis.load import Collection
 from losslab.analysis.notes import notes
+from losslab.report.html import page
+from losslab.report.markup import markdown
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3, 2.6, 2.2]
 MAE = [1.0, 1.4, 1.3, 1.2, 1.1, 1.5, 1.6, 1.2]
@@ -230,3 +232,10 @@ def test_the_command_that_adds_the_parts(runs, tmp_path):
     for run in moved:
         run.config["overrides"] += ["++loss.of.mae.delta=2"]
     assert compared(moved)[1].next_step == advice
+
+
+def test_reports_have_the_answer_and_explain_its_test(runs):
+    comparison = compare(Collection(tuple(runs({"mse": MSE, "mae": MAE, "mse+mae": BEST}))))
+    for text in (markdown(comparison), page(comparison, {})):
+        assert text.count("Does mae help beside mse? Yes: by mean absolute error") == 1
+        assert text.count("intersection-union test") == 2  # the conclusion and the glossary

@@ -11,6 +11,9 @@ from losslab.analysis.pairs import Pair
 from losslab.analysis.search import tuned_keys
 from losslab.metrics.labels import Metric
 
+FEWEST_WEIGHTS = 3
+"""Number of weights from which a curve over the weight is drawn."""
+
 
 @dataclass(frozen=True, eq=False)
 class Compound:
@@ -61,6 +64,11 @@ def compounds(table: ComparisonTable) -> list[Compound]:
     ]
 
 
+def weight_key(component: str) -> str:
+    """Return the setting that holds the weight of a component."""
+    return f"loss.of.{component}.weight"
+
+
 def component_names(settings: Settings) -> list[str]:
     """Return the names of the components of a sum, in the order given; none of another loss.
 
@@ -70,6 +78,49 @@ def component_names(settings: Settings) -> list[str]:
     """
     keys = (key.split(".") for key in settings if key.startswith("loss.of."))
     return list(dict.fromkeys(name for _, _, name, *_ in keys))
+
+
+@dataclass(frozen=True, eq=False)
+class WeightSweep:
+    """Sums of the same losses that differ in the weight of one of them, by that weight."""
+
+    component: str
+    sums: Mapping[float, Compound]
+
+    @property
+    def name(self) -> str:
+        """Names of the losses with the weights that all sums share: ``0.5bce + dice``."""
+        first = next(iter(self.sums.values()))
+        weights = {name: first.row.settings.get(weight_key(name), 1) for name in first.parts}
+        weights[self.component] = 1
+        return " + ".join(f"{'' if w == 1 else f'{w:g}'}{name}" for name, w in weights.items())
+
+    @property
+    def parts(self) -> list[Row]:
+        """Rows whose loss is a component alone."""
+        rows = (row for each in self.sums.values() for part in each.parts.values() for row in part)
+        return list({row.label: row for row in rows}.values())
+
+
+def weight_sweeps(table: ComparisonTable) -> list[WeightSweep]:
+    """Return the sums of a table that differ in one weight only, if it has three values or more.
+
+    A sweep over two weights has one for each value of the other.
+    """
+    found: dict[Any, dict[float, Compound]] = {}
+    for compound in compounds(table):
+        settings = {k: v for k, v in compound.row.settings.items() if k != "choices.loss"}
+        for name in compound.parts:
+            key = weight_key(name)
+            weight = settings.get(key)  # absent if it follows a schedule
+            if isinstance(weight, int | float):
+                rest = tuple(sorted(item for item in settings.items() if item[0] != key))
+                found.setdefault((name, rest), {})[weight] = compound
+    return [
+        WeightSweep(name, dict(sorted(sums.items())))
+        for (name, _), sums in found.items()
+        if len(sums) >= FEWEST_WEIGHTS
+    ]
 
 
 @dataclass(frozen=True)
