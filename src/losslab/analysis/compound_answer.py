@@ -14,11 +14,15 @@ from losslab.analysis.pairs import Pair
 from losslab.analysis.words import beside, joined, listed, why_undecided
 from losslab.metrics.labels import Metric
 
+YES, OPEN, WITHIN, NO = ANSWERS = ("Yes", "Undecided", "Not by more than the margin", "No")
+"""Answers for one sum; of several sums, the first of these is the answer."""
+
 VERBS = {
     "better": ("is better", "than"),
     "equally good": ("is as good", "as"),
     "worse": ("is worse", "than"),
 }
+"""What is said of a sum beside its parts, and before each part."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,14 @@ class _Tested:
         return kinds
 
     @property
-    def verdict(self) -> str:
-        """Whether the sum is better than its best part, as the first word of an answer."""
+    def answer(self) -> str:
+        """Whether the sum is better than its best part, as the first words of an answer."""
         kinds = self.kinds()
         if "worse" in kinds:
-            return "No"
+            return NO
         if "equally good" in kinds:
-            return "Not by more than the margin"
-        return "Yes" if self.is_complete and list(kinds) == ["better"] else "Undecided"
+            return WITHIN
+        return YES if self.is_complete and list(kinds) == ["better"] else OPEN
 
     @property
     def is_complete(self) -> bool:
@@ -102,16 +106,14 @@ def _question(components: Sequence[str]) -> str:
 
 
 def _answer(sums: Sequence[_Tested], metric: Metric) -> str:
-    verdicts = {each.verdict for each in sums}
-    ranked = ("Yes", "Undecided", "Not by more than the margin", "No")
-    verdict = next(each for each in ranked if each in verdicts)
+    answer = min((each.answer for each in sums), key=ANSWERS.index)
     decided = [each for each in sums if each.kinds().keys() - {"undecided"}]
     open_ = [each for each in sums if each not in decided]
     texts = [*map(_decided, decided), *([_undecided(open_)] if open_ else [])]
     missing = dict.fromkeys(name for each in sums for name in each.missing)
     texts += [f"{name} was not run alone" for name in missing]
     by = f"by {metric.label}, " if decided else ""
-    return f"{verdict}: {by}{'; '.join(texts)}"
+    return f"{answer}: {by}{'; '.join(texts)}"
 
 
 def _decided(each: _Tested) -> str:

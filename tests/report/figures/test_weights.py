@@ -129,3 +129,13 @@ def test_it_is_a_figure_of_the_report(runs):
     [figure] = [f for f in table_figures(comparison, comparison.tables[0]) if f.name == "weights"]
     assert figure.caption.startswith("Two metrics over a component's weight")
     assert "mean absolute error and root mean squared error" in figure.figure.get_suptitle()
+
+
+def test_a_metric_that_no_sum_has_is_passed_over(runs, table_of):
+    found = runs(MAE)
+    for run in found:
+        run.config["task"]["metrics"] = ["mae", "ece", "rmse"]
+        if "+" not in run.loss:
+            run.record["test"]["ece"] = 0.1
+    [axes] = weights(table_of(found)).axes
+    assert axes.get_ylabel() == "root mean squared error ↓"

@@ -42,8 +42,7 @@ def weights(table: ComparisonTable) -> Figure:
     """
     every = weight_sweeps(table)
     sweeps = every[:MOST_PANELS]
-    known = [*table.primary_metrics, *table.columns]
-    metrics = list({metric.name: metric for metric in known if metric.better}.values())[:2]
+    metrics = _metrics(table, sweeps)
     if not sweeps or len(metrics) < 2:
         raise NothingToDraw(f"{table.title}: no weight has three values")
     figure, grid = panels(len(sweeps), 6.2 if len(sweeps) == 1 else 4.8, 4.2, columns=2)
@@ -57,6 +56,17 @@ def weights(table: ComparisonTable) -> Figure:
         "that no other one beats in both metrics (Pareto front)",
     )
     return figure
+
+
+def _metrics(table: ComparisonTable, sweeps: Sequence[WeightSweep]) -> list[Metric]:
+    """Return the first two metrics with a direction that some sum has."""
+    sums = [compound.row for sweep in sweeps for compound in sweep.sums.values()]
+    found = {
+        metric.name: metric
+        for metric in (*table.primary_metrics, *table.columns)
+        if metric.better and any(table.summary(row, metric).n for row in sums)
+    }
+    return list(found.values())[:2]
 
 
 def _draw(
