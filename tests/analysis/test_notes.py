@@ -54,7 +54,7 @@ def test_failures_are_listed_with_their_reason(sweep):
         (
             {},
             {"metrics_version": 1},
-            "the runs use different definitions of the metrics (version 1 for mae; version 3 for "
+            "the runs use different definitions of the metrics (version 1 for mae; version 4 for "
             "mse): evaluate the older ones again before comparing them",
         ),
     ],

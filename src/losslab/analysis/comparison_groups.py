@@ -218,7 +218,7 @@ def _labels(rows: _Rows) -> list[str]:
             key
             for key in run.settings
             if key.startswith("loss.")
-            and (_varies(key, same_loss) or (key in _given(run) and not _names_choice(key)))
+            and (_varies(key, same_loss) or (key in _given(run) and not _names_choice(key, run)))
         ]
         options += [key for key in _varying(same_loss) if key in run.settings]
         texts = [f"{_short(key)}={_text(run.settings[key])}" for key in options]
@@ -226,9 +226,13 @@ def _labels(rows: _Rows) -> list[str]:
     return labels
 
 
-def _names_choice(key: str) -> bool:
-    """Return whether the key is a replaced ``_target_``, whose class is the name of the choice."""
-    return key.endswith("._target_")
+def _names_choice(key: str, run: Run) -> bool:
+    """Return whether the key is part of the name of the choice.
+
+    Such are a replaced ``_target_``, whose class is the name, and the weights of a sum.
+    """
+    of_sum = key.startswith("loss.of.") and "loss=sum" in run.overrides
+    return key.endswith("._target_") or (of_sum and key.endswith(".weight"))
 
 
 def _given(run: Run) -> set[str]:
@@ -243,7 +247,7 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
         override.lstrip("+")
         for override in runs[0].overrides
         if override in common
-        and not _names_choice(override.partition("=")[0])
+        and not _names_choice(override.partition("=")[0], runs[0])
         and (row := meaning(key := override.partition("=")[0].lstrip("+"))).affects_results
         and not row.in_label
         and not key.startswith("loss.")

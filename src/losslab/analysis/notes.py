@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.compounds import compounds
 from losslab.analysis.convergence import at_chance, first_is_best, not_converged
 from losslab.analysis.load import group_by
-from losslab.analysis.search import LEARNING_RATE, Trial, Tuning
+from losslab.analysis.search import LEARNING_RATE, Trial, Tuning, tries
 from losslab.analysis.words import span
 from losslab.metrics.labels import some
 
@@ -28,6 +29,7 @@ def notes(table: ComparisonTable) -> list[str]:
         *_undefined(table),
         *_pairing(table),
         *_scale(table),
+        *_unequal_tuning(table),
         *_optimistic(table),
         *_chosen_metrics(table),
         *_training(table),
@@ -139,6 +141,16 @@ def _scale(table: ComparisonTable) -> Iterable[str]:
         yield "under SGD a loss's scale is part of its step size"
     if any(each.get("choices.regularizer", "none") != "none" for each in every):
         yield "a regularizer's strength is relative to each loss's scale"
+
+
+def _unequal_tuning(table: ComparisonTable) -> Iterable[str]:
+    """Name sums of losses that were chosen from more or fewer settings than their parts."""
+    for compound in compounds(table):
+        parts = [row for rows in compound.parts.values() for row in rows]
+        tried = {row.label: tries(row.runs[0]) for row in (compound.row, *parts)}
+        if len(set(tried.values())) > 1:
+            listed = ", ".join(f"{label} {count}" for label, count in tried.items())
+            yield f"not tuned equally, by the number of settings tried: {listed}"
 
 
 def _optimistic(table: ComparisonTable) -> Iterable[str]:
