@@ -185,7 +185,7 @@ def test_inputs_at_the_edge_are_warned_of():
     trial = try_format(Explodes(), BINARY)
     assert trial.refusal == ""
     [warning] = warnings_of(trial)
-    assert warning == "the loss is inf for logits of 10,000, wrong"
+    assert warning == "the loss is inf for wrong logits of 10,000"
 
 
 def test_the_card():

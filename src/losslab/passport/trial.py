@@ -254,8 +254,8 @@ def _edges(loss: nn.Module, problem: Problem, target_format: TargetFormat) -> di
     inputs = {"identical predictions": torch.zeros_like(problem.start)}
     if problem.answers is not None:
         if target_format in LOGITS:
-            inputs["logits of 10,000, right"] = 1e4 * problem.answers
-            inputs["logits of 10,000, wrong"] = -1e4 * problem.answers
+            inputs["right logits of 10,000"] = 1e4 * problem.answers
+            inputs["wrong logits of 10,000"] = -1e4 * problem.answers
         else:
             inputs["exact predictions"] = problem.answers.clone()
     cases = {name: (prediction, problem.target) for name, prediction in inputs.items()}
