@@ -12,6 +12,7 @@ from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, refused_options, target_of
 from losslab.data.raw import IGNORED
 from losslab.losses import SumLoss, WeightSchedule
+from losslab.losses.adapters import Adapter
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
 from losslab.rng import Purpose, derive_seed, restored_state
@@ -51,6 +52,8 @@ def build_loss(
     target = target_of(node, "loss")
     if is_sum(target):
         return _build_sum(node, data, sizes or {}, **options)
+    if _adapts(target, node):
+        return _build_adapter(node, data, sizes, **options)
     given_sizes = accepted(target, dict(sizes or {}))
     options |= {name: size for name, size in given_sizes.items() if name not in node}
     balanced = balanced_weights(node, getattr(data, "class_counts", None))
@@ -62,9 +65,7 @@ def build_loss(
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
     options = balanced | ignoring(node, data) | options
     if takes_prediction_and_target(target, {*node, *options}):
-        given: Any = (
-            OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else dict(node)
-        )
+        given = _plain(node)
         del given["_target_"]
         given |= options
         refusal = refused_options(target, (None, None), given, "loss")
@@ -88,6 +89,32 @@ def build_loss(
 def is_sum(target: Any) -> bool:
     """Return whether a target is a sum of losses."""
     return inspect.isclass(target) and issubclass(target, SumLoss)
+
+
+def _adapts(target: Any, node: Any) -> bool:
+    """Return whether a target is an adapter, with the options of the loss that it adapts."""
+    adapter = inspect.isclass(target) and issubclass(target, Adapter)
+    return adapter and "_target_" in (_plain(node).get("loss") or {})
+
+
+def _build_adapter(
+    node: Any, data: Any, sizes: Mapping[str, int] | None, **options: Any
+) -> nn.Module:
+    """Build a loss with an adapter around it, to which the further options are given."""
+    try:
+        inner = build_loss(node["loss"], data, sizes, **options)
+    except UserError as error:
+        raise UserError(f"{error} (in loss.loss)") from error
+    own = {key: value for key, value in _plain(node).items() if key != "loss"}
+    adapter: nn.Module = build(own, "loss", inner)
+    return adapter
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    plain: Any = (
+        OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else dict(node)
+    )
+    return {str(key): value for key, value in plain.items()}
 
 
 def _build_sum(node: DictConfig, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
