@@ -40,6 +40,21 @@ class Adapter(nn.Module):
         value: Tensor = self.loss(self.prediction(prediction), target)
         return value
 
+    def total(
+        self, prediction: Tensor, target: Any, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the total and the count of a loss of this project, as its own method does."""
+        target = self.target(prediction, target)
+        inner: Any = self.loss
+        pair: tuple[Tensor, Tensor] = inner.total(self.prediction(prediction), target, weights)
+        return pair
+
+    def from_total(self, total: Tensor, count: Tensor) -> Tensor:
+        """Compute a loss of this project from totals and counts."""
+        inner: Any = self.loss
+        value: Tensor = inner.from_total(total, count)
+        return value
+
 
 class OnSoftmax(Adapter):
     """Give a loss the softmax of logits (N, C, *), for losses of probabilities."""

@@ -43,6 +43,8 @@ class Trial:
         refusal: why the loss cannot be used in this format; empty if it can.
         reduction: ``mean``, ``sum``, ``none`` or ``other``.
         separable: whether no term depends on two samples (pixels of images).
+        adds_up: whether totals and counts of batches add up, see
+            :class:`~losslab.losses.totals.TotalsOfOther`.
         value, gradient: loss and norm of its gradient for predictions near 0.
         learned: whether predictions agree with the targets after the loss was minimised over them.
         estimate: what the loss estimates; ``None`` if that is not defined.
@@ -50,6 +52,7 @@ class Trial:
         double_backward, vmap: whether these work.
         changed: names of buffers that a call changed.
         edges: inputs at the edge of what may occur, with what went wrong there.
+        components: trials of the losses of a sum, by name.
     """
 
     target_format: TargetFormat
@@ -57,6 +60,7 @@ class Trial:
     refusal: str = ""
     reduction: str = "mean"
     separable: bool = True
+    adds_up: bool = False
     value: float = float("nan")
     gradient: float = float("nan")
     learned: bool = True
@@ -66,6 +70,7 @@ class Trial:
     vmap: bool = False
     changed: Sequence[str] = ()
     edges: Mapping[str, str] = field(default_factory=dict)
+    components: Mapping[str, "Trial"] = field(default_factory=dict)
 
 
 def try_format(loss: nn.Module, target_format: TargetFormat, shape: Shape | None = None) -> Trial:
@@ -136,6 +141,7 @@ def _tried(loss: nn.Module, problem: Problem, target_format: TargetFormat, shape
         "returns one value per element instead of one number" if reduction == "none" else "",
         reduction,
         separable,
+        not changed and calls.adds_up(loss, problem.start, problem.target),
         value,
         gradient,
         learned,
