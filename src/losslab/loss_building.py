@@ -12,7 +12,7 @@ from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, refused_options, target_of
 from losslab.data.raw import IGNORED
 from losslab.losses import SumLoss, WeightSchedule
-from losslab.losses.adapters import Adapter
+from losslab.losses.adapters import Adapter, WithoutIgnored
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
 from losslab.rng import Purpose, derive_seed, restored_state
@@ -49,12 +49,19 @@ def build_loss(
     Raises:
         UserError: if the options do not fit the loss, or the loss is not one.
     """
-    target = target_of(node, "loss")
-    if is_sum(target):
+    if is_sum(target_of(node, "loss")):
         return _build_sum(node, data, sizes or {}, **options)
+    ignored = ignoring(node, data)
+    loss = _build_one(node, data, sizes or {}, **ignored, **options)
+    selects = getattr(data, "ignores", False) and not ignored
+    return WithoutIgnored(loss) if selects else loss
+
+
+def _build_one(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
+    target = target_of(node, "loss")
     if _adapts(target, node):
         return _build_adapter(node, data, sizes, **options)
-    given_sizes = accepted(target, dict(sizes or {}))
+    given_sizes = accepted(target, dict(sizes))
     options |= {name: size for name, size in given_sizes.items() if name not in node}
     balanced = balanced_weights(node, getattr(data, "class_counts", None))
     if "pos_weight" in balanced and data.target_kind == "multilabel":
@@ -63,7 +70,7 @@ def build_loss(
         balanced["pos_weight"] = (negatives / data.class_counts.double()).tolist()
     if "pos_weight" in balanced and data.outputs == 1:
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
-    options = balanced | ignoring(node, data) | options
+    options = balanced | options
     if takes_prediction_and_target(target, {*node, *options}):
         given = _plain(node)
         del given["_target_"]
@@ -97,12 +104,10 @@ def _adapts(target: Any, node: Any) -> bool:
     return adapter and "_target_" in (_plain(node).get("loss") or {})
 
 
-def _build_adapter(
-    node: Any, data: Any, sizes: Mapping[str, int] | None, **options: Any
-) -> nn.Module:
-    """Build a loss with an adapter around it, to which the further options are given."""
+def _build_adapter(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
+    """Build a loss with an adapter around it; the loss gets the further options."""
     try:
-        inner = build_loss(node["loss"], data, sizes, **options)
+        inner = _build_one(node["loss"], data, sizes, **options)
     except UserError as error:
         raise UserError(f"{error} (in loss.loss)") from error
     own = {key: value for key, value in _plain(node).items() if key != "loss"}
@@ -247,29 +252,39 @@ def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str
     return {name: weights[name].tolist() for name in balanced}
 
 
-def ignoring(node: DictConfig, data: Any) -> dict[str, int]:
+def ignoring(node: Any, data: Any) -> dict[str, int]:
     """Return the option with which a loss leaves out the pixels or labels that the data ignore.
 
+    It is that of the loss inside adapters. There is none for a loss of another library without
+    ``ignore_index``, which is given the others only, see
+    :class:`~losslab.losses.adapters.WithoutIgnored`.
+
     Raises:
-        UserError: if it has none, or ignores another value.
+        UserError: if a loss of this project has none, or if the loss ignores another value.
     """
     if not getattr(data, "ignores", False):
         return {}
-    name = str(node["_target_"]).rpartition(".")[2]
-    if not accepted(target_of(node, "loss"), {"ignore_index": IGNORED}):
-        if data.target_kind == "multilabel":
-            raise UserError(
-                f"loss: {name} has no ignore_index, but some labels are not known: choose "
-                "another, such as loss=bce or loss=focal"
-            )
-        raise UserError(
-            f"loss: {name} has no ignore_index, but the masks have pixels to ignore: choose "
-            "another, such as loss=dice or loss=tversky, or add data.ignore=null to read their "
-            "value as a class"
-        )
+    while _adapts(target := target_of(node, "loss"), node):
+        node = node["loss"]
+    if not accepted(target, {"ignore_index": IGNORED}):
+        if inspect.isclass(target) and issubclass(target, Loss):
+            raise UserError(_cannot_ignore(str(node["_target_"]).rpartition(".")[2], data))
+        return {}
     if node.get("ignore_index") not in (None, IGNORED):
         raise UserError(
             f"loss.ignore_index={node.get('ignore_index')} must not be set: the data say what "
             "to ignore (masks by data.ignore)"
         )
     return {"ignore_index": IGNORED}
+
+
+def _cannot_ignore(name: str, data: Any) -> str:
+    if data.target_kind == "multilabel":
+        return (
+            f"loss: {name} has no ignore_index, but some labels are not known: choose another, "
+            "such as loss=bce or loss=focal"
+        )
+    return (
+        f"loss: {name} has no ignore_index, but the masks have pixels to ignore: choose another, "
+        "such as loss=dice or loss=tversky, or add data.ignore=null to read their value as a class"
+    )

@@ -157,7 +157,7 @@ def _trial(
 def _text(node: DictConfig, loss: nn.Module) -> str:
     """Write the options of a loss and the shapes of its parameters, as a key."""
     shapes = [tuple(parameter.shape) for parameter in loss.parameters()]
-    return f"{OmegaConf.to_container(node, resolve=True)} {shapes}"
+    return f"{type(loss).__name__} {OmegaConf.to_container(node, resolve=True)} {shapes}"
 
 
 def inverse_link_of(

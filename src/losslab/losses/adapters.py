@@ -143,6 +143,34 @@ class WithoutChannel(WithoutTargetChannel):
         return prediction.squeeze(1)
 
 
+class WithoutIgnored(Adapter):
+    """Give a loss those targets only that are not negative, with their logits.
+
+    Negative targets mark pixels to ignore and labels that are not known. Class indices (N, *) with
+    logits (N, C, *) become (M,) with (M, C); 0/1 targets of the shape of the logits, (M, 1). If all
+    are ignored, the loss is 0. It has to have a term per target, as the trial of a loss finds out.
+
+    Example:
+        >>> logits, labels = torch.tensor([[1.0], [5.0]]), torch.tensor([[1.0], [-100.0]])
+        >>> value = WithoutIgnored(nn.BCEWithLogitsLoss())(logits, labels)
+        >>> binary = nn.functional.binary_cross_entropy_with_logits(logits[:1], labels[:1])
+        >>> torch.isclose(value, binary).item()
+        True
+    """
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of the targets that count."""
+        kept = target >= 0
+        if not kept.any():
+            return 0 * prediction.sum()
+        if prediction.shape == target.shape:
+            prediction, target = prediction.unsqueeze(-1), target.unsqueeze(-1)
+        else:
+            prediction = prediction.movedim(1, -1)
+        value: Tensor = self.loss(prediction[kept], target[kept])
+        return value
+
+
 class AsTwoClasses(Adapter):
     """Give a loss two logits per element, of which the first is 0, and class indices (N, *).
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from losslab.config.errors import described
+from losslab.losses.adapters import WithoutIgnored
 from losslab.losses.base import Loss
 from losslab.losses.totals import TotalsOfOther, with_reduction
 from losslab.rng import restored_state
@@ -130,6 +131,25 @@ def adds_up(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
 
     with torch.no_grad():
         return works(compare)
+
+
+def selects_rightly(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
+    """Return whether a loss of selected targets is that of all of them if none is ignored.
+
+    That of regions is not, and class weights (K,) do not fit single labels (M, 1). A loss that
+    cannot be called with all of them, such as one of images, may select.
+    """
+    given = copy.deepcopy(loss).cpu().to(prediction.dtype)
+    with torch.no_grad():
+        selected = given(prediction, target) if works(lambda: given(prediction, target)) else None
+        for module in given.modules():
+            if isinstance(module, WithoutIgnored):
+                module.forward = module.loss.forward  # type: ignore[method-assign]
+        if not works(lambda: given(prediction, target)):
+            return True
+        return selected is not None and torch.allclose(
+            selected, given(prediction, target), rtol=1e-4
+        )
 
 
 def takes_labels_as_names(loss: nn.Module, prediction: Tensor, labels: Tensor) -> bool:

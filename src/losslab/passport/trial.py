@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
+from losslab.losses import SumLoss, WithoutIgnored
 from losslab.losses.base import TargetFormat
 from losslab.passport import calls
 from losslab.passport.calls import Refusal
@@ -29,6 +30,7 @@ ENOUGH = {TargetFormat.VALUES: 0.9, TargetFormat.POINT_SETS: 0.5, TargetFormat.R
 """Agreement with the answers that counts as learned. Default: 0.95."""
 LENIENT = (TargetFormat.LABELLED_EMBEDDINGS, TargetFormat.POINT_SETS, TargetFormat.RELEVANCE)
 """Formats whose losses may need more than a small problem, or may be only a part of a loss."""
+CANNOT_IGNORE = "has no ignore_index, nor terms of single targets, of which the data ignore some"
 CONFIDENCES = (0.0, 3.0, 20.0)
 """Scales of right logits, at which a loss must not grow."""
 
@@ -81,10 +83,21 @@ def try_format(loss: nn.Module, target_format: TargetFormat, shape: Shape | None
         copied, computable = _computable(loss, problem)
         if target_format is TargetFormat.LABELLED_EMBEDDINGS and not _works(copied, computable):
             copied, computable = _computable(loss, of_two_classes(shape))
+        selects = _selects(loss)
+        if selects and not calls.selects_rightly(loss, *computable.pair):
+            return Trial(target_format, shape, CANNOT_IGNORE)
         try:
-            return _tried(copied, computable, target_format, shape)
+            trial = _tried(copied, computable, target_format, shape)
         except Refusal as refusal:
             return Trial(target_format, shape, str(refusal))
+        cannot = selects and not trial.separable
+        return replace(trial, refusal=trial.refusal or CANNOT_IGNORE) if cannot else trial
+
+
+def _selects(loss: nn.Module) -> bool:
+    """Return whether a loss is given selected targets only; the losses in a sum are tried alone."""
+    every = () if isinstance(loss, SumLoss) else loss.modules()
+    return any(isinstance(module, WithoutIgnored) for module in every)
 
 
 _TRIALS: dict[tuple[object, ...], Trial] = {}
