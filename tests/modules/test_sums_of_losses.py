@@ -217,7 +217,14 @@ def test_sample_weights_reach_components_of_other_libraries(tmp_path):
     given = ["task=regression", *data, "model=mlp", "loss=sum", "loss.of.mse=1"]
     components = build_components(typed(*given, "loss.of.l1._target_=torch.nn.L1Loss").config)
     loss = components.module.loss
-    assert loss.sample_losses["l1"].reduction == "none"
+    prediction, target, weights = (
+        torch.tensor([[0.0], [2.0], [5.0]]),
+        torch.ones(3, 1),
+        torch.arange(3),
+    )
+    total, count = loss.total(prediction, target, weights)
+    squared, absolute = (0 * 1 + 1 * 1 + 2 * 16) / 3, (0 * 1 + 1 * 1 + 2 * 4) / 3
+    assert (total / count).item() == pytest.approx(squared + absolute)
     with pytest.raises(UserError, match="l1 has no value per sample"):
         build_components(typed(*given, f"loss.of.l1._target_={__name__}.WithoutReduction").config)
 

@@ -18,12 +18,13 @@ MANY_ROWS = 5
 
 
 def notes(table: ComparisonTable) -> list[str]:
-    """Return the caveats of a table: confounders, failures, missing and unpaired runs."""
+    """Return the caveats of a table: confounders, failures, odd losses, unpaired runs and more."""
     return [
         *_differences(table),
         *_metrics_versions(table),
         *_failures(table),
         *_collapses(table),
+        *_odd_losses(table),
         *_unequal_epochs(table),
         *_unpaired_jobs(table),
         *_undefined(table),
@@ -84,6 +85,14 @@ def _collapses(table: ComparisonTable) -> Iterable[str]:
             f"{row.label}: {len(summary.collapsed)} of {summary.n} seeds collapsed ({values}): "
             "tests of the mean assume symmetric differences; --center median compares typical seeds"
         )
+
+
+def _odd_losses(table: ComparisonTable) -> Iterable[str]:
+    """Repeat what the passport of a loss warned of, once per row."""
+    for row in table.rows:
+        every = [run.record["loss_notes"].get("warnings", ()) for run in row.runs]
+        warnings = dict.fromkeys(warning for own in every for warning in own)
+        yield from (f"{row.label}: {warning}" for warning in warnings)
 
 
 def _unequal_epochs(table: ComparisonTable) -> Iterable[str]:
