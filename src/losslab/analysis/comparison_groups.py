@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from losslab.analysis.load import Run, Settings, group_by, settings_key
@@ -244,7 +245,7 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
     return tuple(
-        override.lstrip("+")
+        _with_file_name(override.lstrip("+"))
         for override in runs[0].overrides
         if override in common
         and not _names_choice(override.partition("=")[0], runs[0])
@@ -253,6 +254,17 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
         and not key.startswith("loss.")
         and _short(override) not in name.split(", ")
     )
+
+
+def _with_file_name(override: str) -> str:
+    """Shorten the path of a file to its name, as a title needs.
+
+    Example:
+        >>> _with_file_name("data.path='/home/me/my data.csv'")
+        'data.path=my data.csv'
+    """
+    key, _, value = override.partition("=")
+    return f"{key}={Path(value.strip(chr(39))).name}" if key == "data.path" else override
 
 
 def _short(key: str) -> str:
