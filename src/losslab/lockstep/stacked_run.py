@@ -89,7 +89,7 @@ class StackedRun:
         return repr([tensor.shape for tensor in (*splits, *self.components.network.parameters())])
 
     def open(self) -> None:
-        """Begin the run's folder, or go on with it."""
+        """Begin the run's folder, or resume it."""
         last = None if self.saved is None else self.saved.path
         self.saved = None  # its memory is not needed any more
         open_record(self.writer, self.config, self.components, last)
