@@ -33,7 +33,7 @@ CASES: dict[str, list[str]] = {
     "ranking": ["loss=margin_ranking", "data.queries=100", *QUICK],
     "metric learning": ["loss=triplet", "data.copies=1", *QUICK],
     "reinforcement": ["loss=policy_gradient", "data.steps_per_epoch=300", *QUICK],
-    "basic sweep": SWEEP,
+    "basic sweep": [*SWEEP, "hydra/launcher=basic"],
     "joblib sweep": [*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "lockstep sweep": [
         *(*SWEEP[:-1], "trainer.max_epochs=300"),

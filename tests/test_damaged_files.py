@@ -119,7 +119,8 @@ def command(monkeypatch, capsys, *arguments):
 def made(tmp_path_factory):
     """A sweep of two losses and two seeds."""
     logs = tmp_path_factory.mktemp("made")
-    cli.run(["-m", "loss=mse,mae", "seed=0,1", *SMALL, f"paths.log_dir={logs}"])
+    alone = "hydra/launcher=basic"
+    cli.run(["-m", "loss=mse,mae", "seed=0,1", alone, *SMALL, f"paths.log_dir={logs}"])
     [place] = (logs / "sweeps").iterdir()
     return place
 

@@ -9,7 +9,10 @@ from scipy.stats import qmc
 
 from losslab import tuning
 from losslab.analysis.ranges import Range
-from losslab.config import groups
+from losslab.config import groups, user_code
+from losslab.config.command import all_jobs
+from losslab.config.compose import compose
+from losslab.config.compound import is_compound
 from losslab.config.errors import UserError
 from losslab.tuning_plan import parse_plan, points_of, sobol_points
 
@@ -89,7 +92,7 @@ def test_the_tuned_protocol_varies_the_learning_rate_alike():
     assert len(set(rates[0])) == 4
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [name for name in LOSSES if not is_compound(name)])
 def test_the_default_setting_of_every_loss_is_a_point(loss):
     plan = parse_plan([f"loss={loss}", "budget=1"])
     [default] = plan.points[loss]
@@ -100,6 +103,56 @@ def test_the_default_setting_of_every_loss_is_a_point(loss):
 def test_what_the_command_line_sets_is_not_tuned():
     plan = parse_plan(["loss=huber", "loss.delta=2", "protocol=tuned", "budget=4"])
     assert list(plan.ranges["huber"]) == ["optimizer.lr"]
+
+
+SUM = ["loss=sum,bce,uncertainty_sum", "loss.of.dice=0.7", "loss.of.bce=2", "loss.of.focal=0"]
+
+
+def test_each_weight_of_a_sum_but_the_first_is_tuned():
+    plan = parse_plan([*SUM, "data=segmentation", "budget=4"])
+    weight = {"low": 0.2, "high": 20.0, "log": True}
+    assert plan.ranges["sum"] == {"loss.of.bce.weight": weight}
+    assert plan.points["sum"][0] == {"loss.of.bce.weight": 2}
+    assert [len(plan.points[loss]) for loss in plan.losses] == [4, 4, 1]  # learned: nothing to tune
+    job = tuning._jobs(plan, plan.points, [0])[1]
+    assert job[:2] == [
+        "loss=sum",
+        f"++loss.of.bce.weight={plan.points['sum'][1]['loss.of.bce.weight']}",
+    ]
+    weighted, alone = (
+        compose(each)
+        for each in all_jobs(tuning._command(plan.overrides, [job, ["loss=bce"]], None))
+    )
+    assert weighted.loss.of.bce.weight == plan.points["sum"][1]["loss.of.bce.weight"]
+    assert "of" not in alone.loss
+
+
+OWN = """_target_: losslab.losses.SumLoss
+of: {cross_entropy: 1, focal: {weight: 2, gamma: 3}, categorical_cross_entropy: 0.5}
+tuning:
+  of.focal: [1, 4]
+  of.focal.loss.gamma: {low: 0, high: 5}
+"""
+
+
+@pytest.fixture
+def own_config(tmp_path):
+    """The folder of the user's own configs, for the length of a test."""
+    (tmp_path / "loss").mkdir()
+    yield tmp_path / "loss"
+    user_code.use([])
+
+
+def test_a_sum_in_a_file_declares_ranges_of_its_own(own_config):
+    (own_config / "mine.yaml").write_text(OWN)
+    shared = ["data=digits", "budget=3"]
+    plan = parse_plan(user_code.use(["loss=mine", *shared, f"--config-dir={own_config.parent}"]))
+    assert plan.ranges["mine"] == {
+        "loss.of.focal.weight": [1, 4],
+        "loss.of.focal.loss.gamma": {"low": 0, "high": 5},
+        "loss.of.categorical_cross_entropy.weight": {"low": 0.05, "high": 5.0, "log": True},
+    }
+    assert plan.points["mine"][0]["loss.of.focal.loss.gamma"] == 3
 
 
 @pytest.mark.parametrize(

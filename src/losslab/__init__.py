@@ -10,6 +10,11 @@ from importlib import metadata
 from typing import Any
 
 _PARTS = ("analysis", "data", "losses", "metrics", "models", "passport", "report", "runs", "tasks")
+_FUNCTIONS = {
+    "probe": "losslab.passport",
+    "UserError": "losslab.config.errors",
+    **dict.fromkeys(("compare", "train", "load"), "losslab.api"),
+}
 
 IMPORTS = "LOSSLAB_IMPORTS"
 """Environment variable with the folders of the user's code, for the processes of a command."""
@@ -25,12 +30,12 @@ sys.path += [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return metadata.version("losslab")
-    if name == "probe":
-        return importlib.import_module("losslab.passport").probe
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     if name in _PARTS:
         return importlib.import_module(f"losslab.{name}")
     raise AttributeError(f"module 'losslab' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "__version__", "probe", *_PARTS])
+    return sorted([*globals(), "__version__", *_FUNCTIONS, *_PARTS])

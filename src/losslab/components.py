@@ -16,7 +16,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, target_of
 from losslab.data.base import InMemoryData
-from losslab.loss_building import has_sample_weights, ignoring, initial_loss, sample_loss
+from losslab.loss_building import ignoring, initial_loss
+from losslab.loss_totals import has_sample_weights, loss_totals
 from losslab.losses import Regularizer
 from losslab.losses.base import TargetFormat
 from losslab.passport import notes_on
@@ -61,6 +62,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     references = _references(config, task, data) if like is None else like.references
     if config.compile:
         network.compile()  # in place: the names in a checkpoint stay those of the network
+    weighted = has_sample_weights(data)
     offered = {
         "target_format": target_format,
         "inverse_link": inverse_link_of(loss, target_format, trial),
@@ -71,7 +73,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
         "seed": config.seed,
         "name": config.choices.loss,
         "monitor": config.task.monitor,
-        "sample_loss": sample_loss(config, data, task, loss),
+        "totals": loss_totals(loss, trial, weighted=weighted, name=f"loss={config.choices.loss}"),
         "loss_lr": config.optimizer.get("loss_lr"),
     }
     # a module with its own training step declares what it takes by name
@@ -79,7 +81,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     for name in ("regularizer", "scheduler"):
         if offered[name] is not None and name not in taken:
             raise UserError(f"task={config.choices.task} does not support a {name}")
-    if has_sample_weights(data) and "sample_loss" not in taken:
+    if weighted and "totals" not in taken:
         raise UserError(f"task={config.choices.task} does not support sample weights")
     if list(loss.parameters()) and offered["loss_lr"] != 0 and "loss_lr" not in taken:
         raise UserError(f"task={config.choices.task} does not train parameters of a loss")

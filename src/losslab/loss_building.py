@@ -12,6 +12,7 @@ from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, refused_options, target_of
 from losslab.data.raw import IGNORED
 from losslab.losses import SumLoss, WeightSchedule
+from losslab.losses.adapters import Adapter, WithoutIgnored
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
 from losslab.rng import Purpose, derive_seed, restored_state
@@ -48,10 +49,19 @@ def build_loss(
     Raises:
         UserError: if the options do not fit the loss, or the loss is not one.
     """
-    target = target_of(node, "loss")
-    if is_sum(target):
+    if is_sum(target_of(node, "loss")):
         return _build_sum(node, data, sizes or {}, **options)
-    given_sizes = accepted(target, dict(sizes or {}))
+    ignored = ignoring(node, data)
+    loss = _build_one(node, data, sizes or {}, **ignored, **options)
+    selects = getattr(data, "ignores", False) and not ignored
+    return WithoutIgnored(loss) if selects else loss
+
+
+def _build_one(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
+    target = target_of(node, "loss")
+    if _adapts(target, node):
+        return _build_adapter(node, data, sizes, **options)
+    given_sizes = accepted(target, dict(sizes))
     options |= {name: size for name, size in given_sizes.items() if name not in node}
     balanced = balanced_weights(node, getattr(data, "class_counts", None))
     if "pos_weight" in balanced and data.target_kind == "multilabel":
@@ -60,11 +70,9 @@ def build_loss(
         balanced["pos_weight"] = (negatives / data.class_counts.double()).tolist()
     if "pos_weight" in balanced and data.outputs == 1:
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
-    options = balanced | ignoring(node, data) | options
+    options = balanced | options
     if takes_prediction_and_target(target, {*node, *options}):
-        given: Any = (
-            OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else dict(node)
-        )
+        given = _plain(node)
         del given["_target_"]
         given |= options
         refusal = refused_options(target, (None, None), given, "loss")
@@ -88,6 +96,30 @@ def build_loss(
 def is_sum(target: Any) -> bool:
     """Return whether a target is a sum of losses."""
     return inspect.isclass(target) and issubclass(target, SumLoss)
+
+
+def _adapts(target: Any, node: Any) -> bool:
+    """Return whether a target is an adapter, with the options of the loss that it adapts."""
+    adapter = inspect.isclass(target) and issubclass(target, Adapter)
+    return adapter and "_target_" in (_plain(node).get("loss") or {})
+
+
+def _build_adapter(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
+    """Build a loss with an adapter around it; the loss gets the further options."""
+    try:
+        inner = _build_one(node["loss"], data, sizes, **options)
+    except UserError as error:
+        raise UserError(f"{error} (in loss.loss)") from error
+    own = {key: value for key, value in _plain(node).items() if key != "loss"}
+    adapter: nn.Module = build(own, "loss", inner)
+    return adapter
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    plain: Any = (
+        OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else dict(node)
+    )
+    return {str(key): value for key, value in plain.items()}
 
 
 def _build_sum(node: DictConfig, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
@@ -220,26 +252,24 @@ def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str
     return {name: weights[name].tolist() for name in balanced}
 
 
-def ignoring(node: DictConfig, data: Any) -> dict[str, int]:
+def ignoring(node: Any, data: Any) -> dict[str, int]:
     """Return the option with which a loss leaves out the pixels or labels that the data ignore.
 
+    It is that of the loss inside adapters. There is none for a loss of another library without
+    ``ignore_index``, which is given the others only, see
+    :class:`~losslab.losses.adapters.WithoutIgnored`.
+
     Raises:
-        UserError: if it has none, or ignores another value.
+        UserError: if a loss of this project has none, or if the loss ignores another value.
     """
     if not getattr(data, "ignores", False):
         return {}
-    name = str(node["_target_"]).rpartition(".")[2]
-    if not accepted(target_of(node, "loss"), {"ignore_index": IGNORED}):
-        if data.target_kind == "multilabel":
-            raise UserError(
-                f"loss: {name} has no ignore_index, but some labels are not known: choose "
-                "another, such as loss=bce or loss=focal"
-            )
-        raise UserError(
-            f"loss: {name} has no ignore_index, but the masks have pixels to ignore: choose "
-            "another, such as loss=dice or loss=tversky, or add data.ignore=null to read their "
-            "value as a class"
-        )
+    while _adapts(target := target_of(node, "loss"), node):
+        node = node["loss"]
+    if not accepted(target, {"ignore_index": IGNORED}):
+        if inspect.isclass(target) and issubclass(target, Loss):
+            raise UserError(_cannot_ignore(str(node["_target_"]).rpartition(".")[2], data))
+        return {}
     if node.get("ignore_index") not in (None, IGNORED):
         raise UserError(
             f"loss.ignore_index={node.get('ignore_index')} must not be set: the data say what "
@@ -248,51 +278,13 @@ def ignoring(node: DictConfig, data: Any) -> dict[str, int]:
     return {"ignore_index": IGNORED}
 
 
-def has_sample_weights(data: Any) -> bool:
-    """Return whether the training samples have weights."""
-    return getattr(getattr(data, "train", None), "weights", None) is not None
-
-
-def sample_loss(config: DictConfig, data: Any, task: Task, loss: nn.Module) -> nn.Module | None:
-    """Build a loss of another library without reduction, if the samples have weights.
-
-    It shares the parameters of the loss. Those in a sum of losses are kept by the sum.
-    """
-    if not has_sample_weights(data):
-        return None
-    sizes, name = _sizes(data, task), f"loss={config.choices.loss}"
-    if isinstance(loss, SumLoss):
-        _set_sample_losses(loss, config.loss.of, data, sizes, name)
-        return None
-    return None if isinstance(loss, Loss) else _unreduced(loss, config.loss, data, sizes, name)
-
-
-def _set_sample_losses(
-    loss: SumLoss, of: DictConfig, data: Any, sizes: Mapping[str, int], name: str
-) -> None:
-    for key, component in loss.of.items():
-        node, named = of[key].loss, f"{name}: {key}"
-        if isinstance(component, SumLoss):
-            _set_sample_losses(component, node.of, data, sizes, named)
-        elif not isinstance(component, Loss):
-            loss.sample_losses[key] = _unreduced(component, node, data, sizes, named)
-
-
-def _unreduced(
-    loss: nn.Module, node: DictConfig, data: Any, sizes: Mapping[str, int], name: str
-) -> nn.Module:
-    """Build a loss without reduction, which shares the parameters of the other.
-
-    Raises:
-        UserError: if it has no such option.
-    """
-    try:
-        with restored_state():
-            per_sample = build_loss(node, data, sizes, reduction="none")
-    except UserError as error:
-        raise UserError(
-            f"the data have sample weights, but {name} has no value per sample: {error}"
-        ) from error
-    for path, module in loss.named_modules():
-        per_sample.get_submodule(path)._parameters.update(module._parameters)
-    return per_sample
+def _cannot_ignore(name: str, data: Any) -> str:
+    if data.target_kind == "multilabel":
+        return (
+            f"loss: {name} has no ignore_index, but some labels are not known: choose another, "
+            "such as loss=bce or loss=focal"
+        )
+    return (
+        f"loss: {name} has no ignore_index, but the masks have pixels to ignore: choose another, "
+        "such as loss=dice or loss=tversky, or add data.ignore=null to read their value as a class"
+    )

@@ -185,7 +185,7 @@ def launch(
         for run_folder in epochs:  # launchers may kill their processes
             interrupt_dead(run_folder)
         raise
-    _write_sweep_summary(folder, jobs)
+    write_summary(folder, jobs)
     return list(epochs)
 
 
@@ -242,7 +242,8 @@ def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
     ]
 
 
-def _write_sweep_summary(folder: Path, jobs: Sequence[Composed]) -> None:
+def write_summary(folder: Path, jobs: Sequence[Composed]) -> None:
+    """Write the means over seeds of a sweep for TensorBoard."""
     plain: dict[Path, Any] = {
         folder / job.subdir: OmegaConf.to_container(job.config) for job in jobs
     }

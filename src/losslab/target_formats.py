@@ -137,22 +137,27 @@ def _trial(
         shape: shape of one sample's prediction.
         key: key of the loss, for advice.
     """
+    components = {}
     if isinstance(loss, SumLoss):
         for name, component in loss.of.items():
             given, place = loss.format_for(name, target_format), f"{key}.of.{name}"
             trial = _trial(node.of[name].loss, component, given, shape, place)
-            if trial is not None and trial.refusal:
+            if trial is None:
+                continue
+            if trial.refusal:
                 chain = find_adapters(component, [given], shape)
                 target = str(node.of[name].loss["_target_"])
                 advice = "" if chain is None else f"; it fits as {overrides(chain, target, place)}"
                 return replace(trial, refusal=f"has {place}, which {trial.refusal}{advice}")
-    return cached_trial(loss, target_format, shape, key=_text(node, loss))
+            components[name] = trial
+    trial = cached_trial(loss, target_format, shape, key=_text(node, loss))
+    return trial if trial is None else replace(trial, components=components)
 
 
 def _text(node: DictConfig, loss: nn.Module) -> str:
     """Write the options of a loss and the shapes of its parameters, as a key."""
     shapes = [tuple(parameter.shape) for parameter in loss.parameters()]
-    return f"{OmegaConf.to_container(node, resolve=True)} {shapes}"
+    return f"{type(loss).__name__} {OmegaConf.to_container(node, resolve=True)} {shapes}"
 
 
 def inverse_link_of(

@@ -19,7 +19,7 @@ from losslab.analysis.load import collect
 from losslab.analysis.ranges import settings
 from losslab.analysis.search import FINAL, SEARCH, Tuning, read_plan, read_tuning
 from losslab.config.command import Command, program, split_trust
-from losslab.config.compose import compose
+from losslab.config.compose import added_if_new, compose
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import is_given
 from losslab.config.past import translated_override
@@ -31,7 +31,7 @@ from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
 from losslab.sweep_file import read_code_dirs
-from losslab.tuning_plan import Plan, parse_plan
+from losslab.tuning_plan import Plan, jobs_of_losses, parse_plan
 from losslab.tuning_split import with_unseen_test
 
 
@@ -62,7 +62,7 @@ def run_tuning(arguments: Sequence[str]) -> int:
     if trust:
         raise UserError("trust=true is about the configs of a folder: add resume=FOLDER")
     plan = with_unseen_test(parse_plan(arguments))
-    log_dir = Path(compose([*plan.overrides, f"loss={plan.losses[0]}"]).paths.log_dir)
+    log_dir = Path(compose(jobs_of_losses(plan.losses, plan.overrides)[0]).paths.log_dir)
     folder = log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     with resumable(f"{program('tune')} resume={folder}"), writing_to(folder):
         return tune(plan, folder)
@@ -113,7 +113,7 @@ def _jobs(
 ) -> list[list[str]]:
     """Return one job per loss, point and seed."""
     return [
-        [f"loss={loss}", *settings(point), f"seed={seed}"]
+        [f"loss={loss}", *map(added_if_new, settings(point)), f"seed={seed}"]
         for loss, tried in points.items()
         for point in tried
         for seed in seeds

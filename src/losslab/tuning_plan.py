@@ -11,7 +11,8 @@ from losslab.analysis.power import needed_seeds
 from losslab.analysis.ranges import Range
 from losslab.analysis.search import LEARNING_RATE
 from losslab.config import groups, schema
-from losslab.config.compose import compose, values_of
+from losslab.config.compose import complete, compose, values_of
+from losslab.config.compound import WEIGHT, with_weights, without_components
 from losslab.config.errors import UserError
 from losslab.config.overrides import is_given, parsed, require_distinct
 from losslab.config.values import SEED
@@ -76,11 +77,17 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     if budget < 1:
         raise UserError(f"budget must be at least 1, got {budget}")
     tuning_seeds, seeds = _seeds(own, len(losses))
-    configs = {loss: compose([f"loss={loss}", *overrides]) for loss in losses}
+    _, *overrides = complete([f"loss={','.join(losses)}", *overrides])
+    configs = dict(zip(losses, map(compose, jobs_of_losses(losses, overrides)), strict=True))
     ranges = {loss: _ranges(loss, protocol, overrides, configs[loss]) for loss in losses}
     defaults = {loss: _defaults(ranges[loss], configs[loss]) for loss in losses}
     points = {loss: points_of(ranges[loss], budget, defaults[loss]) for loss in losses}
     return Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, ranges, points, defaults)
+
+
+def jobs_of_losses(losses: Sequence[str], overrides: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of the job of each loss, with its default options."""
+    return without_components([[*overrides, f"loss={loss}"] for loss in losses])
 
 
 # --- arguments ------------------------------------------------------------------------------------
@@ -184,9 +191,14 @@ def _ranges(
                 f"conf/optimizer/{optimizer}.yaml must declare a range of lr under tuning:"
             )
         declared[LEARNING_RATE] = found["lr"]
-    own = groups.tunable("loss", loss) or {}
+    own = with_weights(groups.tunable("loss", loss) or {}, config.loss)
     declared |= {f"loss.{name}": content for name, content in own.items()}
-    return {key: content for key, content in declared.items() if not is_given(overrides, key)}
+    return {
+        key: content
+        for key, content in declared.items()
+        # weights are given to be tuned, since a sum has no components by default
+        if WEIGHT.fullmatch(key) or not is_given(overrides, key)
+    }
 
 
 def _defaults(ranges: Mapping[str, Any], config: DictConfig) -> dict[str, Any]:

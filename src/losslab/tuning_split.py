@@ -9,12 +9,12 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 
-from losslab.config.command import Command
+from losslab.config.command import Command, all_jobs
 from losslab.config.compose import Composed, compose, compose_jobs
 from losslab.config.instantiate import target_of
 from losslab.config.overrides import is_given
 from losslab.sweep import refuse_mixture
-from losslab.tuning_plan import Plan
+from losslab.tuning_plan import Plan, jobs_of_losses
 
 KEY = "data.test_split_seed"
 TEST_SPLIT_SEED = 0
@@ -48,8 +48,8 @@ def with_unseen_test(plan: Plan) -> Plan:
 def _jobs_of_losses(plan: Plan) -> list[Composed]:
     """Compose the job of each loss, with its default options."""
     given = [[f"loss={loss}"] for loss in plan.losses]
-    jobs = compose_jobs([[*plan.overrides, *job] for job in given])
     command = Command([], plan.overrides, multirun=True, resume=None, jobs=given)
+    jobs = compose_jobs(all_jobs(command))
     refuse_mixture(command, jobs)
     return jobs
 
@@ -67,8 +67,8 @@ def _splits(plan: Plan, seeds: Sequence[int]) -> list[list[set[int]]]:
     from losslab.components import data_errors, prepared_data  # noqa: PLC0415 (torch)
 
     splits = []
-    shared = [*plan.overrides, f"loss={plan.losses[0]}"]
-    for job in compose_jobs([[*shared, f"seed={seed}"] for seed in seeds]):
+    first = jobs_of_losses(plan.losses, plan.overrides)[0]
+    for job in compose_jobs([[*first, f"seed={seed}"] for seed in seeds]):
         data = prepared_data(job.config)
         with data_errors(job.config):
             splits.append([set(part.tolist()) for part in data.split_samples()])

@@ -32,6 +32,12 @@ def test_failures_are_listed_with_their_reason(sweep):
     ]
 
 
+def test_what_is_odd_about_a_loss_is_said_once_per_row(sweep):
+    odd = {"estimates": "the mean", "warnings": ["the loss is inf for exact predictions", "b"]}
+    runs = sweep({"mse": MSE}, loss_notes=odd) + sweep({"mae": MAE}, loss_notes={"warnings": []})
+    assert noted(runs) == ["mse: the loss is inf for exact predictions", "mse: b"]
+
+
 @pytest.mark.parametrize(
     ("settings", "record", "note"),
     [
@@ -54,7 +60,7 @@ def test_failures_are_listed_with_their_reason(sweep):
         (
             {},
             {"metrics_version": 1},
-            "the runs use different definitions of the metrics (version 1 for mae; version 3 for "
+            "the runs use different definitions of the metrics (version 1 for mae; version 4 for "
             "mse): evaluate the older ones again before comparing them",
         ),
     ],

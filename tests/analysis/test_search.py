@@ -118,6 +118,25 @@ def test_a_tuning_is_read_back(tuning):
     assert [trial.failed for trial in tuning.trials["huber"]] == [0, 1, 0]
 
 
+def test_runs_of_a_sum_are_found_although_they_are_called_after_its_weights(
+    made_up, on_disk, tmp_path
+):
+    key, points = "loss.of.mae.weight", {0.5: 0.3, 2.0: 0.2}
+    for weight, mae in points.items():
+        best = {"epoch": 3, "metrics": {"mae": mae}}
+        run = made_up(f"mse+{weight:g}mae", 100, settings={key: weight}, best=best)
+        run.config["overrides"] = ["loss=sum", f"++{key}={weight}"]
+        on_disk(run, below="search")
+    plan = PLAN | {
+        **{"losses": ["sum"], "tuning_seeds": [100], "ranges": {"sum": {key: LOG}}},
+        "points": {"sum": [{key: weight} for weight in points]},
+    }
+    (tmp_path / "tuning.json").write_text(json.dumps(plan))
+    tuning = read_tuning(tmp_path)
+    assert [trial.values for trial in tuning.trials["sum"]] == [{100: 0.3}, {100: 0.2}]
+    assert tuning.best("sum").options == {key: 2.0}
+
+
 def test_the_best_point_has_the_best_mean_of_those_that_never_failed(tuning):
     assert tuning.best("mse").options == {"optimizer.lr": 0.98}
     assert tuning.best("huber").point == 0

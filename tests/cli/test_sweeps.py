@@ -10,7 +10,8 @@ LINE = ["data=regression", "data.outliers=0.1", "callbacks=quiet"]
 
 
 def test_a_sweep_leaves_a_folder_a_cell_and_a_table(command):
-    outcome = command("-m", "loss=mse,mae,huber", *LINE, "seed=range(2)")
+    alone = "hydra/launcher=basic"
+    outcome = command("-m", "loss=mse,mae,huber", *LINE, "seed=range(2)", alone)
     assert outcome.code == 0, outcome.err
     records = outcome.records()
     assert len(records) == 6

@@ -22,6 +22,7 @@ from losslab.losses import (
     UncertaintySumLoss,
     WeightSchedule,
 )
+from losslab.losses.totals import TotalsOfOther
 
 RNG = torch.Generator().manual_seed(0)
 LOGITS, MASKS = (
@@ -127,7 +128,7 @@ def test_sample_weights_count_samples():
     prediction, target = torch.randn(3, 1), torch.randn(3, 1)
     with pytest.raises(ValueError, match="one value per sample"):
         loss.total(prediction, target, torch.tensor([1.0, 2.0, 0.0]))
-    loss.sample_losses["b"] = nn.L1Loss(reduction="none")
+    loss.use_totals("b", TotalsOfOther(loss.of["b"], sample_loss=nn.L1Loss(reduction="none")))
     found = loss.from_total(*loss.total(prediction, target, torch.tensor([1.0, 2.0, 0.0])))
     again = torch.tensor([0, 1, 1])
     assert_close(found, loss(prediction[again], target[again]))

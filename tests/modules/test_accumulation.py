@@ -84,6 +84,32 @@ def test_accumulated_batches_equal_their_union(arrays, weights_after, targets, w
     torch.testing.assert_close(accumulated[1], expected, rtol=0, atol=1e-12)
 
 
+OURS = ["loss=cross_entropy", "loss.weight=[1,20]"]
+OF_TORCH = "_target_:torch.nn.CrossEntropyLoss,weight:{_target_:torch.tensor,data:[1.0,20.0]}"
+ITS_PART, OUR_PART = (
+    f"torch={{weight:0.75,loss:{{{OF_TORCH}}}}}",
+    "cross_entropy={weight:0.25,loss:{weight:[1,20]}}",
+)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["loss=cross_entropy", f"++loss={{{OF_TORCH}}}"],
+        ["loss=sum", f"++loss.of.{ITS_PART}", f"++loss.of.{OUR_PART}"],
+        ["loss=sum", f"++loss.of.{OUR_PART}", f"++loss.of.{ITS_PART}"],
+    ],
+    ids=["alone", "first of a sum", "last of a sum"],
+)
+def test_accumulated_batches_of_a_weighted_loss_of_torch_train_as_ours(
+    arrays, weights_after, given
+):
+    options = [*arrays(), "data.batch_size=5", "trainer.accumulate_grad_batches=2"]
+    expected = weights_after("ours", *options, *OURS)
+    found = weights_after("torch", *options, *given)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
 WEIGHTED = {
     "cross-entropy": ("classes", ["loss=cross_entropy", "loss.weight=[1,5]"]),
     "categorical": ("classes", ["loss=categorical_cross_entropy", "loss.weight=[1,5]"]),

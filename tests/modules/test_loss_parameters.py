@@ -136,7 +136,7 @@ def test_weighted_samples_train_the_same_parameters(tmp_path):
     data = ["data=table", f"data.path={table}", "data.target=y", "data.weight=w", "task=regression"]
     options = [*data, "model=linear", "loss=mae", f"loss._target_={__name__}.Likelihood"]
     module = build_components(config_of(*options)).module
-    assert module.sample_loss.spread is module.loss.spread
+    assert module.supervision.totals.sample_loss.spread is module.loss.spread
 
 
 def test_lockstep_leaves_them_to_single_runs(tmp_path):

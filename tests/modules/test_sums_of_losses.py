@@ -11,7 +11,7 @@ from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs
 from losslab.modules.component_gradients import gradient_values
 from losslab.runs.curves import read_curves
-from losslab.runs.folder import job_name, own_names
+from losslab.runs.folder import job_name, named, own_names
 from losslab.training import train
 
 MASKS = ["loss=sum", "data=segmentation", "data.n=40", "model.channels=[4,8]"]
@@ -39,6 +39,8 @@ def test_a_number_is_the_weight_of_a_loss_in_conf():
     [
         ["loss.of.dice={weight:0.7,power:2}"],
         ["loss.of.dice.weight=0.7", "loss.of.dice.power=2"],
+        ["loss.of.dice=0.7", "loss.of.dice.power=2"],
+        ["loss.of.dice.power=2", "loss.of.dice=0.7"],
         ["loss.of.dice={weight:0.7,loss:{power:2}}"],
     ],
 )
@@ -117,8 +119,10 @@ def test_names_list_components_and_weights():
     weights = ["loss=sum", "loss.of.bce=1", "++loss.of.dice=0.5"]
     assert job_name(weights) == "bce+0.5dice"
     assert job_name(["loss=sum", "loss.of.dice.weight=0.5"]) == "0.5dice"
-    named = job_name(["loss=sum", "loss.of.bce=1", "loss.of.dice={weight:0.5,power:2}"])
-    assert named.startswith("bce+0.5dice,loss.of.dice=")
+    assert job_name([*weights, "++loss.of.dice.weight=2"]) == "bce+2dice"  # as a tuning does
+    assert named("loss", "sum", ["loss.of.mine._target_=torch.nn.L1Loss"]) == "mine"
+    options = job_name(["loss=sum", "loss.of.bce=1", "loss.of.dice={weight:0.5,power:2}"])
+    assert options.startswith("bce+0.5dice,loss.of.dice=")
     jobs = [[*weights, f"seed={seed}"] for seed in (0, 1)]
     assert own_names(jobs) == ["bce+0.5dice", "bce+0.5dice"]
 
@@ -213,7 +217,14 @@ def test_sample_weights_reach_components_of_other_libraries(tmp_path):
     given = ["task=regression", *data, "model=mlp", "loss=sum", "loss.of.mse=1"]
     components = build_components(typed(*given, "loss.of.l1._target_=torch.nn.L1Loss").config)
     loss = components.module.loss
-    assert loss.sample_losses["l1"].reduction == "none"
+    prediction, target, weights = (
+        torch.tensor([[0.0], [2.0], [5.0]]),
+        torch.ones(3, 1),
+        torch.arange(3),
+    )
+    total, count = loss.total(prediction, target, weights)
+    squared, absolute = (0 * 1 + 1 * 1 + 2 * 16) / 3, (0 * 1 + 1 * 1 + 2 * 4) / 3
+    assert (total / count).item() == pytest.approx(squared + absolute)
     with pytest.raises(UserError, match="l1 has no value per sample"):
         build_components(typed(*given, f"loss.of.l1._target_={__name__}.WithoutReduction").config)
 

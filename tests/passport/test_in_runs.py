@@ -4,12 +4,17 @@ import math
 
 import pytest
 import torch
+from rich.console import Console
 
-from kinds_of_run import config_of
+from kinds_of_run import DIGITS, config_of
 from losslab import target_formats
+from losslab.analysis.comparison import compare
+from losslab.analysis.load import collect
 from losslab.components import build_components
 from losslab.losses.links import FocalLink, SmoothedLink
 from losslab.metrics.probability import predictive_entropy
+from losslab.report.console import show
+from losslab.training import train
 
 
 def forbidden(*_):
@@ -49,3 +54,17 @@ def test_predictions_of_a_log_rate_are_evaluated_as_the_rate():
     assert float(values["mae"]) == pytest.approx((torch.e - 1) / 2, rel=1e-6)
     scores = supervision.scores(logarithm, target, {})
     assert scores["mae"].tolist() == pytest.approx([torch.e - 1, 0], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_comparison_shows_what_is_odd_about_a_loss_once(tmp_path):
+    signed = "loss._target_=losslab.losses.WithSignedTargets"
+    odd = [*DIGITS, signed, "++loss.loss._target_=torch.nn.SoftMarginLoss"]
+    for number, given in enumerate((DIGITS, odd, [*odd, "seed=1"])):
+        train(config_of(*given, "model=linear"), tmp_path / "runs" / str(number))
+    console = Console(record=True, width=200)
+    show(console, compare(collect([tmp_path / "runs"])), tmp_path / "report")
+    note = "WithSignedTargets: the loss is inf for wrong logits of 10,000"
+    assert console.export_text().splitlines().count(f"note: {note}") == 1
+    for name, line in (("report.md", f"- {note}"), ("report.html", f"<li>{note}</li>")):
+        assert (tmp_path / "report" / name).read_text().splitlines().count(line) == 1

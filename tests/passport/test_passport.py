@@ -16,9 +16,12 @@ from losslab.losses import (
     MAELoss,
     OnLogSoftmax,
     OnSigmoid,
+    SumLoss,
     TargetFormat,
+    WithOneHotTargets,
     WithSignedTargets,
 )
+from losslab.losses.function import FunctionLoss
 from losslab.losses.links import FocalLink, SmoothedLink
 from losslab.passport import NumericLink, find_adapters, overrides, probe, try_format
 from losslab.passport.passport import warnings_of
@@ -53,7 +56,7 @@ def test_what_our_losses_declare_is_found(case):
     if target_format is VALUES:
         return
     found = trial.estimate.link
-    if case.changed.get("squared"):
+    if case.changed.get("squared") or isinstance(loss, SumLoss):
         assert found is None or isinstance(found, NumericLink)  # it is not declared
     elif isinstance(declared, str) or declared is None:
         assert found == declared
@@ -185,7 +188,7 @@ def test_inputs_at_the_edge_are_warned_of():
     trial = try_format(Explodes(), BINARY)
     assert trial.refusal == ""
     [warning] = warnings_of(trial)
-    assert warning == "the loss is inf for logits of 10,000, wrong"
+    assert warning == "the loss is inf for wrong logits of 10,000"
 
 
 def test_the_card():
@@ -230,3 +233,44 @@ def test_a_loss_of_two_classes_is_tried_with_two_and_stays_as_it_is():
     assert trial.refusal == ""
     assert trial.changed == ["calls"]
     assert loss.calls == 0
+
+
+class Reduces(nn.Module):
+    """Cross-entropy that stores a reduction, and does what a function of its terms says."""
+
+    def __init__(self, reduce):
+        super().__init__()
+        self.reduction = "mean"
+        self.reduce = reduce
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, prediction, target):
+        terms = nn.functional.cross_entropy(prediction, target, reduction="none")
+        return self.reduce(self, terms)
+
+
+def running_mean(loss, terms):
+    loss.calls += 1
+    return terms.sum() / (len(terms) if loss.reduction == "mean" else 1)
+
+
+ADDING_UP = {
+    "of torch": (nn.CrossEntropyLoss(), True),
+    "in adapters": (WithOneHotTargets(WithSignedTargets(nn.SoftMarginLoss())), True),
+    "of functions": (FunctionLoss(nn.functional.cross_entropy), True),
+    "no reduction": (FunctionLoss(lambda x, y: 2 * nn.functional.cross_entropy(x, y)), False),
+    "one that is not used": (Reduces(lambda _, terms: terms.mean()), False),
+    "none instead of sum": (
+        Reduces(lambda loss, terms: terms.mean() if loss.reduction == "mean" else terms),
+        False,
+    ),
+    "one that changes buffers": (Reduces(running_mean), False),
+    "of no sum": (Reduces(lambda loss, terms: getattr(terms.exp(), loss.reduction)().log()), False),
+}
+
+
+@pytest.mark.parametrize(("loss", "expected"), ADDING_UP.values(), ids=ADDING_UP)
+def test_whether_batches_add_up(loss, expected):
+    trial = try_format(loss, INDICES)
+    assert trial.refusal == ""
+    assert trial.adds_up is expected

@@ -174,6 +174,7 @@ def test_names_and_notes_are_texts_in_all_files_of_a_report(sweep, tmp_path):
     runs = sweep(dict.fromkeys(losses, MSE), settings={"choices.data": text})
     for run in runs:
         run.record["data_notes"] = [text]
+        run.record["loss_notes"] = {"warnings": [text]}
         run.record["command"] = f"python train.py {text}"
     write_report(compare(Collection(tuple(runs))), tmp_path)
     page = (tmp_path / "report.html").read_text()

@@ -12,7 +12,7 @@ from losslab.components import build_components
 from losslab.config.compose import compose_jobs, jobs_of
 from losslab.config.errors import UserError
 from losslab.data.raw import IGNORED
-from losslab.losses import TargetFormat
+from losslab.losses import Loss, TargetFormat, WithoutIgnored
 from losslab.runs.figure_data import Images
 from losslab.runs.record import read_record
 from losslab.tasks import SegmentationTask
@@ -139,9 +139,72 @@ def test_losses_leave_out_the_pixels(config, loss, classes):
     assert (logits.grad.movedim(1, -1)[targets != IGNORED] != 0).any()
 
 
+class SoftDice(torch.nn.Module):
+    """Dice of probabilities per image, as a library might have it."""
+
+    def forward(self, prediction, target):
+        pixels = tuple(range(1, target.ndim))
+        probability = prediction.sigmoid()
+        overlap = (probability * target).sum(pixels)
+        return (1 - 2 * overlap / (probability + target).sum(pixels)).mean()
+
+
+class Own(Loss):
+    """A loss of the user that has no such option."""
+
+    accepts = (TargetFormat.BINARY_TARGETS,)
+
+
+def terms_of_classes(prediction, target):
+    if prediction.ndim > 2:
+        raise ValueError("no images")
+    return torch.nn.functional.nll_loss(prediction.log_softmax(1), target)
+
+
+TORCHS = {
+    "binary": (2, "torch.nn.BCEWithLogitsLoss", "losslab.losses.BCELoss"),
+    "several labels": (3, "torch.nn.BCEWithLogitsLoss", "losslab.losses.BCELoss"),
+    "a function": (3, f"{__name__}.terms_of_classes", "losslab.losses.CrossEntropyLoss"),
+    "its own ignore_index": (3, "torch.nn.CrossEntropyLoss", "losslab.losses.CrossEntropyLoss"),
+}
+
+
+@pytest.mark.parametrize(("classes", "theirs", "ours"), TORCHS.values(), ids=TORCHS)
+def test_losses_of_other_libraries_are_given_the_other_pixels(config, classes, theirs, ours):
+    made = [
+        build_components(config("bce", classes, f"loss._target_={each}")) for each in (theirs, ours)
+    ]
+    truth = made[0].data.train.targets
+    start = torch.randn(len(truth), made[0].data.outputs, 8, 8)
+    gradients = []
+    for components in made:
+        supervision, logits = components.module.supervision, start.clone().requires_grad_()
+        supervision.from_total(*supervision.total(logits, truth)).backward()
+        gradients.append(logits.grad)
+    assert (gradients[0].movedim(1, -1)[truth == IGNORED] == 0).all()
+    torch.testing.assert_close(*gradients)
+
+
+def test_a_loss_in_an_adapter_ignores_them(config):
+    adapter = "loss._target_=losslab.losses.WithOneHotTargets"
+    inner = "++loss.loss._target_=losslab.losses.CategoricalCrossEntropyLoss"
+    loss = build_components(config("bce", 3, adapter, inner)).module.loss
+    assert loss.loss.ignore_index == IGNORED
+
+
+def test_a_batch_of_ignored_pixels_is_0():
+    logits = torch.ones(2, 3, 4, 4, requires_grad=True)
+    loss = WithoutIgnored(torch.nn.MultiMarginLoss())
+    loss(logits, torch.full((2, 4, 4), IGNORED)).backward()
+    assert not logits.grad.any()
+
+
 def test_a_loss_that_cannot_ignore_is_refused(config):
-    foreign = "loss._target_=torch.nn.BCEWithLogitsLoss"
-    with pytest.raises(UserError, match=r"BCEWithLogitsLoss has no ignore_index.*data.ignore=null"):
+    foreign = f"loss._target_={__name__}.SoftDice"
+    with pytest.raises(UserError, match=r"nor terms of single targets.*Losses that fit: .*dice"):
         build_components(config("bce", 2, foreign))
+    ours = f"loss._target_={__name__}.Own"
+    with pytest.raises(UserError, match=r"Own has no ignore_index.*data.ignore=null"):
+        build_components(config("bce", 2, ours))
     with pytest.raises(UserError, match=r"loss.ignore_index=7 must not be set"):
         build_components(config("dice", 2, "loss.ignore_index=7"))

@@ -8,6 +8,9 @@ from losslab.config.errors import UserError
 from losslab.data.base import InMemoryData, Raw
 from losslab.data.raw import IGNORED
 from losslab.loss_building import build_loss
+from losslab.losses import TargetFormat, WithoutIgnored
+from losslab.passport import try_format
+from losslab.passport.trial import CANNOT_IGNORE
 from losslab.tasks import MultiLabelTask
 
 
@@ -98,9 +101,26 @@ def test_balanced_weights_count_known_labels(data):
     torch.testing.assert_close(loss.pos_weight, expected)
 
 
+def test_a_loss_of_another_library_is_given_the_known_labels(data):
+    target = data.train.targets
+    logits = torch.randn(target.shape, generator=rng(3))
+    theirs, ours = (
+        build_loss({"_target_": name}, data)
+        for name in ("torch.nn.BCEWithLogitsLoss", "losslab.losses.BCELoss")
+    )
+    torch.testing.assert_close(theirs(logits, target), ours(logits, target))
+
+
 def test_a_loss_that_cannot_ignore_is_refused(data):
     with pytest.raises(UserError, match="has no ignore_index, but some labels are not known"):
-        build_loss({"_target_": "torch.nn.BCEWithLogitsLoss"}, data)
+        build_loss({"_target_": "losslab.losses.MSELoss"}, data)
+
+
+@pytest.mark.parametrize(("weight", "fits"), [(None, True), (torch.tensor([1.0, 5.0]), False)])
+def test_weights_of_labels_do_not_fit_single_labels(weight, fits):
+    loss = WithoutIgnored(torch.nn.BCEWithLogitsLoss(pos_weight=weight))
+    refusal = try_format(loss, TargetFormat.BINARY_TARGETS, (2,)).refusal
+    assert refusal == ("" if fits else CANNOT_IGNORE)
 
 
 def test_label_noise_leaves_them_unknown():

@@ -8,17 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.compound_answer import help_sentences
 from losslab.analysis.next_step import next_step
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_SAMPLES, NEW_TEST_SAMPLES
 from losslab.analysis.standing import Standing, standing
-from losslab.analysis.words import about, joined, listed, seeds
+from losslab.analysis.words import about, beside, joined, listed, samples, seeds, why_undecided
 from losslab.metrics.labels import Metric, some
 
 KINDS = ("better", "equally good", "undecided", "worse")
-
-ROUNDING = 1e-6
-"""Share of the spread below which a mean difference is due to rounding."""
 
 MOST_WORSE = 4
 """Number of worse rows above which they are not named one by one."""
@@ -30,13 +28,15 @@ class Answer:
 
     text: str
     """Which loss to use, and how sure that is."""
+    of_sums: tuple[str, ...]
+    """Whether sums of losses are better than their parts, one sentence per sum."""
     next_step: str
     """What would make the answer better, or why nothing needs to be done."""
 
     @property
-    def lines(self) -> tuple[str, str]:
-        """Answer and next step, as the lines to show."""
-        return self.text, f"Next: {self.next_step}"
+    def lines(self) -> tuple[str, ...]:
+        """Answer and, last, the next step, as the lines to show."""
+        return self.text, *self.of_sums, f"Next: {self.next_step}"
 
 
 def answers(comparison: Comparison, *, tuned: bool = False) -> list[Answer]:
@@ -57,7 +57,8 @@ def answer(table: ComparisonTable, baseline: str | None = None, *, tuned: bool =
     pairs = [pair for pair in found.pairs if pair.seeds]
     sentences += [f"{_sureness(pairs)}."] if pairs else []
     undecided = found.undecided if baseline is None else found.open
-    return Answer(" ".join(sentences), next_step(table, found, undecided, tuned=tuned))
+    following = next_step(table, found, undecided, tuned=tuned)
+    return Answer(" ".join(sentences), tuple(help_sentences(table)), following)
 
 
 # --- which loss -----------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def _of_all_pairs(table: ComparisonTable, found: Standing) -> str:
         return f"{where} {labels} cannot be compared: they have no finished seed in common"
     alike = _alike(found) if not found.equivalent else []
     if not found.beaten and not found.equivalent:
-        undecided = f"undecided between {listed(found.leading)}: {_why_undecided(found)}"
+        undecided = f"undecided between {listed(found.leading)}: {why_undecided(found.inner)}"
         return f"{where} {'; '.join([undecided, *alike])}"
     return f"{where} {'; '.join([_leaders(table, found), *alike, *_worse(found, metric)])}"
 
@@ -83,7 +84,7 @@ def _leaders(table: ComparisonTable, found: Standing) -> str:
         of = "of" if metric.percent or metric.unit else "in"
         return f"{labels} are equally good within {_margin(found)} {of} {metric.label}"
     if found.contradictory:
-        return f"undecided between {labels}: {_why_undecided(found)}"
+        return f"undecided between {labels}: {why_undecided(found.inner)}"
     if len(found.leading) > 1:
         return f"no significant difference in {metric.label} between {labels}"
     if any(pair.better for pair in found.beaten.values()):
@@ -127,32 +128,11 @@ def _than(pair: Pair, found: Standing) -> str:
     return f" than {pair.preferred}"
 
 
-def _why_undecided(found: Standing) -> str:
-    for pair in found.contradictory:
-        size = about(pair.metric, abs(pair.mean))
-        return f"{pair.better} is better by about {size} where both finish, but fails more often"
-    pairs = [pair for pair in found.inner if pair.n]
-    if not pairs:
-        return "at no seed did both finish"
-    largest = max(pairs, key=lambda pair: abs(pair.mean))
-    size = about(largest.metric, abs(largest.mean))
-    if abs(largest.mean) <= ROUNDING * largest.deviation:
-        return f"their {largest.metric.label} is equal on average"
-    if all(pair.underpowered for pair in pairs):
-        return "too few seeds for any difference to be significant"
-    the = "the difference of" if len(pairs) == 1 else "differences of up to"
-    if all(abs(pair.mean) < pair.smallest_ever for pair in pairs):
-        samples = _samples(largest)
-        return f"no number of seeds can show {the} {size} on {samples}"
-    are = "is" if len(pairs) == 1 else "are"
-    return f"{the} {size} in {largest.metric.label} {are} not significant"
-
-
 def _against_baseline(table: ComparisonTable, found: Standing) -> str:
     """Compare each row with the baseline, since no other pairs were compared."""
     groups: dict[str, dict[str, dict[str, str]]] = {}
     for pair in found.pairs:
-        kind, size = _beside(pair)
+        kind, size = beside(pair)
         groups.setdefault(pair.b, {}).setdefault(kind, {})[pair.a] = size
     if not groups:
         return f"On {place(table)}, nothing was compared with the baseline"
@@ -163,19 +143,6 @@ def _against_baseline(table: ComparisonTable, found: Standing) -> str:
         for reference, own in groups.items()
     ]
     return f"On {place(table)}, {'; '.join(parts)}"
-
-
-def _beside(pair: Pair) -> tuple[str, str]:
-    """Return how the first row of a pair stands beside the second, and by how much."""
-    if pair.equivalent:
-        return "equally good", f" within {about(pair.metric, pair.within or 0.0)}"
-    if pair.preferred is None:
-        return "undecided", ""
-    kind = "better" if pair.preferred == pair.a else "worse"
-    return (
-        kind,
-        f" by about {about(pair.metric, abs(pair.mean))}" if pair.better else " in failures",
-    )
 
 
 def _as_group(kind: str, sizes: Mapping[str, str]) -> str:
@@ -228,12 +195,7 @@ def _scope(pairs: Sequence[Pair]) -> str:
         return "new data of this kind"
     if holds_for == NEW_TEST_SAMPLES:
         return "new test data of this kind, with networks trained on these training samples"
-    return f"{_samples(pairs[0], 'these ')} only"
-
-
-def _samples(pair: Pair, which: str = "") -> str:
-    """Return the number of samples in words, if it is known."""
-    return f"{which}{pair.design.total:,} samples" if pair.design.total else "these samples"
+    return f"{samples(pairs[0], 'these ')} only"
 
 
 def place(table: ComparisonTable) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from losslab.analysis.load import Run, Settings, group_by, settings_key
@@ -218,7 +219,7 @@ def _labels(rows: _Rows) -> list[str]:
             key
             for key in run.settings
             if key.startswith("loss.")
-            and (_varies(key, same_loss) or (key in _given(run) and not _names_choice(key)))
+            and (_varies(key, same_loss) or (key in _given(run) and not _names_choice(key, run)))
         ]
         options += [key for key in _varying(same_loss) if key in run.settings]
         texts = [f"{_short(key)}={_text(run.settings[key])}" for key in options]
@@ -226,9 +227,13 @@ def _labels(rows: _Rows) -> list[str]:
     return labels
 
 
-def _names_choice(key: str) -> bool:
-    """Return whether the key is a replaced ``_target_``, whose class is the name of the choice."""
-    return key.endswith("._target_")
+def _names_choice(key: str, run: Run) -> bool:
+    """Return whether the key is part of the name of the choice.
+
+    Such are a replaced ``_target_``, whose class is the name, and the weights of a sum.
+    """
+    of_sum = key.startswith("loss.of.") and "loss=sum" in run.overrides
+    return key.endswith("._target_") or (of_sum and key.endswith(".weight"))
 
 
 def _given(run: Run) -> set[str]:
@@ -240,15 +245,26 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
     return tuple(
-        override.lstrip("+")
+        _with_file_name(override.lstrip("+"))
         for override in runs[0].overrides
         if override in common
-        and not _names_choice(override.partition("=")[0])
+        and not _names_choice(override.partition("=")[0], runs[0])
         and (row := meaning(key := override.partition("=")[0].lstrip("+"))).affects_results
         and not row.in_label
         and not key.startswith("loss.")
         and _short(override) not in name.split(", ")
     )
+
+
+def _with_file_name(override: str) -> str:
+    """Shorten the path of a file to its name, as a title needs.
+
+    Example:
+        >>> _with_file_name("data.path='/home/me/my data.csv'")
+        'data.path=my data.csv'
+    """
+    key, _, value = override.partition("=")
+    return f"{key}={Path(value.strip(chr(39))).name}" if key == "data.path" else override
 
 
 def _short(key: str) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from losslab.analysis.comparison import ComparisonTable
+from losslab.analysis.compound_answer import best_part_sentences
 from losslab.analysis.location import SIGN_TEST, TRIMMED
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_TEST_SAMPLES
@@ -35,7 +36,7 @@ def _conclusions_by(table: ComparisonTable, metric: Metric) -> list[str]:
     if too_few:
         lines.append(_underpowered(too_few))
         lines += [pair_sentence(pair) for pair in too_few]
-    return lines
+    return lines + best_part_sentences(table, metric)
 
 
 def short_conclusions(table: ComparisonTable, metric: Metric) -> list[str]:
@@ -62,7 +63,7 @@ def short_conclusions(table: ComparisonTable, metric: Metric) -> list[str]:
     if unclear := len(rest) - len(too_few):
         which = f"{unclear} of {some(len(pairs), 'pairs')}"
         lines.append(f"{metric.label}: no significant difference in {which}")
-    return lines
+    return lines + best_part_sentences(table, metric)
 
 
 def _underpowered(pairs: Sequence[Pair]) -> str:

@@ -4,10 +4,13 @@ import math
 from collections.abc import Sequence
 
 from losslab.analysis.comparison import ComparisonTable
+from losslab.analysis.compounds import compounds
 from losslab.analysis.convergence import not_converged, started_at_best
 from losslab.analysis.pairs import Pair
+from losslab.analysis.search import plan_of
 from losslab.analysis.standing import Standing
 from losslab.analysis.words import about, joined, rounded
+from losslab.runs.folder import has_default_options, in_sweep
 
 MOST_SEEDS = 200
 """Number of seeds above which more seeds are not advised."""
@@ -24,6 +27,8 @@ def next_step(
         undecided: pairs that matter for the answer and are not decided.
         tuned: whether the learning rate of each loss was tuned.
     """
+    if parts := _missing_parts(table):
+        return parts
     if len(table.rows) == 1:
         return f"run another loss at the same seeds: loss={table.rows[0].loss},OTHER"
     training = "" if tuned else _training(table)
@@ -35,6 +40,22 @@ def next_step(
     if not open_pairs:
         return _nothing(found)
     return _decide(open_pairs)
+
+
+def _missing_parts(table: ComparisonTable) -> str:
+    """Advise to run the components of sums alone, if they were not."""
+    sums = [each for each in compounds(table) if each.missing]
+    names = list(dict.fromkeys(name for each in sums for name in each.missing))
+    if not names:
+        return ""
+    run = sums[0].row.runs[0]
+    alone = f"run {joined(names)} alone"
+    if (plan := plan_of(run)) is not None:
+        losses = ",".join(dict.fromkeys([*plan["losses"], *names]))
+        return f"{alone}, tuned equally: losslab tune loss={losses}, with the same other arguments"
+    if in_sweep(run.folder) and all(has_default_options(each, run.overrides) for each in names):
+        return f"{alone}: losslab resume=FOLDER loss={','.join(names)}"
+    return f"{alone}, at the same seeds and with the options that the sum gives them"
 
 
 def _nothing(found: Standing) -> str:

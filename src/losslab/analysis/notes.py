@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.compounds import compounds
 from losslab.analysis.convergence import at_chance, first_is_best, not_converged
 from losslab.analysis.load import group_by
-from losslab.analysis.search import LEARNING_RATE, Trial, Tuning
+from losslab.analysis.search import LEARNING_RATE, Trial, Tuning, tries
 from losslab.analysis.words import span
 from losslab.metrics.labels import some
 
@@ -17,17 +18,19 @@ MANY_ROWS = 5
 
 
 def notes(table: ComparisonTable) -> list[str]:
-    """Return the caveats of a table: confounders, failures, missing and unpaired runs."""
+    """Return the caveats of a table: confounders, failures, odd losses, unpaired runs and more."""
     return [
         *_differences(table),
         *_metrics_versions(table),
         *_failures(table),
         *_collapses(table),
+        *_odd_losses(table),
         *_unequal_epochs(table),
         *_unpaired_jobs(table),
         *_undefined(table),
         *_pairing(table),
         *_scale(table),
+        *_unequal_tuning(table),
         *_optimistic(table),
         *_chosen_metrics(table),
         *_training(table),
@@ -82,6 +85,14 @@ def _collapses(table: ComparisonTable) -> Iterable[str]:
             f"{row.label}: {len(summary.collapsed)} of {summary.n} seeds collapsed ({values}): "
             "tests of the mean assume symmetric differences; --center median compares typical seeds"
         )
+
+
+def _odd_losses(table: ComparisonTable) -> Iterable[str]:
+    """Repeat what the passport of a loss warned of, once per row."""
+    for row in table.rows:
+        every = [run.record["loss_notes"].get("warnings", ()) for run in row.runs]
+        warnings = dict.fromkeys(warning for own in every for warning in own)
+        yield from (f"{row.label}: {warning}" for warning in warnings)
 
 
 def _unequal_epochs(table: ComparisonTable) -> Iterable[str]:
@@ -139,6 +150,16 @@ def _scale(table: ComparisonTable) -> Iterable[str]:
         yield "under SGD a loss's scale is part of its step size"
     if any(each.get("choices.regularizer", "none") != "none" for each in every):
         yield "a regularizer's strength is relative to each loss's scale"
+
+
+def _unequal_tuning(table: ComparisonTable) -> Iterable[str]:
+    """Name sums of losses that were chosen from more or fewer settings than their parts."""
+    for compound in compounds(table):
+        parts = [row for rows in compound.parts.values() for row in rows]
+        tried = {row.label: tries(row.runs[0]) for row in (compound.row, *parts)}
+        if len(set(tried.values())) > 1:
+            listed = ", ".join(f"{label} {count}" for label, count in tried.items())
+            yield f"not tuned equally, by the number of settings tried: {listed}"
 
 
 def _optimistic(table: ComparisonTable) -> Iterable[str]:

@@ -189,6 +189,11 @@ class Pair:
         found = {self.better, self.fails_less} - {None}
         return found.pop() if len(found) == 1 else None
 
+    @property
+    def contradictory(self) -> bool:
+        """Return whether one row has the better values and the other fails less often."""
+        return self.better is not None and self.preferred is None
+
     def other(self, label: str) -> str:
         """Return the label of the other row."""
         return self.b if label == self.a else self.a

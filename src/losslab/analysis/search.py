@@ -249,6 +249,33 @@ class SavedPlan(TypedDict):
     overlap: NotRequired[int | None]
 
 
+def plan_of(run: Run) -> SavedPlan | None:
+    """Return the plan of the tuning that a run belongs to, if there is one that can be read."""
+    sweep = run.folder.parent.parent
+    try:
+        return read_plan(sweep.parent)
+    except (FileNotFoundError, FileError):
+        return None
+
+
+def tuned_keys(run: Run) -> set[str]:
+    """Return the options that a tuning chose for a run: ``loss.gamma``, ``optimizer.lr``."""
+    plan = plan_of(run)
+    return set(plan["ranges"].get(chosen_loss(run), {})) if plan else set()
+
+
+def tries(run: Run) -> int:
+    """Return the number of settings from which that of a run was chosen; 1 without a tuning."""
+    plan = plan_of(run)
+    return len(plan["points"].get(chosen_loss(run), [{}])) if plan else 1
+
+
+def chosen_loss(run: Run) -> str:
+    """Return what was chosen by ``loss=``, as a sum is called after its components."""
+    chosen = [each for each in run.overrides if each.startswith("loss=")]
+    return chosen[-1].removeprefix("loss=") if chosen else run.loss
+
+
 def read_plan(folder: Path) -> SavedPlan:
     """Read the plan of a tuning.
 
@@ -324,7 +351,7 @@ def _values(
         run.seed: value
         for run in runs
         if run.outcome == "done"
-        and run.loss == loss
+        and chosen_loss(run) == loss
         and all(run.settings.get(key) == wanted for key, wanted in options.items())
         and math.isfinite(value := run.metrics("val").get(metric.name, math.nan))
     }

@@ -51,7 +51,7 @@ class Standing:
     @property
     def contradictory(self) -> list[Pair]:
         """Pairs of which one row has the better values and the other fails less often."""
-        return [pair for pair in self.inner if pair.better and pair.preferred is None]
+        return [pair for pair in self.inner if pair.contradictory]
 
     @property
     def equivalent(self) -> bool:

@@ -8,6 +8,9 @@ from losslab.metrics.labels import Metric
 MOST_NAMES = 6
 """Number of names above which a list is shortened."""
 
+ROUNDING = 1e-6
+"""Share of the spread below which a mean difference is due to rounding."""
+
 
 def joined(texts: Iterable[str]) -> str:
     """Join texts with commas and a final ``and``.
@@ -59,3 +62,42 @@ def seeds(pairs: Iterable[Pair]) -> str:
     """Return the number of seeds of pairs: ``8 seeds``, ``6 to 8 seeds``."""
     shown = span(len(pair.seeds) for pair in pairs)
     return f"{shown} seed{'' if shown == '1' else 's'}"
+
+
+def beside(pair: Pair) -> tuple[str, str]:
+    """Return how the first row of a pair stands beside the second, and by how much."""
+    if pair.equivalent:
+        return "equally good", f" within {about(pair.metric, pair.within or 0.0)}"
+    if pair.preferred is None:
+        return "undecided", ""
+    kind = "better" if pair.preferred == pair.a else "worse"
+    return (
+        kind,
+        f" by about {about(pair.metric, abs(pair.mean))}" if pair.better else " in failures",
+    )
+
+
+def why_undecided(pairs: Sequence[Pair]) -> str:
+    """Say why it is undecided which rows of these pairs are to be preferred."""
+    for pair in (each for each in pairs if each.contradictory):
+        size = about(pair.metric, abs(pair.mean))
+        return f"{pair.better} is better by about {size} where both finish, but fails more often"
+    pairs = [pair for pair in pairs if pair.n]
+    if not pairs:
+        return "at no seed did both finish"
+    largest = max(pairs, key=lambda pair: abs(pair.mean))
+    size = about(largest.metric, abs(largest.mean))
+    if abs(largest.mean) <= ROUNDING * largest.deviation:
+        return f"their {largest.metric.label} is equal on average"
+    if all(pair.underpowered for pair in pairs):
+        return "too few seeds for any difference to be significant"
+    the = "the difference of" if len(pairs) == 1 else "differences of up to"
+    if all(abs(pair.mean) < pair.smallest_ever for pair in pairs):
+        return f"no number of seeds can show {the} {size} on {samples(largest)}"
+    are = "is" if len(pairs) == 1 else "are"
+    return f"{the} {size} in {largest.metric.label} {are} not significant"
+
+
+def samples(pair: Pair, which: str = "") -> str:
+    """Return the number of samples in words, if it is known."""
+    return f"{which}{pair.design.total:,} samples" if pair.design.total else "these samples"

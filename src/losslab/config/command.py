@@ -8,6 +8,7 @@ from pathlib import Path
 
 from losslab.config import groups
 from losslab.config.compose import complete, jobs_of, jobs_of_experiment, values_of
+from losslab.config.compound import without_components
 from losslab.config.errors import UserError
 from losslab.config.overrides import parsed, require_distinct
 from losslab.config.schema import TOP_LEVEL, meaning
@@ -216,7 +217,7 @@ def all_jobs(command: Command) -> list[list[str]]:
     """Return the overrides of every job that a command asks for."""
     if command.jobs is None:
         return jobs_of(command.overrides)
-    return [[*command.overrides, *job] for job in command.jobs]
+    return without_components([[*command.overrides, *job] for job in command.jobs])
 
 
 def without_seeds(jobs: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -101,20 +101,22 @@ def complete(overrides: list[str]) -> list[str]:
     if "loss" in chosen and not {"data", "task", "experiment"} & {o.key_or_group for o in known}:
         common = compound.default_data(chosen["loss"], given)
         given += [f"data={common}"] if common else []
-    return [_added_if_replaced(each, given) for each in given]
+    return [added_if_new(each, given) for each in given]
 
 
-def _added_if_replaced(override: str, given: Sequence[str]) -> str:
+def added_if_new(override: str, given: Sequence[str] = ()) -> str:
     """Prefix keys that may be new with ``++``, so that they can be typed without.
 
     These are options of a replaced ``_target_``, margins, and components of a sum of losses.
 
     Example:
-        >>> _added_if_replaced("loss.scale=3", ["loss._target_=my_losses.MyLoss", "loss.scale=3"])
+        >>> added_if_new("loss.scale=3", ["loss._target_=my_losses.MyLoss", "loss.scale=3"])
         '++loss.scale=3'
     """
     group, dot, _ = override.partition("=")[0].partition(".")
-    if (group == "within" and dot) or override.startswith(f"{compound.OF}."):
+    if override.startswith(f"{compound.OF}."):
+        return f"++{compound.weight_beside_options(override, given)}"
+    if group == "within" and dot:
         return f"++{override}"
     own = dot and replaces(group, given) and not replaces(group, [override])
     return f"++{override}" if own and group in schema.REPLACEABLE else override
@@ -166,7 +168,10 @@ def jobs_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
 
 
 def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of each job of a sweep, in Hydra's order."""
+    """Return the overrides of each job of a sweep, in Hydra's order.
+
+    Losses that are not sums get no components if others are sums.
+    """
     columns = []
     for override in parsed(overrides):
         if override.is_sweep_override():

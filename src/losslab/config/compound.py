@@ -1,5 +1,6 @@
 """Components of a sum of losses: ``loss=sum loss.of.dice=0.7 loss.of.bce=0.3``."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,12 @@ from losslab.config.kinds import text
 from losslab.config.overrides import parsed
 
 OF = "loss.of"
+
+WEIGHT = re.compile(r"loss\.of\.[^.]+\.weight")
+"""Key of the weight of a component."""
+
+SUM = "losslab.losses.SumLoss"
+"""Sum whose weights are options; those of others may be learned."""
 
 
 def is_compound(name: str) -> bool:
@@ -98,6 +105,46 @@ def without_components(jobs: list[list[str]]) -> list[list[str]]:
         for name, job in zip(chosen, jobs, strict=True)
     )
     return [list(job) for job in dict.fromkeys(map(tuple, kept))]
+
+
+def weight_beside_options(override: str, given: Sequence[str]) -> str:
+    """Write a component's weight as ``weight``, which options of the component do not replace.
+
+    Example:
+        >>> weight_beside_options("loss.of.dice=0.7", ["loss.of.dice=0.7", "loss.of.dice.power=2"])
+        'loss.of.dice.weight=0.7'
+    """
+    key, _, value = override.partition("=")
+    options = any(each.lstrip("+").startswith(f"{key}.") for each in given)
+    return f"{key}.weight={value}" if options and not value.startswith("{") else override
+
+
+def with_weights(declared: Mapping[str, Any], loss: DictConfig) -> dict[str, Any]:
+    """Return the ranges for tuning that a loss declares, and those of the weights of a sum.
+
+    Each weight but the first, which sets the scale, is tuned on a logarithmic scale from a tenth
+    to ten times its value, except weights of 0 and those that follow a schedule or are learned.
+
+    Args:
+        declared: ranges by option; ``of.NAME`` is the weight of a component.
+        loss: options of the loss.
+
+    Example:
+        >>> of = {"bce": {"weight": 1}, "dice": {"weight": 0.7}}
+        >>> with_weights({}, OmegaConf.create({"_target_": SUM, "of": of}))
+        {'of.dice.weight': {'low': 0.07, 'high': 7.0, 'log': True}}
+    """
+    weights = {f"of.{name}": component.weight for name, component in loss.get("of", {}).items()}
+    tuned = list(weights.items())[1:] if loss._target_ == SUM else []
+    ranges = {
+        name: {"low": float(f"{weight / 10:.3g}"), "high": float(f"{weight * 10:.3g}"), "log": True}
+        for name, weight in tuned
+        if isinstance(weight, int | float) and weight > 0
+    }
+    return {
+        f"{name}.weight" if name in weights else name: content
+        for name, content in (ranges | dict(declared)).items()
+    }
 
 
 def default_data(losses: Sequence[str], overrides: Sequence[str]) -> str | None:

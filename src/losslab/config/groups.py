@@ -158,9 +158,9 @@ def default_data(loss: str) -> str | None:
 
 
 def default_task(loss: str) -> str | None:
-    """Return the default task of a loss."""
+    """Return the default task of a loss; ``None`` for one that was given by its class."""
     data = default_data(loss)
-    task = default_choice("loss", loss, "task")
+    task = default_choice("loss", loss, "task") if loss in names("loss") else None
     return task or (data and default_choice("data", data, "task"))
 
 
@@ -269,7 +269,7 @@ def task_of_other_kind(loss: str, data: str, task: str) -> str | None:
     """
     tasks = ("classification", "regression", "multilabel")
     own = default_task(loss)
-    may_have = "target_kind" in _load("data", data) and own in tasks
+    may_have = data in names("data") and "target_kind" in _load("data", data) and own in tasks
     return own if may_have and own != task else None
 
 

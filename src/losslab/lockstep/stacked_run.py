@@ -253,7 +253,7 @@ class StackedRun:
 
     def _objective(self) -> str:
         module = self.components.module
-        options = objective_of(self.config, module.loss, module.sample_loss)
+        options = objective_of(self.config, module.loss)
         return f"{options} {module.supervision.target_format} {module.supervision.inverse_link}"
 
 
@@ -264,8 +264,8 @@ def _save(content: Mapping[str, Any], path: Path) -> None:
     path.write_bytes(buffer.getbuffer())
 
 
-def objective_of(config: DictConfig, *losses: nn.Module | None) -> str:
+def objective_of(config: DictConfig, loss: nn.Module) -> str:
     """Return a text that is equal for runs with the same loss, options, buffers and regularizer."""
-    held = fingerprint(b for loss in losses if loss is not None for b in loss.buffers())
+    held = fingerprint(loss.buffers())
     options = [OmegaConf.to_container(config[node]) for node in ("loss", "regularizer")]
     return f"{config.choices.loss} {options} {held}"

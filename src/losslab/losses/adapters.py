@@ -40,6 +40,21 @@ class Adapter(nn.Module):
         value: Tensor = self.loss(self.prediction(prediction), target)
         return value
 
+    def total(
+        self, prediction: Tensor, target: Any, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the total and the count of a loss of this project, as its own method does."""
+        target = self.target(prediction, target)
+        inner: Any = self.loss
+        pair: tuple[Tensor, Tensor] = inner.total(self.prediction(prediction), target, weights)
+        return pair
+
+    def from_total(self, total: Tensor, count: Tensor) -> Tensor:
+        """Compute a loss of this project from totals and counts."""
+        inner: Any = self.loss
+        value: Tensor = inner.from_total(total, count)
+        return value
+
 
 class OnSoftmax(Adapter):
     """Give a loss the softmax of logits (N, C, *), for losses of probabilities."""
@@ -126,6 +141,34 @@ class WithoutChannel(WithoutTargetChannel):
     def prediction(self, prediction: Tensor) -> Tensor:
         """Remove the channel."""
         return prediction.squeeze(1)
+
+
+class WithoutIgnored(Adapter):
+    """Give a loss those targets only that are not negative, with their logits.
+
+    Negative targets mark pixels to ignore and labels that are not known. Class indices (N, *) with
+    logits (N, C, *) become (M,) with (M, C); 0/1 targets of the shape of the logits, (M, 1). If all
+    are ignored, the loss is 0. It has to have a term per target, as the trial of a loss finds out.
+
+    Example:
+        >>> logits, labels = torch.tensor([[1.0], [5.0]]), torch.tensor([[1.0], [-100.0]])
+        >>> value = WithoutIgnored(nn.BCEWithLogitsLoss())(logits, labels)
+        >>> binary = nn.functional.binary_cross_entropy_with_logits(logits[:1], labels[:1])
+        >>> torch.isclose(value, binary).item()
+        True
+    """
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of the targets that count."""
+        kept = target >= 0
+        if not kept.any():
+            return 0 * prediction.sum()
+        if prediction.shape == target.shape:
+            prediction, target = prediction.unsqueeze(-1), target.unsqueeze(-1)
+        else:
+            prediction = prediction.movedim(1, -1)
+        value: Tensor = self.loss(prediction[kept], target[kept])
+        return value
 
 
 class AsTwoClasses(Adapter):

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -175,42 +175,6 @@ def sum_terms(
 
 def _sum_samples(values: Tensor) -> Tensor:
     return values.flatten(1).sum(dim=1) if values.dim() > 1 else values
-
-
-def total_of(
-    loss: nn.Module,
-    prediction: Tensor,
-    target: Any,
-    weights: Tensor | None = None,
-    sample_loss: nn.Module | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Compute total and count of any loss; see :meth:`Loss.total`.
-
-    The mean of a loss of another library counts the samples.
-
-    Args:
-        loss: the loss.
-        prediction: as in a call of the loss.
-        target: as in a call of the loss.
-        weights: sample weights ``(N,)``.
-        sample_loss: the loss without reduction, for a loss of another library with weights.
-
-    Raises:
-        ValueError: if there are weights, but no values per sample.
-    """
-    if isinstance(loss, Loss):
-        return loss.total(prediction, target, weights)
-    if weights is not None and sample_loss is not None:
-        return sum_terms(sample_loss(prediction, target), None, weights)
-    mean: Tensor = loss(prediction, target)
-    if weights is not None:
-        require_sample_weights(weights, mean)
-    return mean * len(prediction), mean.detach().new_full((), len(prediction))
-
-
-def from_total(loss: nn.Module, total: Tensor, count: Tensor) -> Tensor:
-    """Compute any loss from totals and counts; see :meth:`Loss.from_total`."""
-    return loss.from_total(total, count) if isinstance(loss, Loss) else divide(total, count)
 
 
 def sum_of(components: Mapping[str, Tensor]) -> Tensor:

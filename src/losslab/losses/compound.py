@@ -11,13 +11,12 @@ from losslab.losses.base import (
     Loss,
     Reduction,
     TargetFormat,
-    from_total,
     require_at_least,
     sum_of,
-    total_of,
 )
 from losslab.losses.links import InverseLink
 from losslab.losses.schedule import WeightSchedule
+from losslab.losses.totals import Totals, totals_of
 
 Weight = float | WeightSchedule
 INDICES = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_MASKS)
@@ -58,8 +57,7 @@ class SumLoss(Loss):
         self.of = nn.ModuleDict(of)
         formats = common_formats({name: _accepts(loss) for name, loss in of.items()})
         self.accepts = tuple(TargetFormat) if formats is None else formats  # type: ignore[misc]
-        self.sample_losses: dict[str, nn.Module] = {}
-        """Losses of other libraries without reduction, for sample weights."""
+        self._totals = {name: totals_of(loss) for name, loss in of.items()}
         self._weights: dict[str, float | Tensor] = {}
         self._schedules: dict[str, WeightSchedule] = {}
         self._set_weights(dict(weights or {}))
@@ -76,6 +74,10 @@ class SumLoss(Loss):
                 self._weights[name] = float(weight)
         if weights:
             raise ValueError(f"weights must be of {', '.join(self.of)}, got {', '.join(weights)}")
+
+    def use_totals(self, name: str, totals: Totals) -> None:
+        """Set how totals and counts of a loss of another library are computed."""
+        self._totals[name] = totals
 
     def weight(self, name: str) -> float | Tensor:
         """Return the weight of a loss; in evaluation mode it is the last one of a schedule."""
@@ -158,10 +160,9 @@ class SumLoss(Loss):
             raise ValueError("a sum of losses that sum and losses that average has no total")
         values, counts = {}, []
         for name, loss in self.of.items():
-            sample_loss = self.sample_losses.get(name)
-            own = _target_for(loss, prediction, target)
-            total, count = total_of(loss, prediction, own, weights, sample_loss)
-            values[name] = from_total(loss, total, count)
+            totals, own = self._totals[name], _target_for(loss, prediction, target)
+            total, count = totals.total(prediction, own, weights)
+            values[name] = totals.from_total(total, count)
             counts.append(count)
         objective = sum_of(self.weighted(values))
         return (objective if self.reduction == "sum" else objective * counts[0]), counts[0]

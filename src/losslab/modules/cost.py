@@ -85,8 +85,7 @@ def supervised_call(
         target: targets of the data.
         weights: sample weights, if the data have them.
     """
-    losses = [loss for loss in (supervision.loss, supervision.sample_loss) if loss is not None]
-    state = [value for loss in losses for value in (*loss.buffers(), *loss.parameters())]
+    state = [*supervision.loss.buffers(), *supervision.loss.parameters()]
     given = [target] if weights is None else [target, weights]
     return LossCall(
         lambda outputs: supervision.loss_components(outputs, target, weights),

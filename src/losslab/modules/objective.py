@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from losslab.losses.base import Loss, TargetFormat, from_total, sum_of, total_of
+from losslab.losses.base import Loss, TargetFormat, sum_of
 from losslab.losses.links import InverseLink
+from losslab.losses.totals import Totals, totals_of
 from losslab.tasks.base import Task
 
 
@@ -23,8 +24,8 @@ class Supervision:
         inverse_link: how the loss converts logits to probabilities; ``None`` if it does not.
         regularizer: called with the network's named parameters, or ``None``.
         references: reference losses of the task by name, with their target formats.
-        sample_loss: a loss of another library with ``reduction="none"``, for data with sample
-            weights; losses of this project take the weights themselves.
+        totals: computes totals and counts of a loss of another library; losses of this project do
+            it themselves.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Supervision:
         inverse_link: InverseLink | None,
         regularizer: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
         references: Mapping[str, tuple[nn.Module, TargetFormat]] | None = None,
-        sample_loss: nn.Module | None = None,
+        totals: Totals | None = None,
     ) -> None:
         self.task = task
         self.loss = loss
@@ -44,7 +45,7 @@ class Supervision:
         self.inverse_link: InverseLink | None = inverse_link
         self.regularizer = regularizer
         self.references = dict(references or {})
-        self.sample_loss = sample_loss
+        self.totals = totals_of(loss) if totals is None else totals
 
     @property
     def maps_metrics(self) -> bool:
@@ -86,14 +87,14 @@ class Supervision:
     ) -> tuple[Tensor, Tensor]:
         """Compute the total of a batch and the count that its mean divides by.
 
-        See :func:`~losslab.losses.base.total_of`.
+        See :meth:`Loss.total`.
         """
         target = self.task.target(target, self.target_format)
-        return total_of(self.loss, prediction, target, weights, self.sample_loss)
+        return self.totals.total(prediction, target, weights)
 
     def from_total(self, total: Tensor, count: Tensor) -> Tensor:
         """Compute the loss from the totals and counts of one or several batches."""
-        return from_total(self.loss, total, count)
+        return self.totals.from_total(total, count)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Compute the diagnostics of the loss, by the name of their curve."""

@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 
 from losslab.losses.base import TargetFormat, sum_of
 from losslab.losses.links import InverseLink
+from losslab.losses.totals import Totals
 from losslab.modules.accumulation import Window
 from losslab.modules.base import Module
 from losslab.modules.component_gradients import gradient_values
@@ -42,8 +43,7 @@ class SupervisedModule(Module):
         seed: seed of the run, from which dropout masks are drawn.
         name: name of the loss, for messages.
         monitor: validation metric that schedulers watch.
-        sample_loss: a loss of another library with ``reduction="none"``, for data with sample
-            weights; its parameters are those of the loss.
+        totals: computes totals and counts of a loss of another library.
         loss_lr: learning rate of the loss's own parameters; ``None`` for the optimizer's, 0 to
             keep their initial values.
     """
@@ -63,14 +63,13 @@ class SupervisedModule(Module):
         seed: int,
         name: str,
         monitor: str,
-        sample_loss: nn.Module | None = None,
+        totals: Totals | None = None,
         loss_lr: float | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         # registered as submodules, so that their buffers move to the module's device
         self.loss = loss
-        self.sample_loss = sample_loss
         self._loss_lr = loss_lr
         if loss_lr == 0:
             loss.requires_grad_(False)
@@ -83,7 +82,7 @@ class SupervisedModule(Module):
             inverse_link=inverse_link,
             regularizer=regularizer,
             references=references,
-            sample_loss=sample_loss,
+            totals=totals,
         )
         self.seed = seed
         self.name = name

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from losslab.config.errors import described
+from losslab.losses.adapters import WithoutIgnored
 from losslab.losses.base import Loss
+from losslab.losses.totals import TotalsOfOther, with_reduction
 from losslab.rng import restored_state
 
 CLASS_WEIGHTS = ("weight", "pos_weight", "alpha", "class_weight")
@@ -110,6 +112,44 @@ def is_separable(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
     others = gradient_of(loss, moved, target)[1][~places]
     scale = float(gradient.abs().max())
     return torch.allclose(others, gradient[~places], rtol=0, atol=1e-5 * scale)
+
+
+def adds_up(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
+    """Return whether the totals and counts of two parts of a batch add up to those of all.
+
+    They do if the loss has a reduction that sums, and no term depends on samples of both parts.
+    """
+    totals = TotalsOfOther(loss, sum_loss=with_reduction(loss, "sum"))
+
+    def total(part: slice) -> Tensor:
+        pair = totals.total(prediction[part], target[part])
+        return torch.stack([number.reshape(()) for number in pair])  # two numbers, or an error
+
+    def compare() -> None:
+        whole, first, others = map(total, (slice(None), slice(1), slice(1, None)))
+        torch.testing.assert_close(first + others, whole, rtol=1e-4, atol=0)
+
+    with torch.no_grad():
+        return works(compare)
+
+
+def selects_rightly(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
+    """Return whether a loss of selected targets is that of all of them if none is ignored.
+
+    That of regions is not, and class weights (K,) do not fit single labels (M, 1). A loss that
+    cannot be called with all of them, such as one of images, may select.
+    """
+    given = copy.deepcopy(loss).cpu().to(prediction.dtype)
+    with torch.no_grad():
+        selected = given(prediction, target) if works(lambda: given(prediction, target)) else None
+        for module in given.modules():
+            if isinstance(module, WithoutIgnored):
+                module.forward = module.loss.forward  # type: ignore[method-assign]
+        if not works(lambda: given(prediction, target)):
+            return True
+        return selected is not None and torch.allclose(
+            selected, given(prediction, target), rtol=1e-4
+        )
 
 
 def takes_labels_as_names(loss: nn.Module, prediction: Tensor, labels: Tensor) -> bool:

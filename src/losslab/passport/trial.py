@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
+from losslab.losses import SumLoss, WithoutIgnored
 from losslab.losses.base import TargetFormat
 from losslab.passport import calls
 from losslab.passport.calls import Refusal
@@ -29,6 +30,7 @@ ENOUGH = {TargetFormat.VALUES: 0.9, TargetFormat.POINT_SETS: 0.5, TargetFormat.R
 """Agreement with the answers that counts as learned. Default: 0.95."""
 LENIENT = (TargetFormat.LABELLED_EMBEDDINGS, TargetFormat.POINT_SETS, TargetFormat.RELEVANCE)
 """Formats whose losses may need more than a small problem, or may be only a part of a loss."""
+CANNOT_IGNORE = "has no ignore_index, nor terms of single targets, of which the data ignore some"
 CONFIDENCES = (0.0, 3.0, 20.0)
 """Scales of right logits, at which a loss must not grow."""
 
@@ -43,6 +45,8 @@ class Trial:
         refusal: why the loss cannot be used in this format; empty if it can.
         reduction: ``mean``, ``sum``, ``none`` or ``other``.
         separable: whether no term depends on two samples (pixels of images).
+        adds_up: whether totals and counts of batches add up, see
+            :class:`~losslab.losses.totals.TotalsOfOther`.
         value, gradient: loss and norm of its gradient for predictions near 0.
         learned: whether predictions agree with the targets after the loss was minimised over them.
         estimate: what the loss estimates; ``None`` if that is not defined.
@@ -50,6 +54,7 @@ class Trial:
         double_backward, vmap: whether these work.
         changed: names of buffers that a call changed.
         edges: inputs at the edge of what may occur, with what went wrong there.
+        components: trials of the losses of a sum, by name.
     """
 
     target_format: TargetFormat
@@ -57,6 +62,7 @@ class Trial:
     refusal: str = ""
     reduction: str = "mean"
     separable: bool = True
+    adds_up: bool = False
     value: float = float("nan")
     gradient: float = float("nan")
     learned: bool = True
@@ -66,6 +72,7 @@ class Trial:
     vmap: bool = False
     changed: Sequence[str] = ()
     edges: Mapping[str, str] = field(default_factory=dict)
+    components: Mapping[str, "Trial"] = field(default_factory=dict)
 
 
 def try_format(loss: nn.Module, target_format: TargetFormat, shape: Shape | None = None) -> Trial:
@@ -76,10 +83,21 @@ def try_format(loss: nn.Module, target_format: TargetFormat, shape: Shape | None
         copied, computable = _computable(loss, problem)
         if target_format is TargetFormat.LABELLED_EMBEDDINGS and not _works(copied, computable):
             copied, computable = _computable(loss, of_two_classes(shape))
+        selects = _selects(loss)
+        if selects and not calls.selects_rightly(loss, *computable.pair):
+            return Trial(target_format, shape, CANNOT_IGNORE)
         try:
-            return _tried(copied, computable, target_format, shape)
+            trial = _tried(copied, computable, target_format, shape)
         except Refusal as refusal:
             return Trial(target_format, shape, str(refusal))
+        cannot = selects and not trial.separable
+        return replace(trial, refusal=trial.refusal or CANNOT_IGNORE) if cannot else trial
+
+
+def _selects(loss: nn.Module) -> bool:
+    """Return whether a loss is given selected targets only; the losses in a sum are tried alone."""
+    every = () if isinstance(loss, SumLoss) else loss.modules()
+    return any(isinstance(module, WithoutIgnored) for module in every)
 
 
 _TRIALS: dict[tuple[object, ...], Trial] = {}
@@ -136,6 +154,7 @@ def _tried(loss: nn.Module, problem: Problem, target_format: TargetFormat, shape
         "returns one value per element instead of one number" if reduction == "none" else "",
         reduction,
         separable,
+        not changed and calls.adds_up(loss, problem.start, problem.target),
         value,
         gradient,
         learned,
@@ -254,8 +273,8 @@ def _edges(loss: nn.Module, problem: Problem, target_format: TargetFormat) -> di
     inputs = {"identical predictions": torch.zeros_like(problem.start)}
     if problem.answers is not None:
         if target_format in LOGITS:
-            inputs["logits of 10,000, right"] = 1e4 * problem.answers
-            inputs["logits of 10,000, wrong"] = -1e4 * problem.answers
+            inputs["right logits of 10,000"] = 1e4 * problem.answers
+            inputs["wrong logits of 10,000"] = -1e4 * problem.answers
         else:
             inputs["exact predictions"] = problem.answers.clone()
     cases = {name: (prediction, problem.target) for name, prediction in inputs.items()}

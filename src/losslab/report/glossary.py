@@ -55,6 +55,14 @@ TERMS: dict[str, tuple[str, str]] = {
         "sign flips for the interquartile mean, which leaves out the outer half of the seeds",
     ),
     "McNemar's test": (r"\bMcNemar", "exact test of how often either loss fails at the same seeds"),
+    "intersection-union test": (
+        r"\bintersection-union test\b",
+        "several differences are all there if each is significant; no further correction is needed",
+    ),
+    "Pareto front": (
+        r"\bPareto front\b",
+        "points that no other one beats in one metric without losing in the other",
+    ),
     "paired SD": (
         r"\bpaired SD\b",
         "standard deviation over seeds of the difference of two losses",

@@ -147,8 +147,9 @@ def _content(
     for line in overall_answer(comparison):
         yield f'<div class="answer"><p>{escape(line)}</p></div>'
     for answer in answers(comparison, tuned=tuned):
-        first, following = map(escape, answer.lines)
-        yield f'<div class="answer"><p>{first}</p><p class="next">{following}</p></div>'
+        *lines, following = map(escape, answer.lines)
+        said = "".join(f"<p>{line}</p>" for line in lines)
+        yield f'<div class="answer">{said}<p class="next">{following}</p></div>'
     if tuning is not None:
         yield "<h2>Tuning</h2>"
         yield from _list([*tuning.lines(), *tuning_notes(tuning)])

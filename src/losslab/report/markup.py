@@ -49,8 +49,9 @@ def _content(
     tuned = tuning is not None and tuning.protocol == "tuned"
     yield from (f"**{plain_markdown(line)}**\n" for line in overall_answer(comparison))
     for answer in answers(comparison, tuned=tuned):
-        first, following = map(plain_markdown, answer.lines)
-        yield f"**{first}**\n\n{following}\n"
+        *lines, following = map(plain_markdown, answer.lines)
+        yield from (f"**{line}**\n" for line in lines)
+        yield f"{following}\n"
     if tuning is not None:
         yield "\n## Tuning\n"
         yield from _items([*tuning.lines(), *tuning_notes(tuning)])

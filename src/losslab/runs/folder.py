@@ -116,21 +116,30 @@ def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
         if key == f"{group}._target_":
             return value.strip("'\"").rpartition(".")[2]
     if (group, chosen) == ("loss", "sum"):
-        return "+".join(f"{_weight(each)}{each.group(1)}" for each in _components(overrides))
+        return "+".join(weight + name for name, weight in _weights(overrides).items())
     return chosen
 
 
-COMPONENT = re.compile(r"\+*loss\.of\.([^.=]+)(\.weight)?=(.*)", re.DOTALL)
-"""Override that gives a component of a sum its weight, or options with or without a weight."""
+COMPONENT = re.compile(r"\+*loss\.of\.([^.=]+)(\.[^=]+)?=(.*)", re.DOTALL)
+"""Override that gives a component of a sum its weight or options."""
 
 
 def _components(overrides: Iterable[str]) -> list[re.Match[str]]:
     return [found for override in overrides if (found := COMPONENT.fullmatch(override))]
 
 
-def _weight(component: re.Match[str]) -> str:
-    """Return the weight as it was typed; nothing for 1, and for a weight that changes."""
-    value = component.group(3)
+def _weights(overrides: Iterable[str]) -> dict[str, str]:
+    """Return the components with their weights as typed; a later override replaces an earlier."""
+    weights: dict[str, str] = {}
+    for name, option, value in (each.groups() for each in _components(overrides)):
+        weights.setdefault(name, "")
+        if option in (None, ".weight"):
+            weights[name] = _weight(value)
+    return weights
+
+
+def _weight(value: str) -> str:
+    """Return the weight in a value; nothing for 1, and for a weight that changes."""
     if value.startswith("{"):
         found = re.search(r"\bweight: *([^{},]+)", value)
         value = found.group(1) if found else "1"
@@ -165,16 +174,29 @@ def job_name(overrides: Sequence[str]) -> str:
     loss = named("loss", losses[-1], overrides)
     in_name = {"loss._target_"}
     if losses[-1] == "sum":
-        in_name |= {f"loss.of.{each.group(1)}{each.group(2) or ''}" for each in _plain(overrides)}
+        weights = filter(_gives_weight, _components(overrides))
+        in_name |= {f"loss.of.{each.group(1)}{each.group(2) or ''}" for each in weights}
     options = [
         _joined(key, value) for key, value in pairs if meaning(key).named and key not in in_name
     ]
     return file_name([loss, *options])
 
 
-def _plain(overrides: Iterable[str]) -> list[re.Match[str]]:
-    """Return the components of which only the weight is given."""
-    return [each for each in _components(overrides) if not each.group(3).startswith("{")]
+def _gives_weight(component: re.Match[str]) -> bool:
+    """Return whether an override gives a component its weight and nothing else."""
+    return component.group(2) in (None, ".weight") and not component.group(3).startswith("{")
+
+
+def has_default_options(component: str, overrides: Iterable[str]) -> bool:
+    """Return whether overrides give a component of a sum a weight, but no options.
+
+    Example:
+        >>> given = ["loss.of.bce=1", "loss.of.dice={weight:0.5,power:2}"]
+        >>> [has_default_options(each, given) for each in ("bce", "dice", "focal")]
+        [True, False, False]
+    """
+    own = [each for each in _components(overrides) if each.group(1) == component]
+    return bool(own) and all(map(_gives_weight, own))
 
 
 def file_name(parts: Sequence[str], joiner: str = ",", unsafe: re.Pattern[str] = UNSAFE) -> str:

@@ -21,6 +21,7 @@ from losslab.report.figures.side_by_side import run_figures
 from losslab.report.figures.steps_to_target import steps_to_target
 from losslab.report.figures.style import NothingToDraw, narrow, svg
 from losslab.report.figures.validation_curves import validation_curves
+from losslab.report.figures.weights import weights
 from losslab.runs.folder import file_name
 
 OVERALL = "overall"
@@ -86,6 +87,11 @@ def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[Re
         "steps_to_target": (
             "Time until each run reaches the same validation value; one marker per seed.",
             lambda: steps_to_target(shown, read=read),
+        ),
+        "weights": (
+            "Two metrics over a component's weight: mean over seeds with 95 % intervals, and the "
+            "Pareto front of the means.",
+            lambda: weights(table),
         ),
         "gradient_norms": (
             "Gradient norm over training, which reflects the scale of the losses; mean over seeds.",

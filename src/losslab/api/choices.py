@@ -1,0 +1,130 @@
+"""What stands for a model or a loss that is given in Python: options of the command line."""
+
+import copy
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from losslab import given
+from losslab.config import groups
+from losslab.config.errors import UserError
+
+Losses = Mapping[str, Any] | Sequence[Any]
+
+
+def named_options(group: str, text: str) -> list[str]:
+    """Return the options that choose from a group: ``"huber loss.delta=2"``.
+
+    Raises:
+        UserError: if conf/ has no such choice.
+    """
+    name, *options = text.split() or [""]
+    groups.require_known(group, name)
+    return [f"{group}={name}", *options]
+
+
+def model_options(model: Any) -> list[str]:
+    """Return the options that choose a model: a name in conf/, a class or a function.
+
+    Raises:
+        UserError: if it is a network, which seeds would share.
+    """
+    if model is None:
+        return []
+    if isinstance(model, str):
+        return named_options("model", model)
+    if isinstance(model, nn.Module):
+        name = type(model).__name__
+        raise UserError(
+            f"model must be made anew for each seed, got a ready {name}: give the class, or a "
+            f"function such as lambda: {name}(...)"
+        )
+    if not callable(model):
+        raise UserError(f"model must be a name, a class or a function, got {model!r:.60}")
+    return [f"model._target_={_target('model', _name_of(model, 'model'), model)}"]
+
+
+def loss_options(losses: Losses, base: str) -> dict[str, list[str]]:
+    """Return the options of each loss, by label.
+
+    Args:
+        losses: losses by label, or names in conf/ (with options, ``"huber loss.delta=2"``),
+            classes, functions and modules, which are called after their class.
+        base: name in conf/ whose defaults apply to losses without a file.
+
+    Raises:
+        UserError: if a loss is none, or two have the same label.
+    """
+    if isinstance(losses, str) or not isinstance(losses, Mapping | Sequence):
+        raise UserError(f"losses must be a list, or a mapping by label, got {losses!r:.60}")
+    labelled = losses.items() if isinstance(losses, Mapping) else [(None, each) for each in losses]
+    found: dict[str, list[str]] = {}
+    for label, loss in labelled:
+        name, options = _loss(label, loss, base)
+        if name in found:
+            raise UserError(f"two losses are called {name}: give them as a mapping by label")
+        found[name] = options
+    if not found:
+        raise UserError("losses must have at least one loss, got none")
+    return found
+
+
+def _loss(label: Any, loss: Any, base: str) -> tuple[str, list[str]]:
+    if isinstance(loss, str):
+        options = named_options("loss", loss)
+        if label not in (None, loss):
+            raise UserError(f"{loss} of conf/ cannot be called {label}: give it in a list")
+        return loss, options
+    if not callable(loss):
+        raise UserError(f"a loss must be a name, a class, a function or a module, got {loss!r:.60}")
+    name = _name_of(loss, "loss") if label is None else str(label)
+    if not name.isidentifier() or name == "given":
+        raise UserError(f"a label must be of letters, digits and _, got {name!r}")
+    return name, [f"loss={base}", f"loss._target_={_target('loss', name, loss)}"]
+
+
+def _name_of(value: Any, otherwise: str) -> str:
+    named = type(value) if isinstance(value, nn.Module) else value
+    name = str(getattr(named, "__name__", otherwise))
+    return name if name.isidentifier() else otherwise  # not <lambda>
+
+
+def _target(kind: str, name: str, value: Any) -> str:
+    """Return a ``_target_`` of this name for a class, a function or a module."""
+    if isinstance(value, nn.Module):
+        return given.keep(name, _Copies(value))
+    path = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+    if path.rpartition(".")[2] == name and _is_importable(path, value):
+        return path
+    return given.keep(name, value)
+
+
+def _is_importable(path: str, value: Any) -> bool:
+    """Return whether another process finds the same object under a path."""
+    module, *names = path.split(".")
+    if module in ("__main__", "builtins", "") or "<" in path:
+        return False
+    package, _, _ = path.rpartition(".")
+    found = sys.modules.get(package)
+    return getattr(found, names[-1] if names else "", None) is value and not _is_interactive(found)
+
+
+def _is_interactive(module: Any) -> bool:
+    return getattr(module, "__file__", None) is None
+
+
+class _Copies:
+    """Function that returns copies of a loss."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        self.loss = loss
+        self.__name__ = type(loss).__name__
+        self.__signature__ = inspect.Signature()
+        if hasattr(loss, "accepts"):
+            self.accepts = loss.accepts
+
+    def __call__(self) -> nn.Module:
+        return copy.deepcopy(self.loss)

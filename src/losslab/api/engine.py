@@ -1,0 +1,82 @@
+"""Training of the jobs of a comparison in this process, which is left as it was."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from losslab.analysis.looks import keep_looks
+from losslab.config.command import Command
+from losslab.lockstep.grouping import Job
+from losslab.lockstep.sweep import train_jobs
+from losslab.progress import SweepProgress
+from losslab.rng import restored_state
+from losslab.runs.check import needs_running
+from losslab.sweep import checked_jobs, write_summary
+from losslab.sweep_file import write_commands
+from losslab.training import train
+
+Engine = Literal["lockstep", "one by one"]
+
+
+def run_sweep(
+    command: Command, folder: Path, engine: Engine, earlier: Sequence[Command] = ()
+) -> None:
+    """Check all jobs of a sweep, then train those that are not done.
+
+    Args:
+        command: command of the sweep.
+        folder: folder of the sweep, new or not.
+        engine: whether runs that can be are trained together.
+        earlier: earlier commands of the sweep.
+
+    Raises:
+        UserError: if a job cannot run.
+    """
+    jobs = checked_jobs(command, folder, earlier)
+    keep_looks(folder)
+    code: dict[str, str] = {}
+    for job in jobs:
+        code |= job.config.get("code_dirs", {})
+    write_commands(folder, [*earlier, command], [job.overrides for job in jobs], code)
+    waiting = [
+        Job(job.config, folder / job.subdir) for job in jobs if needs_running(folder / job.subdir)
+    ]
+    with SweepProgress({job.folder: job.config.trainer.max_epochs for job in waiting}):
+        # processes that are forked from one that used its threads may hang
+        alone = waiting
+        if engine == "lockstep":
+            alone = [job for job, _ in train_jobs(waiting, workers=1)]
+        for single in alone:
+            train(single.config, single.folder)
+    write_summary(folder, jobs)
+
+
+@contextmanager
+def unchanged_process() -> Iterator[None]:
+    """Restore threads, dtype, random state, logging, warnings, Hydra and environment at the end."""
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    environment, hydra = dict(os.environ), GlobalHydra.instance().hydra
+    names = (None, "pytorch_lightning", "lightning.pytorch", "lightning_fabric")
+    loggers = {name: logging.getLogger(name) for name in names}
+    logged = {name: (own.level, own.propagate, list(own.handlers)) for name, own in loggers.items()}
+    GlobalHydra.instance().clear()  # Hydra of a program around it has other configs
+    try:
+        with warnings.catch_warnings(), restored_state():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+        GlobalHydra.instance().hydra = hydra
+        os.environ.clear()
+        os.environ.update(environment)
+        for name, (level, propagate, handlers) in logged.items():
+            loggers[name].setLevel(level)
+            loggers[name].propagate = propagate
+            loggers[name].handlers[:] = handlers

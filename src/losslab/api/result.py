@@ -1,0 +1,256 @@
+"""The result of a comparison: its answer, tables and figures."""
+
+import base64
+import html
+import io
+import json
+import shlex
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from losslab.analysis.answer import answers
+from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.comparison import compare as compare_runs
+from losslab.analysis.load import collect
+from losslab.analysis.looks import keep_looks, looks_at
+from losslab.analysis.standing import standing
+from losslab.api.engine import Engine, run_sweep, unchanged_process
+from losslab.config.command import all_jobs, run_overrides, without_seeds
+from losslab.config.errors import UserError
+from losslab.report.figures.final_metrics import final_metrics
+from losslab.report.figures.over_time import TableCurves
+from losslab.report.figures.seed_differences import seed_differences
+from losslab.report.figures.validation_curves import validation_curves
+from losslab.report.frames import grid, markdown_table, pairs_frame, runs_frame, table_frame
+from losslab.report.write import write_report
+from losslab.runs.folder import replace_file
+from losslab.sweep_file import extended, read_commands
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+SHOWN_FILE = "comparison.json"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a comparison shows, kept in its folder.
+
+    Attributes:
+        baseline: label that the others are compared with.
+        metrics: metrics that decide.
+        engine: engine of further runs.
+    """
+
+    baseline: str | None = None
+    metrics: tuple[str, ...] = ()
+    engine: Engine = "lockstep"
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder of the comparison."""
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / SHOWN_FILE, json.dumps(asdict(self)).encode())
+
+
+def read_shown(folder: Path) -> Shown:
+    """Read what a comparison shows; the defaults if it was made on the command line."""
+    path = folder / SHOWN_FILE
+    if not path.is_file():
+        return Shown()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Shown(content["baseline"], tuple(content["metrics"]), content["engine"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: remove it for the defaults") from error
+
+
+class Result:
+    """A comparison of losses.
+
+    In a notebook it shows the answer, the table and the figure of differences.
+
+    Attributes:
+        folder: folder of the runs.
+    """
+
+    def __init__(self, folder: Path, shown: Shown) -> None:
+        self.folder = folder
+        self._shown = shown
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The comparison of the runs, from which everything here follows."""
+        keep_looks(self.folder)
+        collection = collect([self.folder])
+        if not collection.runs:
+            raise UserError(f"{self.folder} has no runs yet: result.extend(seeds=...) trains them")
+        try:
+            return compare_runs(
+                collection,
+                baseline=self._shown.baseline,
+                primary_metrics=self._shown.metrics,
+                looks=looks_at(collection),
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    @property
+    def answer(self) -> str:
+        """Which loss to use, how sure that is, and what would make it surer."""
+        found = answers(self.comparison)
+        return "\n\n".join("\n".join(answer.lines) for answer in found)
+
+    @property
+    def winner(self) -> str | None:
+        """Label of the loss that is better than all others; ``None`` unless that is concluded."""
+        [table, *others] = self.comparison.tables
+        found = standing(table)
+        alone = len(found.leading) == 1 and len(found.beaten) == len(table.rows) - 1 > 0
+        compared_with_all = self._shown.baseline is None or len(table.rows) == 2
+        return found.leading[0] if alone and compared_with_all and not others else None
+
+    def table(self) -> "pandas.DataFrame":
+        """Return one row per loss and metric: mean, interval, number of seeds."""
+        return table_frame(self.comparison)
+
+    def pairs(self) -> "pandas.DataFrame":
+        """Return one row per pair of losses and metric that decides: difference and p-values."""
+        return pairs_frame(self.comparison)
+
+    def runs(self) -> "pandas.DataFrame":
+        """Return one row per run: outcome, metrics and settings."""
+        return runs_frame(self.comparison)
+
+    def curves(self) -> "pandas.DataFrame":
+        """Return the curves of all runs, one row per value: loss, seed, epoch, step, name."""
+        import pandas as pd  # noqa: PLC0415
+
+        return pd.concat(
+            [
+                run.curves.assign(loss=row.label, seed=run.seed)
+                for table in self.comparison.tables
+                for row in table.rows
+                for run in row.runs
+            ],
+            ignore_index=True,
+        )
+
+    @property
+    def plot(self) -> "Plots":
+        """Figures: ``result.plot.differences()``, ``metrics()`` and ``curves()``."""
+        return Plots(self.comparison)
+
+    def extend(self, seeds: int | Iterable[int]) -> "Result":
+        """Train further seeds, and those that were interrupted; p-values cover all looks.
+
+        Args:
+            seeds: number of further seeds, or all seeds to have.
+
+        Raises:
+            UserError: if a job cannot run, e.g. since a model was given to another process.
+        """
+        with unchanged_process():
+            commands = read_commands(self.folder)
+            known = sorted({run.seed for run in collect([self.folder]).runs})
+            first = max(known, default=-1) + 1
+            more = range(first, first + seeds) if isinstance(seeds, int) else seeds
+            listed = ",".join(str(seed) for seed in dict.fromkeys([*known, *more]))
+            command = extended(commands[-1], [f"seed={listed}"])
+            run_sweep(command, self.folder, self._shown.engine, commands)
+        return Result(self.folder, self._shown)
+
+    def save(self, folder: str | Path) -> "Result":
+        """Copy the runs to another folder, which must be new, and return the result there.
+
+        Raises:
+            UserError: if there is such a folder.
+        """
+        place = Path(folder)
+        if place.exists():
+            raise UserError(f"{place} exists: save to a new folder")
+        shutil.copytree(self.folder, place)
+        return Result(place, self._shown)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report as one HTML page."""
+        page = write_report(self.comparison, self.folder / "report")
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(page, place)
+        return place
+
+    def command(self) -> str:
+        """Return the command that repeats these runs in a shell, one line per loss with options.
+
+        Raises:
+            UserError: if a model or a loss has no name that a shell could give.
+        """
+        command = read_commands(self.folder)[-1]
+        jobs = [run_overrides(job) for job in all_jobs(command)]
+        objects = [each for job in jobs for each in job if "=losslab.given." in each]
+        if objects:
+            raise UserError(
+                f"{objects[0].lstrip('+').partition('.')[0]} was given in Python: define it in a "
+                "module that can be imported, under the name of its label"
+            )
+        seeds = ",".join(dict.fromkeys(each[5:] for job in jobs for each in job if _is_seed(each)))
+        lines: dict[str, list[str]] = {}
+        for job in without_seeds(jobs):
+            losses = [each[5:] for each in job if each.startswith("loss=")]
+            rest = [shlex.quote(each) for each in job if not each.startswith("loss=")]
+            lines.setdefault(" ".join([*rest, f"seed={seeds}"]), []).extend(losses)
+        return "\n".join(f"losslab -m loss={','.join(own)} {rest}" for rest, own in lines.items())
+
+    def __repr__(self) -> str:
+        tables = ["\n".join(markdown_table(grid(table))) for table in self.comparison.tables]
+        return "\n\n".join([self.answer, *tables])
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p>{html.escape(line)}</p>" for line in self.answer.splitlines() if line]
+        parts += [_html_table(table) for table in self.comparison.tables]
+        if any(table.pairs for table in self.comparison.tables):
+            parts.append(_html_figure(self.plot.differences))
+        return "\n".join(parts)
+
+
+def _is_seed(override: str) -> bool:
+    return override.startswith("seed=")
+
+
+class Plots:
+    """Figures of a comparison, as matplotlib figures."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._table: ComparisonTable = comparison.tables[0]
+
+    def differences(self) -> "Figure":
+        """Draw the differences between losses, seed by seed, with their intervals."""
+        return seed_differences(self._table)
+
+    def metrics(self) -> "Figure":
+        """Draw the final metrics of each loss."""
+        return final_metrics(self._table)
+
+    def curves(self) -> "Figure":
+        """Draw the validation metrics over training."""
+        return validation_curves(self._table, read=TableCurves(self._table))
+
+
+def _html_table(table: ComparisonTable) -> str:
+    head, *lines = grid(table)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines
+    )
+    names = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    return f"<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _html_figure(draw: Callable[[], Any]) -> str:
+    buffer = io.BytesIO()
+    draw().savefig(buffer, format="png", dpi=100)
+    return f'<img src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'

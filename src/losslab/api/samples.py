@@ -1,0 +1,156 @@
+"""Data that are given in Python: written to a file once, which runs read as they read yours.
+
+A run's config then says all there is to know about it, and the command line repeats it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from losslab.api.choices import named_options
+from losslab.config.errors import UserError
+from losslab.config.overrides import quoted
+from losslab.data.targets import read_targets
+
+Arrays = dict[str, NDArray[Any]]
+TASKS = {"classes": "classification", "values": "regression", "multilabel": "multilabel"}
+COLUMNS = ("inputs", "targets", "weight", "group")
+
+
+def data_options(data: Any, target: Any, task: str | None, folder: Path) -> list[str]:
+    """Return the options that choose data, and the task that follows from the targets.
+
+    Args:
+        data: name in conf/, ``(X, y)``, a DataFrame, a Dataset of ``(input, target)`` (and
+            optionally weight and group), a DataLoader, whose dataset is taken, or a
+            LightningDataModule.
+        target: column or columns of a DataFrame.
+        task: name of the task; ``None`` to infer it.
+        folder: folder for the file.
+
+    Raises:
+        UserError: if they are something else.
+    """
+    if isinstance(data, str):
+        return [*named_options("data", data), *([f"task={task}"] if task else [])]
+    if hasattr(data, "to_csv") and hasattr(data, "columns"):
+        return _of_frame(data, target, task, folder)
+    if target is not None:
+        raise UserError(f"target is a column of a DataFrame, got {type(data).__name__} as data")
+    if isinstance(data, pl.LightningDataModule):
+        arrays = _of_module(data)
+    elif isinstance(data, DataLoader):
+        arrays = _of_dataset(data.dataset)
+    elif isinstance(data, tuple | list) and len(data) == 2:
+        if hasattr(data[0], "to_csv"):
+            joined = data[0].assign(target=np.asarray(data[1]))
+            return _of_frame(joined, "target", task, folder)
+        arrays = {name: _array(name, each) for name, each in zip(COLUMNS, data, strict=False)}
+    elif isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        arrays = _of_dataset(data)
+    else:
+        raise UserError(
+            "data must be a name, (X, y), a DataFrame, a Dataset, a DataLoader or a "
+            f"LightningDataModule, got {type(data).__name__}"
+        )
+    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UserError(f"data must be arrays of equal length, got {got}")
+    path = folder / "data.npz"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return [
+        "data=arrays",
+        f"data.path={quoted(path.resolve())}",
+        f"task={task or _task_of(arrays['targets'])}",
+    ]
+
+
+def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[str]:
+    columns = [target] if isinstance(target, str) else list(target or [])
+    missing = [name for name in columns if name not in frame.columns]
+    if missing or not columns:
+        raise UserError(
+            f"target must name columns of the DataFrame, got {target!r}: it has "
+            f"{', '.join(map(str, frame.columns))}"
+        )
+    path = folder / "data.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False)
+    chosen = quoted(columns[0]) if len(columns) == 1 else f"[{','.join(map(quoted, columns))}]"
+    return [
+        "data=table",
+        f"data.path={quoted(path.resolve())}",
+        f"data.target={chosen}",
+        f"task={task or _task_of(frame[columns].to_numpy())}",
+    ]
+
+
+def _task_of(targets: NDArray[Any]) -> str:
+    """Return the task of targets: strings, booleans and few integers are classes."""
+    if targets.dtype.kind == "O":
+        targets = targets.astype(str)
+    try:
+        return TASKS[read_targets("targets", targets, "auto").kind]
+    except ValueError as error:
+        reason = str(error).partition(": set ")[0]
+        raise UserError(f"{reason}: give task='classification' or 'regression'") from error
+
+
+def _of_dataset(dataset: Any) -> Arrays:
+    """Read all items of a map-style Dataset, which are then the same in every epoch.
+
+    Raises:
+        UserError: if an item is not ``(input, target)``, or inputs differ in shape.
+    """
+    items = [dataset[place] for place in range(len(dataset))]
+    if not items:
+        raise UserError("data must have samples, got none")
+    first = items[0]
+    if not isinstance(first, tuple | list) or not 2 <= len(first) <= len(COLUMNS):
+        raise UserError(
+            "an item of a Dataset must be (input, target), and may have a weight and a group, got "
+            f"{type(first).__name__}"
+        )
+    columns = zip(*items, strict=True)
+    return {name: _stacked(name, column) for name, column in zip(COLUMNS, columns, strict=False)}
+
+
+def _of_module(module: pl.LightningDataModule) -> Arrays:
+    """Read the datasets of a LightningDataModule, whose splits are kept."""
+    module.prepare_data()
+    module.setup("fit")
+    module.setup("test")
+    loaders = {
+        "train": module.train_dataloader,
+        "val": module.val_dataloader,
+        "test": module.test_dataloader,
+    }
+    parts = {name: _of_dataset(loader().dataset) for name, loader in loaders.items()}
+    names = parts["train"].keys()
+    arrays = {name: np.concatenate([part[name] for part in parts.values()]) for name in names}
+    sizes = [len(part["targets"]) for part in parts.values()]
+    return arrays | {"split": np.repeat(list(parts), sizes)}
+
+
+def _stacked(name: str, column: Any) -> NDArray[Any]:
+    try:
+        return np.stack([_array(name, each) for each in column])
+    except ValueError as error:
+        raise UserError(f"{name} of the samples must have one shape: {error}") from error
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    if isinstance(values, Mapping):
+        raise UserError(f"{name} must be numbers, got {type(values).__name__}")
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values)
+    return array.astype(str) if array.dtype.kind == "O" else array

@@ -1,0 +1,298 @@
+"""``losslab.compare`` on your own model, data and losses, from Python."""
+
+import json
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import losslab
+from losslab.analysis.load import collect
+from losslab.api import engine
+from losslab.cli import run
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 4)).astype(np.float32)
+CLASSES = (X[:, 0] + X[:, 1] > 0).astype(int)
+VALUES = X @ [1.0, -2.0, 0.5, 0.0] + RNG.normal(size=120)
+QUICK = {"seeds": 2, "max_epochs": 2}
+
+
+class Net(nn.Module):
+    def __init__(self, outputs, width=8):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, outputs))
+
+    def forward(self, inputs):
+        return self.layers(inputs)
+
+
+def penalised(prediction, target):
+    return nn.functional.cross_entropy(prediction, target) + 0.01 * prediction.square().mean()
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_own_model_data_and_losses():
+    result = losslab.compare(
+        model=lambda outputs: Net(outputs, width=6),
+        data=(X, CLASSES),
+        losses={"ce": nn.CrossEntropyLoss(), "focal": losslab.losses.FocalLoss(), "own": penalised},
+        baseline="ce",
+        metrics=["accuracy", "ece"],
+        within={"accuracy": 0.2},
+        optimizer="adam",
+        lr=0.01,
+        **QUICK,
+    )
+    assert "compared with ce" in result.answer
+    assert result.winner is None
+    runs = result.runs()
+    assert sorted(set(runs["row"])) == ["ce", "focal", "own"]
+    assert (runs["outcome"] == "done").all()
+    assert set(runs["optimizer.lr"]) == {0.01}
+    assert set(result.pairs()["metric"]) == {"accuracy", "ece"}
+    assert set(result.pairs()["b"]) == {"ce"}
+    assert {"loss", "seed", "epoch", "name", "value"} <= set(result.curves().columns)
+    records = [run.record for run in result.comparison.runs]
+    for seed in (0, 1):  # paired
+        assert len({repr(r["hashes"]) for r in records if r["seed"] == seed}) == 1
+    assert len({repr(r["hashes"]) for r in records}) == 2
+    for figure in (result.plot.differences(), result.plot.metrics(), result.plot.curves()):
+        assert figure.axes
+    assert "<table>" in result._repr_html_()
+    assert "data:image/png;base64," in result._repr_html_()
+    assert "| ce |" in repr(result)
+
+
+class Module(pl.LightningDataModule):
+    def setup(self, stage):
+        self.parts = [
+            TensorDataset(torch.tensor(X[part]), torch.tensor(CLASSES[part]))
+            for part in (slice(60), slice(60, 90), slice(90, 120))
+        ]
+
+    def train_dataloader(self):
+        return DataLoader(self.parts[0], batch_size=7, shuffle=True)
+
+    def val_dataloader(self):
+        return DataLoader(self.parts[1])
+
+    def test_dataloader(self):
+        return DataLoader(self.parts[2])
+
+
+DATASET = TensorDataset(torch.tensor(X), torch.tensor(CLASSES))
+FRAME = pd.DataFrame(X, columns=list("abcd")).assign(kind=np.where(CLASSES, "yes", "no"))
+DATA = {
+    "arrays": {"data": (X, CLASSES)},
+    "tensors": {"data": (torch.tensor(X), torch.tensor(CLASSES))},
+    "text": {"data": (X, np.array(["no", "yes"], dtype=object)[CLASSES])},
+    "dataset": {"data": DATASET},
+    "loader": {"data": DataLoader(DATASET, batch_size=3, shuffle=True)},
+    "list": {"data": [(row, int(label)) for row, label in zip(X, CLASSES, strict=True)]},
+    "module": {"data": Module()},
+    "frame": {"data": FRAME, "target": "kind"},
+    "frame and series": {"data": (FRAME[list("abcd")], FRAME["kind"])},
+}
+
+
+@pytest.mark.parametrize("given", DATA.values(), ids=DATA)
+def test_data_of_any_kind(given):
+    run = losslab.train(loss="cross_entropy", max_epochs=1, **given)
+    assert run.record["task"] == "classification"
+    assert run.record["status"] == "done"
+    assert run.metrics()["accuracy"] > 0
+
+
+def test_the_splits_of_a_datamodule_are_kept():
+    run = losslab.train(loss="cross_entropy", data=Module(), max_epochs=1)
+    assert run.record["sizes"] == {"train": 60, "val": 30, "test": 30}
+
+
+@pytest.mark.parametrize(
+    ("targets", "task"),
+    [(CLASSES, "classification"), (VALUES, "regression"), (X > 0, "multilabel")],
+)
+def test_the_task_follows_from_the_targets(targets, task):
+    loss = {"regression": "mse"}.get(task, "bce")
+    assert losslab.train(loss=loss, data=(X, targets), max_epochs=1).record["task"] == task
+
+
+def test_few_integers_may_be_values():
+    run = losslab.train(loss="mse", data=(X, CLASSES), task="regression", max_epochs=1)
+    assert run.record["task"] == "regression"
+
+
+def test_the_command_line_gives_the_same_numbers():
+    result = losslab.compare(losses=["cross_entropy", "focal"], data="digits", **QUICK)
+    command = "losslab -m loss=cross_entropy,focal data=digits trainer.max_epochs=2 seed=0,1"
+    assert result.command() == command
+    own = {(run.loss, run.seed): run.record for run in result.comparison.runs}
+    stacks = ["hydra/launcher=lockstep", "hydra.launcher.workers=1", "paths.log_dir=shell"]
+    assert run([*command.split()[1:], *stacks]) == 0
+    others = collect([Path("shell")])
+    assert len(others.runs) == len(own) == 4
+    for other in others.runs:
+        record = own[other.loss, other.seed]
+        assert other.record["test"] == record["test"]
+        assert other.record["best"]["metrics"] == record["best"]["metrics"]
+
+
+def test_losses_with_options_have_lines_of_their_own():
+    losses = ["mse", "huber loss.delta=2", "mae"]
+    result = losslab.compare(losses=losses, data="regression", **QUICK)
+    assert result.command().splitlines() == [
+        "losslab -m loss=mse,mae data=regression trainer.max_epochs=2 seed=0,1",
+        "losslab -m loss=huber data=regression trainer.max_epochs=2 loss.delta=2 seed=0,1",
+    ]
+
+
+def test_one_by_one_is_like_a_run_of_the_command_line():
+    result = losslab.compare(losses=["mse"], data="regression", engine="one by one", **QUICK)
+    assert run(["loss=mse", "trainer.max_epochs=2", "paths.log_dir=shell"]) == 0
+    [other] = collect([Path("shell")]).runs
+    [same] = [each for each in result.comparison.runs if each.seed == 0]
+    assert other.record["test"] == same.record["test"]
+
+
+def test_further_seeds_are_a_further_look():
+    result = losslab.compare(losses=["mse", "mae"], data="regression", **QUICK)
+    assert "2 seeds" in result.answer
+    more = result.extend(seeds=1)
+    assert sorted(set(more.runs()["seed"])) == [0, 1, 2]
+    assert set(more.pairs()["looks"]) == {2}
+    assert sorted(set(more.extend(seeds=[7]).runs()["seed"])) == [0, 1, 2, 7]
+
+
+def test_it_is_saved_and_loaded(tmp_path):
+    result = losslab.compare(
+        losses=["mse", "mae"], data="regression", metrics=["rmse"], baseline="mse", **QUICK
+    )
+    saved = result.save(tmp_path / "kept")
+    loaded = losslab.load(saved.folder)
+    assert set(loaded.pairs()["metric"]) == {"rmse"}
+    assert set(loaded.pairs()["b"]) == {"mse"}
+    assert loaded.answer == result.answer
+    page = loaded.report(tmp_path / "page" / "report.html")
+    assert "mae" in page.read_text()
+    with pytest.raises(losslab.UserError, match="exists: save to a new folder"):
+        result.save(tmp_path / "kept")
+    with pytest.raises(losslab.UserError, match="is not the folder of a comparison"):
+        losslab.load(tmp_path)
+
+
+def test_a_sweep_of_the_command_line_is_loaded():
+    assert run(["-m", "loss=mse,mae", "seed=0,1", "trainer.max_epochs=1"]) == 0
+    [folder] = [path.parent for path in Path("logs").rglob("sweep.json")]
+    assert losslab.load(folder).extend(seeds=1).runs()["seed"].nunique() == 3
+
+
+def test_an_interrupted_comparison_goes_on(monkeypatch):
+    train = engine.train
+
+    def interrupted(config, folder):
+        if config.seed == 1:
+            raise KeyboardInterrupt
+        train(config, folder)
+
+    given = {"losses": {"own": nn.L1Loss()}, "data": (X, VALUES), "engine": "one by one"}
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            losslab.compare(folder="begun", **given, **QUICK)
+    begun = losslab.load("begun")
+    assert list(begun.runs()["seed"]) == [0]
+    assert sorted(begun.extend(seeds=0).runs()["seed"]) == [0, 1]
+
+
+def test_the_process_is_left_as_it_was():
+    torch.set_num_threads(2)
+    torch.manual_seed(5)
+    logger = logging.getLogger("pytorch_lightning")
+    before = [
+        *(torch.get_num_threads(), torch.get_default_dtype(), torch.get_rng_state().tolist()),
+        *(np.random.get_state()[1].tolist(), dict(os.environ), list(warnings.filters)),
+        *(logger.level, logger.propagate, list(logger.handlers), list(logging.root.handlers)),
+    ]
+    losslab.compare(
+        losses=["mse"], data="regression", options=["trainer.precision=64-true"], **QUICK
+    )
+    after = [
+        *(torch.get_num_threads(), torch.get_default_dtype(), torch.get_rng_state().tolist()),
+        *(np.random.get_state()[1].tolist(), dict(os.environ), list(warnings.filters)),
+        *(logger.level, logger.propagate, list(logger.handlers), list(logging.root.handlers)),
+    ]
+    torch.set_num_threads(1)
+    assert after == before
+
+
+WRONG = {
+    "a ready network": (
+        {"model": Net(2)},
+        "made anew for each seed, got a ready Net",
+    ),
+    "no model": ({"model": 3}, "model must be a name, a class or a function, got 3"),
+    "a label": ({"losses": {"a b": nn.MSELoss()}}, "a label must be of letters, digits and _"),
+    "no losses": ({"losses": []}, "losses must have at least one loss"),
+    "one text": ({"losses": "mse"}, "losses must be a list, or a mapping by label"),
+    "an unknown loss": ({"losses": ["msee"]}, "unknown loss 'msee': did you mean mse"),
+    "no loss": ({"losses": [3]}, "a loss must be a name, a class, a function or a module, got 3"),
+    "two alike": ({"losses": [nn.MSELoss(), nn.MSELoss()]}, "two losses are called MSELoss"),
+    "data": ({"data": 3}, "data must be a name, (X, y), a DataFrame"),
+    "no samples": ({"data": []}, "data must have samples"),
+    "an unknown set": ({"data": "digitz"}, "unknown data 'digitz': did you mean digits"),
+    "a column": ({"data": FRAME, "target": "zzz"}, "target must name columns of the DataFrame"),
+    "no column": ({"data": FRAME}, "target must name columns of the DataFrame, got None"),
+    "a target": ({"target": "kind"}, "target is a column of a DataFrame, got tuple as data"),
+    "a rate": ({"lr": -1}, "optimizer.lr must be a number > 0, got -1"),
+    "seeds": ({"seeds": "abc"}, "seeds must be a number of seeds or a list of them, got 'abc'"),
+    "a metric": ({"metrics": ["acuracy"]}, "unknown metric 'acuracy': did you mean accuracy"),
+    "an option": ({"options": ["data.zzz=1"]}, "unknown key data.zzz"),
+    "lengths": ({"data": (X, CLASSES[:5])}, "arrays of equal length, got inputs 120, targets 5"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_in_one_line(given, words):
+    usual = {"data": (X, CLASSES), "losses": ["cross_entropy"], "seeds": 1, "max_epochs": 1}
+    with pytest.raises(losslab.UserError) as caught:
+        losslab.compare(**usual | given)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_given_in_python_has_no_command(tmp_path):
+    result = losslab.compare(model=lambda: Net(2), data=(X, CLASSES), losses=["focal"], **QUICK)
+    with pytest.raises(losslab.UserError, match="model was given in Python: define it in a module"):
+        result.command()
+    [run] = [each for each in result.comparison.runs if each.seed == 0]
+    assert run.config["model"]["_target_"] == "losslab.given.model"
+    assert json.loads((result.folder / "comparison.json").read_text())["engine"] == "lockstep"
+
+
+def test_there_is_a_winner_if_it_is_better_than_all_others():
+    targets = VALUES.copy()
+    targets[::10] += 60
+    result = losslab.compare(
+        losses=["mae", "mse"],
+        data=(X, targets),
+        seeds=8,
+        max_epochs=15,
+        lr=0.02,
+        metrics=["mae"],
+        options=["data.split_seed=0", "data.standardize_targets=false", "model.hidden=[]"],
+    )
+    beaten = set(result.pairs().loc[result.pairs()["verdict"] != "undecided", "better"])
+    assert result.winner == (beaten.pop() if beaten else None)
