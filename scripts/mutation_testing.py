@@ -43,9 +43,11 @@ TESTS = {
     "losses.functional.metric": "losses/test_metric.py",
     "losses.functional.points": "losses/test_points.py",
     "losses.functional.ranking": "losses/test_ranking.py",
-    "losses.functional.regression": "losses/test_regression.py losses/test_reconstruction.py",
+    "losses.functional.regression": (
+        "losses/test_regression.py losses/test_reconstruction.py losses/test_fused.py"
+    ),
     "losses.functional.reinforcement": "losses/test_reinforcement.py",
-    "losses.functional.segmentation": "losses/test_segmentation.py",
+    "losses.functional.segmentation": "losses/test_segmentation.py losses/test_fused.py",
     "losses.functional.sequence": "losses/test_sequence.py",
     "losses.functional.transport": "losses/test_points.py",
     "analysis.statistics": "analysis/test_statistics.py analysis/test_subsets.py",

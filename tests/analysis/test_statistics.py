@@ -194,3 +194,14 @@ def test_the_interval_covers_the_mean_in_nineteen_of_twenty(
 
 def test_sizes_that_are_equal_up_to_rounding_have_one_rank() -> None:
     assert statistics.signed_ranks([0.1 + 0.2, -0.3, 0.5]).tolist() == [1.5, -1.5, 3.0]
+
+
+def test_sampled_signs_are_those_of_seed_0_unless_told() -> None:
+    differences = np.random.default_rng(3).normal(0.3, 1, 25)
+    assert statistics.sign_flip_p(differences, draws=1000) == statistics.sign_flip_p(
+        differences, draws=1000, seed=0
+    )
+    of_0, of_1 = (
+        statistics.sign_flip_interval(differences, draws=1000, seed=seed) for seed in (0, 1)
+    )
+    assert statistics.sign_flip_interval(differences, draws=1000) == of_0 != of_1

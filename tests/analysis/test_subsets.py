@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from losslab.analysis import subsets
 from losslab.analysis.statistics import sign_flip_interval, sign_flip_p
 from losslab.analysis.subsets import _listed_mean, ordered_mean, subset_sums
 
@@ -90,3 +91,14 @@ def test_the_mean_of_all_is_found_at_the_edge_of_what_is_listed():
     for side in (-0.2, 0.2):
         found = _listed_mean(halves, values.mean() + side, 0.2 * (1 + 1e-9), place)
         assert found == pytest.approx(values.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_place_is_found_where_few_means_are_listed(monkeypatch, kind):
+    rng = np.random.default_rng(5)
+    values, weights = kind(rng, 7), rng.uniform(0.5, 2, 7)
+    sums, totals = subset_sums(np.stack([values, weights]))[:, 1:]
+    expected = np.sort(sums / totals)
+    monkeypatch.setattr(subsets, "MOST_LISTED", 4)
+    found = [ordered_mean(values, weights, place) for place in range(len(expected))]
+    assert_allclose(found, expected, rtol=1e-9, atol=1e-9)

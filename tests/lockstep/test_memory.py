@@ -102,3 +102,21 @@ def test_the_memory_left_in_a_container(monkeypatch, tmp_path):
     assert memory._bytes_to_limit() == memory.free_bytes(torch.device("cpu")) == 2000
     (tmp_path / "memory.current").write_text("4000\n")
     assert memory._bytes_to_limit() == 0
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.5), (0.5, 0.1)], ids=["test", "validation"])
+def test_what_a_run_needs(monkeypatch, shares):
+    """A line of two weights, by hand: copies, layers, predictions of the larger split, data."""
+    fractions = [f"data.val_fraction={shares[0]}", f"data.test_fraction={shares[1]}"]
+    size = ["data.n=100", "data.batch_size=8"]
+    [composed] = compose_jobs([["loss=mse", "data=regression", "trainer=cpu", *size, *fractions]])
+    parts = build_components(composed.config)
+    sizes = [parts.data.train.size, parts.data.val.size, parts.data.test.size]
+    assert sorted(sizes[1:]) == [10, 50]
+    numbers = 18 * 2 + 5 * (8 + 8) + 10 * 8 * 7 + 2 * 2 * sum(sizes)
+    assert memory.bytes_of_run(parts, torch.float32) == 4 * numbers
+    # 4 recordings of the gradients where steps are captured
+    monkeypatch.setattr(memory, "RECORDERS", {"cpu": None})
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**6)
+    fit = memory.runs_that_fit(parts, torch.device("cpu"), torch.float32, 1)
+    assert fit == int(0.8 * 10**6 / (4 * (numbers + 4 * 2)))

@@ -73,3 +73,10 @@ def test_gradients_of_rows_are_clipped_as_those_of_runs_alone(largest):
             torch.nn.utils.clip_grad_norm_(weights, largest)
         for name, weight in zip(rows, weights, strict=True):
             torch.testing.assert_close(rows[name][row], weight.grad)
+
+
+def test_the_error_names_the_classes_that_were_given():
+    runs = [kind([torch.zeros(1)]) for kind in (torch.optim.SGD, torch.optim.Adam)]
+    for given, words in ((runs, "got Adam, SGD"), ([], "got none")):
+        with pytest.raises(ValueError, match=f"{words}$"):
+            RowOptimizer({"w": torch.zeros(1, 2)}, given)

@@ -522,3 +522,9 @@ def test_a_class_with_logit_minus_infinity(loss):
     [gradient] = torch.autograd.grad(values.sum(), logits)
     p = 1 / (1 + math.e)
     torch.testing.assert_close(gradient, torch.tensor([[p - 1, 0, 1 - p], [-1, p, 1 - p]]))
+
+
+def test_the_margin_of_hinge_is_1_unless_told():
+    scores, target = draw(20), (draw(20, seed=1) > 0).double()
+    expected = np.maximum(0, 1 - (2 * target - 1).numpy() * scores.numpy())
+    np.testing.assert_allclose(functional.binary_hinge(scores, target), expected)

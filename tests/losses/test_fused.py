@@ -17,6 +17,7 @@ from losslab.losses import (
     TargetFormat,
 )
 from losslab.losses.functional import fused
+from losslab.losses.functional.segmentation import MASKS
 
 FUSED = ("bce", "focal", "hinge", "dice", "tversky", "bce_dice")
 CASES = [
@@ -113,3 +114,23 @@ def test_where_compiling_fails_blocks_take_over(monkeypatch, caplog):
         assert_close(BCELoss()(*batch), BCELoss(reduction="none")(*batch).mean())
     assert "no such compiler" in caplog.text
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("ignores", [False, True])
+def test_the_slope_of_each_sum_over_regions(power, ignores, always):
+    """Any weights of the five sums, of masks with and without foreground."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 10, generator=generator, dtype=torch.float64, requires_grad=True)
+    masks = (torch.randn(3, 10, generator=generator) > 0).double() * torch.tensor([[1], [1], [0]])
+    counted = [torch.randn(3, 10, generator=generator) > -1] if ignores else []
+    sums = fused.row_sums(MASKS, 3, logits, masks, *counted, options=(power,))
+    elements = MASKS.elements(power, logits, masks, *counted)
+    expected = torch.stack([each.sum(dim=1) for each in elements], dim=1)
+    assert_close(sums, expected)
+    for weights in torch.eye(5, dtype=torch.float64):
+        own, other = (
+            torch.autograd.grad((each * weights).sum(), logits, retain_graph=True)[0]
+            for each in (sums, expected)
+        )
+        assert_close(own, other)

@@ -291,3 +291,32 @@ def test_the_nearest_points_by_chunks(chunk):
     x, y = cube(0, 2, 9), cube(1, 2, 7)
     expected = [distance.cdist(a, b).argmin(axis=1) for a, b in zip(x, y, strict=True)]
     assert points._nearest_by_matrix(x, y, chunk).tolist() == np.array(expected).tolist()
+
+
+def test_chunks_are_as_large_as_they_may_be(monkeypatch):
+    sizes, split = [], torch.split
+
+    def noted(values, size, dim):
+        sizes.append(size)
+        return split(values, size, dim=dim)
+
+    monkeypatch.setattr(torch, "split", noted)
+    for chunk in (1, 14, 43):
+        points._nearest_by_matrix(cube(0, 2, 9), cube(1, 2, 7), chunk)
+    assert sizes == [1, 1, 3]  # rows of 2 * 7 distances
+
+
+@pytest.mark.parametrize("size", [1e-3, 30.0])
+@pytest.mark.parametrize("p", [1, 2])
+def test_sinkhorn_is_in_the_unit_of_the_points(size, p):
+    x, y = cube(0, 1, 20, torch.float64), cube(1, 1, 20, torch.float64)
+    expected = transport.sinkhorn_cost(x, y, p, blur=0.05, steps=50) * size**p
+    assert_close(transport.sinkhorn_cost(size * x, size * y, p, blur=0.05, steps=50), expected)
+
+
+def test_clouds_of_mapped_batches_are_folded():
+    x, y = torch.rand(3, 2, 9, 3), torch.rand(2, 7, 3)
+    folded = points.fold_vmap(3, (0, None), x, y)
+    assert_close(folded[0], x.reshape(6, 9, 3))
+    assert_close(folded[1], torch.cat([y] * 3))
+    assert_close(points.fold_vmap(3, (1,), x.movedim(0, 1))[0], x.reshape(6, 9, 3))

@@ -117,3 +117,17 @@ def test_only_large_batches_of_half_precision_are_fused(dtype, large, monkeypatc
     assert regression._is_large_half(torch.zeros(3, dtype=dtype)) == (
         large and dtype == torch.bfloat16
     )
+
+
+@pytest.mark.parametrize(
+    "formula", [regression.squared_error, regression.absolute_error, regression.huber]
+)
+def test_elements_of_large_batches_are_not_summed(formula, monkeypatch):
+    monkeypatch.setattr(regression, "is_compiled", lambda _: True)
+    values = torch.tensor([[3.0, -0.5]], dtype=torch.bfloat16)
+    assert formula(values, torch.zeros_like(values)).shape == (1, 2)
+
+
+def test_the_bends_of_huber_and_smooth_l1_are_at_1_unless_told(batch):
+    assert_close(regression.huber(*batch), regression.huber(*batch, 1.0))
+    assert_close(regression.smooth_l1(*batch), regression.smooth_l1(*batch, 1.0))

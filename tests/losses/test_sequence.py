@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from losslab.losses import CTCLoss, SequenceTarget
+from losslab.losses.functional import sequence
 
 CLASSES = 4
 
@@ -219,3 +220,13 @@ def test_a_blank_among_the_labels_is_refused():
 def test_a_negative_blank_is_refused():
     with pytest.raises(ValueError, match="blank must be >= 0, got -1"):
         CTCLoss(blank=-1)
+
+
+def test_labels_that_are_the_blank_cost_nothing_where_they_cannot_be_refused(monkeypatch):
+    """As in sequences of a GPU, which this machine may lack."""
+    monkeypatch.setattr(sequence, "_require_labels", lambda *_: None)
+    logits = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels, lengths = torch.tensor([[1, 2], [1, 0], [0, 0]]), torch.tensor([2, 2, 2])
+    found = sequence.ctc(logits, labels, lengths, torch.full((3,), 5), 0)
+    assert found[0] > 0
+    assert found[1:].tolist() == [0.0, 0.0]
