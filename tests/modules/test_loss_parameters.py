@@ -216,3 +216,14 @@ def test_two_classes_suffice_and_are_tried_apart_from_ten(tmp_path, monkeypatch)
 def test_they_learn_embeddings(tmp_path, name):
     record = train(config_of(f"loss={name}", EMBEDDINGS[0], "trainer.max_epochs=6"), tmp_path)
     assert record["test"]["map_at_r"] > record["baselines"]["untrained"]["map_at_r"] + 0.1
+
+
+def test_a_second_copy_of_the_loss_in_an_earlier_checkpoint_is_left_out(tmp_path):
+    trained(tmp_path, "trainer.max_epochs=1")
+    for name in ("last", "best"):
+        path = tmp_path / "checkpoints" / f"{name}.ckpt"
+        saved = torch.load(path, weights_only=True)
+        saved["state_dict"]["sample_loss.spread"] = saved["state_dict"][SPREAD]
+        torch.save(saved, path)
+    record = train(config_of(*OWN, "trainer.max_epochs=2"), tmp_path, resume=True)
+    assert (record["status"], record["epochs"]) == ("done", 2)

@@ -102,7 +102,7 @@ class StackedObjective:
         trained = [parameter for parameter in own if parameter.requires_grad]
         together = sum_of(components).sum()
         if _reads(alone, trained) != _reads(together, [*self.losses.trained.values()]):
-            raise Unstackable("the loss reads its parameters from elsewhere than its attributes")
+            raise Unstackable("the parameters of the loss are not its attributes")
 
     def evaluate(
         self, prediction: Tensor, target: Tensor, chosen: Sequence[Mapping[str, float]]
