@@ -155,7 +155,7 @@ def test_a_stacked_run_is_resumed_alone(both, jobs, given):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Elsewhere", "the loss reads its parameters from elsewhere than its attributes"),
+        ("Elsewhere", "the parameters of the loss are not its attributes"),
         ("Normalizing", "the loss changes its parameters"),
     ],
 )
