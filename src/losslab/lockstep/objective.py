@@ -100,7 +100,7 @@ class StackedObjective:
             given: list[Any] = [prediction[index], target[index]]
             given.append(_columns([chosen[place] for place in places], prediction))
             functions = [partial(method, self.supervisions[place]) for place in places]
-            mapped = self.supervisions[0].maps_metrics
+            mapped = self.mapped and self.supervisions[0].maps_metrics
             yield places, over_rows(functions, given, mapped=mapped)
 
     def _alike(self) -> list[list[int]]:
