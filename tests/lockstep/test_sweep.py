@@ -46,6 +46,13 @@ SWEEPS = {
     "cosine": [*DIGITS, "loss=bce", "scheduler=cosine", "seed=0,1"],
     "regularizer": [*DIGITS, "loss=bce", "regularizer=l1,l2,none"],
     "label noise": [*DIGITS, "loss=bce", "data.label_noise=0,0.3"],
+    "weights that change": [
+        *DIGITS,
+        "loss=sum",
+        "loss.of.bce=1",
+        "loss.of.focal={weight:{first:0,last:1,epochs:4}}",
+        "seed=0,1",
+    ],
     "class weights": [*DIGITS, "loss=cross_entropy", "loss.weight=balanced,null"],
     "sizes differ": [*DIGITS, "loss=bce", "data.imbalance=1,0.3", "seed=0,1"],
     "dropout": [*DIGITS, "model.dropout=0.5", "loss=bce,hinge", "seed=0,1"],

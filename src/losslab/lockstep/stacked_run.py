@@ -249,7 +249,7 @@ class StackedRun:
         """Load weights into the run's own network."""
         for name, own in self.components.network.state_dict().items():
             own.copy_(weights[name])
-        self.components.module.eval()
+        self.components.network.eval()
 
     def _objective(self) -> str:
         module = self.components.module
