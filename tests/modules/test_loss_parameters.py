@@ -8,8 +8,6 @@ from kinds_of_run import LINE, config_of
 from losslab.components import build_components
 from losslab.config.errors import UserError
 from losslab.config.past import translated
-from losslab.lockstep.grouping import Job
-from losslab.lockstep.sweep import train_jobs
 from losslab.losses import AdversarialLoss
 from losslab.passport import trial
 from losslab.training import train
@@ -137,12 +135,6 @@ def test_weighted_samples_train_the_same_parameters(tmp_path):
     options = [*data, "model=linear", "loss=mae", f"loss._target_={__name__}.Likelihood"]
     module = build_components(config_of(*options)).module
     assert module.supervision.totals.sample_loss.spread is module.loss.spread
-
-
-def test_lockstep_leaves_them_to_single_runs(tmp_path):
-    jobs = [Job(config_of(*OWN, f"seed={seed}"), tmp_path / str(seed)) for seed in (0, 1)]
-    left = train_jobs(jobs, workers=1)
-    assert [reason for _, reason in left] == ["its loss has parameters of its own"] * 2
 
 
 def test_a_task_that_cannot_train_them_refuses():
