@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from losslab.components import Components
 from losslab.config.errors import UserError, described
+from losslab.modules.base import forget_copies
 from losslab.rl.module import ReinforcementModule
 from losslab.runs.files import FileError
 
@@ -37,6 +38,7 @@ def read_checkpoint(folder: Path, which: str, components: Components) -> Checkpo
         raise FileError(path, f"is not a whole checkpoint: {described(error)[:200]}") from error
     if not isinstance(saved, dict) or not isinstance(weights := saved.get("state_dict"), dict):
         raise FileError(path, "is not a whole checkpoint: it has no state_dict")
+    forget_copies(saved)
     own = components.module.state_dict()
     for name in sorted(weights.keys() | own.keys(), key=str):
         there, here = _shape(weights, name), _shape(own, name)

@@ -58,6 +58,7 @@ def build_loss(
 
 
 def _build_one(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
+    """Build a loss that is not a sum, with the further options; see :func:`build_loss`."""
     target = target_of(node, "loss")
     if _adapts(target, node):
         return _build_adapter(node, data, sizes, **options)

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from losslab.config.errors import UserError
-from losslab.losses import SumLoss
+from losslab.losses import SumLoss, WithoutIgnored
 from losslab.losses.totals import (
     Totals,
     TotalsOfOther,
@@ -41,14 +41,25 @@ def loss_totals(loss: nn.Module, trial: Trial | None, *, weighted: bool, name: s
             loss.use_totals(key, totals)
     if has_totals(loss):
         return totals_of(loss)
-    if weighted and not has_reduction(loss):
-        raise UserError(
-            f"the data have sample weights, but {name} has no value per sample: "
-            f"{type(loss).__name__} has no attribute reduction to set to 'none'"
-        )
+    if weighted:
+        _require_sample_values(loss, name)
     return TotalsOfOther(
         loss,
         sums=trial is not None and trial.reduction == "sum",
         sum_loss=with_reduction(loss, "sum") if trial is not None and trial.adds_up else None,
         sample_loss=with_reduction(loss, "none") if weighted else None,
     )
+
+
+def _require_sample_values(loss: nn.Module, name: str) -> None:
+    """Check that a loss of another library may have one value per sample.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    reason = f"{type(loss).__name__} has no attribute reduction to set to 'none'"
+    if any(isinstance(module, WithoutIgnored) for module in loss.modules()):
+        reason = "it is given single labels, since some are not known"
+    elif has_reduction(loss):
+        return
+    raise UserError(f"the data have sample weights, but {name} has no value per sample: {reason}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab.config.compose import compose_jobs, jobs_of
+from losslab.config.compose import complete, compose_jobs, jobs_of
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs
 from losslab.training import train
@@ -15,7 +15,9 @@ def jobs(tmp_path):
     """Composes the jobs of a sweep, each with a folder below the one named."""
 
     def compose(name: str, *overrides: str) -> list[Job]:
-        composed = compose_jobs(jobs_of(["trainer=cpu", "callbacks=quiet", *overrides]))
+        # a single run logs more of the components' gradients than a job of a sweep
+        common = ["trainer=cpu", "callbacks=quiet", "component_gradients=false"]
+        composed = compose_jobs(jobs_of(complete([*common, *overrides])))
         return [Job(job.config, tmp_path / name / job.subdir) for job in composed]
 
     return compose

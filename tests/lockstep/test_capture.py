@@ -87,6 +87,14 @@ SWEEPS = {
     ],
     "line": ["data=regression", "loss=sse,mse,rmse,mae,huber,smooth_l1", SMALL[-1]],
     "ranking": ["data.queries=300", "loss=margin_ranking", "loss.margin=0.1,1", SMALL[-1]],
+    "parameters": [
+        *["data=digits_retrieval", "data.copies=1", "model=mlp", "model.hidden=[16]"],
+        *["loss=arcface,center,triplet", "trainer.gradient_clip_val=0.1", *SMALL],
+    ],
+    "learned weights": [
+        *["data=segmentation", "data.n=40", "model.channels=[4,8]", SMALL[-1]],
+        *["loss=uncertainty_sum", "loss.of.dice=1", "loss.of.bce=0.5", "seed=0,1"],
+    ],
     "images": ["loss=reconstruction", "task=reconstruction", "seed=0,1", SMALL[-1]],
 }
 

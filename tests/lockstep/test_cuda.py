@@ -38,12 +38,18 @@ def test_a_step_neither_mixes_devices_nor_waits(jobs, monkeypatch, overrides):
         group.stack.parameters = {
             name: moved(value).requires_grad_() for name, value in group.stack.parameters.items()
         }
+        for block in group.blocks:
+            block.losses.values = {
+                name: moved(value).requires_grad_() for name, value in block.losses.values.items()
+            }
         for module in (part for member in members for part in member.components.module.modules()):
             for name, value in module.named_buffers(recurse=False):
                 setattr(module, name, moved(value))
         step = group._compute(True, len(batch), *map(moved, batch), *map(moved, masks.values()))
     assert step.objectives.device.type == "cuda"
-    assert all(gradient.device.type == "cuda" for gradient in step.gradients.values())
+    gradients = [*step.gradients.network.values()]
+    gradients += [value for own in step.gradients.losses for value in own.values()]
+    assert all(gradient.device.type == "cuda" for gradient in gradients)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

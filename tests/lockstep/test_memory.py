@@ -58,6 +58,15 @@ def test_a_replay_buffer_and_its_checkpoints_count():
     assert large - small == 4 * 1000 * (4 + 1 + 1 + 4 + 1) * 4
 
 
+def test_parameters_of_a_loss_count():
+    common = ["data=digits_retrieval", "data.copies=1", "model=mlp", "trainer=cpu"]
+    jobs = compose_jobs([[*common, f"loss={name}"] for name in ("contrastive", "arcface")])
+    without, own = (
+        memory.bytes_of_run(build_components(one.config), torch.float32) for one in jobs
+    )
+    assert own - without == memory.COPIES * 10 * 32 * 4  # a vector per digit
+
+
 @pytest.mark.slow
 def test_the_estimate_is_above_what_a_stack_takes_and_not_far(jobs, tmp_path):
     made = jobs("sweep", *LARGE, "seed=range(8)")

@@ -36,6 +36,11 @@ SWEEPS = {
         *("scheduler=plateau", "scheduler.patience=0", "optimizer.lr=0.1,0.001"),
     ],
     "cosine": [*DIGITS, "loss=bce,focal", "scheduler=cosine", "optimizer=adamw"],
+    "parameters of losses": [
+        *("data=digits_retrieval", "data.copies=1", "model=mlp", "model.hidden=[16]"),
+        *("data.val_fraction=0.05", "data.test_fraction=0.05", "loss=arcface,proxy_anchor,triplet"),
+        *("seed=0,1", "optimizer.loss_lr=0.05", "scheduler=cosine"),
+    ],
     "some stopped": [
         *(*DIGITS, "loss=cross_entropy", "optimizer.lr=1e-9,0.01", "seed=0,1"),
         "callbacks.run_writer.patience=1",

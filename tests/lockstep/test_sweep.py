@@ -37,6 +37,19 @@ REINFORCE = [*PLAYED, "loss=policy_gradient", "data.num_envs=3"]
 DQN = [*PLAYED, "loss=q_learning", "data.num_envs=2", "task.module.warmup=50"]
 DQN = [*DQN, "task.module.target_every=20", "task.module.exploration_steps=400"]
 
+
+class Halved(torch.nn.Sequential):
+    """A linear map with a buffer that is in no checkpoint."""
+
+    def __init__(self, input_shape, outputs):
+        size = math.prod(input_shape)
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(size, outputs))
+        self.register_buffer("factor", torch.tensor(0.5), persistent=False)
+
+    def forward(self, inputs):
+        return self.factor * super().forward(inputs)
+
+
 SWEEPS = {
     "losses and seeds": [*DIGITS, "loss=cross_entropy,focal,hinge", "seed=0,1"],
     "options of one loss": [*DIGITS, "loss=focal", "loss.gamma=0.5,2"],
@@ -46,11 +59,19 @@ SWEEPS = {
     "cosine": [*DIGITS, "loss=bce", "scheduler=cosine", "seed=0,1"],
     "regularizer": [*DIGITS, "loss=bce", "regularizer=l1,l2,none"],
     "label noise": [*DIGITS, "loss=bce", "data.label_noise=0,0.3"],
+    "weights that change": [
+        *DIGITS,
+        "loss=sum",
+        "loss.of.bce=1",
+        "loss.of.focal={weight:{first:0,last:1,epochs:4}}",
+        "seed=0,1",
+    ],
     "class weights": [*DIGITS, "loss=cross_entropy", "loss.weight=balanced,null"],
     "sizes differ": [*DIGITS, "loss=bce", "data.imbalance=1,0.3", "seed=0,1"],
     "dropout": [*DIGITS, "model.dropout=0.5", "loss=bce,hinge", "seed=0,1"],
     "clipping": [*DIGITS, "loss=bce,hinge", "trainer.gradient_clip_val=0.1"],
     "one data set": [*DIGITS, "loss=bce,hinge", "data.split_seed=3", "seed=0,1"],
+    "buffers": [*DIGITS[:1], *SMALL, "loss=bce", f"model._target_={__name__}.Halved", "seed=0,1"],
     "cnn": ["model=cnn", "model.channels=[8]", *SMALL, "loss=bce,focal", "seed=0,1"],
     "masks": [
         "data.n=40",
@@ -94,17 +115,7 @@ def test_a_run_leaves_what_it_leaves_alone(both, overrides):
     pairs, left = both(*overrides, DOUBLE)
     assert not left
     for alone, together in pairs:
-        assert files_of(alone) == files_of(together)
-        assert (alone / "config.yaml").read_text() == (together / "config.yaml").read_text()
-        for which in ("best", "last"):
-            saved = checkpoint_of(alone, which), checkpoint_of(together, which)
-            assert not differences(*saved, tolerance=1e-10)
-        # metrics are logged in float32
-        assert not differences(record_of(alone), record_of(together), tolerance=1e-6)
-        curves = curves_of(alone), curves_of(together)
-        assert curves[0].keys() == curves[1].keys()
-        assert not differences(*(dict(sorted(own.items())) for own in curves), tolerance=1e-6)
-        require_same_scores(alone, together)
+        require_same_run(alone, together)
 
 
 def test_sample_weights_alone_as_together(both, tmp_path):
@@ -162,6 +173,20 @@ def test_runs_choose_among_equal_epochs_alone_as_together(both, separable, optio
         assert not differences(*best, tolerance=1e-6)
         epochs.add(best[0]["epoch"])
     assert epochs == expected
+
+
+def require_same_run(alone: Path, together: Path) -> None:
+    assert files_of(alone) == files_of(together)
+    assert (alone / "config.yaml").read_text() == (together / "config.yaml").read_text()
+    for which in ("best", "last"):
+        saved = checkpoint_of(alone, which), checkpoint_of(together, which)
+        assert not differences(*saved, tolerance=1e-10)
+    # metrics are logged in float32
+    assert not differences(record_of(alone), record_of(together), tolerance=1e-6)
+    curves = curves_of(alone), curves_of(together)
+    assert curves[0].keys() == curves[1].keys()
+    assert not differences(*(dict(sorted(own.items())) for own in curves), tolerance=1e-6)
+    require_same_scores(alone, together)
 
 
 def record_of(folder: Path) -> dict:

@@ -34,6 +34,12 @@ class Raising(Own):
             raise ValueError("not today")
         return (prediction - target).square().mean()
 
+class Branching(Own):
+    # in Python that torch.func.vmap cannot map
+    def forward(self, prediction, target):
+        error = (prediction - target).abs().mean()
+        return error.square() if float(error) < 1 else error
+
 class Drawing(Own):
     def forward(self, prediction, target):
         noise = 1e-3 * torch.rand_like(prediction)
@@ -64,6 +70,17 @@ def test_a_loss_that_cannot_take_part_is_left_and_the_others_go_on(
     assert [status_of(job) for job in fine] == ["done", "done"]
     assert train_jobs(own, workers=1) == left  # nothing is left of the stack
     assert "Traceback" not in caplog.text
+
+
+def test_a_loss_that_cannot_be_mapped_is_evaluated_per_run(both, tmp_path, monkeypatch):
+    (tmp_path / "own_losses.py").write_text(LOSSES)
+    monkeypatch.syspath_prepend(tmp_path)
+    line = ["data=regression", "task.epochs=2", "loss=mae", "seed=0,1"]
+    pairs, left = both(*line, "loss._target_=own_losses.Branching", "trainer.precision=64-true")
+    assert not left
+    for pair in pairs:
+        alone, together = (json.loads((one / "record.json").read_text()) for one in pair)
+        assert together["test"] == pytest.approx(alone["test"])
 
 
 def test_runs_with_other_numbers_of_classes_go_into_stacks_of_their_own(jobs):

@@ -8,8 +8,6 @@ from kinds_of_run import LINE, config_of
 from losslab.components import build_components
 from losslab.config.errors import UserError
 from losslab.config.past import translated
-from losslab.lockstep.grouping import Job
-from losslab.lockstep.sweep import train_jobs
 from losslab.losses import AdversarialLoss
 from losslab.passport import trial
 from losslab.training import train
@@ -139,12 +137,6 @@ def test_weighted_samples_train_the_same_parameters(tmp_path):
     assert module.supervision.totals.sample_loss.spread is module.loss.spread
 
 
-def test_lockstep_leaves_them_to_single_runs(tmp_path):
-    jobs = [Job(config_of(*OWN, f"seed={seed}"), tmp_path / str(seed)) for seed in (0, 1)]
-    left = train_jobs(jobs, workers=1)
-    assert [reason for _, reason in left] == ["its loss has parameters of its own"] * 2
-
-
 def test_a_task_that_cannot_train_them_refuses():
     config = config_of("loss=adversarial", "data=ring", "data.n=400")
     config.loss._target_ = f"{__name__}.Discriminating"
@@ -224,3 +216,14 @@ def test_two_classes_suffice_and_are_tried_apart_from_ten(tmp_path, monkeypatch)
 def test_they_learn_embeddings(tmp_path, name):
     record = train(config_of(f"loss={name}", EMBEDDINGS[0], "trainer.max_epochs=6"), tmp_path)
     assert record["test"]["map_at_r"] > record["baselines"]["untrained"]["map_at_r"] + 0.1
+
+
+def test_a_second_copy_of_the_loss_in_an_earlier_checkpoint_is_left_out(tmp_path):
+    trained(tmp_path, "trainer.max_epochs=1")
+    for name in ("last", "best"):
+        path = tmp_path / "checkpoints" / f"{name}.ckpt"
+        saved = torch.load(path, weights_only=True)
+        saved["state_dict"]["sample_loss.spread"] = saved["state_dict"][SPREAD]
+        torch.save(saved, path)
+    record = train(config_of(*OWN, "trainer.max_epochs=2"), tmp_path, resume=True)
+    assert (record["status"], record["epochs"]) == ("done", 2)

@@ -274,3 +274,19 @@ def test_whether_batches_add_up(loss, expected):
     trial = try_format(loss, INDICES)
     assert trial.refusal == ""
     assert trial.adds_up is expected
+
+
+MANY_CLASSES = {
+    "sigmoid": (nn.BCEWithLogitsLoss(), HOT, 100, "sigmoid"),
+    "softmax": (nn.CrossEntropyLoss(), INDICES, 400, "softmax"),
+    "neither": (FocalLoss(), INDICES, 400, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("loss", "target_format", "classes", "link"), MANY_CLASSES.values(), ids=MANY_CLASSES
+)
+def test_links_of_many_classes_are_told_apart(loss, target_format, classes, link):
+    estimate = try_format(loss, target_format, (classes,)).estimate
+    assert estimate.link == link
+    assert estimate.consistent

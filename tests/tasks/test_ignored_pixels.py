@@ -140,10 +140,14 @@ def test_losses_leave_out_the_pixels(config, loss, classes):
 
 
 class SoftDice(torch.nn.Module):
-    """Dice of probabilities per image, as a library might have it."""
+    """Dice of probabilities per image, or of the whole batch, as a library might have it."""
+
+    def __init__(self, per_image):
+        super().__init__()
+        self.first = int(per_image)
 
     def forward(self, prediction, target):
-        pixels = tuple(range(1, target.ndim))
+        pixels = tuple(range(self.first, target.ndim))
         probability = prediction.sigmoid()
         overlap = (probability * target).sum(pixels)
         return (1 - 2 * overlap / (probability + target).sum(pixels)).mean()
@@ -199,10 +203,14 @@ def test_a_batch_of_ignored_pixels_is_0():
     assert not logits.grad.any()
 
 
-def test_a_loss_that_cannot_ignore_is_refused(config):
-    foreign = f"loss._target_={__name__}.SoftDice"
+@pytest.mark.parametrize("per_image", [True, False])
+def test_a_loss_of_regions_without_the_option_is_refused(config, per_image):
+    foreign = f"loss._target_={__name__}.SoftDice", f"++loss.per_image={per_image}"
     with pytest.raises(UserError, match=r"nor terms of single targets.*Losses that fit: .*dice"):
-        build_components(config("bce", 2, foreign))
+        build_components(config("bce", 2, *foreign))
+
+
+def test_a_loss_that_cannot_ignore_is_refused(config):
     ours = f"loss._target_={__name__}.Own"
     with pytest.raises(UserError, match=r"Own has no ignore_index.*data.ignore=null"):
         build_components(config("bce", 2, ours))

@@ -8,6 +8,7 @@ from losslab.config.errors import UserError
 from losslab.data.base import InMemoryData, Raw
 from losslab.data.raw import IGNORED
 from losslab.loss_building import build_loss
+from losslab.loss_totals import loss_totals
 from losslab.losses import TargetFormat, WithoutIgnored
 from losslab.passport import try_format
 from losslab.passport.trial import CANNOT_IGNORE
@@ -114,6 +115,14 @@ def test_a_loss_of_another_library_is_given_the_known_labels(data):
 def test_a_loss_that_cannot_ignore_is_refused(data):
     with pytest.raises(UserError, match="has no ignore_index, but some labels are not known"):
         build_loss({"_target_": "losslab.losses.MSELoss"}, data)
+
+
+def test_sample_weights_do_not_fit_single_labels():
+    loss = WithoutIgnored(torch.nn.BCEWithLogitsLoss())
+    with pytest.raises(
+        UserError, match="loss=x has no value per sample: it is given single labels"
+    ):
+        loss_totals(loss, None, weighted=True, name="loss=x")
 
 
 @pytest.mark.parametrize(("weight", "fits"), [(None, True), (torch.tensor([1.0, 5.0]), False)])

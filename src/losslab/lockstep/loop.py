@@ -13,15 +13,17 @@ stack without affecting the others, and all runs give the same results as when t
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from losslab.lockstep.batches import StackedBatches
 from losslab.lockstep.capture import captured
+from losslab.lockstep.gradients import StackedGradients
+from losslab.lockstep.loss_parameters import LossParameters
 from losslab.lockstep.objective import StackedObjective, Values
-from losslab.lockstep.optimizers import RowOptimizer
+from losslab.lockstep.optimizers import RowOptimizer, state_dict_of
 from losslab.lockstep.resuming import saved_rows
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack
@@ -44,8 +46,8 @@ class StepResult(NamedTuple):
     """Per block, the components of its objectives if there are several, each (rows,)."""
     watched: list[Values]
     """Per block, diagnostics and gradient norms if they are due, each (rows,)."""
-    gradients: Values
-    """Gradients by parameter, (K, *)."""
+    gradients: StackedGradients
+    """Gradients of networks and losses, clipped."""
 
 
 class RunBatch(StackedRuns[StackedRun, StackedObjective]):
@@ -72,6 +74,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
     ) -> None:
         super().__init__()
         self.values: list[StepValues] = []
+        self._losses: dict[str, LossParameters] = {}
         self._place = (device, dtype)
         self._captures = capture
         self.task: Task = members[0].components.task
@@ -113,13 +116,26 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
     ) -> StackedObjective:
         """Create the objective of these runs on their rows."""
         supervisions = [member.components.module.supervision for member in members]
-        return StackedObjective(supervisions, first, mapped=mapped)
+        key = members[0].objective
+        if key not in self._losses:
+            own = [supervision.loss for supervision in supervisions]
+            optimizers = [member.optimizer for member in members]
+            states = saved_rows(members, self._place[0], group=1)
+            self._losses[key] = LossParameters(own, optimizers, states)
+        losses = self._losses[key]
+        return StackedObjective(supervisions, first, losses, mapped=mapped)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows."""
         self.stack.keep(rows)
         self.streams.keep(rows)
         self.optimizer.keep(self.stack.parameters, rows)
+        for block in self.blocks:
+            first, end = block.rows.start, block.rows.stop
+            if kept := [row - first for row in rows if first <= row < end]:
+                block.losses.keep(kept)
+            else:
+                del self._losses[self.members[first].objective]
 
     def arrange(self, members: Sequence[StackedRun]) -> None:
         """Set the rows of the stack; runs that stay keep the values of their steps."""
@@ -141,9 +157,13 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         with torch.no_grad():
             prediction = self.stack(inputs)
         given = (prediction, target, self.stack.parameters, _weights(batch))
-        self.try_losses(
-            lambda block: (block.components(*given), block.diagnostics(prediction, target))
-        )
+
+        def evaluate(block: StackedObjective) -> tuple[Values, Values]:
+            components = block.components(*given)
+            block.require_own_parameters(components, *given)
+            return components, block.diagnostics(prediction, target)
+
+        self.try_losses(evaluate)
 
     # --- steps ------------------------------------------------------------------------------
 
@@ -186,7 +206,9 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             values.add(objectives[block.rows], _copies(found.components[number]))
             if due:
                 values.watch(_copies(found.watched[number]))
-        self.optimizer.step(found.gradients)
+        self.optimizer.step(found.gradients.network)
+        for block, gradients in zip(self.blocks, found.gradients.losses, strict=True):
+            block.losses.step(gradients)
         return True
 
     def _compute(self, due: bool, columns: int, *tensors: Tensor) -> StepResult:
@@ -205,21 +227,19 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         components = [block.components(*given) for block in self.blocks]
         # no row's objective depends on other rows' weights: the sum's gradient is that of each row
         objectives = torch.cat([sum_of(own) for own in components])
-        found = torch.autograd.grad(objectives.sum(), list(parameters.values()), allow_unused=True)
-        gradients = {
-            name: gradient
-            for name, gradient in zip(parameters, found, strict=True)
-            if gradient is not None
-        }
+        blocks = [block.rows for block in self.blocks]
+        trained = [block.losses.trained for block in self.blocks]
+        gradients = StackedGradients(objectives.sum(), parameters, trained, blocks)
         watched = self._watched(prediction.detach(), target, gradients) if due else []
-        clip_rows(gradients, self.trainer.gradient_clip_val)
+        if self.trainer.gradient_clip_val:
+            gradients.clip(self.trainer.gradient_clip_val)
         several = [_detached(own) if len(own) > 1 else {} for own in components]
         return StepResult(objectives.detach(), several, watched, gradients)
 
     def _watched(
-        self, prediction: Tensor, target: Tensor, gradients: Mapping[str, Tensor]
+        self, prediction: Tensor, target: Tensor, gradients: StackedGradients
     ) -> list[Values]:
-        norms = norms_of_rows(gradients)
+        norms = gradients.norms()
         return [
             block.diagnostics(prediction, target) | {"grad_norm": norms[block.rows]}
             for block in self.blocks
@@ -242,7 +262,12 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
     def _schedule(self) -> None:
         for member in self.members:
             member.schedule()
+        self._regroup()
+
+    def _regroup(self) -> None:
         self.optimizer.regroup()
+        for block in self.blocks:
+            block.losses.regroup()
 
     def _drain(self, epoch: int, step: int) -> bool:
         """Log the values of the steps; return whether a run diverged and was dropped."""
@@ -274,27 +299,37 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         except Exception as error:  # a metric may raise anything on NaN
             self._drop_diverged(prediction, step, error)
             return self._end_epoch(epoch) if self.members else []
-        weights = [self._copy_of(row) for row in range(len(self.members))]
+        self._load_modules()
         metrics = [
-            {f"val/{name}": v for name, v in (own | one.network_metrics(its)).items()}
-            for one, own, its in zip(self.members, evaluated, weights, strict=True)
+            {f"val/{name}": value for name, value in (own | member.network_metrics()).items()}
+            for member, own in zip(self.members, evaluated, strict=True)
         ]
         for row, member in enumerate(self.members):
             member.schedule(metrics[row])
-        self.optimizer.regroup()
-        states, stopped = self.optimizer.rows(), []
+        self._regroup()
+        states, stopped = self._optimizer_states(), []
         for row, member in enumerate(self.members):
-            batches = self.streams.of(member.components.data, "val")
-            member.draw(weights[row], batches, epoch, step)
-            optimizer = self.optimizer.state_dict(row, states[row])
-            content = member.checkpoint(epoch, *counts, weights[row], optimizer)
+            member.draw(self.streams.of(member.components.data, "val"), epoch, step)
+            content = member.checkpoint(epoch, *counts, states[row])
             validated = prediction[row], target[row]
-            if member.end_epoch(epoch, step, metrics[row], weights[row], content, validated):
+            if member.end_epoch(epoch, step, metrics[row], content, validated):
                 stopped.append(member)
         return stopped
 
-    def _copy_of(self, row: int) -> dict[str, Tensor]:
-        return {name: value.clone() for name, value in self.stack.row(row).items()}
+    def _load_modules(self) -> None:
+        """Load the weights of each row into the module of its run."""
+        losses = itertools.chain(*(block.losses.rows() for block in self.blocks))
+        for row, (member, loss) in enumerate(zip(self.members, losses, strict=True)):
+            named = {"network": self.stack.row(row), "loss": loss}
+            member.load({f"{part}.{n}": v for part, own in named.items() for n, v in own.items()})
+
+    def _optimizer_states(self) -> list[dict[str, Any]]:
+        """Return a copy of the state of each run's optimizer."""
+        losses = itertools.chain(*(block.losses.states() for block in self.blocks))
+        return [
+            state_dict_of(member.optimizer, groups)
+            for member, *groups in zip(self.members, self.optimizer.rows(), losses, strict=True)
+        ]
 
     def _predict(self, split: str) -> tuple[Tensor, Tensor]:
         """Return predictions and targets of a split, (K, n, *)."""
@@ -327,9 +362,12 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         """Evaluate the best checkpoint of these runs on the splits they read, and end them."""
         if not members:
             return
+        for member in members:
+            member.load(member.best)
+        self._losses = {}  # the losses have their best parameters now
         self.arrange(sorted(members, key=lambda member: member.objective))
         self.streams = StackedBatches([one.components.data for one in self.members], *self._place)
-        self.stack.load([member.best for member in self.members])
+        self.stack.load([member.components.network for member in self.members])
         val, last = self._predict("val"), self.members[0].last_split
         chosen = [
             member.chosen(val[0][row], val[1][row]) for row, member in enumerate(self.members)
@@ -340,7 +378,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         values = None if test is None else self._scores(*test, chosen)
         self._note_costs()
         for row, member in enumerate(self.members):
-            line = member.network_metrics(member.best)
+            line = member.network_metrics()
             metrics = {} if on_test is None else on_test[row] | line
             scores = None
             if test is not None and values is not None:
@@ -361,25 +399,6 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             return supervised_call(supervision, prediction[row], target[row], own)
 
         self.note_costs(self._place[0], call)
-
-
-def norms_of_rows(gradients: Mapping[str, Tensor]) -> Tensor:
-    """Compute the norm of each run's gradient over all its parameters, (K,)."""
-    each = [gradient.flatten(1).norm(dim=1) for gradient in gradients.values()]
-    norms: Tensor = torch.stack(each).norm(dim=0)
-    return norms
-
-
-def clip_rows(gradients: Mapping[str, Tensor], largest: float | None) -> None:
-    """Scale each run's gradient, in place, to a norm of at most ``largest``.
-
-    This is ``torch.nn.utils.clip_grad_norm_`` for each run.
-    """
-    if not largest:
-        return
-    scale = (largest / (norms_of_rows(gradients) + 1e-6)).clamp(max=1)
-    for gradient in gradients.values():
-        gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
 
 
 def _detached(values: Values) -> Values:

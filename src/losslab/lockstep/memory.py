@@ -55,7 +55,8 @@ def bytes_of_run(components: Components, dtype: torch.dtype, copies: int = COPIE
     """
     is_rl = isinstance(components.module, ReinforcementModule)
     networks = components.module if is_rl else components.network
-    numbers = copies * sum(weight.numel() for weight in networks.state_dict().values())
+    trained = [*networks.state_dict().values(), *components.module.loss.parameters()]
+    numbers = copies * sum(weight.numel() for weight in trained)
     if is_rl:
         numbers += REPLAYS * components.module.algorithm.state_numel
     if isinstance(components.data, InMemoryData):

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
+from torch.func import functional_call, vmap
 
+from losslab.components import fingerprint
+from losslab.lockstep.loss_parameters import LossParameters
 from losslab.lockstep.stack import Unstackable, first_line
 from losslab.losses.base import sum_of
 from losslab.modules.objective import Supervision
@@ -26,13 +28,23 @@ class StackedObjective:
     Args:
         supervisions: supervision of each run.
         first: index of the first row.
+        losses: parameters of their losses.
         mapped: whether the loss is mapped; see :func:`can_be_mapped`.
     """
 
-    def __init__(self, supervisions: Sequence[Supervision], first: int, *, mapped: bool) -> None:
+    def __init__(
+        self,
+        supervisions: Sequence[Supervision],
+        first: int,
+        losses: LossParameters,
+        *,
+        mapped: bool,
+    ) -> None:
         self.supervisions = list(supervisions)
         self.rows = slice(first, first + len(self.supervisions))
+        self.losses = losses
         self.mapped = mapped
+        self._functional = [_Functional(supervision) for supervision in self.supervisions]
 
     def components(
         self,
@@ -48,14 +60,49 @@ class StackedObjective:
         given: list[Any] = [prediction[self.rows], target[self.rows], own]
         if weights is not None:
             given.append(weights[self.rows])
-        functions = [supervision.components for supervision in self.supervisions]
-        return over_rows(functions, given, mapped=self.mapped)
+        return self._call(Supervision.components, given)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> Values:
         """Return the diagnostics of the loss, each (rows,)."""
-        functions = [supervision.diagnostics for supervision in self.supervisions]
-        given = [prediction[self.rows], target[self.rows]]
-        return over_rows(functions, given, mapped=self.mapped)
+        return self._call(Supervision.diagnostics, [prediction[self.rows], target[self.rows]])
+
+    def _call(self, method: Callable[..., Values], given: Sequence[Any]) -> Values:
+        functions = [partial(each.call, method) for each in self._functional]
+        return over_rows(functions, [self.losses.values, *given], mapped=self.mapped)
+
+    def require_own_parameters(
+        self,
+        components: Values,
+        prediction: Tensor,
+        target: Tensor,
+        parameters: Mapping[str, Tensor],
+        weights: Tensor | None,
+    ) -> None:
+        """Check that the loss uses the parameters that it is called with, and keeps its own.
+
+        Args:
+            components: components of these rows, from :meth:`components`.
+            prediction: predictions of all rows.
+            target: targets of all rows.
+            parameters: parameters of the networks.
+            weights: sample weights of all rows.
+
+        Raises:
+            Unstackable: if it does not.
+        """
+        if not self.losses.values:
+            return
+        given: list[Any] = [prediction, target, parameters, *([] if weights is None else [weights])]
+        own = list(self.supervisions[0].loss.parameters())
+        before = _written(own)
+        row = [_row(value, self.rows.start) for value in given]
+        alone = sum_of(self.supervisions[0].components(*row))
+        if _written(own) != before:
+            raise Unstackable("the loss changes its parameters")
+        trained = [parameter for parameter in own if parameter.requires_grad]
+        together = sum_of(components).sum()
+        if _reads(alone, trained) != _reads(together, [*self.losses.trained.values()]):
+            raise Unstackable("the parameters of the loss are not its attributes")
 
     def evaluate(
         self, prediction: Tensor, target: Tensor, chosen: Sequence[Mapping[str, float]]
@@ -97,10 +144,11 @@ class StackedObjective:
         """Call a method of the supervisions; yield rows that are alike with their values."""
         for places in self._alike():
             index = torch.tensor(places, device=prediction.device) + self.rows.start
-            given: list[Any] = [prediction[index], target[index]]
+            own = {name: value[places] for name, value in self.losses.values.items()}
+            given: list[Any] = [own, prediction[index], target[index]]
             given.append(_columns([chosen[place] for place in places], prediction))
-            functions = [partial(method, self.supervisions[place]) for place in places]
-            mapped = self.supervisions[0].maps_metrics
+            functions = [partial(self._functional[place].call, method) for place in places]
+            mapped = self.mapped and self.supervisions[0].maps_metrics
             yield places, over_rows(functions, given, mapped=mapped)
 
     def _alike(self) -> list[list[int]]:
@@ -109,6 +157,30 @@ class StackedObjective:
         for place, supervision in enumerate(self.supervisions):
             alike.setdefault(repr(sorted(vars(supervision.task).items())), []).append(place)
         return list(alike.values())
+
+
+class _Functional(nn.Module):
+    """Supervision whose methods can be called with other parameters of the loss than its own."""
+
+    def __init__(self, supervision: Supervision) -> None:
+        super().__init__()
+        self.supervision = supervision
+        # its copies with another reduction share its parameters
+        self.loss = supervision.loss
+
+    def call(
+        self, method: Callable[..., Values], parameters: Mapping[str, Tensor], *arguments: Any
+    ) -> Values:
+        """Call a method of the supervision with these parameters of the loss, by name."""
+        if not parameters:
+            return method(self.supervision, *arguments)
+        named = {f"loss.{name}": value for name, value in parameters.items()}
+        values: Values = functional_call(self, named, (method, *arguments))
+        return values
+
+    def forward(self, method: Callable[..., Values], *arguments: Any) -> Values:
+        """Call a method of the supervision with the current parameters."""
+        return method(self.supervision, *arguments)
 
 
 def can_be_mapped(
@@ -129,6 +201,8 @@ def can_be_mapped(
     state, held = global_state(), [buffer.clone() for buffer in loss.buffers()]
     try:
         expected = sum_of(evaluated(False)[0])
+    except Unstackable:
+        raise
     except Exception as error:  # it will raise again when it is trained alone
         raise Unstackable(f"the loss raises on an example: {first_line(error)}") from error
     if not torch.equal(state, global_state()):
@@ -158,6 +232,20 @@ def over_rows(
         for row, function in enumerate(functions)
     ]
     return {name: torch.stack([values[name] for values in rows]) for name in rows[0]}
+
+
+def _reads(objective: Tensor, parameters: Sequence[Tensor]) -> list[bool]:
+    """Return whether an objective depends on each of the parameters."""
+    if not (parameters and objective.requires_grad):
+        return [False] * len(parameters)
+    found = torch.autograd.grad(objective, parameters, allow_unused=True)
+    return [gradient is not None for gradient in found]
+
+
+def _written(parameters: Sequence[Tensor]) -> list[Any]:
+    """Return what differs after parameters were written to, even if they have the same values."""
+    places = [(parameter.data_ptr(), parameter._version) for parameter in parameters]
+    return [fingerprint(parameters), *places]
 
 
 def _row(value: Any, row: int) -> Any:

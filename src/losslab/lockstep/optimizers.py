@@ -37,6 +37,7 @@ class RowOptimizer:
         runs: the runs' own optimizers, of one class. Only their options are used; they are read
             again by :meth:`regroup`, so that schedulers can change them.
         states: state of each run, as from :meth:`rows`; ``None`` before the first step.
+        group: index of the parameters' group in the runs' own optimizers.
 
     Raises:
         ValueError: if the optimizers are not of one class in :data:`ELEMENTWISE`.
@@ -54,6 +55,8 @@ class RowOptimizer:
         parameters: Mapping[str, Tensor],
         runs: Sequence[Optimizer],
         states: Sequence[RowState] | None = None,
+        *,
+        group: int = 0,
     ) -> None:
         kinds = {type(run) for run in runs}
         if len(kinds) != 1 or not kinds <= set(ELEMENTWISE):
@@ -61,6 +64,7 @@ class RowOptimizer:
             found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "none"
             raise ValueError(f"runs must have optimizers of one class of {expected}, got {found}")
         self._kind: Any = kinds.pop()
+        self._group = group
         self._arrange(parameters, list(runs), states)
 
     def step(self, gradients: Mapping[str, Tensor]) -> None:
@@ -73,9 +77,10 @@ class RowOptimizer:
 
     def regroup(self) -> None:
         """Apply the current options of the runs' optimizers."""
-        if _blocks(self._runs) == self._blocks:
+        options = self._options(self._runs)
+        if _blocks(options) == self._blocks:
             for group, (first, _) in zip(self._optimizer.param_groups, self._members, strict=True):
-                group.update(_options(self._runs[first]))
+                group.update(options[first])
         else:
             self._arrange(self._parameters, self._runs, self.rows())
 
@@ -86,33 +91,13 @@ class RowOptimizer:
 
     def rows(self) -> list[RowState]:
         """Return the state of each run: rows (1, *) of the stacked state, or scalars."""
-        states: list[RowState] = [{} for _ in self._runs]
+        states: list[RowState] = [{name: {} for name in self._parameters} for _ in self._runs]
         for name, first, end, part in self._parts:
             for key, value in self._optimizer.state.get(part, {}).items():
                 for row in range(first, end):
                     own = value[row - first :][:1] if value.ndim else value
-                    states[row].setdefault(name, {})[key] = own
+                    states[row][name][key] = own
         return states
-
-    def state_dict(self, row: int, state: RowState) -> dict[str, Any]:
-        """Return a copy of the state in the format of the run's own ``state_dict``.
-
-        Args:
-            row: row of the run.
-            state: state of the run, from :meth:`rows`.
-        """
-        names = list(self._parameters)
-        own: dict[str, Any] = self._runs[row].state_dict()
-        [group] = own["param_groups"]
-        return {
-            "state": {
-                names.index(name): {
-                    key: (value[0] if value.ndim else value).clone() for key, value in its.items()
-                }
-                for name, its in state.items()
-            },
-            "param_groups": [group | {"params": list(range(len(names)))}],
-        }
 
     def _arrange(
         self,
@@ -121,7 +106,8 @@ class RowOptimizer:
         states: Sequence[RowState] | None,
     ) -> None:
         self._parameters, self._runs = parameters, runs
-        self._blocks = _blocks(runs)
+        options = self._options(runs)
+        self._blocks = _blocks(options)
         self._parts: list[tuple[str, int, int, Tensor]] = []
         groups: list[dict[str, Any]] = []
         self._members: list[tuple[int, int]] = []
@@ -133,24 +119,43 @@ class RowOptimizer:
             ]
             self._parts += parts
             self._members.append(ranges[0])
-            groups.append({"params": [part[3] for part in parts]} | _options(runs[ranges[0][0]]))
+            groups.append({"params": [part[3] for part in parts]} | options[ranges[0][0]])
         self._optimizer = self._kind(groups)
         if states is not None:
             for name, first, end, part in self._parts:
-                rows = [states[row].get(name, {}) for row in range(first, end)]
+                rows = [states[row][name] for row in range(first, end)]
                 self._optimizer.state[part] = {key: _joined(rows, key) for key in rows[0]}
 
+    def _options(self, runs: Sequence[Optimizer]) -> list[dict[str, Any]]:
+        """Return the current options of each run."""
+        groups = [run.param_groups[self._group] for run in runs]
+        return [{key: own for key, own in group.items() if key != "params"} for group in groups]
 
-def _options(run: Optimizer) -> dict[str, Any]:
-    [group] = run.param_groups
-    return {name: value for name, value in group.items() if name != "params"}
+
+def state_dict_of(run: Optimizer, groups: Sequence[RowState]) -> dict[str, Any]:
+    """Return a copy of a run's state in the format of its own optimizer's ``state_dict``.
+
+    Args:
+        run: the run's own optimizer, which has the options.
+        groups: state of each of its parameter groups, from :meth:`RowOptimizer.rows`.
+    """
+    parameters = [state for group in groups for state in group.values()]
+    return run.state_dict() | {
+        "state": {
+            index: {
+                key: (value[0] if value.ndim else value).clone() for key, value in state.items()
+            }
+            for index, state in enumerate(parameters)
+            if state
+        }
+    }
 
 
-def _blocks(runs: Sequence[Optimizer]) -> list[list[tuple[int, int]]]:
+def _blocks(options: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, int]]]:
     """Return the ranges of consecutive rows for each distinct set of options."""
     blocks: dict[str, list[tuple[int, int]]] = {}
-    for row, run in enumerate(runs):
-        ranges = blocks.setdefault(repr(sorted(_options(run).items())), [])
+    for row, own in enumerate(options):
+        ranges = blocks.setdefault(repr(sorted(own.items())), [])
         if ranges and ranges[-1][1] == row:
             ranges[-1] = (ranges[-1][0], row + 1)
         else:

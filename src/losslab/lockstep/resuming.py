@@ -34,17 +34,12 @@ class SavedRun:
     Attributes:
         path: path of the last one.
         last: its content.
-        best: weights and buffers of the network of the best one.
+        best: ``state_dict`` of the module of the best one.
     """
 
     path: Path
     last: Mapping[str, Any]
     best: Mapping[str, Tensor]
-
-    @property
-    def weights(self) -> dict[str, Tensor]:
-        """Return the last weights and buffers of the network."""
-        return _of_network(self.last)
 
     def restore(self, optimizer: Optimizer, scheduler: Any) -> None:
         """Restore the options of the optimizer, and the scheduler if there is one."""
@@ -83,7 +78,7 @@ def saved_run(config: DictConfig, folder: Path, like: Components) -> SavedRun | 
         last, best = (read_checkpoint(folder, which, own) for which in ("last", "best"))
     except UserError:  # a damaged file
         return None
-    return SavedRun(path, last, _of_network(best))
+    return SavedRun(path, last, best["state_dict"])
 
 
 def _results(config: Any) -> dict[str, Any]:
@@ -94,30 +89,40 @@ def _results(config: Any) -> dict[str, Any]:
     return kept | {"seed": options["seed"]}
 
 
-def _of_network(saved: Mapping[str, Any]) -> dict[str, Tensor]:
-    prefix = "network."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in saved["state_dict"].items()
-        if name.startswith(prefix)
-    }
+def saved_rows(
+    members: Sequence["StackedRun"], device: torch.device, group: int = 0
+) -> list[RowState] | None:
+    """Return the optimizer's state of the runs of a stack; ``None`` if they begin.
+
+    Args:
+        members: the runs.
+        device: device of the stack.
+        group: 0 for the parameters of the networks, 1 for those of the losses.
+    """
+    rows = [_row(member, device, group) for member in members if member.saved is not None]
+    return rows or None
 
 
-def saved_rows(members: Sequence["StackedRun"], device: torch.device) -> list[RowState] | None:
-    """Return the optimizer's state of the runs of a stack; ``None`` if they begin."""
-    return [_row(member, device) for member in members if member.saved is not None] or None
-
-
-def _row(member: "StackedRun", device: torch.device) -> RowState:
+def _row(member: "StackedRun", device: torch.device, group: int) -> RowState:
     assert member.saved is not None
     [saved] = member.saved.last["optimizer_states"]
-    [group] = saved["param_groups"]
-    names = [name for name, _ in member.components.network.named_parameters()]
-    on_device = group.get("fused") or group.get("capturable")
+    names = _names(member, group)
+    if not names:
+        return {}
+    options = saved["param_groups"][group]
+    on_device = options.get("fused") or options.get("capturable")
     return {
-        names[place]: {
+        name: {
             key: value[None].to(device) if value.ndim else value.to(device if on_device else "cpu")
-            for key, value in state.items()
+            for key, value in saved["state"].get(place, {}).items()
         }
-        for place, state in saved["state"].items()
+        for name, place in zip(names, options["params"], strict=True)
     }
+
+
+def _names(member: "StackedRun", group: int) -> list[str]:
+    """Return the names of the parameters in a group of the run's own optimizer."""
+    module = member.components.module
+    if group == 0:
+        return [name for name, _ in module.network.named_parameters()]
+    return [name for name, value in module.loss.named_parameters() if value.requires_grad]

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losslab.lockstep.loop import clip_rows, norms_of_rows
+from losslab.lockstep.gradients import clip_rows, gradients_of, norms_of_rows
 from losslab.lockstep.objective import Values
-from losslab.lockstep.optimizers import RowOptimizer
+from losslab.lockstep.optimizers import RowOptimizer, state_dict_of
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack, Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent, StackedAgentObjective, of_network
@@ -113,18 +113,14 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
 
     def _step(self, objective: Tensor) -> None:
         # no row's objective depends on other rows' weights: the sum's gradient is that of each row
-        weights = self._weights()
-        found = torch.autograd.grad(objective, list(weights.values()), allow_unused=True)
-        gradients = {
-            name: gradient
-            for name, gradient in zip(weights, found, strict=True)
-            if gradient is not None
-        }
+        [gradients] = gradients_of(objective, [self._weights()])
+        largest = self.members[0].module.max_grad_norm
         for name in self._trained:
             own = of_network(name, gradients)
             if name == "network":
                 self._log_gradient_norm(own)
-            clip_rows(own, self.members[0].module.max_grad_norm)
+            if largest:
+                clip_rows(own, norms_of_rows(own), largest)
         self.optimizer.step(gradients)
 
     def _log_gradient_norm(self, gradients: Tensors) -> None:
@@ -217,7 +213,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
                 for network, stack in self._stacks.items()
                 for name, value in stack.row(row).items()
             }
-            optimizer = self.optimizer.state_dict(row, states[row])
+            optimizer = state_dict_of(member.optimizer, [states[row]])
             own = slice(row * self._each, (row + 1) * self._each)
             environments = self.environments.state_dict(own)
             if member.end_rl_epoch(metrics, weights, optimizer, environments):
@@ -245,12 +241,16 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         """Evaluate final policy and best checkpoint of these runs on the splits they read."""
         policies, tested = self._stacks["network"], members[0].last_split == "test"
         if tested:
-            policies.load([member.last for member in members])
+            for member in members:
+                member.load(member.last)
+            policies.load([member.components.network for member in members])
             for member, (returns,) in zip(
                 members, self._returns(policies, members, ("test",)), strict=True
             ):
                 member.module.evaluate_final(returns)
-        policies.load([member.best for member in members])
+        for member in members:
+            member.load(member.best)
+        policies.load([member.components.network for member in members])
         splits = ("val", "test") if tested else ("val",)
         self.arrange(sorted(members, key=lambda member: member.objective))
         self.note_costs(self._place[0], lambda row: self.members[row].module.loss_call())

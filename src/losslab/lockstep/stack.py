@@ -147,12 +147,9 @@ class Stack:
             name: value[index.to(value.device)] for name, value in self._buffers.items()
         }
 
-    def load(self, rows: Sequence[Mapping[str, Tensor]]) -> None:
+    def load(self, networks: Sequence[nn.Module]) -> None:
         """Replace weights and buffers by those of these networks."""
-        self.parameters = {
-            name: torch.stack([row[name] for row in rows]) for name in self.parameters
-        }
-        self._buffers = {name: torch.stack([row[name] for row in rows]) for name in self._buffers}
+        self.parameters, self._buffers = stack_module_state(list(networks))
 
     def row(self, row: int) -> dict[str, Tensor]:
         """Return views of one network's weights and buffers, by name."""

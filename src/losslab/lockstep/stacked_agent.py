@@ -27,7 +27,7 @@ class StackedAgent(StackedRun):
     Attributes:
         epoch: current epoch, counted from 0.
         batch: current batch within the epoch.
-        last: weights of the network at the end of the training.
+        last: ``state_dict`` of the module at the end of the training.
     """
 
     def __init__(self, config: DictConfig, folder: Path, components: Components) -> None:
@@ -35,7 +35,7 @@ class StackedAgent(StackedRun):
         self.module: ReinforcementModule = components.module
         self.data: Environments = components.data
         self.epoch = self.batch = 0
-        self.last: dict[str, Tensor] = {}
+        self.last: Mapping[str, Tensor] = {}
         self._ends = [int(end) for (end,) in self.data.train_dataloader()]
 
     @property
@@ -84,7 +84,7 @@ class StackedAgent(StackedRun):
             environments: state of the run's environments.
         """
         step = self.module.algorithm.progress.updates
-        self.draw({}, None, self.epoch, step)
+        self.draw(None, self.epoch, step)
         state = self.module.state_dict()
         content = checkpoint(
             self.epoch,
@@ -96,13 +96,10 @@ class StackedAgent(StackedRun):
             updates=step,
         )
         content["reinforcement"] = self.module.training_state(environments)
-        self.last = of_network("network", weights)
-        stop = self.end_epoch(self.epoch, step, metrics, self.last, content)
+        self.last = content["state_dict"]
+        stop = self.end_epoch(self.epoch, step, metrics, content)
         self.epoch += 1
         return stop or self.epoch == self.config.trainer.max_epochs
-
-    def _load(self, weights: Mapping[str, Tensor]) -> None:
-        """Do nothing, since figures of a run show its episodes."""
 
     def _objective(self) -> str:
         return objective_of(self.config, self.components.module.loss)

@@ -21,21 +21,20 @@ from losslab.modules.cost import StepTimer
 from losslab.modules.scores import ScoreOptions
 from losslab.runs.buffered_writer import BufferedRunWriter
 from losslab.runs.scores import Scores
-from losslab.tasks.base import Task
 from losslab.training import make_run_writer, open_record, prepare_evaluation
 
 
 class StackedRun:
     """Run in a stack, with its run writer, scheduler and best weights so far.
 
-    Its own network and optimizer are not trained: the network receives weights to be drawn or
-    measured, and the optimizer holds the options that the scheduler changes.
+    Its own module and optimizer are not trained: the module receives weights to be drawn, measured
+    or saved, and the optimizer holds the options that the scheduler changes.
 
     Attributes:
         objective: text that is equal for runs with the same loss, options and regularizer.
         saved: checkpoints from which it goes on, until it does; ``None`` if it begins.
         epochs: number of epochs that it has trained before.
-        best: weights and buffers of the epoch whose checkpoint counts.
+        best: ``state_dict`` of the module in the epoch whose checkpoint counts.
         steps: number of optimizer steps taken.
         timer: time per step, in which a step of K runs counts 1/K for each.
     """
@@ -96,11 +95,10 @@ class StackedRun:
         self.writer.note({"baselines": self._baselines})
 
     def load_saved(self) -> None:
-        """Load the weights from which the run goes on, once the network is where it trains."""
+        """Load the weights from which the run goes on, once the module is where it trains."""
         if self.saved is not None:
-            network = self.components.network
-            network.load_state_dict(self.saved.weights)
-            device = next(network.parameters()).device
+            self.components.module.load_state_dict(self.saved.last["state_dict"])
+            device = next(self.components.network.parameters()).device
             self.best = {name: value.to(device) for name, value in self.saved.best.items()}
 
     def schedule(self, metrics: Mapping[str, float] | None = None) -> None:
@@ -118,21 +116,22 @@ class StackedRun:
                 # rounded as a Trainer hands it to a scheduler
                 self.scheduler.step(torch.tensor(metrics[self.writer.monitor]).float().item())
 
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Load weights of the network and of the loss into the run's own module."""
+        for name, own in self.components.module.state_dict().items():
+            if name in weights:
+                own.copy_(weights[name])
+        self.components.network.eval()
+
     def checkpoint(
-        self,
-        epoch: int,
-        batches: int,
-        val_batches: int,
-        weights: Mapping[str, Tensor],
-        optimizer: Mapping[str, Any],
+        self, epoch: int, batches: int, val_batches: int, optimizer: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Build the checkpoint of the end of an epoch.
+        """Build the checkpoint of the end of an epoch, with the weights that were loaded.
 
         Args:
             epoch: epoch, counted from 0.
             batches: number of steps per epoch.
             val_batches: number of batches of the validation split.
-            weights: weights and buffers of the network.
             optimizer: ``state_dict`` of the optimizer.
         """
         state = self.components.module.state_dict()
@@ -140,7 +139,7 @@ class StackedRun:
             epoch,
             batches,
             val_batches,
-            weights={n: weights.get(n.removeprefix("network."), state[n]) for n in state},
+            weights={name: value.clone() for name, value in state.items()},
             optimizer=optimizer,
             scheduler=self.scheduler.state_dict() if self.scheduler is not None else None,
         )
@@ -150,7 +149,6 @@ class StackedRun:
         epoch: int,
         step: int,
         metrics: Mapping[str, float],
-        weights: Mapping[str, Tensor],
         content: dict[str, Any],
         validated: tuple[Tensor, Tensor] | None = None,
     ) -> bool:
@@ -160,7 +158,6 @@ class StackedRun:
             epoch: epoch, counted from 0.
             step: number of optimizer steps at its end.
             metrics: metrics with their split.
-            weights: weights and buffers of the network.
             content: the checkpoint, to which the writer's state is added.
             validated: predictions and targets of the validation split, if the task has any.
         """
@@ -171,20 +168,16 @@ class StackedRun:
         content["record"] = self.writer.state
         best = self.writer.record["best"]
         if best is not None and best["epoch"] == epoch:
-            self.best = weights
+            self.best = content["state_dict"]
         return stop
 
     def _tie_break(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         link = self.components.module.supervision.inverse_link
         return self.components.task.tie_break(prediction, target, link)
 
-    def network_metrics(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    def network_metrics(self) -> dict[str, float]:
         """Return the metrics that the task computes from the network itself."""
-        task = self.components.task
-        if type(task).network_metrics is Task.network_metrics:
-            return {}
-        self._load(weights)
-        return task.network_metrics(self.components.network)
+        return self.components.task.network_metrics(self.components.network)
 
     def chosen(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Return the values that the task chooses on validation, such as a threshold."""
@@ -192,17 +185,15 @@ class StackedRun:
             prediction, target, self.components.module.supervision.inverse_link
         )
 
-    def draw(self, weights: Mapping[str, Tensor], batches: Any, epoch: int, step: int) -> None:
+    def draw(self, batches: Any, epoch: int, step: int) -> None:
         """Draw the validation split after an epoch if figures are due.
 
         Args:
-            weights: weights of the network.
             batches: batches of the split.
             epoch: epoch, counted from 0.
             step: number of optimizer steps at its end.
         """
         if self.figures is not None and self.figures.is_due(epoch):
-            self._load(weights)
             self.figures.draw(self.components.module, batches, "val", step)
 
     def scores(
@@ -241,20 +232,15 @@ class StackedRun:
         if scores is not None:
             self.writer.scores(scores)
         if self.figures is not None:
-            self._load(self.best)
             self.figures.draw(self.components.module, batches, self.last_split, self.steps)
         self.writer.finish(test, val=val)
-
-    def _load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load weights into the run's own network."""
-        for name, own in self.components.network.state_dict().items():
-            own.copy_(weights[name])
-        self.components.module.eval()
 
     def _objective(self) -> str:
         module = self.components.module
         options = objective_of(self.config, module.loss)
-        return f"{options} {module.supervision.target_format} {module.supervision.inverse_link}"
+        own = [(p.shape, p.requires_grad) for p in module.loss.parameters()]
+        link = module.supervision.inverse_link
+        return f"{options} {own} {module.supervision.target_format} {link}"
 
 
 def _save(content: Mapping[str, Any], path: Path) -> None:

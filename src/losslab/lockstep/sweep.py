@@ -133,9 +133,6 @@ def _members(jobs: Sequence[Job], known: Mapping[str, Components]) -> tuple[list
         key = _alike(job.config)
         try:
             components = build_components(job.config, shared.get(key))
-            if list(components.module.loss.parameters()):
-                left.append((job, "its loss has parameters of its own"))
-                continue
             if isinstance(components.module, ReinforcementModule):
                 members.append(StackedAgent(job.config, job.folder, components))
             else:

@@ -14,6 +14,13 @@ from losslab.modules.scores import ScoreOptions
 from losslab.runs.scores import Scores
 
 
+def forget_copies(checkpoint: dict[str, Any]) -> None:
+    """Remove the second copy of a loss that earlier versions saved for data with sample weights."""
+    weights = checkpoint["state_dict"]
+    for name in [name for name in weights if str(name).startswith("sample_loss.")]:
+        del weights[name]
+
+
 class Module(pl.LightningModule):
     """LightningModule that keeps its metrics in float64 and sets plain attributes fast."""
 
@@ -37,6 +44,10 @@ class Module(pl.LightningModule):
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         index: Tensor = datamodule.data.test_index
         return index
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read checkpoints of earlier versions, too."""
+        forget_copies(checkpoint)
 
     def on_train_epoch_start(self) -> None:
         """Set the weights of a sum of losses to those of the epoch."""

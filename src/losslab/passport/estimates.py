@@ -141,11 +141,18 @@ def _location_words(
 
 
 def _class_counts(classes: int) -> list[Tensor]:
-    """Return counts of labels whose shares differ between the draws, none of which is 0."""
-    first = torch.tensor([12, 6, 2, *[3] * (classes - 3)][:classes])
+    """Return counts of labels whose shares differ between the draws, none of which is 0.
+
+    Some shares are large however many classes there are, since small ones tell links apart badly.
+    More than :data:`MOST_CLASSES` have fewer draws and labels, which would take long.
+    """
+    usual, most, draws = (3, 8, 3) if classes <= MOST_CLASSES else (1, 2, 1)
+    large = max(1, classes // 10)
+    first = torch.tensor([12 * large, 6 * large, 2 * large, *[usual] * (classes - 3)][:classes])
     generator = torch.Generator().manual_seed(1)
-    others = torch.randint(1, 9, (3, classes), generator=generator)
-    others[torch.arange(3), torch.arange(3) % classes] = 11  # one most likely class in each
+    others = torch.randint(1, most + 1, (draws, classes), generator=generator)
+    # one most likely class in each
+    others[torch.arange(draws), torch.arange(draws) % classes] = 11 * large
     return [first, *others]
 
 
