@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from losslab.lockstep.gradients import clip_rows, norms_of_rows
-from losslab.lockstep.optimizers import RowOptimizer
+from losslab.lockstep.optimizers import RowOptimizer, state_dict_of
 
 OPTIMIZERS = {
     "sgd": (torch.optim.SGD, [{"lr": 0.1}, {"lr": 0.2, "momentum": 0.9}, {"lr": 0.1}]),
@@ -63,7 +63,7 @@ def test_rows_go_on_from_the_states_of_runs(kind, options):
         for row, (value, run) in enumerate(zip(alone, runs, strict=True)):
             value.grad = gradients[row].clone()
             run.step()
-            saved = rows.state_dict(row, rows.rows()[row])
+            saved = state_dict_of(run, [rows.rows()[row]])
             torch.testing.assert_close(saved["state"], run.state_dict()["state"], rtol=0, atol=1e-7)
         torch.testing.assert_close(weights, torch.stack(alone), rtol=0, atol=1e-7)
         if step == 1:
