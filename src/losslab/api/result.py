@@ -18,7 +18,9 @@ from losslab.analysis.comparison import compare as compare_runs
 from losslab.analysis.load import collect
 from losslab.analysis.looks import keep_looks, looks_at
 from losslab.analysis.standing import standing
+from losslab.api.again import given_paths, require_given
 from losslab.api.engine import Engine, run_sweep, unchanged_process
+from losslab.api.moved import find_data
 from losslab.config.command import all_jobs, run_overrides, without_seeds
 from losslab.config.errors import UserError
 from losslab.report.figures.final_metrics import final_metrics
@@ -27,6 +29,7 @@ from losslab.report.figures.seed_differences import seed_differences
 from losslab.report.figures.validation_curves import validation_curves
 from losslab.report.frames import grid, markdown_table, pairs_frame, runs_frame, table_frame
 from losslab.report.write import write_report
+from losslab.resume import saved_commands
 from losslab.runs.folder import replace_file
 from losslab.sweep_file import extended, read_commands
 
@@ -78,9 +81,10 @@ class Result:
         folder: folder of the runs.
     """
 
-    def __init__(self, folder: Path, shown: Shown) -> None:
+    def __init__(self, folder: Path, shown: Shown, *, trust: bool = False) -> None:
         self.folder = folder
         self._shown = shown
+        self._trust = trust
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -155,14 +159,16 @@ class Result:
             UserError: if a job cannot run, e.g. since a model was given to another process.
         """
         with unchanged_process():
-            commands = read_commands(self.folder)
+            find_data(self.folder)
+            commands = saved_commands(self.folder, trust=self._trust)
+            require_given(options_of(self.folder))
             known = sorted({run.seed for run in collect([self.folder]).runs})
             first = max(known, default=-1) + 1
             more = range(first, first + seeds) if isinstance(seeds, int) else seeds
             listed = ",".join(str(seed) for seed in dict.fromkeys([*known, *more]))
             command = extended(commands[-1], [f"seed={listed}"])
             run_sweep(command, self.folder, self._shown.engine, commands)
-        return Result(self.folder, self._shown)
+        return Result(self.folder, self._shown, trust=self._trust)
 
     def save(self, folder: str | Path) -> "Result":
         """Copy the runs to another folder, which must be new, and return the result there.
@@ -174,7 +180,8 @@ class Result:
         if place.exists():
             raise UserError(f"{place} exists: save to a new folder")
         shutil.copytree(self.folder, place)
-        return Result(place, self._shown)
+        find_data(place)
+        return Result(place, self._shown, trust=self._trust)
 
     def report(self, path: str | Path) -> Path:
         """Write the report as one HTML page."""
@@ -192,10 +199,9 @@ class Result:
         """
         command = read_commands(self.folder)[-1]
         jobs = [run_overrides(job) for job in all_jobs(command)]
-        objects = [each for job in jobs for each in job if "=losslab.given." in each]
-        if objects:
+        for group, label in given_paths(options_of(self.folder)):
             raise UserError(
-                f"{objects[0].lstrip('+').partition('.')[0]} was given in Python: define it in a "
+                f"{group if group == 'model' else label} was given in Python: define it in a "
                 "module that can be imported, under the name of its label"
             )
         seeds = ",".join(dict.fromkeys(each[5:] for job in jobs for each in job if _is_seed(each)))
@@ -220,6 +226,16 @@ class Result:
 
 def _is_seed(override: str) -> bool:
     return override.startswith("seed=")
+
+
+def options_of(folder: Path) -> list[str]:
+    """Return the options of all jobs of a comparison.
+
+    Raises:
+        UserError: if its file is damaged.
+    """
+    jobs = all_jobs(read_commands(folder)[-1])
+    return list(dict.fromkeys(option for job in jobs for option in job))
 
 
 class Plots:
