@@ -75,8 +75,12 @@ def test_own_model_data_and_losses():
     assert len({repr(r["hashes"]) for r in records}) == 2
     for figure in (result.plot.differences(), result.plot.metrics(), result.plot.curves()):
         assert figure.axes
-    assert "<table>" in result._repr_html_()
-    assert "data:image/png;base64," in result._repr_html_()
+    assert result.plot.curves()._repr_png_().startswith(b"\x89PNG")  # without pyplot
+    shown = result._repr_html_()
+    assert shown.startswith("<p><b>On arrays, compared with ce by accuracy")
+    assert shown.count("<tr>") == 4
+    assert re.search(r">[\d.]+<br><small>\[", shown)
+    assert "data:image/png;base64," in shown
     assert "| ce |" in repr(result)
 
 
@@ -129,9 +133,10 @@ def test_the_splits_of_a_datamodule_are_kept():
     ("targets", "task"),
     [(CLASSES, "classification"), (VALUES, "regression"), (X > 0, "multilabel")],
 )
-def test_the_task_follows_from_the_targets(targets, task):
+def test_the_task_follows_from_the_targets(targets, task, capfd):
     loss = {"regression": "mse"}.get(task, "bce")
     assert losslab.train(loss=loss, data=(X, targets), max_epochs=1).record["task"] == task
+    assert f"task: {task}, since the targets are" in capfd.readouterr().err
 
 
 def test_few_integers_may_be_values():
@@ -299,6 +304,8 @@ def test_why_runs_failed_is_said_and_logged(capfd):
         **QUICK,
     )
     assert list(result.runs()["outcome"]) == ["failed", "failed"]
+    assert "<table>" in result._repr_html_()
+    assert "<img" not in result._repr_html_()
     said = capfd.readouterr().err
     assert "failed: mse/seed0: exception: RuntimeError: not today" in said
     assert 'losslab.load("kept").extend(seeds=0)' in said

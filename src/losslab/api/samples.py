@@ -21,6 +21,7 @@ from losslab.progress import show
 
 Arrays = dict[str, NDArray[Any]]
 TASKS = {"classes": "classification", "values": "regression", "multilabel": "multilabel"}
+KINDS = {"classes": "classes", "values": "numbers", "multilabel": "several labels per sample"}
 COLUMNS = ("inputs", "targets", "weight", "group")
 ARRAYS_FILE, TABLE_FILE = FILES = ("data.npz", "data.csv")
 """Files of the data, in the folder of a comparison."""
@@ -111,7 +112,7 @@ def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[s
 
 
 def _task_of(targets: NDArray[Any]) -> str:
-    """Return the task of targets: strings, booleans and few integers are classes."""
+    """Return the task of targets, and say it: strings, booleans and few integers are classes."""
     if targets.dtype.kind == "O":
         targets = targets.astype(str)
     if targets.ndim == 2 and targets.shape[1] > 1 and _is_one_hot(targets):
@@ -120,10 +121,12 @@ def _task_of(targets: NDArray[Any]) -> str:
             "task='multilabel'"
         )
     try:
-        return TASKS[read_targets("targets", targets, "auto").kind]
+        kind = read_targets("targets", targets, "auto").kind
     except ValueError as error:
         reason = str(error).partition(": set ")[0]
         raise UserError(f"{reason}: give task='classification' or 'regression'") from error
+    show(f"task: {TASKS[kind]}, since the targets are {KINDS[kind]} (task=... is for another)")
+    return TASKS[kind]
 
 
 def _of_dataset(dataset: Any) -> Arrays:
