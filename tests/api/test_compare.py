@@ -113,6 +113,10 @@ DATA = {
     "module": {"data": Module()},
     "frame": {"data": FRAME, "target": "kind"},
     "frame and series": {"data": (FRAME[list("abcd")], FRAME["kind"])},
+    "numbered columns": {
+        "data": pd.DataFrame(X).assign(y=CLASSES).set_axis(range(5), axis=1),
+        "target": 4,
+    },
 }
 
 
@@ -137,6 +141,15 @@ def test_the_task_follows_from_the_targets(targets, task, capfd):
     loss = {"regression": "mse"}.get(task, "bce")
     assert losslab.train(loss=loss, data=(X, targets), max_epochs=1).record["task"] == task
     assert f"task: {task}, since the targets are" in capfd.readouterr().err
+
+
+def test_a_feature_called_target_is_kept():
+    frame = pd.DataFrame(X, columns=["target", "b", "c", "d"])
+    run = losslab.train(loss="mse", data=(frame, pd.Series(X[:, 0])), max_epochs=30, lr=0.01)
+    assert run.metrics()["r2"] > 0.9
+    assert run.config["data"]["target"] == "_target"
+    both = losslab.train(loss="mse", data=(frame, X[:, :2]), max_epochs=1)
+    assert list(both.config["data"]["target"]) == ["_target0", "_target1"]
 
 
 def test_few_integers_may_be_values():
@@ -416,6 +429,7 @@ WRONG = {
     ),
     "an engine": ({"engine": "fast"}, "engine must be 'lockstep' or 'one by one', got 'fast'"),
     "a file": ({"folder": __file__}, "folder must be a folder, got the file"),
+    "lengths of a frame": ({"data": (FRAME, CLASSES[:5])}, "got inputs 120, targets 5"),
     "lengths": ({"data": (X, CLASSES[:5])}, "arrays of equal length, got inputs 120, targets 5"),
 }
 

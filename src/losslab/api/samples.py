@@ -50,13 +50,10 @@ def data_options(data: Any, target: Any, task: str | None, folder: Path) -> list
     if target is not None:
         raise UserError(f"target is a column of a DataFrame, got {type(data).__name__} as data")
     if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[0], "to_csv"):
-        joined = data[0].assign(target=np.asarray(data[1]))
-        return _of_frame(joined, "target", task, folder)
+        _require_equal_lengths(dict(zip(COLUMNS, map(np.asarray, data), strict=False)))
+        return _of_frame(*_joined(*data), task, folder)
     arrays = _arrays(data)
-    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        got = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise UserError(f"data must be arrays of equal length, got {got}")
+    _require_equal_lengths(arrays)
     path = folder / ARRAYS_FILE
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)  # type: ignore[arg-type]
@@ -91,8 +88,26 @@ def _arrays(data: Any) -> Arrays:
     return _of_dataset(data)
 
 
+def _require_equal_lengths(arrays: Arrays) -> None:
+    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UserError(f"data must be arrays of equal length, got {got}")
+
+
+def _joined(frame: Any, targets: Any) -> tuple[Any, list[str]]:
+    """Return a DataFrame with the targets, and the names of their columns."""
+    columns = np.asarray(targets).reshape(len(frame), -1).T
+    name = "target"
+    while any(str(each).startswith(name) for each in frame.columns):
+        name = f"_{name}"
+    names = [name] if len(columns) == 1 else [f"{name}{place}" for place in range(len(columns))]
+    return frame.assign(**dict(zip(names, columns, strict=True))), names
+
+
 def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[str]:
-    columns = [target] if isinstance(target, str) else list(target or [])
+    several = isinstance(target, list | tuple)
+    columns = list(target) if several else [] if target is None else [target]
     missing = [name for name in columns if name not in frame.columns]
     if missing or not columns:
         raise UserError(
