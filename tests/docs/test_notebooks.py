@@ -1,4 +1,7 @@
-"""The notebooks of docs/notebooks run, and print what they show."""
+"""The notebooks of docs/notebooks run, and print what they show.
+
+After a change that alters it: ``jupyter execute --inplace docs/notebooks/*.ipynb``.
+"""
 
 import re
 from pathlib import Path
