@@ -252,6 +252,11 @@ def test_equivalent_pairs_in_short(collected):
     ]
 
 
+def test_losses_that_are_equal_at_one_seed_are_not_equal_at_all(collected):
+    others = [MSE[0], *(value + 0.1 for value in MSE[1:])]
+    assert "mean absolute error -0.0833 [" in said(collected({"mse": MSE, "sse": others}))[-1]
+
+
 def test_the_samples_that_would_show_a_difference(collected):
     """Both sizes are without a sign, also of a negative difference."""
     maes = {"mse": MSE, "huber": [1.0, 2.9, 1.4, 3.2, 1.5, 2.7]}

@@ -205,3 +205,11 @@ def test_sampled_signs_are_those_of_seed_0_unless_told() -> None:
         statistics.sign_flip_interval(differences, draws=1000, seed=seed) for seed in (0, 1)
     )
     assert statistics.sign_flip_interval(differences, draws=1000) == of_0 != of_1
+
+
+@pytest.mark.parametrize(("draws", "ends"), [(18, math.inf), (19, 5.0), (38, 5.0), (39, 4.0)])
+def test_the_ends_of_few_sampled_means(draws, ends) -> None:
+    """The fewest that can be rejected at 5 % is one of 20, observed one included."""
+    means = np.array([0.0, 3.0, -5.0, 4.0, -4.0, 5.0])
+    interval = statistics.interval_of_sampled_means(means, draws, 0.05)
+    assert (interval.low, interval.high) == (-ends, ends)

@@ -49,6 +49,27 @@ def test_rows_step_as_runs_alone(kind, options):
                 torch.testing.assert_close(stacked[name][place], value, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize(("kind", "options"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_rows_go_on_from_the_states_of_runs(kind, options):
+    draw = torch.Generator().manual_seed(0)
+    weights = torch.randn(3, 4, generator=draw)
+    alone = [row.clone() for row in weights]
+    runs = [kind([row], **given) for row, given in zip(alone, options, strict=True)]
+    own = [kind([torch.zeros(1)], **given) for given in options]
+    rows = RowOptimizer({"w": weights}, own)
+    for step in range(4):
+        gradients = torch.randn(3, 4, generator=draw)
+        rows.step({"w": gradients})
+        for row, (value, run) in enumerate(zip(alone, runs, strict=True)):
+            value.grad = gradients[row].clone()
+            run.step()
+            saved = rows.state_dict(row, rows.rows()[row])
+            torch.testing.assert_close(saved["state"], run.state_dict()["state"], rtol=0, atol=1e-7)
+        torch.testing.assert_close(weights, torch.stack(alone), rtol=0, atol=1e-7)
+        if step == 1:
+            rows = RowOptimizer({"w": weights}, own, rows.rows())
+
+
 def test_optimizers_that_mix_weights_are_refused():
     with pytest.raises(ValueError, match="of one class of SGD"):
         RowOptimizer({"w": torch.zeros(1, 2)}, [torch.optim.LBFGS([torch.zeros(1)])])

@@ -1,5 +1,7 @@
 """The fused path, at sizes where it would not be taken yet, by the checks of every loss."""
 
+import sys
+
 import pytest
 import torch
 from conformance import CHECKS, cases
@@ -17,6 +19,7 @@ from losslab.losses import (
     TargetFormat,
 )
 from losslab.losses.functional import fused
+from losslab.losses.functional.regression import ABSOLUTE, HUBER, SQUARED
 from losslab.losses.functional.segmentation import MASKS
 
 FUSED = ("bce", "focal", "hinge", "dice", "tversky", "bce_dice")
@@ -134,3 +137,29 @@ def test_the_slope_of_each_sum_over_regions(power, ignores, always):
             for each in (sums, expected)
         )
         assert_close(own, other)
+
+
+@pytest.mark.parametrize(("command", "there"), [(sys.executable, True), ("no-such-program", False)])
+def test_the_compiler_is_that_of_the_environment(command, there, monkeypatch):
+    monkeypatch.setenv("CXX", command)
+    assert fused.has_compiler.__wrapped__() is there
+
+
+@pytest.mark.parametrize(
+    ("formula", "options"),
+    [(SQUARED, ()), (ABSOLUTE, ()), (HUBER, (0.5,))],
+    ids=["2", "1", "huber"],
+)
+def test_sums_of_errors_in_several_rows(formula, options, always):
+    generator = torch.Generator().manual_seed(0)
+    prediction, target = torch.randn(2, 3, 10, generator=generator)
+    prediction.requires_grad_()
+    sums = fused.row_sums(formula, 3, prediction, target, options=options)
+    [elements] = formula.elements(*options, prediction, target)
+    expected = elements.sum(dim=1, keepdim=True)
+    assert_close(sums, expected)
+    weights = torch.tensor([[1.0], [-2.0], [0.5]])
+    own, other = (
+        torch.autograd.grad((each * weights).sum(), prediction)[0] for each in (sums, expected)
+    )
+    assert_close(own, other)
