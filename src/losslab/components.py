@@ -189,6 +189,8 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
             "ignore", message="Initializing zero-element tensors"
         )  # reported below
         network: nn.Module = build(config.model, name, **offered)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{name} must be an nn.Module, got {type(network).__name__}")
     for parameter, weight in network.named_parameters():
         if not weight.numel():  # torch permits layers without units, whose output is constant
             raise UserError(f"{name}: {parameter} must have at least one element, got none")

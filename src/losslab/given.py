@@ -1,18 +1,37 @@
 """Objects that were given in Python, under the names by which configs refer to them.
 
-``losslab.compare(model=lambda: MyNet(32))`` keeps the function here as ``model``, and its runs have
-the config ``model._target_: losslab.given.model``. Another process does not have it.
+``losslab.compare(model=lambda: MyNet(32))`` keeps the function here, and its runs have the config
+``model._target_: losslab.given.x1f3a52bc.model``. No two objects share such a path, so that a run
+is never continued with another object of the same name. Another process does not have it.
 """
 
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
-_OBJECTS: dict[str, Any] = {}
+_OBJECTS: dict[str, SimpleNamespace] = {}
 
 
 def keep(name: str, value: Any) -> str:
-    """Keep a class or a function under a name, and return its ``_target_``."""
-    _OBJECTS[name] = value
-    return f"{__name__}.{name}"
+    """Keep a class or a function under a name, and return its ``_target_``, always the same."""
+    for token, kept in _OBJECTS.items():
+        if getattr(kept, name, None) is value:
+            return f"{__name__}.{token}.{name}"
+    path = f"{__name__}.x{uuid4().hex[:8]}.{name}"
+    put(path, value)
+    return path
+
+
+def has(path: str) -> bool:
+    """Return whether an object is kept under a ``_target_``."""
+    _, token, name = path.rsplit(".", 2)
+    return hasattr(_OBJECTS.get(token), name)
+
+
+def put(path: str, value: Any) -> None:
+    """Keep a class or a function under a ``_target_`` of an earlier process."""
+    _, token, name = path.rsplit(".", 2)
+    _OBJECTS[token] = SimpleNamespace(**{name: value})
 
 
 def __getattr__(name: str) -> Any:

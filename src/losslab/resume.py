@@ -40,29 +40,42 @@ def resume(command: Command) -> int:
     given = without_search_path(command.overrides)
     moved = len(given) < len(command.overrides)
     if (folder / SWEEP_FILE).exists():
-        earlier = [_elsewhere(each) if moved else each for each in read_commands(folder)]
-        code = read_code_dirs(folder)
-        source = None if command.trust else Source(folder, code)
-        if source is not None:
-            for each in earlier:
-                require_harmless_jobs(all_jobs(each), each.flags, source)
-        use([*earlier[-1].flags, *earlier[-1].overrides])  # the sweep's config folders
-        admit([], code, trust=command.trust)
+        earlier = saved_commands(folder, trust=command.trust, moved=moved)
         looks = _looks(folder)
         if looks is not None and looks.planned:
             _refuse_seeds(given)
-        grown = extended(earlier[-1], given)
+        grown = replace(extended(earlier[-1], given), typed=command.typed)
         if looks is not None and looks.planned:
-            return sequential_sweep(
-                replace(grown, looks=looks.planned, typed=command.typed, source=source), folder
-            )
-        return sweep(replace(grown, typed=command.typed, source=source), folder, earlier)
+            return sequential_sweep(replace(grown, looks=looks.planned), folder)
+        return sweep(grown, folder, earlier)
     if not (is_run(folder) or never_recorded(folder)):
         if (folder / PLAN_FILE).exists():
             raise UserError(f"{folder} is a tuning: losslab tune resume={folder}")
         raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
     with advising("this run cannot be resumed: restore the file, or train it again"):
         return _resume_run(folder, given, trust=command.trust)
+
+
+def saved_commands(folder: Path, *, trust: bool, moved: bool = False) -> list[Command]:
+    """Read the commands of a sweep, and search its folders of configs and code, if they are ours.
+
+    Args:
+        folder: the sweep.
+        trust: whether all code that it names may run.
+        moved: whether this command line has config folders instead of the saved ones.
+
+    Raises:
+        UserError: if the commands would run other code.
+    """
+    commands = [_elsewhere(each) if moved else each for each in read_commands(folder)]
+    code = read_code_dirs(folder)
+    source = None if trust else Source(folder, code)
+    if source is not None:
+        for each in commands:
+            require_harmless_jobs(all_jobs(each), each.flags, source)
+    use([*commands[-1].flags, *commands[-1].overrides])
+    admit([], code, trust=trust)
+    return [replace(each, source=source) for each in commands]
 
 
 def _looks(folder: Path) -> Looks | None:

@@ -1,5 +1,6 @@
 """Target formats: the one in which a task gives a loss its targets, and whether the loss fits."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -211,9 +212,10 @@ def _formats_of_batch(
         if target_format not in task.provides:
             continue
         try:
-            value = loss(prediction, task.target(targets, target_format))
-            require_one_number(config, value)
-            value.sum().backward()
+            with warnings.catch_warnings(action="ignore"):  # about shapes of another format
+                value = loss(prediction, task.target(targets, target_format))
+                require_one_number(config, value)
+                value.sum().backward()
         except UserError:
             raise
         except (ValueError, TypeError, RuntimeError, IndexError, AssertionError) as error:

@@ -3,7 +3,10 @@
 import json
 import logging
 import os
+import re
+import shutil
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import losslab
+import losslab.given
 from losslab.analysis.load import collect
 from losslab.api import engine
 from losslab.cli import run
@@ -71,8 +75,12 @@ def test_own_model_data_and_losses():
     assert len({repr(r["hashes"]) for r in records}) == 2
     for figure in (result.plot.differences(), result.plot.metrics(), result.plot.curves()):
         assert figure.axes
-    assert "<table>" in result._repr_html_()
-    assert "data:image/png;base64," in result._repr_html_()
+    assert result.plot.curves()._repr_png_().startswith(b"\x89PNG")  # without pyplot
+    shown = result._repr_html_()
+    assert shown.startswith("<p><b>On arrays, compared with ce by accuracy")
+    assert shown.count("<tr>") == 4
+    assert re.search(r">[\d.]+<br><small>\[", shown)
+    assert "data:image/png;base64," in shown
     assert "| ce |" in repr(result)
 
 
@@ -105,6 +113,10 @@ DATA = {
     "module": {"data": Module()},
     "frame": {"data": FRAME, "target": "kind"},
     "frame and series": {"data": (FRAME[list("abcd")], FRAME["kind"])},
+    "numbered columns": {
+        "data": pd.DataFrame(X).assign(y=CLASSES).set_axis(range(5), axis=1),
+        "target": 4,
+    },
 }
 
 
@@ -125,9 +137,19 @@ def test_the_splits_of_a_datamodule_are_kept():
     ("targets", "task"),
     [(CLASSES, "classification"), (VALUES, "regression"), (X > 0, "multilabel")],
 )
-def test_the_task_follows_from_the_targets(targets, task):
+def test_the_task_follows_from_the_targets(targets, task, capfd):
     loss = {"regression": "mse"}.get(task, "bce")
     assert losslab.train(loss=loss, data=(X, targets), max_epochs=1).record["task"] == task
+    assert f"task: {task}, since the targets are" in capfd.readouterr().err
+
+
+def test_a_feature_called_target_is_kept():
+    frame = pd.DataFrame(X, columns=["target", "b", "c", "d"])
+    run = losslab.train(loss="mse", data=(frame, pd.Series(X[:, 0])), max_epochs=30, lr=0.01)
+    assert run.metrics()["r2"] > 0.9
+    assert run.config["data"]["target"] == "_target"
+    both = losslab.train(loss="mse", data=(frame, X[:, :2]), max_epochs=1)
+    assert list(both.config["data"]["target"]) == ["_target0", "_target1"]
 
 
 def test_few_integers_may_be_values():
@@ -217,6 +239,132 @@ def test_an_interrupted_comparison_goes_on(monkeypatch):
     assert sorted(begun.extend(seeds=0).runs()["seed"]) == [0, 1]
 
 
+def final_losses(result):
+    rows = result.runs().set_index(["row", "seed"])
+    return rows["test/loss"].to_dict()
+
+
+def test_each_comparison_goes_on_with_its_own_objects():
+    given = {"data": (X, VALUES), "task": "regression", **QUICK}
+    once = losslab.compare(losses={"own": lambda p, t: (p - t).abs().mean()}, **given)
+    losslab.compare(losses={"own": lambda p, t: 3 * (p - t).abs().mean()}, **given)
+    expected = losslab.compare(losses={"own": nn.L1Loss()}, **{**given, "seeds": 3})
+    assert final_losses(once.extend(seeds=1)) == pytest.approx(final_losses(expected), rel=1e-4)
+
+
+def test_a_loss_that_is_changed_afterwards_is_extended_as_it_was():
+    loss = nn.SmoothL1Loss(beta=1.0)
+    given = {"data": (X, VALUES), **QUICK}
+    result = losslab.compare(losses={"own": loss}, **given)
+    loss.beta = 50.0
+    expected = losslab.compare(losses={"own": nn.SmoothL1Loss(beta=1.0)}, **{**given, "seeds": 3})
+    assert final_losses(result.extend(seeds=1)) == pytest.approx(final_losses(expected), rel=1e-4)
+
+
+def test_another_process_is_given_the_objects_again(monkeypatch):
+    loss, model = {"own": nn.L1Loss()}, partial(Net, 1)
+    losslab.compare(losses=loss, model=model, data=(X, VALUES), folder="begun", **QUICK)
+    monkeypatch.setattr(losslab.given, "_OBJECTS", {})  # as in another process
+    with pytest.raises(
+        losslab.UserError, match=r"own of these runs was .* model=..., losses={...}"
+    ):
+        losslab.load("begun").extend(seeds=1)
+    with pytest.raises(
+        losslab.UserError, match="losses has mine, but this comparison was given the"
+    ):
+        losslab.load("begun", losses={"mine": nn.L1Loss()})
+    more = losslab.load("begun", losses=loss, model=model).extend(seeds=1)
+    assert sorted(more.runs()["seed"]) == [0, 1, 2]
+
+
+def test_a_folder_of_others_runs_only_known_code(monkeypatch):
+    losslab.compare(losses=["mse"], data="regression", folder="theirs", **QUICK)
+    path = Path("theirs", "sweep.json")
+    path.write_text(
+        path.read_text().replace('"trainer.max', '"loss._target_=os.system", "trainer.max')
+    )
+    with pytest.raises(losslab.UserError, match=r"theirs would run os.system \(loss\)"):
+        losslab.load("theirs").extend(seeds=1)
+
+
+def test_a_saved_comparison_has_its_data():
+    result = losslab.compare(losses=["mse"], data=(X, VALUES), folder="before", **QUICK)
+    losses = final_losses(result)
+    result.save("saved")
+    shutil.rmtree("before")
+    Path("saved").rename("moved")
+    more = losslab.load("moved").extend(seeds=1)
+    assert len(more.comparison.tables) == 1
+    assert losses.items() < final_losses(more).items()
+    assert len(list(Path("moved").glob("mse*"))) == 1
+    assert run(["evaluate", "moved/mse/seed0"]) == 0
+
+
+class FailsInTest(Net):
+    def forward(self, inputs):
+        if torch.is_inference_mode_enabled():
+            raise RuntimeError("not today")
+        return super().forward(inputs)
+
+
+def test_why_runs_failed_is_said_and_logged(capfd):
+    result = losslab.compare(
+        model=FailsInTest,
+        losses=["mse"],
+        data=(X, VALUES),
+        engine="one by one",
+        folder="kept",
+        **QUICK,
+    )
+    assert list(result.runs()["outcome"]) == ["failed", "failed"]
+    assert "<table>" in result._repr_html_()
+    assert "<img" not in result._repr_html_()
+    said = capfd.readouterr().err
+    assert "failed: mse/seed0: exception: RuntimeError: not today" in said
+    assert 'losslab.load("kept").extend(seeds=0)' in said
+    assert "Traceback" not in said
+    assert "Traceback" in Path("kept", "mse", "seed0", "run.log").read_text()
+
+
+def test_networks_that_cannot_be_stacked_train_one_by_one(capfd):
+    result = losslab.compare(
+        model=lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)),
+        losses={"ce": nn.CrossEntropyLoss(label_smoothing=0.1)},
+        data=(X, CLASSES),
+        **QUICK,
+    )
+    assert list(result.runs()["outcome"]) == ["done", "done"]
+    assert "2 jobs one by one, because the network keeps running stat" in capfd.readouterr().err
+
+
+class Noisy(Dataset):
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, place):
+        return torch.tensor(X[place]) + torch.randn(4), int(CLASSES[place])
+
+
+def test_random_transforms_are_drawn_once_and_this_is_said(capfd):
+    losslab.train(loss="cross_entropy", data=Noisy(), max_epochs=1)
+    assert "Noisy gives other inputs each time" in capfd.readouterr().err
+    losslab.train(loss="cross_entropy", data=DATASET, max_epochs=1)
+    assert "each time" not in capfd.readouterr().err
+
+
+def test_formats_that_a_loss_is_tried_with_do_not_warn(recwarn):
+    losslab.train(loss=nn.MSELoss(), data=(X, CLASSES), max_epochs=1)
+    assert not [each for each in recwarn if "target size" in str(each.message)]
+
+
+def test_losses_that_are_given_by_position_are_called_after_what_they_call():
+    smooth = partial(nn.functional.cross_entropy, label_smoothing=0.1)
+    result = losslab.compare(
+        losses=[smooth], data=(X, CLASSES), seeds=np.arange(2), max_epochs=1, metrics="accuracy"
+    )
+    assert set(result.runs()["row"]) == {"cross_entropy"}
+
+
 def test_the_process_is_left_as_it_was():
     torch.set_num_threads(2)
     torch.manual_seed(5)
@@ -236,6 +384,11 @@ def test_the_process_is_left_as_it_was():
     ]
     torch.set_num_threads(1)
     assert after == before
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, CLASSES, strict=True))
 
 
 WRONG = {
@@ -260,6 +413,23 @@ WRONG = {
     "seeds": ({"seeds": "abc"}, "seeds must be a number of seeds or a list of them, got 'abc'"),
     "a metric": ({"metrics": ["acuracy"]}, "unknown metric 'acuracy': did you mean accuracy"),
     "an option": ({"options": ["data.zzz=1"]}, "unknown key data.zzz"),
+    "one array": ({"data": X}, "data must be a name, (X, y), a DataFrame, a Dataset"),
+    "four arrays": ({"data": (X, CLASSES, X, CLASSES)}, "LightningDataModule, got tuple of 4"),
+    "a stream": ({"data": Stream()}, "a Dataset must have __len__ and __getitem__, which Stream"),
+    "one-hot": (
+        {"data": (X, np.eye(2)[CLASSES])},
+        "one-hot classes or labels: give targets.argmax",
+    ),
+    "no network": ({"model": lambda: None}, "model=model must be an nn.Module, got NoneType"),
+    "a baseline": ({"baseline": "crossentropy"}, "unknown baseline 'crossentropy': did you mean"),
+    "a task": ({"task": "clasification"}, "unknown task 'clasification': did you mean"),
+    "an optimizer": (
+        {"optimizer": torch.optim.Adam},
+        "optimizer must be a name in conf/, got <class",
+    ),
+    "an engine": ({"engine": "fast"}, "engine must be 'lockstep' or 'one by one', got 'fast'"),
+    "a file": ({"folder": __file__}, "folder must be a folder, got the file"),
+    "lengths of a frame": ({"data": (FRAME, CLASSES[:5])}, "got inputs 120, targets 5"),
     "lengths": ({"data": (X, CLASSES[:5])}, "arrays of equal length, got inputs 120, targets 5"),
 }
 
@@ -278,7 +448,7 @@ def test_a_model_given_in_python_has_no_command(tmp_path):
     with pytest.raises(losslab.UserError, match="model was given in Python: define it in a module"):
         result.command()
     [run] = [each for each in result.comparison.runs if each.seed == 0]
-    assert run.config["model"]["_target_"] == "losslab.given.model"
+    assert re.fullmatch(r"losslab\.given\.x\w{8}\.model", run.config["model"]["_target_"])
     assert json.loads((result.folder / "comparison.json").read_text())["engine"] == "lockstep"
 
 

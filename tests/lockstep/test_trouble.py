@@ -15,7 +15,7 @@ import pytest
 from losslab.config.compose import compose, finished_config
 from losslab.lockstep import sweep
 from losslab.lockstep.grouping import reason_against
-from losslab.lockstep.sweep import _run_logs, train_jobs
+from losslab.lockstep.sweep import run_logs, train_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ["data=digits", "model=mlp", "model.hidden=[8]", "task.epochs=1", "data.test_fraction=0.7"]
@@ -91,20 +91,17 @@ def test_runs_with_other_numbers_of_classes_go_into_stacks_of_their_own(jobs):
 
 
 def test_what_is_logged_stands_in_the_log_of_more_runs_than_files_can_be_open(tmp_path):
-    class Run:
-        def __init__(self, number: int) -> None:
-            self.folder = tmp_path / str(number)
-            self.folder.mkdir()
-
-    runs = [Run(number) for number in range(100)]
+    folders = [tmp_path / str(number) for number in range(100)]
+    for folder in folders:
+        folder.mkdir()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 90), hard))
     try:
-        with _run_logs(runs):
+        with run_logs(folders):
             logging.getLogger("losslab").warning("said once")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert all((run.folder / "run.log").read_text().count("said once") == 1 for run in runs)
+    assert all((each / "run.log").read_text().count("said once") == 1 for each in folders)
 
 
 def test_stacks_leave_the_memory_before_the_next_is_built(jobs, monkeypatch):

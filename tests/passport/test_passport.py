@@ -140,6 +140,13 @@ def test_the_numeric_link_of_cross_entropy_is_the_softmax():
     torch.testing.assert_close(found, logits.softmax(dim=1), rtol=0, atol=1e-9)
 
 
+def test_a_numeric_link_is_found_in_inference_mode():
+    with torch.inference_mode():
+        logits = 3 * normal(20, 5)
+        found = NumericLink(nn.CrossEntropyLoss()).probability(logits)
+    torch.testing.assert_close(found, logits.softmax(dim=1), rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("binary", [False, True])
 def test_the_link_of_focal_loss_is_the_numeric_one(gamma, binary):

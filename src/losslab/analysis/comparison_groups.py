@@ -241,7 +241,10 @@ def _given(run: Run) -> set[str]:
 
 
 def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
-    """Return the overrides of all runs, except those in the name or irrelevant to results."""
+    """Return the overrides of all runs, except those in the name or irrelevant to results.
+
+    Data in the folder of the sweep were given in Python: the name of their file says nothing.
+    """
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
     return tuple(
@@ -252,6 +255,7 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
         and (row := meaning(key := override.partition("=")[0].lstrip("+"))).affects_results
         and not row.in_label
         and not key.startswith("loss.")
+        and not (key == "data.path" and _path(override).parent in runs[0].folder.resolve().parents)
         and _short(override) not in name.split(", ")
     )
 
@@ -263,8 +267,12 @@ def _with_file_name(override: str) -> str:
         >>> _with_file_name("data.path='/home/me/my data.csv'")
         'data.path=my data.csv'
     """
-    key, _, value = override.partition("=")
-    return f"{key}={Path(value.strip(chr(39))).name}" if key == "data.path" else override
+    key, _, _ = override.partition("=")
+    return f"{key}={_path(override).name}" if key == "data.path" else override
+
+
+def _path(override: str) -> Path:
+    return Path(override.partition("=")[2].strip("'"))
 
 
 def _short(key: str) -> str:

@@ -4,6 +4,7 @@ import copy
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -81,12 +82,14 @@ def _loss(label: Any, loss: Any, base: str) -> tuple[str, list[str]]:
     if not callable(loss):
         raise UserError(f"a loss must be a name, a class, a function or a module, got {loss!r:.60}")
     name = _name_of(loss, "loss") if label is None else str(label)
-    if not name.isidentifier() or name == "given":
+    if not name.isidentifier():
         raise UserError(f"a label must be of letters, digits and _, got {name!r}")
     return name, [f"loss={base}", f"loss._target_={_target('loss', name, loss)}"]
 
 
 def _name_of(value: Any, otherwise: str) -> str:
+    while isinstance(value, partial):
+        value = value.func
     named = type(value) if isinstance(value, nn.Module) else value
     name = str(getattr(named, "__name__", otherwise))
     return name if name.isidentifier() else otherwise  # not <lambda>
@@ -95,7 +98,7 @@ def _name_of(value: Any, otherwise: str) -> str:
 def _target(kind: str, name: str, value: Any) -> str:
     """Return a ``_target_`` of this name for a class, a function or a module."""
     if isinstance(value, nn.Module):
-        return given.keep(name, _Copies(value))
+        return given.keep(name, Copies(value))
     path = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
     if path.rpartition(".")[2] == name and _is_importable(path, value):
         return path
@@ -116,15 +119,16 @@ def _is_interactive(module: Any) -> bool:
     return getattr(module, "__file__", None) is None
 
 
-class _Copies:
+class Copies:
     """Function that returns copies of a loss."""
 
     def __init__(self, loss: nn.Module) -> None:
-        self.loss = loss
+        self.loss = copy.deepcopy(loss)  # which may be changed before it is extended
         self.__name__ = type(loss).__name__
         self.__signature__ = inspect.Signature()
         if hasattr(loss, "accepts"):
             self.accepts = loss.accepts
 
     def __call__(self) -> nn.Module:
+        """Copy the loss."""
         return copy.deepcopy(self.loss)

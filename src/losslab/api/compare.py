@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from losslab.analysis.load import Run, read_run
+from losslab.api.again import give_again
 from losslab.api.choices import Losses, loss_options, model_options
 from losslab.api.engine import Engine, run_sweep, unchanged_process
-from losslab.api.result import Result, Shown, read_shown
+from losslab.api.result import Result, Shown, options_of, read_shown
 from losslab.api.samples import data_options
 from losslab.config import groups
 from losslab.config.command import Command
 from losslab.config.compose import complete
 from losslab.config.errors import UserError
 from losslab.config.overrides import quoted
+from losslab.runs.folder import SWEEP_FILE
 
 
 def compare(
@@ -25,7 +28,7 @@ def compare(
     model: Any = None,
     seeds: int | Iterable[int] = 8,
     baseline: str | None = None,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     within: Mapping[str, float] | None = None,
     task: str | None = None,
     max_epochs: int | None = None,
@@ -62,6 +65,9 @@ def compare(
             one"`` does not.
         folder: folder of the runs; by default a new one in ``logs/sweeps``.
 
+    Returns:
+        The result; losses whose runs failed are in it, too, and the reasons are printed.
+
     Raises:
         UserError: if something does not fit; the message is one line.
 
@@ -72,8 +78,8 @@ def compare(
         >>> print(result.answer)  # doctest: +SKIP
     """
     folder = _new_folder() if folder is None else Path(folder)
-    if (folder / "sweep.json").exists():
-        raise UserError(f"{folder} has a comparison: losslab.load(folder).extend(seeds=...)")
+    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
+    _require_settings(folder, engine, task, optimizer)
     asked = {"trainer.max_epochs": max_epochs, "optimizer": optimizer, "optimizer.lr": lr}
     asked |= {f"within.{name}": margin for name, margin in (within or {}).items()}
     with unchanged_process():
@@ -84,14 +90,15 @@ def compare(
             *options,
         ]
         task_node = groups.node("task", _task_of(shared))
-        _require_metrics(metrics, task_node.metrics)
+        _require_known("metric", metrics, task_node.metrics)
         chosen = loss_options(losses, str(task_node.standard_loss))
+        _require_known("baseline", [baseline] if baseline else [], list(chosen))
         jobs = [[*own, f"seed={seed}"] for own in chosen.values() for seed in _seed_list(seeds)]
         command = _command(shared, jobs, folder)
         shown = Shown(baseline, tuple(metrics), engine)
         shown.write(folder)
         run_sweep(command, folder, engine)
-    return Result(folder, shown)
+    return Result(folder, shown, trust=True)
 
 
 def train(
@@ -117,16 +124,31 @@ def train(
     return read_run(run.folder)
 
 
-def load(folder: str | Path) -> Result:
+def load(
+    folder: str | Path,
+    *,
+    model: Any = None,
+    losses: Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> Result:
     """Read a comparison, made in Python or by ``losslab -m``, from its folder.
+
+    Args:
+        folder: folder of the runs.
+        model: the model of :func:`compare`, to extend what another process began.
+        losses: the losses of :func:`compare` that are not names in conf/, for the same purpose.
+        trust: whether :meth:`Result.extend` may run other code than losslab's and that of the
+            current folder.
 
     Raises:
         UserError: if the folder has no comparison.
     """
     folder = Path(folder)
-    if not (folder / "sweep.json").is_file():
+    if not (folder / SWEEP_FILE).is_file():
         raise UserError(f"{folder} is not the folder of a comparison")
-    return Result(folder, read_shown(folder))
+    if model is not None or losses:
+        give_again(options_of(folder), model, losses or {})
+    return Result(folder, read_shown(folder), trust=trust)
 
 
 def _new_folder() -> Path:
@@ -135,9 +157,25 @@ def _new_folder() -> Path:
 
 def _seed_list(seeds: int | Iterable[int]) -> list[int]:
     found = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not found or not all(isinstance(seed, int) for seed in found):
+    if not found or not all(isinstance(seed, Integral) for seed in found):
         raise UserError(f"seeds must be a number of seeds or a list of them, got {seeds!r}")
-    return found
+    return [int(seed) for seed in found]
+
+
+def _require_settings(folder: Path, engine: str, task: str | None, optimizer: str | None) -> None:
+    if (folder / SWEEP_FILE).exists():
+        raise UserError(f'{folder} has a comparison: losslab.load("{folder}").extend(seeds=...)')
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"folder must be a folder, got the file {folder}")
+    if engine not in get_args(Engine):
+        raise UserError(
+            f"engine must be {' or '.join(map(repr, get_args(Engine)))}, got {engine!r}"
+        )
+    for group, name in (("task", task), ("optimizer", optimizer)):
+        if name is not None and not isinstance(name, str):
+            raise UserError(f"{group} must be a name in conf/, got {name!r:.60}")
+        if name is not None:
+            groups.require_known(group, name)
 
 
 def _task_of(options: Sequence[str]) -> str:
@@ -146,11 +184,11 @@ def _task_of(options: Sequence[str]) -> str:
     return chosen.get("task") or str(groups.default_choice("data", chosen["data"], "task"))
 
 
-def _require_metrics(metrics: Sequence[str], known: Sequence[str]) -> None:
-    for name in metrics:
+def _require_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
         if name not in known:
             close = groups.did_you_mean(name, known)
-            raise UserError(f"unknown metric '{name}'{close} Known: {', '.join(known)}")
+            raise UserError(f"unknown {kind} '{name}'{close} Known: {', '.join(known)}")
 
 
 def _command(shared: Sequence[str], jobs: list[list[str]], folder: Path) -> Command:

@@ -13,12 +13,14 @@ from hydra.core.global_hydra import GlobalHydra
 
 from losslab.analysis.looks import keep_looks
 from losslab.config.command import Command
+from losslab.config.errors import UserError
 from losslab.lockstep.grouping import Job
-from losslab.lockstep.sweep import train_jobs
-from losslab.progress import SweepProgress
+from losslab.lockstep.sweep import run_logs, train_jobs
+from losslab.metrics.labels import some
+from losslab.progress import SweepProgress, show
 from losslab.rng import restored_state
 from losslab.runs.check import needs_running
-from losslab.sweep import checked_jobs, write_summary
+from losslab.sweep import checked_jobs, show_unfinished, write_summary
 from losslab.sweep_file import write_commands
 from losslab.training import train
 
@@ -49,13 +51,30 @@ def run_sweep(
         Job(job.config, folder / job.subdir) for job in jobs if needs_running(folder / job.subdir)
     ]
     with SweepProgress({job.folder: job.config.trainer.max_epochs for job in waiting}):
-        # processes that are forked from one that used its threads may hang
-        alone = waiting
-        if engine == "lockstep":
-            alone = [job for job, _ in train_jobs(waiting, workers=1)]
+        together = engine == "lockstep" and len(waiting) > 1
+        alone = _train_together(waiting) if together else waiting
         for single in alone:
-            train(single.config, single.folder)
+            with run_logs([single.folder]):
+                _train_alone(single)
     write_summary(folder, jobs)
+    show_unfinished([job.folder for job in waiting], f'losslab.load("{folder}").extend(seeds=0)')
+
+
+def _train_together(jobs: Sequence[Job]) -> list[Job]:
+    """Train the jobs that can be stacked; return the others, and say why they cannot."""
+    # one process: those that are forked from one that used its threads may hang
+    left = train_jobs(jobs, workers=1)
+    for reason in dict.fromkeys(reason for _, reason in left):
+        number = sum(reason == each for _, each in left)
+        show(f"{some(number, 'jobs')} one by one, because {reason}")
+    return [job for job, _ in left]
+
+
+def _train_alone(job: Job) -> None:
+    try:
+        train(job.config, job.folder)
+    except UserError as error:  # the others go on
+        show(f"error: {error}")
 
 
 @contextmanager

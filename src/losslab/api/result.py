@@ -1,38 +1,34 @@
 """The result of a comparison: its answer, tables and figures."""
 
-import base64
-import html
-import io
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from losslab.analysis.answer import answers
-from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.comparison import Comparison
 from losslab.analysis.comparison import compare as compare_runs
 from losslab.analysis.load import collect
 from losslab.analysis.looks import keep_looks, looks_at
 from losslab.analysis.standing import standing
+from losslab.api.again import given_paths, require_given
 from losslab.api.engine import Engine, run_sweep, unchanged_process
+from losslab.api.moved import find_data
+from losslab.api.notebook import Plots, page
 from losslab.config.command import all_jobs, run_overrides, without_seeds
 from losslab.config.errors import UserError
-from losslab.report.figures.final_metrics import final_metrics
-from losslab.report.figures.over_time import TableCurves
-from losslab.report.figures.seed_differences import seed_differences
-from losslab.report.figures.validation_curves import validation_curves
 from losslab.report.frames import grid, markdown_table, pairs_frame, runs_frame, table_frame
 from losslab.report.write import write_report
+from losslab.resume import saved_commands
 from losslab.runs.folder import replace_file
 from losslab.sweep_file import extended, read_commands
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
 
 SHOWN_FILE = "comparison.json"
 
@@ -78,9 +74,10 @@ class Result:
         folder: folder of the runs.
     """
 
-    def __init__(self, folder: Path, shown: Shown) -> None:
+    def __init__(self, folder: Path, shown: Shown, *, trust: bool = False) -> None:
         self.folder = folder
         self._shown = shown
+        self._trust = trust
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -141,7 +138,7 @@ class Result:
         )
 
     @property
-    def plot(self) -> "Plots":
+    def plot(self) -> Plots:
         """Figures: ``result.plot.differences()``, ``metrics()`` and ``curves()``."""
         return Plots(self.comparison)
 
@@ -155,14 +152,16 @@ class Result:
             UserError: if a job cannot run, e.g. since a model was given to another process.
         """
         with unchanged_process():
-            commands = read_commands(self.folder)
+            find_data(self.folder)
+            commands = saved_commands(self.folder, trust=self._trust)
+            require_given(options_of(self.folder))
             known = sorted({run.seed for run in collect([self.folder]).runs})
             first = max(known, default=-1) + 1
             more = range(first, first + seeds) if isinstance(seeds, int) else seeds
             listed = ",".join(str(seed) for seed in dict.fromkeys([*known, *more]))
             command = extended(commands[-1], [f"seed={listed}"])
             run_sweep(command, self.folder, self._shown.engine, commands)
-        return Result(self.folder, self._shown)
+        return Result(self.folder, self._shown, trust=self._trust)
 
     def save(self, folder: str | Path) -> "Result":
         """Copy the runs to another folder, which must be new, and return the result there.
@@ -174,14 +173,15 @@ class Result:
         if place.exists():
             raise UserError(f"{place} exists: save to a new folder")
         shutil.copytree(self.folder, place)
-        return Result(place, self._shown)
+        find_data(place)
+        return Result(place, self._shown, trust=self._trust)
 
     def report(self, path: str | Path) -> Path:
         """Write the report as one HTML page."""
-        page = write_report(self.comparison, self.folder / "report")
+        written = write_report(self.comparison, self.folder / "report")
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(page, place)
+        shutil.copyfile(written, place)
         return place
 
     def command(self) -> str:
@@ -192,10 +192,9 @@ class Result:
         """
         command = read_commands(self.folder)[-1]
         jobs = [run_overrides(job) for job in all_jobs(command)]
-        objects = [each for job in jobs for each in job if "=losslab.given." in each]
-        if objects:
+        for group, label in given_paths(options_of(self.folder)):
             raise UserError(
-                f"{objects[0].lstrip('+').partition('.')[0]} was given in Python: define it in a "
+                f"{group if group == 'model' else label} was given in Python: define it in a "
                 "module that can be imported, under the name of its label"
             )
         seeds = ",".join(dict.fromkeys(each[5:] for job in jobs for each in job if _is_seed(each)))
@@ -211,46 +210,18 @@ class Result:
         return "\n\n".join([self.answer, *tables])
 
     def _repr_html_(self) -> str:
-        parts = [f"<p>{html.escape(line)}</p>" for line in self.answer.splitlines() if line]
-        parts += [_html_table(table) for table in self.comparison.tables]
-        if any(table.pairs for table in self.comparison.tables):
-            parts.append(_html_figure(self.plot.differences))
-        return "\n".join(parts)
+        return page(self.comparison, self.answer)
 
 
 def _is_seed(override: str) -> bool:
     return override.startswith("seed=")
 
 
-class Plots:
-    """Figures of a comparison, as matplotlib figures."""
+def options_of(folder: Path) -> list[str]:
+    """Return the options of all jobs of a comparison.
 
-    def __init__(self, comparison: Comparison) -> None:
-        self._table: ComparisonTable = comparison.tables[0]
-
-    def differences(self) -> "Figure":
-        """Draw the differences between losses, seed by seed, with their intervals."""
-        return seed_differences(self._table)
-
-    def metrics(self) -> "Figure":
-        """Draw the final metrics of each loss."""
-        return final_metrics(self._table)
-
-    def curves(self) -> "Figure":
-        """Draw the validation metrics over training."""
-        return validation_curves(self._table, read=TableCurves(self._table))
-
-
-def _html_table(table: ComparisonTable) -> str:
-    head, *lines = grid(table)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines
-    )
-    names = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    return f"<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _html_figure(draw: Callable[[], Any]) -> str:
-    buffer = io.BytesIO()
-    draw().savefig(buffer, format="png", dpi=100)
-    return f'<img src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    Raises:
+        UserError: if its file is damaged.
+    """
+    jobs = all_jobs(read_commands(folder)[-1])
+    return list(dict.fromkeys(option for job in jobs for option in job))

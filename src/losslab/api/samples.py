@@ -11,16 +11,22 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from losslab.api.choices import named_options
 from losslab.config.errors import UserError
 from losslab.config.overrides import quoted
 from losslab.data.targets import read_targets
+from losslab.progress import show
 
 Arrays = dict[str, NDArray[Any]]
 TASKS = {"classes": "classification", "values": "regression", "multilabel": "multilabel"}
+KINDS = {"classes": "classes", "values": "numbers", "multilabel": "several labels per sample"}
 COLUMNS = ("inputs", "targets", "weight", "group")
+ARRAYS_FILE, TABLE_FILE = FILES = ("data.npz", "data.csv")
+"""Files of the data, in the folder of a comparison."""
+READ_TWICE = 8
+"""Samples of a Dataset that are read twice, to find random transforms."""
 
 
 def data_options(data: Any, target: Any, task: str | None, folder: Path) -> list[str]:
@@ -43,27 +49,12 @@ def data_options(data: Any, target: Any, task: str | None, folder: Path) -> list
         return _of_frame(data, target, task, folder)
     if target is not None:
         raise UserError(f"target is a column of a DataFrame, got {type(data).__name__} as data")
-    if isinstance(data, pl.LightningDataModule):
-        arrays = _of_module(data)
-    elif isinstance(data, DataLoader):
-        arrays = _of_dataset(data.dataset)
-    elif isinstance(data, tuple | list) and len(data) == 2:
-        if hasattr(data[0], "to_csv"):
-            joined = data[0].assign(target=np.asarray(data[1]))
-            return _of_frame(joined, "target", task, folder)
-        arrays = {name: _array(name, each) for name, each in zip(COLUMNS, data, strict=False)}
-    elif isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        arrays = _of_dataset(data)
-    else:
-        raise UserError(
-            "data must be a name, (X, y), a DataFrame, a Dataset, a DataLoader or a "
-            f"LightningDataModule, got {type(data).__name__}"
-        )
-    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        got = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise UserError(f"data must be arrays of equal length, got {got}")
-    path = folder / "data.npz"
+    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[0], "to_csv"):
+        _require_equal_lengths(dict(zip(COLUMNS, map(np.asarray, data), strict=False)))
+        return _of_frame(*_joined(*data), task, folder)
+    arrays = _arrays(data)
+    _require_equal_lengths(arrays)
+    path = folder / ARRAYS_FILE
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return [
@@ -73,15 +64,57 @@ def data_options(data: Any, target: Any, task: str | None, folder: Path) -> list
     ]
 
 
+def _is_one_hot(targets: NDArray[Any]) -> bool:
+    numbers = targets.dtype.kind in "biuf"
+    return numbers and bool(np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all())
+
+
+def _arrays(data: Any) -> Arrays:
+    if isinstance(data, pl.LightningDataModule):
+        return _of_module(data)
+    if isinstance(data, DataLoader):
+        return _of_dataset(data.dataset)
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return {name: _array(name, each) for name, each in zip(COLUMNS, data, strict=False)}
+    is_sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if not isinstance(data, Dataset) and (
+        isinstance(data, tuple | np.ndarray | torch.Tensor) or not is_sequence
+    ):
+        several = f" of {len(data)}" if isinstance(data, tuple) else ""
+        raise UserError(
+            "data must be a name, (X, y), a DataFrame, a Dataset, a DataLoader or a "
+            f"LightningDataModule, got {type(data).__name__}{several}"
+        )
+    return _of_dataset(data)
+
+
+def _require_equal_lengths(arrays: Arrays) -> None:
+    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UserError(f"data must be arrays of equal length, got {got}")
+
+
+def _joined(frame: Any, targets: Any) -> tuple[Any, list[str]]:
+    """Return a DataFrame with the targets, and the names of their columns."""
+    columns = np.asarray(targets).reshape(len(frame), -1).T
+    name = "target"
+    while any(str(each).startswith(name) for each in frame.columns):
+        name = f"_{name}"
+    names = [name] if len(columns) == 1 else [f"{name}{place}" for place in range(len(columns))]
+    return frame.assign(**dict(zip(names, columns, strict=True))), names
+
+
 def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[str]:
-    columns = [target] if isinstance(target, str) else list(target or [])
+    several = isinstance(target, list | tuple)
+    columns = list(target) if several else [] if target is None else [target]
     missing = [name for name in columns if name not in frame.columns]
     if missing or not columns:
         raise UserError(
             f"target must name columns of the DataFrame, got {target!r}: it has "
             f"{', '.join(map(str, frame.columns))}"
         )
-    path = folder / "data.csv"
+    path = folder / TABLE_FILE
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False)
     chosen = quoted(columns[0]) if len(columns) == 1 else f"[{','.join(map(quoted, columns))}]"
@@ -94,14 +127,21 @@ def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[s
 
 
 def _task_of(targets: NDArray[Any]) -> str:
-    """Return the task of targets: strings, booleans and few integers are classes."""
+    """Return the task of targets, and say it: strings, booleans and few integers are classes."""
     if targets.dtype.kind == "O":
         targets = targets.astype(str)
+    if targets.ndim == 2 and targets.shape[1] > 1 and _is_one_hot(targets):
+        raise UserError(
+            "targets could be one-hot classes or labels: give targets.argmax(axis=1), or "
+            "task='multilabel'"
+        )
     try:
-        return TASKS[read_targets("targets", targets, "auto").kind]
+        kind = read_targets("targets", targets, "auto").kind
     except ValueError as error:
         reason = str(error).partition(": set ")[0]
         raise UserError(f"{reason}: give task='classification' or 'regression'") from error
+    show(f"task: {TASKS[kind]}, since the targets are {KINDS[kind]} (task=... is for another)")
+    return TASKS[kind]
 
 
 def _of_dataset(dataset: Any) -> Arrays:
@@ -110,6 +150,9 @@ def _of_dataset(dataset: Any) -> Arrays:
     Raises:
         UserError: if an item is not ``(input, target)``, or inputs differ in shape.
     """
+    name = type(dataset).__name__
+    if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
+        raise UserError(f"a Dataset must have __len__ and __getitem__, which {name} has not")
     items = [dataset[place] for place in range(len(dataset))]
     if not items:
         raise UserError("data must have samples, got none")
@@ -120,7 +163,15 @@ def _of_dataset(dataset: Any) -> Arrays:
             f"{type(first).__name__}"
         )
     columns = zip(*items, strict=True)
-    return {name: _stacked(name, column) for name, column in zip(COLUMNS, columns, strict=False)}
+    arrays = {name: _stacked(name, column) for name, column in zip(COLUMNS, columns, strict=False)}
+    once = arrays["inputs"][:READ_TWICE]
+    again = [_array("inputs", dataset[place][0]) for place in range(len(once))]
+    if not np.array_equal(once, again, equal_nan=once.dtype.kind == "f"):
+        show(
+            f"{name} gives other inputs each time, as random transforms do: they are read once, "
+            "and are the same in every epoch"
+        )
+    return arrays
 
 
 def _of_module(module: pl.LightningDataModule) -> Arrays:

@@ -181,7 +181,10 @@ def _train_members(stack: Any) -> None:
         return
     began = time.monotonic()
     try:
-        with _run_logs(members), recorded(*(member.writer for member in members)):
+        with (
+            run_logs([each.folder for each in members]),
+            recorded(*(member.writer for member in members)),
+        ):
             stack.train()
     except UserError as error:  # a full disk, on which not even that could be recorded
         show(f"error: {error}")
@@ -212,11 +215,11 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 @contextmanager
-def _run_logs(members: Sequence[StackedRun]) -> Iterator[None]:
+def run_logs(folders: Iterable[Path]) -> Iterator[None]:
     """Redirect logging to the ``run.log`` of each run."""
     root = logging.getLogger()
     before = root.handlers
-    root.handlers = [_RunLogs([member.folder / "run.log" for member in members])]
+    root.handlers = [_RunLogs([folder / "run.log" for folder in folders])]
     try:
         yield
     finally:

@@ -47,7 +47,8 @@ class NumericLink:
 
         It is done on the CPU, where the loss is, and where nearly singular systems can be solved.
         """
-        return self._probability(logits.detach().cpu().double()).to(logits.device)
+        with torch.inference_mode(False):  # in which Lightning tests, and nothing has gradients
+            return self._probability(logits.detach().cpu().double().clone()).to(logits.device)
 
     def _probability(self, points: Tensor) -> Tensor:
         if self.binary:

@@ -1,0 +1,69 @@
+"""Objects of a comparison that were given in Python: found in its options, and given again."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+from losslab import given
+from losslab.api.choices import Copies
+from losslab.config.errors import UserError
+
+
+def given_paths(options: Iterable[str]) -> dict[tuple[str, str], str]:
+    """Return the ``_target_`` of each object that was given in Python, by group and label.
+
+    Example:
+        >>> given_paths(["model=mlp", "loss._target_=losslab.given.x1f3a52bc.mine"])
+        {('loss', 'mine'): 'losslab.given.x1f3a52bc.mine'}
+    """
+    found = {}
+    for option in options:
+        key, _, path = option.lstrip("+").partition("=")
+        if path.startswith(f"{given.__name__}."):
+            found[key.partition(".")[0], path.rpartition(".")[2]] = path
+    return found
+
+
+def give_again(options: Iterable[str], model: Any, losses: Mapping[str, Any]) -> None:
+    """Keep objects for options that another process wrote.
+
+    Args:
+        options: options of the runs.
+        model: the model that it was given; ``None`` if it has a name.
+        losses: the losses that it was given, by label.
+
+    Raises:
+        UserError: if it was given no model, or no such loss.
+    """
+    paths = given_paths(options)
+    models = {label: model for group, label in paths if group == "model"}
+    labels = [label for group, label in paths if group == "loss"]
+    unknown = [f"losses has {label}" for label in losses if label not in labels]
+    if model is not None and not models:
+        unknown.append("model is given")
+    if unknown:
+        listed = f"the losses {', '.join(labels)}" if labels else "no loss"
+        more = " and a model" if models else " and no model"
+        raise UserError(f"{unknown[0]}, but this comparison was given {listed}{more} in Python")
+    for (group, label), path in paths.items():
+        value = (models if group == "model" else losses).get(label)
+        if value is not None:
+            given.put(path, Copies(value) if isinstance(value, nn.Module) else value)
+
+
+def require_given(options: Iterable[str]) -> None:
+    """Check that this process has the objects that options name.
+
+    Raises:
+        UserError: if it has not; the message says how to give them again.
+    """
+    lost = [name for name, path in given_paths(options).items() if not given.has(path)]
+    if lost:
+        named = ["model" if group == "model" else label for group, label in lost]
+        again = ["model=..."] if "model" in named else []
+        again += ["losses={...}"] if any(group == "loss" for group, _ in lost) else []
+        raise UserError(
+            f"{', '.join(dict.fromkeys(named))} of these runs was given in Python, by a process "
+            f"that has ended: give it again: losslab.load(folder, {', '.join(again)})"
+        )
