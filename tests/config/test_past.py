@@ -47,6 +47,9 @@ def test_every_target_of_version_0_1_is_the_one_of_todays_choice(file):
         schema.flat(OmegaConf.to_container(OmegaConf.load(groups.CONF / file)), package(file))
     )
     targets = {key: value for key, value in schema.flat(plain) if key.endswith("_target_")}
+    if file == "loss/bce_dice.yaml":  # today's is a sum; saved runs keep the class
+        assert targets == {"loss._target_": "losslab.losses.BCEDiceLoss"}
+        return
     assert targets == {key: current.get(key) for key in targets}
     assert len(targets) == len(CHOICES[file])
 

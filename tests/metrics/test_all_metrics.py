@@ -17,7 +17,7 @@ from losslab import metrics
 MODULES = [
     importlib.import_module(f"losslab.metrics.{found.name}")
     for found in pkgutil.iter_modules(metrics.__path__)
-    if found.name != "labels"  # names and units, no metrics
+    if found.name not in ("labels", "monitors")  # names and units, no metrics
 ]
 METRICS = [
     value

@@ -50,10 +50,12 @@ def help_text() -> str:
             data = [node.standard_data, *data]
         blocks.append(f"  task={task}   (model={groups.default_choice('task', task, 'model')})")
         blocks.append(f"    data={_marked(data, node.standard_data)}")
-        blocks += [f"    loss={name:<26}{groups.summary('loss', name)}" for name in losses]
+        blocks += map(_described, losses)
         if not losses:
             blocks.append(f"    loss={node.standard_loss}")
         blocks.append("")
+    if others := [name for name in groups.names("loss") if groups.default_task(name) is None]:
+        blocks += ["  any task", *map(_described, others), ""]
     above = ("loss", "data", "task", "paths")  # paths has one choice
     rest = []
     for group in schema.GROUPS:
@@ -62,6 +64,10 @@ def help_text() -> str:
             text = f"  {group}={_marked(groups.names(group), standard)}"
             rest += textwrap.wrap(text, 100, subsequent_indent=6 * " ", break_on_hyphens=False)
     return "\n".join(blocks) + TAIL.format(program=program(), groups="\n".join(rest))
+
+
+def _described(loss: str) -> str:
+    return f"    loss={loss:<26}{groups.summary('loss', loss)}"
 
 
 def _marked(names: list[str], standard: str | None) -> str:
