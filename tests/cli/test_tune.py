@@ -29,8 +29,9 @@ def records(folder: Path):
 @pytest.fixture
 def killed(tmp_path):
     """A tuning that was killed when its first runs were done."""
+    alone = "hydra/launcher=basic"  # so that runs end one by one
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parents[2] / TUNE), *SEARCH, *FINAL],
+        [sys.executable, str(Path(__file__).parents[2] / TUNE), *SEARCH, *FINAL, alone],
         cwd=tmp_path,
         env=os.environ,
         stdout=subprocess.DEVNULL,
