@@ -37,6 +37,7 @@ def test_a_number_is_the_weight_of_a_loss_in_conf():
 @pytest.mark.parametrize(
     "given",
     [
+        ["loss.of={dice:{weight:0.7,power:2}}"],
         ["loss.of.dice={weight:0.7,power:2}"],
         ["loss.of.dice.weight=0.7", "loss.of.dice.power=2"],
         ["loss.of.dice=0.7", "loss.of.dice.power=2"],
@@ -72,6 +73,8 @@ def test_an_adapter_may_be_a_component():
     ("given", "words"),
     [
         ([*MASKS], "loss.of has no losses: add loss.of.NAME=WEIGHT"),
+        ([*MASKS, "loss.of=3"], "loss.of must be losses with weights, such as loss.of.dice=1, got"),
+        ([*MASKS, "loss.of=null"], "loss.of must be losses with weights"),
         ([*MASKS, "loss.of.dicee=1"], "unknown loss in loss.of.dicee: did you mean dice"),
         ([*MASKS, "loss.of.dice=-1"], "loss.of.dice.weight must be a number >= 0, got -1"),
         ([*MASKS, "loss.of.dice=null"], "loss.of.dice.weight must be a number >= 0, got null"),
@@ -100,6 +103,7 @@ def test_components_decide_the_data_if_they_agree():
     assert "data=segmentation" in complete(["loss=sum", "loss.of.dice=1", "loss.of.tversky=1"])
     assert "data=digits" in complete(["loss=sum,cross_entropy", "loss.of.focal=1"])
     assert "data=segmentation" in complete(["loss=bce_dice", "loss.of.dice=2"])
+    assert "data=regression" in complete(["loss=sum", "loss.of={mse:1,mae:2}"])
     with pytest.raises(UserError, match="dice defaults to data=segmentation and focal to data=dig"):
         complete(["loss=sum", "loss.of.dice=1", "loss.of.focal=1"])
     with pytest.raises(UserError, match="add data="):
@@ -119,6 +123,7 @@ def test_names_list_components_and_weights():
     weights = ["loss=sum", "loss.of.bce=1", "++loss.of.dice=0.5"]
     assert job_name(weights) == "bce+0.5dice"
     assert job_name(["loss=sum", "loss.of.dice.weight=0.5"]) == "0.5dice"
+    assert job_name(["loss=sum", "loss.of={mse:1,mae:2}"]).startswith("sum,loss.of=")
     assert job_name([*weights, "++loss.of.dice.weight=2"]) == "bce+2dice"  # as a tuning does
     assert named("loss", "sum", ["loss.of.mine._target_=torch.nn.L1Loss"]) == "mine"
     options = job_name(["loss=sum", "loss.of.bce=1", "loss.of.dice={weight:0.5,power:2}"])

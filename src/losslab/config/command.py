@@ -199,12 +199,10 @@ def _refuse_sweep(overrides: list[str]) -> None:
     for override in parsed(overrides):
         if override.is_sweep_override():
             values = ",".join(values_of(override))
+            typed = override.input_line.lstrip("+")  # losslab may have added it
             key = override.key_or_group
             as_list = f"write {key}=[{values}] for a list, or " if groups.takes_list(key) else ""
-            raise UserError(
-                f"{override.input_line} has several values: {as_list}add -m to run one job per "
-                "value"
-            )
+            raise UserError(f"{typed} has several values: {as_list}add -m to run one job per value")
 
 
 def run_overrides(overrides: Sequence[str]) -> list[str]:

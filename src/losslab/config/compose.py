@@ -114,7 +114,7 @@ def added_if_new(override: str, given: Sequence[str] = ()) -> str:
         '++loss.scale=3'
     """
     group, dot, _ = override.partition("=")[0].partition(".")
-    if override.startswith(f"{compound.OF}."):
+    if override.startswith((f"{compound.OF}.", f"{compound.OF}=")):
         return f"++{compound.weight_beside_options(override, given)}"
     if group == "within" and dot:
         return f"++{override}"

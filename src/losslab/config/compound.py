@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from losslab.config import groups
+from losslab.config import groups, secrets
 from losslab.config.errors import UserError
 from losslab.config.kinds import text
 from losslab.config.overrides import parsed
@@ -33,7 +33,7 @@ def expand(config: DictConfig) -> None:
     """
     node = config.get("loss")
     if OmegaConf.is_dict(node) and "of" in node:
-        given: Any = OmegaConf.to_container(node.of, resolve=False)
+        given: Any = secrets.plain(node.of, resolve=False)
         chosen = config.hydra.runtime.choices.get("loss")
         if not is_compound(chosen) and "_target_" in groups.node("loss", chosen):
             raise UserError(f"unknown key {OF} of loss={chosen}: write loss=sum for several losses")
@@ -162,6 +162,9 @@ def default_data(losses: Sequence[str], overrides: Sequence[str]) -> str | None:
         for each in parsed(overrides)
         if (part := each.key_or_group.removeprefix(f"{OF}.")) != each.key_or_group
     ]
+    for each in parsed(overrides):
+        if each.key_or_group == OF and isinstance(each.value(), dict):
+            typed += map(str, each.value())
     if not (typed and any(map(is_compound, losses))):
         return None  # the defaults of its file apply
     data: dict[str, str] = {}

@@ -116,7 +116,8 @@ def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
         if key == f"{group}._target_":
             return value.strip("'\"").rpartition(".")[2]
     if (group, chosen) == ("loss", "sum"):
-        return "+".join(weight + name for name, weight in _weights(overrides).items())
+        parts = [weight + name for name, weight in _weights(overrides).items()]
+        return "+".join(parts) or chosen  # loss.of={...}
     return chosen
 
 
