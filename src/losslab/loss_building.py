@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, refused_options, target_of
+from losslab.config.secrets import plain
 from losslab.data.raw import IGNORED
 from losslab.losses import SumLoss, WeightSchedule
 from losslab.losses.adapters import Adapter, WithoutIgnored
@@ -73,9 +74,8 @@ def _build_one(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -
         balanced["pos_weight"] = balanced["pos_weight"][-1:]  # one logit for the foreground
     options = balanced | options
     if takes_prediction_and_target(target, {*node, *options}):
-        given = _plain(node)
+        given = {**plain(node), **options}
         del given["_target_"]
-        given |= options
         refusal = refused_options(target, (None, None), given, "loss")
         if refusal:
             raise UserError(f"loss: {refusal}")
@@ -102,7 +102,7 @@ def is_sum(target: Any) -> bool:
 def _adapts(target: Any, node: Any) -> bool:
     """Return whether a target is an adapter, with the options of the loss that it adapts."""
     adapter = inspect.isclass(target) and issubclass(target, Adapter)
-    return adapter and "_target_" in (_plain(node).get("loss") or {})
+    return adapter and "_target_" in (plain(node).get("loss") or {})
 
 
 def _build_adapter(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
@@ -111,16 +111,9 @@ def _build_adapter(node: Any, data: Any, sizes: Mapping[str, int], **options: An
         inner = _build_one(node["loss"], data, sizes, **options)
     except UserError as error:
         raise UserError(f"{error} (in loss.loss)") from error
-    own = {key: value for key, value in _plain(node).items() if key != "loss"}
+    own = {key: value for key, value in plain(node).items() if key != "loss"}
     adapter: nn.Module = build(own, "loss", inner)
     return adapter
-
-
-def _plain(node: Any) -> dict[str, Any]:
-    plain: Any = (
-        OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else dict(node)
-    )
-    return {str(key): value for key, value in plain.items()}
 
 
 def _build_sum(node: DictConfig, data: Any, sizes: Mapping[str, int], **options: Any) -> nn.Module:
@@ -135,9 +128,8 @@ def _build_sum(node: DictConfig, data: Any, sizes: Mapping[str, int], **options:
             losses[name] = build_loss(component["loss"], data, sizes)
         except UserError as error:
             raise UserError(f"{error} (in loss.of.{name})") from error
-        weight = component["weight"]
-        scheduled = isinstance(weight, Mapping) or OmegaConf.is_dict(weight)
-        weights[name] = _schedule(name, weight) if scheduled else weight
+        weight = plain(component["weight"])
+        weights[name] = _schedule(name, weight) if isinstance(weight, dict) else weight
     own = {str(key): value for key, value in node.items() if key not in ("of", "_target_")}
     try:
         loss: nn.Module = target_of(node, "loss")(losses, weights, **own, **options)

@@ -163,11 +163,7 @@ def launch(
     Returns:
         The folders of all jobs.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    code: dict[str, str] = {}
-    for job in jobs:
-        code |= job.config.get("code_dirs", {})
-    write_commands(folder, [*earlier, command], [job.overrides for job in jobs], code)
+    keep_commands(folder, [*earlier, command], jobs)
     of_runs = run_overrides(command.overrides)
     of_hydra = [given for given in command.overrides if given not in of_runs]
     of_hydra += [
@@ -187,6 +183,15 @@ def launch(
         raise
     write_summary(folder, jobs)
     return list(epochs)
+
+
+def keep_commands(folder: Path, commands: Sequence[Command], jobs: Sequence[Composed]) -> None:
+    """Write the commands of a sweep, its jobs and the folders of the user's modules."""
+    folder.mkdir(parents=True, exist_ok=True)
+    code: dict[str, str] = {}
+    for job in jobs:
+        code |= job.config.get("code_dirs", {})
+    write_commands(folder, commands, [job.overrides for job in jobs], code)
 
 
 def sweep_job(config: DictConfig) -> None:

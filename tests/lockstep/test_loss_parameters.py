@@ -8,7 +8,14 @@ from losslab.lockstep.sweep import train_jobs
 from losslab.losses import PolicyGradientLoss
 from losslab.training import train
 
-from .test_sweep import DOUBLE, REINFORCE, differences, record_of, require_same_run
+from .test_sweep import (
+    DOUBLE,
+    REINFORCE,
+    differences,
+    record_of,
+    require_same_run,
+    require_same_runs,
+)
 
 SPLITS = ["data.val_fraction=0.05", "data.test_fraction=0.05", "trainer.max_epochs=2"]
 EMBEDDINGS = ["data=digits_retrieval", "data.copies=1", "model=mlp", "model.hidden=[16]", *SPLITS]
@@ -100,19 +107,14 @@ SWEEPS = {
 
 @pytest.mark.parametrize("overrides", SWEEPS.values(), ids=SWEEPS)
 def test_a_run_leaves_what_it_leaves_alone(both, overrides):
-    pairs, left = both(*overrides, DOUBLE)
-    assert not left
-    for alone, together in pairs:
-        require_same_run(alone, together)
+    require_same_runs(*both(*overrides, DOUBLE))
 
 
 def test_each_run_stops_early_for_itself(both):
     stopping = ["trainer.max_epochs=6", "callbacks.run_writer.patience=1", "optimizer.lr=1e-9,0.01"]
     pairs, left = both(*EMBEDDINGS, "loss=arcface,triplet", DOUBLE, *stopping)
-    assert not left
+    require_same_runs(pairs, left)
     assert len({record_of(together)["epochs"] for _, together in pairs}) > 1
-    for alone, together in pairs:
-        require_same_run(alone, together)
 
 
 def test_a_run_that_diverges_ends_and_the_others_go_on(both):
@@ -127,10 +129,8 @@ def test_a_run_that_diverges_ends_and_the_others_go_on(both):
 def test_the_last_run_of_a_loss_may_leave(both):
     stopping = ["trainer.max_epochs=6", "callbacks.run_writer.patience=1", "optimizer.lr=0.05"]
     pairs, left = both(*EMBEDDINGS, "loss=arcface,center,proxy_anchor", DOUBLE, *stopping)
-    assert not left
+    require_same_runs(pairs, left)
     assert len({record_of(together)["epochs"] for _, together in pairs}) > 1
-    for alone, together in pairs:
-        require_same_run(alone, together)
 
 
 RESUMED = {
@@ -174,15 +174,11 @@ def test_weighted_samples_train_them_too(both, tmp_path, given):
     table.write_text("\n".join(["x,y,w", *rows]))
     data = ["data=table", f"data.path={table}", "data.target=y", "data.weight=w", "task=regression"]
     pairs, left = both(*data, *given, "model=linear", "trainer.max_epochs=2", "seed=0,1", DOUBLE)
-    assert not left
-    for alone, together in pairs:
-        require_same_run(alone, together)
+    require_same_runs(pairs, left)
 
 
 def test_losses_of_another_library(both):
     pytest.importorskip("pytorch_metric_learning")
     target = "loss._target_=pytorch_metric_learning.losses.ArcFaceLoss"
     pairs, left = both(*EMBEDDINGS, "loss=triplet", target, "seed=0,1", DOUBLE)
-    assert not left
-    for alone, together in pairs:
-        require_same_run(alone, together)
+    require_same_runs(pairs, left)

@@ -112,10 +112,7 @@ SWEEPS = {
 
 @pytest.mark.parametrize("overrides", SWEEPS.values(), ids=SWEEPS)
 def test_a_run_leaves_what_it_leaves_alone(both, overrides):
-    pairs, left = both(*overrides, DOUBLE)
-    assert not left
-    for alone, together in pairs:
-        require_same_run(alone, together)
+    require_same_runs(*both(*overrides, DOUBLE))
 
 
 def test_sample_weights_alone_as_together(both, tmp_path):
@@ -173,6 +170,12 @@ def test_runs_choose_among_equal_epochs_alone_as_together(both, separable, optio
         assert not differences(*best, tolerance=1e-6)
         epochs.add(best[0]["epoch"])
     assert epochs == expected
+
+
+def require_same_runs(pairs: list[tuple[Path, Path]], left: list) -> None:
+    assert not left
+    for alone, together in pairs:
+        require_same_run(alone, together)
 
 
 def require_same_run(alone: Path, together: Path) -> None:

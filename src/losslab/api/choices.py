@@ -45,7 +45,7 @@ def model_options(model: Any) -> list[str]:
         )
     if not callable(model):
         raise UserError(f"model must be a name, a class or a function, got {model!r:.60}")
-    return [f"model._target_={_target('model', _name_of(model, 'model'), model)}"]
+    return [f"model._target_={_target(_name_of(model, 'model'), model)}"]
 
 
 def loss_options(losses: Losses, base: str) -> dict[str, list[str]]:
@@ -84,7 +84,7 @@ def _loss(label: Any, loss: Any, base: str) -> tuple[str, list[str]]:
     name = _name_of(loss, "loss") if label is None else str(label)
     if not name.isidentifier():
         raise UserError(f"a label must be of letters, digits and _, got {name!r}")
-    return name, [f"loss={base}", f"loss._target_={_target('loss', name, loss)}"]
+    return name, [f"loss={base}", f"loss._target_={_target(name, loss)}"]
 
 
 def _name_of(value: Any, otherwise: str) -> str:
@@ -95,28 +95,21 @@ def _name_of(value: Any, otherwise: str) -> str:
     return name if name.isidentifier() else otherwise  # not <lambda>
 
 
-def _target(kind: str, name: str, value: Any) -> str:
+def _target(name: str, value: Any) -> str:
     """Return a ``_target_`` of this name for a class, a function or a module."""
     if isinstance(value, nn.Module):
         return given.keep(name, Copies(value))
-    path = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
-    if path.rpartition(".")[2] == name and _is_importable(path, value):
-        return path
+    module, qualified = (getattr(value, each, "") for each in ("__module__", "__qualname__"))
+    if qualified == name and _is_importable(module, name, value):
+        return f"{module}.{name}"
     return given.keep(name, value)
 
 
-def _is_importable(path: str, value: Any) -> bool:
-    """Return whether another process finds the same object under a path."""
-    module, *names = path.split(".")
-    if module in ("__main__", "builtins", "") or "<" in path:
-        return False
-    package, _, _ = path.rpartition(".")
-    found = sys.modules.get(package)
-    return getattr(found, names[-1] if names else "", None) is value and not _is_interactive(found)
-
-
-def _is_interactive(module: Any) -> bool:
-    return getattr(module, "__file__", None) is None
+def _is_importable(module: str, name: str, value: Any) -> bool:
+    """Return whether another process finds the same object in a module, which is in a file."""
+    found = sys.modules.get(module)
+    in_file = module != "__main__" and getattr(found, "__file__", None) is not None
+    return in_file and getattr(found, name, None) is value
 
 
 class Copies:

@@ -187,8 +187,7 @@ def _task_of(options: Sequence[str]) -> str:
 def _require_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            close = groups.did_you_mean(name, known)
-            raise UserError(f"unknown {kind} '{name}'{close} Known: {', '.join(known)}")
+            raise UserError(groups.unknown(kind, name, known))
 
 
 def _command(shared: Sequence[str], jobs: list[list[str]], folder: Path) -> Command:

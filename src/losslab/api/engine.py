@@ -20,8 +20,7 @@ from losslab.metrics.labels import some
 from losslab.progress import SweepProgress, show
 from losslab.rng import restored_state
 from losslab.runs.check import needs_running
-from losslab.sweep import checked_jobs, show_unfinished, write_summary
-from losslab.sweep_file import write_commands
+from losslab.sweep import checked_jobs, keep_commands, show_unfinished, write_summary
 from losslab.training import train
 
 Engine = Literal["lockstep", "one by one"]
@@ -43,10 +42,7 @@ def run_sweep(
     """
     jobs = checked_jobs(command, folder, earlier)
     keep_looks(folder)
-    code: dict[str, str] = {}
-    for job in jobs:
-        code |= job.config.get("code_dirs", {})
-    write_commands(folder, [*earlier, command], [job.overrides for job in jobs], code)
+    keep_commands(folder, [*earlier, command], jobs)
     waiting = [
         Job(job.config, folder / job.subdir) for job in jobs if needs_running(folder / job.subdir)
     ]

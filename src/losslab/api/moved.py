@@ -18,11 +18,11 @@ def find_data(folder: Path) -> None:
     Raises:
         FileError: if a file of the folder is damaged.
     """
-    for path in (folder / name for name in FILES):
+    for path in (folder / name for name in FILES if (folder / name).is_file()):
         sweep = read_json(folder / SWEEP_FILE)
         now = f"data.path={quoted(path.resolve())}"
         named = {each for each in _texts(sweep) if each.startswith("data.path=")}
-        if path.is_file() and named - {now}:
+        if named - {now}:
             replace_file(folder / SWEEP_FILE, json.dumps(_replaced(sweep, now)).encode())
             for config in folder.glob(f"*/*/{RunFolder(Path()).config}"):
                 _find_data_of_run(RunFolder(config.parent), path.resolve(), now)

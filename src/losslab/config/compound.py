@@ -35,7 +35,7 @@ def expand(config: DictConfig) -> None:
     if OmegaConf.is_dict(node) and "of" in node:
         given: Any = secrets.plain(node.of, resolve=False)
         chosen = config.hydra.runtime.choices.get("loss")
-        if not is_compound(chosen) and "_target_" in groups.node("loss", chosen):
+        if not is_compound(chosen):
             raise UserError(f"unknown key {OF} of loss={chosen}: write loss=sum for several losses")
         with open_dict(node):
             node.of = expanded(given)
@@ -157,22 +157,29 @@ def default_data(losses: Sequence[str], overrides: Sequence[str]) -> str | None:
     Raises:
         UserError: if the components, or the other losses, have different default data.
     """
-    typed = [
-        part.partition(".")[0]
-        for each in parsed(overrides)
-        if (part := each.key_or_group.removeprefix(f"{OF}.")) != each.key_or_group
-    ]
-    for each in parsed(overrides):
-        if each.key_or_group == OF and isinstance(each.value(), dict):
-            typed += map(str, each.value())
+    typed = _typed_components(overrides)
     if not (typed and any(map(is_compound, losses))):
         return None  # the defaults of its file apply
-    data: dict[str, str] = {}
+    names: list[str] = []
     for loss in losses:
-        own = groups.default_data(loss)  # that of bce_dice is not that of bce
-        of = [*groups.node("loss", loss)["of"], *typed] if not own and is_compound(loss) else [loss]
-        data |= {name: own for name in of if (own := groups.default_data(name)) is not None}
+        if groups.default_data(loss) is None and is_compound(loss):  # bce_dice has its own
+            names += [*groups.node("loss", loss)["of"], *typed]
+        else:
+            names.append(loss)
+    data = {name: own for name in names if (own := groups.default_data(name)) is not None}
     if len(set(data.values())) > 1:
         listed = " and ".join(f"{name} to data={own}" for name, own in data.items())
         raise UserError(f"{listed.replace(' to data=', ' defaults to data=', 1)}: add data=")
     return next(iter(data.values()), None)
+
+
+def _typed_components(overrides: Sequence[str]) -> list[str]:
+    """Return the components that overrides name: ``loss.of.dice=1``, ``loss.of={dice:1}``."""
+    names: list[str] = []
+    for override in parsed(overrides):
+        key = override.key_or_group
+        if key.startswith(f"{OF}."):
+            names.append(key.split(".")[2])
+        elif key == OF and isinstance(override.value(), dict):
+            names += map(str, override.value())
+    return names

@@ -228,6 +228,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
 )
 
 COMPONENT = re.compile(r"(loss\.of\.[^.]+\.(?=loss\.))+")
+"""What precedes an option of a component of a sum, ``loss.of.dice.loss.power``."""
 
 OUR_TARGETS = (
     "pytorch_lightning.Trainer",

@@ -28,7 +28,6 @@ from losslab.lockstep.resuming import saved_rows
 from losslab.lockstep.rows import StackedRuns
 from losslab.lockstep.stack import Stack
 from losslab.lockstep.stacked_run import StackedRun
-from losslab.losses import SumLoss
 from losslab.losses.base import sum_of
 from losslab.modules.cost import LossCall, begin_memory, supervised_call
 from losslab.modules.step_values import Diverged, StepValues, divergence, is_due
@@ -169,8 +168,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
 
     def _train_epoch(self, epoch: int) -> None:
         for member in self.members:
-            if isinstance(loss := member.components.module.loss, SumLoss):
-                loss.set_epoch(epoch)
+            member.components.module.begin_epoch(epoch)
         count = self.streams.count("train")
         batches = self._batches_from(epoch, 0)
         for index in range(count):

@@ -58,7 +58,7 @@ class SumLoss(Loss):
         formats = common_formats({name: _accepts(loss) for name, loss in of.items()})
         self.accepts = tuple(TargetFormat) if formats is None else formats  # type: ignore[misc]
         self._totals = {name: totals_of(loss) for name, loss in of.items()}
-        self._weights: dict[str, float | Tensor] = {}
+        self._weights: dict[str, float] = {}
         self._schedules: dict[str, WeightSchedule] = {}
         self._set_weights(dict(weights or {}))
 

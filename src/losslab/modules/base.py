@@ -50,9 +50,13 @@ class Module(pl.LightningModule):
         forget_copies(checkpoint)
 
     def on_train_epoch_start(self) -> None:
-        """Set the weights of a sum of losses to those of the epoch."""
+        """Begin the epoch."""
+        self.begin_epoch(self.trainer.current_epoch)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set the weights of a sum of losses to those of an epoch, counted from 0."""
         if isinstance(self.loss, SumLoss):
-            self.loss.set_epoch(self.trainer.current_epoch)
+            self.loss.set_epoch(epoch)
 
     def tie_break(self) -> dict[str, float]:
         """Measure what decides between this epoch and one with an equal monitor, if anything."""

@@ -229,7 +229,7 @@ def own_names(jobs: Sequence[Sequence[str]]) -> list[str]:
         ['mse', 'huber,loss.delta=2']
     """
     shared = set(jobs[0]).intersection(*jobs[1:]) if jobs else set()
-    naming = re.compile("loss(\\._target_|\\.of\\..*)?")
+    naming = re.compile(r"loss(\._target_|\.of\..*)?")
     shared -= {each for each in shared if naming.fullmatch(_key_and_value(each)[0])}
     return [job_name([each for each in job if each not in shared]) for job in jobs]
 
