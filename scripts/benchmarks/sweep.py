@@ -15,7 +15,7 @@ from benchmarks.page import ratio_table, show
 from losslab.config.compose import compose_jobs, jobs_of
 from losslab.lockstep.grouping import Job, place
 from losslab.lockstep.sweep import train_jobs
-from losslab.runs.writer import peak_memory_mb
+from losslab.runs.environment import peak_memory_mb
 from losslab.training import train
 
 LOSSES = (

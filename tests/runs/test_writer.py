@@ -23,9 +23,10 @@ from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin
 from losslab.runs import writer as writer_module
 from losslab.runs.check import needs_running
 from losslab.runs.curves import read_curves
+from losslab.runs.environment import peak_memory_mb
 from losslab.runs.record import is_stale, new_record, read_record, write_record
 from losslab.runs.scores import Scores, read_scores
-from losslab.runs.writer import RunWriter, peak_memory_mb
+from losslab.runs.writer import RunWriter
 
 EPOCHS, STEPS = 5, 4
 CONFIG = """seed: 0

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from losslab.runs.writer import versions
+from losslab.runs.environment import versions
 
 
 def checkpoint(

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from losslab.losses.base import sum_of
 from losslab.modules.objective import Supervision
 from losslab.rng import restored_state
-from losslab.runs.writer import peak_memory_mb
+from losslab.runs.environment import peak_memory_mb
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ def memory_cost(device: torch.device) -> dict[str, float]:
 
     On CUDA this is the memory of tensors on the device since :func:`begin_memory`. Elsewhere it is
     that of the process with its libraries, which runs in one process share: see
-    :func:`~losslab.runs.writer.peak_memory_mb`.
+    :func:`~losslab.runs.environment.peak_memory_mb`.
     """
     if device.type == "cuda":
         return {"run_mb": torch.cuda.max_memory_allocated(device) / MIB}

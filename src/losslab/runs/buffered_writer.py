@@ -1,14 +1,11 @@
 """Writer that buffers a run in memory, for runs that are trained together in one process."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from losslab.runs.checkpoint_files import BufferedCheckpointFiles
 from losslab.runs.record import EPOCH_FIELDS, Record, Status
 from losslab.runs.writer import HEARTBEAT_EVERY, RunWriter
-
-Save = Callable[[Path], None]
 
 
 class BufferedRunWriter(RunWriter):
@@ -38,10 +35,7 @@ class BufferedRunWriter(RunWriter):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._held: Record | None = None
-        self._unfinished: Save | None = None
-        self._best: Save | None = None
-        self._last: Save | None = None
-        self._saved: tuple[Save | None, Save | None] = (None, None)
+        self.checkpoints: BufferedCheckpointFiles = BufferedCheckpointFiles(self.files)
 
     @property
     def record(self) -> Record:
@@ -57,7 +51,7 @@ class BufferedRunWriter(RunWriter):
     def save(self) -> None:
         """Write curves, checkpoints and record of the last finished epoch."""
         super()._flush()
-        self._save_checkpoints()
+        self.checkpoints.write()
         super()._write(self.record)
 
     def _flush(self) -> None:
@@ -73,28 +67,7 @@ class BufferedRunWriter(RunWriter):
     def _is_due(self) -> bool:
         return time.monotonic() - self._beaten > HEARTBEAT_EVERY
 
-    def _save(self, save: Save) -> None:
-        self._unfinished = save
-
-    def _keep_as_best(self) -> None:
-        self._best = self._unfinished
-
-    def _keep_as_last(self) -> None:
-        self._last = self._unfinished
-
     def _end(self, record: Record, status: Status) -> None:
         super()._flush()
-        self._save_checkpoints()
+        self.checkpoints.write()
         super()._end(record, status)
-
-    def _save_checkpoints(self) -> None:
-        """Write the checkpoints that are not on disk yet."""
-        best, last = self._saved
-        if self._best is not None and self._best is not best:
-            super()._save(self._best)
-            super()._keep_as_best()
-        if self._last is not None and self._last is not last:
-            if self._last is not self._best:
-                super()._save(self._last)
-            super()._keep_as_last()
-        self._saved = (self._best, self._last)

@@ -1,23 +1,16 @@
 """Run writer: the only writer of a run's folder while the run is in progress."""
 
-import functools
 import math
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from losslab.config.secrets import masked_override
 from losslab.runs.check import needs_running
+from losslab.runs.checkpoint_files import CheckpointFiles, Save
 from losslab.runs.curves import CurveWriter, Point
 from losslab.runs.disk import exclusive
+from losslab.runs.environment import command_line, git_state, peak_memory_mb, versions
 from losslab.runs.folder import RunFolder, file_name, remove, replace_file
 from losslab.runs.projector import write_embedding
 from losslab.runs.record import (
@@ -32,7 +25,7 @@ from losslab.runs.record import (
     write_record,
 )
 from losslab.runs.scores import Scores, write_scores
-from losslab.runs.selection import Mode, order
+from losslab.runs.selection import Mode, Selection, TieBreak
 from losslab.runs.tensorboard import (
     FIGURES,
     RESULTS,
@@ -44,25 +37,8 @@ from losslab.runs.tensorboard import (
     write_session,
 )
 
-TieBreak = Callable[[], Mapping[str, float]]
-"""Function that measures what decides between epochs with equal monitors, lower being better."""
-
 HEARTBEAT_EVERY = 10.0
 """Seconds between heartbeats within an epoch; curves and events are written with them."""
-
-PACKAGES = (
-    "losslab",
-    "torch",
-    "torchvision",
-    "pytorch-lightning",
-    "hydra-core",
-    "torchmetrics",
-    "tensorboard",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "gymnasium",
-)
 
 
 class RunWriter:
@@ -126,31 +102,27 @@ class RunWriter:
         charts: Sequence[str] = (),
         hparams: Mapping[str, object] | None = None,
     ) -> None:
-        if choose not in ("best", "last"):
-            raise ValueError(f"choose must be 'best' or 'last', got {choose!r}")
-        if ties not in ("later", "first"):
-            raise ValueError(f"ties must be 'later' or 'first', got {ties!r}")
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience must be at least 1 or None, got {patience!r}")
         if save_every < 1:
             raise ValueError(f"save_every must be at least 1, got {save_every!r}")
         self.folder = Path(folder)
         self.files = RunFolder(self.folder)
         self.monitor = monitor
-        self.mode = mode
-        self.patience = patience
-        self.min_epochs = min_epochs
-        self.max_seconds = max_seconds
         self.save_every = save_every
-        self.choose = choose
-        self.ties = ties
         self.charts = tuple(charts)
         self.hparams = hparams
+        self.checkpoints = CheckpointFiles(self.files)
         self.curves = CurveWriter(self.files.metrics)
         self.events = Events(self.folder) if events else None
-        self._split = monitor.rpartition("/")[0]
+        self._split, _, metric = monitor.rpartition("/")
+        self.selection = Selection(
+            metric,
+            mode,
+            patience,
+            min_epochs=min_epochs,
+            max_seconds=max_seconds,
+            choose=choose,
+            ties=ties,
+        )
         self._began: float | None = None
         self._beaten = -math.inf
 
@@ -182,7 +154,7 @@ class RunWriter:
         record = new_record()
         record["versions"] = versions()
         record["git"] = git_state()
-        record["command"] = _command_line()
+        record["command"] = command_line()
         record["cell"] = str(fields.get("loss", ""))
         cast(dict[str, Any], record).update(fields)
         self.files.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -232,8 +204,8 @@ class RunWriter:
         now = new_record()
         for name in ("status", "error", "host", "pid", "process_start", "test", "metrics_version"):
             record[name] = now[name]
-        record["resumed"] = [*record["resumed"], _command_line()]
-        record["stopped"] = self._reason_to_stop(record)
+        record["resumed"] = [*record["resumed"], command_line()]
+        record["stopped"] = self.selection.reason_to_stop(record)
         return record
 
     def _save_config(self, config: str | None) -> None:
@@ -296,7 +268,7 @@ class RunWriter:
         epoch: int,
         step: int,
         metrics: Mapping[str, float],
-        save: Callable[[Path], None],
+        save: Save,
         tie_break: TieBreak | None = None,
     ) -> bool:
         """Log the metrics, save the checkpoints and decide whether the run should stop.
@@ -326,8 +298,8 @@ class RunWriter:
             )
         record = self.record
         own = self._of_split(metrics)
-        found, broken = self._order(epoch, own, record, tie_break)
-        is_best = found > 0 or (found == 0 and self.ties == "later")
+        found, broken = self.selection.order(epoch, own, record, tie_break)
+        is_best = self.selection.is_best(found)
         tagged = {f"{self._split}/{name}": value for name, value in broken.items()}
         self._log(epoch, step, {**metrics, **tagged})
         self._flush()
@@ -338,16 +310,16 @@ class RunWriter:
         record["best"], record["final"] = best, this
         record["epochs"], record["steps"] = epoch + 1, step
         self._account(record)
-        record["stopped"] = self._reason_to_stop(record)
+        record["stopped"] = self.selection.reason_to_stop(record)
         stop = record["stopped"] is not None
         saves = is_best or stop or (epoch + 1) % self.save_every == 0
         if saves:
-            self._save(save)
+            self.checkpoints.save(save)
         if is_best:
-            self._keep_as_best()
+            self.checkpoints.keep_as_best()
         self._write(record)
         if saves:
-            self._keep_as_last()
+            self.checkpoints.keep_as_last()
         return stop
 
     def finish(self, test: Mapping[str, float], val: Mapping[str, float] | None = None) -> None:
@@ -432,18 +404,6 @@ class RunWriter:
         if self.events:
             self.events.flush()
 
-    def _reason_to_stop(self, record: Record) -> str | None:
-        """Return what ends the training after the last finished epoch, as the record calls it."""
-        best, epochs = record["best"], record["epochs"]
-        if best is None or epochs < self.min_epochs:
-            return None
-        improved = best["epoch"] if record["improved"] is None else record["improved"]
-        if self.patience is not None and epochs - 1 - improved >= self.patience:
-            return "patience"
-        if self.max_seconds is not None and record["seconds"] >= self.max_seconds:
-            return "max_time"
-        return None
-
     def _of_split(self, metrics: Mapping[str, float]) -> dict[str, float]:
         prefix = f"{self._split}/" if self._split else ""
         return {
@@ -451,49 +411,6 @@ class RunWriter:
             for name, value in metrics.items()
             if name.startswith(prefix)
         }
-
-    def _order(
-        self, epoch: int, own: Mapping[str, float], record: Record, tie_break: TieBreak | None
-    ) -> tuple[int, dict[str, float]]:
-        """Return 1 for an epoch better than the best, 0 for an equal one, and its tie-break."""
-        name = self.monitor.removeprefix(f"{self._split}/")
-        best = record["best"]
-        # an epoch that is repeated after a kill was the best before
-        repeats = best is not None and best["epoch"] == epoch
-        reference = None if best is None or repeats else best["metrics"]
-        if self.choose == "last":
-            return 1 if reference is None or not math.isnan(own[name]) else -1, {}
-        if reference is not None:
-            found = order(own[name], reference[name], self.mode)
-        else:
-            found = 0 if repeats and record["improved"] not in (None, epoch) else 1
-        if found < 0 or self.ties == "first" or tie_break is None:
-            return found, {}
-        broken = dict(tie_break())
-        if reference is not None:
-            for key, value in broken.items():
-                found = found or order(value, reference.get(key, math.nan), "min")
-        return found, broken
-
-    def _save(self, save: Callable[[Path], None]) -> None:
-        # after a kill the unfinished file can be a hard link to the best one: saving must not
-        # write into it
-        remove([self.files.unfinished])
-        save(self.files.unfinished)
-        with self.files.unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
-
-    def _keep_as_best(self) -> None:
-        temporary = self.files.best.with_name(f".{self.files.best.name}.tmp")
-        remove([temporary])
-        try:
-            os.link(self.files.unfinished, temporary)
-        except OSError:  # no hard links on this file system
-            shutil.copyfile(self.files.unfinished, temporary)
-        temporary.replace(self.files.best)
-
-    def _keep_as_last(self) -> None:
-        self.files.unfinished.replace(self.files.last)
 
     def _account(self, record: Record) -> None:
         if self._began is not None:
@@ -535,59 +452,6 @@ def _results_table(record: Record) -> str:
     validation = record["best"]["metrics"] if record["best"] else {}
     columns = {"validation": validation, "test": record["test"]}
     return number_table("metric", columns)
-
-
-def peak_memory_mb() -> float | None:
-    """Return the peak memory of this process; ``None`` if the system does not tell.
-
-    In a sweep within one process it includes earlier runs.
-    """
-    if platform.system() == "Windows":
-        return None
-    import resource  # noqa: PLC0415  (not on Windows)
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if platform.system() == "Darwin" else peak / 2**10
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    installed = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # not installed: a checkout of losslab, or an optional package
-    return installed
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that affect results."""
-    return dict(_versions())
-
-
-@functools.cache
-def _git_state() -> tuple[str, bool] | None:
-    def ask(*arguments: str) -> str | None:
-        command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:  # no git on this machine
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
-    commit = ask("rev-parse", "HEAD")
-    return None if commit is None else (commit, bool(ask("status", "--porcelain")))
-
-
-def git_state() -> dict[str, Any] | None:
-    """Return commit and uncommitted changes of this code; ``None`` outside a repository."""
-    state = _git_state()
-    return None if state is None else {"commit": state[0], "dirty": state[1]}
-
-
-def _command_line() -> str:
-    return shlex.join(["python", *map(masked_override, sys.argv)])
 
 
 def _require_fields(fields: Mapping[str, Any]) -> None:
