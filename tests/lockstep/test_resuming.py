@@ -98,7 +98,7 @@ def kill(jobs):
     process = get_context("fork").Process(target=train_jobs, args=(jobs,), kwargs={"workers": 1})
     process.start()
     process.join()
-    assert process.exitcode == 9
+    assert process.exitcode == 9, [read_record(job.folder)["error"] for job in jobs]
     assert {read_record(job.folder)["status"] for job in jobs} == {"running"}
 
 
