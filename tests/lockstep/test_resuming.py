@@ -48,23 +48,18 @@ SWEEPS = {
 }
 
 
-@pytest.fixture
-def save_after(monkeypatch):
+def let_save_after(monkeypatch, *epochs):
     """Let stacks save their runs after these epochs only, and records be ahead of checkpoints."""
+    for module in (writer, buffered_writer):
+        monkeypatch.setattr(module, "HEARTBEAT_EVERY", -1.0)
+    monkeypatch.setattr(rows, "SAVE_EVERY", 0.0)
+    save = rows.StackedRuns.save_if_due
 
-    def let(*epochs):
-        for module in (writer, buffered_writer):
-            monkeypatch.setattr(module, "HEARTBEAT_EVERY", -1.0)
-        monkeypatch.setattr(rows, "SAVE_EVERY", 0.0)
-        save = rows.StackedRuns.save_if_due
+    def save_then(self, members):
+        if read_record(members[-1].folder)["epochs"] - 1 in epochs:
+            save(self, members)
 
-        def save_then(self, members):
-            if read_record(members[-1].folder)["epochs"] - 1 in epochs:
-                save(self, members)
-
-        monkeypatch.setattr(rows.StackedRuns, "save_if_due", save_then)
-
-    return let
+    monkeypatch.setattr(rows.StackedRuns, "save_if_due", save_then)
 
 
 @pytest.fixture
@@ -93,9 +88,35 @@ def ending(monkeypatch, epoch, end):
     monkeypatch.setattr(RunBatch, "_train_epoch", ended)
 
 
-def kill(jobs):
+def die_in_an_epoch(jobs):
+    """Save runs after epoch 2, and end the process in epoch 4."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        let_save_after(monkeypatch, 2)
+        ending(monkeypatch, 4, lambda: os._exit(9))
+        train_jobs(jobs, workers=1)
+
+
+def die_at_an_end(jobs):
+    """Save runs after epoch 2, and end the process when epoch 4 has ended."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        let_save_after(monkeypatch, 2)
+        save = rows.StackedRuns.save_if_due
+
+        def save_or_die(self, members):
+            save(self, members)
+            if read_record(members[-1].folder)["epochs"] == 5:
+                os._exit(9)
+
+        monkeypatch.setattr(rows.StackedRuns, "save_if_due", save_or_die)
+        train_jobs(jobs, workers=1)
+
+
+def kill(jobs, die=die_in_an_epoch):
     """Train jobs in a process that dies without a word."""
-    process = get_context("fork").Process(target=train_jobs, args=(jobs,), kwargs={"workers": 1})
+    # not forked from this one, which other tests may have left unable to train in a fork
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["losslab.lockstep.sweep", "losslab.training"])
+    process = context.Process(target=die, args=(jobs,))
     process.start()
     process.join()
     assert process.exitcode == 9, [read_record(job.folder)["error"] for job in jobs]
@@ -128,15 +149,10 @@ def require_close(folder, other):
 
 
 @pytest.mark.parametrize("overrides", SWEEPS.values(), ids=SWEEPS)
-def test_a_killed_stack_goes_on_where_it_was_saved(
-    jobs, save_after, trained, monkeypatch, overrides
-):
+def test_a_killed_stack_goes_on_where_it_was_saved(jobs, trained, overrides):
     whole, killed = (jobs(name, *overrides, EPOCHS, DOUBLE) for name in ("whole", "killed"))
     assert train_jobs(whole, workers=1) == []
-    save_after(2)
-    with monkeypatch.context() as during:
-        ending(during, 4, lambda: os._exit(9))
-        kill(killed)
+    kill(killed)
     ahead = {read_record(job.folder)["epochs"] for job in killed}
     assert max(ahead) == 4
     trained.clear()
@@ -169,16 +185,11 @@ def test_an_interrupted_stack_goes_on_at_its_last_epoch(jobs, trained, monkeypat
         require_close(one.folder, other.folder)
 
 
-def test_runs_of_other_epochs_and_damaged_ones_go_on_in_other_stacks(
-    jobs, save_after, trained, monkeypatch
-):
+def test_runs_of_other_epochs_and_damaged_ones_go_on_in_other_stacks(jobs, trained):
     overrides = [*SWEEPS["adam"], EPOCHS, DOUBLE]
     whole, killed = jobs("whole", *overrides), jobs("killed", *overrides)
     train_jobs(whole, workers=1)
-    save_after(2)
-    with monkeypatch.context() as during:
-        ending(during, 4, lambda: os._exit(9))
-        kill(killed)
+    kill(killed)
     last = RunFolder(killed[0].folder).last
     last.write_bytes(last.read_bytes()[:1000])
     trained.clear()
@@ -188,12 +199,9 @@ def test_runs_of_other_epochs_and_damaged_ones_go_on_in_other_stacks(
         require_close(one.folder, other.folder)
 
 
-def test_a_run_with_other_options_begins_again(jobs, save_after, trained, monkeypatch):
+def test_a_run_with_other_options_begins_again(jobs, trained):
     killed = jobs("killed", *SWEEPS["adam"], EPOCHS)
-    save_after(2)
-    with monkeypatch.context() as during:
-        ending(during, 4, lambda: os._exit(9))
-        kill(killed)
+    kill(killed)
     for job in killed:
         job.config.optimizer.lr = 0.02
     trained.clear()
@@ -206,20 +214,10 @@ def test_a_run_with_other_options_begins_again(jobs, save_after, trained, monkey
     [SWEEPS["adam"], pytest.param([*DQN, "seed=0,1"], marks=pytest.mark.slow)],
     ids=["adam", "dqn"],
 )
-def test_a_run_of_a_killed_stack_is_resumed_alone(jobs, save_after, monkeypatch, overrides):
+def test_a_run_of_a_killed_stack_is_resumed_alone(jobs, overrides):
     whole, killed = (jobs(name, *overrides, EPOCHS, DOUBLE) for name in ("whole", "killed"))
     train_jobs(whole, workers=1)
-    save_after(2)
-    with monkeypatch.context() as during:
-        save = rows.StackedRuns.save_if_due
-
-        def save_or_die(self, members):
-            save(self, members)
-            if read_record(members[-1].folder)["epochs"] == 5:
-                os._exit(9)
-
-        during.setattr(rows.StackedRuns, "save_if_due", save_or_die)
-        kill(killed)
+    kill(killed, die_at_an_end)
     one, other = whole[1].folder, killed[1].folder
     train(killed[1].config, other, resume=True)
     require_close(one, other)
