@@ -7,6 +7,7 @@ from typing import Any
 
 from losslab.analysis.load import Run, Settings, group_by, settings_key
 from losslab.config.schema import meaning
+from losslab.runs.folder import label_of
 
 ABSENT = "none"
 """Shown for a setting that a run does not have."""
@@ -219,7 +220,7 @@ def _labels(rows: _Rows) -> list[str]:
             key
             for key in run.settings
             if key.startswith("loss.")
-            and (_varies(key, same_loss) or (key in _given(run) and not _names_choice(key, run)))
+            and (_varies(key, same_loss) or (key in _given(run) and not _in_name(key, run)))
         ]
         options += [key for key in _varying(same_loss) if key in run.settings]
         texts = [f"{_short(key)}={_text(run.settings[key])}" for key in options]
@@ -234,6 +235,11 @@ def _names_choice(key: str, run: Run) -> bool:
     """
     of_sum = key.startswith("loss.of.") and "loss=sum" in run.overrides
     return key.endswith("._target_") or (of_sum and key.endswith(".weight"))
+
+
+def _in_name(key: str, run: Run) -> bool:
+    """Return whether a label stands for the option, or it is part of the name of the choice."""
+    return label_of(run.overrides) is not None or _names_choice(key, run)
 
 
 def _given(run: Run) -> set[str]:

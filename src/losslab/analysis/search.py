@@ -12,7 +12,7 @@ from losslab.analysis.ranges import Range, settings
 from losslab.analysis.scope import design_of
 from losslab.metrics.labels import Metric, metric_of, some
 from losslab.runs.files import FileError, read_json, require_types
-from losslab.runs.folder import PLAN_FILE
+from losslab.runs.folder import PLAN_FILE, label_of
 
 if TYPE_CHECKING:
     import pandas
@@ -271,7 +271,9 @@ def tries(run: Run) -> int:
 
 
 def chosen_loss(run: Run) -> str:
-    """Return what was chosen by ``loss=``, as a sum is called after its components."""
+    """Return the label, or what was chosen by ``loss=``: a sum is called after its components."""
+    if label := label_of(run.overrides):
+        return label
     chosen = [each for each in run.overrides if each.startswith("loss=")]
     return chosen[-1].removeprefix("loss=") if chosen else run.loss
 

@@ -8,6 +8,7 @@ from torch import nn
 from losslab import given
 from losslab.api.choices import Copies
 from losslab.config.errors import UserError
+from losslab.runs.folder import label_of
 
 
 def given_paths(options: Iterable[str]) -> dict[tuple[str, str], str]:
@@ -39,7 +40,8 @@ def give_again(options: Iterable[str], model: Any, losses: Mapping[str, Any]) ->
     paths = given_paths(options)
     models = {label: model for group, label in paths if group == "model"}
     labels = [label for group, label in paths if group == "loss"]
-    unknown = [f"losses has {label}" for label in losses if label not in labels]
+    named = [label for each in options if (label := label_of([each]))]
+    unknown = [f"losses has {label}" for label in losses if label not in (*labels, *named)]
     if model is not None and not models:
         unknown.append("model is given")
     if unknown:

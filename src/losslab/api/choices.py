@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -52,8 +53,9 @@ def loss_options(losses: Losses, base: str) -> dict[str, list[str]]:
     """Return the options of each loss, by label.
 
     Args:
-        losses: losses by label, or names in conf/ (with options, ``"huber loss.delta=2"``),
-            classes, functions and modules, which are called after their class.
+        losses: losses by label, or a list of them, which are called after their name or class:
+            names in conf/, with options ``"huber loss.delta=2"`` or ``("huber", {"delta": 2})``,
+            classes, functions and modules.
         base: name in conf/ whose defaults apply to losses without a file.
 
     Raises:
@@ -74,17 +76,34 @@ def loss_options(losses: Losses, base: str) -> dict[str, list[str]]:
 
 
 def _loss(label: Any, loss: Any, base: str) -> tuple[str, list[str]]:
-    if isinstance(loss, str):
-        options = named_options("loss", loss)
-        if label not in (None, loss):
-            raise UserError(f"{loss} of conf/ cannot be called {label}: give it in a list")
-        return loss, options
-    if not callable(loss):
+    if isinstance(loss, str | tuple):
+        name, *options = _named_loss(loss)
+        natural = name.removeprefix("loss=")
+    elif callable(loss):
+        natural = _name_of(loss, "loss")
+        name, options = f"loss={base}", []
+    else:
         raise UserError(f"a loss must be a name, a class, a function or a module, got {loss!r:.60}")
-    name = _name_of(loss, "loss") if label is None else str(label)
-    if not name.isidentifier():
-        raise UserError(f"a label must be of letters, digits and _, got {name!r}")
-    return name, [f"loss={base}", f"loss._target_={_target(name, loss)}"]
+    label = natural if label is None else str(label)
+    if not label.isidentifier():
+        raise UserError(f"a label must be of letters, digits and _, got {label!r}")
+    if callable(loss):
+        path = _target(label, loss)
+        natural, options = path.rpartition(".")[2], [f"loss._target_={path}"]
+    return label, [name, *options, *([f"label={label}"] if label != natural else [])]
+
+
+def _named_loss(loss: str | tuple[Any, ...]) -> list[str]:
+    """Return the options of a loss of conf/, ``"huber loss.delta=2"``, or with a mapping."""
+    if isinstance(loss, str):
+        return named_options("loss", loss)
+    match loss:
+        case (str(name), Mapping() as options):
+            given = (f"loss.{key}={json.dumps(value)}" for key, value in options.items())
+            return [*named_options("loss", name), *given]
+    raise UserError(
+        f'a loss with options must be like ("huber", {{"delta": 2}}), got {loss!r:.60}'
+    )
 
 
 def _name_of(value: Any, otherwise: str) -> str:
@@ -99,9 +118,9 @@ def _target(name: str, value: Any) -> str:
     """Return a ``_target_`` of this name for a class, a function or a module."""
     if isinstance(value, nn.Module):
         return given.keep(name, Copies(value))
-    module, qualified = (getattr(value, each, "") for each in ("__module__", "__qualname__"))
-    if qualified == name and _is_importable(module, name, value):
-        return f"{module}.{name}"
+    module, own = (getattr(value, each, "") for each in ("__module__", "__qualname__"))
+    if _is_importable(module, own, value):
+        return f"{module}.{own}"
     return given.keep(name, value)
 
 

@@ -86,6 +86,7 @@ _WEIGHTED = (
 )
 ADDED: dict[str, Added] = {
     "component_gradients": Added(False),
+    "label": Added(None),
     "scores": Added(False),
     "scores_mb": Added(10),
     "within": Added({}),

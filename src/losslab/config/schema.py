@@ -77,6 +77,8 @@ KEYS: tuple[Key, ...] = (
     _neutral("threads", named=False, resumes=True),
     _neutral("allocator test", resumes=True),
     _neutral("within within.*", named=False, resumes=True, free=True),
+    # runs that differ in it have different names of the loss
+    _neutral("label", named=False, free=True),
     _neutral("component_gradients", resumes=True, stackable=("auto", False)),
     _neutral("scores scores_mb", named=False, resumes=True),
     _row("compile"),

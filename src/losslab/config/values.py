@@ -45,6 +45,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("compile test scores", FLAG),
     ("scores_mb", _FROM_0),
     ("component_gradients", FLAG | _choice("auto")),
+    ("label", _NAME | NULL),
     ("within*", None),  # margin_refusal
     ("paths.* hydra.run.dir hydra.sweep.dir hydra.sweep.subdir", _PATH),
     ("hydra.launcher.max_jobs hydra.launcher.workers", _COUNT),

@@ -103,14 +103,18 @@ class RunFolder:
 def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
     """Return what a choice is called: the class of a replaced ``_target_``, or the choice.
 
-    A sum of losses is called after its components and their weights.
+    A sum of losses is called after its components and their weights, a loss with a label by that.
 
     Example:
         >>> named("loss", "focal", ["loss=focal", "loss._target_=my_losses.MyLoss"])
         'MyLoss'
         >>> named("loss", "sum", ["loss=sum", "loss.of.bce=1", "loss.of.dice=0.5"])
         'bce+0.5dice'
+        >>> named("loss", "huber", ["loss=huber", "loss.delta=2", "label=huber2"])
+        'huber2'
     """
+    if group == "loss" and (label := label_of(overrides)):
+        return label
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
         if key == f"{group}._target_":
@@ -119,6 +123,13 @@ def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
         parts = [weight + name for name, weight in _weights(overrides).items()]
         return "+".join(parts) or chosen  # loss.of={...}
     return chosen
+
+
+def label_of(overrides: Iterable[str]) -> str | None:
+    """Return the label that overrides give the loss."""
+    pairs = map(_key_and_value, overrides)
+    labels = [value for key, value in pairs if key == "label" and value != "null"]
+    return labels[-1] if labels else None
 
 
 COMPONENT = re.compile(r"\+*loss\.of\.([^.=]+)(\.[^=]+)?=(.*)", re.DOTALL)
