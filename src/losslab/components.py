@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, target_of
 from losslab.data.base import InMemoryData
-from losslab.loss_building import ignoring, initial_loss
+from losslab.loss_building import ignoring, initial_loss, path_of
 from losslab.loss_totals import has_sample_weights, loss_totals
 from losslab.losses import Regularizer
 from losslab.losses.base import TargetFormat
@@ -39,7 +39,7 @@ class Components:
     module: Any
     references: References
     loss_notes: dict[str, Any]
-    """What the loss estimates, and what is odd about it; for the record."""
+    """What the loss is, what it estimates, and what is odd about it; for the record."""
 
 
 def build_components(config: DictConfig, like: Components | None = None) -> Components:
@@ -93,6 +93,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     except (ValueError, TypeError) as error:
         raise UserError(f"optimizer or scheduler: {error}") from error
     notes = {} if trial is None else notes_on(trial)
+    notes["class"] = path_of(loss)
     return Components(data, task, network, weights_hash, module, references, notes)
 
 

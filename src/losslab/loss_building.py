@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -92,6 +93,20 @@ def _build_one(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -
             f"got {loss!r:.60}"
         )
     return FunctionLoss(loss)
+
+
+def path_of(loss: nn.Module) -> str:
+    """Return where the class of a loss, or the function that it calls, is defined.
+
+    Example:
+        >>> path_of(FunctionLoss(nn.functional.mse_loss)), path_of(WithoutIgnored(nn.L1Loss()))
+        ('torch.nn.functional.mse_loss', 'torch.nn.modules.loss.L1Loss')
+    """
+    if isinstance(loss, Adapter):
+        return path_of(loss.loss)
+    own: Any = loss.function if isinstance(loss, FunctionLoss) else type(loss)
+    own = own.func if isinstance(own, partial) else own
+    return f"{own.__module__}.{getattr(own, '__qualname__', type(own).__qualname__)}"
 
 
 def is_sum(target: Any) -> bool:

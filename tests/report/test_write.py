@@ -7,7 +7,9 @@ from numpy.testing import assert_allclose
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
-from losslab.report.write import latex, markdown, write_report
+from losslab.report.latex import latex
+from losslab.report.markup import markdown
+from losslab.report.write import write_report
 from losslab.runs.looks import Looks
 
 MSE = [2.0, 2.5, 2.2, 2.4, 2.1, 2.3]
@@ -135,10 +137,10 @@ def test_latex_is_escaped(collected):
     collection = collected({"cross_entropy": MSE}, settings=settings)
     for run in collection.runs:
         run.record["test"] = {"accuracy": 0.5, "r2": 0.5}
-    lines = latex(compare(collection, columns=["accuracy", "r2"])).splitlines()
-    assert lines[1] == r"\begin{tabular}{lrrr}"
-    assert lines[3] == r"loss & seeds & accuracy [\%] $\uparrow$ & R$^2$ $\uparrow$ \\"
-    assert lines[5] == r"cross\_entropy & 6 & 50.00 [50.00, 50.00] & 0.5000 [0.5000, 0.5000] \\"
+    text = latex(compare(collection, columns=["accuracy", "r2"]))
+    assert r"\begin{tabular}{lrr}" in text
+    assert r"loss & accuracy [\%] $\uparrow$ & R$^2$ $\uparrow$ \\" in text
+    assert r"cross\_entropy & 50.00 [50.00, 50.00] & 0.5000 [0.5000, 0.5000] \\" in text
 
 
 def test_settings_that_differ_much_give_names_that_fit(sweep, tmp_path):

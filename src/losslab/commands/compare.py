@@ -10,13 +10,15 @@ from typing import Any
 
 from rich.console import Console
 
-from losslab.analysis.comparison import compare
+from losslab.analysis.comparison import Comparison, compare
 from losslab.analysis.load import Collection, Unreadable, collect
 from losslab.analysis.location import CENTERS
 from losslab.analysis.looks import looks_at
 from losslab.analysis.search import Tuning, read_tuning
 from losslab.commands.parser import Parser
 from losslab.report.console import show
+from losslab.report.latex import SPREADS, Spread
+from losslab.report.paper import write_paper
 from losslab.runs.folder import PLAN_FILE, UNSAFE_IN_LIST, file_name
 
 OPTIONS = ("baseline", "metrics", "columns", "split", "scope", "within", "center")
@@ -70,6 +72,20 @@ def main(given: Sequence[str] | None = None) -> int:
         help="folder of the report (default: FOLDER/report, or FOLDER/report-OPTIONS with other "
         "options than the defaults; for several folders, a new one in reports/ beside the first)",
     )
+    parser.add_argument(
+        "--paper",
+        type=Path,
+        metavar="DIR",
+        help="also write what a paper needs: LaTeX tables, figures as PDF, SVG and PNG, CSV and "
+        "Parquet, a paragraph on the methods, and BibTeX",
+    )
+    parser.add_argument(
+        "--spread",
+        choices=SPREADS,
+        default="sd",
+        help="beside the means in the LaTeX tables of --paper: standard deviation over seeds (sd, "
+        "the default), 95 %% interval, or none",
+    )
     arguments = parser.parse_args(given)
     try:
         collection = collect_runs(arguments.folders)
@@ -91,21 +107,32 @@ def main(given: Sequence[str] | None = None) -> int:
             if getattr(arguments, name) != parser.get_default(name)
         }
         folder = arguments.out or report_folder(arguments.folders, given_options)
-        _require_writable(folder)
+        _require_writable(folder, "--out")
+        if arguments.paper is not None:
+            _require_writable(arguments.paper, "--paper")
         show(Console(), comparison, folder, tuning)
+        if arguments.paper is not None:
+            _write_paper(comparison, arguments.paper, tuning, arguments.spread)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _require_writable(folder: Path) -> None:
+def _write_paper(
+    comparison: Comparison, folder: Path, tuning: Tuning | None, spread: Spread
+) -> None:
+    for line in (*write_paper(comparison, folder, tuning, spread), f"paper: {folder}"):
+        print(line)
+
+
+def _require_writable(folder: Path, option: str) -> None:
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"cannot write a report in {folder}: {error.strerror}; add --out FOLDER, a folder in "
-            "which you may write"
+            f"cannot write a report in {folder}: {error.strerror}; add {option} FOLDER, a folder "
+            "in which you may write"
         ) from error
 
 

@@ -1,10 +1,10 @@
-"""Report as Markdown, and its tables as LaTeX."""
+"""Report as Markdown."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from losslab.analysis.answer import answers
-from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.comparison import Comparison
 from losslab.analysis.conclusions import conclusions
 from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unreadable_notes
 from losslab.analysis.overall import overall_answer, overall_conclusions
@@ -111,38 +111,3 @@ def plain_markdown(text: str) -> str:
     """
     text = re.sub(r"<(?=[A-Za-z/!?])|[|`]", r"\\\g<0>", " ".join(text.split()))
     return re.sub(r"\](?=[(:\[])", r"]\\", text)
-
-
-def latex(comparison: Comparison) -> str:
-    """Render the tables as LaTeX with booktabs."""
-    return "\n\n".join(_latex(table) for table in comparison.tables) + "\n"
-
-
-def _latex(table: ComparisonTable) -> str:
-    head, *lines = grid(table)
-    body = [r" & ".join(map(_escaped, line)) + r" \\" for line in (head, *lines)]
-    return "\n".join(
-        [
-            f"% {' '.join(table.title.split())}: mean and 95 % interval over seeds",
-            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-            r"\toprule",
-            body[0],
-            r"\midrule",
-            *body[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
-
-
-_LATEX = str.maketrans(
-    {
-        **{character: rf"\{character}" for character in "&%_#${}"},
-        **{"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"},
-        **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "²": "$^2$"},
-    }
-)
-
-
-def _escaped(text: str) -> str:
-    return text.translate(_LATEX)

@@ -9,7 +9,8 @@ from losslab.analysis.search import Tuning
 from losslab.report.figures.selection import OVERALL, overall_figures, table_figures, tuning_figures
 from losslab.report.frames import pairs_frame, pooled_frame, runs_frame, table_frame
 from losslab.report.html import page
-from losslab.report.markup import latex, markdown
+from losslab.report.latex import latex
+from losslab.report.markup import markdown
 
 if TYPE_CHECKING:
     import pandas

@@ -18,8 +18,8 @@ from losslab.report.figures.style import (
     NARROW_WIDTH,
     NothingToDraw,
     beside,
+    drawing_for,
     logarithmic,
-    narrow,
     new_figure,
     panels,
 )
@@ -267,7 +267,7 @@ def test_panels_stand_in_even_rows(count, columns, rows):
 def test_narrow_figures_have_one_panel_per_row_and_fit_a_phone(table):
     for draw in (final_metrics, validation_curves, seed_differences, gradient_norms):
         wide = draw(table)
-        with narrow():
+        with drawing_for("phone"):
             phone = draw(table)
         assert phone.get_figwidth() == NARROW_WIDTH < wide.get_figwidth()
         places = {round(axes.get_position().x0, 2) for axes in phone.axes}

@@ -19,7 +19,7 @@ from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.seed_differences import seed_differences
 from losslab.report.figures.side_by_side import run_figures
 from losslab.report.figures.steps_to_target import steps_to_target
-from losslab.report.figures.style import NothingToDraw, narrow, svg
+from losslab.report.figures.style import NothingToDraw, drawing_for, is_for_print, svg
 from losslab.report.figures.validation_curves import validation_curves
 from losslab.report.figures.weights import weights
 from losslab.runs.folder import file_name
@@ -112,9 +112,11 @@ def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[Re
 
 
 def both(draw: Callable[[], Figure]) -> tuple[Figure, Figure]:
-    """Draw for wide and for narrow screens."""
+    """Draw for wide and for narrow screens; once for print."""
     wide = draw()
-    with narrow():
+    if is_for_print():
+        return wide, wide
+    with drawing_for("phone"):
         return wide, draw()
 
 

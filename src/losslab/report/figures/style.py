@@ -66,6 +66,7 @@ RC: Any = {  # matplotlib types every key
     "savefig.facecolor": PAPER,
     "svg.fonttype": "none",  # text stays text: searchable, and in the colours of the page
     "svg.hashsalt": "losslab",
+    "pdf.fonttype": 42,  # TrueType, which journals take, instead of Type 3
     "text.parse_math": False,  # a loss may be called a$b
 }
 
@@ -75,25 +76,35 @@ N = TypeVar("N", int, float)
 NARROW_WIDTH = 3.6
 """Width in inches of figures for phones, shown at their own size on screens of 390 pixels."""
 
-_NARROW: ContextVar[bool] = ContextVar("narrow", default=False)
+PRINT_WIDTH = 6.3
+"""Width in inches of the text of a page, at which a figure's letters are printed in 8 to 9 pt."""
+
+_MEDIUM: ContextVar[Literal["screen", "phone", "print"]] = ContextVar("medium", default="screen")
 
 
 @contextmanager
-def narrow() -> Iterator[None]:
-    """Draw figures for narrow screens: one panel per row, and fewer letters per line.
+def drawing_for(medium: Literal["phone", "print"]) -> Iterator[None]:
+    """Draw figures for narrow screens or for print.
 
-    On a phone a wide figure would be scaled until nobody can read it, so a page holds both.
+    On a phone a wide figure would be scaled until nobody can read it, so a page holds both: a
+    narrow one has one panel per row, and fewer letters per line. A printed one is as wide as the
+    text, and its caption takes the place of its title.
     """
-    token = _NARROW.set(True)
+    token = _MEDIUM.set(medium)
     try:
         yield
     finally:
-        _NARROW.reset(token)
+        _MEDIUM.reset(token)
+
+
+def is_for_print() -> bool:
+    """Return whether figures are drawn for print."""
+    return _MEDIUM.get() == "print"
 
 
 def on_screen(wide: N, phone: N) -> N:
     """Return the number for the screen that is drawn for, such as of letters per line."""
-    return phone if _NARROW.get() else wide
+    return phone if _MEDIUM.get() == "phone" else wide
 
 
 class NothingToDraw(ValueError):  # noqa: N818 (an expected outcome, not a fault)
@@ -237,9 +248,12 @@ def panels(
     count: int, width: float, height: float, columns: int = 3, **options: Any
 ) -> tuple[Figure, list[Axes]]:
     """Create a figure with a grid of equal axes; ``options`` are passed to ``subplots``."""
+    if is_for_print():
+        columns = min(columns, 2)
     down = -(-count // on_screen(columns, 1))
     across = -(-count // down)
-    total = NARROW_WIDTH if _NARROW.get() else max(5.0, across * width)
+    total = on_screen(max(5.0, across * width), NARROW_WIDTH)
+    total = min(total, PRINT_WIDTH) if is_for_print() else total
     # on a phone, titles and labels take more lines
     figure = new_figure(total, down * height + on_screen(0.0, 0.9))
     grid = figure.subplots(down, across, squeeze=False, **options)
@@ -249,7 +263,13 @@ def panels(
 
 
 def headline(figure: Figure, *lines: str) -> None:
-    """Set the title and how to read the figure, wrapped to the figure's width."""
+    """Set the title and how to read the figure, wrapped to the figure's width.
+
+    For print it is only the figure's label, of which a caption is made.
+    """
+    figure.set_label(": ".join(lines))
+    if is_for_print():
+        return
     width = figure.get_figwidth()
     letters = int(on_screen(width, min(width, NARROW_WIDTH)) * 13.5)
     text = "\n".join(part for line in lines for part in textwrap.wrap(line, letters))
@@ -258,7 +278,7 @@ def headline(figure: Figure, *lines: str) -> None:
 
 def legend_beside(figure: Figure, axes: Axes) -> None:
     """Add a legend at the right of the axes, or below the figure on a narrow screen."""
-    if _NARROW.get():
+    if _MEDIUM.get() == "phone":
         legend_below(figure, *axes.get_legend_handles_labels())
     else:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
@@ -287,4 +307,19 @@ def save(figure: Figure, path: Path) -> list[Path]:
     files = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
     figure.savefig(files[0], dpi=200)
     figure.savefig(files[1], metadata={"Date": None})
+    return files
+
+
+@styled
+def save_for_print(figure: Figure, path: Path) -> list[Path]:
+    """Write the figure to ``path`` as PDF, SVG and PNG (300 dpi); return the files.
+
+    The PDF has its fonts in it. The SVG has outlines instead of letters, since it cannot.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = [path.with_name(f"{path.name}.{ending}") for ending in ("pdf", "svg", "png")]
+    figure.savefig(files[0], metadata={"CreationDate": None})
+    with mpl.rc_context({"svg.fonttype": "path"}):
+        figure.savefig(files[1], metadata={"Date": None})
+    figure.savefig(files[2], dpi=300)
     return files
