@@ -41,7 +41,7 @@ from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, needs_running
 from losslab.runs.disk import free_space, writing_to
 from losslab.runs.files import FileError
-from losslab.runs.folder import SWEEP_FILE, is_run, job_name, own_names
+from losslab.runs.folder import SWEEP_FILE, is_run, job_name, label_of, own_names
 from losslab.runs.record import Record, interrupt_dead, read_record
 from losslab.sweep_file import write_commands
 
@@ -330,6 +330,8 @@ def _refuse_duplicates(jobs: Sequence[Composed]) -> None:
             differing = set(first.overrides) ^ set(job.overrides)
             keys = ", ".join(sorted({given.partition("=")[0] for given in differing}))
             reason = f" ({keys} does not change what is compared)" if keys else ""
+            if keys == "loss" and (label := label_of(job.overrides)):
+                reason = f": both losses have label={label}"
             if keys.endswith("._target_"):
                 reason = f" ({keys}: both have the same name)"
             replacing = [each for each in job.overrides if each.startswith(f"{keys}._target_=")]

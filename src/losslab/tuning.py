@@ -31,7 +31,7 @@ from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
 from losslab.sweep_file import read_code_dirs
-from losslab.tuning_plan import Plan, jobs_of_losses, parse_plan
+from losslab.tuning_plan import Plan, parse_plan
 from losslab.tuning_split import with_unseen_test
 
 
@@ -48,29 +48,35 @@ def run_tuning(arguments: Sequence[str]) -> int:
         folder = Path(arguments[0].removeprefix("resume="))
         if not (folder / PLAN_FILE).exists():
             raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
-        plan = _saved_plan(folder)
-        plan.overrides[:] = map(translated_override, plan.overrides)
-        code = read_code_dirs(folder / SEARCH)
-        source = None if trust else Source(folder, code)
-        if source is not None:
-            jobs = [*_jobs(plan, plan.points, plan.tuning_seeds), plan.overrides]
-            require_harmless_jobs(jobs, [], source)
-        use(plan.overrides)  # the plan's config folders
-        admit([], code, trust=trust)
+        plan, source = saved_plan(folder, trust=trust)
         with resumable(f"{program('tune')} resume={folder}"), writing_to(folder):
             return tune(plan, folder, source)
     if trust:
         raise UserError("trust=true is about the configs of a folder: add resume=FOLDER")
     plan = with_unseen_test(parse_plan(arguments))
-    log_dir = Path(compose(jobs_of_losses(plan.losses, plan.overrides)[0]).paths.log_dir)
+    log_dir = Path(compose(plan.jobs()[0]).paths.log_dir)
     folder = log_dir / "tuning" / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
     with resumable(f"{program('tune')} resume={folder}"), writing_to(folder):
         return tune(plan, folder)
 
 
-def _saved_plan(folder: Path) -> Plan:
+def saved_plan(folder: Path, *, trust: bool) -> tuple[Plan, Source | None]:
+    """Read the plan of a tuning, and search its folders of configs and code, if they are ours.
+
+    Raises:
+        UserError: if it would run other code, or is damaged.
+    """
     with advising("restore the file, or tune again in a new folder"):
-        return Plan(**read_plan(folder))
+        plan = Plan(**read_plan(folder))
+    plan.overrides[:] = map(translated_override, plan.overrides)
+    code = read_code_dirs(folder / SEARCH)
+    source = None if trust else Source(folder, code)
+    if source is not None:
+        jobs = [*_jobs(plan, plan.points, plan.tuning_seeds), plan.overrides]
+        require_harmless_jobs(jobs, [], source)
+    use(plan.overrides)  # the plan's config folders
+    admit([], code, trust=trust)
+    return plan, source
 
 
 def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
@@ -83,25 +89,40 @@ def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
     """
     search, final = folder / SEARCH, folder / FINAL
     if not (final / SWEEP_FILE).is_file():
-        _search(plan, folder, search, source)
+        command = search_command(plan, source)
+        checked = checked_jobs(command, search)
+        keep_plan(plan, folder)
+        print(f"tuning folder: {folder}", flush=True)
+        launch(command, checked, search)
     tuning = read_tuning(folder)
-    winners = {loss: [dict(best.options)] for loss in plan.losses if (best := tuning.best(loss))}
-    if not winners:
-        raise UserError(f"no run of the search finished: see {search}")
-    command = _command(plan.overrides, _jobs(plan, winners, plan.seeds), source)
+    command = final_command(plan, tuning, source)
     run_folders = launch(command, checked_jobs(command, final), final)
     return _report(tuning, folder, run_folders)
 
 
-def _search(plan: Plan, folder: Path, search: Path, source: Source | None) -> None:
-    quiet = [] if is_given(plan.overrides, "callbacks") else ["callbacks=quiet"]
-    jobs = _jobs(plan, plan.points, plan.tuning_seeds)
-    command = _command([*plan.overrides, *quiet, "test=false"], jobs, source)
-    checked = checked_jobs(command, search)
+def keep_plan(plan: Plan, folder: Path) -> None:
+    """Write the plan into the folder of its tuning."""
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
-    print(f"tuning folder: {folder}", flush=True)
-    launch(command, checked, search)
+
+
+def search_command(plan: Plan, source: Source | None = None) -> Command:
+    """Return the command that tries all points on the tuning seeds."""
+    quiet = [] if is_given(plan.overrides, "callbacks") else ["callbacks=quiet"]
+    jobs = _jobs(plan, plan.points, plan.tuning_seeds)
+    return _command([*plan.overrides, *quiet, "test=false"], jobs, source)
+
+
+def final_command(plan: Plan, tuning: Tuning, source: Source | None = None) -> Command:
+    """Return the command that runs the best point of each loss on the other seeds.
+
+    Raises:
+        UserError: if no run of the search finished.
+    """
+    winners = {loss: [dict(best.options)] for loss in plan.losses if (best := tuning.best(loss))}
+    if not winners:
+        raise UserError(f"no run of the search finished: see {tuning.folder / SEARCH}")
+    return _command(plan.overrides, _jobs(plan, winners, plan.seeds), source)
 
 
 def _command(overrides: list[str], jobs: list[list[str]], source: Source | None) -> Command:
@@ -113,8 +134,9 @@ def _jobs(
 ) -> list[list[str]]:
     """Return one job per loss, point and seed."""
     return [
-        [f"loss={loss}", *map(added_if_new, settings(point)), f"seed={seed}"]
+        [*own, *(added_if_new(each, own) for each in settings(point)), f"seed={seed}"]
         for loss, tried in points.items()
+        for own in [plan.options(loss)]
         for point in tried
         for seed in seeds
     ]

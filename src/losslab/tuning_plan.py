@@ -1,8 +1,9 @@
 """Plan of a tuning: its arguments, and the points that are tried."""
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +15,7 @@ from losslab.config import groups, schema
 from losslab.config.compose import complete, compose, values_of
 from losslab.config.compound import WEIGHT, with_weights, without_components
 from losslab.config.errors import UserError
+from losslab.config.instantiate import target_of
 from losslab.config.overrides import is_given, parsed, require_distinct
 from losslab.config.values import SEED
 from losslab.fitting import with_losses
@@ -50,6 +52,16 @@ class Plan:
     """Number of samples that the final runs are tested on; ``None`` if seeds draw new samples."""
     overlap: int | None = None
     """How many of these are in training or validation splits of the search."""
+    chosen: dict[str, list[str]] = field(default_factory=dict)
+    """Overrides that choose a loss, by its label, if they are more than ``loss=LABEL``."""
+
+    def options(self, loss: str) -> list[str]:
+        """Return the overrides that choose a loss."""
+        return self.chosen.get(loss, [f"loss={loss}"])
+
+    def jobs(self) -> list[list[str]]:
+        """Return the overrides of the job of each loss, with its default options."""
+        return jobs_of_losses(list(map(self.options, self.losses)), self.overrides)
 
 
 def parse_plan(arguments: Sequence[str]) -> Plan:
@@ -78,16 +90,29 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
         raise UserError(f"budget must be at least 1, got {budget}")
     tuning_seeds, seeds = _seeds(own, len(losses))
     _, *overrides = complete([f"loss={','.join(losses)}", *overrides])
-    configs = dict(zip(losses, map(compose, jobs_of_losses(losses, overrides)), strict=True))
-    ranges = {loss: _ranges(loss, protocol, overrides, configs[loss]) for loss in losses}
-    defaults = {loss: _defaults(ranges[loss], configs[loss]) for loss in losses}
-    points = {loss: points_of(ranges[loss], budget, defaults[loss]) for loss in losses}
-    return Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, ranges, points, defaults)
+    return planned(Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, {}, {}))
 
 
-def jobs_of_losses(losses: Sequence[str], overrides: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of the job of each loss, with its default options."""
-    return without_components([[*overrides, f"loss={loss}"] for loss in losses])
+def planned(plan: Plan) -> Plan:
+    """Return a plan with the ranges, default settings and points of its losses.
+
+    Raises:
+        UserError: if a job cannot be composed, or a range is invalid.
+    """
+    ranges: dict[str, dict[str, Any]] = {}
+    defaults: dict[str, dict[str, Any]] = {}
+    for loss, job in zip(plan.losses, plan.jobs(), strict=True):
+        config = compose(job)
+        own = _declared(loss, plan)
+        ranges[loss] = _ranges(own, plan.protocol, [*plan.overrides, *plan.options(loss)], config)
+        defaults[loss] = _defaults(ranges[loss], config)
+    points = {loss: points_of(ranges[loss], plan.budget, defaults[loss]) for loss in plan.losses}
+    return replace(plan, ranges=ranges, defaults=defaults, points=points)
+
+
+def jobs_of_losses(losses: Sequence[Sequence[str]], overrides: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of the job of each loss, which is given by its own."""
+    return without_components([[*overrides, *own] for own in losses])
 
 
 # --- arguments ------------------------------------------------------------------------------------
@@ -147,12 +172,21 @@ def _seeds(own: Mapping[str, list[str]], losses: int) -> tuple[list[int], list[i
         _whole_numbers(own.get(key, list(map(str, values))), key)
         for key, values in standard.items()
     )
+    require_apart(tuning_seeds, seeds)
+    return tuning_seeds, seeds
+
+
+def require_apart(tuning_seeds: Sequence[int], seeds: Sequence[int]) -> None:
+    """Check that no seed of the search is one of the final runs.
+
+    Raises:
+        UserError: if one is.
+    """
     common = sorted(set(seeds) & set(tuning_seeds))
     if common:
         raise UserError(
             f"seeds and tuning_seeds must not overlap, but both have {', '.join(map(str, common))}"
         )
-    return tuning_seeds, seeds
 
 
 def _single_value(own: Mapping[str, list[str]], key: str, standard: str) -> str:
@@ -178,8 +212,16 @@ def _whole_numbers(values: Sequence[str], key: str) -> list[int]:
 # --- points ---------------------------------------------------------------------------------------
 
 
+def _declared(loss: str, plan: Plan) -> dict[str, Any]:
+    """Return the ranges that conf/ declares for a loss, or the plan for another one."""
+    options = plan.options(loss)
+    if loss in plan.ranges or any(each.startswith("loss._target_=") for each in options):
+        return plan.ranges.get(loss, {})
+    return groups.tunable("loss", options[0].removeprefix("loss=")) or {}
+
+
 def _ranges(
-    loss: str, protocol: str, overrides: Sequence[str], config: DictConfig
+    options: Mapping[str, Any], protocol: str, overrides: Sequence[str], config: DictConfig
 ) -> dict[str, Any]:
     """Return the ranges of a loss, learning rate first, except options that the overrides set."""
     declared: dict[str, Any] = {}
@@ -191,7 +233,7 @@ def _ranges(
                 f"conf/optimizer/{optimizer}.yaml must declare a range of lr under tuning:"
             )
         declared[LEARNING_RATE] = found["lr"]
-    own = with_weights(groups.tunable("loss", loss) or {}, config.loss)
+    own = with_weights(options, config.loss)
     declared |= {f"loss.{name}": content for name, content in own.items()}
     return {
         key: content
@@ -203,11 +245,25 @@ def _ranges(
 
 def _defaults(ranges: Mapping[str, Any], config: DictConfig) -> dict[str, Any]:
     """Return the values that the tuned options have if nothing sets them."""
-    values = {key: OmegaConf.select(config, key) for key in ranges}
+    values = {key: _default(key, config) for key in ranges}
     return {
         key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         for key, value in values.items()
     }
+
+
+def _default(key: str, config: DictConfig) -> Any:
+    """Return the value of an option; of your own loss, the default of its argument."""
+    missing = object()
+    value = OmegaConf.select(config, key, default=missing)
+    if value is not missing:
+        return value
+    name = key.removeprefix("loss.")
+    parameter = inspect.signature(target_of(config.loss, "loss")).parameters.get(name)
+    default = None if parameter is None else parameter.default
+    if not isinstance(default, int | float | str):
+        raise UserError(f"{key} must have a default, which is the first setting that is tried")
+    return default
 
 
 def points_of(

@@ -14,7 +14,7 @@ from losslab.config.compose import Composed, compose, compose_jobs
 from losslab.config.instantiate import target_of
 from losslab.config.overrides import is_given
 from losslab.sweep import refuse_mixture
-from losslab.tuning_plan import Plan, jobs_of_losses
+from losslab.tuning_plan import Plan
 
 KEY = "data.test_split_seed"
 TEST_SPLIT_SEED = 0
@@ -47,7 +47,7 @@ def with_unseen_test(plan: Plan) -> Plan:
 
 def _jobs_of_losses(plan: Plan) -> list[Composed]:
     """Compose the job of each loss, with its default options."""
-    given = [[f"loss={loss}"] for loss in plan.losses]
+    given = list(map(plan.options, plan.losses))
     command = Command([], plan.overrides, multirun=True, resume=None, jobs=given)
     jobs = compose_jobs(all_jobs(command))
     refuse_mixture(command, jobs)
@@ -67,8 +67,7 @@ def _splits(plan: Plan, seeds: Sequence[int]) -> list[list[set[int]]]:
     from losslab.components import data_errors, prepared_data  # noqa: PLC0415 (torch)
 
     splits = []
-    first = jobs_of_losses(plan.losses, plan.overrides)[0]
-    for job in compose_jobs([[*first, f"seed={seed}"] for seed in seeds]):
+    for job in compose_jobs([[*plan.jobs()[0], f"seed={seed}"] for seed in seeds]):
         data = prepared_data(job.config)
         with data_errors(job.config):
             splits.append([set(part.tolist()) for part in data.split_samples()])

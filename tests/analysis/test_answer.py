@@ -357,6 +357,36 @@ def test_more_seeds_for_a_margin(sweep):
     assert lines(runs, within={"mae": 0.01})[1] == "Next: more seeds: 51 decide differences of 0.01"
 
 
+@pytest.mark.parametrize(
+    ("maes", "options", "expected"),
+    [
+        ({"mse": MSE}, {}, "at the same seeds: add it to losses=... of losslab.compare"),
+        ({"mse": MSE[:3], "mae": MAE[:3]}, {}, "more seeds: at least 6: result.extend(seeds=3)"),
+        (
+            {"mse": MSE, "huber": NOISY},
+            {},
+            'set a margin: losslab.load(result.folder, within={"mae": MARGIN}), the largest '
+            "difference that does not matter",
+        ),
+        (
+            {"mse": MSE, "huber": NEAR},
+            {"within": {"mae": 0.01}},
+            "more seeds: 51 decide differences of 0.01: result.extend(seeds=43)",
+        ),
+        (
+            {"mse": [*MSE[:7], "diverged"], "mae": MAE},
+            {},
+            "losslab.tune(...), with the arguments of losslab.compare; mse diverged",
+        ),
+    ],
+    ids=["one row", "few seeds", "a margin", "seeds for a margin", "tuning"],
+)
+def test_advice_in_python(maes, options, expected, sweep):
+    said = lines(sweep(maes), in_python=True, **options)[-1]
+    assert said.endswith(expected)
+    assert "losslab tune " not in said
+
+
 def test_the_best_by_one_metric_is_worse_by_another(sweep):
     eces = {"hinge": [value / 10 for value in MSE], "bce": [value / 10 for value in MAE]}
     runs = scored(sweep, {"hinge": ACCURACIES, "bce": LOWER}, eces)

@@ -18,7 +18,11 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import losslab
+import losslab.commands.compare
 import losslab.given
+import losslab.report.paper
+from losslab.analysis.answer import answers
+from losslab.analysis.comparison import compare
 from losslab.analysis.load import collect
 from losslab.api import engine
 from losslab.cli import run
@@ -181,6 +185,80 @@ def test_losses_with_options_have_lines_of_their_own():
     ]
 
 
+def scaled_error(prediction, target):
+    return 3 * (prediction - target).square().mean()
+
+
+def test_losses_have_the_labels_that_they_are_given():
+    losses = {
+        "small": ("huber", {"delta": 0.5}),
+        "large": "huber loss.delta=20",
+        "plain": "mse",
+        "torch_l1": nn.L1Loss,
+        "own": lambda prediction, target: 3 * (prediction - target).square().mean(),
+    }
+    result = losslab.compare(losses=losses, data="regression", **QUICK)
+    assert set(result.table()["row"]) == losses.keys()
+    assert len(result.comparison.tables) == 1
+    deltas = result.runs().groupby("row")["loss.delta"].first()
+    assert (deltas["small"], deltas["large"]) == (0.5, 20)
+    own = losslab.load(result.folder).runs().set_index(["row", "seed"])["test/ref/mse"]
+    assert own["own", 0] == pytest.approx(own["plain", 0], rel=1e-3)  # Adam ignores the scale
+    with pytest.raises(losslab.UserError, match="own was given in Python"):
+        result.command()
+    losses["own"] = scaled_error
+    named = losslab.compare(losses=losses, data="regression", seeds=1, max_epochs=1)
+    assert named.command().splitlines()[0] == (
+        "losslab -m loss=huber data=regression trainer.max_epochs=1 loss.delta=0.5 label=small "
+        "seed=0"
+    )
+    assert "loss._target_=torch.nn.modules.loss.L1Loss label=torch_l1" in named.command()
+    assert f"loss._target_={__name__}.scaled_error label=own" in named.command()
+
+
+def test_a_label_on_the_command_line():
+    given = ["loss=huber", "loss.delta=2", "label=huber2", "trainer.max_epochs=1"]
+    assert run([*given, "paths.log_dir=here"]) == 0
+    [found] = collect([Path("here")]).runs
+    assert found.loss == "huber2"
+    assert found.folder.parent.name == "huber2"
+
+
+def test_advice_is_in_python_if_the_runs_were_made_there():
+    result = losslab.compare(losses=["mse", "mae"], data="regression", folder="here", **QUICK)
+    assert "Next: more seeds: at least 6: result.extend(seeds=4)" in result.answer
+    [found] = answers(compare(collect([Path("here")])))  # as losslab compare finds them
+    assert "result.extend(seeds=4)" in found.next_step
+
+
+def test_what_decides_may_be_chosen_when_it_is_loaded():
+    result = losslab.compare(losses=["mse", "mae"], data="regression", folder="here", **QUICK)
+    loaded = losslab.load("here", baseline="mse", metrics="rmse", within={"rmse": 0.5})
+    [pair] = loaded.pairs().to_dict("records")
+    assert (pair["b"], pair["metric"], pair["within"]) == ("mse", "rmse", 0.5)
+    assert losslab.load("here").pairs()["metric"].tolist() == ["mae"]
+    with pytest.raises(losslab.UserError, match="unknown metric 'rmsee'"):
+        losslab.load("here", metrics="rmsee").pairs()
+    with pytest.raises(losslab.UserError, match="no learning rate was tuned"):
+        result.plot.learning_rates()
+
+
+def test_what_a_paper_needs(capsys, monkeypatch):
+    monkeypatch.setattr(losslab.report.paper, "_figures", lambda *given: [])
+    monkeypatch.setattr(losslab.commands.compare, "show", lambda *given: None)
+    result = losslab.compare(losses={"l1": nn.L1Loss()}, data="regression", **QUICK)
+    assert result.paper("paper", spread="interval") == Path("paper")
+    assert "Paszke et al., 2019" in Path("paper", "methods.txt").read_text()
+    assert "95\\,\\% confidence" in Path("paper", "tables.tex").read_text()
+    assert run(["compare", str(result.folder), "--paper", "other", "--spread", "sd"]) == 0
+    assert "paper: other" in capsys.readouterr().out
+    assert "standard deviation" in Path("other", "tables.tex").read_text()
+    with pytest.raises(losslab.UserError, match="spread must be 'sd' or 'interval' or 'none'"):
+        result.paper("paper", spread="se")
+    with pytest.raises(losslab.UserError, match="paper needs a folder, got the file"):
+        result.paper(Path("paper", "methods.txt"))
+
+
 def test_one_by_one_is_like_a_run_of_the_command_line():
     result = losslab.compare(losses=["mse"], data="regression", engine="one by one", **QUICK)
     assert run(["loss=mse", "trainer.max_epochs=2", "paths.log_dir=shell"]) == 0
@@ -221,7 +299,7 @@ def test_a_sweep_of_the_command_line_is_loaded():
     assert losslab.load(folder).extend(seeds=1).runs()["seed"].nunique() == 3
 
 
-def test_an_interrupted_comparison_goes_on(monkeypatch):
+def test_an_interrupted_comparison_goes_on(monkeypatch, capfd):
     train = engine.train
 
     def interrupted(config, folder):
@@ -234,6 +312,7 @@ def test_an_interrupted_comparison_goes_on(monkeypatch):
         patch.setattr(engine, "train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             losslab.compare(folder="begun", **given, **QUICK)
+    assert 'interrupted; to go on: losslab.load("begun").extend(seeds=0)' in capfd.readouterr().err
     begun = losslab.load("begun")
     assert list(begun.runs()["seed"]) == [0]
     assert sorted(begun.extend(seeds=0).runs()["seed"]) == [0, 1]
@@ -401,6 +480,19 @@ WRONG = {
     "no losses": ({"losses": []}, "losses must have at least one loss"),
     "one text": ({"losses": "mse"}, "losses must be a list, or a mapping by label"),
     "an unknown loss": ({"losses": ["msee"]}, "unknown loss 'msee': did you mean mse"),
+    "no options": (
+        {"losses": [("focal", 2)]},
+        'a loss with options must be like ("huber", {"delta": 2}), got (\'focal\', 2)',
+    ),
+    "no plain option": (
+        {"losses": [("focal", {"gamma": RNG})]},
+        "an option of a loss must be a plain value, got gamma=Generator",
+    ),
+    "an option of a loss": ({"losses": [("focal", {"gama": 2})]}, "did you mean loss.gamma"),
+    "a label twice": (
+        {"losses": ["focal", ("focal", {"gamma": 2})]},
+        "two losses are called focal: give them as a mapping by label",
+    ),
     "no loss": ({"losses": [3]}, "a loss must be a name, a class, a function or a module, got 3"),
     "two alike": ({"losses": [nn.MSELoss(), nn.MSELoss()]}, "two losses are called MSELoss"),
     "data": ({"data": 3}, "data must be a name, (X, y), a DataFrame"),

@@ -46,18 +46,27 @@ def answers(comparison: Comparison, *, tuned: bool = False) -> list[Answer]:
         comparison: result of :func:`losslab.analysis.comparison.compare`.
         tuned: whether the learning rate of each loss was tuned.
     """
-    return [answer(table, comparison.baseline, tuned=tuned) for table in comparison.tables]
+    return [
+        answer(table, comparison.baseline, tuned=tuned, in_python=comparison.in_python)
+        for table in comparison.tables
+    ]
 
 
-def answer(table: ComparisonTable, baseline: str | None = None, *, tuned: bool = False) -> Answer:
-    """Return the answer of one table; for the arguments see :func:`answers`."""
+def answer(
+    table: ComparisonTable,
+    baseline: str | None = None,
+    *,
+    tuned: bool = False,
+    in_python: bool = False,
+) -> Answer:
+    """Return the answer of one table, with calls or commands as advice; see :func:`answers`."""
     found = standing(table)
     first = _against_baseline(table, found) if baseline else _of_all_pairs(table, found)
     sentences = [f"{first}.", *_by_other_metrics(table, found), *_unreliable(table)]
     pairs = [pair for pair in found.pairs if pair.seeds]
     sentences += [f"{_sureness(pairs)}."] if pairs else []
     undecided = found.undecided if baseline is None else found.open
-    following = next_step(table, found, undecided, tuned=tuned)
+    following = next_step(table, found, undecided, tuned=tuned, in_python=in_python)
     return Answer(" ".join(sentences), tuple(help_sentences(table)), following)
 
 

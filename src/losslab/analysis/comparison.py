@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from losslab.analysis.advice import made_in_python
 from losslab.analysis.comparison_groups import ComparisonGroup, Row, comparison_groups
 from losslab.analysis.load import Collection, Run
 from losslab.analysis.location import Center
@@ -83,6 +84,8 @@ class Comparison:
     """Left-out runs of a hyperparameter search, which do not read the test split."""
     looks: Looks = NO_LOOKS
     """Looks at the sweep that the p-values cover."""
+    in_python: bool = False
+    """Whether advice is to be in Python and not for the command line."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -107,6 +110,7 @@ def compare(
     within: Mapping[str, float] | None = None,
     center: Center = "mean",
     looks: Looks = NO_LOOKS,
+    in_python: bool = False,
 ) -> Comparison:
     """Compare the losses of runs.
 
@@ -123,6 +127,7 @@ def compare(
         center: ``mean``, or a location that single collapsed runs do not move: ``median`` or
             ``iqm``, the interquartile mean.
         looks: looks at these runs so far, which the p-values cover together with this one.
+        in_python: whether advice is to be in Python; always, if all runs were made there.
 
     Raises:
         ValueError: if there are no runs, a metric or the baseline is unknown, it is not known
@@ -150,7 +155,10 @@ def compare(
     if baseline is not None and not any(_is_baseline(row, baseline) for row in rows):
         labels = dict.fromkeys(row.label for row in rows)
         raise ValueError(f"unknown baseline '{baseline}'. Rows: {', '.join(labels)}")
-    return Comparison(_corrected(tables), split, baseline, center, collection, searched, looks)
+    in_python = in_python or all(map(made_in_python, collection.runs))
+    return Comparison(
+        _corrected(tables), split, baseline, center, collection, searched, looks, in_python
+    )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from losslab.analysis.advice import PYTHON, SHELL, Advice
 from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.compounds import compounds
 from losslab.analysis.convergence import not_converged, started_at_best
@@ -17,7 +18,12 @@ MOST_SEEDS = 200
 
 
 def next_step(
-    table: ComparisonTable, found: Standing, undecided: Sequence[Pair], *, tuned: bool
+    table: ComparisonTable,
+    found: Standing,
+    undecided: Sequence[Pair],
+    *,
+    tuned: bool,
+    in_python: bool = False,
 ) -> str:
     """Return what would make the answer of a table better.
 
@@ -26,12 +32,15 @@ def next_step(
         found: its standing by the first primary metric.
         undecided: pairs that matter for the answer and are not decided.
         tuned: whether the learning rate of each loss was tuned.
+        in_python: whether to advise calls instead of commands.
     """
-    if parts := _missing_parts(table):
+    advice = PYTHON if in_python else SHELL
+    if parts := _missing_parts(table, advice):
         return parts
     if len(table.rows) == 1:
-        return f"run another loss at the same seeds: loss={table.rows[0].loss},OTHER"
-    training = "" if tuned else _training(table)
+        another = advice.another_loss.format(loss=table.rows[0].loss)
+        return f"run another loss at the same seeds: {another}"
+    training = "" if tuned else _training(table, advice)
     if training:
         return training
     if found.contradictory:
@@ -39,10 +48,10 @@ def next_step(
     open_pairs = [pair for pair in undecided if pair.seeds]
     if not open_pairs:
         return _nothing(found)
-    return _decide(open_pairs)
+    return _decide(open_pairs, advice)
 
 
-def _missing_parts(table: ComparisonTable) -> str:
+def _missing_parts(table: ComparisonTable, advice: Advice) -> str:
     """Advise to run the components of sums alone, if they were not."""
     sums = [each for each in compounds(table) if each.missing]
     names = list(dict.fromkeys(name for each in sums for name in each.missing))
@@ -52,9 +61,10 @@ def _missing_parts(table: ComparisonTable) -> str:
     alone = f"run {joined(names)} alone"
     if (plan := plan_of(run)) is not None:
         losses = ",".join(dict.fromkeys([*plan["losses"], *names]))
-        return f"{alone}, tuned equally: losslab tune loss={losses}, with the same other arguments"
+        tune = advice.tuned_components.format(losses=losses)
+        return f"{alone}, tuned equally: {tune}"
     if in_sweep(run.folder) and all(has_default_options(each, run.overrides) for each in names):
-        return f"{alone}: losslab resume=FOLDER loss={','.join(names)}"
+        return f"{alone}: {advice.components.format(losses=','.join(names))}"
     return f"{alone}, at the same seeds and with the options that the sum gives them"
 
 
@@ -66,11 +76,11 @@ def _nothing(found: Standing) -> str:
     return "choose by cost or by another metric"
 
 
-def _training(table: ComparisonTable) -> str:
+def _training(table: ComparisonTable, advice: Advice) -> str:
     """Advise to train otherwise, if the settings of the training may decide which loss is best."""
     diverged = [row.label for row in table.rows if any(r.outcome == "diverged" for r in row.runs)]
     losses = ",".join(dict.fromkeys(row.loss for row in table.rows))
-    tune = f"tune the learning rate of each loss: losslab tune loss={losses} protocol=tuned"
+    tune = f"tune the learning rate of each loss: {advice.tuning.format(losses=losses)}"
     if diverged:
         return f"{tune}; {joined(diverged)} diverged"
     first = [row.label for row in table.rows if started_at_best(row)]
@@ -79,22 +89,27 @@ def _training(table: ComparisonTable) -> str:
     growing = [row.label for row in table.rows if not_converged(row)]
     if growing:
         still = f"{joined(growing)} {'was' if len(growing) == 1 else 'were'} still improving"
-        return f"train longer (trainer.max_epochs), or {tune}; {still}"
+        return f"train longer ({advice.longer}), or {tune}; {still}"
     return ""
 
 
-def _decide(pairs: Sequence[Pair]) -> str:
+def _decide(pairs: Sequence[Pair], advice: Advice) -> str:
     """Advise what would decide the pairs."""
     metric = pairs[0].metric
     if all(pair.underpowered for pair in pairs):
-        return f"more seeds: at least {max(pair.needed for pair in pairs)}"
+        needed = max(pair.needed for pair in pairs)
+        return f"more seeds: at least {needed}{_more(needed, pairs, advice)}"
     if pairs[0].within is None:
-        margin = f"set a margin: losslab compare FOLDER --within {metric.name}=MARGIN, the largest "
+        margin = f"set a margin: {advice.margin.format(metric=metric.name)}, the largest "
         return f"{margin}difference that does not matter{_data_for_observed(pairs)}"
-    return _decide_margin(pairs, about(metric, pairs[0].within))
+    return _decide_margin(pairs, about(metric, pairs[0].within), advice)
 
 
-def _decide_margin(pairs: Sequence[Pair], margin: str) -> str:
+def _more(needed: int, pairs: Sequence[Pair], advice: Advice) -> str:
+    return advice.seeds.format(more=needed - max(len(pair.seeds) for pair in pairs))
+
+
+def _decide_margin(pairs: Sequence[Pair], margin: str, advice: Advice) -> str:
     """Advise what would decide whether the differences are within the margin."""
     if any(math.isnan(pair.mde) for pair in pairs):
         return f"more seeds, or a larger margin than {margin}"
@@ -107,7 +122,7 @@ def _decide_margin(pairs: Sequence[Pair], margin: str) -> str:
             return f"more data: about {rounded(samples)} samples decide differences of {margin}"
         return f"a larger margin: {margin} would take more than {MOST_SEEDS} seeds"
     if most > max(pair.n for pair in pairs):
-        return f"more seeds: {most} decide differences of {margin}"
+        return f"more seeds: {most} decide differences of {margin}{_more(most, pairs, advice)}"
     return f"more seeds: the difference is close to the margin of {margin}"
 
 

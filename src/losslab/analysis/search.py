@@ -247,6 +247,7 @@ class SavedPlan(TypedDict):
     test_split_seed: NotRequired[int | None]
     test_samples: NotRequired[int | None]
     overlap: NotRequired[int | None]
+    chosen: NotRequired[dict[str, list[str]]]
 
 
 def plan_of(run: Run) -> SavedPlan | None:

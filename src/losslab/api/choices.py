@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import starmap
 from typing import Any
 
 from torch import nn
@@ -99,11 +100,16 @@ def _named_loss(loss: str | tuple[Any, ...]) -> list[str]:
         return named_options("loss", loss)
     match loss:
         case (str(name), Mapping() as options):
-            given = (f"loss.{key}={json.dumps(value)}" for key, value in options.items())
-            return [*named_options("loss", name), *given]
-    raise UserError(
-        f'a loss with options must be like ("huber", {{"delta": 2}}), got {loss!r:.60}'
-    )
+            return [*named_options("loss", name), *starmap(_option, options.items())]
+    raise UserError(f'a loss with options must be like ("huber", {{"delta": 2}}), got {loss!r:.60}')
+
+
+def _option(name: str, value: Any) -> str:
+    try:
+        return f"loss.{name}={json.dumps(value)}"
+    except TypeError as error:
+        got = f"{name}={value!r:.40}"
+        raise UserError(f"an option of a loss must be a plain value, got {got}") from error
 
 
 def _name_of(value: Any, otherwise: str) -> str:

@@ -1,23 +1,21 @@
 """Comparison of losses on your model and your data, from Python."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from numbers import Integral
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from losslab.analysis.load import Run, read_run
 from losslab.api.again import give_again
-from losslab.api.choices import Losses, loss_options, model_options
+from losslab.api.choices import Losses
+from losslab.api.described import completed, described, names, new_folder, require_new, seed_list
 from losslab.api.engine import Engine, run_sweep, unchanged_process
-from losslab.api.result import Result, Shown, options_of, read_shown
-from losslab.api.samples import data_options
-from losslab.config import groups
+from losslab.api.result import Result, Shown, read_shown
+from losslab.api.tuning_result import TuningResult
 from losslab.config.command import Command
-from losslab.config.compose import complete
 from losslab.config.errors import UserError
 from losslab.config.overrides import quoted
-from losslab.runs.folder import SWEEP_FILE
+from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
 
 
 def compare(
@@ -45,8 +43,9 @@ def compare(
     :func:`load` has the runs that are done, and :meth:`Result.extend` trains the others.
 
     Args:
-        losses: losses by label, each a module, a class or a function of prediction and target; or a
-            list of names in conf/, which may have options: ``["mse", "huber loss.delta=2"]``.
+        losses: losses by label, or a list of them. Each is a module, a class or a function of
+            prediction and target, or a name in conf/, which may have options: ``"mse"``, ``"huber
+            loss.delta=2"``, ``("huber", {"delta": 2})``.
         data: ``(X, y)``, a DataFrame with ``target``, a Dataset of ``(input, target)``, a
             DataLoader, whose dataset is taken, a LightningDataModule, or a name in conf/.
         target: column or columns of a DataFrame.
@@ -77,25 +76,26 @@ def compare(
         ...     "focal": losslab.losses.FocalLoss(gamma=2)}, seeds=8, baseline="ce")
         >>> print(result.answer)  # doctest: +SKIP
     """
-    folder = _new_folder() if folder is None else Path(folder)
-    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
-    _require_settings(folder, engine, task, optimizer)
-    asked = {"trainer.max_epochs": max_epochs, "optimizer": optimizer, "optimizer.lr": lr}
-    asked |= {f"within.{name}": margin for name, margin in (within or {}).items()}
+    folder = new_folder("sweeps") if folder is None else Path(folder)
+    require_new(folder, engine)
+    shown = Shown(baseline, tuple(names(metrics)), engine)
     with unchanged_process():
-        shared = [
-            *data_options(data, target, task, folder),
-            *model_options(model),
-            *(f"{key}={value}" for key, value in asked.items() if value is not None),
-            *options,
-        ]
-        task_node = groups.node("task", _task_of(shared))
-        _require_known("metric", metrics, task_node.metrics)
-        chosen = loss_options(losses, str(task_node.standard_loss))
-        _require_known("baseline", [baseline] if baseline else [], list(chosen))
-        jobs = [[*own, f"seed={seed}"] for own in chosen.values() for seed in _seed_list(seeds)]
-        command = _command(shared, jobs, folder)
-        shown = Shown(baseline, tuple(metrics), engine)
+        shared, chosen = described(
+            folder,
+            losses=losses,
+            data=data,
+            target=target,
+            model=model,
+            baseline=baseline,
+            metrics=shown.metrics,
+            within=within,
+            task=task,
+            max_epochs=max_epochs,
+            optimizer=optimizer,
+            lr=lr,
+            options=options,
+        )
+        command = _command(shared, list(chosen.values()), seed_list(seeds), folder)
         shown.write(folder)
         run_sweep(command, folder, engine)
     return Result(folder, shown, trust=True)
@@ -129,14 +129,20 @@ def load(
     *,
     model: Any = None,
     losses: Mapping[str, Any] | None = None,
+    baseline: str | None = None,
+    metrics: str | Sequence[str] = (),
+    within: Mapping[str, float] | None = None,
     trust: bool = False,
 ) -> Result:
-    """Read a comparison, made in Python or by ``losslab -m``, from its folder.
+    """Read a comparison or a tuning, made in Python or on the command line, from its folder.
 
     Args:
         folder: folder of the runs.
         model: the model of :func:`compare`, to extend what another process began.
         losses: the losses of :func:`compare` that are not names in conf/, for the same purpose.
+        baseline: label that the other losses are compared with, instead of the folder's.
+        metrics: metrics that decide, instead of the folder's.
+        within: differences that do not matter, by metric, instead of those of the runs.
         trust: whether :meth:`Result.extend` may run other code than losslab's and that of the
             current folder.
 
@@ -144,57 +150,31 @@ def load(
         UserError: if the folder has no comparison.
     """
     folder = Path(folder)
-    if not (folder / SWEEP_FILE).is_file():
+    kinds = {PLAN_FILE: TuningResult, SWEEP_FILE: Result}
+    kind = next((each for name, each in kinds.items() if (folder / name).is_file()), None)
+    if kind is None:
         raise UserError(f"{folder} is not the folder of a comparison")
     if model is not None or losses:
-        give_again(options_of(folder), model, losses or {})
-    return Result(folder, read_shown(folder), trust=trust)
+        give_again(kind.options_of(folder), model, losses or {})
+    shown = read_shown(folder)
+    return kind(
+        folder,
+        replace(
+            shown,
+            baseline=baseline or shown.baseline,
+            metrics=tuple(names(metrics)) or shown.metrics,
+            within=dict(within) if within is not None else None,
+        ),
+        trust=trust,
+    )
 
 
-def _new_folder() -> Path:
-    return Path("logs", "sweeps", f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
-
-
-def _seed_list(seeds: int | Iterable[int]) -> list[int]:
-    found = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not found or not all(isinstance(seed, Integral) for seed in found):
-        raise UserError(f"seeds must be a number of seeds or a list of them, got {seeds!r}")
-    return [int(seed) for seed in found]
-
-
-def _require_settings(folder: Path, engine: str, task: str | None, optimizer: str | None) -> None:
-    if (folder / SWEEP_FILE).exists():
-        raise UserError(f'{folder} has a comparison: losslab.load("{folder}").extend(seeds=...)')
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"folder must be a folder, got the file {folder}")
-    if engine not in get_args(Engine):
-        raise UserError(
-            f"engine must be {' or '.join(map(repr, get_args(Engine)))}, got {engine!r}"
-        )
-    for group, name in (("task", task), ("optimizer", optimizer)):
-        if name is not None and not isinstance(name, str):
-            raise UserError(f"{group} must be a name in conf/, got {name!r:.60}")
-        if name is not None:
-            groups.require_known(group, name)
-
-
-def _task_of(options: Sequence[str]) -> str:
-    """Return the task that options choose, or that of their data."""
-    chosen = {key: value for key, _, value in (each.partition("=") for each in options)}
-    return chosen.get("task") or str(groups.default_choice("data", chosen["data"], "task"))
-
-
-def _require_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise UserError(groups.unknown(kind, name, known))
-
-
-def _command(shared: Sequence[str], jobs: list[list[str]], folder: Path) -> Command:
+def _command(
+    shared: Sequence[str], losses: Sequence[list[str]], seeds: Sequence[int], folder: Path
+) -> Command:
     """Return the command that makes the same runs, each job with its own loss and seed."""
+    common, _ = completed(shared, losses[0])
+    own = [completed(shared, each)[1] for each in losses]
+    jobs = [[*each, f"seed={seed}"] for each in own for seed in seeds]
     placed = [f"hydra.sweep.dir={quoted(folder)}"]
-    # complete() lets options of a replaced _target_ be typed without +
-    [first, *_] = jobs
-    completed = complete([*shared, *first])[: len(shared)]
-    jobs = [complete([*shared, *job])[len(shared) :] for job in jobs]
-    return Command([], [*completed, *placed], True, None, jobs, typed=["-m", *shared])
+    return Command([], [*common, *placed], True, None, jobs, typed=["-m", *shared])

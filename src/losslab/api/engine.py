@@ -27,7 +27,12 @@ Engine = Literal["lockstep", "one by one"]
 
 
 def run_sweep(
-    command: Command, folder: Path, engine: Engine, earlier: Sequence[Command] = ()
+    command: Command,
+    folder: Path,
+    engine: Engine,
+    earlier: Sequence[Command] = (),
+    *,
+    whole: Path | None = None,
 ) -> None:
     """Check all jobs of a sweep, then train those that are not done.
 
@@ -36,6 +41,7 @@ def run_sweep(
         folder: folder of the sweep, new or not.
         engine: whether runs that can be are trained together.
         earlier: earlier commands of the sweep.
+        whole: folder of the tuning that the sweep is a stage of.
 
     Raises:
         UserError: if a job cannot run.
@@ -46,14 +52,27 @@ def run_sweep(
     waiting = [
         Job(job.config, folder / job.subdir) for job in jobs if needs_running(folder / job.subdir)
     ]
-    with SweepProgress({job.folder: job.config.trainer.max_epochs for job in waiting}):
+    resume = f'losslab.load("{whole or folder}").extend(seeds=0)'
+    with (
+        _resumable(resume),
+        SweepProgress({job.folder: job.config.trainer.max_epochs for job in waiting}),
+    ):
         together = engine == "lockstep" and len(waiting) > 1
         alone = _train_together(waiting) if together else waiting
         for single in alone:
             with run_logs([single.folder]):
                 _train_alone(single)
     write_summary(folder, jobs)
-    show_unfinished([job.folder for job in waiting], f'losslab.load("{folder}").extend(seeds=0)')
+    show_unfinished([job.folder for job in waiting], resume)
+
+
+@contextmanager
+def _resumable(call: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        show(f"interrupted; to go on: {call}")
+        raise
 
 
 def _train_together(jobs: Sequence[Job]) -> list[Job]:

@@ -6,10 +6,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from losslab.analysis.search import FINAL, SEARCH
 from losslab.api.samples import FILES
 from losslab.config.overrides import quoted
 from losslab.runs.files import read_json
-from losslab.runs.folder import SWEEP_FILE, RunFolder, job_name, replace_file
+from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, RunFolder, job_name, replace_file
 
 
 def find_data(folder: Path) -> None:
@@ -19,13 +20,23 @@ def find_data(folder: Path) -> None:
         FileError: if a file of the folder is damaged.
     """
     for path in (folder / name for name in FILES if (folder / name).is_file()):
-        sweep = read_json(folder / SWEEP_FILE)
         now = f"data.path={quoted(path.resolve())}"
-        named = {each for each in _texts(sweep) if each.startswith("data.path=")}
-        if named - {now}:
-            replace_file(folder / SWEEP_FILE, json.dumps(_replaced(sweep, now)).encode())
-            for config in folder.glob(f"*/*/{RunFolder(Path()).config}"):
-                _find_data_of_run(RunFolder(config.parent), path.resolve(), now)
+        for sweep in (folder, folder / SEARCH, folder / FINAL):
+            if _replace(sweep / SWEEP_FILE, now):
+                for config in sweep.glob(f"*/*/{RunFolder(Path()).config}"):
+                    _find_data_of_run(RunFolder(config.parent), path.resolve(), now)
+        _replace(folder / PLAN_FILE, now)
+
+
+def _replace(path: Path, now: str) -> bool:
+    """Replace all options of a file that set ``data.path``; return whether one was another."""
+    if not path.is_file():
+        return False
+    content = read_json(path)
+    found = {each for each in _texts(content) if each.startswith("data.path=")} - {now}
+    if found:
+        replace_file(path, json.dumps(_replaced(content, now)).encode())
+    return bool(found)
 
 
 def _find_data_of_run(run: RunFolder, path: Path, now: str) -> None:

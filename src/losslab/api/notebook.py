@@ -3,11 +3,15 @@
 import base64
 import html
 import io
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from losslab.analysis.comparison import Comparison, ComparisonTable
+from losslab.analysis.search import Tuning
+from losslab.config.errors import UserError
 from losslab.report.figures.final_metrics import final_metrics
+from losslab.report.figures.learning_rates import learning_rates
 from losslab.report.figures.over_time import TableCurves
 from losslab.report.figures.seed_differences import seed_differences
 from losslab.report.figures.style import NothingToDraw
@@ -26,10 +30,12 @@ class Plots:
 
     Args:
         comparison: the comparison; figures are about its first table.
+        tuning: the search that chose the compared settings, if there was one.
     """
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: Comparison, tuning: Tuning | None = None) -> None:
         self._table: ComparisonTable = comparison.tables[0]
+        self._tuning = tuning
 
     def differences(self) -> "Figure":
         """Draw the differences between losses, seed by seed, with their intervals."""
@@ -43,10 +49,25 @@ class Plots:
         """Draw the validation metrics over training."""
         return _displayed(validation_curves(self._table, read=TableCurves(self._table)))
 
+    def learning_rates(self) -> "Figure":
+        """Draw the validation metric of each trial against its learning rate.
 
-def page(comparison: Comparison, answer: str) -> str:
-    """Return answer, tables and the figure of differences as HTML."""
-    first, *others = [html.escape(line) for line in answer.splitlines() if line]
+        Raises:
+            UserError: if no learning rate was tuned.
+        """
+        if self._tuning is None:
+            raise UserError("no learning rate was tuned: losslab.tune(...) tries several")
+        try:
+            return _displayed(learning_rates(self._tuning))
+        except NothingToDraw as error:
+            raise UserError(
+                f'{error}: losslab.tune(..., protocol="tuned") tries several'
+            ) from error
+
+
+def page(comparison: Comparison, answer: str, more: Sequence[str] = ()) -> str:
+    """Return answer, further lines, tables and the figure of differences as HTML."""
+    first, *others = [html.escape(line) for line in (*answer.splitlines(), *more) if line]
     parts = [f"<p><b>{first}</b></p>", *(f"<p>{line}</p>" for line in others)]
     parts += [_table(table) for table in comparison.tables]
     with suppress(NothingToDraw):

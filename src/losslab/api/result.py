@@ -14,6 +14,8 @@ from losslab.analysis.comparison import Comparison
 from losslab.analysis.comparison import compare as compare_runs
 from losslab.analysis.load import collect
 from losslab.analysis.looks import keep_looks, looks_at
+from losslab.analysis.notes import tuning_notes
+from losslab.analysis.search import Tuning
 from losslab.analysis.standing import standing
 from losslab.api.again import given_paths, require_given
 from losslab.api.engine import Engine, run_sweep, unchanged_process
@@ -21,16 +23,17 @@ from losslab.api.moved import find_data
 from losslab.api.notebook import Plots, page
 from losslab.config.command import all_jobs, run_overrides, without_seeds
 from losslab.config.errors import UserError
+from losslab.progress import show
 from losslab.report.frames import grid, markdown_table, pairs_frame, runs_frame, table_frame
+from losslab.report.latex import SPREADS, Spread
+from losslab.report.paper import write_paper
 from losslab.report.write import write_report
 from losslab.resume import saved_commands
-from losslab.runs.folder import replace_file
+from losslab.runs.folder import COMPARISON_FILE, replace_file
 from losslab.sweep_file import extended, read_commands
 
 if TYPE_CHECKING:
     import pandas
-
-SHOWN_FILE = "comparison.json"
 
 
 @dataclass(frozen=True)
@@ -41,26 +44,30 @@ class Shown:
         baseline: label that the others are compared with.
         metrics: metrics that decide.
         engine: engine of further runs.
+        within: margins of equivalence by metric; ``None`` for those of the runs.
     """
 
     baseline: str | None = None
     metrics: tuple[str, ...] = ()
     engine: Engine = "lockstep"
+    within: dict[str, float] | None = None
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the comparison."""
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / SHOWN_FILE, json.dumps(asdict(self)).encode())
+        replace_file(folder / COMPARISON_FILE, json.dumps(asdict(self)).encode())
 
 
 def read_shown(folder: Path) -> Shown:
     """Read what a comparison shows; the defaults if it was made on the command line."""
-    path = folder / SHOWN_FILE
+    path = folder / COMPARISON_FILE
     if not path.is_file():
         return Shown()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Shown(content["baseline"], tuple(content["metrics"]), content["engine"])
+        return Shown(
+            content["baseline"], tuple(content["metrics"]), content["engine"], content.get("within")
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: remove it for the defaults") from error
 
@@ -79,11 +86,21 @@ class Result:
         self._shown = shown
         self._trust = trust
 
+    @property
+    def _sweep(self) -> Path:
+        """Folder of the sweep whose runs are compared."""
+        return self.folder
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """The search that chose the compared settings; ``None`` without one."""
+        return None
+
     @cached_property
     def comparison(self) -> Comparison:
         """The comparison of the runs, from which everything here follows."""
-        keep_looks(self.folder)
-        collection = collect([self.folder])
+        keep_looks(self._sweep)
+        collection = collect([self._sweep])
         if not collection.runs:
             raise UserError(f"{self.folder} has no runs yet: result.extend(seeds=...) trains them")
         try:
@@ -91,7 +108,9 @@ class Result:
                 collection,
                 baseline=self._shown.baseline,
                 primary_metrics=self._shown.metrics,
+                within=self._shown.within,
                 looks=looks_at(collection),
+                in_python=True,
             )
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -99,7 +118,8 @@ class Result:
     @property
     def answer(self) -> str:
         """Which loss to use, how sure that is, and what would make it surer."""
-        found = answers(self.comparison)
+        tuned = self.tuning is not None and self.tuning.protocol == "tuned"
+        found = answers(self.comparison, tuned=tuned)
         return "\n\n".join("\n".join(answer.lines) for answer in found)
 
     @property
@@ -139,8 +159,8 @@ class Result:
 
     @property
     def plot(self) -> Plots:
-        """Figures: ``result.plot.differences()``, ``metrics()`` and ``curves()``."""
-        return Plots(self.comparison)
+        """Figures: ``differences()``, ``metrics()``, ``curves()`` and ``learning_rates()``."""
+        return Plots(self.comparison, self.tuning)
 
     def extend(self, seeds: int | Iterable[int]) -> "Result":
         """Train further seeds, and those that were interrupted; p-values cover all looks.
@@ -153,15 +173,19 @@ class Result:
         """
         with unchanged_process():
             find_data(self.folder)
-            commands = saved_commands(self.folder, trust=self._trust)
-            require_given(options_of(self.folder))
-            known = sorted({run.seed for run in collect([self.folder]).runs})
-            first = max(known, default=-1) + 1
-            more = range(first, first + seeds) if isinstance(seeds, int) else seeds
-            listed = ",".join(str(seed) for seed in dict.fromkeys([*known, *more]))
+            commands = saved_commands(self._sweep, trust=self._trust)
+            require_given(Result.options_of(self._sweep))
+            listed = ",".join(map(str, self._all_seeds(seeds)))
             command = extended(commands[-1], [f"seed={listed}"])
-            run_sweep(command, self.folder, self._shown.engine, commands)
-        return Result(self.folder, self._shown, trust=self._trust)
+            run_sweep(command, self._sweep, self._shown.engine, commands, whole=self.folder)
+        return type(self)(self.folder, self._shown, trust=self._trust)
+
+    def _all_seeds(self, seeds: int | Iterable[int]) -> list[int]:
+        """Return the seeds that there are, and a number of further ones or those given."""
+        known = sorted({run.seed for run in collect([self._sweep]).runs})
+        first = max(known, default=-1) + 1
+        more = range(first, first + seeds) if isinstance(seeds, int) else seeds
+        return list(dict.fromkeys([*known, *more]))
 
     def save(self, folder: str | Path) -> "Result":
         """Copy the runs to another folder, which must be new, and return the result there.
@@ -174,14 +198,34 @@ class Result:
             raise UserError(f"{place} exists: save to a new folder")
         shutil.copytree(self.folder, place)
         find_data(place)
-        return Result(place, self._shown, trust=self._trust)
+        return type(self)(place, self._shown, trust=self._trust)
 
     def report(self, path: str | Path) -> Path:
         """Write the report as one HTML page."""
-        written = write_report(self.comparison, self.folder / "report")
+        written = write_report(self.comparison, self.folder / "report", self.tuning)
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(written, place)
+        return place
+
+    def paper(self, folder: str | Path, spread: Spread = "sd") -> Path:
+        """Write what a paper needs: tables, figures, a paragraph on the methods, references.
+
+        Args:
+            folder: folder of the files; ``paper.tex`` in it shows all of them.
+            spread: what stands beside a mean in the LaTeX tables: ``"sd"``, the standard deviation
+                over seeds, ``"interval"``, its 95 % interval, or ``"none"``.
+
+        Raises:
+            UserError: if the spread is another, or the folder is a file.
+        """
+        if spread not in SPREADS:
+            raise UserError(f"spread must be {' or '.join(map(repr, SPREADS))}, got {spread!r}")
+        place = Path(folder)
+        if place.exists() and not place.is_dir():
+            raise UserError(f"paper needs a folder, got the file {place}")
+        for line in write_paper(self.comparison, place, self.tuning, spread):
+            show(line)
         return place
 
     def command(self) -> str:
@@ -192,10 +236,10 @@ class Result:
         """
         command = read_commands(self.folder)[-1]
         jobs = [run_overrides(job) for job in all_jobs(command)]
-        for group, label in given_paths(options_of(self.folder)):
+        for group, label in given_paths(self.options_of(self.folder)):
             raise UserError(
                 f"{group if group == 'model' else label} was given in Python: define it in a "
-                "module that can be imported, under the name of its label"
+                "module that can be imported"
             )
         seeds = ",".join(dict.fromkeys(each[5:] for job in jobs for each in job if _is_seed(each)))
         lines: dict[str, list[str]] = {}
@@ -207,21 +251,24 @@ class Result:
 
     def __repr__(self) -> str:
         tables = ["\n".join(markdown_table(grid(table))) for table in self.comparison.tables]
-        return "\n\n".join([self.answer, *tables])
+        return "\n\n".join([self.answer, *self._search_lines(), *tables])
 
     def _repr_html_(self) -> str:
-        return page(self.comparison, self.answer)
+        return page(self.comparison, self.answer, self._search_lines())
+
+    def _search_lines(self) -> list[str]:
+        return [] if self.tuning is None else [*self.tuning.lines(), *tuning_notes(self.tuning)]
+
+    @staticmethod
+    def options_of(folder: Path) -> list[str]:
+        """Return the options of all jobs of a comparison.
+
+        Raises:
+            UserError: if its file is damaged.
+        """
+        jobs = all_jobs(read_commands(folder)[-1])
+        return list(dict.fromkeys(option for job in jobs for option in job))
 
 
 def _is_seed(override: str) -> bool:
     return override.startswith("seed=")
-
-
-def options_of(folder: Path) -> list[str]:
-    """Return the options of all jobs of a comparison.
-
-    Raises:
-        UserError: if its file is damaged.
-    """
-    jobs = all_jobs(read_commands(folder)[-1])
-    return list(dict.fromkeys(option for job in jobs for option in job))

@@ -20,6 +20,9 @@ PLAN_FILE = "tuning.json"
 SWEEP_FILE = "sweep.json"
 """Commands of a sweep, in its folder, see :mod:`losslab.sweep_file`."""
 
+COMPARISON_FILE = "comparison.json"
+"""What a comparison that was made in Python shows, in its folder."""
+
 PROFILE = "profile"
 """End of the names of the profiles of a run, after the stage: ``fit-profile.txt``."""
 

@@ -1,0 +1,126 @@
+"""Options of the command line that describe what was given in Python."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from numbers import Integral
+from pathlib import Path
+from typing import Any, get_args
+
+from losslab.api.choices import Losses, loss_options, model_options
+from losslab.api.engine import Engine
+from losslab.api.samples import data_options
+from losslab.config import groups
+from losslab.config.compose import complete
+from losslab.config.errors import UserError
+from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
+
+
+def described(
+    folder: Path,
+    *,
+    losses: Losses,
+    data: Any,
+    target: str | Sequence[str] | None,
+    model: Any,
+    baseline: str | None,
+    metrics: Sequence[str],
+    within: Mapping[str, float] | None,
+    task: str | None,
+    max_epochs: int | None,
+    optimizer: str | None,
+    lr: float | None,
+    options: Sequence[str],
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the options that all runs share, and those of each loss by its label.
+
+    For the arguments see :func:`losslab.compare`; data are written to the folder.
+
+    Raises:
+        UserError: if one is unknown.
+    """
+    for group, name in (("task", task), ("optimizer", optimizer)):
+        _require_choice(group, name)
+    asked = {"trainer.max_epochs": max_epochs, "optimizer": optimizer, "optimizer.lr": lr}
+    asked |= {f"within.{name}": margin for name, margin in (within or {}).items()}
+    shared = [
+        *data_options(data, target, task, folder),
+        *model_options(model),
+        *(f"{key}={value}" for key, value in asked.items() if value is not None),
+        *options,
+    ]
+    task_node = groups.node("task", _task_of(shared))
+    require_known("metric", metrics, task_node.metrics)
+    chosen = loss_options(losses, str(task_node.standard_loss))
+    require_known("baseline", [baseline] if baseline else [], list(chosen))
+    return shared, chosen
+
+
+def completed(shared: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Let options of a replaced ``_target_`` be typed without +, of all jobs and of one loss."""
+    found = complete([*shared, *own])
+    return found[: len(shared)], found[len(shared) : len(shared) + len(own)]
+
+
+def new_folder(kind: str) -> Path:
+    """Return a new folder for runs, by default where the command line has them."""
+    return Path("logs", kind, f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+
+
+def names(given: str | Sequence[str]) -> list[str]:
+    """Return one or several names as a list."""
+    return [given] if isinstance(given, str) else list(given)
+
+
+def seed_list(seeds: int | Iterable[int], name: str = "seeds") -> list[int]:
+    """Return a number of seeds, or the seeds, as a list.
+
+    Raises:
+        UserError: if there is none, or one is not a number.
+    """
+    if isinstance(seeds, Integral):
+        found = list(range(int(seeds)))
+    else:
+        found = list(seeds) if isinstance(seeds, Iterable) else []
+    if not found or not all(isinstance(seed, Integral) for seed in found):
+        raise UserError(f"{name} must be a number of seeds or a list of them, got {seeds!r}")
+    return [int(seed) for seed in found]
+
+
+def require_new(folder: Path, engine: str) -> None:
+    """Check that a folder has no comparison yet, and that there is such an engine.
+
+    Raises:
+        UserError: otherwise.
+    """
+    if any((folder / name).exists() for name in (SWEEP_FILE, PLAN_FILE)):
+        raise UserError(f'{folder} has a comparison: losslab.load("{folder}").extend(seeds=...)')
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"folder must be a folder, got the file {folder}")
+    if engine not in get_args(Engine):
+        raise UserError(
+            f"engine must be {' or '.join(map(repr, get_args(Engine)))}, got {engine!r}"
+        )
+
+
+def _require_choice(group: str, name: str | None) -> None:
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"{group} must be a name in conf/, got {name!r:.60}")
+    if name is not None:
+        groups.require_known(group, name)
+
+
+def _task_of(options: Sequence[str]) -> str:
+    """Return the task that options choose, or that of their data."""
+    chosen = {key: value for key, _, value in (each.partition("=") for each in options)}
+    return chosen.get("task") or str(groups.default_choice("data", chosen["data"], "task"))
+
+
+def require_known(kind: str, given: Sequence[str], known: Sequence[str]) -> None:
+    """Check that names are known.
+
+    Raises:
+        UserError: if one is not; it names the nearest.
+    """
+    for name in given:
+        if name not in known:
+            raise UserError(groups.unknown(kind, name, known))

@@ -1,0 +1,119 @@
+"""The result of a tuning: its search, and the comparison of the best settings."""
+
+import shlex
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from losslab.analysis.search import FINAL, SEARCH, Tuning, read_tuning
+from losslab.api.again import require_given
+from losslab.api.engine import Engine, run_sweep, unchanged_process
+from losslab.api.moved import find_data
+from losslab.api.result import Result
+from losslab.config.command import Command
+from losslab.config.errors import UserError
+from losslab.config.overrides import quoted
+from losslab.config.trust import Source
+from losslab.metrics.labels import some
+from losslab.progress import show
+from losslab.runs.folder import SWEEP_FILE
+from losslab.tuning import final_command, saved_plan, search_command
+from losslab.tuning_plan import Plan, require_apart
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class TuningResult(Result):
+    """A tuning: a :class:`Result` of the best settings of the losses, and how they were found."""
+
+    @property
+    def _sweep(self) -> Path:
+        return self.folder / FINAL
+
+    @cached_property
+    def tuning(self) -> Tuning:
+        """The search: what was tried, and what was best."""
+        try:
+            return read_tuning(self.folder)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    @property
+    def best(self) -> dict[str, dict[str, Any]]:
+        """Best setting of each loss, by label: ``{"focal": {"optimizer.lr": 0.004, ...}}``."""
+        found = {label: self.tuning.best(label) for label in self.tuning.losses}
+        return {label: dict(trial.options) for label, trial in found.items() if trial}
+
+    def search(self) -> "pandas.DataFrame":
+        """Return one row per run of the search: loss, point, seed, options and value."""
+        return self.tuning.frame()
+
+    def extend(self, seeds: int | Iterable[int]) -> "TuningResult":
+        """Finish what was interrupted, then train further final seeds; see :meth:`Result.extend`.
+
+        Raises:
+            UserError: if a job cannot run, or a seed is one of the search.
+        """
+        with unchanged_process():
+            find_data(self.folder)
+            plan, source = saved_plan(self.folder, trust=self._trust)
+            require_given(plan_options(plan))
+            require_apart(plan.tuning_seeds, self._all_seeds(seeds))
+            train_stages(plan, self.folder, self._shown.engine, source)
+        more = TuningResult(self.folder, self._shown, trust=self._trust)
+        super(TuningResult, more).extend(seeds)
+        return more
+
+    def command(self) -> str:
+        """Return the command that repeats the tuning in a shell.
+
+        Raises:
+            UserError: if a loss has a label, options or a range that were given in Python.
+        """
+        plan, _ = saved_plan(self.folder, trust=self._trust)
+        if plan.chosen:
+            raise UserError(
+                f"{', '.join(plan.chosen)} was given in Python: losslab tune takes names of conf/"
+            )
+        own = [
+            f"loss={','.join(plan.losses)}",
+            f"protocol={plan.protocol}",
+            f"budget={plan.budget}",
+            f"tuning_seeds={','.join(map(str, plan.tuning_seeds))}",
+            f"seeds={','.join(map(str, plan.seeds))}",
+        ]
+        return f"losslab tune {shlex.join([*own, *plan.overrides])}"
+
+    @staticmethod
+    def options_of(folder: Path) -> list[str]:
+        """Return the options of all jobs of a tuning."""
+        return plan_options(saved_plan(folder, trust=True)[0])
+
+
+def plan_options(plan: Plan) -> list[str]:
+    """Return the options of a plan's jobs, without the tuned ones."""
+    return [*plan.overrides, *(each for own in plan.chosen.values() for each in own)]
+
+
+def train_stages(plan: Plan, folder: Path, engine: Engine, source: Source | None = None) -> None:
+    """Train the runs of the search that are not done, then those of the best settings.
+
+    Raises:
+        UserError: if a job cannot run, or no run of the search finished.
+    """
+    search, final = folder / SEARCH, folder / FINAL
+    if not (final / SWEEP_FILE).is_file():
+        points = sum(map(len, plan.points.values()))
+        show(f"search: {some(points, 'settings')} on {some(len(plan.tuning_seeds), 'seeds')}")
+        command = _placed(search_command(plan, source), search)
+        run_sweep(command, search, engine, whole=folder)
+        show(f"best settings on {some(len(plan.seeds), 'seeds')}")
+        command = _placed(final_command(plan, read_tuning(folder), source), final)
+        run_sweep(command, final, engine, whole=folder)
+
+
+def _placed(command: Command, folder: Path) -> Command:
+    command.overrides.append(f"hydra.sweep.dir={quoted(folder)}")
+    return command

@@ -1,0 +1,168 @@
+"""``losslab.tune`` on your own data and losses, from Python."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+import losslab
+from losslab.analysis.load import collect
+from losslab.analysis.search import read_tuning
+from losslab.api import engine
+from losslab.cli import run
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 4)).astype(np.float32)
+VALUES = X @ [1.0, -2.0, 0.5, 0.0] + RNG.normal(size=120)
+QUICK = {"trials": 3, "seeds": 2, "tuning_seeds": [100, 101], "max_epochs": 2}
+
+
+class Scaled(nn.Module):
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, prediction, target):
+        return nn.functional.huber_loss(prediction, target, delta=self.scale)
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def tuned(**changed):
+    given = {
+        "data": (X, VALUES),
+        "model": lambda: nn.Linear(4, 1),
+        "losses": {"l1": nn.L1Loss(), "mine": Scaled, "h2": ("huber", {"delta": 2})},
+        "ranges": {"mine": {"scale": {"low": 0.1, "high": 10, "log": True}}},
+        **QUICK,
+    }
+    return losslab.tune(**given | changed)
+
+
+@pytest.mark.slow
+def test_losses_get_equal_trials_and_own_options_are_tuned():
+    result = tuned(folder="here")
+    search = result.search()
+    assert search.groupby("loss").size().to_dict() == {"l1": 6, "mine": 6, "h2": 6}
+    rates = search.groupby("loss")["optimizer.lr"].unique()
+    assert rates["l1"].tolist() == rates["mine"].tolist() == rates["h2"].tolist()
+    assert len(set(rates["l1"])) == 3
+    of_mine = search.loc[search["loss"] == "mine", "loss.scale"]
+    assert of_mine.iloc[0] == 1.0  # the default of the argument
+    assert of_mine.between(0.1, 10).all()
+    assert of_mine.nunique() == 3
+    assert result.best.keys() == {"l1", "mine", "h2"}
+    runs = result.runs()
+    assert set(runs["row"]) == {"l1", "mine", "h2"}
+    assert set(runs["seed"]) == {0, 1}
+    for label, options in result.best.items():
+        own = runs[runs["row"] == label]
+        assert (own["optimizer.lr"] == options["optimizer.lr"]).all()
+    assert set(runs.loc[runs["row"] == "h2", "loss.delta"]) == {2}
+    assert result.tuning.overlap == 0
+    assert "protocol tuned" in repr(result)
+    assert "losslab tune" not in repr(result)
+    [axes] = result.plot.learning_rates().axes
+    assert axes.get_xlabel() == "learning rate"
+    page = result.report("page.html").read_text()
+    assert "Points that were tried" in page
+
+
+def test_it_is_saved_moved_loaded_and_extended():
+    result = tuned(losses={"l1": nn.L1Loss(), "mse": "mse"}, ranges=None, trials=2, folder="first")
+    best = result.best
+    result.save("saved")
+    shutil.rmtree("first")
+    Path("saved").rename("moved")
+    more = losslab.load("moved").extend(seeds=1)
+    assert sorted(set(more.runs()["seed"])) == [0, 1, 2]
+    assert len(more.comparison.tables) == 1
+    assert more.best == best
+    with pytest.raises(losslab.UserError, match="must not overlap, but both have 100"):
+        more.extend(seeds=[100])
+
+
+@pytest.mark.parametrize(("stage", "seed"), [("search", 101), ("final", 1)])
+def test_an_interrupted_tuning_goes_on(stage, seed, monkeypatch, capfd):
+    train = engine.train
+
+    def interrupted(config, folder):
+        if stage in folder.parts and config.seed == seed:
+            raise KeyboardInterrupt
+        train(config, folder)
+
+    given = {"losses": ["mse"], "ranges": None, "engine": "one by one", "trials": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(folder="begun", **given)
+    assert 'to go on: losslab.load("begun").extend(seeds=0)' in capfd.readouterr().err
+    done = losslab.load("begun").extend(seeds=0)
+    assert set(done.tuning.trials["mse"][0].values) == {100, 101}
+    assert list(done.runs()["seed"]) == [0, 1]
+
+
+@pytest.mark.slow
+def test_the_command_line_gives_the_same_numbers():
+    result = losslab.tune(losses=["mse", "huber"], data="regression", **QUICK)
+    command = result.command()
+    assert command == (
+        "losslab tune loss=mse,huber protocol=tuned budget=3 tuning_seeds=100,101 seeds=0,1 "
+        "data=regression trainer.max_epochs=2"
+    )
+    stacks = ["hydra/launcher=lockstep", "hydra.launcher.workers=1", "paths.log_dir=shell"]
+    assert run([*command.split()[1:], *stacks]) == 0
+    [folder] = Path("shell", "tuning").iterdir()
+    other = read_tuning(folder)
+    for loss in ("mse", "huber"):
+        ours, theirs = result.tuning.trials[loss], other.trials[loss]
+        assert [trial.options for trial in ours] == [trial.options for trial in theirs]
+        assert [trial.values for trial in ours] == [trial.values for trial in theirs]
+    found = {(run.loss, run.seed): run.record["test"] for run in collect([folder / "final"]).runs}
+    assert found == {(run.loss, run.seed): run.record["test"] for run in result.comparison.runs}
+
+
+def test_controlled_tunes_options_only():
+    given = {"losses": {"h": "huber"}, "ranges": None, "tuning_seeds": [100], "seeds": 1}
+    result = tuned(protocol="controlled", **given)
+    assert set(result.best["h"]) == {"loss.delta"}
+    with pytest.raises(losslab.UserError, match="no learning rate was tuned"):
+        result.plot.learning_rates()
+
+
+class NoDefault(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+
+
+WRONG = {
+    "trials": ({"trials": 0}, "trials must be a whole number >= 1, got 0"),
+    "a protocol": ({"protocol": "free"}, "protocol must be 'controlled' or 'tuned', got 'free'"),
+    "seeds": ({"seeds": [100]}, "seeds and tuning_seeds must not overlap, but both have 100"),
+    "tuning seeds": ({"tuning_seeds": "a"}, "tuning_seeds must be a number of seeds or a list"),
+    "a label": ({"ranges": {"m": {}}}, "ranges has m, but the losses are l1, mine, h2"),
+    "no range": ({"ranges": {"mine": 3}}, "ranges of mine must be by option, got 3"),
+    "a range": ({"ranges": {"mine": {"scale": {"low": 2, "high": 1}}}}, "loss.scale"),
+    "an option": (
+        {"ranges": {"mine": {"scael": [1, 2]}}},
+        "loss.scael must have a default, which is the first setting",
+    ),
+    "no default": (
+        {"losses": {"mine": NoDefault}, "ranges": {"mine": {"scale": [1, 2]}}},
+        "loss.scale must have a default",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_in_one_line(given, words):
+    with pytest.raises(losslab.UserError) as caught:
+        tuned(**given)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(Path().rglob("record.json"))
