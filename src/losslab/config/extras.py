@@ -16,6 +16,7 @@ EXTRAS = {
     "geomloss": "bench",
     "ot": "transport",
     "joblib": "joblib",
+    "pyarrow": "parquet",
 }
 """Extras of losslab by module that they install."""
 

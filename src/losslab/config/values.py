@@ -114,6 +114,8 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("data.group data.weight data.split", _COLUMN | NULL),
     ("data.drop data.text", List(_COLUMN, distinct=True)),
     ("data.missing", List(Text(blank=True))),
+    ("data.impute", _choice("median", "refuse")),
+    ("data.categories", _choice("one_hot", "ordinal")),
     ("data.separator", _SIGN | _choice("auto")),
     ("data.decimal", _choice("auto", ".", ",")),
     ("data.thousands", _SIGN | NULL),
