@@ -20,12 +20,12 @@ MOST_CATEGORIES = 100
 
 
 def require_whole(
-    file: Path, used: pd.DataFrame, gaps: Sequence[str], place: Callable[[int], str]
+    file: Path | str, used: pd.DataFrame, gaps: Sequence[str], place: Callable[[int], str]
 ) -> None:
     """Refuse empty tables, missing values and infinite numbers.
 
     Args:
-        file: file of the table.
+        file: file of the table, or what else it is called.
         used: the columns that are used.
         gaps: columns that may have missing values, though not only these.
         place: says where in the file a row is.

@@ -1,24 +1,20 @@
 """Your own data as a table in a .csv or .parquet file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Unpack, get_args
+from typing import Unpack
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from torch import Tensor
 
-from losslab.data import checks, targets
+from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.data.columns import Categories, encoded, plain
+from losslab.data.columns import Categories
 from losslab.data.csv_file import CsvFile, CsvOptions
 from losslab.data.files import Changes
+from losslab.data.frames import Impute, Roles, names_of
 from losslab.data.parquet_file import SUFFIXES, ParquetFile
 from losslab.data.raw import StandardizeTargets
 
-Array = NDArray[np.generic]
-IMPUTE = ("median", "refuse")
 _LAST: dict[tuple[object, ...], Raw] = {}
 """The table that was read last, for the check, the runs and the seeds of one command."""
 
@@ -73,7 +69,7 @@ class Table(InMemoryData):
         drop: Sequence[str] = (),
         text: Sequence[str] = (),
         missing: Sequence[str] = (),
-        impute: Literal["median", "refuse"] = "median",
+        impute: Impute = "median",
         categories: Categories = "one_hot",
         separator: str = "auto",
         decimal: str = "auto",
@@ -85,25 +81,22 @@ class Table(InMemoryData):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        checks.require_choice("target_kind", target_kind, targets.ASKED)
-        checks.require_choice("impute", impute, IMPUTE)
-        checks.require_choice("categories", categories, get_args(Categories))
         self.path = path
-        self.target = _names(target)
-        if not self.target:
-            raise ValueError("target must name a column, got none")
-        self.group = group
-        self.weight = weight
-        self.split = split
-        self.drop = _names(drop)
         self.reading = CsvOptions(
-            separator, decimal, thousands, encoding, _names(missing), _names(text)
+            separator, decimal, thousands, encoding, names_of(missing), names_of(text)
         ).check()
-        self.impute = impute
-        self.categories = categories
-        self.asked_kind = target_kind
-        self.standardize = standardize
-        self.standardize_targets = standardize_targets
+        self.roles = Roles(
+            names_of(target),
+            group,
+            weight,
+            split,
+            names_of(drop),
+            impute,
+            categories,
+            target_kind,
+            standardize,
+            standardize_targets,
+        )
 
     def prepare_data(self) -> None:
         """Raise ``FileNotFoundError`` if the file does not exist."""
@@ -113,54 +106,13 @@ class Table(InMemoryData):
         """Read features, targets and the columns of splits, groups and weights."""
         file = checks.require_file(self.path, "a .csv or .parquet file")
         state = file.stat()
-        key = (file.resolve(), state.st_mtime_ns, state.st_size, repr(self._choices()))
+        options = repr((self.roles, self.reading))
+        key = (file.resolve(), state.st_mtime_ns, state.st_size, options)
         if key not in _LAST:
             _LAST.clear()  # before the next one takes memory
-            _LAST[key] = self._loaded(file)
+            changes = Changes()
+            _LAST[key] = self.roles.raw(self._read(file, changes), changes)
         return _LAST[key]
-
-    def _choices(self) -> tuple[object, ...]:
-        """Return the options on which the samples depend."""
-        columns = (self.target, self.group, self.weight, self.split, self.drop)
-        how = (self.impute, self.categories, self.asked_kind)
-        return *columns, self.reading, *how, self.standardize, self.standardize_targets
-
-    def _loaded(self, file: Path) -> Raw:
-        changes = Changes()
-        table = self._read(file, changes)
-        features = table.drop(columns=self._special_columns(), errors="ignore")
-        inputs, numeric = encoded(features, self.categories, changes)
-        values = table[self.target]
-        if len({plain(values[name]).dtype.kind for name in self.target}) > 1:
-            raise ValueError(
-                f"target columns must have the same type, got {', '.join(self.target)}"
-            )
-        columns = np.stack([plain(values[name]) for name in self.target], axis=1)
-        name = f"target {', '.join(self.target)}"
-        target = targets.read_targets(name, columns, self.asked_kind, self.target, changes)
-        return Raw(
-            inputs,
-            target.targets,
-            target.kind,
-            target.names,
-            self._column(table, self.split, targets.read_fixed),
-            self._column(table, self.group, targets.read_groups),
-            self._column(table, self.weight, targets.read_weights),
-            numeric if self.standardize else False,
-            self.standardize_targets,
-            impute=bool(inputs.isnan().any()),
-            notes=changes.notes(),
-        )
-
-    def _column(
-        self, table: pd.DataFrame, name: str | None, read: Callable[[str, Array], Tensor]
-    ) -> Tensor | None:
-        """Read a column if one is named."""
-        return None if name is None else read(f"column {name!r}", plain(table[name]))
-
-    def _special_columns(self) -> list[str]:
-        others = [name for name in (self.group, self.weight, self.split) if name is not None]
-        return [*self.target, *others, *self.drop]
 
     def _read(self, file: Path, changes: Changes) -> pd.DataFrame:
         """Read the table and check that the named columns exist."""
@@ -171,18 +123,12 @@ class Table(InMemoryData):
             )
         kind = ParquetFile if file.suffix.lower() in SUFFIXES else CsvFile
         opened = kind(file, self.reading, changes)
-        for name in (*self._special_columns(), *self.reading.text):
+        for name in (*self.roles.named(), *self.reading.text):
             if name not in opened.header and not name.startswith("Unnamed: "):
                 raise ValueError(
                     f"{file} must have the column {name!r}, got {', '.join(opened.header)}"
                 )
-        features = [name for name in opened.header if name not in self._special_columns()]
         return opened.frame(
-            drop=[name for name in self.drop if name not in self.target],
-            gaps=features if self.impute == "median" else (),
+            drop=[name for name in self.roles.drop if name not in self.roles.target],
+            gaps=self.roles.gaps(opened.header),
         )
-
-
-def _names(given: str | Sequence[str]) -> list[str]:
-    """Return one name or several as a list."""
-    return [given] if isinstance(given, str) else [str(name) for name in given]
