@@ -105,6 +105,8 @@ def test_words_among_numbers_are_gaps(ready, words, options):
     value = 1001.5 if "thousands" in options else 1.5
     assert set(inputs(data)[:, 0].tolist()) == {value}
     assert inputs(data)[:, 1].sum() == 45
+    said = any(note.startswith("words among numbers read as missing: ") for note in data.notes)
+    assert said == ("NA" in words)
 
 
 def test_lost_zeros_are_counted_beside_gaps(ready):

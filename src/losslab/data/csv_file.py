@@ -131,6 +131,9 @@ class CsvFile:
         for column in self._texts(table):
             if column.name in gaps and len(numbers := self._among_gaps(column, decimal)):
                 table[column.name] = numbers
+                for word, count in column[~column.index.isin(numbers.index)].value_counts().items():
+                    where = f"{word!r} in column {column.name!r}"
+                    self.changes.add("words among numbers read as missing", where, count)
         return table
 
     def _among_gaps(self, column: "pd.Series[str]", decimal: str) -> "pd.Series[float]":
