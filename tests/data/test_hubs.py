@@ -180,6 +180,21 @@ def test_arrays_of_one_shape(hub):
         hub()
 
 
+def test_a_broken_file_is_named(hub):
+    (hub.folder / "train.jsonl").write_text("{")
+    with pytest.raises(ValueError, match="files cannot be read by datasets: ") as caught:
+        hub()
+    assert "\n" not in str(caught.value)
+
+
+def test_splits_without_targets_are_left_out(hub):
+    write_table(hub.folder, train=40)
+    (hub.folder / "test.csv").write_text("age,town,y\n1,Oslo,\n2,Rome,\n")
+    data = hub()
+    assert data.sizes() == {"train": 24, "val": 8, "test": 8}
+    assert "splits without targets left out: 1 (first: test)" in data.notes
+
+
 @pytest.mark.parametrize(
     ("splits", "options", "message"),
     [

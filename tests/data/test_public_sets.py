@@ -168,7 +168,7 @@ def test_images_of_torchvision(cls, tmp_path, monkeypatch):
 def test_images_of_torchvision_that_are_damaged(cls, tmp_path, monkeypatch):
     IMAGES[cls][0](tmp_path, monkeypatch)
     (tmp_path / cls.place / cls.files[0]).write_bytes(b"not an image file")
-    with pytest.raises(ValueError, match=f"must be {cls.title}'s, unpacked, got inv") as caught:
+    with pytest.raises(ValueError, match=f"must be {cls.full_name}'s, unpacked, got inv") as caught:
         cls(data_dir=str(tmp_path)).setup()
     assert "\n" not in str(caught.value)
 

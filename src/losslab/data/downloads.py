@@ -27,7 +27,7 @@ class Downloaded(InMemoryData):
     """
 
     own_test: ClassVar[bool] = True
-    title: ClassVar[str]
+    full_name: ClassVar[str]
     """Name of the data set, for messages."""
     place: ClassVar[str]
     """Folder of the files in ``data_dir``."""
@@ -72,7 +72,7 @@ class Downloaded(InMemoryData):
         """Return an error which says that the files are not those of the data set."""
         reason = " ".join(str(error).split())
         return ValueError(
-            f"the files in {self.data_dir / self.place} must be {self.title}'s, unpacked, got "
+            f"the files in {self.data_dir / self.place} must be {self.full_name}'s, unpacked, got "
             f"invalid ones ({reason:.200}): remove them to download them again"
         )
 
@@ -82,7 +82,7 @@ class Downloaded(InMemoryData):
     def _missing(self, why: str) -> FileNotFoundError:
         folder = (self.data_dir / self.place).absolute()
         return FileNotFoundError(
-            f"the {self.title} files are not in {folder}, and {why}: set paths.data_dir to the "
+            f"the {self.full_name} files are not in {folder}, and {why}: set paths.data_dir to the "
             f"folder that contains {self.place}, or use {self.without_files}, which needs no files"
         )
 

@@ -103,6 +103,9 @@ class HuggingFace(InMemoryData):
                 "could not be downloaded from huggingface.co: set paths.data_dir to the folder "
                 "that contains huggingface"
             ) from error
+        except Exception as error:  # what its readers raise
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{name} cannot be read by datasets: {reason:.200}") from error
 
     def load(self) -> Raw:
         """Return the samples of all splits."""
@@ -130,13 +133,14 @@ def _samples(
     inputs = chosen or tuple(name for name in first.column_names if name not in roles.target)
     _require_columns(source[0], first, inputs)
     kind = type(first.features[inputs[0]]).__name__ if inputs else ""
-    if len(inputs) > 1 or kind in ("", "Value", "ClassLabel"):
-        table = _frame(parts, (*inputs, *roles.target))
-        require_whole(source[0], table, roles.gaps(inputs), lambda row: f"sample {row + 1}")
+    is_table = len(inputs) > 1 or kind in ("", "Value", "ClassLabel")
+    table = _frame(parts, (*inputs, *roles.target) if is_table else roles.target)
+    require_whole(source[0], table, roles.gaps(inputs), lambda row: f"sample {row + 1}")
+    if is_table:
         return replace(roles.raw(table, changes), fixed=torch.cat(splits))
     column = [sample[inputs[0]] for part in parts.values() for sample in part]
     pixels = _images(column, side, grayscale) if kind == "Image" else _arrays(inputs[0], column)
-    targets = roles.target_of(_frame(parts, roles.target), changes)
+    targets = roles.target_of(table, changes)
     return Raw(
         pixels,
         targets.targets,
@@ -188,7 +192,7 @@ def _frame(parts: dict[str, Any], names: tuple[str, ...], *, named: bool = True)
         frame = part.data.table.select(list(names)).to_pandas()
         for name in names if named else ():
             if type(part.features[name]).__name__ == "ClassLabel":
-                frame[name] = np.asarray(part.features[name].names)[frame[name]]
+                frame[name] = frame[name].map(dict(enumerate(part.features[name].names)))
         frames.append(frame)
     table: pd.DataFrame = pd.concat(frames, ignore_index=True)
     return table

@@ -31,7 +31,7 @@ class MNIST(Downloaded):
         LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998.
     """
 
-    title = "MNIST"
+    full_name = "MNIST"
     place = "MNIST/raw"
     files = tuple(Path(url).stem for url, _ in datasets.MNIST.resources)
     reader: ClassVar[Any] = datasets.MNIST
@@ -76,7 +76,7 @@ class FashionMNIST(MNIST):
         learning algorithms", 2017.
     """
 
-    title = "Fashion-MNIST"
+    full_name = "Fashion-MNIST"
     place = "FashionMNIST/raw"
     reader = datasets.FashionMNIST
     mean, sd = 0.2860, 0.3530

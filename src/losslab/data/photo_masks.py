@@ -94,7 +94,7 @@ class OxfordPets(PhotoMasks):
         Parkhi et al., "Cats and Dogs", 2012.
     """
 
-    title = "Oxford-IIIT Pet"
+    full_name = "Oxford-IIIT Pet"
     place = "oxford-iiit-pet"
     files = ("annotations/trainval.txt", "annotations/test.txt")
     names: ClassVar[list[str]] = ["background", "pet"]
@@ -127,7 +127,7 @@ class VOCSegmentation(PhotoMasks):
         Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", 2010.
     """
 
-    title = "Pascal VOC 2012"
+    full_name = "Pascal VOC 2012"
     place = "VOCdevkit/VOC2012"
     files = ("ImageSets/Segmentation/train.txt", "ImageSets/Segmentation/val.txt")
     names: ClassVar[list[str]] = [

@@ -66,7 +66,7 @@ class CIFAR10(SmallImages):
         Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
 
-    title = "CIFAR-10"
+    full_name = "CIFAR-10"
     place = datasets.CIFAR10.base_folder
     files = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
     names: ClassVar[list[str]] = [
@@ -94,7 +94,7 @@ class SVHN(SmallImages):
         Netzer et al., "Reading Digits in Natural Images with Unsupervised Feature Learning", 2011.
     """
 
-    title = "SVHN"
+    full_name = "SVHN"
     place = "SVHN"
     files = ("train_32x32.mat", "test_32x32.mat")
     names: ClassVar[list[str]] = [str(digit) for digit in range(10)]
