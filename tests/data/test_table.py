@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from losslab.config import extras
+from losslab.data import csv_file
 from losslab.data import table as table_module
 from losslab.data.csv_text import CsvText
 from losslab.data.files import Changes
@@ -109,7 +110,8 @@ def test_words_among_numbers_are_gaps(ready, words, options):
     assert said == ("NA" in words)
 
 
-def test_lost_zeros_are_counted_beside_gaps(ready):
+def test_lost_zeros_are_counted_beside_gaps(ready, monkeypatch):
+    monkeypatch.setattr(csv_file, "ROWS_AT_ONCE", 7)
     rows = [f"{'' if row == 0 else '007'},{row % 2}" for row in range(ROWS)]
     data = ready("\n".join(["x,y", *rows]), "y")
     assert data.notes[0] == "leading zeros of column 'x' lost: 59 (first: line 3)"
@@ -251,8 +253,8 @@ def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
 
 
 def test_a_table_is_read_once_until_it_or_an_option_changes(ready, monkeypatch):
-    read, csv_file = [], table_module.CsvFile
-    monkeypatch.setattr(table_module, "CsvFile", lambda *each: read.append(each) or csv_file(*each))
+    read, real = [], table_module.CsvFile
+    monkeypatch.setattr(table_module, "CsvFile", lambda *each: read.append(each) or real(*each))
     once = ready(columns(), drop=["town"])
     again = Table(once.path, "sick", drop=["town"], seed=1)
     again.setup()

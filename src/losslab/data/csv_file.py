@@ -9,6 +9,7 @@ import codecs
 import io
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ GAPS = (
 """Words, in lower case, that mark a missing number where they stand among numbers."""
 COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
+ROWS_AT_ONCE = 100_000
+"""Number of rows that are held as text, which takes much more memory than numbers."""
 LIKE_A_NUMBER = re.compile(r"[€$£¥]?\s*[-+]?\d[\d.,'\s]*[%€$£¥]?")
 
 
@@ -149,7 +152,7 @@ class CsvFile:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
-                table = self._read(decimal=decimal, dtype=text)
+                table: pd.DataFrame = self._read(decimal=decimal, dtype=text)
         except pd.errors.ParserWarning as error:
             fields = max(len(row) for _, row in self.source.rows())
             raise ValueError(
@@ -164,8 +167,8 @@ class CsvFile:
         table.columns = table.columns.map(lambda name: str(name).strip())
         return table
 
-    def _read(self, **options: Any) -> pd.DataFrame:
-        table: pd.DataFrame = pd.read_csv(
+    def _read(self, **options: Any) -> Any:
+        return pd.read_csv(
             io.BytesIO(self.source.content),
             sep=self.source.separator,
             thousands=self.options.thousands,
@@ -176,7 +179,6 @@ class CsvFile:
             low_memory=False,  # in pieces, a column can get two types
             **options,
         )
-        return table
 
     def _texts(self, table: pd.DataFrame) -> "Iterator[pd.Series[str]]":
         """Iterate over the columns of text that were not asked for."""
@@ -238,13 +240,19 @@ class CsvFile:
         begin = rb'(^|["\s]|%s)0\d' % re.escape(self.source.separator).encode()
         if not names or not re.search(begin, self.source.content):
             return
-        words = self._read(usecols=[self.header.index(name) for name in names], dtype=str)
-        for name, (_, column) in zip(names, words.items(), strict=True):
-            lost = column.str.strip().str.fullmatch(r"0\d+", na=False)
-            if lost.any():
-                line = self.source.line(int(lost.to_numpy().argmax()))
-                what = f"leading zeros of column {name!r} lost"
-                self.changes.add(what, f"line {line}", int(lost.sum()))
+        first: dict[str, int] = {}
+        lost: Counter[str] = Counter()
+        places = [self.header.index(name) for name in names]
+        for part in self._read(usecols=places, dtype=str, chunksize=ROWS_AT_ONCE):
+            for name, (_, column) in zip(names, part.items(), strict=True):
+                words = column[column.str.startswith(("0", " "), na=False)]  # few, quickly found
+                rows = words.index[words.str.strip().str.fullmatch(r"0\d+")]
+                if len(rows):
+                    first.setdefault(name, int(rows[0]))
+                    lost[name] += len(rows)
+        for name, row in first.items():
+            what = f"leading zeros of column {name!r} lost"
+            self.changes.add(what, f"line {self.source.line(row)}", lost[name])
 
 
 def _without_gaps(column: "pd.Series[str]") -> "pd.Series[str]":
