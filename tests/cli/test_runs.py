@@ -252,6 +252,28 @@ def test_every_regression_loss_finds_the_line(command):
         assert record["test"]["intercept_error"] < 0.2
 
 
+@pytest.mark.parametrize(
+    ("name", "metric", "least"), [("iris", "accuracy", 0.85), ("diabetes", "r2", 0.35)]
+)
+def test_ready_tables_train(command, name, metric, least):
+    outcome = command(f"data={name}", "callbacks=quiet")
+    assert outcome.code == 0, outcome.err
+    assert outcome.record()["test"][metric] > least
+
+
+def test_a_table_with_gaps_and_integer_values(command, tmp_path):
+    rows = [f"{'' if row % 9 == 0 else row},{'ab'[row % 2]},{3 * row}" for row in range(200)]
+    (tmp_path / "x.csv").write_text("\n".join(["size,kind,price", *rows]))
+    table = ["data=table", f"data.path={tmp_path / 'x.csv'}", "data.target=price"]
+    outcome = command(*table, "task=regression", "callbacks=quiet")
+    assert outcome.code == 0, outcome.err
+    assert "read: missing numbers replaced by the median of training" in outcome.out
+    assert outcome.record()["test"]["r2"] > 0.8
+    refused = command(*table, "task=regression", "data.impute=refuse")
+    assert refused.code == 2
+    assert "no missing values, got 23 in column 'size'" in refused.err
+
+
 OPTIONS = {
     "sgd_cosine": ["optimizer=sgd", "scheduler=cosine"],
     "adamw_step": ["optimizer=adamw", "scheduler=step"],

@@ -16,6 +16,8 @@ EVERY = [
 NEEDS = {
     "data=table": ["data.path=x.csv", "data.target=y"],
     "data=arrays": ["data.path=x.npz"],
+    "data=openml": ["data.id=31"],
+    "data=huggingface": ["data.name=x", "data.target=y"],
     "data=image_folder": ["data.path=x"],
     "data=image_masks": ["data.path=x"],
     "data=letor": ["data.path=x"],

@@ -115,6 +115,12 @@ def test_a_key_of_some_choices_is_added_to_these_alone():
     assert past.translated({"data": published})["data"] == published
 
 
+def test_tables_of_earlier_runs_refuse_missing_values():
+    table = {"_target_": "losslab.data.table.Table"}
+    assert past.translated({"data": table})["data"]["impute"] == "refuse"
+    assert "impute" not in past.translated({"data": {"_target_": "mine.Table"}})["data"]
+
+
 def test_past_runs_on_standardised_targets_measure_in_standard_deviations():
     past_run = {"data": {"standardize_targets": True}, "task": {"monitor": "mae"}}
     assert past.translated(past_run)["data"]["standardize_targets"] == "data"

@@ -8,6 +8,8 @@ import pytest
 import torch
 from gymnasium.envs.classic_control import CartPoleEnv
 
+from losslab.config import groups
+from losslab.rl import environments
 from losslab.rl.environments import Environments
 from losslab.rl.vector import CartPoles, SequentialEnvironments, make_vector_environment
 
@@ -117,6 +119,7 @@ def test_fingerprints_tell_what_is_paired(options, same_data, same_order):
     [
         ("CartPole-v1", (4,), 2, 475.0),
         ("Acrobot-v1", (6,), 3, -100.0),
+        ("MountainCar-v0", (2,), 3, -110.0),
         ("FrozenLake-v1", (16,), 4, 0.70),  # 16 fields, one of them on
     ],
 )
@@ -125,6 +128,22 @@ def test_sizes_come_from_the_environment(env_id, shape, actions, solved):
     assert (data.input_shape, data.outputs, data.solved_at) == (shape, actions, solved)
     assert data.rollout_environments().observations.shape == (2, *shape)
     assert env_id in data.describe()
+
+
+@pytest.mark.parametrize("name", ["acrobot", "cartpole", "lunar_lander", "mountain_car"])
+def test_named_environments_are_gymnasiums(name):
+    [_, config] = (groups.CONF / "data" / f"{name}.yaml").read_text().split("env_id: ")
+    assert gymnasium.spec(config.split()[0]).id == config.split()[0]
+
+
+def test_an_environment_that_needs_a_package_names_its_extra(monkeypatch):
+    def needs_box2d(*args, **options):
+        missing = ModuleNotFoundError("No module named 'Box2D'", name="Box2D")
+        raise gymnasium.error.DependencyNotInstalled("Box2D is not installed") from missing
+
+    monkeypatch.setattr(environments.gymnasium, "make", needs_box2d)
+    with pytest.raises(ValueError, match=r"Lander-v3: Box2D is not installed: .*\[box2d\]'$"):
+        ready(env_id="LunarLander-v3")
 
 
 def test_a_batch_says_how_many_steps_are_done_after_it():

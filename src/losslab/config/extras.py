@@ -16,6 +16,9 @@ EXTRAS = {
     "geomloss": "bench",
     "ot": "transport",
     "joblib": "joblib",
+    "Box2D": "box2d",
+    "datasets": "huggingface",
+    "pyarrow": "parquet",
 }
 """Extras of losslab by module that they install."""
 

@@ -216,6 +216,13 @@ def unknown(group: str, name: str, known: Sequence[str]) -> str:
 ALIASES = {"l1": "mae", "l2": "mse", **dict.fromkeys(("ce", "nll", "xent"), "cross_entropy")}
 """Names of losses in other libraries, with their names here."""
 
+KEY_ALIASES = {
+    "data.sep": "data.separator",
+    "data.delimiter": "data.separator",
+    "data.na_values": "data.missing",
+}
+"""Options of other libraries, with their names here."""
+
 
 @functools.cache
 def options() -> dict[str, list[str]]:
@@ -252,6 +259,7 @@ def nearest_keys(key: str, known: Iterable[str]) -> list[str]:
         (['loss.gamma'], ['loss'])
     """
     keys = list(known)
+    key = KEY_ALIASES.get(key, key)
     same = [each for each in keys if each.endswith(f".{key}") or each == key]
     if same:
         return same[:3]

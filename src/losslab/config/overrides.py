@@ -22,8 +22,10 @@ def parsed(overrides: Sequence[str]) -> list[Any]:
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
     except HydraException as error:
-        lines = str(error).splitlines()
-        raise UserError(f"malformed override: {lines[0]}") from error
+        said = str(error).splitlines()[0]
+        if said.startswith("Lexer"):
+            said = f"{said.partition(': ')[2]}: quote such signs, as in \"data.separator=';'\""
+        raise UserError(f"malformed override: {said}") from error
     except RecursionError as error:
         raise UserError("malformed override: its value is nested too deeply") from error
 

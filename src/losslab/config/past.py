@@ -92,6 +92,8 @@ ADDED: dict[str, Added] = {
     "within": Added({}),
     # masks read 255 as a class
     "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),
+    "data.impute": Added("refuse", targets=("losslab.data.table.Table",)),
+    "data.categories": Added("one_hot", targets=("losslab.data.table.Table",)),
     "data.test_split_seed": Added(None, beside="test_fraction"),
     "task.definition.absent": Added("one", targets=("losslab.tasks.SegmentationTask",)),
     "task.ties": Added("first"),

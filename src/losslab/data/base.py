@@ -13,7 +13,7 @@ from losslab.data import checks, corruption, splits
 from losslab.data.batches import Batches, Split
 from losslab.data.kinds import TargetKind, convert_targets, require_supported
 from losslab.data.raw import KindName, Raw, Sampling, checked_weights, require_finite
-from losslab.data.standardization import TargetScaling, standardized_inputs
+from losslab.data.standardization import TargetScaling, imputed_inputs, standardized_inputs
 from losslab.rng import Purpose, generator
 
 __all__ = ["InMemoryData", "Options", "Raw"]
@@ -199,6 +199,8 @@ class InMemoryData(pl.LightningDataModule):
         places = self._divided(raw, whole)
         self.test_index = places[splits.TEST]
         parts = [whole.take(index) for index in places]
+        if raw.impute:
+            parts = imputed_inputs(parts)
         if raw.standardize is not False:
             parts = standardized_inputs(parts, raw.standardize)
         scaling = None
@@ -255,7 +257,7 @@ class InMemoryData(pl.LightningDataModule):
 
     def _describe(self, raw: Raw) -> Split:
         """Check and convert the samples, and determine their kind and sizes."""
-        require_finite("inputs", raw.inputs)
+        require_finite("inputs", raw.inputs, gaps=raw.impute)
         require_finite("targets", raw.targets)
         targets, self._kind = convert_targets(raw)
         self.target_kind = self._kind.name

@@ -9,14 +9,15 @@ import codecs
 import io
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from losslab.data import checks
+from losslab.data.columns import require_whole
 from losslab.data.csv_text import CsvText
 from losslab.data.files import Changes
 
@@ -27,6 +28,8 @@ GAPS = (
 """Words, in lower case, that mark a missing number where they stand among numbers."""
 COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
+ROWS_AT_ONCE = 100_000
+"""Number of rows that are held as text, which takes much more memory than numbers."""
 LIKE_A_NUMBER = re.compile(r"[€$£¥]?\s*[-+]?\d[\d.,'\s]*[%€$£¥]?")
 
 
@@ -88,55 +91,68 @@ class CsvFile:
         self.source = CsvText(file, options.separator, options.encoding, changes)
         self.header = self.source.header
 
-    def frame(self, drop: Sequence[str] = ()) -> pd.DataFrame:
-        """Return the table, with the columns to drop, which are not checked.
+    def frame(self, drop: Sequence[str] = (), gaps: Sequence[str] = ()) -> pd.DataFrame:
+        """Return the table.
+
+        Args:
+            drop: columns that are not checked.
+            gaps: columns that may have missing values, which are NaN.
 
         Raises:
             ValueError: if a row or a column cannot be read right.
         """
-        table = self._without_unnamed(self._numbers(), drop)
+        table = self._without_unnamed(self._numbers(gaps), drop)
         used = table.drop(columns=[name for name in drop if name in table])
-        self._require_whole(used)
+        require_whole(self.file, used, gaps, lambda row: f"line {self.source.line(row)}")
         for column in self._texts(used):
             self._require_text(column)
         self._count_lost_zeros(used)
         for name in used.columns:
             if not pd.api.types.is_numeric_dtype(used[name]):
-                text = used[name].astype(str)
-                table[name] = text.str.strip()
-                if (table[name] != text).any():
+                text = used[name].dropna().astype(str)
+                stripped = text.str.strip()
+                table[name] = stripped
+                if (stripped != text).any():
                     self.changes.add("spaces around text removed", f"column {name!r}")
         return table
 
-    def _numbers(self) -> pd.DataFrame:
+    def _numbers(self, gaps: Sequence[str]) -> pd.DataFrame:
         """Parse the file with the decimal mark that it turns out to have."""
         decimal = self.options.decimal
         if decimal == "auto":
             decimal = "," if self.options.thousands == "." else "."
         table = self._parsed(decimal)
-        if self.options.decimal == "auto" and any(map(_has_decimal_commas, self._texts(table))):
-            decimal = ","
-            table = self._parsed(decimal)
+        if self.options.decimal == "auto":
+            known = (
+                _without_gaps(each) if each.name in gaps else each for each in self._texts(table)
+            )
+            if any(map(_has_decimal_commas, known)):
+                decimal = ","
+                table = self._parsed(decimal)
         if decimal == ",":
             self.changes.add("decimal commas", "line 2")
+        for column in self._texts(table):
+            if column.name in gaps and len(numbers := self._among_gaps(column, decimal)):
+                table[column.name] = numbers
+                for word, count in column[~column.index.isin(numbers.index)].value_counts().items():
+                    where = f"{word!r} in column {column.name!r}"
+                    self.changes.add("words among numbers read as missing", where, count)
         return table
 
+    def _among_gaps(self, column: "pd.Series[str]", decimal: str) -> "pd.Series[float]":
+        """Return the numbers of a column that has only numbers and words for gaps, else none."""
+        words = _without_gaps(column)
+        if self.options.thousands is not None:
+            words = words.str.replace(self.options.thousands, "", regex=False)
+        numbers = pd.to_numeric(words.str.replace(decimal, ".", regex=False), errors="coerce")
+        return numbers if numbers.notna().all() else numbers.iloc[:0]
+
     def _parsed(self, decimal: str) -> pd.DataFrame:
+        text = dict.fromkeys(map(str, self.options.text), str)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
-                table = pd.read_csv(
-                    io.StringIO(self.source.text),
-                    sep=self.source.separator,
-                    decimal=decimal,
-                    thousands=self.options.thousands,
-                    keep_default_na=False,
-                    na_values=["", *map(str, self.options.missing)],
-                    dtype=dict.fromkeys(map(str, self.options.text), str),
-                    skipinitialspace=True,
-                    index_col=False,  # else surplus fields become one
-                    low_memory=False,  # in pieces, a column can get two types
-                )
+                table: pd.DataFrame = self._read(decimal=decimal, dtype=text)
         except pd.errors.ParserWarning as error:
             fields = max(len(row) for _, row in self.source.rows())
             raise ValueError(
@@ -150,6 +166,19 @@ class CsvFile:
             ) from error
         table.columns = table.columns.map(lambda name: str(name).strip())
         return table
+
+    def _read(self, **options: Any) -> Any:
+        return pd.read_csv(
+            io.BytesIO(self.source.content),
+            sep=self.source.separator,
+            thousands=self.options.thousands,
+            keep_default_na=False,
+            na_values=["", *map(str, self.options.missing)],
+            skipinitialspace=True,
+            index_col=False,  # else surplus fields become one
+            low_memory=False,  # in pieces, a column can get two types
+            **options,
+        )
 
     def _texts(self, table: pd.DataFrame) -> "Iterator[pd.Series[str]]":
         """Iterate over the columns of text that were not asked for."""
@@ -170,27 +199,6 @@ class CsvFile:
             self.changes.add(f"{what} left out", f"column {place + 1}")
             table = table.drop(columns=name)
         return table
-
-    def _require_whole(self, used: pd.DataFrame) -> None:
-        """Refuse empty fields, missing words and infinite numbers."""
-        if not len(used):
-            raise ValueError(f"{self.file} must have rows, got only a header")
-        gaps = used.isna()
-        if gaps.any(axis=None):
-            column = str(gaps.sum().idxmax())
-            line = self.source.line(int(gaps[column].to_numpy().argmax()))
-            raise ValueError(
-                f"{self.file} must have no missing values, got {gaps[column].sum()} in column "
-                f"{column!r}, the first in line {line}: fill or remove them"
-            )
-        for name in used.select_dtypes("number"):
-            infinite = np.isinf(used[name].to_numpy(dtype=float))
-            if infinite.any():
-                line = self.source.line(int(infinite.argmax()))
-                raise ValueError(
-                    f"{self.file} must have finite numbers, got {used[name][infinite].iloc[0]} in "
-                    f"column {name!r}, line {line}"
-                )
 
     def _require_text(self, column: "pd.Series[str]") -> None:
         """Refuse a column of text in which numbers could not be read, and say which words it has.
@@ -228,15 +236,34 @@ class CsvFile:
 
     def _count_lost_zeros(self, used: pd.DataFrame) -> None:
         """Count integers whose leading zeros are lost, as those of codes are."""
-        whole = [name for name in used.columns if pd.api.types.is_integer_dtype(used[name])]
-        begin = rf'(^|["\s{re.escape(self.source.separator)}])0\d'
-        if not whole or not re.search(begin, self.source.text):
+        names = [name for name in used.columns if name in self.header and _is_whole(used[name])]
+        begin = rb'(^|["\s]|%s)0\d' % re.escape(self.source.separator).encode()
+        if not names or not re.search(begin, self.source.content):
             return
-        places = {name: self.header.index(name) for name in whole if name in self.header}
-        for number, row in self.source.rows():
-            for name, place in places.items():
-                if re.fullmatch(r"0\d+", row[place].strip()):
-                    self.changes.add(f"leading zeros of column {name!r} lost", f"line {number}")
+        first: dict[str, int] = {}
+        lost: Counter[str] = Counter()
+        places = [self.header.index(name) for name in names]
+        for part in self._read(usecols=places, dtype=str, chunksize=ROWS_AT_ONCE):
+            for name, (_, column) in zip(names, part.items(), strict=True):
+                words = column[column.str.startswith(("0", " "), na=False)]  # few, quickly found
+                rows = words.index[words.str.strip().str.fullmatch(r"0\d+")]
+                if len(rows):
+                    first.setdefault(name, int(rows[0]))
+                    lost[name] += len(rows)
+        for name, row in first.items():
+            what = f"leading zeros of column {name!r} lost"
+            self.changes.add(what, f"line {self.source.line(row)}", lost[name])
+
+
+def _without_gaps(column: "pd.Series[str]") -> "pd.Series[str]":
+    return column[~column.str.lower().isin(GAPS)]
+
+
+def _is_whole(column: "pd.Series[Any]") -> bool:
+    """Return whether a column holds integers, which gaps among them have turned to floats."""
+    if not column.hasnans:
+        return pd.api.types.is_integer_dtype(column)
+    return pd.api.types.is_numeric_dtype(column) and not (column.dropna() % 1).any()
 
 
 def _has_decimal_commas(column: "pd.Series[str]") -> bool:

@@ -16,7 +16,7 @@ BINARY = "got binary data: save a spreadsheet as .csv"
 
 
 class CsvText:
-    """The decoded text of a file, with its separator and the names of its columns.
+    """The text of a file as UTF-8, with its separator and the names of its columns.
 
     Args:
         file: path of the file, which may be compressed.
@@ -31,7 +31,7 @@ class CsvText:
 
     def __init__(self, file: Path, separator: str, encoding: str, changes: Changes) -> None:
         self.file = file
-        self.text, found = self._decoded(encoding)
+        self.content, found = self._decoded(encoding)
         if found != "utf-8":
             changes.add(f"text decoded from {found}", "line 1")
         self.separator = self._separator() if separator == "auto" else separator
@@ -51,11 +51,9 @@ class CsvText:
 
     def rows(self, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
         """Iterate over the rows that are not blank, each with the line in which it begins."""
-        reader = csv.reader(
-            io.StringIO(self.text, newline=""),
-            delimiter=separator or self.separator,
-            skipinitialspace=True,
-        )
+        # decoded line by line: a large text as a whole takes up to 4 bytes per character
+        lines = io.TextIOWrapper(io.BytesIO(self.content), encoding="utf-8", newline="")
+        reader = csv.reader(lines, delimiter=separator or self.separator, skipinitialspace=True)
         begin = 1
         try:
             for row in reader:
@@ -65,8 +63,8 @@ class CsvText:
         except csv.Error as error:
             raise ValueError(f"{self.file}, line {begin}, must be a row: {error}") from error
 
-    def _decoded(self, encoding: str) -> tuple[str, str]:
-        """Return the text and the name of its encoding."""
+    def _decoded(self, encoding: str) -> tuple[bytes, str]:
+        """Return the text as UTF-8, and the name of the encoding that it had."""
         try:
             with open_bytes(self.file) as handle:
                 content = handle.read()
@@ -86,7 +84,7 @@ class CsvText:
             ) from error
         except (OSError, EOFError) as error:
             raise ValueError(f"{self.file} must be a .csv file, got: {error}") from error
-        return text, encoding
+        return content if encoding == "utf-8" else text.encode(), encoding
 
     def _separator(self) -> str:
         best, most = SEPARATORS[0], 1

@@ -13,7 +13,7 @@ from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.batches import Split
 from losslab.data.digits import Digits
-from losslab.data.mnist import MEAN, MNIST, SD
+from losslab.data.mnist import MNIST
 from losslab.data.splits import TEST, TRAIN, VAL
 from losslab.rng import Purpose
 
@@ -150,7 +150,7 @@ class MNISTRetrieval(DistortedDigits):
     def load(self) -> Raw:
         """Return the 70,000 clean images of 28 x 28 pixels, from 0 to 1."""
         raw = self.files.load()
-        ink = raw.inputs.mul_(SD).add_(MEAN)  # in place: not shared
+        ink = raw.inputs.mul_(MNIST.sd).add_(MNIST.mean)  # in place: not shared
         return replace(raw, inputs=ink, held_out=self.held_out_classes)
 
 

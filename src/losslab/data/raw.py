@@ -48,6 +48,8 @@ class Raw:
         outputs: number of network outputs, if it does not follow from the targets; the targets are
             then kept unchanged.
         redrawn: whether ``fixed`` was drawn from the seed and does not come from files.
+        impute: whether NaN in the inputs ``(n, F)`` stand for missing numbers, which are replaced
+            by the medians of the training split.
         notes: what reading changed or left out, one line each: values that were converted or
             scaled, files or columns that were not read.
     """
@@ -64,14 +66,22 @@ class Raw:
     held_out: tuple[int, ...] = ()
     outputs: int | None = None
     redrawn: bool = False
+    impute: bool = False
     notes: tuple[str, ...] = ()
 
 
-def require_finite(name: str, values: Tensor) -> None:
-    """Raise ``ValueError`` if a value is NaN or infinite, naming the first such sample."""
+def require_finite(name: str, values: Tensor, *, gaps: bool = False) -> None:
+    """Raise ``ValueError`` if a value is NaN or infinite, naming the first such sample.
+
+    Args:
+        name: what they are, for the message.
+        values: ``(n, *)``.
+        gaps: whether NaN is allowed.
+    """
     if len(values) == 0:
         raise ValueError(f"{name} must hold samples, got shape {tuple(values.shape)}")
-    broken = ~torch.isfinite(values).flatten(1 if values.ndim > 1 else 0)
+    wrong = torch.isinf(values) if gaps else ~torch.isfinite(values)
+    broken = wrong.flatten(1 if values.ndim > 1 else 0)
     if bool(broken.any()):
         first = int(broken.reshape(len(values), -1).any(1).nonzero()[0])
         raise ValueError(

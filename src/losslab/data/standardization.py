@@ -1,12 +1,44 @@
-"""Standardization of all splits with the means and standard deviations of the training split."""
+"""Imputation and standardization of all splits with the statistics of the training split."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from losslab.data.batches import Split
+
+
+def imputed_inputs(splits: Sequence[Split]) -> list[Split]:
+    """Replace NaN by the median of the column in the training split.
+
+    Args:
+        splits: training split, then the others, with inputs ``(n, F)``.
+
+    Raises:
+        ValueError: if a column has no number in the training split.
+
+    Example:
+        >>> training = Split(torch.tensor([[1.0], [3.0], [float("nan")]]), torch.zeros(3))
+        >>> imputed_inputs([training])[0].inputs.flatten()
+        tensor([1., 3., 2.])
+    """
+    training = splits[0].inputs
+    medians = torch.zeros(training.shape[1])
+    gaps = torch.stack([split.inputs.isnan().any(0) for split in splits]).any(0)
+    for column in gaps.nonzero().flatten().tolist():
+        known = training[~training[:, column].isnan(), column]
+        if not len(known):
+            raise ValueError(
+                "inputs must have a number in training for each column with missing ones, got "
+                f"none in column {column}"
+            )
+        medians[column] = float(np.median(known))
+    return [
+        split._replace(inputs=torch.where(split.inputs.isnan(), medians, split.inputs))
+        for split in splits
+    ]
 
 
 def standardized_inputs(splits: Sequence[Split], columns: bool | Tensor = True) -> list[Split]:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from losslab.config.extras import not_installed
 from losslab.data import checks
 from losslab.metrics.labels import some
 from losslab.rl.rollout import RolloutEnvironments
@@ -172,6 +173,9 @@ class Environments(pl.LightningDataModule):
             options["max_episode_steps"] = self.max_episode_steps
         try:
             environment: Any = gymnasium.make(self.env_id, disable_env_checker=True, **options)
+        except gymnasium.error.DependencyNotInstalled as error:
+            missing = getattr(error.__cause__, "name", None) or "gymnasium"
+            raise ValueError(f"{self.env_id}: {not_installed(missing)}") from error
         except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
             raise ValueError(f"env_id must name an environment: {error}") from error
         if isinstance(environment.observation_space, gymnasium.spaces.Box):

@@ -20,6 +20,7 @@ class BufferedRunWriter(RunWriter):
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> writer = BufferedRunWriter(Path(tempfile.mkdtemp()), "val/mae", "min", events=False)
         >>> writer.start({"loss": "mse"})
         >>> for epoch, mae in enumerate([2.0, 3.0]):
