@@ -205,7 +205,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
         | _choice("transformer-engine", "transformer-engine-float16"),
     ),
     ("trainer.profiler", _choice("simple", "advanced", "pytorch", "xla", None)),
-    ("trainer.fast_dev_run", Never((False, 0), "use debug=limit, two epochs of three batches")),
+    ("trainer.fast_dev_run", Never((False, 0), "use debug=fdr, one batch of each split")),
     ("trainer.deterministic", FLAG | _choice("warn", None)),
     ("trainer.detect_anomaly trainer.inference_mode trainer.sync_batchnorm", FLAG),
     ("trainer.barebones", Never((False,), "use callbacks=quiet logger=none")),
