@@ -90,6 +90,7 @@ def open_record(
                 "data": config.choices.data,
                 "loss": config.choices.loss,
                 "seed": config.seed,
+                "tags": list(config.tags),
                 "cell": job_name(overrides),
                 "choices": OmegaConf.to_container(config.choices),
                 "hashes": {

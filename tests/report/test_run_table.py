@@ -50,6 +50,12 @@ def test_a_run(width: int) -> None:
     assert "\x1b" not in text
 
 
+def test_tags_of_a_run():
+    assert "tags        draft, mine\n" in text_of(
+        run_table(run("focal", 3, tags=["draft", "mine"]), Path("x"))
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "meaning"),
     [

@@ -88,6 +88,7 @@ ADDED: dict[str, Added] = {
     "component_gradients": Added(False),
     "scores": Added(False),
     "scores_mb": Added(10),
+    "tags": Added([]),
     "within": Added({}),
     # masks read 255 as a class
     "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),

@@ -40,6 +40,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     # --- the whole run ----------------------------------------------------------------------------
     ("seed data.seed", SEED),
     ("data.split_seed data.test_split_seed", SEED | NULL),
+    ("tags", _NAMES),
     ("threads", Number(1, 4096, whole=True)),
     ("allocator", _choice("keep", "system")),
     ("compile test scores", FLAG),

@@ -30,6 +30,7 @@ def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
                         "loss": run.loss,
                         "row": row.label,
                         "seed": run.seed,
+                        "tags": ", ".join(record["tags"]),
                         "outcome": run.outcome,
                         "problem": run.problem,
                         "epochs": record["epochs"],

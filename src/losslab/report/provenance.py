@@ -45,6 +45,7 @@ def provenance(table: ComparisonTable) -> dict[str, str]:
         "Training": _training(runs),
         "Seeds": _seeds(runs),
         "Pairing": _pairing(table),
+        "Tags": ", ".join(dict.fromkeys(tag for run in runs for tag in run.record["tags"])),
     }
     return {keyword: text for keyword, text in found.items() if text}
 

@@ -37,6 +37,7 @@ logits for probabilities.
 ADDED_FIELDS: dict[str, Any] = {
     "metrics_version": 1,
     "resumed": [],
+    "tags": [],
     "sampling": None,
     "sizes": {},
     "data_notes": [],
@@ -93,6 +94,8 @@ class Record(TypedDict):
     cell: str
     """Loss and its options, as :func:`losslab.runs.folder.job_name` writes them."""
     seed: int
+    tags: list[str]
+    """Words to find the run by."""
     choices: dict[str, Any]
     """Chosen option of each config group."""
     hashes: dict[str, str]
@@ -165,6 +168,7 @@ def new_record() -> Record:
         loss="",
         cell="",
         seed=0,
+        tags=[],
         choices={},
         hashes={},
         sampling=None,
