@@ -28,6 +28,7 @@ from losslab.sweep import (
     DONE,
     check_configs,
     hydra_main,
+    print_config,
     require_log_dir,
     show_run,
     sweep,
@@ -83,6 +84,7 @@ def single(command: Command) -> int:
     require_log_dir(str(composed.config.paths.log_dir))
     require_log_dir(composed.run_dir, "hydra.run.dir")
     print(check_configs([composed.config]), flush=True)
+    print_config([composed])
     folders: list[Path] = []
     refusals: list[UserError] = []
 

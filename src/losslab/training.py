@@ -214,7 +214,7 @@ def watch_components(config: DictConfig, folder: Path, module: Any) -> None:
 
 
 def configure_process(config: DictConfig) -> None:
-    """Set threads, allocator, log levels and Lightning's device check of this process."""
+    """Set threads, allocator, log levels, warnings and Lightning's device check of this process."""
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.get("allocator") == "keep":
@@ -230,6 +230,8 @@ def configure_process(config: DictConfig) -> None:
         logger.setLevel(logging.WARNING)
     for module in ("pytorch_lightning", "lightning_fabric", "torchmetrics", "torch.utils._pytree"):
         warnings.filterwarnings("ignore", module=module)
+    if config.extras.ignore_warnings:
+        warnings.filterwarnings("ignore")
 
 
 def note_baselines(writer: RunWriter, components: Components) -> None:

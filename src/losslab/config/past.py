@@ -89,6 +89,7 @@ ADDED: dict[str, Added] = {
     "scores": Added(False),
     "scores_mb": Added(10),
     "tags": Added([]),
+    "extras": Added(dict.fromkeys(("print_config", "enforce_tags", "ignore_warnings"), False)),
     "within": Added({}),
     # masks read 255 as a class
     "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),

@@ -74,7 +74,8 @@ KEYS: tuple[Key, ...] = (
     _row("choices.*", free=True, can_fail=False),
     # --- the whole run ----------------------------------------------------------------------------
     _neutral("seed", named=False, column="seed", free=True),
-    _neutral("tags", named=False, resumes=True, free=True),
+    _neutral("tags", named=False, free=True),
+    _neutral("extras extras.*", named=False, resumes=True, free=True),
     _neutral("threads", named=False, resumes=True),
     _neutral("allocator test", resumes=True),
     _neutral("within within.*", named=False, resumes=True, free=True),

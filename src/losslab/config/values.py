@@ -41,6 +41,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("seed data.seed", SEED),
     ("data.split_seed data.test_split_seed", SEED | NULL),
     ("tags", _NAMES),
+    ("extras.print_config extras.enforce_tags extras.ignore_warnings", FLAG),
     ("threads", Number(1, 4096, whole=True)),
     ("allocator", _choice("keep", "system")),
     ("compile test scores", FLAG),
