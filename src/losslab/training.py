@@ -25,6 +25,7 @@ from losslab.first_batch import try_batch
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.supervised import SupervisedModule
+from losslab.progress import show
 from losslab.recording import make_run_writer, open_record, recorded
 from losslab.runs.check import never_recorded, require_curves_until
 from losslab.runs.config_file import read_config
@@ -55,7 +56,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
         UserError: if the run cannot be set up; nothing is written in this case.
     """
     configure_process(config)
-    components = build_components(config)
+    trained = resume and checkpoint_path(folder, "last").exists()
+    components = build_components(config, starts=not trained)
     prepare_evaluation(config, components.module)
     watch_components(config, folder, components.module)
     last = resumed_checkpoint(config, folder, components) if resume else None
@@ -80,11 +82,11 @@ def join(folder: Path) -> None:
     """Train as another rank of a run, without writing files."""
     config = saved_config(folder, trust=True)  # which the first rank has checked
     configure_process(config)
-    components = build_components(config)
+    last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
+    components = build_components(config, starts=last is None)
     prepare_evaluation(config, components.module)
     watch_components(config, folder, components.module)
     trainer = make_trainer(config, make_run_writer(config, folder))
-    last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
     if last is not None:
         cast_to_float64(config, components)
     trainer.fit(
@@ -105,6 +107,8 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
     """
     configure_process(config)
     components = build_components(config, like)
+    if components.weights_note:
+        show(components.weights_note)
     build(config.trainer, "trainer", **quiet_trainer())
     make_callbacks(config, make_run_writer(config, Path()))
     for name, node in config.logger.extra.items():
@@ -154,7 +158,7 @@ def evaluate(
     """
     config = saved_config(folder, trust=trust)
     configure_process(config)
-    components = build_components(config)
+    components = build_components(config, starts=False)
     # temperatures and thresholds are fitted on validation
     components.module.splits = tuple(dict.fromkeys(["val", *splits]))
     read_checkpoint(folder, which, components)

@@ -88,6 +88,7 @@ ADDED: dict[str, Added] = {
     "component_gradients": Added(False),
     "scores": Added(False),
     "scores_mb": Added(10),
+    "ckpt_path": Added(None),
     "tags": Added([]),
     "extras": Added(dict.fromkeys(("print_config", "enforce_tags", "ignore_warnings"), False)),
     "within": Added({}),

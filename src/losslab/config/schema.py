@@ -82,6 +82,7 @@ KEYS: tuple[Key, ...] = (
     _neutral("component_gradients", resumes=True, stackable=("auto", False)),
     _neutral("scores scores_mb", named=False, resumes=True),
     _row("compile"),
+    _row("ckpt_path", free=True),
     _neutral("overrides overrides.* config_dirs config_dirs.* code_dirs code_dirs.*", free=True),
     _neutral("sweep sweep.* claim claim.*", saved=False),  # an experiment's own
     _neutral("paths.*", named=False, free=True, resumes=True),

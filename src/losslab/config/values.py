@@ -40,6 +40,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     # --- the whole run ----------------------------------------------------------------------------
     ("seed data.seed", SEED),
     ("data.split_seed data.test_split_seed", SEED | NULL),
+    ("ckpt_path", _PATH | NULL),
     ("tags", _NAMES),
     ("extras.print_config extras.enforce_tags extras.ignore_warnings", FLAG),
     ("threads", Number(1, 4096, whole=True)),

@@ -37,6 +37,7 @@ logits for probabilities.
 ADDED_FIELDS: dict[str, Any] = {
     "metrics_version": 1,
     "resumed": [],
+    "weights_note": None,
     "tags": [],
     "sampling": None,
     "sizes": {},
@@ -94,6 +95,8 @@ class Record(TypedDict):
     cell: str
     """Loss and its options, as :func:`losslab.runs.folder.job_name` writes them."""
     seed: int
+    weights_note: str | None
+    """What of ``ckpt_path`` did not fit the network, in one line; ``None`` if all did."""
     tags: list[str]
     """Words to find the run by."""
     choices: dict[str, Any]
@@ -168,6 +171,7 @@ def new_record() -> Record:
         loss="",
         cell="",
         seed=0,
+        weights_note=None,
         tags=[],
         choices={},
         hashes={},
