@@ -15,8 +15,8 @@ from pytorch_lightning.profilers import (
 )
 
 from losslab.callbacks import RunWriterCallback
-from losslab.config import schema, secrets
 from losslab.config.instantiate import build
+from losslab.loggers import make_loggers
 from losslab.runs.folder import PROFILE, in_sweep
 from losslab.runs.writer import RunWriter
 
@@ -29,9 +29,7 @@ PROFILERS: dict[str, Any] = {
 
 def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
     """Build Lightning's Trainer with the run's callbacks and loggers."""
-    loggers = [build(node, f"logger.extra.{name}") for name, node in config.logger.extra.items()]
-    for logger in loggers:
-        logger.log_hyperparams(schema.hparams(secrets.plain(config, resolve=False)))
+    loggers = make_loggers(config, writer.folder)
     trainer: pl.Trainer = build(
         config.trainer,
         "trainer",
@@ -88,14 +86,6 @@ class NoProfiler(Profiler):
 
 
 _NOTHING = nullcontext()
-
-
-def finish_loggers(trainer: pl.Trainer) -> None:
-    """Finish the loggers: W&B would otherwise log a sweep's next run into this one."""
-    for logger in trainer.loggers:
-        finish = getattr(getattr(logger, "experiment", None), "finish", None)
-        if callable(finish):
-            finish()
 
 
 def quiet_trainer() -> dict[str, Any]:

@@ -16,12 +16,12 @@ from omegaconf.errors import OmegaConfBaseException
 from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
 from losslab.components import Components, build_components
 from losslab.config.errors import UserError
-from losslab.config.extras import EXTRAS, is_installed, not_installed
-from losslab.config.instantiate import build, target_of
+from losslab.config.instantiate import build
 from losslab.config.trust import Source, admit, require_harmless
 from losslab.data.limits import limited_count
 from losslab.data.val_then_test import ValThenTest
 from losslab.first_batch import try_batch
+from losslab.loggers import finish_loggers, require_loggers, run_urls
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.supervised import SupervisedModule
@@ -34,7 +34,7 @@ from losslab.runs.folder import find_runs, in_sweep, is_run
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
-from losslab.trainer import finish_loggers, is_double, make_callbacks, make_trainer, quiet_trainer
+from losslab.trainer import is_double, make_callbacks, make_trainer, quiet_trainer
 
 # environment variables with the run folder and the checkpoint to resume from, for further ranks
 RANK_FOLDER, RANK_RESUMES = "LOSSLAB_RUN_FOLDER", "LOSSLAB_RESUMES"
@@ -65,6 +65,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     trainer = make_trainer(config, writer)
     with recorded(writer), rank_environment(folder, last):
         open_record(writer, config, components, last, again=resume)
+        if urls := run_urls(config, trainer.loggers):
+            writer.note({"urls": urls})
         if last is None:
             note_baselines(writer, components)
         trainer.fit(
@@ -74,7 +76,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
             raise RuntimeError("training ended before the first validation")
         metrics = evaluate_checkpoint(trainer, components, folder / "checkpoints" / "best.ckpt")
         writer.finish(metrics.get("test", {}), val=metrics["val"])
-    finish_loggers(trainer)
+    finish_loggers(trainer.loggers)
     return read_record(folder)
 
 
@@ -111,10 +113,7 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
         show(components.weights_note)
     build(config.trainer, "trainer", **quiet_trainer())
     make_callbacks(config, make_run_writer(config, Path()))
-    for name, node in config.logger.extra.items():
-        target_of(node, f"logger.{name!s}")  # not built, since it might create files
-        if name in EXTRAS and not is_installed(str(name)):
-            raise UserError(f"logger={name}: {not_installed(str(name))}")
+    require_loggers(config)
     require_batches(config, components.data)
     try_batch(config, components)
     return components

@@ -204,7 +204,7 @@ def require_known(group: str, name: str) -> None:
     if group == "loss" and name not in known and ALIASES.get(name) in known:
         raise UserError(f"unknown loss '{name}': did you mean {ALIASES[name]}?")
     if name not in known:
-        raise UserError(unknown(group, name, known))
+        raise UserError(GONE.get((group, name)) or unknown(group, name, known))
     _load(group, name)
 
 
@@ -212,6 +212,14 @@ def unknown(group: str, name: str, known: Sequence[str]) -> str:
     """Return the message about a choice that a group does not have."""
     return f"unknown {group} '{name}'{did_you_mean(name, known)} Known: {', '.join(known)}"
 
+
+GONE = {
+    ("logger", "neptune"): (
+        "logger=neptune: Lightning has no logger for Neptune any more; yours is "
+        "+logger.extra.neptune._target_=MODULE.CLASS"
+    )
+}
+"""Choices of other templates that cannot be offered, with the message."""
 
 ALIASES = {"l1": "mae", "l2": "mse", **dict.fromkeys(("ce", "nll", "xent"), "cross_entropy")}
 """Names of losses in other libraries, with their names here."""

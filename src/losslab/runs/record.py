@@ -38,6 +38,7 @@ ADDED_FIELDS: dict[str, Any] = {
     "metrics_version": 1,
     "resumed": [],
     "weights_note": None,
+    "urls": {},
     "tags": [],
     "sampling": None,
     "sizes": {},
@@ -97,6 +98,8 @@ class Record(TypedDict):
     seed: int
     weights_note: str | None
     """What of ``ckpt_path`` did not fit the network, in one line; ``None`` if all did."""
+    urls: dict[str, str]
+    """Where the services of the run's loggers show it, by logger."""
     tags: list[str]
     """Words to find the run by."""
     choices: dict[str, Any]
@@ -172,6 +175,7 @@ def new_record() -> Record:
         cell="",
         seed=0,
         weights_note=None,
+        urls={},
         tags=[],
         choices={},
         hashes={},
