@@ -43,6 +43,25 @@ def require_own_names(folders: tuple[Path, ...]) -> None:
                     raise UserError(f"{file}: losslab has a {group}={file.stem}: rename the file")
 
 
+def require_local() -> None:
+    """Check the files of this machine, ``local/default.yaml``, whose keys nothing else checks.
+
+    Raises:
+        UserError: if one sets an unknown key.
+    """
+    for file in (root / "local" / "default.yaml" for root in roots()):
+        if not file.is_file():
+            continue
+        options = _read(file)
+        if "@package _global_" not in file.read_text(encoding="utf-8"):
+            raise UserError(f"{shown(file)} must begin with the line '# @package _global_'")
+        for key in options:
+            if key not in (*schema.TOP_LEVEL, "defaults"):
+                raise UserError(
+                    f"{shown(file)}: unknown key {key}{did_you_mean(str(key), schema.TOP_LEVEL)}"
+                )
+
+
 @functools.cache
 def _read(file: Path) -> Any:
     """Read a config file, which must hold options by name.
