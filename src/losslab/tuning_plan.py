@@ -11,6 +11,7 @@ from losslab.analysis.power import needed_seeds
 from losslab.analysis.ranges import Range
 from losslab.analysis.search import LEARNING_RATE
 from losslab.config import groups, schema
+from losslab.config.command import refuse_dashes
 from losslab.config.compose import complete, compose, values_of
 from losslab.config.compound import WEIGHT, with_weights, without_components
 from losslab.config.errors import UserError
@@ -95,8 +96,7 @@ def jobs_of_losses(losses: Sequence[str], overrides: Sequence[str]) -> list[list
 
 def _split_arguments(arguments: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Return the values of the tuning's own arguments, and the overrides that all runs share."""
-    for argument in arguments:
-        _refuse_dashes(argument)
+    refuse_dashes(arguments, OWN, "tune")
     own: dict[str, list[str]] = {}
     overrides = []
     for override in parsed(arguments):
@@ -110,16 +110,6 @@ def _split_arguments(arguments: Sequence[str]) -> tuple[dict[str, list[str]], li
         overrides.append(override.input_line)
     require_distinct(overrides)
     return own, overrides
-
-
-def _refuse_dashes(argument: str) -> None:
-    if argument in ("-m", "--multirun"):
-        raise UserError(f"{argument} is not needed: losslab tune always trains several runs")
-    name = argument.lstrip("-")
-    if name.partition("=")[0] in OWN and name != argument:
-        raise UserError(f"{argument}: options have no dashes: write {name}")
-    if name != argument:
-        raise UserError(f"unknown option {argument} (losslab tune --help lists the arguments)")
 
 
 def _require_shared(override: Any) -> None:

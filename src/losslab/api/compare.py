@@ -89,7 +89,7 @@ def compare(
             *(f"{key}={value}" for key, value in asked.items() if value is not None),
             *options,
         ]
-        task_node = groups.node("task", _task_of(shared))
+        task_node = groups.node("task", task_of(shared))
         _require_known("metric", metrics, task_node.metrics)
         chosen = loss_options(losses, str(task_node.standard_loss))
         _require_known("baseline", [baseline] if baseline else [], list(chosen))
@@ -178,7 +178,7 @@ def _require_settings(folder: Path, engine: str, task: str | None, optimizer: st
             groups.require_known(group, name)
 
 
-def _task_of(options: Sequence[str]) -> str:
+def task_of(options: Sequence[str]) -> str:
     """Return the task that options choose, or that of their data."""
     chosen = {key: value for key, _, value in (each.partition("=") for each in options)}
     return chosen.get("task") or str(groups.default_choice("data", chosen["data"], "task"))
