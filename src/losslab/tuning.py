@@ -31,7 +31,8 @@ from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
 from losslab.sweep_file import read_code_dirs
-from losslab.tuning_plan import Plan, jobs_of_losses, parse_plan
+from losslab.tuning_plan import Plan, jobs_of_losses, parse_plan, points_of
+from losslab.tuning_sampler import new_points, require_optuna
 from losslab.tuning_split import with_unseen_test
 
 
@@ -94,13 +95,32 @@ def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
 
 
 def _search(plan: Plan, folder: Path, search: Path, source: Source | None) -> None:
+    if plan.sampler == "optuna":
+        require_optuna()
+    _try_points(plan, folder, search, source)
+    while plan.sampler == "optuna":
+        spare = {
+            loss: points_of(ranges, 2 * plan.budget, plan.defaults[loss])
+            for loss, ranges in plan.ranges.items()
+        }
+        found = new_points(read_tuning(folder), plan.budget, spare)
+        if not found:
+            break
+        for loss, point in found.items():
+            plan.points[loss].append(point)
+        _try_points(plan, folder, search, source)
+
+
+def _try_points(plan: Plan, folder: Path, search: Path, source: Source | None) -> None:
+    """Train the points of a plan that were not trained, after writing it."""
     quiet = [] if is_given(plan.overrides, "callbacks") else ["callbacks=quiet"]
     jobs = _jobs(plan, plan.points, plan.tuning_seeds)
     command = _command([*plan.overrides, *quiet, "test=false"], jobs, source)
     checked = checked_jobs(command, search)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
-    print(f"tuning folder: {folder}", flush=True)
+    if not (search / SWEEP_FILE).is_file():
+        print(f"tuning folder: {folder}", flush=True)
     launch(command, checked, search)
 
 

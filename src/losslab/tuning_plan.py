@@ -18,9 +18,11 @@ from losslab.config.errors import UserError
 from losslab.config.overrides import is_given, parsed, require_distinct
 from losslab.config.values import SEED
 from losslab.fitting import with_losses
+from losslab.tuning_sampler import STARTUP, require_optuna
 
 PROTOCOLS = ("controlled", "tuned")
-OWN = ("loss", "protocol", "budget", "seeds", "tuning_seeds")
+SAMPLERS = ("sobol", "optuna")
+OWN = ("loss", "protocol", "sampler", "budget", "seeds", "tuning_seeds")
 """Arguments of the tuning itself; others are overrides that all runs share."""
 TUNING_SEEDS = [1000, 1001, 1002]
 SOBOL_SEED = 0
@@ -49,6 +51,8 @@ class Plan:
     """Seed of the test split, if it was set so that the search does not see it."""
     test_samples: int | None = None
     """Number of samples that the final runs are tested on; ``None`` if seeds draw new samples."""
+    sampler: str = "sobol"
+    """What chooses the points; with ``optuna``, the plan grows during the search."""
     overlap: int | None = None
     """How many of these are in training or validation splits of the search."""
 
@@ -74,6 +78,7 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     protocol = _single_value(own, "protocol", "controlled")
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
+    sampler = _sampler(_single_value(own, "sampler", "sobol"))
     budget = _whole_numbers([_single_value(own, "budget", "20")], "budget")[0]
     if budget < 1:
         raise UserError(f"budget must be at least 1, got {budget}")
@@ -82,8 +87,23 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     configs = dict(zip(losses, map(compose, jobs_of_losses(losses, overrides)), strict=True))
     ranges = {loss: _ranges(loss, protocol, overrides, configs[loss]) for loss in losses}
     defaults = {loss: _defaults(ranges[loss], configs[loss]) for loss in losses}
-    points = {loss: points_of(ranges[loss], budget, defaults[loss]) for loss in losses}
-    return Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, ranges, points, defaults)
+    if sampler == "optuna" and budget <= STARTUP:
+        raise UserError(
+            f"sampler=optuna chooses after {STARTUP} points: give a larger budget, got {budget}"
+        )
+    planned = min(budget, STARTUP) if sampler == "optuna" else budget
+    return Plan(
+        protocol,
+        budget,
+        losses,
+        tuning_seeds,
+        seeds,
+        overrides,
+        ranges,
+        points={loss: points_of(ranges[loss], planned, defaults[loss]) for loss in losses},
+        defaults=defaults,
+        sampler=sampler,
+    )
 
 
 def jobs_of_losses(losses: Sequence[str], overrides: Sequence[str]) -> list[list[str]]:
@@ -150,6 +170,14 @@ def _single_value(own: Mapping[str, list[str]], key: str, standard: str) -> str:
     if others:
         raise UserError(f"{key} must be one value, got {', '.join([value, *others])}")
     return value
+
+
+def _sampler(name: str) -> str:
+    if name not in SAMPLERS:
+        raise UserError(f"sampler must be {' or '.join(SAMPLERS)}, got {name}")
+    if name == "optuna":
+        require_optuna()
+    return name
 
 
 def _whole_numbers(values: Sequence[str], key: str) -> list[int]:

@@ -241,6 +241,11 @@ def _require_known(overrides: Sequence[str], defaults: Callable[[], DictConfig])
     for override in parsed(overrides):
         key = override.key_or_group
         top = re.split("[./]", key)[0]
+        if key in ("hparams_search", "hydra/sweeper") and "optuna" in override.input_line:
+            raise UserError(
+                f"{override.input_line}: optuna chooses settings in losslab tune: losslab tune "
+                "loss=A,B protocol=tuned sampler=optuna"
+            )
         if top not in schema.TOP_LEVEL:
             raise UserError(f"unknown key {key}{_nearest_keys(key, defaults())}")
         if re.match("hydra[./]sweeper", key):
