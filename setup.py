@@ -6,4 +6,5 @@ setup(
     packages=[*find_namespace_packages("src"), "losslab.conf"],
     package_dir={"": "src", "losslab.conf": "conf"},
     package_data={"losslab": ["py.typed", "report/*.bib"], "losslab.conf": ["**/*.yaml"]},
+    exclude_package_data={"losslab.conf": ["local/*"]},
 )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from losslab.commands.compare import main
@@ -32,6 +33,22 @@ def test_the_report_of_several_folders_is_beside_the_first(sweep, on_disk, tmp_p
     assert main([str(place) for place in runs]) == 0
     [report] = (tmp_path / "reports").glob("*/report.html")
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {report}"
+
+
+def test_runs_are_found_by_their_tags(sweep, on_disk, capsys):
+    """Of runs with equal settings, the latest with these tags counts."""
+    first = on_disk(*sweep(MAES, tags=["draft", "old"]), below="both/first")
+    on_disk(*sweep({"mse": [9.0, 9.5], "mae": [8.0, 8.4]}, tags=["draft"]), below="both/second")
+    assert main([str(first.parent), "--tag", "draft,old"]) == 0
+    runs = pd.read_csv(first.parent / "report-tag=draft,old" / "runs.csv")
+    assert set(runs["tags"]) == {"draft, old"}
+    assert sorted(runs["test/mae"]) == [1.0, 1.4, 2.0, 2.5]
+    page = (first.parent / "report-tag=draft,old" / "report.html").read_text()
+    assert "<dt>Tags</dt><dd>draft, old</dd>" in page
+    capsys.readouterr()
+    assert main([str(first), "--tag", "final"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "error: no run has the tags final; tags of runs: draft, old"
 
 
 def test_a_report_that_cannot_be_written(sweep, on_disk, tmp_path, capsys):

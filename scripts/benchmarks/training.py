@@ -17,7 +17,9 @@ from torchvision.transforms import ToTensor
 from benchmarks.page import ratio_table, show
 from losslab.components import build_components
 from losslab.config.compose import compose_jobs
-from losslab.training import configure_process, make_run_writer, make_trainer, open_record
+from losslab.recording import make_run_writer, open_record
+from losslab.trainer import make_trainer
+from losslab.training import configure_process
 
 Step = Callable[[Tensor, Tensor], None]
 

@@ -13,7 +13,7 @@ _PARTS = ("analysis", "data", "losses", "metrics", "models", "passport", "report
 _FUNCTIONS = {
     "probe": "losslab.passport",
     "UserError": "losslab.config.errors",
-    **dict.fromkeys(("compare", "train", "tune", "load"), "losslab.api"),
+    **dict.fromkeys(("compare", "train", "tune", "load", "lr_find"), "losslab.api"),
 }
 
 IMPORTS = "LOSSLAB_IMPORTS"

@@ -21,6 +21,7 @@ from losslab.config.compose import complete, compose, compose_jobs, jobs_of
 from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
 from losslab.config.interruption import end_with_parent
+from losslab.config.overrides import with_quoted_path
 from losslab.fitting import with_losses
 from losslab.resume import resume
 from losslab.sequential_sweep import sequential_sweep
@@ -28,6 +29,7 @@ from losslab.sweep import (
     DONE,
     check_configs,
     hydra_main,
+    print_config,
     require_log_dir,
     show_run,
     sweep,
@@ -47,7 +49,7 @@ def run(arguments: list[str]) -> int:
     """Run the command that the arguments describe; return the exit code."""
     if "LOCAL_RANK" in os.environ and "LOSSLAB_RUN_FOLDER" in os.environ:
         return _run_rank(Path(os.environ["LOSSLAB_RUN_FOLDER"]))
-    arguments = user_code.use(arguments)
+    arguments = with_quoted_path(user_code.use(arguments))
     if is_command(arguments):
         return run_command(arguments)
     if {"--help", "-h", "--version"} & set(arguments):
@@ -83,6 +85,7 @@ def single(command: Command) -> int:
     require_log_dir(str(composed.config.paths.log_dir))
     require_log_dir(composed.run_dir, "hydra.run.dir")
     print(check_configs([composed.config]), flush=True)
+    print_config([composed])
     folders: list[Path] = []
     refusals: list[UserError] = []
 

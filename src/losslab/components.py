@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, target_of
 from losslab.data.base import InMemoryData
+from losslab.initial_weights import load_weights
 from losslab.loss_building import ignoring, initial_loss, path_of
 from losslab.loss_totals import has_sample_weights, loss_totals
 from losslab.losses import Regularizer
@@ -36,18 +37,24 @@ class Components:
     task: Task
     network: nn.Module
     weights_hash: str
+    weights_note: str | None
+    """What of ``ckpt_path`` did not fit the network."""
     module: Any
     references: References
     loss_notes: dict[str, Any]
     """What the loss is, what it estimates, and what is odd about it; for the record."""
 
 
-def build_components(config: DictConfig, like: Components | None = None) -> Components:
+def build_components(
+    config: DictConfig, like: Components | None = None, *, starts: bool = True
+) -> Components:
     """Build data, task, network, loss and module, in this order.
 
     Args:
         config: the resolved config.
         like: components of a run with the same config of data and task, which are shared.
+        starts: whether the network gets the weights of ``ckpt_path``, and not those of the run's
+            own checkpoint.
 
     Raises:
         UserError: if a component refuses its options or does not fit the others.
@@ -56,6 +63,8 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
     data = ready_data(config) if like is None else like.data
     task: Task = build(config.task.definition, "task", data)
     network = initial_network(config, data, task)
+    path = config.ckpt_path if starts else None
+    weights_note = load_weights(network, path) if path else None
     weights_hash = fingerprint(network.state_dict().values())
     loss = initial_loss(config, data, task)
     target_format, trial = accepted_format(config, loss, task, data, network)
@@ -94,7 +103,7 @@ def build_components(config: DictConfig, like: Components | None = None) -> Comp
         raise UserError(f"optimizer or scheduler: {error}") from error
     notes = {} if trial is None else notes_on(trial)
     notes["class"] = path_of(loss)
-    return Components(data, task, network, weights_hash, module, references, notes)
+    return Components(data, task, network, weights_hash, weights_note, module, references, notes)
 
 
 def accumulates(config: DictConfig) -> bool:

@@ -36,6 +36,7 @@ from losslab.config.trust import require_harmless
 from losslab.fitting import data_for_all
 from losslab.metrics.labels import primary_metric
 from losslab.progress import SweepProgress, show_job
+from losslab.report.config_tree import config_tree
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, needs_running
@@ -57,6 +58,7 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
         earlier: earlier commands of the sweep, whose jobs belong to it too.
     """
     jobs = checked_jobs(command, folder, earlier)
+    print_config(jobs)
     folder = folder or jobs[0].sweep_dir
     from losslab.analysis.looks import keep_looks  # noqa: PLC0415 (scipy: once they are checked)
 
@@ -245,6 +247,14 @@ def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
         for key, value in schema.flat(OmegaConf.to_container(config))
         if schema.meaning(key).can_fail and not (key.endswith(".seed") and value == config.seed)
     ]
+
+
+def print_config(jobs: Sequence[Composed]) -> None:
+    """Print the config of the first job, if it asks for that."""
+    [first, *others] = jobs
+    if first.config.extras.print_config:
+        title = f"config of {first.subdir}, the first of {len(jobs)} jobs" if others else "config"
+        Console().print(config_tree(first.config, title))
 
 
 def write_summary(folder: Path, jobs: Sequence[Composed]) -> None:

@@ -2,10 +2,9 @@
 
 import logging
 import os
-import sys
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +12,29 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pytorch_lightning.profilers import (
-    AdvancedProfiler,
-    Profiler,
-    PyTorchProfiler,
-    SimpleProfiler,
-)
 
-from losslab.callbacks import RunWriterCallback
 from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
 from losslab.components import Components, build_components
-from losslab.config import schema, secrets
-from losslab.config.errors import UserError, raised_at
-from losslab.config.extras import EXTRAS, is_installed, not_installed
-from losslab.config.instantiate import build, target_of
-from losslab.config.interruption import interruption
+from losslab.config.errors import UserError
+from losslab.config.instantiate import build
 from losslab.config.trust import Source, admit, require_harmless
 from losslab.data.limits import limited_count
 from losslab.data.val_then_test import ValThenTest
 from losslab.first_batch import try_batch
+from losslab.loggers import finish_loggers, require_loggers, run_urls
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
-from losslab.modules.step_values import Diverged
 from losslab.modules.supervised import SupervisedModule
+from losslab.progress import show
+from losslab.recording import make_run_writer, open_record, recorded
 from losslab.runs.check import never_recorded, require_curves_until
 from losslab.runs.config_file import read_config
-from losslab.runs.disk import FULL, disk_error, unwritable
 from losslab.runs.files import FileError
-from losslab.runs.folder import PROFILE, find_runs, in_sweep, is_run, job_name
+from losslab.runs.folder import find_runs, in_sweep, is_run
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
-
-PROFILERS: dict[Any, Any] = {
-    "simple": SimpleProfiler,
-    "advanced": AdvancedProfiler,
-    "pytorch": PyTorchProfiler,
-}
-
-log = logging.getLogger(__name__)
+from losslab.trainer import is_double, make_callbacks, make_trainer, quiet_trainer
 
 # environment variables with the run folder and the checkpoint to resume from, for further ranks
 RANK_FOLDER, RANK_RESUMES = "LOSSLAB_RUN_FOLDER", "LOSSLAB_RESUMES"
@@ -73,7 +56,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
         UserError: if the run cannot be set up; nothing is written in this case.
     """
     configure_process(config)
-    components = build_components(config)
+    trained = resume and checkpoint_path(folder, "last").exists()
+    components = build_components(config, starts=not trained)
     prepare_evaluation(config, components.module)
     watch_components(config, folder, components.module)
     last = resumed_checkpoint(config, folder, components) if resume else None
@@ -81,6 +65,8 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     trainer = make_trainer(config, writer)
     with recorded(writer), rank_environment(folder, last):
         open_record(writer, config, components, last, again=resume)
+        if urls := run_urls(config, trainer.loggers):
+            writer.note({"urls": urls})
         if last is None:
             note_baselines(writer, components)
         trainer.fit(
@@ -90,7 +76,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
             raise RuntimeError("training ended before the first validation")
         metrics = evaluate_checkpoint(trainer, components, folder / "checkpoints" / "best.ckpt")
         writer.finish(metrics.get("test", {}), val=metrics["val"])
-    finish_loggers(trainer)
+    finish_loggers(trainer.loggers)
     return read_record(folder)
 
 
@@ -98,11 +84,11 @@ def join(folder: Path) -> None:
     """Train as another rank of a run, without writing files."""
     config = saved_config(folder, trust=True)  # which the first rank has checked
     configure_process(config)
-    components = build_components(config)
+    last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
+    components = build_components(config, starts=last is None)
     prepare_evaluation(config, components.module)
     watch_components(config, folder, components.module)
     trainer = make_trainer(config, make_run_writer(config, folder))
-    last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
     if last is not None:
         cast_to_float64(config, components)
     trainer.fit(
@@ -123,12 +109,11 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
     """
     configure_process(config)
     components = build_components(config, like)
+    if components.weights_note:
+        show(components.weights_note)
     build(config.trainer, "trainer", **quiet_trainer())
     make_callbacks(config, make_run_writer(config, Path()))
-    for name, node in config.logger.extra.items():
-        target_of(node, f"logger.{name!s}")  # not built, since it might create files
-        if name in EXTRAS and not is_installed(str(name)):
-            raise UserError(f"logger={name}: {not_installed(str(name))}")
+    require_loggers(config)
     require_batches(config, components.data)
     try_batch(config, components)
     return components
@@ -172,7 +157,7 @@ def evaluate(
     """
     config = saved_config(folder, trust=trust)
     configure_process(config)
-    components = build_components(config)
+    components = build_components(config, starts=False)
     # temperatures and thresholds are fitted on validation
     components.module.splits = tuple(dict.fromkeys(["val", *splits]))
     read_checkpoint(folder, which, components)
@@ -212,11 +197,6 @@ def resumed_checkpoint(config: DictConfig, folder: Path, components: Components)
     return last
 
 
-def is_double(trainer: DictConfig) -> bool:
-    """Return whether the Trainer's options request float64."""
-    return str(trainer.precision).startswith("64")
-
-
 def splits_read(config: DictConfig) -> tuple[str, ...]:
     """Return the splits on which a run is evaluated at its end."""
     return ("val", "test") if config.get("test", True) else ("val",)
@@ -237,7 +217,7 @@ def watch_components(config: DictConfig, folder: Path, module: Any) -> None:
 
 
 def configure_process(config: DictConfig) -> None:
-    """Set threads, allocator, log levels and Lightning's device check of this process."""
+    """Set threads, allocator, log levels, warnings and Lightning's device check of this process."""
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.get("allocator") == "keep":
@@ -253,188 +233,8 @@ def configure_process(config: DictConfig) -> None:
         logger.setLevel(logging.WARNING)
     for module in ("pytorch_lightning", "lightning_fabric", "torchmetrics", "torch.utils._pytree"):
         warnings.filterwarnings("ignore", module=module)
-
-
-def make_run_writer(
-    config: DictConfig, folder: Path, kind: type[RunWriter] = RunWriter
-) -> RunWriter:
-    """Create the run writer; it does not write anything yet."""
-    return kind(
-        folder,
-        monitor=f"val/{config.task.monitor}",
-        mode=config.task.mode,
-        patience=config.callbacks.run_writer.patience,
-        min_epochs=config.trainer.get("min_epochs") or 0,
-        max_seconds=_seconds(config.trainer.get("max_time")),
-        events=config.logger.events,
-        choose=config.task.checkpoint,
-        ties=config.task.ties,
-        charts=("train/loss", f"val/{primary_metric(config.task)}"),
-        hparams=None if in_sweep(folder) else schema.hparams(_plain(config)),
-    )
-
-
-def _seconds(max_time: Any) -> float | None:
-    """Return a duration as Lightning takes it, such as ``DD:HH:MM:SS``, in seconds.
-
-    Raises:
-        UserError: if it is invalid.
-    """
-    if max_time is None:
-        return None
-    timer = {"_target_": "pytorch_lightning.callbacks.Timer", "duration": max_time}
-    seconds: float = build(timer, "trainer.max_time").time_remaining()
-    return seconds
-
-
-def open_record(
-    writer: RunWriter,
-    config: DictConfig,
-    components: Components,
-    last: Path | None,
-    *,
-    again: bool = False,
-) -> None:
-    """Create the run's folder and record, or resume them from the last checkpoint.
-
-    Args:
-        writer: the run's writer.
-        config: the resolved config.
-        components: the run's components.
-        last: checkpoint to resume from.
-        again: whether this command begins a run again that was killed before its first checkpoint.
-
-    Raises:
-        UserError: if the run is done, or another process works on it.
-    """
-    text = OmegaConf.to_yaml(secrets.for_saving(config))
-    overrides = _plain(config.overrides)
-    try:
-        writer.folder.mkdir(parents=True, exist_ok=True)
-        if last is not None:
-            saved = torch.load(last, map_location="cpu", weights_only=True)
-            writer.resume(saved["global_step"], text, saved.get("record"))
-            return
-        writer.start(
-            {
-                "task": config.choices.task,
-                "data": config.choices.data,
-                "loss": config.choices.loss,
-                "seed": config.seed,
-                "cell": job_name(overrides),
-                "choices": OmegaConf.to_container(config.choices),
-                "hashes": {
-                    "weights": components.weights_hash,
-                    "data": components.data.fingerprint(),
-                    "batches": components.data.order_fingerprint(),
-                },
-                "sampling": components.data.sampling,
-                "sizes": components.data.sizes(),
-                "primary": primary_metric(config.task),
-                "rarest": _rarest(components),
-                "data_notes": list(getattr(components.data, "notes", ())),
-                "loss_notes": components.loss_notes,
-            },
-            config=text,
-            again=again,
-        )
-    except FileExistsError as error:
-        raise UserError(str(error)) from error
-
-
-def _rarest(components: Components) -> str | None:
-    """Return the name of the rarest class in training, if the targets are classes."""
-    rarest = getattr(components.data, "rarest", None)
-    names = getattr(components.data, "class_names", None)
-    return None if rarest is None else str(names[rarest] if names else rarest)
-
-
-def _plain(config: Any) -> Any:
-    return OmegaConf.to_container(config)
-
-
-def make_trainer(config: DictConfig, writer: RunWriter) -> pl.Trainer:
-    """Build Lightning's Trainer with the run's callbacks and loggers."""
-    loggers = [build(node, f"logger.extra.{name}") for name, node in config.logger.extra.items()]
-    for logger in loggers:
-        logger.log_hyperparams(schema.hparams(_plain(config)))
-    trainer: pl.Trainer = build(
-        config.trainer,
-        "trainer",
-        **quiet_trainer()
-        | {"profiler": make_profiler(config.trainer.get("profiler"), writer.folder)}
-        | {"logger": loggers or False, "callbacks": make_callbacks(config, writer)},
-    )
-    return trainer
-
-
-def make_callbacks(config: DictConfig, writer: RunWriter) -> list[pl.Callback]:
-    """Build the run's callbacks, the run writer's first."""
-    callbacks: list[pl.Callback] = [RunWriterCallback(writer, config.choices.loss)]
-    for name, node in config.callbacks.items():
-        # a callback costs a few percent per step, and a progress bar needs a terminal
-        if name == "run_writer" or not node or (name == "progress" and not _has_bar(writer.folder)):
-            continue
-        given: dict[str, dict[str, Any]] = {
-            "figures": {"writer": writer},
-            "progress": {"metric": writer.monitor},
-        }
-        callbacks.append(build(node, f"callbacks.{name}", **given.get(str(name), {})))
-    return callbacks
-
-
-def make_profiler(name: Any, folder: Path) -> Any:
-    """Return the profiler with a name, which writes its profiles into the run's folder.
-
-    Lightning's own would log them, and what it logs below warnings is not shown.
-    """
-    if name is None:
-        return NoProfiler()
-    kind = PROFILERS.get(name)
-    return name if kind is None else kind(dirpath=folder, filename=PROFILE)
-
-
-def _has_bar(folder: Path) -> bool:
-    """Return whether a run shows its own progress; a sweep has one bar for all runs."""
-    return sys.stderr.isatty() and not in_sweep(folder)
-
-
-class NoProfiler(Profiler):
-    """Profiler that does nothing, since Lightning's default costs 3 percent of a step."""
-
-    def start(self, action_name: str) -> None:
-        """Do nothing."""
-
-    def stop(self, action_name: str) -> None:
-        """Do nothing."""
-
-    def profile(self, action_name: str) -> Any:
-        """Return a shared context manager that does nothing."""
-        return _NOTHING
-
-
-_NOTHING = nullcontext()
-
-
-def finish_loggers(trainer: pl.Trainer) -> None:
-    """Finish the loggers: W&B would otherwise log a sweep's next run into this one."""
-    for logger in trainer.loggers:
-        finish = getattr(getattr(logger, "experiment", None), "finish", None)
-        if callable(finish):
-            finish()
-
-
-def quiet_trainer() -> dict[str, Any]:
-    """Return Trainer options that switch off defaults which losslab replaces."""
-    return {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,
-        "max_time": None,
-    }
+    if config.extras.ignore_warnings:
+        warnings.filterwarnings("ignore")
 
 
 def note_baselines(writer: RunWriter, components: Components) -> None:
@@ -472,72 +272,6 @@ def _returned_metrics(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
         split, _, metric = name.partition("/")
         metrics.setdefault(split, {})[metric.partition("/dataloader_idx")[0]] = float(value)
     return metrics
-
-
-@contextmanager
-def recorded(*writers: RunWriter) -> Iterator[None]:
-    """Record errors of runs that have not ended; only interruptions are raised again.
-
-    With ``HYDRA_FULL_ERROR``, unexpected errors are raised too.
-    """
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        for writer in _running(writers):
-            writer.interrupt()
-        raise interruption(error) from None
-    except Exception as error:
-        full = bool(os.environ.get("HYDRA_FULL_ERROR"))
-        running, disk = _running(writers), disk_error(error)
-        if not running:
-            if disk is None:
-                raise
-            raise UserError(unwritable(writers[0].folder, disk)) from error
-        for writer in running:
-            _record_failure(writer, error)
-        if not full and not isinstance(error, Diverged | MemoryError) and disk is None:
-            log.exception("the run failed")
-        if full and not isinstance(error, Diverged | MemoryError):
-            raise
-
-
-def _running(writers: Iterable[RunWriter]) -> list[RunWriter]:
-    """Return the writers of the runs that this process has begun and not ended."""
-    begun = [writer for writer in writers if writer.files.record.is_file()]
-    own = [writer for writer in begun if writer.record["pid"] == os.getpid()]
-    return [writer for writer in own if writer.record["status"] == "running"]
-
-
-def _record_failure(writer: RunWriter, error: Exception) -> None:
-    disk = disk_error(error)
-    if disk is not None:
-        _record_lack_of_space(writer, disk)
-    elif isinstance(error, Diverged):
-        writer.fail("diverged", str(error), error.step)
-    elif isinstance(error, MemoryError):
-        writer.fail("memory", str(error) or "out of memory")
-    else:
-        place = raised_at(error)
-        writer.fail(_kind(error), _one_line(error) + (f" ({place})" if place else ""))
-
-
-def _record_lack_of_space(writer: RunWriter, error: OSError) -> None:
-    message = unwritable(writer.folder, error)
-    try:
-        writer.fail("space", f"no space: {message}" if error.errno in FULL else message)
-    except OSError:
-        raise UserError(message) from error
-
-
-def _kind(error: Exception) -> str:
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return "memory"
-    # the error of a spawned rank arrives as text
-    return "diverged" if "Diverged" in str(error) else "exception"
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
 
 
 @contextmanager

@@ -31,7 +31,8 @@ from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
 from losslab.sweep import checked_jobs, launch, show_unfinished
 from losslab.sweep_file import read_code_dirs
-from losslab.tuning_plan import Plan, parse_plan
+from losslab.tuning_plan import Plan, parse_plan, points_of
+from losslab.tuning_sampler import new_points, require_optuna
 from losslab.tuning_split import with_unseen_test
 
 
@@ -87,21 +88,50 @@ def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
         folder: folder of the tuning.
         source: where the plan was read from, if it is not trusted.
     """
-    search, final = folder / SEARCH, folder / FINAL
+    final = folder / FINAL
     if not (final / SWEEP_FILE).is_file():
-        command = search_command(plan, source)
-        checked = checked_jobs(command, search)
-        keep_plan(plan, folder)
         print(f"tuning folder: {folder}", flush=True)
-        launch(command, checked, search)
+        _search(plan, folder, source)
     tuning = read_tuning(folder)
     command = final_command(plan, tuning, source)
     run_folders = launch(command, checked_jobs(command, final), final)
     return _report(tuning, folder, run_folders)
 
 
+def _search(plan: Plan, folder: Path, source: Source | None) -> None:
+    """Try the points of a plan, and those that depend on them."""
+    search = folder / SEARCH
+    while True:
+        command = search_command(plan, source)
+        checked = checked_jobs(command, search)
+        keep_plan(plan, folder)
+        launch(command, checked, search)
+        if not add_points(plan, folder):
+            break
+
+
+def add_points(plan: Plan, folder: Path) -> bool:
+    """Add the points to a plan that its sampler chooses by the results so far, if there are any."""
+    if plan.sampler != "optuna":
+        return False
+    spare = {
+        loss: points_of(ranges, 2 * plan.budget, plan.defaults[loss])
+        for loss, ranges in plan.ranges.items()
+    }
+    found = new_points(read_tuning(folder), plan.budget, spare)
+    for loss, point in found.items():
+        plan.points[loss].append(point)
+    return bool(found)
+
+
 def keep_plan(plan: Plan, folder: Path) -> None:
-    """Write the plan into the folder of its tuning."""
+    """Write the plan into the folder of its tuning.
+
+    Raises:
+        UserError: if its sampler is not installed.
+    """
+    if plan.sampler == "optuna":
+        require_optuna()
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2).encode())
 

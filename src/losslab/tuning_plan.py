@@ -12,6 +12,7 @@ from losslab.analysis.power import needed_seeds
 from losslab.analysis.ranges import Range
 from losslab.analysis.search import LEARNING_RATE
 from losslab.config import groups, schema
+from losslab.config.command import refuse_dashes
 from losslab.config.compose import complete, compose, values_of
 from losslab.config.compound import WEIGHT, with_weights, without_components
 from losslab.config.errors import UserError
@@ -19,9 +20,11 @@ from losslab.config.instantiate import target_of
 from losslab.config.overrides import is_given, parsed, require_distinct
 from losslab.config.values import SEED
 from losslab.fitting import with_losses
+from losslab.tuning_sampler import STARTUP, require_optuna
 
 PROTOCOLS = ("controlled", "tuned")
-OWN = ("loss", "protocol", "budget", "seeds", "tuning_seeds")
+SAMPLERS = ("sobol", "optuna")
+OWN = ("loss", "protocol", "sampler", "budget", "seeds", "tuning_seeds")
 """Arguments of the tuning itself; others are overrides that all runs share."""
 TUNING_SEEDS = [1000, 1001, 1002]
 SOBOL_SEED = 0
@@ -50,6 +53,8 @@ class Plan:
     """Seed of the test split, if it was set so that the search does not see it."""
     test_samples: int | None = None
     """Number of samples that the final runs are tested on; ``None`` if seeds draw new samples."""
+    sampler: str = "sobol"
+    """What chooses the points; with ``optuna``, the plan grows during the search."""
     overlap: int | None = None
     """How many of these are in training or validation splits of the search."""
     chosen: dict[str, list[str]] = field(default_factory=dict)
@@ -85,12 +90,14 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     protocol = _single_value(own, "protocol", "controlled")
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
+    sampler = _sampler(_single_value(own, "sampler", "sobol"))
     budget = _whole_numbers([_single_value(own, "budget", "20")], "budget")[0]
     if budget < 1:
         raise UserError(f"budget must be at least 1, got {budget}")
     tuning_seeds, seeds = _seeds(own, len(losses))
     _, *overrides = complete([f"loss={','.join(losses)}", *overrides])
-    return planned(Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, {}, {}))
+    plan = Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, {}, {}, sampler=sampler)
+    return planned(plan)
 
 
 def planned(plan: Plan) -> Plan:
@@ -99,6 +106,12 @@ def planned(plan: Plan) -> Plan:
     Raises:
         UserError: if a job cannot be composed, or a range is invalid.
     """
+    if plan.sampler == "optuna" and plan.budget <= STARTUP:
+        raise UserError(
+            f"sampler=optuna chooses after {STARTUP} points: give a larger budget, got "
+            f"{plan.budget}"
+        )
+    first = STARTUP if plan.sampler == "optuna" else plan.budget
     ranges: dict[str, dict[str, Any]] = {}
     defaults: dict[str, dict[str, Any]] = {}
     for loss, job in zip(plan.losses, plan.jobs(), strict=True):
@@ -106,7 +119,7 @@ def planned(plan: Plan) -> Plan:
         own = _declared(loss, plan)
         ranges[loss] = _ranges(own, plan.protocol, [*plan.overrides, *plan.options(loss)], config)
         defaults[loss] = _defaults(ranges[loss], config)
-    points = {loss: points_of(ranges[loss], plan.budget, defaults[loss]) for loss in plan.losses}
+    points = {loss: points_of(ranges[loss], first, defaults[loss]) for loss in plan.losses}
     return replace(plan, ranges=ranges, defaults=defaults, points=points)
 
 
@@ -120,8 +133,7 @@ def jobs_of_losses(losses: Sequence[Sequence[str]], overrides: Sequence[str]) ->
 
 def _split_arguments(arguments: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Return the values of the tuning's own arguments, and the overrides that all runs share."""
-    for argument in arguments:
-        _refuse_dashes(argument)
+    refuse_dashes(arguments, OWN, "tune")
     own: dict[str, list[str]] = {}
     overrides = []
     for override in parsed(arguments):
@@ -135,16 +147,6 @@ def _split_arguments(arguments: Sequence[str]) -> tuple[dict[str, list[str]], li
         overrides.append(override.input_line)
     require_distinct(overrides)
     return own, overrides
-
-
-def _refuse_dashes(argument: str) -> None:
-    if argument in ("-m", "--multirun"):
-        raise UserError(f"{argument} is not needed: losslab tune always trains several runs")
-    name = argument.lstrip("-")
-    if name.partition("=")[0] in OWN and name != argument:
-        raise UserError(f"{argument}: options have no dashes: write {name}")
-    if name != argument:
-        raise UserError(f"unknown option {argument} (losslab tune --help lists the arguments)")
 
 
 def _require_shared(override: Any) -> None:
@@ -194,6 +196,14 @@ def _single_value(own: Mapping[str, list[str]], key: str, standard: str) -> str:
     if others:
         raise UserError(f"{key} must be one value, got {', '.join([value, *others])}")
     return value
+
+
+def _sampler(name: str) -> str:
+    if name not in SAMPLERS:
+        raise UserError(f"sampler must be {' or '.join(SAMPLERS)}, got {name}")
+    if name == "optuna":
+        require_optuna()
+    return name
 
 
 def _whole_numbers(values: Sequence[str], key: str) -> list[int]:

@@ -301,6 +301,12 @@ def test_options_of_the_trainer(command, options):
     assert np.isfinite(outcome.record()["test"]["accuracy"])
 
 
+def test_one_batch_of_each_split(command):
+    record = command("loss=cross_entropy", "debug=fdr").record()
+    assert (record["epochs"], record["steps"]) == (1, 1)
+    assert record["best"]["metrics"].keys() >= {"accuracy"} <= record["test"].keys()
+
+
 def test_a_loss_of_torch_by_its_target_alone(command):
     outcome = command(
         "loss=mae", "loss._target_=torch.nn.MultiMarginLoss", "data=digits", "trainer.max_epochs=3"
@@ -312,13 +318,13 @@ def test_a_loss_of_torch_by_its_target_alone(command):
     assert "TripletMarginLoss.forward must take prediction and target" in refused.err
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
-def test_two_processes(command, strategy):
+@pytest.mark.parametrize("trainer", ["ddp", "ddp_sim"])
+def test_two_processes(command, trainer):
     alone = command("loss=cross_entropy", "trainer.max_epochs=2", "threads=1")
     [(run, expected)] = alone.records().items()
     outcome = command(
         "loss=cross_entropy",
-        f"trainer={strategy}",
+        f"trainer={trainer}",
         "trainer.accelerator=cpu",
         "trainer.max_epochs=2",
         "threads=1",

@@ -10,7 +10,7 @@ from losslab.config.user_code import CONFIG_DIRS
 EVERY = [
     (group.name, name)
     for group in sorted(groups.CONF.iterdir())
-    if group.is_dir() and group.name not in ("hydra", "paths")
+    if group.is_dir() and group.name not in ("hydra", "paths", "local")
     for name in groups.names(group.name)
 ]
 NEEDS = {

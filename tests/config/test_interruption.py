@@ -8,7 +8,7 @@ import pytest
 
 from losslab.config.errors import cli_errors, resumable
 from losslab.config.interruption import INTERRUPTED, Terminated, end_with_parent, interruption
-from losslab.training import recorded
+from losslab.recording import recorded
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -18,7 +18,7 @@ REFUSED = {
     "deep": ("optimiser.lr=1", "did you mean optimizer.lr"),
     "added": ("+colour=red", "unknown key colour"),
     "added_twice": ("++los.gamma=1", "unknown key los.gamma"),
-    "choices": ("debug=fdr", "Known: limit, overfit, profiler"),
+    "choices": ("debug=fd", "did you mean fdr? Known: fdr, limit, overfit, profiler"),
     "launcher": ("hydra/launcher=lockstp", "basic"),
     "dashes": ("--loss=focal", "write loss=focal"),
     "dashes_alone": ("--seed", "write seed=..."),

@@ -114,3 +114,36 @@ def test_a_tuning_that_resumes_finds_the_modules_of_its_search(tmp_path, monkeyp
     monkeypatch.setattr(tuning, "tune", lambda plan, folder, source: 0)
     tuning.run_tuning([f"resume={tmp_path}", "trust=true"])
     assert importlib.import_module("kept_losses").VALUE == 4
+
+
+GLOBAL = "# @package _global_\n"
+
+
+def local_file(folder, text):
+    (folder / "local").mkdir(parents=True)
+    (folder / "local" / "default.yaml").write_text(text)
+    user_code.use(["--config-dir", str(folder)])
+
+
+def test_options_of_this_machine(tmp_path):
+    """They apply unless the command line sets the option, and leave no trace of their own."""
+    local_file(tmp_path / "conf", f"{GLOBAL}paths:\n  log_dir: /scratch/logs\nthreads: 2\n")
+    [job] = compose_jobs([["loss=mse", "threads=3"]])
+    assert (job.config.paths.log_dir, job.config.threads) == ("/scratch/logs", 3)
+    assert "local" not in job.config.choices
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("paths: {log_dir: x}\n", "must begin with the line '# @package _global_'"),
+        (f"{GLOBAL}pahts: {{log_dir: x}}\n", "unknown key pahts: did you mean paths?"),
+        (f"{GLOBAL}paths: [\n", "default.yaml:2: invalid YAML"),
+        (f"{GLOBAL}threads: 0\n", "threads must be a whole number"),
+    ],
+    ids=["package", "key", "yaml", "value"],
+)
+def test_wrong_options_of_this_machine(text, words, tmp_path):
+    local_file(tmp_path / "conf", text)
+    with pytest.raises(UserError, match=words):
+        compose_jobs([["loss=mse"]])

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from losslab.components import fingerprint
+from losslab.config.overrides import quoted
 from losslab.lockstep.sweep import train_jobs
 from losslab.runs.curves import read_curves
+from losslab.runs.record import read_record
 from losslab.runs.scores import read_scores
 from losslab.training import train
 
@@ -369,3 +372,18 @@ def test_a_stack_tells_its_end(jobs, overrides, capsys):
     [line] = [each for each in capsys.readouterr().err.splitlines() if "in lockstep (" in each]
     assert line.startswith("2 jobs in lockstep (")
     assert ": 2 done, " in line
+
+
+def test_each_run_of_a_stack_starts_from_a_checkpoint(both, jobs):
+    [job, _] = jobs("first", "loss=mse", "data=regression", "data.n=200", "seed=7,8")
+    train(job.config, job.folder)
+    best = torch.load(job.folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    weights = fingerprint(value for name, value in best.items() if name.startswith("network."))
+    options = ["data=regression", "data.n=200", "trainer.max_epochs=1", "seed=0"]
+    pairs, left = both("loss=mse,mae", f"ckpt_path={quoted(job.folder)}", *options)
+    assert left == []
+    for alone, together in pairs:
+        records = [read_record(folder) for folder in (alone, together)]
+        assert {record["hashes"]["weights"] for record in records} == {weights}
+        one, other = (record["final"]["metrics"]["mae"] for record in records)
+        assert other == pytest.approx(one, rel=1e-5)

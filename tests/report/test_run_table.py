@@ -50,6 +50,12 @@ def test_a_run(width: int) -> None:
     assert "\x1b" not in text
 
 
+def test_tags_and_services_of_a_run():
+    record = run("focal", 3, tags=["draft", "mine"], urls={"wandb": "https://wandb.ai/x"})
+    lines = text_of(run_table(record, Path("x"))).splitlines()
+    assert {"tags        draft, mine", "wandb       https://wandb.ai/x"} <= set(lines)
+
+
 @pytest.mark.parametrize(
     ("name", "meaning"),
     [

@@ -170,10 +170,17 @@ class Collection:
     """Runs that are superseded by another run with the same settings and seed."""
 
 
-def collect(folders: Iterable[Path]) -> Collection:
+def collect(folders: Iterable[Path], tags: Sequence[str] = ()) -> Collection:
     """Read all runs in and below the folders, each run once.
 
     A damaged run is left out; damaged figures, and files of a damaged sweep, are only named.
+
+    Args:
+        folders: folders of runs and sweeps.
+        tags: tags that a run must have, all of them.
+
+    Raises:
+        ValueError: if there are runs, but none with these tags.
     """
     runs: list[Run] = []
     unreadable: list[Unreadable] = []
@@ -187,10 +194,20 @@ def collect(folders: Iterable[Path]) -> Collection:
             unreadable += _damaged_figures(place)
     for sweep in dict.fromkeys(place.parent.parent for place in places):
         unreadable += _damaged_sweep(sweep)
+    if tags:
+        runs = _tagged(runs, tags)
     kept = _latest(runs)
     places_kept = {run.folder for run in kept}
     repeated = tuple(run for run in runs if run.folder not in places_kept)
     return Collection(tuple(kept), tuple(unreadable), repeated)
+
+
+def _tagged(runs: Sequence[Run], tags: Sequence[str]) -> list[Run]:
+    found = [run for run in runs if set(tags) <= set(run.record["tags"])]
+    if runs and not found:
+        known = ", ".join(dict.fromkeys(tag for run in runs for tag in run.record["tags"]))
+        raise ValueError(f"no run has the tags {', '.join(tags)}; tags of runs: {known or 'none'}")
+    return found
 
 
 def _unreadable(folder: Path, error: Exception, consequence: str) -> Unreadable:

@@ -72,6 +72,8 @@ class Tuning:
     """Number of samples that the final runs are tested on; ``None`` if it was not determined."""
     overlap: int | None = None
     """How many of these were in training or validation splits of the search."""
+    sampler: str = "sobol"
+    """What chose the points: a Sobol sequence, and with ``optuna`` then TPE."""
 
     @property
     def losses(self) -> list[str]:
@@ -113,11 +115,14 @@ class Tuning:
             f"protocol {self.protocol}: tunes {varied}; up to "
             f"{some(self.budget, 'points')} per loss, "
             f"{'the default setting and then ' if self._has_defaults else ''}"
-            f"points of the same Sobol sequence, "
+            f"points of the same Sobol sequence{self._chosen_by()}, "
             f"{some(len(self.tuning_seeds), 'tuning seeds')} per point "
             f"({', '.join(map(str, self.tuning_seeds))}), chosen by validation "
             f"{self.metric.label}; the test split was not read"
         )
+
+    def _chosen_by(self) -> str:
+        return "" if self.sampler == "sobol" else ", and from the 11th on points of optuna's TPE"
 
     @property
     def _has_defaults(self) -> bool:
@@ -246,6 +251,7 @@ class SavedPlan(TypedDict):
     defaults: NotRequired[dict[str, dict[str, Any]]]
     test_split_seed: NotRequired[int | None]
     test_samples: NotRequired[int | None]
+    sampler: NotRequired[Literal["sobol", "optuna"]]
     overlap: NotRequired[int | None]
     chosen: NotRequired[dict[str, list[str]]]
 
@@ -343,6 +349,7 @@ def read_tuning(folder: Path) -> Tuning:
         test_split_seed=plan.get("test_split_seed"),
         test_samples=plan.get("test_samples"),
         overlap=plan.get("overlap"),
+        sampler=plan.get("sampler", "sobol"),
     )
 
 

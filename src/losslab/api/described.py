@@ -22,14 +22,14 @@ def described(
     data: Any,
     target: str | Sequence[str] | None,
     model: Any,
-    baseline: str | None,
-    metrics: Sequence[str],
-    within: Mapping[str, float] | None,
     task: str | None,
-    max_epochs: int | None,
-    optimizer: str | None,
-    lr: float | None,
     options: Sequence[str],
+    baseline: str | None = None,
+    metrics: Sequence[str] = (),
+    within: Mapping[str, float] | None = None,
+    max_epochs: int | None = None,
+    optimizer: str | None = None,
+    lr: float | None = None,
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Return the options that all runs share, and those of each loss by its label.
 

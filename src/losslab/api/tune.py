@@ -12,8 +12,7 @@ from losslab.api.result import Shown
 from losslab.api.tuning_result import TuningResult, train_stages
 from losslab.config.errors import UserError
 from losslab.runs.folder import label_of
-from losslab.tuning import keep_plan
-from losslab.tuning_plan import PROTOCOLS, TUNING_SEEDS, Plan, planned, require_apart
+from losslab.tuning_plan import PROTOCOLS, SAMPLERS, TUNING_SEEDS, Plan, planned, require_apart
 from losslab.tuning_split import with_unseen_test
 
 Ranges = Mapping[str, Mapping[str, Any]]
@@ -29,6 +28,7 @@ def tune(
     seeds: int | Iterable[int] | None = None,
     tuning_seeds: Iterable[int] = tuple(TUNING_SEEDS),
     protocol: str = "tuned",
+    sampler: str = "sobol",
     ranges: Ranges | None = None,
     baseline: str | None = None,
     metrics: str | Sequence[str] = (),
@@ -58,6 +58,8 @@ def tune(
         tuning_seeds: seeds of the search, none of them a final one.
         protocol: ``"tuned"`` tries learning rates and options of the losses, ``"controlled"``
             options only.
+        sampler: ``"sobol"`` tries points of one sequence, ``"optuna"`` chooses by the results
+            after the first ten.
         ranges: ranges of options, by label and option: ``{"mine": {"scale": {"low": 0.1, "high":
             10, "log": True}}}``, or a list of values. Your own loss must be a class or a function,
             and the option an argument with a default.
@@ -80,7 +82,7 @@ def tune(
     """
     folder = new_folder("tuning") if folder is None else Path(folder)
     require_new(folder, engine)
-    _require_search(trials, protocol)
+    _require_search(trials, protocol, sampler)
     shown = Shown(baseline, tuple(names(metrics)), engine)
     with unchanged_process():
         shared, chosen = described(
@@ -108,21 +110,23 @@ def tune(
             overrides=completed(shared, next(iter(chosen.values())))[0],
             ranges=_ranges(ranges or {}, chosen),
             points={},
+            sampler=sampler,
             chosen=_labelled(shared, chosen),
         )
         require_apart(plan.tuning_seeds, plan.seeds)
         plan = with_unseen_test(planned(plan))
         shown.write(folder)
-        keep_plan(plan, folder)
         train_stages(plan, folder, engine)
     return TuningResult(folder, shown, trust=True)
 
 
-def _require_search(trials: int, protocol: str) -> None:
+def _require_search(trials: int, protocol: str, sampler: str) -> None:
     if not isinstance(trials, int) or trials < 1:
         raise UserError(f"trials must be a whole number >= 1, got {trials!r}")
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol must be {' or '.join(map(repr, PROTOCOLS))}, got {protocol!r}")
+    if sampler not in SAMPLERS:
+        raise UserError(f"sampler must be {' or '.join(map(repr, SAMPLERS))}, got {sampler!r}")
 
 
 def _final_seeds(seeds: int | Iterable[int] | None, losses: int) -> list[int]:

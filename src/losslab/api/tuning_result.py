@@ -18,7 +18,7 @@ from losslab.config.trust import Source
 from losslab.metrics.labels import some
 from losslab.progress import show
 from losslab.runs.folder import SWEEP_FILE
-from losslab.tuning import final_command, saved_plan, search_command
+from losslab.tuning import add_points, final_command, keep_plan, saved_plan, search_command
 from losslab.tuning_plan import Plan, require_apart
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class TuningResult(Result):
             f"loss={','.join(plan.losses)}",
             f"protocol={plan.protocol}",
             f"budget={plan.budget}",
+            *([] if plan.sampler == "sobol" else [f"sampler={plan.sampler}"]),
             f"tuning_seeds={','.join(map(str, plan.tuning_seeds))}",
             f"seeds={','.join(map(str, plan.seeds))}",
         ]
@@ -105,10 +106,15 @@ def train_stages(plan: Plan, folder: Path, engine: Engine, source: Source | None
     """
     search, final = folder / SEARCH, folder / FINAL
     if not (final / SWEEP_FILE).is_file():
-        points = sum(map(len, plan.points.values()))
-        show(f"search: {some(points, 'settings')} on {some(len(plan.tuning_seeds), 'seeds')}")
-        command = _placed(search_command(plan, source), search)
-        run_sweep(command, search, engine, whole=folder)
+        seeds = some(len(plan.tuning_seeds), "seeds")
+        while True:
+            points = sum(map(len, plan.points.values()))
+            show(f"search: {some(points, 'settings')} on {seeds}")
+            keep_plan(plan, folder)
+            command = _placed(search_command(plan, source), search)
+            run_sweep(command, search, engine, whole=folder)
+            if not add_points(plan, folder):
+                break
         show(f"best settings on {some(len(plan.seeds), 'seeds')}")
         command = _placed(final_command(plan, read_tuning(folder), source), final)
         run_sweep(command, final, engine, whole=folder)

@@ -10,6 +10,7 @@ COMMANDS = {
     "compare": "Compare the losses of any runs",
     "evaluate": "Evaluate a checkpoint of a run",
     "tune": "Tune losses equally and compare them",
+    "lr_find": "Find learning rates for losses",
     "gallery": "Test the claims of the gallery",
     "probe": "Find out what a loss estimates and accepts",
     "convert": "Write a loss of another library as one of ours",

@@ -21,7 +21,7 @@ from losslab.report.latex import SPREADS, Spread
 from losslab.report.paper import write_paper
 from losslab.runs.folder import PLAN_FILE, UNSAFE_IN_LIST, file_name
 
-OPTIONS = ("baseline", "metrics", "columns", "split", "scope", "within", "center")
+OPTIONS = ("baseline", "metrics", "columns", "split", "scope", "within", "center", "tag")
 """Options that change what a report says."""
 
 
@@ -67,6 +67,13 @@ def main(given: Sequence[str] | None = None) -> int:
         "which single collapsed runs do not move",
     )
     parser.add_argument(
+        "--tag",
+        type=comma_separated,
+        default=[],
+        metavar="A,B",
+        help="compare only the runs that have these tags (tags=[A,B] when they were trained)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help="folder of the report (default: FOLDER/report, or FOLDER/report-OPTIONS with other "
@@ -88,7 +95,7 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(given)
     try:
-        collection = collect_runs(arguments.folders)
+        collection = collect_runs(arguments.folders, arguments.tag)
         collection, tuning = with_tuning(collection, arguments.folders)
         comparison = compare(
             collection,
@@ -153,16 +160,16 @@ def margins(text: str) -> dict[str, float]:
     return found
 
 
-def collect_runs(folders: list[Path]) -> Collection:
-    """Find the runs below the folders.
+def collect_runs(folders: list[Path], tags: Sequence[str] = ()) -> Collection:
+    """Find the runs below the folders that have these tags.
 
     Raises:
-        ValueError: if a folder does not exist, or there are no runs.
+        ValueError: if a folder does not exist, or there are no such runs.
     """
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder")
-    collection = collect(folders)
+    collection = collect(folders, tags)
     if not collection.runs:
         reasons = [f": {each.folder}: {each.reason}" for each in collection.unreadable[:1]]
         raise ValueError(f"no runs below {', '.join(map(str, folders))}{''.join(reasons)}")

@@ -9,6 +9,9 @@ options:
   protocol=controlled  tune the options of each loss and share everything else (default)
   protocol=tuned       tune the learning rate, too
   budget=20            number of settings to try per loss, the first of them its default setting
+  sampler=sobol        points of one Sobol sequence for all losses (default)
+  sampler=optuna       after 10 points, those that optuna's TPE chooses by the results so far
+                       (pip install 'losslab[optuna]')
   tuning_seeds=1000,1001,1002
                        seeds of the search; every setting is trained with each of them
   seeds=range(8)       seeds of the final runs, none of them of the search (default: as many as the

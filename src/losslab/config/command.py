@@ -150,6 +150,28 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
+def refuse_dashes(arguments: Sequence[str], own: Sequence[str], command: str) -> None:
+    """Refuse dashes before the arguments of a subcommand whose arguments are all overrides.
+
+    Args:
+        arguments: arguments of the subcommand.
+        own: names of those that are not options of runs.
+        command: name of the subcommand.
+    """
+    for argument in arguments:
+        name = argument.lstrip("-")
+        if argument in ("-m", "--multirun"):
+            raise UserError(
+                f"{argument} is not needed: losslab {command} always trains several runs"
+            )
+        if name.partition("=")[0] in own and name != argument:
+            raise UserError(f"{argument}: options have no dashes: write {name}")
+        if name != argument:
+            raise UserError(
+                f"unknown option {argument} (losslab {command} --help lists the arguments)"
+            )
+
+
 def require_flags(flags: Sequence[str]) -> None:
     """Check the arguments that begin with a dash, and their values.
 

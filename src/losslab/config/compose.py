@@ -237,9 +237,15 @@ def _require_known(overrides: Sequence[str], defaults: Callable[[], DictConfig])
         UserError: if one does not; the message names the nearest keys.
     """
     groups.require_own_names(tuple(config_dirs()))
+    groups.require_local()
     for override in parsed(overrides):
         key = override.key_or_group
         top = re.split("[./]", key)[0]
+        if key in ("hparams_search", "hydra/sweeper") and "optuna" in override.input_line:
+            raise UserError(
+                f"{override.input_line}: optuna chooses settings in losslab tune: losslab tune "
+                "loss=A,B protocol=tuned sampler=optuna"
+            )
         if top not in schema.TOP_LEVEL:
             raise UserError(f"unknown key {key}{_nearest_keys(key, defaults())}")
         if re.match("hydra[./]sweeper", key):
@@ -441,7 +447,7 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     chosen = {
         str(group): str(name)
         for group, name in hydra_node.runtime.choices.items()
-        if not str(group).startswith("hydra") and name is not None
+        if not str(group).startswith(("hydra", "local")) and name is not None
     }
     plain = {key: _saved(value, key) for key, value in plain.items() if schema.meaning(key).saved}
     for group in schema.REPLACEABLE:

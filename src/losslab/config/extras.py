@@ -9,6 +9,9 @@ PACKAGES = {"cv2": "opencv-python", "skimage": "scikit-image", "yaml": "pyyaml",
 EXTRAS = {
     "wandb": "wandb",
     "mlflow": "mlflow",
+    "aim": "aim",
+    "comet_ml": "comet",
+    "optuna": "optuna",
     "monai": "peers",
     "segmentation_models_pytorch": "peers",
     "pytorch_metric_learning": "peers",
@@ -22,23 +25,31 @@ EXTRAS = {
 }
 """Extras of losslab by module that they install."""
 
+LOGGERS = {"wandb": "wandb", "mlflow": "mlflow", "aim": "aim", "comet": "comet_ml"}
+"""Modules of loggers, by their names in conf/."""
+
 _CLONE = Path(__file__).resolve().parents[3]
 
 
-def not_installed(module: str) -> str:
-    """Say that a module is not installed, and how it is.
+def not_installed(*modules: str) -> str:
+    """Say that modules are not installed, and how they are.
 
     Example:
         >>> not_installed("skimage")
         'skimage is not installed: pip install scikit-image'
+        >>> not_installed("skimage", "cv2")
+        'skimage and cv2 are not installed: pip install scikit-image opencv-python'
     """
-    wanted = PACKAGES.get(module, module)
-    if module in EXTRAS:
-        wanted = f"'losslab[{EXTRAS[module]}]'"
-        if (_CLONE / "pyproject.toml").is_file():  # losslab runs from a clone
-            place = "." if Path.cwd() == _CLONE else _CLONE
-            wanted = f"-e '{place}[{EXTRAS[module]}]'"
-    return f"{module} is not installed: pip install {wanted}"
+    extras = ",".join(dict.fromkeys(EXTRAS[each] for each in modules if each in EXTRAS))
+    wanted = [PACKAGES.get(each, each) for each in modules if each not in EXTRAS]
+    if extras and (_CLONE / "pyproject.toml").is_file():  # losslab runs from a clone
+        place = "." if Path.cwd() == _CLONE else _CLONE
+        wanted.append(f"-e '{place}[{extras}]'")
+    elif extras:
+        wanted.append(f"'losslab[{extras}]'")
+    *some, last = modules
+    named = f"{', '.join(some)} and {last} are" if some else f"{last} is"
+    return f"{named} not installed: pip install {' '.join(wanted)}"
 
 
 def is_installed(module: str) -> bool:

@@ -43,6 +43,25 @@ def require_own_names(folders: tuple[Path, ...]) -> None:
                     raise UserError(f"{file}: losslab has a {group}={file.stem}: rename the file")
 
 
+def require_local() -> None:
+    """Check the files of this machine, ``local/default.yaml``, whose keys nothing else checks.
+
+    Raises:
+        UserError: if one sets an unknown key.
+    """
+    for file in (root / "local" / "default.yaml" for root in roots()):
+        if not file.is_file():
+            continue
+        options = _read(file)
+        if "@package _global_" not in file.read_text(encoding="utf-8"):
+            raise UserError(f"{shown(file)} must begin with the line '# @package _global_'")
+        for key in options:
+            if key not in (*schema.TOP_LEVEL, "defaults"):
+                raise UserError(
+                    f"{shown(file)}: unknown key {key}{did_you_mean(str(key), schema.TOP_LEVEL)}"
+                )
+
+
 @functools.cache
 def _read(file: Path) -> Any:
     """Read a config file, which must hold options by name.
@@ -204,7 +223,7 @@ def require_known(group: str, name: str) -> None:
     if group == "loss" and name not in known and ALIASES.get(name) in known:
         raise UserError(f"unknown loss '{name}': did you mean {ALIASES[name]}?")
     if name not in known:
-        raise UserError(unknown(group, name, known))
+        raise UserError(GONE.get((group, name)) or unknown(group, name, known))
     _load(group, name)
 
 
@@ -212,6 +231,14 @@ def unknown(group: str, name: str, known: Sequence[str]) -> str:
     """Return the message about a choice that a group does not have."""
     return f"unknown {group} '{name}'{did_you_mean(name, known)} Known: {', '.join(known)}"
 
+
+GONE = {
+    ("logger", "neptune"): (
+        "logger=neptune: Lightning has no logger for Neptune any more; yours is "
+        "+logger.extra.neptune._target_=MODULE.CLASS"
+    )
+}
+"""Choices of other templates that cannot be offered, with the message."""
 
 ALIASES = {"l1": "mae", "l2": "mse", **dict.fromkeys(("ce", "nll", "xent"), "cross_entropy")}
 """Names of losses in other libraries, with their names here."""

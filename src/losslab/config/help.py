@@ -21,6 +21,7 @@ Use runs (COMMAND --help lists the options)
   losslab compare FOLDER...                                   compare the losses of any runs
   losslab evaluate RUN --split test                           evaluate the checkpoint of a run
   losslab tune loss=focal,hinge protocol=tuned                tune losses equally and compare them
+  losslab lr_find loss=bce,focal data=segmentation            find a learning rate for each loss
   losslab gallery [CLAIM]...                                  test claims about losses
   losslab convert torch.nn.HuberLoss delta=2                  write a loss of others as one of ours
 

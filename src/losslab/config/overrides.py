@@ -1,6 +1,7 @@
 """Overrides, ``loss.gamma=2``, in Hydra's grammar."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -68,6 +69,30 @@ def is_choice(override: Any) -> bool:
     """Return whether a parsed override chooses from a group."""
     key = override.key_or_group
     return key in schema.GROUPS or key.startswith("hydra/") or override.package is not None
+
+
+def with_quoted_path(arguments: Sequence[str]) -> list[str]:
+    """Quote an existing ``ckpt_path``, since folders of runs have ``=`` and ``,`` in their names.
+
+    Example:
+        >>> with_quoted_path(["ckpt_path=/", "loss=mse"])
+        ["ckpt_path='/'", 'loss=mse']
+    """
+    key = "ckpt_path="
+    return [
+        f"{key}{quoted(path)}"
+        if each.startswith(key) and is_path(path := each.removeprefix(key))
+        else each
+        for each in arguments
+    ]
+
+
+def is_path(text: str) -> bool:
+    """Return whether there is a file or folder of this name."""
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # a name that is too long, or has a null byte
+        return False
 
 
 def quoted(value: object) -> str:

@@ -89,6 +89,9 @@ ADDED: dict[str, Added] = {
     "label": Added(None),
     "scores": Added(False),
     "scores_mb": Added(10),
+    "ckpt_path": Added(None),
+    "tags": Added([]),
+    "extras": Added(dict.fromkeys(("print_config", "enforce_tags", "ignore_warnings"), False)),
     "within": Added({}),
     # masks read 255 as a class
     "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),

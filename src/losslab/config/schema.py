@@ -74,6 +74,8 @@ KEYS: tuple[Key, ...] = (
     _row("choices.*", free=True, can_fail=False),
     # --- the whole run ----------------------------------------------------------------------------
     _neutral("seed", named=False, column="seed", free=True),
+    _neutral("tags", named=False, free=True),
+    _neutral("extras extras.*", named=False, resumes=True, free=True),
     _neutral("threads", named=False, resumes=True),
     _neutral("allocator test", resumes=True),
     _neutral("within within.*", named=False, resumes=True, free=True),
@@ -82,6 +84,7 @@ KEYS: tuple[Key, ...] = (
     _neutral("component_gradients", resumes=True, stackable=("auto", False)),
     _neutral("scores scores_mb", named=False, resumes=True),
     _row("compile"),
+    _row("ckpt_path", free=True),
     _neutral("overrides overrides.* config_dirs config_dirs.* code_dirs code_dirs.*", free=True),
     _neutral("sweep sweep.* claim claim.*", saved=False),  # an experiment's own
     _neutral("paths.*", named=False, free=True, resumes=True),

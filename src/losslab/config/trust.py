@@ -37,12 +37,16 @@ PACKAGES = (
     *("losslab.callbacks", "torch.nn", "torch.optim"),
     *("torchvision.models", "torchvision.ops", "torchvision.transforms"),
     *(f"pytorch_lightning.{part}" for part in ("trainer", "callbacks", "loggers")),
+    "aim.sdk.adapters.pytorch_lightning",
     *("monai.losses", "segmentation_models_pytorch.losses", "timm.loss", "kornia.losses"),
     *(f"pytorch_metric_learning.{part}" for part in ("losses", "distances", "reducers")),
 )
 """Packages that define classes which may be called."""
 
-SHORT = {"pytorch_lightning.Trainer": "pytorch_lightning.trainer.Trainer"}
+SHORT = {
+    "pytorch_lightning.Trainer": "pytorch_lightning.trainer.Trainer",
+    "aim.pytorch_lightning.AimLogger": "aim.sdk.adapters.pytorch_lightning.AimLogger",
+}
 """Names outside these packages of classes that they define."""
 
 BASES = frozenset(

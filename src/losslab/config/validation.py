@@ -44,6 +44,7 @@ def require_valid(
     for key, value in schema.flat(content):
         _require(values.refusal(key, value, users=values.is_users(key, content)))
     _require_components(content)
+    _require_tags(content)
     _require_end(content)
     _require_margins(content)
     _require_losses(content)
@@ -85,6 +86,11 @@ def require_supported(config: DictConfig) -> None:
     content: Any = OmegaConf.to_container(config.trainer, resolve=True)
     for key, value in schema.flat({"trainer": content}):
         _require(values.refusal(key, value))
+
+
+def _require_tags(content: Mapping[str, Any]) -> None:
+    if content["extras"]["enforce_tags"] and not content["tags"]:
+        raise UserError("extras.enforce_tags=true: add tags=[NAME,...]")
 
 
 def _require_end(content: Mapping[str, Any]) -> None:

@@ -40,6 +40,9 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     # --- the whole run ----------------------------------------------------------------------------
     ("seed data.seed", SEED),
     ("data.split_seed data.test_split_seed", SEED | NULL),
+    ("ckpt_path", _PATH | NULL),
+    ("tags", _NAMES),
+    ("extras.print_config extras.enforce_tags extras.ignore_warnings", FLAG),
     ("threads", Number(1, 4096, whole=True)),
     ("allocator", _choice("keep", "system")),
     ("compile test scores", FLAG),
@@ -212,7 +215,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
         | _choice("transformer-engine", "transformer-engine-float16"),
     ),
     ("trainer.profiler", _choice("simple", "advanced", "pytorch", "xla", None)),
-    ("trainer.fast_dev_run", Never((False, 0), "use debug=limit, two epochs of three batches")),
+    ("trainer.fast_dev_run", Never((False, 0), "use debug=fdr, one batch of each split")),
     ("trainer.deterministic", FLAG | _choice("warn", None)),
     ("trainer.detect_anomaly trainer.inference_mode trainer.sync_batchnorm", FLAG),
     ("trainer.barebones", Never((False,), "use callbacks=quiet logger=none")),

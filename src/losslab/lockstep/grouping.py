@@ -14,7 +14,7 @@ from losslab.lockstep.optimizers import ELEMENTWISE
 from losslab.lockstep.resuming import was_stacked
 from losslab.modules.supervised import SupervisedModule
 from losslab.rl.module import PolicyGradientModule, QLearningModule
-from losslab.training import is_double
+from losslab.trainer import is_double
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def saved_run(config: DictConfig, folder: Path, like: Components) -> SavedRun | 
     try:
         if not was_stacked(folder) or _results(read_config(folder)) != _results(config):
             return None
-        own = build_components(config, like)
+        own = build_components(config, like, starts=False)
         path = resumed_checkpoint(config, folder, own)
         if path is None:
             return None

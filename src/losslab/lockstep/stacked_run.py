@@ -19,9 +19,10 @@ from losslab.lockstep.lightning_state import checkpoint
 from losslab.lockstep.resuming import SavedRun
 from losslab.modules.cost import StepTimer
 from losslab.modules.scores import ScoreOptions
+from losslab.recording import make_run_writer, open_record
 from losslab.runs.buffered_writer import BufferedRunWriter
 from losslab.runs.scores import Scores
-from losslab.training import make_run_writer, open_record, prepare_evaluation
+from losslab.training import prepare_evaluation
 
 
 class StackedRun:

@@ -28,8 +28,9 @@ from losslab.lockstep.stacked_run import StackedRun
 from losslab.lockstep.workers import Left, train_in_workers
 from losslab.metrics.labels import some
 from losslab.progress import show, show_stack
+from losslab.recording import recorded
 from losslab.rl.module import ReinforcementModule
-from losslab.training import configure_process, recorded
+from losslab.training import configure_process
 
 log = logging.getLogger(__name__)
 

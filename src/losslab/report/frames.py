@@ -30,6 +30,7 @@ def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
                         "loss": run.loss,
                         "row": row.label,
                         "seed": run.seed,
+                        "tags": ", ".join(record["tags"]),
                         "outcome": run.outcome,
                         "problem": run.problem,
                         "epochs": record["epochs"],
@@ -38,6 +39,7 @@ def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
                         "best_epoch": record["best"]["epoch"] + 1 if record["best"] else None,
                         "folder": str(run.folder),
                     }
+                    | {f"url/{name}": url for name, url in record["urls"].items()}
                     | {f"test/{name}": value for name, value in run.metrics("test").items()}
                     | {f"val/{name}": value for name, value in run.metrics("val").items()}
                     | dict(run.settings)

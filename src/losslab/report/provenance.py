@@ -45,6 +45,7 @@ def provenance(table: ComparisonTable) -> dict[str, str]:
         "Training": _training(runs),
         "Seeds": _seeds(runs),
         "Pairing": _pairing(table),
+        "Tags": ", ".join(dict.fromkeys(tag for run in runs for tag in run.record["tags"])),
     }
     return {keyword: text for keyword, text in found.items() if text}
 
@@ -78,6 +79,7 @@ def _typed(sweep: Path | None) -> list[str]:
             plan = read_plan(sweep.parent)
             losses = f"loss={','.join(plan['losses'])}"
             options = [f"protocol={plan['protocol']}", f"budget={plan['budget']}"]
+            options += [f"sampler={plan['sampler']}"] if plan.get("sampler") == "optuna" else []
             return [f"losslab tune {shlex.join([losses, *options, *plan['overrides']])}"]
         commands = read_sweep(sweep)["commands"]
     except FileError:

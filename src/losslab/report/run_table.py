@@ -33,6 +33,8 @@ def run_table(record: Record, folder: Path, log_dir: Path | None = None) -> Rend
         f"time        {duration(record['seconds'])}",
         f"run folder  {folder}",
         f"curves      tensorboard --logdir {log_dir or folder}",
+        *(f"{name:<12}{url}" for name, url in record["urls"].items()),
+        *([f"tags        {', '.join(record['tags'])}"] if record["tags"] else []),
         *(f"profile     {path}" for path in RunFolder(folder).profiles),
     ]
     return Group(table, *(Text(line) for line in lines))

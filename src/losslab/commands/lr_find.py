@@ -1,0 +1,97 @@
+"""Find learning rates: a short training of each loss whose learning rate grows from step to step.
+
+usage: losslab lr_find loss=bce,focal [data=segmentation start=1e-7 end=10 steps=100 KEY=VALUE ...]
+
+options:
+  loss=A,B,...         losses to try, one curve each, since they differ in scale
+  start=1e-7 end=10    first and last learning rate
+  steps=100            number of steps between them
+  KEY=VALUE            any other option of a run: data=digits model=mlp optimizer=sgd seed=1. With
+                       several values, one curve each
+  --config-dir FOLDER  folder with configs of your own
+
+All losses start from the same weights and see the same batches. Nothing trained is kept, and
+validation and test are not read. Each loss gets two suggestions, as in fastai: the valley,
+half-way down the longest fall, and the steepest point. A figure and tables are written to
+logs/lr_find.
+"""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from losslab.config.errors import UserError, cli_errors
+from losslab.config.user_code import use
+
+OWN = ("start", "end", "steps")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Make the range test of the losses that the arguments name; return the exit code."""
+    arguments = use(list(sys.argv[1:] if given is None else given))
+    if {"--help", "-h"} & set(arguments):
+        print(__doc__)
+        return 0
+    with cli_errors():
+        return find(arguments)
+
+
+def find(arguments: Sequence[str]) -> int:
+    """Find the learning rates, print them and write the figure.
+
+    Raises:
+        UserError: if an argument is invalid.
+    """
+    # --help needs none of it
+    from losslab.config.command import Command, refuse_dashes, run_overrides  # noqa: PLC0415
+    from losslab.config.compose import complete, compose_jobs, jobs_of  # noqa: PLC0415
+    from losslab.config.overrides import is_given, require_distinct  # noqa: PLC0415
+    from losslab.fitting import with_losses  # noqa: PLC0415
+    from losslab.runs.disk import writing_to  # noqa: PLC0415
+    from losslab.runs.folder import own_names  # noqa: PLC0415
+    from losslab.sweep import refuse_mixture, require_log_dir  # noqa: PLC0415
+
+    refuse_dashes(arguments, OWN, "lr_find")
+    own, overrides = _split(arguments)
+    require_distinct(overrides)
+    if is_given(overrides, "optimizer.lr"):
+        raise UserError("optimizer.lr is what lr_find varies: remove it, or set start= and end=")
+    overrides = complete(with_losses(overrides))
+    jobs = compose_jobs(jobs_of(overrides))
+    refuse_mixture(Command([], overrides, multirun=True, resume=None), jobs)
+    names = own_names([run_overrides(job.overrides) for job in jobs])
+    if len({job.config.seed for job in jobs}) > 1 or len(set(names)) < len(names):
+        raise UserError("lr_find takes one seed, and each loss with its options once")
+    log_dir = str(jobs[0].config.paths.log_dir)
+    require_log_dir(log_dir)
+
+    from losslab.range_test import Span, find_rates  # noqa: PLC0415 (torch)
+
+    span = Span(**own)
+    found = find_rates({name: job.config for name, job in zip(names, jobs, strict=True)}, span)
+    print(f"learning rates on {found.data}, seed {found.seed}: up to {span.steps} steps per loss\n")
+    print(f"{found}\n")
+    folder = Path(log_dir, "lr_find", f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    with writing_to(folder):
+        figure, *_ = found.save(folder)
+    print(f"figure: {figure}")
+    return 0
+
+
+def _split(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return start, end and steps as far as they are given, and the overrides of the runs."""
+    own: dict[str, Any] = {}
+    overrides = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in OWN:
+            overrides.append(argument)
+            continue
+        try:
+            own[name] = int(value) if name == "steps" else float(value)
+        except ValueError:
+            kind = "a whole number" if name == "steps" else "a number"
+            raise UserError(f"{name} must be {kind}, got {value or 'nothing'}") from None
+    return own, overrides
