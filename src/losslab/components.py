@@ -2,13 +2,12 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -21,8 +20,9 @@ from losslab.loss_building import ignoring, initial_loss, path_of
 from losslab.loss_totals import has_sample_weights, loss_totals
 from losslab.losses import Regularizer
 from losslab.losses.base import TargetFormat
+from losslab.models.freezing import normalizes_batches
+from losslab.network_building import initial_network, network_notes
 from losslab.passport import notes_on
-from losslab.rng import Purpose, derive_seed
 from losslab.target_formats import accepted_format, inverse_link_of, require_fit
 from losslab.tasks import Task
 
@@ -43,6 +43,8 @@ class Components:
     references: References
     loss_notes: dict[str, Any]
     """What the loss is, what it estimates, and what is odd about it; for the record."""
+    network_notes: list[str]
+    """How the network was made and is trained, where that is not plain; for the record."""
 
 
 def build_components(
@@ -66,6 +68,7 @@ def build_components(
     path = config.ckpt_path if starts else None
     weights_note = load_weights(network, path) if path else None
     weights_hash = fingerprint(network.state_dict().values())
+    data.smallest_batch = 2 if normalizes_batches(network) else 1
     loss = initial_loss(config, data, task)
     target_format, trial = accepted_format(config, loss, task, data, network)
     references = _references(config, task, data) if like is None else like.references
@@ -75,7 +78,7 @@ def build_components(
     offered = {
         "target_format": target_format,
         "inverse_link": inverse_link_of(loss, target_format, trial),
-        "optimizer": _partial(config.optimizer, "optimizer", without="loss_lr"),
+        "optimizer": _partial(config.optimizer, "optimizer", without=("loss_lr", "layer_decay")),
         "scheduler": _partial(config.scheduler, "scheduler"),
         "regularizer": _regularizer(config, network),
         "references": references,
@@ -84,14 +87,20 @@ def build_components(
         "monitor": config.task.monitor,
         "totals": loss_totals(loss, trial, weighted=weighted, name=f"loss={config.choices.loss}"),
         "loss_lr": config.optimizer.get("loss_lr"),
+        "layer_decay": config.optimizer.get("layer_decay"),
     }
     # a module with its own training step declares what it takes by name
     taken = accepted(target_of(config.task.module, "task"), offered)
-    for name in ("regularizer", "scheduler"):
-        if offered[name] is not None and name not in taken:
-            raise UserError(f"task={config.choices.task} does not support a {name}")
-    if weighted and "totals" not in taken:
-        raise UserError(f"task={config.choices.task} does not support sample weights")
+    needed = {
+        "a regularizer": ("regularizer", offered["regularizer"] is not None),
+        "a scheduler": ("scheduler", offered["scheduler"] is not None),
+        "sample weights": ("totals", weighted),
+        "optimizer.layer_decay": ("layer_decay", offered["layer_decay"] is not None),
+        "model.freeze": ("layer_decay", config.model.get("freeze") is not None),
+    }
+    for what, (name, is_needed) in needed.items():
+        if is_needed and name not in taken:
+            raise UserError(f"task={config.choices.task} does not support {what}")
     if list(loss.parameters()) and offered["loss_lr"] != 0 and "loss_lr" not in taken:
         raise UserError(f"task={config.choices.task} does not train parameters of a loss")
     module = build(config.task.module, "task", network, loss, task, **taken)
@@ -103,7 +112,10 @@ def build_components(
         raise UserError(f"optimizer or scheduler: {error}") from error
     notes = {} if trial is None else notes_on(trial)
     notes["class"] = path_of(loss)
-    return Components(data, task, network, weights_hash, weights_note, module, references, notes)
+    about = network_notes(config, network, data)
+    return Components(
+        data, task, network, weights_hash, weights_note, module, references, notes, about
+    )
 
 
 def accumulates(config: DictConfig) -> bool:
@@ -188,33 +200,14 @@ def _seed_of(config: DictConfig) -> dict[str, int]:
     return {"seed": config.seed} if takes else accepted(target, {"seed": config.seed})
 
 
-def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
-    """Build the network with the seed's initial weights and the sizes that it takes by name."""
-    torch.manual_seed(derive_seed(config.seed, Purpose.WEIGHTS))
-    sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
-    offered = accepted(target_of(config.model, "model"), sizes)
-    name = f"model={config.choices.model}"
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Initializing zero-element tensors"
-        )  # reported below
-        network: nn.Module = build(config.model, name, **offered)
-    if not isinstance(network, nn.Module):
-        raise UserError(f"{name} must be an nn.Module, got {type(network).__name__}")
-    for parameter, weight in network.named_parameters():
-        if not weight.numel():  # torch permits layers without units, whose output is constant
-            raise UserError(f"{name}: {parameter} must have at least one element, got none")
-    return network
-
-
-def _partial(node: DictConfig, name: str, without: str = "") -> Any:
-    """Return the node's target with its options bound, but one; ``None`` for an empty node."""
+def _partial(node: DictConfig, name: str, without: Sequence[str] = ()) -> Any:
+    """Return the node's target with its options bound, but some; ``None`` for an empty node."""
     if not node or "_target_" not in node:
         return None
     options: Any = OmegaConf.to_container(node, resolve=True)
     del options["_target_"]
-    options.pop(without, None)
-    return partial(target_of(node, name), **options)
+    bound = {key: value for key, value in options.items() if key not in without}
+    return partial(target_of(node, name), **bound)
 
 
 class Penalty:
@@ -238,7 +231,8 @@ def _regularizer(config: DictConfig, network: nn.Module) -> Penalty | None:
     if not config.regularizer or "_target_" not in config.regularizer:
         return None
     regularizer = build(config.regularizer, "regularizer")
-    return Penalty(regularizer, frozenset(regularizer.penalised(network)))
+    frozen = {name for name, value in network.named_parameters() if not value.requires_grad}
+    return Penalty(regularizer, frozenset(regularizer.penalised(network)) - frozen)
 
 
 def _references(config: DictConfig, task: Task, data: Any) -> References:

@@ -105,6 +105,7 @@ def open_record(
                 "rarest": _rarest(components),
                 "data_notes": list(getattr(components.data, "notes", ())),
                 "loss_notes": components.loss_notes,
+                "network_notes": components.network_notes,
             },
             config=text,
             again=again,

@@ -237,7 +237,9 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
         data = repr([item for item in settings if item[0].startswith(("data.", "task."))])
         components = check(config, like=components if data == shared else None)
         shared = data
-    return "" if components is None else str(components.data.describe())
+    if components is None:
+        return ""
+    return "\n".join([components.data.describe(), *components.network_notes])
 
 
 def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from losslab.losses import SumLoss
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.compound import common_formats
 from losslab.losses.links import InverseLink
+from losslab.network_building import kept_buffers
 from losslab.passport import (
     PROBED,
     SHAPES,
@@ -269,7 +270,8 @@ def checked_prediction(config: DictConfig, task: Task, network: nn.Module, input
     """
     name, data = f"model={config.choices.model}", f"data={config.choices.data}"
     try:
-        prediction = network.forward(inputs)  # not compiled, which would take minutes
+        with kept_buffers(network):
+            prediction = network.forward(inputs)  # not compiled, which would take minutes
     except Exception as error:  # the user's network may raise anything
         raise UserError(
             f"{name} fails on {data}, samples of shape {tuple(inputs.shape[1:])}: "

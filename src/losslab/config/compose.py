@@ -420,12 +420,12 @@ def _composed(config: DictConfig) -> Composed:
 def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence[str]) -> None:
     """Remove the options of a choice whose ``_target_`` was replaced, except those typed.
 
-    ``optimizer.loss_lr`` is read by losslab, whatever the optimizer.
+    Some options are read by losslab, whatever the optimizer or the model.
     """
     if not replaces(group, overrides):
         return
     typed = {override.lstrip("+").partition("=")[0] for override in overrides}
-    typed.add("optimizer.loss_lr")
+    typed.update(schema.OF_EVERY_CHOICE)
     for name in list(node):
         if not any(key == f"{group}.{name}" or key.startswith(f"{group}.{name}.") for key in typed):
             del node[name]

@@ -97,9 +97,11 @@ KEYS: tuple[Key, ...] = (
     _neutral("data.data_dir data.download", can_fail=True, free=True),
     _row("data._target_ data.batch_size"),
     _row("data.*", free=True),
+    _row("model.channels_last", stackable=(False,)),
     _row("model.*"),
     _row("optimizer._target_"),
     _row("optimizer.lr", column="lr", free=True),
+    _row("optimizer.layer_decay", stackable=(None,)),
     _row("optimizer.* scheduler.* regularizer.*", free=True),
     # --- the task ---------------------------------------------------------------------------------
     # only other keys depend on these: optimizer.lr, trainer.max_epochs, ...
@@ -157,6 +159,15 @@ GROUPS: tuple[str, ...] = tuple(name for row in KEYS if row.group for name in ro
 
 REPLACEABLE = ("loss", "model", "data", "optimizer", "scheduler", "regularizer")
 """Groups of one object, whose ``_target_`` may be replaced on the command line."""
+
+OF_EVERY_CHOICE = (
+    "optimizer.loss_lr",
+    "optimizer.layer_decay",
+    "model.weights",
+    "model.freeze",
+    "model.channels_last",
+)
+"""Options in conf/train.yaml that losslab applies to any choice of these groups."""
 
 _DERIVED = ("choices", "overrides", "config_dirs", "code_dirs")  # of a run's config, not typed
 TOP_LEVEL: tuple[str, ...] = tuple(

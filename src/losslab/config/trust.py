@@ -64,7 +64,7 @@ BASES = frozenset(
 """Base classes: each of these classes has one of them, or is a transform."""
 
 FUNCTIONS = (
-    *("losslab.losses.functional", "torch.nn.functional"),
+    *("losslab.losses.functional", "losslab.models.adapters", "torch.nn.functional"),
     *("torchvision.models", "torchvision.ops"),
 )
 """Modules and packages that define functions which may be called."""

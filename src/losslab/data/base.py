@@ -172,6 +172,8 @@ class InMemoryData(pl.LightningDataModule):
             pixel_outliers=pixel_outliers,
             corrupt_val=corrupt_val,
         )
+        self.smallest_batch = 1
+        """Fewest training samples that the network needs in a batch, see :class:`Batches`."""
         self._ready = False
         self._fingerprint: str | None = None
 
@@ -304,9 +306,16 @@ class InMemoryData(pl.LightningDataModule):
         return self._fingerprint
 
     def order_fingerprint(self) -> str:
-        """Return a hash of the batch size and of the order of the first three epochs."""
+        """Return a hash of the batch sizes and of the order of the first three epochs."""
         batches = Batches(self.train, self.batch_size, seed=self.seed, shuffle=True)
-        return _digest([torch.tensor(self.batch_size), *map(batches.order, range(3))])
+        size = self.batch_size if not self.merges_last else [self.batch_size, self.smallest_batch]
+        return _digest([torch.tensor(size), *map(batches.order, range(3))])
+
+    @property
+    def merges_last(self) -> bool:
+        """Whether the last training batch joins the one before it, since it is too small."""
+        last = self.train.size % self.batch_size
+        return self.train.size > self.batch_size and 0 < last < self.smallest_batch
 
     def sizes(self) -> dict[str, int]:
         """Return the number of samples per split."""
@@ -325,7 +334,7 @@ class InMemoryData(pl.LightningDataModule):
         """Return the training batches, shuffled each epoch unless the trainer overfits a few."""
         # Lightning sets the attribute without declaring it
         overfit = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self.batches(self.train, shuffle=not overfit)
+        return self.batches(self.train, shuffle=not overfit, smallest=self.smallest_batch)
 
     def val_dataloader(self) -> Batches:
         """Return the batches of the validation split, in stored order."""
@@ -336,12 +345,19 @@ class InMemoryData(pl.LightningDataModule):
         return self.batches(self.test)
 
     def batches(
-        self, split: Split, *, shuffle: bool = False, trainer: pl.Trainer | None = None
+        self,
+        split: Split,
+        *,
+        shuffle: bool = False,
+        trainer: pl.Trainer | None = None,
+        smallest: int = 1,
     ) -> Batches:
         """Return the batches of a split, on the trainer's device and in its precision."""
         trainer = trainer or self.trainer
         if trainer is None:
-            return Batches(split, self.batch_size, seed=self.seed, shuffle=shuffle)
+            return Batches(
+                split, self.batch_size, seed=self.seed, shuffle=shuffle, smallest=smallest
+            )
         return Batches(
             # convert once: Lightning's loops convert each batch, but other readers do not
             trainer.precision_plugin.convert_input(split),
@@ -351,6 +367,7 @@ class InMemoryData(pl.LightningDataModule):
             device=trainer.strategy.root_device,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
+            smallest=smallest,
         )
 
     def transfer_batch_to_device(

@@ -44,8 +44,8 @@ class Batches:
     continues like an uninterrupted one. The epoch is read when the first batch is requested.
 
     With several processes, rank ``r`` takes every ``world_size``-th sample of the same global
-    batch, starting with the ``r``-th. The last, smaller batch is kept; if it has fewer samples than
-    there are ranks, it is merged into the batch before it.
+    batch, starting with the ``r``-th. The last, smaller batch is kept; if it has fewer than
+    ``smallest`` samples per rank, it is merged into the batch before it.
 
     Args:
         split: the samples.
@@ -55,6 +55,7 @@ class Batches:
         device: device to which the split is moved once.
         rank: index of this process.
         world_size: number of processes.
+        smallest: fewest samples of a batch per process: 2 for batch normalization in training.
 
     Raises:
         ValueError: if the split or the batch size is smaller than the number of processes.
@@ -80,6 +81,7 @@ class Batches:
         device: torch.device | str | None = None,
         rank: int = 0,
         world_size: int = 1,
+        smallest: int = 1,
     ) -> None:
         if batch_size < max(1, world_size):
             raise ValueError(f"batch_size must be >= {max(1, world_size)}, got {batch_size}")
@@ -91,6 +93,7 @@ class Batches:
         self.shuffle = shuffle
         self.rank = rank
         self.world_size = world_size
+        self.smallest = smallest
         self.epoch = 0
 
     @property
@@ -138,6 +141,7 @@ class Batches:
             device=device,
             rank=self.rank,
             world_size=self.world_size,
+            smallest=self.smallest,
         )
         moved.set_epoch(self.epoch)
         return moved
@@ -162,6 +166,7 @@ class Batches:
     def _bounds(self) -> list[tuple[int, int]]:
         """Return start and stop of each global batch."""
         starts = list(range(0, self.split.size, self.batch_size))
-        if self.split.size - starts[-1] < self.world_size:
+        fewest = min(self.smallest * self.world_size, self.batch_size)
+        if len(starts) > 1 and self.split.size - starts[-1] < fewest:
             starts.pop()
         return list(zip(starts, [*starts[1:], self.split.size], strict=True))

@@ -48,7 +48,11 @@ class StackedBatches:
         if key not in self._splits:
             self._splits[key] = _converted(getattr(data, split), self._device, self._dtype)
         batches = Batches(
-            self._splits[key], data.batch_size, seed=data.seed, shuffle=epoch is not None
+            self._splits[key],
+            data.batch_size,
+            seed=data.seed,
+            shuffle=epoch is not None,
+            smallest=data.smallest_batch if split == "train" else 1,
         )
         batches.set_epoch(epoch or 0)
         return batches

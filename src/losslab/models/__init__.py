@@ -1,5 +1,6 @@
-"""Networks. None keeps running statistics, so that many can be trained at once."""
+"""Networks: small ones of losslab, and those of other libraries fitted to data and task."""
 
+from losslab.models.adapters import smp_model, timm_model, torchvision_model
 from losslab.models.autoencoder import ConvAutoencoder
 from losslab.models.cnn import CNN
 from losslab.models.gan import GAN
@@ -18,4 +19,7 @@ __all__ = [
     "PointAutoencoder",
     "Scorer",
     "UNet",
+    "smp_model",
+    "timm_model",
+    "torchvision_model",
 ]

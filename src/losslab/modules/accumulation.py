@@ -71,7 +71,7 @@ class Window:
     def _add_regularizer(self, parameters: Mapping[str, nn.Parameter]) -> None:
         if self._supervision.regularizer is None:
             return
-        own = list(parameters.values())
+        own = [parameter for parameter in parameters.values() if parameter.requires_grad]
         with torch.enable_grad():
             penalty = self._supervision.regularizer(parameters)
             # not backward(), which DistributedDataParallel allows in its own forward passes only

@@ -70,9 +70,15 @@ class Module(pl.LightningModule):
         """Return the first batch of the training, while the run is tested."""
         trainer: Any = self.trainer
         data = trainer.datamodule.data
-        batch = next(iter(Batches(data.train, data.batch_size, seed=data.seed, shuffle=True)))
+        batches = Batches(
+            data.train,
+            data.batch_size,
+            seed=data.seed,
+            shuffle=True,
+            smallest=data.smallest_batch,
+        )
         moved: tuple[Tensor, ...] = trainer.strategy.batch_to_device(
-            trainer.precision_plugin.convert_input(batch)
+            trainer.precision_plugin.convert_input(next(iter(batches)))
         )
         return moved
 

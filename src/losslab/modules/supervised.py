@@ -13,6 +13,8 @@ from torch.nn.utils import get_total_norm
 from losslab.losses.base import TargetFormat, sum_of
 from losslab.losses.links import InverseLink
 from losslab.losses.totals import Totals
+from losslab.models.freezing import keep_statistics
+from losslab.models.layers import decayed_groups, require_own_rates
 from losslab.modules.accumulation import Window
 from losslab.modules.base import Module
 from losslab.modules.component_gradients import gradient_values
@@ -46,6 +48,8 @@ class SupervisedModule(Module):
         totals: computes totals and counts of a loss of another library.
         loss_lr: learning rate of the loss's own parameters; ``None`` for the optimizer's, 0 to
             keep their initial values.
+        layer_decay: factor of the learning rate from each layer of the network to the one before
+            it; ``None`` for one learning rate.
     """
 
     def __init__(
@@ -65,12 +69,13 @@ class SupervisedModule(Module):
         monitor: str,
         totals: Totals | None = None,
         loss_lr: float | None = None,
+        layer_decay: float | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         # registered as submodules, so that their buffers move to the module's device
         self.loss = loss
-        self._loss_lr = loss_lr
+        self._loss_lr, self._layer_decay = loss_lr, layer_decay
         if loss_lr == 0:
             loss.requires_grad_(False)
         self.reference_losses = nn.ModuleDict({key: ref for key, (ref, _) in references.items()})
@@ -97,6 +102,12 @@ class SupervisedModule(Module):
         self._optimizer, self._scheduler = optimizer, scheduler
         self._seen: dict[int, list[Pair]] = {}
         self._validated: Pair | None = None
+
+    def train(self, mode: bool = True) -> "SupervisedModule":
+        """Set the mode; statistics of frozen layers stay as they are."""
+        super().train(mode)
+        keep_statistics(self.network)
+        return self
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the network's prediction."""
@@ -179,19 +190,29 @@ class SupervisedModule(Module):
     def configure_optimizers(self) -> Any:
         """Return the optimizer and the scheduler, which steps once per epoch.
 
-        The loss's own parameters are a group of the optimizer, without weight decay.
+        The loss's own parameters are the last group of the optimizer, without weight decay. With
+        ``layer_decay`` each layer of the network is a group, the head first.
         """
-        trained: Any = self.network.parameters()
-        if own := [p for p in self.loss.parameters() if p.requires_grad]:
-            lr = {} if self._loss_lr is None else {"lr": self._loss_lr}
-            trained = [{"params": list(trained)}, {"params": own, "weight_decay": 0.0, **lr}]
-        optimizer = self._optimizer(trained)
+        optimizer = self._optimizer(self._groups())
         if self._scheduler is None:
             return optimizer
+        before = [group["lr"] for group in optimizer.param_groups]
         scheduler = self._scheduler(optimizer)
+        if self._layer_decay is not None:
+            require_own_rates(scheduler, before)
         # without reduce_on_plateau, Lightning leaves it to lr_scheduler_step
         entry = {"scheduler": scheduler, "interval": "epoch", "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": entry}
+
+    def _groups(self) -> Any:
+        """Return what the optimizer trains: parameters, or groups of them."""
+        own = [each for each in self.loss.parameters() if each.requires_grad]
+        lr = {} if self._loss_lr is None else {"lr": self._loss_lr}
+        of_loss = [{"params": own, "weight_decay": 0.0, **lr}] if own else []
+        if self._layer_decay is None:
+            trained = [each for each in self.network.parameters() if each.requires_grad]
+            return [{"params": trained}, *of_loss] if of_loss else trained
+        return [*decayed_groups(self.network, self._optimizer, self._layer_decay), *of_loss]
 
     # --- evaluation -------------------------------------------------------------------------
 

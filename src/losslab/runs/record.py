@@ -44,6 +44,7 @@ ADDED_FIELDS: dict[str, Any] = {
     "sizes": {},
     "data_notes": [],
     "loss_notes": {},
+    "network_notes": [],
     "cost": {},
     "improved": None,
     "stopped": None,
@@ -120,6 +121,8 @@ class Record(TypedDict):
     """What reading the data changed or left out, one line each."""
     loss_notes: dict[str, Any]
     """What the loss ``estimates``, and ``warnings``, found by :mod:`losslab.passport`."""
+    network_notes: list[str]
+    """Which weights the network began with, if not its own, and what of it is trained."""
     best: EpochMetrics | None
     """Epoch whose checkpoint counts."""
     improved: int | None
@@ -185,6 +188,7 @@ def new_record() -> Record:
         rarest=None,
         data_notes=[],
         loss_notes={},
+        network_notes=[],
         best=None,
         improved=None,
         final=None,

@@ -1,0 +1,113 @@
+"""Build the network of a run with its initial weights, from its resolved config."""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, ListConfig
+from torch import nn
+
+from losslab.config.errors import UserError
+from losslab.config.instantiate import accepted, build, target_of
+from losslab.models.freezing import freeze, normalizes_batches
+from losslab.models.notes import notes_of
+from losslab.models.weights import load_file
+from losslab.rng import Purpose, derive_seed
+from losslab.tasks import Task
+
+OPTIONS = {"weights": None, "freeze": None, "channels_last": False}
+"""Options of every network in ``model``, with their defaults, unless its constructor has them."""
+
+
+def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
+    """Build the network with the seed's initial weights and the sizes that it takes by name.
+
+    Weights of ``model.weights`` replace those of the seed where they fit.
+
+    Raises:
+        UserError: if it cannot be built, or an option of :data:`OPTIONS` does not fit it.
+    """
+    torch.manual_seed(derive_seed(config.seed, Purpose.WEIGHTS))
+    name = f"model={config.choices.model}"
+    target = target_of(config.model, "model")
+    own, options = _separated(config.model, target)
+    sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Initializing zero-element tensors"
+        )  # reported below
+        network: nn.Module = build(own, name, **accepted(target, sizes))
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{name} must be an nn.Module, got {type(network).__name__}")
+    for parameter, weight in network.named_parameters():
+        if not weight.numel():  # torch permits layers without units, whose output is constant
+            raise UserError(f"{name}: {parameter} must have at least one element, got none")
+    if config.trainer.get("sync_batchnorm") and not _trains_on_cuda(config):
+        raise UserError("trainer.sync_batchnorm=true needs GPUs: leave it out")
+    try:
+        _apply(network, options)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name}: {error}") from error
+    return network
+
+
+def _trains_on_cuda(config: DictConfig) -> bool:
+    return torch.cuda.is_available() and config.trainer.accelerator in ("auto", "gpu", "cuda")
+
+
+def _separated(node: DictConfig, target: Any) -> tuple[DictConfig, dict[str, Any]]:
+    """Separate the options of a network's constructor from those that losslab applies itself."""
+    taken = accepted(target, OPTIONS)
+    options = {key: node.get(key, default) for key, default in OPTIONS.items() if key not in taken}
+    # a constructor keeps its own default where ours is not changed
+    left_out = {key for key, default in OPTIONS.items() if node.get(key, default) == default}
+    own = copy.deepcopy(node)
+    for key in options.keys() | left_out:
+        own.pop(key, None)
+    return own, options
+
+
+def _apply(network: nn.Module, options: dict[str, Any]) -> None:
+    weights = options.get("weights")
+    if weights == "hub":
+        raise ValueError("weights=hub is for networks of other libraries: use model.weights=FILE")
+    if weights is not None:
+        load_file(network, weights)
+    if parts := options.get("freeze"):
+        freeze(network, list(parts) if isinstance(parts, ListConfig) else parts)
+    if options.get("channels_last"):
+        network.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def kept_buffers(network: nn.Module) -> Iterator[None]:
+    """Give a network that is tried copies of its buffers, such as running statistics."""
+    before = [(module, dict(module._buffers)) for module in network.modules() if module._buffers]
+    try:
+        for module, own in before:
+            copies = {name: None if value is None else value.clone() for name, value in own.items()}
+            module._buffers.update(copies)
+        yield
+    finally:
+        for module, own in before:
+            module._buffers.update(own)
+
+
+def network_notes(config: DictConfig, network: nn.Module, data: Any) -> list[str]:
+    """Return what a reader should know of how a network is made and trained."""
+    notes = list(notes_of(network))
+    if not normalizes_batches(network):
+        return notes
+    if getattr(data, "merges_last", False):
+        notes.append("batch normalization: the last sample of an epoch joins the batch before it")
+    if config.trainer.get("accumulate_grad_batches", 1) > 1:
+        notes.append("batch normalization: by each accumulated batch, not by all of a step")
+    if "ddp" in str(config.trainer.get("strategy")) and not config.trainer.get("sync_batchnorm"):
+        notes.append(
+            "batch normalization: by each device's part of a batch (on GPUs "
+            "+trainer.sync_batchnorm=true: by the whole batch)"
+        )
+    return notes
