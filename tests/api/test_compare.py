@@ -406,14 +406,21 @@ def test_why_runs_failed_is_said_and_logged(capfd):
 
 
 def test_networks_that_cannot_be_stacked_train_one_by_one(capfd):
+    class Recurrent(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.LSTM(4, 8), nn.Linear(8, 2))
+
+        def forward(self, inputs):
+            return self[1](self[0](inputs)[0])
+
     result = losslab.compare(
-        model=lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)),
+        model=Recurrent,
         losses={"ce": nn.CrossEntropyLoss(label_smoothing=0.1)},
         data=(X, CLASSES),
         **QUICK,
     )
     assert list(result.runs()["outcome"]) == ["done", "done"]
-    assert "2 jobs one by one, because the network keeps running stat" in capfd.readouterr().err
+    assert "2 jobs one by one, because the network cannot be mapped" in capfd.readouterr().err
 
 
 class Noisy(Dataset):

@@ -41,6 +41,10 @@ SWEEPS = {
         *("data.val_fraction=0.05", "data.test_fraction=0.05", "loss=arcface,proxy_anchor,triplet"),
         *("seed=0,1", "optimizer.loss_lr=0.05", "scheduler=cosine"),
     ],
+    "batch normalization": [
+        *("data=digits", "model._target_=small_networks.BatchNet", "model.freeze=['0']"),
+        *(*DIGITS[3:], "data.batch_size=50", "loss=bce", "seed=0,1"),
+    ],
     "some stopped": [
         *(*DIGITS, "loss=cross_entropy", "optimizer.lr=1e-9,0.01", "seed=0,1"),
         "callbacks.run_writer.patience=1",

@@ -53,6 +53,7 @@ class Halved(torch.nn.Sequential):
         return self.factor * super().forward(inputs)
 
 
+BATCHES = ["data=digits", *SMALL, "model._target_=small_networks.BatchNet", "data.batch_size=44"]
 SWEEPS = {
     "losses and seeds": [*DIGITS, "loss=cross_entropy,focal,hinge", "seed=0,1"],
     "options of one loss": [*DIGITS, "loss=focal", "loss.gamma=0.5,2"],
@@ -76,6 +77,8 @@ SWEEPS = {
     "one data set": [*DIGITS, "loss=bce,hinge", "data.split_seed=3", "seed=0,1"],
     "buffers": [*DIGITS[:1], *SMALL, "loss=bce", f"model._target_={__name__}.Halved", "seed=0,1"],
     "cnn": ["model=cnn", "model.channels=[8]", *SMALL, "loss=bce,focal", "seed=0,1"],
+    "batch normalization": [*BATCHES, "loss=bce,focal", "model.dropout=0.3"],
+    "frozen": [*BATCHES, "loss=bce", "model.freeze=backbone", "regularizer=l2", "seed=0,1"],
     "masks": [
         "data.n=40",
         "model.channels=[4,8]",
@@ -265,8 +268,12 @@ def differences(alone, together, tolerance: float, where: str = "") -> list[str]
         # a loss that refuses what is no number, and metrics that do
         ["data.n=60", "data.points=32", "loss=chamfer", "optimizer.lr=0.01,1e300", SMALL[-1]],
         ["data.queries=100", "loss=margin_ranking", "optimizer.lr=0.01,1e300", SMALL[-1]],
+        [*BATCHES, "loss._target_=small_networks.Strict", "optimizer.lr=0.01,1e300"],
     ],
-    ids=["supervised", "dqn", "reinforce", "refused by the loss", "refused by a metric"],
+    ids=[
+        *("supervised", "dqn", "reinforce", "refused by the loss", "refused by a metric"),
+        "statistics",
+    ],
 )
 def test_a_run_that_diverges_ends_and_the_others_go_on(both, overrides):
     pairs, left = both(*overrides, "optimizer=sgd", DOUBLE)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from losslab.lockstep.stack import first_line
+from losslab.lockstep.passes import first_line
 
 log = logging.getLogger(__name__)
 

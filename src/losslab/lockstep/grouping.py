@@ -27,13 +27,11 @@ class Job:
 
 def reason_against(config: DictConfig) -> str | None:
     """Return why a config cannot be trained with others; ``None`` if the config permits it."""
-    reason = _reason_of_task(config)
+    reason = _reason_of_task(config) or _reason_of_network(config)
     if reason is not None:
         return reason
     if target_of(config.optimizer, "optimizer") not in ELEMENTWISE:
         return f"optimizer={config.choices.optimizer} does not update each weight independently"
-    if config.compile:
-        return "compile=true supports only single networks"
     for name in config.logger.extra:
         return f"logger={config.choices.get('logger')} ({name}) supports only single runs"
     for name, node in config.callbacks.items():
@@ -51,6 +49,13 @@ def _reason_of_task(config: DictConfig) -> str | None:
     if module is PolicyGradientModule and options.rollout is None and options.minibatches > 1:
         return "rollouts of whole episodes can differ in the number of minibatches"
     return None
+
+
+def _reason_of_network(config: DictConfig) -> str | None:
+    for key in ("model.channels_last", "optimizer.layer_decay"):
+        if not _stackable(key, value := OmegaConf.select(config, key)):
+            return f"{key}={value} supports only single networks"
+    return "compile=true supports only single networks" if config.compile else None
 
 
 def _reason_of_trainer(trainer: DictConfig) -> str | None:

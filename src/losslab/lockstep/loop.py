@@ -85,6 +85,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         batch = next(self.streams.batches("train", epoch=0))
         networks = [member.components.network for member in members]
         self.stack = Stack(networks, self.task.pair(batch)[0][0])
+        self._captures &= not self.stack.keeps_statistics  # which trial passes would change
         self.optimizer = RowOptimizer(
             self.stack.parameters, [one.optimizer for one in members], saved_rows(members, device)
         )
@@ -192,12 +193,14 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
         """Take a step; return False if it must be repeated without runs that have diverged."""
         inputs = self.task.pair(batch)[0]
         seeds = [member.config.seed for member in self.members]
-        masks = self.stack.masks(seeds, epoch, index, inputs)
+        masks, statistics = self.stack.masks(seeds, epoch, index, inputs), self.stack.statistics()
         try:
             found: StepResult = self._computed(due, len(batch), *batch, *masks.values())
         except Exception as error:  # a loss may raise anything on NaN
             step = self.streams.count("train") * epoch + index + 1
-            self._drop_diverged(self.stack(inputs, masks), step, error)
+            prediction = self.stack(inputs, masks)
+            self.stack.restore(statistics)
+            self._drop_diverged(prediction, step, error)
             return False
         objectives = found.objectives.clone()
         for number, (block, values) in enumerate(zip(self.blocks, self.values, strict=True)):

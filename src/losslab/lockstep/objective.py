@@ -11,7 +11,7 @@ from torch.func import functional_call, vmap
 
 from losslab.components import fingerprint
 from losslab.lockstep.loss_parameters import LossParameters
-from losslab.lockstep.stack import Unstackable, first_line
+from losslab.lockstep.passes import Unstackable, first_line
 from losslab.losses.base import sum_of
 from losslab.modules.objective import Supervision
 from losslab.rng import global_state

@@ -123,6 +123,5 @@ def _row(member: "StackedRun", device: torch.device, group: int) -> RowState:
 def _names(member: "StackedRun", group: int) -> list[str]:
     """Return the names of the parameters in a group of the run's own optimizer."""
     module = member.components.module
-    if group == 0:
-        return [name for name, _ in module.network.named_parameters()]
-    return [name for name, value in module.loss.named_parameters() if value.requires_grad]
+    part = module.loss if group else module.network
+    return [name for name, value in part.named_parameters() if value.requires_grad]

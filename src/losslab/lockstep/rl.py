@@ -10,8 +10,9 @@ from torch import Tensor
 from losslab.lockstep.gradients import clip_rows, gradients_of, norms_of_rows
 from losslab.lockstep.objective import Values
 from losslab.lockstep.optimizers import RowOptimizer, state_dict_of
+from losslab.lockstep.passes import Unstackable
 from losslab.lockstep.rows import StackedRuns
-from losslab.lockstep.stack import Stack, Unstackable
+from losslab.lockstep.stack import Stack
 from losslab.lockstep.stacked_agent import StackedAgent, StackedAgentObjective, of_network
 from losslab.losses.base import sum_of
 from losslab.modules.cost import begin_memory
@@ -58,6 +59,8 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         }
         if any(stack.draws for stack in self._stacks.values()):
             raise Unstackable("the network draws random numbers")
+        if any(stack.keeps_statistics for stack in self._stacks.values()):
+            raise Unstackable("the network keeps running statistics")
         self.optimizer = RowOptimizer(self._weights(), [one.optimizer for one in members])
         self._finished: list[StackedAgent] = []
         self.arrange(members)

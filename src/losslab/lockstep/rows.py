@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 
 from losslab.lockstep.objective import Values, can_be_mapped
-from losslab.lockstep.stack import Unstackable
+from losslab.lockstep.passes import Unstackable
 from losslab.lockstep.stacked_run import StackedRun
 from losslab.modules.cost import LossCall, loss_cost, memory_cost
 

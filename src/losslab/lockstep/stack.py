@@ -7,14 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from losslab.lockstep.passes import Unstackable, first_line, passed, require_same
+from losslab.models.freezing import set_training
 from losslab.rng import Purpose, derive_seed, global_state, seed_global
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
-
-
-class Unstackable(Exception):  # noqa: N818 (an expected outcome, not a fault)
-    """Raised if runs cannot be trained together; the message completes ``because ...``."""
 
 
 class Masked(nn.Module):
@@ -39,7 +37,8 @@ class Stack:
 
     Chains of affine and element-wise layers are computed with one batched product per layer, which
     takes a tenth of the time of mapping if networks and batches are small. Other networks are
-    mapped with ``torch.func.vmap``.
+    mapped with ``torch.func.vmap``. Running statistics, as of batch normalization, are buffers of
+    each network, which a pass in training mode updates.
 
     Args:
         networks: networks of one architecture, on one device.
@@ -47,10 +46,10 @@ class Stack:
 
     Raises:
         Unstackable: if the network cannot be mapped over weights, draws random numbers other than
-            by dropout, or changes its buffers.
+            by dropout, or does not give the predictions, gradients and buffers that it gives alone.
 
     Attributes:
-        parameters: stacked parameters by name, (K, *), which require gradients.
+        parameters: stacked parameters that are trained by name, (K, *), which require gradients.
 
     Example:
         >>> networks = [nn.Linear(2, 1) for _ in range(3)]
@@ -59,20 +58,30 @@ class Stack:
         torch.Size([3, 5, 1])
     """
 
+    parameters: dict[str, Tensor]
+    _buffers: dict[str, Tensor]
+
     def __init__(self, networks: Sequence[nn.Module], sample: Tensor) -> None:
         self._template = copy.deepcopy(networks[0])
         self._layers = _dropout_layers(self._template, sample)
         for name in self._layers:
             self._template.set_submodule(name, Masked())
-        self.parameters, self._buffers = stack_module_state(list(networks))
+        set_training(self._template, training=True)
+        self.load(networks)
         self._mapped = vmap(self._one)
         self._affine = _is_affine_chain(self._template, sample)
-        self._require_stackable(sample)
+        self._changing: list[str] = []
+        self._require_stackable(networks[-1], sample)
 
     @property
     def draws(self) -> bool:
         """Return whether the networks draw random numbers during training."""
         return bool(self._layers)
+
+    @property
+    def keeps_statistics(self) -> bool:
+        """Return whether a pass in training mode changes buffers of the networks."""
+        return bool(self._changing)
 
     @property
     def masked(self) -> list[str]:
@@ -90,7 +99,7 @@ class Stack:
             Predictions (K, B, *).
         """
         if self._template.training != (masks is not None):
-            self._template.train(masks is not None)
+            set_training(self._template, masks is not None)
         buffers = self._buffers | (masks or {})
         if self._affine:
             return self._chained(buffers, inputs)
@@ -99,16 +108,16 @@ class Stack:
 
     def _chained(self, buffers: Mapping[str, Tensor], values: Tensor) -> Tensor:
         """Return the predictions of a chain of affine and element-wise layers."""
+        held = self.parameters | dict(buffers)
         for name, layer in self._template.named_children():
             if isinstance(layer, nn.Linear):
-                weight = self.parameters[f"{name}.weight"]
-                values = _affine(values, weight, self.parameters.get(f"{name}.bias"))
+                values = _affine(values, held[f"{name}.weight"], held.get(f"{name}.bias"))
             elif isinstance(layer, nn.Flatten):
                 values = values.flatten(2)
             elif not isinstance(layer, Masked):
                 values = layer(values)
             elif self._template.training:
-                values = values * buffers[f"{name}.mask"]
+                values = values * held[f"{name}.mask"]
         return values
 
     def masks(
@@ -149,7 +158,19 @@ class Stack:
 
     def load(self, networks: Sequence[nn.Module]) -> None:
         """Replace weights and buffers by those of these networks."""
-        self.parameters, self._buffers = stack_module_state(list(networks))
+        weights, buffers = stack_module_state(list(networks))
+        # a network that is not trained at all, such as a target network, keeps its parameters
+        self.parameters = {n: v for n, v in weights.items() if v.requires_grad} or weights
+        frozen = {name: v for name, v in weights.items() if name not in self.parameters}
+        self._buffers = buffers | frozen
+
+    def statistics(self) -> dict[str, Tensor]:
+        """Return copies of the buffers that a pass in training mode changes."""
+        return {name: self._buffers[name].clone() for name in self._changing}
+
+    def restore(self, statistics: Mapping[str, Tensor]) -> None:
+        """Undo passes in training mode since these statistics were copied."""
+        self._buffers |= statistics
 
     def row(self, row: int) -> dict[str, Tensor]:
         """Return views of one network's weights and buffers, by name."""
@@ -171,27 +192,37 @@ class Stack:
             for layer, shape in self._layers.values()
         ]
 
-    def _require_stackable(self, sample: Tensor) -> None:
-        inputs = sample.expand(len(next(iter(self.parameters.values()))), *sample.shape)
-        masks = self.masks([0] * len(inputs), 0, 0, inputs)
-        before = global_state()
-        buffers = {name: value.clone() for name, value in self._buffers.items()}
+    def _require_stackable(self, network: nn.Module, sample: Tensor) -> None:
+        """Compare a training pass of the last network in the stack with one of its own.
+
+        Args:
+            network: the last network.
+            sample: batch of one run.
+        """
+        rows = len(next(iter(self.parameters.values())))
+        inputs = sample.expand(rows, *sample.shape)
+        masks = self.masks([0] * rows, 0, 0, inputs)
+        generators, buffers = global_state(), {n: v.clone() for n, v in self._buffers.items()}
         try:
-            with torch.no_grad():
-                together = self(inputs, masks)
+            together = passed(self(inputs, masks), self.parameters).row(-1)
         except (RuntimeError, ValueError) as error:
             raise Unstackable(f"the network cannot be mapped: {first_line(error)}") from error
-        if not torch.equal(before, global_state()):
+        if not torch.equal(generators, global_state()):
             raise Unstackable("the network draws random numbers other than by dropout")
-        if any(not torch.equal(value, self._buffers[name]) for name, value in buffers.items()):
-            raise Unstackable("the network keeps running statistics")
-        self._template.train()
-        with torch.no_grad():
-            own = {name: value[-1] for name, value in (self._buffers | masks).items()}
-            weights = {name: value[-1] for name, value in self.parameters.items()}
-            alone = self._one(weights, own, sample)
-        if not torch.allclose(together[-1], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise Unstackable("the network gives different results when it is mapped")
+        after, self._buffers = self._buffers, buffers
+        self._changing = [n for n, v in after.items() if not torch.equal(v, buffers[n])]
+        alone = self._own_copy(network, masks)
+        require_same(alone, sample, together, {name: value[-1] for name, value in after.items()})
+
+    def _own_copy(self, network: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
+        """Return a copy of a network in training mode, with the dropout masks of the last row."""
+        own = copy.deepcopy(network)
+        for name in self._layers:
+            masked = Masked()
+            masked.mask = masks[f"{name}.mask"][-1]
+            own.set_submodule(name, masked)
+        set_training(own, training=True)
+        return own
 
 
 def _dropout_layers(
@@ -245,8 +276,3 @@ def _is_known(layer: nn.Module) -> bool:
     if type(layer) is nn.Flatten:
         return (layer.start_dim, layer.end_dim) == (1, -1)
     return type(layer) in (nn.Linear, Masked, *ELEMENTWISE)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its class name if it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -20,9 +20,9 @@ from losslab.config.errors import UserError
 from losslab.lockstep.grouping import Job, group_jobs, place, split
 from losslab.lockstep.loop import RunBatch
 from losslab.lockstep.memory import runs_that_fit
+from losslab.lockstep.passes import Unstackable
 from losslab.lockstep.resuming import saved_run
 from losslab.lockstep.rl import StackedAgents
-from losslab.lockstep.stack import Unstackable
 from losslab.lockstep.stacked_agent import StackedAgent
 from losslab.lockstep.stacked_run import StackedRun
 from losslab.lockstep.workers import Left, train_in_workers
