@@ -2,8 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, target_of
-from losslab.data.base import InMemoryData
+from losslab.data_building import build_data, data_errors
 from losslab.initial_weights import load_weights
 from losslab.loss_building import ignoring, initial_loss, path_of
 from losslab.loss_totals import has_sample_weights, loss_totals
@@ -177,27 +176,10 @@ def built_task(config: DictConfig) -> Task:
 
 def prepared_data(config: DictConfig) -> Any:
     """Build the data module and make its files available."""
-    seed = {} if "seed" in config.data else _seed_of(config)
-    data = build(config.data, "data", **seed)
+    data = build_data(config)
     with data_errors(config):
         data.prepare_data()
     return data
-
-
-@contextmanager
-def data_errors(config: DictConfig) -> Iterator[None]:
-    """Raise ``UserError`` that names the data set if its files or options are invalid."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise UserError(f"data={config.choices.data}: {' '.join(str(error).split())}") from error
-
-
-def _seed_of(config: DictConfig) -> dict[str, int]:
-    """Return the run's seed for a data set of the user that takes one, chosen without a config."""
-    target = target_of(config.data, "data")
-    takes = isinstance(target, type) and issubclass(target, InMemoryData)
-    return {"seed": config.seed} if takes else accepted(target, {"seed": config.seed})
 
 
 def _partial(node: DictConfig, name: str, without: Sequence[str] = ()) -> Any:

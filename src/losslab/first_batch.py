@@ -9,6 +9,7 @@ from torch import Tensor
 
 from losslab.components import Components, accumulates
 from losslab.config.errors import UserError, described
+from losslab.data_building import first_batch
 from losslab.losses.base import sum_of
 from losslab.target_formats import checked_prediction, require_one_number
 
@@ -27,7 +28,7 @@ def try_batch(config: DictConfig, components: Components) -> None:
     if supervision is None:
         return
     chosen, network = config.choices, components.network
-    batch = next(iter(components.data.train_dataloader()))
+    batch = first_batch(config, components.data)
     inputs, target = components.task.pair(batch)
     prediction = checked_prediction(config, components.task, network, inputs)
     try:

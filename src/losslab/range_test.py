@@ -25,7 +25,7 @@ from losslab.losses.base import sum_of
 from losslab.modules.supervised import SupervisedModule
 from losslab.report.learning_rates import LearningRates
 from losslab.rng import Purpose, derive_seed, seed_global
-from losslab.training import cast_to_float64, configure_process
+from losslab.training import cast_to_float64, configure_process, released
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,14 @@ def rate_curve(config: DictConfig, span: Span) -> RateCurve:
 def _batches(data: Any, module: SupervisedModule, device: torch.device) -> Iterator[list[Tensor]]:
     """Yield the training batches of a run, epoch after epoch, with its draws of dropout."""
     loader = data.train_dataloader()
-    for epoch in itertools.count():
-        if hasattr(loader.sampler, "set_epoch"):
-            loader.sampler.set_epoch(epoch)
-        module.begin_epoch(epoch)
-        for index, batch in enumerate(loader):
-            seed_global(derive_seed(module.seed, Purpose.DROPOUT, 0, epoch, index), device)
-            yield [_as(module, column.to(device)) for column in batch]
+    with released(data):
+        for epoch in itertools.count():
+            if hasattr(loader.sampler, "set_epoch"):
+                loader.sampler.set_epoch(epoch)
+            module.begin_epoch(epoch)
+            for index, batch in enumerate(loader):
+                seed_global(derive_seed(module.seed, Purpose.DROPOUT, 0, epoch, index), device)
+                yield [_as(module, column.to(device)) for column in batch]
 
 
 def _as(module: SupervisedModule, column: Tensor) -> Tensor:

@@ -59,6 +59,8 @@ class Purpose(StrEnum):
     VAL_EPISODES = "validation episodes"
     TEST_EPISODES = "test episodes"
     LOSS_WEIGHTS = "loss weights"
+    READING = "reading"
+    AUGMENTATION = "augmentation"
 
 
 def derive_seed(seed: int, purpose: Purpose, *counters: int) -> int:
@@ -114,6 +116,13 @@ def restored_state() -> Iterator[None]:
         np.random.set_state(of_numpy)
         if on_mps is not None:
             torch.mps.set_rng_state(on_mps)
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global CPU generators of torch, NumPy and Python, from which transforms draw."""
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
 def seed_global(seed: int, device: torch.device) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from losslab.config import groups
 from losslab.config.errors import UserError, described
 from losslab.config.instantiate import target_of
+from losslab.data_building import first_batch
 from losslab.loss_building import is_sum
 from losslab.losses import SumLoss
 from losslab.losses.base import Loss, TargetFormat
@@ -199,7 +200,7 @@ def _formats_of_batch(
             f"since task={chosen.task} has no targets to try it on. "
             f"Losses that fit: {_fitting(task.provides)}"
         )
-    inputs, targets = task.pair(next(iter(data.train_dataloader())))
+    inputs, targets = task.pair(first_batch(config, data))
     prediction = checked_prediction(config, task, network, inputs)
     shape: Shape | None = None
     if isinstance(prediction, Tensor):  # the gradient of the loss alone

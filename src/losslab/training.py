@@ -63,7 +63,7 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     last = resumed_checkpoint(config, folder, components) if resume else None
     writer = make_run_writer(config, folder)
     trainer = make_trainer(config, writer)
-    with recorded(writer), rank_environment(folder, last):
+    with recorded(writer), rank_environment(folder, last), released(components.data):
         open_record(writer, config, components, last, again=resume)
         if urls := run_urls(config, trainer.loggers):
             writer.note({"urls": urls})
@@ -272,6 +272,16 @@ def _returned_metrics(trainer: pl.Trainer) -> dict[str, dict[str, float]]:
         split, _, metric = name.partition("/")
         metrics.setdefault(split, {})[metric.partition("/dataloader_idx")[0]] = float(value)
     return metrics
+
+
+@contextmanager
+def released(data: Any) -> Iterator[None]:
+    """End the processes that read the data, whatever happens."""
+    try:
+        yield
+    finally:
+        if hasattr(data, "close"):
+            data.close()
 
 
 @contextmanager

@@ -64,7 +64,8 @@ def _takes_key(job: Composed) -> bool:
 
 def _splits(plan: Plan, seeds: Sequence[int]) -> list[list[set[int]]]:
     """Return the samples of training, validation and test, for each seed."""
-    from losslab.components import data_errors, prepared_data  # noqa: PLC0415 (torch)
+    from losslab.components import prepared_data  # noqa: PLC0415 (torch)
+    from losslab.data_building import data_errors  # noqa: PLC0415
 
     splits = []
     for job in compose_jobs([[*plan.jobs()[0], f"seed={seed}"] for seed in seeds]):

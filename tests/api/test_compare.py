@@ -26,6 +26,7 @@ from losslab.analysis.comparison import compare
 from losslab.analysis.load import collect
 from losslab.api import engine
 from losslab.cli import run
+from losslab.runs.files import read_json
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 4)).astype(np.float32)
@@ -431,11 +432,17 @@ class Noisy(Dataset):
         return torch.tensor(X[place]) + torch.randn(4), int(CLASSES[place])
 
 
-def test_random_transforms_are_drawn_once_and_this_is_said(capfd):
-    losslab.train(loss="cross_entropy", data=Noisy(), max_epochs=1)
-    assert "Noisy gives other inputs each time" in capfd.readouterr().err
-    losslab.train(loss="cross_entropy", data=DATASET, max_epochs=1)
-    assert "each time" not in capfd.readouterr().err
+def test_a_random_dataset_is_read_again_in_each_epoch_and_can_be_given_again():
+    data, kept = Noisy(), Path("kept")
+    result = losslab.compare(losses=["cross_entropy", "focal"], data=data, folder=kept, **QUICK)
+    records = [read_json(path) for path in kept.glob("*/seed0/record.json")]
+    assert [each["status"] for each in records] == ["done", "done"]
+    assert len({each["hashes"]["data"] for each in records}) == 1
+    assert "Noisy draws random numbers" in records[0]["data_notes"][0]
+    losslab.given._OBJECTS.clear()  # as in another process
+    with pytest.raises(losslab.UserError, match=r"data of these runs .*load\(folder, data="):
+        result.extend(seeds=1)
+    assert len(losslab.load(kept, data=data).extend(seeds=1).runs()) == 6
 
 
 def test_formats_that_a_loss_is_tried_with_do_not_warn(recwarn):
@@ -503,7 +510,7 @@ WRONG = {
     "no loss": ({"losses": [3]}, "a loss must be a name, a class, a function or a module, got 3"),
     "two alike": ({"losses": [nn.MSELoss(), nn.MSELoss()]}, "two losses are called MSELoss"),
     "data": ({"data": 3}, "data must be a name, (X, y), a DataFrame"),
-    "no samples": ({"data": []}, "data must have samples"),
+    "no samples": ({"data": []}, "list must have samples, got none"),
     "an unknown set": ({"data": "digitz"}, "unknown data 'digitz': did you mean digits"),
     "a column": ({"data": FRAME, "target": "zzz"}, "target must name columns of the DataFrame"),
     "no column": ({"data": FRAME}, "target must name columns of the DataFrame, got None"),
@@ -514,7 +521,7 @@ WRONG = {
     "an option": ({"options": ["data.zzz=1"]}, "unknown key data.zzz"),
     "one array": ({"data": X}, "data must be a name, (X, y), a DataFrame, a Dataset"),
     "four arrays": ({"data": (X, CLASSES, X, CLASSES)}, "LightningDataModule, got tuple of 4"),
-    "a stream": ({"data": Stream()}, "a Dataset must have __len__ and __getitem__, which Stream"),
+    "a stream": ({"data": Stream()}, "a torch Dataset with __len__ and __getitem__, or a Li"),
     "one-hot": (
         {"data": (X, np.eye(2)[CLASSES])},
         "one-hot classes or labels: give targets.argmax",

@@ -18,6 +18,7 @@ NEEDS = {
     "data=arrays": ["data.path=x.npz"],
     "data=openml": ["data.id=31"],
     "data=huggingface": ["data.name=x", "data.target=y"],
+    "data=dataset": ["data._target_=my_data.MyDataset"],
     "data=image_folder": ["data.path=x"],
     "data=image_masks": ["data.path=x"],
     "data=letor": ["data.path=x"],

@@ -278,7 +278,7 @@ def targets_of_conf():
     for file in sorted(groups.CONF.rglob("*.yaml")):
         if file.parent.name != "sweeper":
             for line in file.read_text().splitlines():
-                if line.strip().startswith("_target_:"):
+                if line.strip().startswith("_target_:") and "???" not in line:
                     found[line.split()[1]] = None
     return list(found)
 

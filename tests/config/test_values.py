@@ -8,7 +8,10 @@ from losslab.config.kinds import Choice, List, Number
 from losslab.config.kinds import text as shown
 from losslab.config.values import kind_of, margin_refusal, refusal
 
-FREE = ("within", "data.env_options", "callbacks.", "logger.extra", "hydra")
+FREE = (
+    *("within", "data.env_options", "data.augment", "data.val_options", "data.test_options"),
+    *("callbacks.", "logger.extra", "hydra"),
+)
 """Keys whose values are checked elsewhere, or that belong to other libraries."""
 
 
@@ -37,6 +40,7 @@ def targets_of_conf():
         for path in groups.CONF.rglob("*.yaml")
         if "hydra" not in path.parts
         for target in schema.targets(OmegaConf.to_container(OmegaConf.load(path)))
+        if target != "???"  # which the command line names
     }
 
 

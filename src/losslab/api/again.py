@@ -7,6 +7,7 @@ from torch import nn
 
 from losslab import given
 from losslab.api.choices import Copies
+from losslab.api.datasets import Again
 from losslab.config.errors import UserError
 from losslab.runs.folder import label_of
 
@@ -26,30 +27,38 @@ def given_paths(options: Iterable[str]) -> dict[tuple[str, str], str]:
     return found
 
 
-def give_again(options: Iterable[str], model: Any, losses: Mapping[str, Any]) -> None:
+def give_again(
+    options: Iterable[str], model: Any, losses: Mapping[str, Any], data: Any = None
+) -> None:
     """Keep objects for options that another process wrote.
 
     Args:
         options: options of the runs.
         model: the model that it was given; ``None`` if it has a name.
         losses: the losses that it was given, by label.
+        data: the Dataset or LightningDataModule that it was given.
 
     Raises:
-        UserError: if it was given no model, or no such loss.
+        UserError: if it was given no model, no data, or no such loss.
     """
     paths = given_paths(options)
     models = {label: model for group, label in paths if group == "model"}
+    datas = {
+        label: None if data is None else Again(data) for group, label in paths if group == "data"
+    }
     labels = [label for group, label in paths if group == "loss"]
     named = [label for each in options if (label := label_of([each]))]
     unknown = [f"losses has {label}" for label in losses if label not in (*labels, *named)]
     if model is not None and not models:
         unknown.append("model is given")
+    if data is not None and not datas:
+        unknown.append("data are given")
     if unknown:
         listed = f"the losses {', '.join(labels)}" if labels else "no loss"
         more = " and a model" if models else " and no model"
         raise UserError(f"{unknown[0]}, but this comparison was given {listed}{more} in Python")
     for (group, label), path in paths.items():
-        value = (models if group == "model" else losses).get(label)
+        value = {"model": models, "data": datas}.get(group, losses).get(label)
         if value is not None:
             given.put(path, Copies(value) if isinstance(value, nn.Module) else value)
 
@@ -62,8 +71,8 @@ def require_given(options: Iterable[str]) -> None:
     """
     lost = [name for name, path in given_paths(options).items() if not given.has(path)]
     if lost:
-        named = ["model" if group == "model" else label for group, label in lost]
-        again = ["model=..."] if "model" in named else []
+        named = [group if group in ("model", "data") else label for group, label in lost]
+        again = [f"{group}=..." for group in ("model", "data") if group in named]
         again += ["losses={...}"] if any(group == "loss" for group, _ in lost) else []
         raise UserError(
             f"{', '.join(dict.fromkeys(named))} of these runs was given in Python, by a process "

@@ -132,6 +132,7 @@ def load(
     baseline: str | None = None,
     metrics: str | Sequence[str] = (),
     within: Mapping[str, float] | None = None,
+    data: Any = None,
     trust: bool = False,
 ) -> Result:
     """Read a comparison or a tuning, made in Python or on the command line, from its folder.
@@ -143,6 +144,8 @@ def load(
         baseline: label that the other losses are compared with, instead of the folder's.
         metrics: metrics that decide, instead of the folder's.
         within: differences that do not matter, by metric, instead of those of the runs.
+        data: the Dataset or LightningDataModule of :func:`compare`, if it was read again in each
+            epoch.
         trust: whether :meth:`Result.extend` may run other code than losslab's and that of the
             current folder.
 
@@ -154,8 +157,8 @@ def load(
     kind = next((each for name, each in kinds.items() if (folder / name).is_file()), None)
     if kind is None:
         raise UserError(f"{folder} is not the folder of a comparison")
-    if model is not None or losses:
-        give_again(kind.options_of(folder), model, losses or {})
+    if model is not None or losses or data is not None:
+        give_again(kind.options_of(folder), model, losses or {}, data)
     shown = read_shown(folder)
     return kind(
         folder,

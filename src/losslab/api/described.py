@@ -43,7 +43,7 @@ def described(
     asked = {"trainer.max_epochs": max_epochs, "optimizer": optimizer, "optimizer.lr": lr}
     asked |= {f"within.{name}": margin for name, margin in (within or {}).items()}
     shared = [
-        *data_options(data, target, task, folder),
+        *data_options(data, target, task, folder, model, options),
         *model_options(model),
         *(f"{key}={value}" for key, value in asked.items() if value is not None),
         *options,

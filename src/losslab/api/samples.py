@@ -3,19 +3,26 @@
 A run's config then says all there is to know about it, and the command line repeats it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from losslab.api.choices import named_options
+from losslab.api.datasets import (
+    arrays_of,
+    given_datasets,
+    small_model,
+    source_to_stream,
+    streamed_options,
+    targets_of,
+)
 from losslab.config.errors import UserError
 from losslab.config.overrides import quoted
+from losslab.data.dataset import DatasetSource
 from losslab.data.targets import read_targets
 from losslab.progress import show
 
@@ -25,11 +32,11 @@ KINDS = {"classes": "classes", "values": "numbers", "multilabel": "several label
 COLUMNS = ("inputs", "targets", "weight", "group")
 ARRAYS_FILE, TABLE_FILE = FILES = ("data.npz", "data.csv")
 """Files of the data, in the folder of a comparison."""
-READ_TWICE = 8
-"""Samples of a Dataset that are read twice, to find random transforms."""
 
 
-def data_options(data: Any, target: Any, task: str | None, folder: Path) -> list[str]:
+def data_options(
+    data: Any, target: Any, task: str | None, folder: Path, model: Any, options: Sequence[str]
+) -> list[str]:
     """Return the options that choose data, and the task that follows from the targets.
 
     Args:
@@ -39,6 +46,8 @@ def data_options(data: Any, target: Any, task: str | None, folder: Path) -> list
         target: column or columns of a DataFrame.
         task: name of the task; ``None`` to infer it.
         folder: folder for the file.
+        model: the model that was given.
+        options: further options, which may ask to read samples again in each epoch.
 
     Raises:
         UserError: if they are something else.
@@ -52,7 +61,15 @@ def data_options(data: Any, target: Any, task: str | None, folder: Path) -> list
     if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[0], "to_csv"):
         _require_equal_lengths(dict(zip(COLUMNS, map(np.asarray, data), strict=False)))
         return _of_frame(*_joined(*data), task, folder)
-    arrays = _arrays(data)
+    datasets = given_datasets(data)
+    if datasets is not None:
+        source, streamed = source_to_stream(datasets, options)
+        if streamed:
+            chosen = task or _task_of_source(source)
+            return [*streamed_options(data), f"task={chosen}", *small_model(source, model, options)]
+        arrays = arrays_of(source, datasets)
+    else:
+        arrays = _arrays(data)
     _require_equal_lengths(arrays)
     path = folder / ARRAYS_FILE
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,22 +87,13 @@ def _is_one_hot(targets: NDArray[Any]) -> bool:
 
 
 def _arrays(data: Any) -> Arrays:
-    if isinstance(data, pl.LightningDataModule):
-        return _of_module(data)
-    if isinstance(data, DataLoader):
-        return _of_dataset(data.dataset)
     if isinstance(data, tuple | list) and len(data) == 2:
         return {name: _array(name, each) for name, each in zip(COLUMNS, data, strict=False)}
-    is_sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
-    if not isinstance(data, Dataset) and (
-        isinstance(data, tuple | np.ndarray | torch.Tensor) or not is_sequence
-    ):
-        several = f" of {len(data)}" if isinstance(data, tuple) else ""
-        raise UserError(
-            "data must be a name, (X, y), a DataFrame, a Dataset, a DataLoader or a "
-            f"LightningDataModule, got {type(data).__name__}{several}"
-        )
-    return _of_dataset(data)
+    several = f" of {len(data)}" if isinstance(data, tuple) else ""
+    raise UserError(
+        "data must be a name, (X, y), a DataFrame, a Dataset, a DataLoader or a "
+        f"LightningDataModule, got {type(data).__name__}{several}"
+    )
 
 
 def _require_equal_lengths(arrays: Arrays) -> None:
@@ -144,58 +152,13 @@ def _task_of(targets: NDArray[Any]) -> str:
     return TASKS[kind]
 
 
-def _of_dataset(dataset: Any) -> Arrays:
-    """Read all items of a map-style Dataset, which are then the same in every epoch.
-
-    Raises:
-        UserError: if an item is not ``(input, target)``, or inputs differ in shape.
-    """
-    name = type(dataset).__name__
-    if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
-        raise UserError(f"a Dataset must have __len__ and __getitem__, which {name} has not")
-    items = [dataset[place] for place in range(len(dataset))]
-    if not items:
-        raise UserError("data must have samples, got none")
-    first = items[0]
-    if not isinstance(first, tuple | list) or not 2 <= len(first) <= len(COLUMNS):
-        raise UserError(
-            "an item of a Dataset must be (input, target), and may have a weight and a group, got "
-            f"{type(first).__name__}"
-        )
-    columns = zip(*items, strict=True)
-    arrays = {name: _stacked(name, column) for name, column in zip(COLUMNS, columns, strict=False)}
-    once = arrays["inputs"][:READ_TWICE]
-    again = [_array("inputs", dataset[place][0]) for place in range(len(once))]
-    if not np.array_equal(once, again, equal_nan=once.dtype.kind == "f"):
-        show(
-            f"{name} gives other inputs each time, as random transforms do: they are read once, "
-            "and are the same in every epoch"
-        )
-    return arrays
-
-
-def _of_module(module: pl.LightningDataModule) -> Arrays:
-    """Read the datasets of a LightningDataModule, whose splits are kept."""
-    module.prepare_data()
-    module.setup("fit")
-    module.setup("test")
-    loaders = {
-        "train": module.train_dataloader,
-        "val": module.val_dataloader,
-        "test": module.test_dataloader,
-    }
-    parts = {name: _of_dataset(loader().dataset) for name, loader in loaders.items()}
-    names = parts["train"].keys()
-    arrays = {name: np.concatenate([part[name] for part in parts.values()]) for name in names}
-    sizes = [len(part["targets"]) for part in parts.values()]
-    return arrays | {"split": np.repeat(list(parts), sizes)}
-
-
-def _stacked(name: str, column: Any) -> NDArray[Any]:
-    try:
-        return np.stack([_array(name, each) for each in column])
-    except ValueError as error:
-        raise UserError(f"{name} of the samples must have one shape: {error}") from error
+def _task_of_source(source: DatasetSource) -> str:
+    """Return the task of data that are streamed, and say it."""
+    targets = targets_of(source)
+    if targets is not None:
+        return _task_of(targets)
+    show("task: segmentation, since the targets are masks (task=... is for another)")
+    return "segmentation"
 
 
 def _array(name: str, values: Any) -> NDArray[Any]:

@@ -452,7 +452,8 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     plain = {key: _saved(value, key) for key, value in plain.items() if schema.meaning(key).saved}
     for group in schema.REPLACEABLE:
         if chosen.get(group) is not None and group in plain:
-            _drop_replaced_options(plain[group], group, hydra_node.overrides.task)
+            if not groups.needs_target(group, chosen[group]):
+                _drop_replaced_options(plain[group], group, hydra_node.overrides.task)
             chosen[group] = named(group, chosen[group], hydra_node.overrides.task)
     if "of" in plain["loss"]:
         plain["loss"]["of"] = compound.expanded(plain["loss"]["of"])

@@ -190,6 +190,11 @@ def node(group: str, name: str) -> Any:
     return OmegaConf.create(own)
 
 
+def needs_target(group: str, name: str) -> bool:
+    """Return whether a choice leaves its ``_target_`` to the command line, as ``dataset`` does."""
+    return group == "data" and OmegaConf.is_missing(_load(group, name), "_target_")
+
+
 def _all_options(group: str, name: str) -> dict[str, Any]:
     """Return the options of a choice, including those of the files that its defaults name."""
     loaded: Any = OmegaConf.to_container(_load(group, name))

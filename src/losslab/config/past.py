@@ -84,6 +84,12 @@ _WEIGHTED = (
     "losslab.losses.FocalTverskyLoss",
     "losslab.losses.TverskyLoss",
 )
+_AUGMENTED = (
+    "losslab.data.digits.Digits",
+    "losslab.data.image_folder.ImageFolder",
+    "losslab.data.image_masks.ImageMasks",
+    "losslab.data.mnist.MNIST",
+)
 ADDED: dict[str, Added] = {
     "component_gradients": Added(False),
     "label": Added(None),
@@ -97,6 +103,9 @@ ADDED: dict[str, Added] = {
     "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),
     "data.impute": Added("refuse", targets=("losslab.data.table.Table",)),
     "data.categories": Added("one_hot", targets=("losslab.data.table.Table",)),
+    "data.in_memory": Added(True, targets=_AUGMENTED[1:3]),
+    "data.augment": Added(None, targets=_AUGMENTED),
+    "data.num_workers": Added("auto", targets=_AUGMENTED),
     "data.test_split_seed": Added(None, beside="test_fraction"),
     "model.channels_last": Added(False),
     "model.freeze": Added(None),

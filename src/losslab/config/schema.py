@@ -95,6 +95,7 @@ KEYS: tuple[Key, ...] = (
     _row("loss._target_", free=True),
     _row("loss.*", column="*", free=True),
     _neutral("data.data_dir data.download", can_fail=True, free=True),
+    _neutral("data.in_memory data.num_workers", named=False, can_fail=True, resumes=True),
     _row("data._target_ data.batch_size"),
     _row("data.*", free=True),
     _row("model.channels_last", stackable=(False,)),

@@ -111,6 +111,10 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("data.standardize_targets data.download", FLAG),
     ("data.positive", List(Number(0, 9, whole=True), least=1, distinct=True) | NULL),
     ("data.held_out_classes", List(Number(0, 9, whole=True), distinct=True)),
+    ("data.in_memory", FLAG | _choice("auto")),
+    ("data.num_workers", Number(0, 256, whole=True) | _choice("auto")),
+    ("data.augment*", None),  # the transforms' own
+    ("data.val_options* data.test_options*", None),  # the Dataset's own
     ("data.path data.data_dir", _PATH),
     ("data.name", _NAME),
     ("data.env_id", Text("the name of an environment")),

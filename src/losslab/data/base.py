@@ -1,19 +1,22 @@
 """Base class of the data sets: splits, standardization, corruption, fingerprints and batches."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from losslab.data import checks, corruption, splits
+from losslab.data.augmentation import Augmentation, Transform
 from losslab.data.batches import Batches, Split
 from losslab.data.kinds import TargetKind, convert_targets, require_supported
 from losslab.data.raw import KindName, Raw, Sampling, checked_weights, require_finite
+from losslab.data.source import TensorSource
 from losslab.data.standardization import TargetScaling, imputed_inputs, standardized_inputs
+from losslab.data.streaming import StreamedBatches, StreamedInputs, batches_of
 from losslab.rng import Purpose, generator
 
 __all__ = ["InMemoryData", "Options", "Raw"]
@@ -35,10 +38,15 @@ class Options(TypedDict, total=False):
     outlier_kind: corruption.OutlierKind
     pixel_outliers: float
     corrupt_val: bool
+    augment: Sequence[Transform]
+    num_workers: int | Literal["auto"]
 
 
 class InMemoryData(pl.LightningDataModule):
-    """Base class of the data sets, which fit into memory; subclasses implement :meth:`load`.
+    """Base class of the data sets; subclasses implement :meth:`load`.
+
+    Inputs are a tensor or, if they do not fit into memory, are read when they are needed, see
+    :mod:`losslab.data.streaming`.
 
     The split (stratified by class, or by whole groups), each corruption, and the order of each
     epoch's batches have separate random generators derived from the seed. Options are checked on
@@ -65,6 +73,10 @@ class InMemoryData(pl.LightningDataModule):
         pixel_outliers: fraction of the pixels of training images set to black or white, see
             :func:`~losslab.data.corruption.pixel_outliers`.
         corrupt_val: whether to corrupt validation like training. Test is never corrupted.
+        augment: transforms of each training sample, drawn anew in each epoch, the same for all
+            losses at a seed; see :class:`~losslab.data.augmentation.Augmentation`.
+        num_workers: processes that read and augment samples ahead, for each split that does;
+            ``"auto"`` for one per core, or none for samples in memory. Results do not depend on it.
 
     Attributes, after :meth:`setup`:
         train, val, test: the splits, on the CPU; inputs are float32, classes int64, others float32.
@@ -135,6 +147,8 @@ class InMemoryData(pl.LightningDataModule):
         outlier_kind: corruption.OutlierKind = "vertical",
         pixel_outliers: float = 0.0,
         corrupt_val: bool = False,
+        augment: Sequence[Transform] = (),
+        num_workers: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
         checks.require_whole("batch_size", batch_size, 1)
@@ -174,6 +188,11 @@ class InMemoryData(pl.LightningDataModule):
         )
         self.smallest_batch = 1
         """Fewest training samples that the network needs in a batch, see :class:`Batches`."""
+        self.augment = Augmentation(augment) if augment else None
+        if num_workers != "auto":
+            checks.require_whole("num_workers", num_workers, 0)
+        self.num_workers = num_workers
+        self._streamed: list[StreamedBatches] = []
         self._ready = False
         self._fingerprint: str | None = None
 
@@ -197,12 +216,16 @@ class InMemoryData(pl.LightningDataModule):
         whole = self._describe(raw)
         self.sampling = self._sampling(raw)
         self.notes = raw.notes
-        self._require_fitting_corruption()
+        self._require_fitting_corruption(streamed=isinstance(whole.inputs, StreamedInputs))
         places = self._divided(raw, whole)
         self.test_index = places[splits.TEST]
         parts = [whole.take(index) for index in places]
         if raw.impute:
+            if self.augment is not None:
+                raise ValueError("augment does not support missing values: set impute=refuse")
             parts = imputed_inputs(parts)
+        if self.augment is not None or isinstance(whole.inputs, StreamedInputs):
+            parts[0] = self._drawn_anew(whole, places[splits.TRAIN])
         if raw.standardize is not False:
             parts = standardized_inputs(parts, raw.standardize)
         scaling = None
@@ -259,7 +282,8 @@ class InMemoryData(pl.LightningDataModule):
 
     def _describe(self, raw: Raw) -> Split:
         """Check and convert the samples, and determine their kind and sizes."""
-        require_finite("inputs", raw.inputs, gaps=raw.impute)
+        if isinstance(raw.inputs, Tensor):  # those that are streamed have been checked
+            require_finite("inputs", raw.inputs, gaps=raw.impute)
         require_finite("targets", raw.targets)
         targets, self._kind = convert_targets(raw)
         self.target_kind = self._kind.name
@@ -268,10 +292,32 @@ class InMemoryData(pl.LightningDataModule):
         self.class_names = raw.class_names
         self.input_shape = tuple(raw.inputs.shape[1:])
         weights = None if raw.weights is None else checked_weights(raw.weights)
-        return Split(raw.inputs.float(), targets, weights)
+        inputs = raw.inputs.float() if isinstance(raw.inputs, Tensor) else raw.inputs
+        return Split(inputs, targets, weights)
 
-    def _require_fitting_corruption(self) -> None:
+    def _drawn_anew(self, whole: Split, index: Tensor) -> Split:
+        """Select training samples, whose transforms are drawn in each epoch from the run's seed."""
+        inputs: Any = whole.inputs
+        if isinstance(inputs, Tensor):
+            masks = whole.targets if self._kind.name == "masks" else None
+            inputs = StreamedInputs(
+                TensorSource(inputs, masks),
+                workers=0 if self.num_workers == "auto" else self.num_workers,
+                masks=masks is not None,
+            )
+        inputs = inputs.using(augment=self.augment, seed=self.seed)
+        return whole._replace(inputs=inputs).take(index)
+
+    def _require_fitting_corruption(self, *, streamed: bool) -> None:
         require_supported(self._kind, self.corruption)
+        options = self.corruption
+        leverage = options.outliers > 0 and options.outlier_kind == "leverage"
+        for name, used in (("pixel_outliers", options.pixel_outliers > 0), ("leverage", leverage)):
+            if used and (streamed or self.augment is not None):
+                raise ValueError(
+                    f"{name} changes inputs in memory, before they are augmented: "
+                    + ("set in_memory=true" if streamed else "leave out augment")
+                )
         if self.corruption.pixel_outliers > 0 and len(self.input_shape) != 3:
             raise ValueError(
                 "pixel_outliers needs images (channels, height, width), "
@@ -301,7 +347,10 @@ class InMemoryData(pl.LightningDataModule):
         """Return a hash of the content of all three splits; cached."""
         if self._fingerprint is None:
             self._fingerprint = _digest(
-                tensor for split in (self.train, self.val, self.test) for tensor in split.tensors()
+                tensor
+                for split in (self.train, self.val, self.test)
+                for column in split.tensors()
+                for tensor in ([column] if isinstance(column, Tensor) else column.identity())
             )
         return self._fingerprint
 
@@ -321,11 +370,16 @@ class InMemoryData(pl.LightningDataModule):
         """Return the number of samples per split."""
         return {name: getattr(self, name).size for name in splits.NAMES}
 
+    @property
+    def title(self) -> str:
+        """Name of the data set in messages."""
+        return type(self).__name__
+
     def describe(self) -> str:
         """Return a readable summary of the sizes, the training split, and what reading changed."""
         sizes = f"{self.train.size} training, {self.val.size} validation, {self.test.size} test"
         shape = " x ".join(map(str, self.input_shape))
-        first = f"{type(self).__name__}: {sizes} samples of shape {shape}"
+        first = f"{self.title}: {sizes} samples of shape {shape}"
         return "\n".join([first, self._contents, *(f"read: {note}" for note in self.notes)])
 
     # --- Lightning's interface ----------------------------------------------------------------
@@ -354,21 +408,30 @@ class InMemoryData(pl.LightningDataModule):
     ) -> Batches:
         """Return the batches of a split, on the trainer's device and in its precision."""
         trainer = trainer or self.trainer
-        if trainer is None:
-            return Batches(
-                split, self.batch_size, seed=self.seed, shuffle=shuffle, smallest=smallest
-            )
-        return Batches(
-            # convert once: Lightning's loops convert each batch, but other readers do not
-            trainer.precision_plugin.convert_input(split),
-            self.batch_size,
-            seed=self.seed,
-            shuffle=shuffle,
-            device=trainer.strategy.root_device,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
-            smallest=smallest,
+        placed: dict[str, Any] = {}
+        if trainer is not None:
+            placed = {
+                "convert": trainer.precision_plugin.convert_input,
+                "device": trainer.strategy.root_device,
+                "rank": trainer.global_rank,
+                "world_size": trainer.world_size,
+            }
+        made = batches_of(
+            split, self.batch_size, seed=self.seed, shuffle=shuffle, smallest=smallest, **placed
         )
+        if isinstance(made, StreamedBatches):
+            self._streamed.append(made)
+        return made
+
+    def close(self) -> None:
+        """End the worker processes that read samples."""
+        for batches in self._streamed:
+            batches.close()
+        self._streamed = []
+
+    def teardown(self, stage: str | None = None) -> None:
+        """End the worker processes, which Lightning calls after training and test."""
+        self.close()
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int

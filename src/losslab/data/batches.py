@@ -1,7 +1,7 @@
 """Batches of in-memory data: one indexed gather per batch, without workers or collation."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,9 +11,12 @@ from losslab.rng import Purpose, generator
 
 
 class Split(NamedTuple):
-    """Samples of one split, along the first dimension of each tensor."""
+    """Samples of one split, along the first dimension of each tensor.
 
-    inputs: Tensor
+    Inputs that are not in memory are :class:`~losslab.data.streaming.StreamedInputs`.
+    """
+
+    inputs: Any
     targets: Tensor
     weights: Tensor | None = None
 
@@ -104,7 +107,8 @@ class Batches:
     @property
     def device(self) -> torch.device:
         """Device of the batches."""
-        return self.split.inputs.device
+        device: torch.device = self.split.targets.device
+        return device
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that determines the order of the next iteration."""
@@ -126,10 +130,8 @@ class Batches:
             >>> Batches(split, 4, shuffle=False, rank=1, world_size=2).positions()
             tensor([1, 3, 5])
         """
-        parts = [
-            torch.arange(start + self.rank, stop, self.world_size) for start, stop in self._bounds()
-        ]
-        return torch.cat(parts)
+        stored = torch.arange(self.split.size)
+        return torch.cat([stored[part] for part in self._parts()])
 
     def to(self, device: torch.device | str) -> "Batches":
         """Return the same batches on a device."""
@@ -152,16 +154,33 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         """Iterate over one epoch of ``(inputs, targets)`` or ``(inputs, targets, weights)``."""
+        return self.iterate()
+
+    def iterate(self, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """Iterate over an epoch from a batch on."""
         tensors = self.split.tensors()
         if self.shuffle:
             order = self.order(self.epoch).to(self.device)
-            for start, stop in self._bounds():
-                index = order[start + self.rank : stop : self.world_size]
+            for part in self._parts(first):
+                index = order[part]
                 yield tuple(tensor.index_select(0, index) for tensor in tensors)
         else:
-            for start, stop in self._bounds():
-                part = slice(start + self.rank, stop, self.world_size)
+            for part in self._parts(first):
                 yield tuple(tensor[part] for tensor in tensors)
+
+    def first(self) -> tuple[Tensor, ...]:
+        """Return the first batch of the epoch."""
+        return next(self.iterate())
+
+    def positions_by_batch(self, first: int = 0) -> list[Tensor]:
+        """Return where in the split the samples of each batch of this process are."""
+        order = self.order(self.epoch)
+        return [order[part] for part in self._parts(first)]
+
+    def _parts(self, first: int = 0) -> list[slice]:
+        """Return which part of the order each batch of this process is."""
+        bounds = self._bounds()[first:]
+        return [slice(start + self.rank, stop, self.world_size) for start, stop in bounds]
 
     def _bounds(self) -> list[tuple[int, int]]:
         """Return start and stop of each global batch."""

@@ -9,8 +9,38 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """Functions that open compressed files, by suffix."""
+
+
+class PathList:
+    """Paths of many files in a few bytes each, which processes can share.
+
+    Example:
+        >>> paths = PathList([Path("a/1.png"), Path("b/2.png")])
+        >>> len(paths), paths[1]
+        (2, PosixPath('b/2.png'))
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        names = [os.fsencode(path) for path in paths]
+        self._ends = np.cumsum([len(name) for name in names], dtype=np.int64)
+        self._names = b"".join(names)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, place: int) -> Path:
+        start = 0 if place == 0 else int(self._ends[place - 1])
+        return Path(os.fsdecode(self._names[start : int(self._ends[place])]))
+
+    def state(self) -> tuple[bytes, ...]:
+        """Return names, sizes and times of the files: what differs once one is changed."""
+        stats = (self[place].stat() for place in range(len(self)))
+        state = np.array([(each.st_size, each.st_mtime_ns) for each in stats])
+        return self._names, state.tobytes()
 
 
 class Changes:
@@ -33,6 +63,11 @@ class Changes:
             where = f"{where.parent.name}/{where.name}"
         before, first = self._of.get(what, (0, where))
         self._of[what] = (before + count, first)
+
+    def merge(self, other: "Changes") -> None:
+        """Add what others have counted, after what is counted here."""
+        for what, (count, first) in other._of.items():
+            self.add(what, first, count)
 
     def notes(self) -> tuple[str, ...]:
         """Return one line per kind."""

@@ -1,19 +1,26 @@
 """Your own images, in one folder per class."""
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Unpack
 
 import torch
+from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.data.files import Changes, files_below, fitting_files, visible_folders
-from losslab.data.images import SUFFIXES, read_images, split_folders
+from losslab.data.content import digest, scan
+from losslab.data.files import Changes, PathList, files_below, fitting_files, visible_folders
+from losslab.data.images import SUFFIXES, read_images, read_streamed_image, split_folders
+from losslab.data.memory import Choice, InMemory
+from losslab.data.source import Sample, Source
 from losslab.data.splits import NAMES
+from losslab.data.streaming import StreamedInputs
+from losslab.data.workers import number_of_workers
 
 
 class ImageFolder(InMemoryData):
-    """Images below ``path/<class>/``, read into memory and resized to a common size.
+    """Images below ``path/<class>/``, resized to a common size.
 
     If ``path`` has a subfolder ``train``, the classes are read from ``path/train/<class>/`` and, if
     they exist, from ``path/val/<class>/`` and ``path/test/<class>/``; a missing split is drawn from
@@ -26,6 +33,8 @@ class ImageFolder(InMemoryData):
         grayscale: whether to use one channel instead of three.
         standardize: whether to standardize channels with the training split's means and standard
             deviations; otherwise values are from 0 to 1.
+        in_memory: whether images are kept in memory; otherwise they are read again in each epoch.
+            ``"auto"`` keeps them if they take at most an eighth of the machine's memory.
         options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
@@ -40,6 +49,7 @@ class ImageFolder(InMemoryData):
         image_size: int = 64,
         grayscale: bool = False,
         standardize: bool = True,
+        in_memory: InMemory = True,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
@@ -48,32 +58,42 @@ class ImageFolder(InMemoryData):
         self.image_size = image_size
         self.grayscale = grayscale
         self.standardize = standardize
+        checks.require_choice("in_memory", in_memory, (True, False, "auto"))
+        self.in_memory = in_memory
 
     def prepare_data(self) -> None:
         """Raise ``FileNotFoundError`` if there are no images of at least two classes."""
         self._files(Changes())
 
     def load(self) -> Raw:
-        """Read images ``(n, 1 or 3, image_size, image_size)`` and their classes."""
+        """Read images ``(n, 1 or 3, image_size, image_size)``, or look at them, and classes."""
         changes = Changes()
         files = self._files(changes)
         names = sorted({name for _, name, _ in files})
-        images, _ = read_images(
-            [file for *_, file in files],
-            self.image_size,
-            grayscale=self.grayscale,
-            changes=changes,
+        source = ImageFiles(
+            PathList(file for *_, file in files), self.image_size, grayscale=self.grayscale
         )
-        labels = torch.tensor([names.index(name) for _, name, _ in files])
-        fixed = torch.tensor([NAMES.index(part) for part, _, _ in files])
+        choice = Choice(self.in_memory, len(files), source.shape())
+        read = self._read if choice.in_memory else self._looked_at
         return Raw(
-            images,
-            labels,
+            read(source, changes),
+            torch.tensor([names.index(name) for _, name, _ in files]),
             class_names=names,
-            fixed=fixed,
+            fixed=torch.tensor([NAMES.index(part) for part, _, _ in files]),
             standardize=self.standardize,
-            notes=changes.notes(),
+            notes=(*choice.notes, *changes.notes()),
         )
+
+    def _read(self, source: "ImageFiles", changes: Changes) -> Tensor:
+        files = [source.paths[place] for place in range(len(source))]
+        return read_images(files, self.image_size, grayscale=self.grayscale, changes=changes)[0]
+
+    def _looked_at(self, source: "ImageFiles", changes: Changes) -> StreamedInputs:
+        workers = number_of_workers(self.num_workers)
+        content = scan(source, workers=workers, moments=self.standardize)
+        for found in content.found:
+            changes.merge(found)
+        return StreamedInputs(source, content=content, workers=workers)
 
     def _files(self, changes: Changes) -> list[tuple[str, str, Path]]:
         """Return split, class and path of each image, in sorted order."""
@@ -94,6 +114,51 @@ class ImageFolder(InMemoryData):
                 f"{', '.join(classes) or 'none'} in {self.path.absolute()}"
             )
         return files
+
+
+class ImageFiles(Source):
+    """Images that are read from their files.
+
+    A file is identified by the hash of its bytes, which is the same on all machines.
+
+    Args:
+        paths: the files.
+        side: side in pixels to which images are resized.
+        grayscale: whether to use one channel instead of three.
+    """
+
+    def __init__(self, paths: PathList, side: int, *, grayscale: bool) -> None:
+        self.paths, self.side, self.grayscale = paths, side, grayscale
+
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of an input."""
+        return (1 if self.grayscale else 3, self.side, self.side)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def label(self, index: int) -> str:
+        """Return the path of a file."""
+        return str(self.paths[index])
+
+    def read(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Read an image."""
+        return self._image(index, Changes()), None
+
+    def look(self, index: int, *, decode: bool) -> Sample:
+        """Find the hash of a file and, if it is decoded, what reading it changed."""
+        changes = Changes()
+        image = self._image(index, changes) if decode else None
+        return Sample(digest(self.paths[index].read_bytes()), image, changes)
+
+    def key(self) -> Hashable:
+        """Return sizes and times of the files, and how they are read."""
+        return (self.side, self.grayscale, self.paths.state())
+
+    def _image(self, index: int, changes: Changes) -> Tensor:
+        file, side = self.paths[index], self.side
+        read = read_streamed_image(file, side, grayscale=self.grayscale, changes=changes)
+        return read.pixels
 
 
 def by_class(root: Path, changes: Changes) -> list[tuple[str, Path]]:

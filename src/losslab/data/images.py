@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -53,21 +54,61 @@ def read_images(
     pixels = torch.empty(len(files), 1 if grayscale else 3, side, side)
     sizes, of_32_bits = [], []
     for place, file in enumerate(files):
-        with opened(file) as image:
-            whole = upright(image, file, changes)
-            if whole.size != (side, side):
-                changes.add(f"images resized to {side} x {side} pixels", file)
-            if not _is_deep(whole):
-                pixels[place] = _bytes(whole, side, grayscale, file, changes).float() / 255
-            elif _has_16_bits(image):
-                changes.add("16-bit images scaled from 0-65535 to 0-1", file)
-                pixels[place] = _numbers(whole, side) / SCALE_16_BITS
-            else:
-                of_32_bits.append(place)
-                pixels[place] = _numbers(whole, side)
-            sizes.append(whole.size)
+        image = read_image(file, side, grayscale=grayscale, changes=changes)
+        pixels[place] = image.pixels
+        if image.has_32_bits:
+            of_32_bits.append(place)
+        sizes.append(image.size)
     _scale_32_bits(pixels, files, of_32_bits, changes)
     return pixels, sizes
+
+
+class ReadImage(NamedTuple):
+    """An image that was read and resized.
+
+    Attributes:
+        pixels: ``(1 or 3, side, side)``.
+        size: width and height of the upright image before it was resized.
+        has_32_bits: whether the scale of its values is not known.
+    """
+
+    pixels: Tensor
+    size: tuple[int, int]
+    has_32_bits: bool = False
+
+
+def read_image(file: Path, side: int, *, grayscale: bool, changes: Changes) -> ReadImage:
+    """Read one image; see :func:`read_images`."""
+    with opened(file) as image:
+        whole = upright(image, file, changes)
+        if whole.size != (side, side):
+            changes.add(f"images resized to {side} x {side} pixels", file)
+        if not _is_deep(whole):
+            pixels = _bytes(whole, side, grayscale, file, changes).float().div_(255)
+            return ReadImage(pixels, whole.size)
+        numbers = _numbers(whole, side).expand(1 if grayscale else 3, side, side)
+        if _has_16_bits(image):
+            changes.add("16-bit images scaled from 0-65535 to 0-1", file)
+            return ReadImage(numbers / SCALE_16_BITS, whole.size)
+        return ReadImage(numbers, whole.size, has_32_bits=True)
+
+
+def read_streamed_image(file: Path, side: int, *, grayscale: bool, changes: Changes) -> ReadImage:
+    """Read one image when it is needed, without knowing the others.
+
+    Raises:
+        ValueError: if it cannot be read, or its scale follows from the others.
+    """
+    image = read_image(file, side, grayscale=grayscale, changes=changes)
+    if image.has_32_bits:
+        low, high = (float(end) for end in image.pixels.aminmax())
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{file} has values of 32 bits from {low:g} to {high:g}, whose scale follows from "
+                f"all images: set data.in_memory=true"
+            )
+        changes.add("32-bit images read as values from 0 to 1", file)
+    return image
 
 
 def split_folders(path: Path, changes: Changes) -> dict[str, Path]:

@@ -234,13 +234,41 @@ class Masks(TargetKind):
         """Count the pixels per class, without ignored ones."""
         return torch.bincount(targets[targets != IGNORED], minlength=max(2, self.outputs))
 
+    def _ignored(self, targets: Tensor) -> float:
+        """Return the fraction of the pixels that are ignored."""
+        return (targets == IGNORED).double().mean().item()
+
     def describe(self, targets: Tensor) -> str:
         """List the classes with their fractions of the pixels."""
         counts = self.counts(targets)
         shares = [f"{share:.2%}" for share in (counts / counts.sum()).tolist()]
-        ignored = (targets == IGNORED).double().mean().item()
+        ignored = self._ignored(targets)
         more = f", without the {ignored:.2%} of all that are ignored" if ignored else ""
         return f"pixels in training: {_listed(self._names(shares), shares)}{more}"
+
+
+class StreamedMasks(Masks):
+    """Masks that are read with their images: in memory is how many pixels each has of a class.
+
+    Targets are these numbers, ``(n, C + 1)``, the last of which counts ignored pixels.
+    """
+
+    @staticmethod
+    def convert(raw: Raw) -> tuple[Tensor, int]:
+        """Return the numbers; two classes need one network output."""
+        classes = raw.targets.shape[1] - 1
+        return raw.targets, 1 if classes == 2 else classes
+
+    def counts(self, targets: Tensor) -> Tensor:
+        """Count the pixels per class, without ignored ones."""
+        return targets[:, :-1].sum(0)
+
+    def ignores(self, targets: Tensor) -> bool:
+        """Return whether some pixels are ignored."""
+        return bool(targets[:, -1].any())
+
+    def _ignored(self, targets: Tensor) -> float:
+        return float(targets[:, -1].sum() / targets.sum())
 
 
 class Sequences(TargetKind):
@@ -307,6 +335,8 @@ def convert_targets(raw: Raw) -> tuple[Tensor, TargetKind]:
     name = raw.target_kind or ("values" if raw.targets.is_floating_point() else "classes")
     checks.require_choice("target_kind", name, tuple(KINDS))
     kind = KINDS[name]
+    if kind is Masks and not isinstance(raw.inputs, Tensor):
+        kind = StreamedMasks
     targets, outputs = kind.convert(raw) if raw.outputs is None else (raw.targets, raw.outputs)
     return targets, kind(targets, outputs, raw.class_names)
 

@@ -1,7 +1,7 @@
 """Samples of a data set before they are split, and checks of their numbers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,10 +27,11 @@ class Raw:
     """Samples of a data set before splitting.
 
     Args:
-        inputs: real numbers, ``(n, *)``.
+        inputs: real numbers, ``(n, *)``, or :class:`~losslab.data.streaming.StreamedInputs`.
         targets: class indices ``(n,)``, values ``(n, K)``, 0/1 labels ``(n, K)``, or masks
             ``(n, H, W)`` of class indices, where 0 is the background. Labels and pixels that are
-            :data:`IGNORED` are left out of losses, metrics and class counts.
+            :data:`IGNORED` are left out of losses, metrics and class counts. For masks that are
+            streamed, see :class:`~losslab.data.kinds.StreamedMasks`.
         target_kind: kind of the targets; by default integers are classes and floats are values.
         class_names: names of the classes or labels.
         fixed: 0, 1 or 2 ``(n,)``, to assign samples to training, validation or test; a split
@@ -54,7 +55,7 @@ class Raw:
             scaled, files or columns that were not read.
     """
 
-    inputs: Tensor
+    inputs: Any
     targets: Tensor
     target_kind: KindName | None = None
     class_names: list[str] | None = None

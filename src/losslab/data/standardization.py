@@ -1,13 +1,14 @@
 """Imputation and standardization of all splits with the statistics of the training split."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from losslab.data.batches import Split
+from losslab.data.streaming import StreamedInputs, whole_inputs
 
 
 def imputed_inputs(splits: Sequence[Split]) -> list[Split]:
@@ -53,12 +54,25 @@ def standardized_inputs(splits: Sequence[Split], columns: bool | Tensor = True) 
         >>> standardized_inputs([training])[0].inputs.flatten()
         tensor([-1.,  1.])
     """
-    training = splits[0].inputs
-    dims = {2: (0,), 4: (0, 2, 3)}.get(training.ndim, tuple(range(training.ndim)))
-    mean, scale = _scale(training, dims)
+    mean, scale = _moments(splits[0])
     if isinstance(columns, Tensor):
         mean, scale = torch.where(columns, mean, 0), torch.where(columns, scale, 1)
-    return [split._replace(inputs=(split.inputs - mean) / scale) for split in splits]
+    return [split._replace(inputs=_scaled(split.inputs, mean, scale)) for split in splits]
+
+
+def _moments(split: Split) -> tuple[Tensor, Tensor]:
+    """Return means and standard deviations, which broadcast to the inputs."""
+    if isinstance(split.inputs, StreamedInputs) and split.inputs.content is not None:
+        return split.inputs.moments()
+    inputs = whole_inputs(split)
+    dims = {2: (0,), 4: (0, 2, 3)}.get(inputs.ndim, tuple(range(inputs.ndim)))
+    return _scale(inputs, dims)
+
+
+def _scaled(inputs: Any, mean: Tensor, scale: Tensor) -> Any:
+    if isinstance(inputs, StreamedInputs):
+        return inputs.using(scaling=(mean, scale))  # once they are read and augmented
+    return (inputs - mean) / scale
 
 
 class TargetScaling(NamedTuple):

@@ -82,7 +82,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             member.components.module.to(device, dtype)
             member.load_saved()
         self.streams = StackedBatches([member.components.data for member in members], device, dtype)
-        batch = next(self.streams.batches("train", epoch=0))
+        batch = self.streams.first()
         networks = [member.components.network for member in members]
         self.stack = Stack(networks, self.task.pair(batch)[0][0])
         self._captures &= not self.stack.keeps_statistics  # which trial passes would change
@@ -94,6 +94,12 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
 
     def train(self) -> None:
         """Train all epochs that are left, then test each run's best checkpoint."""
+        try:
+            self._train()
+        finally:
+            self.streams.close()
+
+    def _train(self) -> None:
         finished = [member for member in self.members if member.writer.record["stopped"]]
         self.drop(finished)
         begin_memory(self._place[0])
@@ -187,7 +193,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
                 batches = self._batches_from(epoch, index + 1)
 
     def _batches_from(self, epoch: int, index: int) -> Iterator[Batch]:
-        return itertools.islice(self.streams.batches("train", epoch), index, None)
+        return self.streams.batches("train", epoch, index)
 
     def _step(self, epoch: int, index: int, batch: Batch, *, due: bool) -> bool:
         """Take a step; return False if it must be repeated without runs that have diverged."""
@@ -367,6 +373,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             member.load(member.best)
         self._losses = {}  # the losses have their best parameters now
         self.arrange(sorted(members, key=lambda member: member.objective))
+        self.streams.close()
         self.streams = StackedBatches([one.components.data for one in self.members], *self._place)
         self.stack.load([member.components.network for member in self.members])
         val, last = self._predict("val"), self.members[0].last_split
@@ -389,7 +396,7 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
 
     def _note_costs(self) -> None:
         """Record the cost of the runs, with that of their losses on the first training batch."""
-        batch = next(self.streams.batches("train", epoch=0))
+        batch = self.streams.first()
         (inputs, target), weights = self.task.pair(batch), _weights(batch)
         with torch.no_grad():
             prediction = self.stack(inputs)

@@ -61,14 +61,13 @@ def bytes_of_run(components: Components, dtype: torch.dtype, copies: int = COPIE
         numbers += REPLAYS * components.module.algorithm.state_numel
     if isinstance(components.data, InMemoryData):
         train, val, test = components.data.train, components.data.val, components.data.test
-        batch = tuple(tensor[: components.data.batch_size] for tensor in train.tensors())
-        inputs = components.task.pair(batch)[0]
+        inputs = components.task.pair(components.data.batches(train).first())[0]
         outputs, predictions = _numbers_of_outputs(components.network, inputs)
         numbers += OUTPUTS * (outputs + inputs.numel())
         numbers += PREDICTIONS * predictions * math.ceil(max(val.size, test.size) / len(inputs))
         # once as read and once on the device
         tensors = [*train.tensors(), *val.tensors(), *test.tensors()]
-        numbers += 2 * sum(tensor.numel() for tensor in tensors)
+        numbers += 2 * sum(each.numel() for each in tensors if isinstance(each, Tensor))
     return int(numbers * dtype.itemsize)
 
 

@@ -86,7 +86,8 @@ class StackedRun:
         """Text that is equal for runs whose splits and weights have the same shapes."""
         data = self.components.data
         splits = [*data.train.tensors(), *data.val.tensors(), *data.test.tensors()]
-        return repr([tensor.shape for tensor in (*splits, *self.components.network.parameters())])
+        parameters = self.components.network.parameters()
+        return repr([tuple(tensor.shape) for tensor in (*splits, *parameters)])
 
     def open(self) -> None:
         """Begin the run's folder, or resume it."""

@@ -62,6 +62,8 @@ def train_jobs(
     parts = []
     for members in groups:
         number = min(len(members), workers)
+        if members[0].config.data.get("in_memory") is False:
+            number = 1  # which reads each sample once for all losses
         if max_jobs is not None:
             number = max(number, math.ceil(len(members) / max_jobs))
         parts += split(members, number)
@@ -148,7 +150,9 @@ def _members(jobs: Sequence[Job], known: Mapping[str, Components]) -> tuple[list
 
 def _alike(config: DictConfig) -> str:
     """Return a text that is equal for runs with the same data and reference losses."""
-    return repr([OmegaConf.to_container(config[node]) for node in ("data", "task")])
+    # data of the user that were chosen by their class have no data.seed
+    seed = config.data.get("seed", config.seed)
+    return repr([seed, *(OmegaConf.to_container(config[node]) for node in ("data", "task"))])
 
 
 def _same_sizes(members: Iterable[StackedRun]) -> list[list[StackedRun]]:

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from losslab.data.batches import Batches
+from losslab.data.streaming import batches_of
 from losslab.losses import SumLoss
 from losslab.modules.cost import LossCall
 from losslab.modules.scores import ScoreOptions
@@ -70,7 +70,7 @@ class Module(pl.LightningModule):
         """Return the first batch of the training, while the run is tested."""
         trainer: Any = self.trainer
         data = trainer.datamodule.data
-        batches = Batches(
+        batches = batches_of(
             data.train,
             data.batch_size,
             seed=data.seed,
@@ -78,7 +78,7 @@ class Module(pl.LightningModule):
             smallest=data.smallest_batch,
         )
         moved: tuple[Tensor, ...] = trainer.strategy.batch_to_device(
-            trainer.precision_plugin.convert_input(next(iter(batches)))
+            trainer.precision_plugin.convert_input(batches.first())
         )
         return moved
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from losslab.data.streaming import whole_inputs
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.metrics.samples import (
@@ -55,7 +56,7 @@ class GenerationTask(Task):
             raise ValueError(
                 f"task=generation expects class targets, its modes, got {data.target_kind}"
             )
-        split = data.train
+        split = data.train._replace(inputs=whole_inputs(data.train))
         self.plane = len(data.input_shape) == 1
         self.low, self.high = float(split.inputs.min()), float(split.inputs.max())
         if self.plane:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from losslab.data.streaming import whole_inputs
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.metrics.retrieval import mean_of_known, retrieval, silhouette
@@ -42,6 +43,7 @@ class MetricLearningTask(Task):
         super().__init__(data)
         if data.target_kind != "classes":
             raise ValueError(f"task=metric_learning expects class targets, got {data.target_kind}")
+        whole_inputs(data.test)  # of which baselines are measured
         if dimensions < 1:
             raise ValueError(f"task.definition.dimensions must be at least 1, got {dimensions}")
         self.outputs = dimensions
@@ -77,7 +79,7 @@ class MetricLearningTask(Task):
 
     def baselines(self, data: Any, untrained: nn.Module) -> dict[str, dict[str, float]]:
         """Compute the same metrics of raw inputs and of the untrained network's embeddings."""
-        inputs, target = data.test.inputs, data.test.targets
+        inputs, target = whole_inputs(data.test), data.test.targets
         untrained.eval()
         with torch.no_grad():
             embeddings = torch.cat([untrained(part) for part in inputs.split(data.batch_size)])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from losslab.data.streaming import whole_inputs
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.metrics.samples import frechet_distance, sharpness
@@ -58,7 +59,7 @@ class ReconstructionTask(Task):
                 f"task=reconstruction expects images (channels, height, width) of at least "
                 f"{SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got samples of shape {shape}"
             )
-        images = data.train.inputs
+        images = whole_inputs(data.train)
         self.low, self.high = float(images.min()), float(images.max())
         self.extractor: nn.Module | None = None
         if frechet:
