@@ -13,6 +13,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, target_of
+from losslab.data.base import InMemoryData
+from losslab.data.streaming import is_streamed
 from losslab.data_building import build_data, data_errors
 from losslab.initial_weights import load_weights
 from losslab.loss_building import ignoring, initial_loss, path_of
@@ -22,6 +24,7 @@ from losslab.losses.base import TargetFormat
 from losslab.models.freezing import normalizes_batches
 from losslab.network_building import initial_network, network_notes
 from losslab.passport import notes_on
+from losslab.runtime import return_freed_memory
 from losslab.target_formats import accepted_format, inverse_link_of, require_fit
 from losslab.tasks import Task
 
@@ -165,7 +168,14 @@ def ready_data(config: DictConfig) -> Any:
     data = prepared_data(config)
     with data_errors(config):
         data.setup()
+    if config.get("allocator") == "auto" and _is_streamed(data):
+        return_freed_memory()
     return data
+
+
+def _is_streamed(data: Any) -> bool:
+    # validation is never augmented, which streams samples that are in memory
+    return isinstance(data, InMemoryData) and is_streamed(data.val)
 
 
 def built_task(config: DictConfig) -> Task:

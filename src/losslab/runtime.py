@@ -2,11 +2,12 @@
 
 import ctypes
 import logging
+from typing import Any
 
 log = logging.getLogger(__name__)
 
 # of glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 
 
 def keep_freed_memory() -> bool:
@@ -20,9 +21,26 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the C library supports the setting.
     """
+    return _set({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1})
+
+
+def return_freed_memory() -> bool:
+    """Make the process return freed blocks above 32 MB, which undoes :func:`keep_freed_memory`.
+
+    Returns:
+        Whether the C library supports the setting.
+    """
+    # glibc's default number of blocks, and the thresholds to which it adapts by itself
+    supported = _set({M_MMAP_MAX: 2**16, M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 2**26})
+    if supported:
+        ctypes.CDLL(None).malloc_trim(0)
+    return supported
+
+
+def _set(options: dict[int, int]) -> bool:
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        mallopt: Any = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
         log.info("allocator=keep has no effect: the C library has no mallopt")
         return False
-    return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1)])
+    return all(mallopt(option, value) for option, value in options.items())

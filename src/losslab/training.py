@@ -220,7 +220,7 @@ def configure_process(config: DictConfig) -> None:
     """Set threads, allocator, log levels, warnings and Lightning's device check of this process."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    if config.get("allocator") == "keep":
+    if config.get("allocator") in ("auto", "keep"):
         keep_freed_memory()
     if not torch.cuda.is_available():
         # Lightning queries NVML for devices at each optimizer step, which costs 0.1 ms per step

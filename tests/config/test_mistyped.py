@@ -40,7 +40,7 @@ REFUSED = {
         "model.hidden=[32]",
         "model.hidden must be a number such as 64, got [32]",
     ),
-    "allocator": ("allocator=drop", "allocator must be keep or system, got drop"),
+    "allocator": ("allocator=drop", "allocator must be auto or keep or system, got drop"),
 }
 
 

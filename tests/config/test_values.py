@@ -158,7 +158,7 @@ def test_values_that_are_accepted(key, value):
     ("key", "value", "default", "text"),
     [
         ("threads", 0, 1, "threads must be a whole number from 1 to 4096, got 0"),
-        ("allocator", "kept", "keep", "must be keep or system, got kept: did you mean keep?"),
+        ("allocator", "kept", "keep", "must be auto or keep or system, got kept: did you"),
         ("optimizer.lr", "abc", 0.002, "optimizer.lr must be a number > 0, got abc"),
         ("model.hidden", [32], 64, "model.hidden must be a number such as 64, got [32]"),
         ("model.hidden", 64, [64, 64], "must be a list such as [64,64], got 64"),
