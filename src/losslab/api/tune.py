@@ -6,7 +6,15 @@ from typing import Any
 
 from losslab.analysis.power import needed_seeds
 from losslab.api.choices import Losses
-from losslab.api.described import completed, described, names, new_folder, require_new, seed_list
+from losslab.api.described import (
+    completed,
+    described,
+    names,
+    new_folder,
+    removed_if_refused,
+    require_new,
+    seed_list,
+)
 from losslab.api.engine import Engine, unchanged_process
 from losslab.api.result import Shown
 from losslab.api.tuning_result import TuningResult, train_stages
@@ -84,7 +92,7 @@ def tune(
     require_new(folder, engine)
     _require_search(trials, protocol, sampler)
     shown = Shown(baseline, tuple(names(metrics)), engine)
-    with unchanged_process():
+    with unchanged_process(), removed_if_refused(folder):
         shared, chosen = described(
             folder,
             losses=losses,
