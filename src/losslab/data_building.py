@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.utils.data import IterableDataset
@@ -162,7 +161,7 @@ def _datasets(
         options: ``_target_`` and options of which it was made.
         further: other options of the Datasets of validation and test, if they have their own.
     """
-    if isinstance(made, pl.LightningDataModule):
+    if is_data_module(made):
         for split in (name for name, other in further.items() if other):
             raise UserError(f"data.{SPLIT_OPTIONS[split]}: {_title(type(made))} has its own splits")
         return datasets_of(made)
@@ -185,14 +184,25 @@ def checked_dataset(dataset: Any) -> Any:
     return dataset
 
 
-def datasets_of(module: pl.LightningDataModule) -> Datasets:
+def is_data_module(given: Any) -> bool:
+    """Return whether something is a LightningDataModule."""
+    return _data_module_class(given) is not None
+
+
+def _data_module_class(given: Any) -> type | None:
+    # by name: the packages lightning and pytorch_lightning have one each, and they are unrelated
+    kinds = (each for each in type(given).__mro__ if each.__name__ == "LightningDataModule")
+    return next(kinds, None)
+
+
+def datasets_of(module: Any) -> Datasets:
     """Return the Datasets of a LightningDataModule by split, those that it has.
 
     Raises:
         UserError: if it fails, or a loader has none.
     """
     name = _title(type(module))
-    base = pl.LightningDataModule
+    base = _data_module_class(module)
     own = [each for each in LOADERS if getattr(type(module), each) is not getattr(base, each)]
     try:
         module.prepare_data()

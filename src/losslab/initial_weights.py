@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from losslab.config.errors import UserError, described
+from losslab.config.errors import UserError, unreadable
 from losslab.config.overrides import is_path
 from losslab.runs.folder import RunFolder, find_runs, is_run
 from losslab.runs.record import read_record
@@ -84,7 +84,7 @@ def _read(file: Path, name: str) -> State:
     except Exception as error:  # another file can raise anything
         raise UserError(
             f"{name} is not a checkpoint that can be read without running code, such as that of "
-            f"torch.save(network.state_dict(), FILE): {described(error)[:120]}"
+            f"torch.save(network.state_dict(), FILE): {unreadable(error)}"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}

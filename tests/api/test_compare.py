@@ -547,6 +547,17 @@ def test_what_is_wrong_is_said_in_one_line(given, words):
         losslab.compare(**usual | given)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not [path for path in Path().rglob("*") if path.is_file()]
+
+
+def test_a_refusal_keeps_what_was_in_the_folder(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(losslab.UserError, match=r"unknown key data\.zzz"):
+        losslab.compare(
+            losses=["mse"], data=(X, VALUES), folder=tmp_path / "mine", options=["data.zzz=1"]
+        )
+    assert (tmp_path / "mine" / "notes.txt").exists()
 
 
 def test_a_model_given_in_python_has_no_command(tmp_path):

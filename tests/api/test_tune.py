@@ -147,6 +147,10 @@ WRONG = {
     "tuning seeds": ({"tuning_seeds": "a"}, "tuning_seeds must be a number of seeds or a list"),
     "a label": ({"ranges": {"m": {}}}, "ranges has m, but the losses are l1, mine, h2"),
     "no range": ({"ranges": {"mine": 3}}, "ranges of mine must be by option, got 3"),
+    "a ready loss": (
+        {"losses": {"m": nn.L1Loss()}, "ranges": {"m": {"beta": [1, 2]}}},
+        "ranges of m need the class, or a function that makes the loss, got a ready L1Loss",
+    ),
     "a range": ({"ranges": {"mine": {"scale": {"low": 2, "high": 1}}}}, "loss.scale"),
     "an option": (
         {"ranges": {"mine": {"scael": [1, 2]}}},

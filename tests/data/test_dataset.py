@@ -12,7 +12,14 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from losslab.config.errors import UserError
 from losslab.data.dataset import FromDatasets
 from losslab.data.streaming import StreamedInputs
-from losslab.data_building import OURS, build_data, data_errors, datasets_of, transforms
+from losslab.data_building import (
+    OURS,
+    build_data,
+    data_errors,
+    datasets_of,
+    is_data_module,
+    transforms,
+)
 
 N = 60
 
@@ -155,6 +162,26 @@ def test_splits_of_a_module_are_kept():
     assert build("Module", n=30, batch_size=5).batch_size == 5
     assert data.sampling == "fixed_test"
     assert data.title == "Points"
+
+
+def test_a_module_of_the_package_lightning_is_one_too():
+    class LightningDataModule:  # it has this name, and is unrelated to that of pytorch_lightning
+        train_dataloader = val_dataloader = test_dataloader = None
+
+        def prepare_data(self):
+            pass
+
+        def setup(self, stage):
+            pass
+
+    class Theirs(LightningDataModule):
+        def train_dataloader(self):
+            return DataLoader(Points(N), 7)
+
+    module = Theirs()
+    assert is_data_module(module)
+    assert datasets_of(module).keys() == {"train"}
+    assert not is_data_module(Points(N))
 
 
 def test_options_go_to_whom_they_belong():

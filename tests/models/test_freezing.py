@@ -65,6 +65,7 @@ def test_a_frozen_backbone_keeps_weights_and_statistics():
     ("parts", "names", "statistics"),
     [
         (["0", "1"], ["0.weight", "1.weight", "1.bias"], ("1",)),
+        ([0, 1], ["0.weight", "1.weight", "1.bias"], ("1",)),
         (["[01].weight"], ["0.weight", "1.weight"], ()),
         (["*.bias"], ["1.bias", "4.bias", "9.bias"], ()),
     ],

@@ -8,7 +8,15 @@ from typing import Any
 from losslab.analysis.load import Run, read_run
 from losslab.api.again import give_again
 from losslab.api.choices import Losses
-from losslab.api.described import completed, described, names, new_folder, require_new, seed_list
+from losslab.api.described import (
+    completed,
+    described,
+    names,
+    new_folder,
+    removed_if_refused,
+    require_new,
+    seed_list,
+)
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.result import Result, Shown, read_shown
 from losslab.api.tuning_result import TuningResult
@@ -79,7 +87,7 @@ def compare(
     folder = new_folder("sweeps") if folder is None else Path(folder)
     require_new(folder, engine)
     shown = Shown(baseline, tuple(names(metrics)), engine)
-    with unchanged_process():
+    with unchanged_process(), removed_if_refused(folder):
         shared, chosen = described(
             folder,
             losses=losses,

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -17,7 +16,7 @@ from losslab.data.content import scan, scan_again
 from losslab.data.dataset import Columns, DatasetSource
 from losslab.data.memory import Choice
 from losslab.data.workers import number_of_workers
-from losslab.data_building import checked_dataset, datasets_of
+from losslab.data_building import checked_dataset, datasets_of, is_data_module
 
 READ_AGAIN = ("data.in_memory=", "data.augment", "data.num_workers=")
 """Options of data whose samples are read again in each epoch."""
@@ -38,7 +37,7 @@ class Again:
 
 def given_datasets(data: Any) -> Mapping[str, Any] | None:
     """Return Datasets by split, if data are any, or a sequence of items; not for ``(X, y)``."""
-    if isinstance(data, pl.LightningDataModule):
+    if is_data_module(data):
         return datasets_of(data)
     if isinstance(data, DataLoader):
         data = data.dataset

@@ -1,6 +1,8 @@
 """Options of the command line that describe what was given in Python."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from numbers import Integral
 from pathlib import Path
@@ -100,6 +102,18 @@ def require_new(folder: Path, engine: str) -> None:
         raise UserError(
             f"engine must be {' or '.join(map(repr, get_args(Engine)))}, got {engine!r}"
         )
+
+
+@contextmanager
+def removed_if_refused(folder: Path) -> Iterator[None]:
+    """Remove a new folder if what it is for is refused before a run begins."""
+    is_new = not folder.exists()
+    try:
+        yield
+    except UserError:
+        if is_new and not any((folder / name).exists() for name in (SWEEP_FILE, PLAN_FILE)):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _require_choice(group: str, name: str | None) -> None:

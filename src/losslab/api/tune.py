@@ -4,9 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from losslab.analysis.power import needed_seeds
 from losslab.api.choices import Losses
-from losslab.api.described import completed, described, names, new_folder, require_new, seed_list
+from losslab.api.described import (
+    completed,
+    described,
+    names,
+    new_folder,
+    removed_if_refused,
+    require_new,
+    seed_list,
+)
 from losslab.api.engine import Engine, unchanged_process
 from losslab.api.result import Shown
 from losslab.api.tuning_result import TuningResult, train_stages
@@ -84,7 +94,7 @@ def tune(
     require_new(folder, engine)
     _require_search(trials, protocol, sampler)
     shown = Shown(baseline, tuple(names(metrics)), engine)
-    with unchanged_process():
+    with unchanged_process(), removed_if_refused(folder):
         shared, chosen = described(
             folder,
             losses=losses,
@@ -108,7 +118,7 @@ def tune(
             tuning_seeds=seed_list(tuning_seeds, "tuning_seeds"),
             seeds=final,
             overrides=completed(shared, next(iter(chosen.values())))[0],
-            ranges=_ranges(ranges or {}, chosen),
+            ranges=_ranges(ranges or {}, chosen, losses),
             points={},
             sampler=sampler,
             chosen=_labelled(shared, chosen),
@@ -134,12 +144,18 @@ def _final_seeds(seeds: int | Iterable[int] | None, losses: int) -> list[int]:
     return seed_list(needed_seeds(pairs) if seeds is None else seeds)
 
 
-def _ranges(ranges: Ranges, chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _ranges(ranges: Ranges, chosen: Mapping[str, Any], losses: Losses) -> dict[str, dict[str, Any]]:
     for label, own in ranges.items():
         if label not in chosen:
             raise UserError(f"ranges has {label}, but the losses are {', '.join(chosen)}")
         if not isinstance(own, Mapping):
             raise UserError(f"ranges of {label} must be by option, got {own!r:.60}")
+        given = losses.get(label) if isinstance(losses, Mapping) else None
+        if isinstance(given, nn.Module):
+            raise UserError(
+                f"ranges of {label} need the class, or a function that makes the loss, got a ready "
+                f"{type(given).__name__}"
+            )
     return {label: dict(own) for label, own in ranges.items()}
 
 

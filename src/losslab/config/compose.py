@@ -294,7 +294,7 @@ def _require_complete(config: DictConfig) -> Any:
     """Return the options as plain values, if none of them is missing."""
     for group in ("loss", "model", "data", "optimizer"):
         node, chosen = config.get(group), config.hydra.runtime.choices.get(group)
-        if chosen is not None and (not OmegaConf.is_dict(node) or "_target_" not in node):
+        if chosen is not None and (not OmegaConf.is_dict(node) or "_target_" not in set(node)):
             got = f"only {', '.join(map(str, node))}" if node else "no options"
             raise UserError(
                 f"{shown(groups.file_of(group, chosen))}: expected '_target_: MODULE.NAME', such "

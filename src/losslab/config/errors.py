@@ -1,6 +1,7 @@
 """Errors in the user's input, reported in one line with exit status 2."""
 
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -63,6 +64,21 @@ def described(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     place = raised_at(error)
     return f"{type(error).__name__}: {text[:300]} ({place})" if place else text
+
+
+def unreadable(error: BaseException) -> str:
+    """Describe in one line why torch cannot read a file without running code in it.
+
+    Example:
+        >>> unreadable(ValueError("Unsupported operand 101"))
+        'it is damaged, or of another kind'
+        >>> unreadable(ValueError("Weights only load failed: GLOBAL torch.nn.Linear was not ..."))
+        'it holds objects such as torch.nn.Linear'
+    """
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    if isinstance(error, ImportError | FileNotFoundError | PermissionError):
+        return described(error)
+    return f"it holds objects such as {found[1]}" if found else "it is damaged, or of another kind"
 
 
 def raised_at(error: BaseException) -> str:

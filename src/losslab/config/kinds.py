@@ -114,17 +114,21 @@ class Text(Kind):
         what: what it is, for messages.
         blank: whether it may consist of spaces.
         digits: whether a number is a text, too, as in the name of a folder.
+        path: whether it may lead to another folder.
     """
 
     what: str = "a text"
     blank: bool = False
     digits: bool = True
+    path: bool = True
 
     def fits(self, value: Any) -> bool:
         """Return whether a value is such a text."""
         if isinstance(value, int | float):
             return self.digits and not isinstance(value, bool)
         if not isinstance(value, str) or "\0" in value:
+            return False
+        if not self.path and (value in (".", "..") or set(value) & set("/\\")):
             return False
         return self.blank or bool(value.strip())
 

@@ -31,6 +31,7 @@ _DECAY = Number(0, 1, below=True)
 _SIZES = List(_COUNT)
 _PATH = Text("a path")
 _COLUMN, _NAME = Text("a column"), Text("a name", digits=False)
+_LABEL = Text("a name without / and \\", digits=False, path=False)
 _SIGN = Text("a sign", blank=True)
 _NAMES = List(_NAME, distinct=True)
 _WEIGHTS = _FROM_0 | List(_FROM_0, least=1) | _choice("balanced", None)
@@ -41,14 +42,14 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("seed data.seed", SEED),
     ("data.split_seed data.test_split_seed", SEED | NULL),
     ("ckpt_path", _PATH | NULL),
-    ("tags", _NAMES),
+    ("tags", List(Text("a name (numbers in quotes)", digits=False), distinct=True)),
     ("extras.print_config extras.enforce_tags extras.ignore_warnings", FLAG),
     ("threads", Number(1, 4096, whole=True)),
     ("allocator", _choice("auto", "keep", "system")),
     ("compile test scores", FLAG),
     ("scores_mb", _FROM_0),
     ("component_gradients", FLAG | _choice("auto")),
-    ("label", _NAME | NULL),
+    ("label", _LABEL | NULL),
     ("within*", None),  # margin_refusal
     ("paths.* hydra.run.dir hydra.sweep.dir hydra.sweep.subdir", _PATH),
     ("hydra.launcher.max_jobs hydra.launcher.workers", _COUNT),
@@ -142,7 +143,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("model.name model.architecture model.encoder", Text("the name of a network")),
     ("model.stem", _choice("auto", "small", "standard")),
     ("model.weights", Text("a file, or hub") | NULL),
-    ("model.freeze", _choice("backbone", None) | List(_NAME, least=1, distinct=True)),
+    ("model.freeze", _choice("backbone", None) | List(Text("a name"), least=1, distinct=True)),
     ("model.channels_last", FLAG),
     # --- optimizer, scheduler, regularizer --------------------------------------------------------
     ("optimizer.lr task.learning_rate", _ABOVE_0),

@@ -28,6 +28,8 @@ def freeze(network: nn.Module, parts: str | Sequence[str]) -> None:
         >>> [name for name, value in network.named_parameters() if value.requires_grad]
         ['2.weight', '2.bias']
     """
+    if not isinstance(parts, str):
+        parts = [str(part) for part in parts]  # layers of nn.Sequential have numbers
     names = [name for name, _ in network.named_parameters()]
     chosen = set(names) - set(head_of(network)) if parts == BACKBONE else _named(names, parts)
     if not chosen or chosen == set(names):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
+from losslab.config.errors import unreadable
 from losslab.models.fitting import first_convolution, weight_for_channels
 from losslab.models.notes import add_note
 
@@ -39,7 +40,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
     try:
         content = _content(path)
     except Exception as error:  # a damaged file can raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        reason = unreadable(error)
         raise ValueError(f"model.weights={path} is not a state_dict of tensors: {reason}") from None
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

@@ -15,6 +15,25 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
+TASKS = {
+    "classes": "classification",
+    "values": "regression",
+    "multilabel": "multilabel",
+    "masks": "segmentation",
+}
+"""Task of each kind of targets that your own data can have."""
+
+
+def advice_for(target_kind: str) -> str:
+    """Return what an error adds about targets of another kind.
+
+    Example:
+        >>> advice_for("masks"), advice_for("relevance")
+        (': add task=segmentation', '')
+    """
+    return f": add task={TASKS[target_kind]}" if target_kind in TASKS else ""
+
+
 class Task:
     """Task: the targets that a loss gets, and the metrics and figures of predictions.
 

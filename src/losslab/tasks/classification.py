@@ -29,7 +29,7 @@ from losslab.metrics.probability import (
     to_probability,
 )
 from losslab.metrics.weights import weight_summary
-from losslab.tasks.base import Task
+from losslab.tasks.base import Task, advice_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,8 +68,8 @@ class ClassificationTask(Task):
         super().__init__(data)
         if data.target_kind != "classes":
             raise ValueError(
-                f"task=classification expects class targets, got {data.target_kind}: add "
-                f"task={'regression' if data.target_kind == 'values' else 'multilabel'}"
+                f"task=classification expects class targets, got {data.target_kind}"
+                f"{advice_for(data.target_kind)}"
             )
         self.class_names: list[str] = data.class_names or [str(c) for c in range(data.outputs)]
         self.rarest: int | None = data.rarest
@@ -199,6 +199,7 @@ class MultiLabelTask(Task):
         if data.target_kind != "multilabel":
             raise ValueError(
                 f"task=multilabel expects (N, K) targets of 0 and 1, got {data.target_kind}"
+                f"{advice_for(data.target_kind)}"
             )
         self.ignores: bool = getattr(data, "ignores", False)
         self.maps_metrics = not self.ignores

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from losslab.data.standardization import TargetScaling
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
-from losslab.tasks.base import Task, per_sample
+from losslab.tasks.base import Task, advice_for, per_sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,8 +47,9 @@ class RegressionTask(Task):
         super().__init__(data)
         if data.target_kind != "values":
             raise ValueError(
-                f"task=regression expects values, got {data.target_kind}: add task=classification, "
-                f"or data.target_kind=values if the targets are numbers"
+                f"task=regression expects values, got {data.target_kind}"
+                f"{advice_for(data.target_kind)}, or data.target_kind=values if the targets are "
+                "numbers"
             )
         self.truth: Mapping[str, float] | None = getattr(data, "truth", None)
         scaling: TargetScaling | None = getattr(data, "target_scaling", None)

@@ -13,7 +13,7 @@ from losslab.losses.links import InverseLink, standard_link
 from losslab.metrics import overlap
 from losslab.metrics.decisions import first_best
 from losslab.metrics.probability import log_odds
-from losslab.tasks.base import Task
+from losslab.tasks.base import Task, advice_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,10 @@ class SegmentationTask(Task):
     def __init__(self, data: Any, absent: overlap.Absent = "skip") -> None:
         super().__init__(data)
         if data.target_kind != "masks":
-            raise ValueError(f"task=segmentation expects mask targets, got {data.target_kind}")
+            raise ValueError(
+                f"task=segmentation expects mask targets, got {data.target_kind}"
+                f"{advice_for(data.target_kind)}"
+            )
         if absent not in get_args(overlap.Absent):
             raise ValueError(f"task.definition.absent must be 'skip' or 'one', got {absent!r}")
         self.absent = absent
