@@ -42,8 +42,8 @@ class FromDatasets(InMemoryData):
         standardize: whether to standardize inputs with means and standard deviations of the
             training split.
         standardize_targets: whether to train on standardized values.
-        in_memory: whether items are read once and kept; ``"auto"`` keeps them if they are not
-            random and take at most an eighth of the machine's memory.
+        in_memory: whether items are read once and kept, which random ones cannot be; ``"auto"``
+            keeps the others if they take at most an eighth of the machine's memory.
         options: options of :class:`~losslab.data.base.InMemoryData`.
 
     Raises:
@@ -90,8 +90,7 @@ class FromDatasets(InMemoryData):
             inputs = StreamedInputs(
                 source, workers=workers, content=content, masks=source.has_masks
             )
-        once = (f"{changing}: items are the same in each epoch",) if changing else ()
-        return self._raw(source, inputs, content, (*choice.notes, *(() if streamed else once)))
+        return self._raw(source, inputs, content, choice.notes)
 
     def _raw(
         self, source: "DatasetSource", inputs: Any, content: Content, notes: tuple[str, ...]
