@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from losslab.config.errors import UserError
 from losslab.config.instantiate import accepted, build, target_of
 from losslab.data_building import build_data, data_errors
-from losslab.initial_weights import load_weights
+from losslab.initial_weights import start_from
 from losslab.loss_building import ignoring, initial_loss, path_of
 from losslab.loss_totals import has_sample_weights, loss_totals
 from losslab.losses import Regularizer
@@ -36,8 +36,6 @@ class Components:
     task: Task
     network: nn.Module
     weights_hash: str
-    weights_note: str | None
-    """What of ``ckpt_path`` did not fit the network."""
     module: Any
     references: References
     loss_notes: dict[str, Any]
@@ -64,8 +62,8 @@ def build_components(
     data = ready_data(config) if like is None else like.data
     task: Task = build(config.task.definition, "task", data)
     network = initial_network(config, data, task)
-    path = config.ckpt_path if starts else None
-    weights_note = load_weights(network, path) if path else None
+    if starts and config.ckpt_path:
+        start_from(network, config.ckpt_path)
     weights_hash = fingerprint(network.state_dict().values())
     data.smallest_batch = 2 if normalizes_batches(network) else 1
     loss = initial_loss(config, data, task)
@@ -112,9 +110,7 @@ def build_components(
     notes = {} if trial is None else notes_on(trial)
     notes["class"] = path_of(loss)
     about = network_notes(config, network, data)
-    return Components(
-        data, task, network, weights_hash, weights_note, module, references, notes, about
-    )
+    return Components(data, task, network, weights_hash, module, references, notes, about)
 
 
 def accumulates(config: DictConfig) -> bool:
