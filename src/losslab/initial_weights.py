@@ -23,15 +23,15 @@ def start_from(network: nn.Module, path: str) -> None:
     Raises:
         UserError: if the file is not a checkpoint, or nothing fits.
     """
-    name = f"ckpt_path={path}"
     try:
-        load_file(network, _file(Path(path), name), name)
+        load_file(network, _file(Path(path)), "ckpt_path")
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
-def _file(path: Path, name: str) -> Path:
+def _file(path: Path) -> Path:
     """Return the file, or the best checkpoint of a finished run."""
+    name = f"ckpt_path={path}"
     if not is_path(str(path)):
         raise UserError(f"{name} does not exist")
     if path.is_file():

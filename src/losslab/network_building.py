@@ -75,7 +75,7 @@ def _apply(network: nn.Module, options: dict[str, Any]) -> None:
     if weights == "hub":
         raise ValueError("weights=hub is for networks of other libraries: use model.weights=FILE")
     if weights is not None:
-        load_file(network, weights, f"model.weights={weights}")
+        load_file(network, weights)
     if parts := options.get("freeze"):
         freeze(network, list(parts) if isinstance(parts, ListConfig) else parts)
     if options.get("channels_last"):

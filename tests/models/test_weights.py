@@ -32,8 +32,8 @@ def loaded(tmp_path):
         torch.manual_seed(2)
         network = network or BatchNet((1, 8, 8), 3)
         torch.save(content, tmp_path / "own.pt")
-        load_file(network, tmp_path / "own.pt", "own.pt")
-        return network.state_dict(), notes_of(network)[-1]
+        load_file(network, tmp_path / "own.pt")
+        return network.state_dict(), notes_of(network)[-1].replace(f"model.weights={tmp_path}/", "")
 
     return load
 
@@ -115,12 +115,12 @@ def test_safetensors(tmp_path, original):
     safetensors = pytest.importorskip("safetensors.torch", reason="pip install 'losslab[timm]'")
     safetensors.save_file(original, tmp_path / "own.safetensors")
     network = BatchNet((1, 8, 8), 3)
-    load_file(network, tmp_path / "own.safetensors", "own.safetensors")
+    load_file(network, tmp_path / "own.safetensors")
     assert all(torch.equal(network.state_dict()[name], value) for name, value in original.items())
 
 
 def test_safetensors_without_their_package(tmp_path, monkeypatch):
     monkeypatch.setattr("losslab.models.weights.is_installed", lambda module: False)
     (tmp_path / "own.safetensors").touch()
-    with pytest.raises(ValueError, match=r"^own: safetensors is not installed: pip .*\[timm\]"):
-        load_file(BatchNet((1, 8, 8), 3), tmp_path / "own.safetensors", "own")
+    with pytest.raises(ValueError, match=r"safetensors is not installed: pip .*\[timm\]"):
+        load_file(BatchNet((1, 8, 8), 3), tmp_path / "own.safetensors")

@@ -68,7 +68,7 @@ def torchvision_model(
     if weights == HUB:
         load_weights(network, *_torchvision_weights(name))
     elif weights is not None:
-        load_file(network, weights, f"model.weights={weights}")
+        load_file(network, weights)
     return LogitMaps(network) if segments else network
 
 
@@ -168,7 +168,7 @@ def timm_model(
     if weights == HUB:
         add_note(network, f"weights: those of timm.create_model({name}, pretrained=True)")
     elif weights is not None:
-        load_file(network, weights, f"model.weights={weights}")
+        load_file(network, weights)
     return network
 
 
@@ -210,7 +210,7 @@ def smp_model(
     if weights == HUB:
         add_note(network, f"weights: {encoder} of segmentation_models_pytorch, from ImageNet")
     elif weights is not None:
-        load_file(network, weights, f"model.weights={weights}")
+        load_file(network, weights)
     return network
 
 

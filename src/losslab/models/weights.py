@@ -22,12 +22,18 @@ BACKBONES = ("", "module.", "network.", "model.", "backbone.", "encoder.", "netw
 """Prefixes of names in a network that the names in a file may lack."""
 
 
-def load_file(network: nn.Module, path: str | Path, source: str) -> None:
+def load_file(network: nn.Module, path: str | Path, option: str = "model.weights") -> None:
     """Load the weights in a file that fit a network, see :func:`load_weights`.
+
+    Args:
+        network: the network, whose other weights stay as they are.
+        path: the file.
+        option: the option that names it, for messages.
 
     Raises:
         ValueError: if the file cannot be read, or has no weights of the network.
     """
+    source = f"{option}={path}"
     load_weights(network, read_weights(path, source), source)
 
 
