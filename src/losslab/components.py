@@ -88,16 +88,7 @@ def build_components(
     }
     # a module with its own training step declares what it takes by name
     taken = accepted(target_of(config.task.module, "task"), offered)
-    needed = {
-        "a regularizer": ("regularizer", offered["regularizer"] is not None),
-        "a scheduler": ("scheduler", offered["scheduler"] is not None),
-        "sample weights": ("totals", weighted),
-        "optimizer.layer_decay": ("layer_decay", offered["layer_decay"] is not None),
-        "model.freeze": ("layer_decay", config.model.get("freeze") is not None),
-    }
-    for what, (name, is_needed) in needed.items():
-        if is_needed and name not in taken:
-            raise UserError(f"task={config.choices.task} does not support {what}")
+    _require_taken(config, offered, taken, weighted=weighted)
     if list(loss.parameters()) and offered["loss_lr"] != 0 and "loss_lr" not in taken:
         raise UserError(f"task={config.choices.task} does not train parameters of a loss")
     module = build(config.task.module, "task", network, loss, task, **taken)
@@ -111,6 +102,26 @@ def build_components(
     notes["class"] = path_of(loss)
     about = network_notes(config, network, data)
     return Components(data, task, network, weights_hash, module, references, notes, about)
+
+
+def _require_taken(
+    config: DictConfig, offered: Mapping[str, Any], taken: Mapping[str, Any], *, weighted: bool
+) -> None:
+    """Check that the task's module takes what the config chooses.
+
+    Raises:
+        UserError: if it does not.
+    """
+    needed = {
+        "a regularizer": ("regularizer", offered["regularizer"] is not None),
+        "a scheduler": ("scheduler", offered["scheduler"] is not None),
+        "sample weights": ("totals", weighted),
+        "optimizer.layer_decay": ("layer_decay", offered["layer_decay"] is not None),
+        "model.freeze": ("layer_decay", config.model.get("freeze") is not None),
+    }
+    for what, (name, is_needed) in needed.items():
+        if is_needed and name not in taken:
+            raise UserError(f"task={config.choices.task} does not support {what}")
 
 
 def accumulates(config: DictConfig) -> bool:
