@@ -10,7 +10,8 @@ from torch import nn
 from kinds_of_run import DIGITS, LINE, config_of
 from losslab.components import build_components, fingerprint
 from losslab.config.errors import UserError
-from losslab.initial_weights import load_weights
+from losslab.initial_weights import start_from
+from losslab.models.notes import notes_of
 from losslab.runs.record import read_record
 from losslab.training import check, evaluate, train
 
@@ -43,7 +44,8 @@ FILES = {
 def test_weights_of_a_file(content, tmp_path):
     torch.save(content, tmp_path / "x.pt")
     own = network()
-    assert load_weights(own, str(tmp_path / "x.pt")) is None
+    start_from(own, str(tmp_path / "x.pt"))
+    assert notes_of(own) == (f"weights: 4 of 4 tensors from ckpt_path={tmp_path / 'x.pt'}",)
     assert all(bool((value == 2).all()) for value in own.state_dict().values())
 
 
@@ -53,11 +55,11 @@ def test_what_does_not_fit_keeps_its_initial_values(tmp_path):
     torch.save(saved, tmp_path / "x.pt")
     own = network()
     before = {name: value.clone() for name, value in own.state_dict().items()}
-    note = load_weights(own, str(tmp_path / "x.pt"))
-    assert note == (
-        f"ckpt_path={tmp_path / 'x.pt'}: 1 of 4 tensors loaded; of another shape: "
-        "2.weight (3, 4) for (10, 4), 2.bias (3,) for (10,); not in the file: 0.bias; "
-        "not in the network: old"
+    start_from(own, str(tmp_path / "x.pt"))
+    assert notes_of(own) == (
+        f"weights: 1 of 4 tensors from ckpt_path={tmp_path / 'x.pt'}; of another size: "
+        "2.weight (3, 4) for (10, 4), 2.bias (3,) for (10,); missing in it: 0.bias; "
+        "not in the network: old",
     )
     after = own.state_dict()
     assert bool((after["0.weight"] == 2).all())
@@ -79,14 +81,14 @@ def _unfinished(folder: Path) -> Path:
 REFUSED = {
     "no file": (lambda path: None, "x.pt does not exist"),
     "an empty folder": (lambda path: path.mkdir(), "must be a checkpoint or the folder of a run"),
-    "text": (lambda path: path.write_text("x"), "is not a checkpoint that can be read"),
+    "text": (lambda path: path.write_text("x"), "is not a file of tensors that can be read"),
     "code": (lambda path: path.write_bytes(pickle.dumps(Harmful())), "without running code"),
     "a whole network": (lambda path: torch.save(network(), path), r"network.state_dict\(\)"),
     "no weights": (lambda path: torch.save({"epoch": 1}, path), "has no state_dict"),
     "another network": (
         lambda path: torch.save({"conv.weight": torch.ones(2)}, path),
-        r"fits the network: it has conv.weight \(2,\), and the network 0.weight \(4, 3\), "
-        r"0.bias \(4,\), 2.weight \(10, 4\) and 1 more",
+        r"has no weights of this network: it has conv.weight \(2,\), but the network "
+        r"0.weight \(4, 3\), 0.bias \(4,\), ",
     ),
     "an unfinished run": (_unfinished, "resume=.*x.pt trains it on, and ckpt_path=.*last.ckpt"),
 }
@@ -96,12 +98,12 @@ REFUSED = {
 def test_refused_in_one_line(write, words, tmp_path, capsys):
     write(tmp_path / "x.pt")
     with pytest.raises(UserError, match=words) as refused:
-        load_weights(network(), str(tmp_path / "x.pt"))
+        start_from(network(), str(tmp_path / "x.pt"))
     assert "\n" not in str(refused.value)
     assert "it ran" not in capsys.readouterr().out
 
 
-def test_a_run_starts_from_the_weights_of_another(tmp_path, capsys):
+def test_a_run_starts_from_the_weights_of_another(tmp_path):
     train(config_of(*DIGITS), tmp_path / "first")
     options = [*DIGITS, "seed=1", f"ckpt_path={tmp_path / 'first'}"]
     config = config_of(*options)
@@ -113,14 +115,17 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path, capsys):
     train(config, tmp_path / "second")
     record = read_record(tmp_path / "second")
     assert record["hashes"]["weights"] == fingerprint(own)
-    assert record["weights_note"] is None
+    [note] = record["network_notes"]
+    assert note.startswith("weights: 4 of 4 tensors from ckpt_path=")
     other = build_components(config_of(*DIGITS, "seed=1"))
     assert record["hashes"]["data"] == other.data.fingerprint()
 
     (tmp_path / "first").rename(tmp_path / "moved")  # the run has its own weights now
     assert evaluate(tmp_path / "second", ("val",))["val"]["accuracy"] > 0
 
-    capsys.readouterr()
     wider = ["model.hidden=[17]", f"ckpt_path={tmp_path / 'moved'}"]
-    check(config_of(*[each for each in DIGITS if "hidden" not in each], *wider))
-    assert "tensors loaded; of another shape: " in capsys.readouterr().err
+    [note] = check(
+        config_of(*[each for each in DIGITS if "hidden" not in each], *wider)
+    ).network_notes
+    assert "tensors from ckpt_path=" in note
+    assert "; of another size: " in note

@@ -16,7 +16,7 @@ from losslab.config.instantiate import accepted, build, target_of
 from losslab.data.base import InMemoryData
 from losslab.data.streaming import is_streamed
 from losslab.data_building import build_data, data_errors
-from losslab.initial_weights import load_weights
+from losslab.initial_weights import start_from
 from losslab.loss_building import ignoring, initial_loss, path_of
 from losslab.loss_totals import has_sample_weights, loss_totals
 from losslab.losses import Regularizer
@@ -39,8 +39,6 @@ class Components:
     task: Task
     network: nn.Module
     weights_hash: str
-    weights_note: str | None
-    """What of ``ckpt_path`` did not fit the network."""
     module: Any
     references: References
     loss_notes: dict[str, Any]
@@ -57,8 +55,8 @@ def build_components(
     Args:
         config: the resolved config.
         like: components of a run with the same config of data and task, which are shared.
-        starts: whether the network gets the weights of ``ckpt_path``, and not those of the run's
-            own checkpoint.
+        starts: whether the network gets the weights of ``ckpt_path`` or ``model.weights``, and not
+            those of the run's own checkpoint.
 
     Raises:
         UserError: if a component refuses its options or does not fit the others.
@@ -66,9 +64,9 @@ def build_components(
     require_fit(config)
     data = ready_data(config) if like is None else like.data
     task: Task = build(config.task.definition, "task", data)
-    network = initial_network(config, data, task)
-    path = config.ckpt_path if starts else None
-    weights_note = load_weights(network, path) if path else None
+    network = initial_network(config, data, task, starts=starts)
+    if starts and config.ckpt_path:
+        start_from(network, config.ckpt_path)
     weights_hash = fingerprint(network.state_dict().values())
     data.smallest_batch = 2 if normalizes_batches(network) else 1
     loss = initial_loss(config, data, task)
@@ -93,16 +91,7 @@ def build_components(
     }
     # a module with its own training step declares what it takes by name
     taken = accepted(target_of(config.task.module, "task"), offered)
-    needed = {
-        "a regularizer": ("regularizer", offered["regularizer"] is not None),
-        "a scheduler": ("scheduler", offered["scheduler"] is not None),
-        "sample weights": ("totals", weighted),
-        "optimizer.layer_decay": ("layer_decay", offered["layer_decay"] is not None),
-        "model.freeze": ("layer_decay", config.model.get("freeze") is not None),
-    }
-    for what, (name, is_needed) in needed.items():
-        if is_needed and name not in taken:
-            raise UserError(f"task={config.choices.task} does not support {what}")
+    _require_taken(config, offered, taken, weighted=weighted)
     if list(loss.parameters()) and offered["loss_lr"] != 0 and "loss_lr" not in taken:
         raise UserError(f"task={config.choices.task} does not train parameters of a loss")
     module = build(config.task.module, "task", network, loss, task, **taken)
@@ -115,9 +104,27 @@ def build_components(
     notes = {} if trial is None else notes_on(trial)
     notes["class"] = path_of(loss)
     about = network_notes(config, network, data)
-    return Components(
-        data, task, network, weights_hash, weights_note, module, references, notes, about
-    )
+    return Components(data, task, network, weights_hash, module, references, notes, about)
+
+
+def _require_taken(
+    config: DictConfig, offered: Mapping[str, Any], taken: Mapping[str, Any], *, weighted: bool
+) -> None:
+    """Check that the task's module takes what the config chooses.
+
+    Raises:
+        UserError: if it does not.
+    """
+    needed = {
+        "a regularizer": ("regularizer", offered["regularizer"] is not None),
+        "a scheduler": ("scheduler", offered["scheduler"] is not None),
+        "sample weights": ("totals", weighted),
+        "optimizer.layer_decay": ("layer_decay", offered["layer_decay"] is not None),
+        "model.freeze": ("layer_decay", config.model.get("freeze") is not None),
+    }
+    for what, (name, is_needed) in needed.items():
+        if is_needed and name not in taken:
+            raise UserError(f"task={config.choices.task} does not support {what}")
 
 
 def accumulates(config: DictConfig) -> bool:

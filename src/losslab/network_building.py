@@ -22,10 +22,16 @@ OPTIONS = {"weights": None, "freeze": None, "channels_last": False}
 """Options of every network in ``model``, with their defaults, unless its constructor has them."""
 
 
-def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
+def initial_network(config: DictConfig, data: Any, task: Task, *, starts: bool = True) -> nn.Module:
     """Build the network with the seed's initial weights and the sizes that it takes by name.
 
     Weights of ``model.weights`` replace those of the seed where they fit.
+
+    Args:
+        config: the resolved config.
+        data: the data.
+        task: the task.
+        starts: whether the weights of ``model.weights`` are read; not if a checkpoint follows.
 
     Raises:
         UserError: if it cannot be built, or an option of :data:`OPTIONS` does not fit it.
@@ -33,7 +39,8 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
     torch.manual_seed(derive_seed(config.seed, Purpose.WEIGHTS))
     name = f"model={config.choices.model}"
     target = target_of(config.model, "model")
-    own, options = _separated(config.model, target)
+    node = config.model if starts else _without_weights(config.model)
+    own, options = _separated(node, target)
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
     with warnings.catch_warnings():
         warnings.filterwarnings(
@@ -52,6 +59,16 @@ def initial_network(config: DictConfig, data: Any, task: Task) -> nn.Module:
     except (ValueError, TypeError) as error:
         raise UserError(f"{name}: {error}") from error
     return network
+
+
+def _without_weights(node: DictConfig) -> DictConfig:
+    """Return the node of the same network without the file of its weights."""
+    node = copy.deepcopy(node)
+    if node.get("weights") is not None:
+        node.weights = None
+        if node.get("stem") == "auto":  # that of a network with weights
+            node.stem = "standard"
+    return node
 
 
 def _trains_on_cuda(config: DictConfig) -> bool:

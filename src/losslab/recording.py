@@ -98,7 +98,6 @@ def open_record(
                     "data": components.data.fingerprint(),
                     "batches": components.data.order_fingerprint(),
                 },
-                "weights_note": components.weights_note,
                 "sampling": components.data.sampling,
                 "sizes": components.data.sizes(),
                 "primary": primary_metric(config.task),

@@ -224,11 +224,13 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
     """Check that the configs can run, once for those that differ only in their seed.
 
     Returns:
-        Description of the data of the last one: sizes of the splits, class counts.
+        Description of the data of the last one (sizes of the splits, class counts), and notes on
+        the networks.
     """
     from losslab.training import check  # noqa: PLC0415
 
     seen, components, shared = set(), None, ""
+    notes: dict[str, None] = {}
     for config in configs:
         settings = _what_can_fail(config)
         if repr(settings) in seen:
@@ -236,10 +238,11 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
         seen.add(repr(settings))
         data = repr([item for item in settings if item[0].startswith(("data.", "task."))])
         components = check(config, like=components if data == shared else None)
+        notes |= dict.fromkeys(components.network_notes)
         shared = data
     if components is None:
         return ""
-    return "\n".join([components.data.describe(), *components.network_notes])
+    return "\n".join([components.data.describe(), *notes])
 
 
 def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:

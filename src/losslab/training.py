@@ -25,7 +25,6 @@ from losslab.loggers import finish_loggers, require_loggers, run_urls
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.supervised import SupervisedModule
-from losslab.progress import show
 from losslab.recording import make_run_writer, open_record, recorded
 from losslab.runs.check import never_recorded, require_curves_until
 from losslab.runs.config_file import read_config
@@ -109,8 +108,6 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
     """
     configure_process(config)
     components = build_components(config, like)
-    if components.weights_note:
-        show(components.weights_note)
     build(config.trainer, "trainer", **quiet_trainer())
     make_callbacks(config, make_run_writer(config, Path()))
     require_loggers(config)

@@ -39,6 +39,19 @@ def test_every_file_composes_and_resolves(group, name):
     OmegaConf.to_container(finished, resolve=True, throw_on_missing=True)
 
 
+IMAGES = (
+    *("digits", "mnist", "fashion_mnist", "cifar10", "svhn", "oxford_pets", "voc_segmentation"),
+    *("image_folder", "image_masks", "huggingface", "dataset"),
+)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_can_be_augmented(name):
+    choice = f"data={name}"
+    config = compose.compose(compose.complete([choice, *NEEDS.get(choice, [])]))
+    assert (config.data.augment, config.data.num_workers) == (None, "auto")
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_brings_its_home(name):
     config = compose.compose(compose.complete([f"loss={name}"]))

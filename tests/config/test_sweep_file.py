@@ -59,7 +59,10 @@ def test_what_does_not_tell_jobs_apart_may_change():
 
 @pytest.mark.parametrize(
     "given",
-    ["trainer.max_epochs=4", "data.n=5", "model=mlp", "callbacks=quiet", "~callbacks.figures"],
+    [
+        *("trainer.max_epochs=4", "data.n=5", "model=mlp", "label=x"),
+        *("callbacks=quiet", "~callbacks.figures"),
+    ],
 )
 def test_a_conflict_is_refused(given):
     with pytest.raises(UserError, match=r"conflicts .* seed, loss, optimizer\.lr"):

@@ -230,6 +230,8 @@ def test_automatic_choices(monkeypatch):
     assert Choice("auto", 100, (3,)).in_memory
     assert not Choice("auto", 101, (3,)).in_memory
     assert not Choice("auto", 1, (3,), "it is random").in_memory
+    with pytest.raises(ValueError, match=r"it is random, .*: leave out in_memory=true"):
+        Choice(True, 1, (3,), "it is random")
     assert Choice("auto", 1, (3,), "it is random").notes == (
         "read again in each epoch, since it is random",
     )

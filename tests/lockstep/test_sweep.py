@@ -394,3 +394,14 @@ def test_each_run_of_a_stack_starts_from_a_checkpoint(both, jobs):
         assert {record["hashes"]["weights"] for record in records} == {weights}
         one, other = (record["final"]["metrics"]["mae"] for record in records)
         assert other == pytest.approx(one, rel=1e-5)
+
+
+def test_runs_with_and_without_augmentation_are_stacked_apart(both):
+    turned = "[{_target_:torchvision.transforms.v2.RandomVerticalFlip,p:1}]"
+    options = [*DIGITS, "loss=bce", "data.num_workers=0", "optimizer.lr=0.05"]
+    pairs, left = both(*options, f"data.augment=null,{turned}")
+    assert left == []
+    found = [[read_record(each)["final"]["metrics"]["loss"] for each in pair] for pair in pairs]
+    for alone, together in found:
+        assert together == pytest.approx(alone, rel=1e-4)
+    assert found[0][0] != pytest.approx(found[1][0], rel=1e-3)

@@ -32,8 +32,8 @@ def loaded(tmp_path):
         torch.manual_seed(2)
         network = network or BatchNet((1, 8, 8), 3)
         torch.save(content, tmp_path / "own.pt")
-        load_file(network, str(tmp_path / "own.pt"))
-        return network.state_dict(), notes_of(network)[-1].replace(f"{tmp_path}/", "")
+        load_file(network, tmp_path / "own.pt")
+        return network.state_dict(), notes_of(network)[-1].replace(f"model.weights={tmp_path}/", "")
 
     return load
 
@@ -63,7 +63,7 @@ def test_a_head_of_another_size_stays_as_it_is(loaded, original):
     torch.testing.assert_close(state["0.weight"], original["0.weight"].expand(-1, 3, -1, -1) / 3)
     assert note == (
         f"weights: {len(original) - 2} of {len(original)} tensors from own.pt; of another size: "
-        "9.weight (3, 8), 9.bias (3,); not in the network: other.bias"
+        "9.weight (3, 8) for (5, 8), 9.bias (3,) for (5,); not in the network: other.bias"
     )
 
 
@@ -94,7 +94,7 @@ class Touches:
 
 
 def test_nothing_in_a_file_is_run(tmp_path, loaded):
-    with pytest.raises(ValueError, match=r"of tensors: it holds objects such as \w+\.mkdir"):
+    with pytest.raises(ValueError, match=r"FILE\): it holds objects such as \w+\.mkdir"):
         loaded({"0.weight": Touches(str(tmp_path / "run"))})
     assert not (tmp_path / "run").exists()
 
@@ -102,8 +102,8 @@ def test_nothing_in_a_file_is_run(tmp_path, loaded):
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        ([1, 2], "is not a state_dict: it has no named tensors"),
-        ({"a.weight": torch.ones(2)}, "has no weights of this network: it has a.weight, but"),
+        ([1, 2], "has no state_dict"),
+        ({"a.weight": torch.ones(2)}, "has no weights of this network: it has a.weight"),
     ],
 )
 def test_other_files_are_refused(content, error, loaded):
@@ -115,5 +115,12 @@ def test_safetensors(tmp_path, original):
     safetensors = pytest.importorskip("safetensors.torch", reason="pip install 'losslab[timm]'")
     safetensors.save_file(original, tmp_path / "own.safetensors")
     network = BatchNet((1, 8, 8), 3)
-    load_file(network, str(tmp_path / "own.safetensors"))
+    load_file(network, tmp_path / "own.safetensors")
     assert all(torch.equal(network.state_dict()[name], value) for name, value in original.items())
+
+
+def test_safetensors_without_their_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("losslab.models.weights.is_installed", lambda module: False)
+    (tmp_path / "own.safetensors").touch()
+    with pytest.raises(ValueError, match=r"safetensors is not installed: pip .*\[timm\]"):
+        load_file(BatchNet((1, 8, 8), 3), tmp_path / "own.safetensors")

@@ -8,7 +8,7 @@ from losslab.components import build_components
 from losslab.config.errors import UserError
 from losslab.first_batch import try_batch
 from losslab.runs.record import read_record
-from losslab.training import train
+from losslab.training import evaluate, train
 from small_networks import BatchNet
 
 FEW = ["data.val_fraction=0.05", "data.test_fraction=0.9"]  # 89 digits to train
@@ -187,3 +187,13 @@ def test_mixed_precision_keeps_statistics_in_float32(precision, tmp_path):
     for name in ("1.running_mean", "4.running_var"):
         assert mixed[name].dtype == torch.float32
         torch.testing.assert_close(mixed[name], full[name], rtol=0.05, atol=0.02)
+
+
+def test_a_run_has_its_own_weights_once_it_is_trained(tmp_path):
+    given = tmp_path / "given.pt"
+    torch.save(build_components(config_of(*OWN, "seed=5")).network.state_dict(), given)
+    trained(tmp_path / "run", f"model.weights={given}", "trainer.max_epochs=1")
+    given.unlink()
+    assert evaluate(tmp_path / "run", ("val",))["val"]["accuracy"] > 0
+    with pytest.raises(UserError, match="does not exist"):
+        build_components(config_of(*OWN, f"model.weights={given}"))

@@ -22,7 +22,7 @@ from losslab.api.datasets import (
 )
 from losslab.config.errors import UserError
 from losslab.config.overrides import quoted
-from losslab.data.dataset import DatasetSource
+from losslab.data.dataset_source import DatasetSource
 from losslab.data.targets import read_targets
 from losslab.progress import show
 

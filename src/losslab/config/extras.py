@@ -15,6 +15,7 @@ EXTRAS = {
     "monai": "peers",
     "segmentation_models_pytorch": "smp",
     "timm": "timm",
+    "safetensors": "timm",
     "pytorch_metric_learning": "peers",
     "kornia": "bench",
     "geomloss": "bench",

@@ -80,7 +80,7 @@ KEYS: tuple[Key, ...] = (
     _neutral("allocator test", resumes=True),
     _neutral("within within.*", named=False, resumes=True, free=True),
     # runs that differ in it have different names of the loss
-    _neutral("label", named=False, free=True),
+    _neutral("label", free=True),
     _neutral("component_gradients", resumes=True, stackable=("auto", False)),
     _neutral("scores scores_mb", named=False, resumes=True),
     _row("compile"),

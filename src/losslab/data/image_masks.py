@@ -1,40 +1,28 @@
 """Your own images with masks, in the folders ``images`` and ``masks``."""
 
-import copy
-from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.data.content import digest, scan
+from losslab.data.content import scan
 from losslab.data.files import Changes, PathList, fitting_files, visible_folders
-from losslab.data.images import (
-    SUFFIXES,
-    ReadImage,
-    opened,
-    read_images,
-    read_streamed_image,
-    split_folders,
-    upright,
-)
+from losslab.data.images import SUFFIXES, read_images, split_folders
+from losslab.data.masks import Colours, read_masks, require_same_colours
 from losslab.data.memory import Choice, InMemory
+from losslab.data.paired_files import PairedFiles
 from losslab.data.raw import IGNORED
-from losslab.data.source import Sample, Source
 from losslab.data.splits import NAMES
 from losslab.data.streaming import StreamedInputs
 from losslab.data.workers import number_of_workers
 
 MOST_CLASSES = 64
 """Maximum number of grey values; more indicate a photograph or a mask saved as JPEG."""
-Colours = dict[int, tuple[bytes, Path]]
-"""Colour of each index of a palette, and a mask that uses it."""
 
 
 class ImageMasks(InMemoryData):
@@ -118,7 +106,7 @@ class ImageMasks(InMemoryData):
         )
 
     def _read(
-        self, files: "PairedFiles", changes: Changes
+        self, files: PairedFiles, changes: Changes
     ) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
         """Return images, masks of class indices, and the value of each class."""
         images, masks = (
@@ -137,7 +125,7 @@ class ImageMasks(InMemoryData):
         return pixels, torch.from_numpy(classes), values
 
     def _looked_at(
-        self, files: "PairedFiles", changes: Changes
+        self, files: PairedFiles, changes: Changes
     ) -> tuple[StreamedInputs, Tensor, NDArray[np.int64]]:
         """Return what reads images and masks, pixels per class, and the value of each class."""
         workers = number_of_workers(self.num_workers)
@@ -190,151 +178,6 @@ def _usual_mark(values: NDArray[np.int64]) -> int | None:
     *others, last = values.tolist()
     consecutive = others == list(range(others[0], others[0] + len(others))) if others else False
     return 255 if last == 255 and consecutive and len(others) > 1 and others[0] < 2 else None
-
-
-class LookedAt(NamedTuple):
-    """What a look at an image and its mask finds.
-
-    Attributes:
-        changes: what reading them changed.
-        values: the different values of the mask.
-        counts: number of pixels of each.
-        colours: colour of each value of a palette.
-    """
-
-    changes: Changes
-    values: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    colours: dict[int, bytes]
-
-
-class PairedFiles(Source):
-    """Images and masks that are read from their files.
-
-    They are identified by hashes of the bytes of both files, the same on all machines.
-
-    Args:
-        images: files of the images.
-        masks: files of their masks.
-        side: side in pixels to which they are resized.
-        grayscale: whether images have one channel instead of three.
-    """
-
-    def __init__(self, images: PathList, masks: PathList, side: int, *, grayscale: bool) -> None:
-        self.images, self.masks = images, masks
-        self.side, self.grayscale = side, grayscale
-        self._values: NDArray[np.int64] = np.arange(0)
-        self._ignore: int | None = None
-
-    def numbered(self, values: NDArray[np.int64], ignore: int | None) -> "PairedFiles":
-        """Return the same files, of whose masks the values are those of the classes."""
-        other = copy.copy(self)
-        other._values, other._ignore = values, ignore
-        return other
-
-    def shape(self) -> tuple[int, ...]:
-        """Return the shape of an input."""
-        return (1 if self.grayscale else 3, self.side, self.side)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def label(self, index: int) -> str:
-        """Return the path of an image."""
-        return str(self.images[index])
-
-    def read(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """Read an image and its mask of class indices."""
-        changes = Changes()
-        image = self._image(index, changes)
-        grey, _ = read_mask(self.masks[index], image.size, self.side, changes)
-        classes = np.where(grey == self._ignore, IGNORED, np.searchsorted(self._values, grey))
-        return image.pixels, torch.from_numpy(classes)
-
-    def look(self, index: int, *, decode: bool) -> Sample:
-        """Read an image and its mask, and find hashes, values and what reading changed."""
-        changes = Changes()
-        image = self._image(index, changes)
-        grey, colours = read_mask(self.masks[index], image.size, self.side, changes)
-        values, counts = np.unique(grey, return_counts=True)
-        files = (paths[index].read_bytes() for paths in (self.images, self.masks))
-        found = LookedAt(changes, values, counts, colours)
-        return Sample(digest(*files), image.pixels if decode else None, found)
-
-    def key(self) -> Hashable:
-        """Return sizes and times of the files, and how they are read."""
-        return (self.side, self.grayscale, self.images.state(), self.masks.state())
-
-    def _image(self, index: int, changes: Changes) -> ReadImage:
-        return read_streamed_image(
-            self.images[index], self.side, grayscale=self.grayscale, changes=changes
-        )
-
-
-def read_masks(
-    files: Sequence[Path], sizes: Sequence[tuple[int, int]], side: int, changes: Changes
-) -> NDArray[np.int64]:
-    """Read the values of masks, ``(n, side, side)``; a palette counts by its indices.
-
-    Raises:
-        ValueError: if a mask cannot be read, has several channels or frames, other values than
-            whole numbers, or another size than its image, or if two palettes differ.
-    """
-    masks = np.empty((len(files), side, side), dtype=np.int64)
-    known: Colours = {}
-    for place, (file, size) in enumerate(zip(files, sizes, strict=True)):
-        masks[place], colours = read_mask(file, size, side, changes)
-        require_same_colours(colours, file, known)
-    return masks
-
-
-def read_mask(
-    file: Path, size: tuple[int, int], side: int, changes: Changes
-) -> tuple[NDArray[np.int64], dict[int, bytes]]:
-    """Read the values of one mask, and their colours in a palette; see :func:`read_masks`."""
-    with opened(file) as image:
-        mask, frames = upright(image, file, changes), getattr(image, "n_frames", 1)
-        values = np.asarray(mask.resize((side, side), Image.Resampling.NEAREST))
-    _require_mask(mask, file, size, frames)
-    if not np.array_equal(values, np.round(values)):  # also refuses NaN
-        raise ValueError(f"{file} must hold whole numbers, one per class, got fractions or NaN")
-    if mask.size != (side, side):
-        changes.add(f"masks resized to {side} x {side} pixels, by nearest neighbours", file)
-    values = values.astype(np.int64)
-    palette = bytes(mask.getpalette("RGB") or []) if mask.mode == "P" else b""
-    used = np.unique(values).tolist() if palette else []
-    return values, {value: palette[3 * value : 3 * value + 3] for value in used}
-
-
-def _require_mask(mask: Image.Image, file: Path, size: tuple[int, int], frames: int) -> None:
-    bands = len(mask.getbands())
-    for what, count in (("channel", bands), ("frame", frames)):
-        if count > 1:
-            raise ValueError(f"{file} must have one {what}, got {count}")
-    if mask.size != size:
-        turned = ", rotated as its EXIF orientation says" if mask.size == size[::-1] else ""
-        raise ValueError(
-            f"{file} must have the size of its image, {size[0]} x {size[1]} pixels{turned}, "
-            f"got {mask.size[0]} x {mask.size[1]}"
-        )
-
-
-def require_same_colours(colours: Mapping[int, bytes], file: Path, known: Colours) -> None:
-    """Refuse a palette in which an index has another colour than in an earlier mask.
-
-    Args:
-        colours: the colour of each index that a mask uses.
-        file: the mask.
-        known: colours of earlier masks, to which these are added.
-    """
-    for value, colour in colours.items():
-        before, other = known.setdefault(value, (colour, file))
-        if before != colour:
-            raise ValueError(
-                f"{file} must have the palette of {other}, but index {value} has the colour "
-                f"{tuple(colour)} there and {tuple(before)} in the other: save masks with one "
-                f"value per class"
-            )
 
 
 def pairs_in(root: Path, changes: Changes) -> list[tuple[Path, Path]]:

@@ -23,7 +23,10 @@ class Choice:
         asked: ``True``, ``False`` or ``"auto"``.
         samples: number of samples.
         shape: shape of an input.
-        changing: why samples differ between epochs, which are then not kept by ``"auto"``.
+        changing: why samples differ between epochs, which are then not kept.
+
+    Raises:
+        ValueError: if samples that differ between epochs are to be kept.
 
     Example:
         >>> Choice("auto", 100, (3, 64, 64)).notes
@@ -33,6 +36,10 @@ class Choice:
     def __init__(
         self, asked: InMemory, samples: int, shape: Sequence[int], changing: str = ""
     ) -> None:
+        if changing and asked is True:
+            raise ValueError(
+                f"{changing}, which would be the same in each epoch: leave out in_memory=true"
+            )
         size = 4 * samples * math.prod(shape)
         self.in_memory = asked is True
         self.notes: tuple[str, ...] = (

@@ -14,8 +14,8 @@ from losslab.data import checks
 from losslab.data.base import Options, Raw
 from losslab.data.downloads import Downloaded, train_then_test
 from losslab.data.files import Changes
-from losslab.data.image_masks import read_masks
 from losslab.data.images import read_images
+from losslab.data.masks import read_masks
 from losslab.data.raw import IGNORED
 
 

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from losslab.callbacks import Figures
 from losslab.components import Components, fingerprint
 from losslab.config.instantiate import build
+from losslab.data.streaming import is_streamed
 from losslab.lockstep.lightning_state import checkpoint
 from losslab.lockstep.resuming import SavedRun
 from losslab.modules.cost import StepTimer
@@ -83,11 +84,15 @@ class StackedRun:
 
     @property
     def sizes(self) -> str:
-        """Text that is equal for runs whose splits and weights have the same shapes."""
+        """Text that is equal for runs whose splits and weights have the same shapes.
+
+        Either all of them or none read a split while they train.
+        """
         data = self.components.data
-        splits = [*data.train.tensors(), *data.val.tensors(), *data.test.tensors()]
-        parameters = self.components.network.parameters()
-        return repr([tuple(tensor.shape) for tensor in (*splits, *parameters)])
+        splits = [data.train, data.val, data.test]
+        tensors = [tensor for split in splits for tensor in split.tensors()]
+        shapes = [tuple(each.shape) for each in (*tensors, *self.components.network.parameters())]
+        return repr([shapes, *map(is_streamed, splits)])
 
     def open(self) -> None:
         """Begin the run's folder, or resume it."""

@@ -1,12 +1,12 @@
 """What a paper needs of a comparison: tables, figures, methods and references in one folder."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslab.analysis.comparison import Comparison
 from losslab.analysis.overall import overall
 from losslab.analysis.search import Tuning
+from losslab.config.extras import is_installed, not_installed
 from losslab.report.bibliography import bibtex
 from losslab.report.figures.selection import (
     ReportFigure,
@@ -49,8 +49,6 @@ FIGURE = r"""\begin{{figure}}
 SHRUNK = r"width=\linewidth,height=0.85\textheight,keepaspectratio"
 PRINT_HEIGHT = 8.0
 """Height in inches of a figure that fits on a page with its caption."""
-
-NO_PARQUET = "Parquet files are left out: they need pip install 'losslab[parquet]'"
 
 
 def write_paper(
@@ -112,12 +110,12 @@ def _write_frames(comparison: Comparison, folder: Path, tuning: Tuning | None) -
         frames["pooled"] = pooled_frame(comparison)
     if tuning is not None:
         frames["tuning"] = tuning.frame()
-    parquet = find_spec("pyarrow") is not None
+    parquet = is_installed("pyarrow")
     for name, frame in frames.items():
         write_csv(frame, folder / f"{name}.csv")
         if parquet:
             _one_type(frame).to_parquet(folder / f"{name}.parquet", index=False)
-    return [] if parquet else [NO_PARQUET]
+    return [] if parquet else [f"Parquet files are left out: {not_installed('pyarrow')}"]
 
 
 def _one_type(frame: "pandas.DataFrame") -> "pandas.DataFrame":

@@ -177,6 +177,8 @@ def job_name(overrides: Sequence[str]) -> str:
     Example:
         >>> job_name(["data.outliers=0.1", "loss=mse", "seed=3", "paths.log_dir=/tmp"])
         'mse,data.outliers=0.1'
+        >>> job_name(["loss=mse", "label=squares", "data.outliers=0.1"])
+        'squares,data.outliers=0.1'
         >>> job_name(["loss=focal", "loss.alpha=[0.25,0.75]"])
         'focal,loss.alpha=-0.25-0.75-~55d80078'
         >>> job_name(["loss=sum", "loss.of.dice=0.7", "loss.of.bce=0.3"])
@@ -187,7 +189,7 @@ def job_name(overrides: Sequence[str]) -> str:
     if not losses:
         raise ValueError(f"overrides must name the loss, as in loss=mse, got {list(overrides)}")
     loss = named("loss", losses[-1], overrides)
-    in_name = {"loss._target_"}
+    in_name = {"loss._target_", "label"}
     if losses[-1] == "sum":
         weights = filter(_gives_weight, _components(overrides))
         in_name |= {f"loss.of.{each.group(1)}{each.group(2) or ''}" for each in weights}

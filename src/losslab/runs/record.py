@@ -37,7 +37,6 @@ logits for probabilities.
 ADDED_FIELDS: dict[str, Any] = {
     "metrics_version": 1,
     "resumed": [],
-    "weights_note": None,
     "urls": {},
     "tags": [],
     "sampling": None,
@@ -97,8 +96,6 @@ class Record(TypedDict):
     cell: str
     """Loss and its options, as :func:`losslab.runs.folder.job_name` writes them."""
     seed: int
-    weights_note: str | None
-    """What of ``ckpt_path`` did not fit the network, in one line; ``None`` if all did."""
     urls: dict[str, str]
     """Where the services of the run's loggers show it, by logger."""
     tags: list[str]
@@ -177,7 +174,6 @@ def new_record() -> Record:
         loss="",
         cell="",
         seed=0,
-        weights_note=None,
         urls={},
         tags=[],
         choices={},
