@@ -194,6 +194,6 @@ def test_a_run_has_its_own_weights_once_it_is_trained(tmp_path):
     torch.save(build_components(config_of(*OWN, "seed=5")).network.state_dict(), given)
     trained(tmp_path / "run", f"model.weights={given}", "trainer.max_epochs=1")
     given.unlink()
-    assert evaluate(tmp_path / "run", ("val",))["val"]["accuracy"] > 0
+    assert evaluate(tmp_path / "run", ("val",), trust=True)["val"]["accuracy"] > 0
     with pytest.raises(UserError, match="does not exist"):
         build_components(config_of(*OWN, f"model.weights={given}"))
