@@ -84,8 +84,14 @@ def test_a_loss_of_ones_own_is_known_wherever_a_name_is_looked_up(project):
     assert "mae" in losslab(project, "evaluate", str(folder), "--metric", "mae")
 
 
-@pytest.mark.parametrize("launcher", ["basic", "lockstep", "joblib"])
-@pytest.mark.parametrize("given", ["--config-dir=conf", "hydra.searchpath=[file://conf]"])
+@pytest.mark.parametrize(
+    ("launcher", "given"),
+    [
+        ("basic", "--config-dir=conf"),
+        ("joblib", "--config-dir=conf"),
+        ("lockstep", "hydra.searchpath=[file://conf]"),
+    ],
+)
 def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(project, launcher, given):
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
@@ -121,10 +127,8 @@ def test_a_run_of_a_function_is_found_from_another_folder(project):
     assert "mae" in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("launcher", ["basic", "lockstep", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", "lockstep"])
 def test_a_sweep_of_a_function_goes_on_elsewhere(project, launcher):
-    if launcher == "joblib":
-        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     line = [*FUNCTION, *QUICK, f"hydra/launcher={launcher}"]
     losslab(project, "-m", *line, "loss.power=1.5,2")
     [sweep] = (project / "logs" / "sweeps").iterdir()
