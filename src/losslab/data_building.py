@@ -2,7 +2,7 @@
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -127,6 +127,7 @@ def _of_datasets(node: DictConfig, target: Any, seed: Mapping[str, int]) -> Any:
             seed_sample(0, None, 0)  # a random split by a DataModule is the same in all runs
             made = build({"_target_": path, **own}, "data")
             if hasattr(made, "fingerprint"):  # a function may return data of losslab
+                _require_unused(target, [*ours, *(SPLIT_OPTIONS[s] for s in further if further[s])])
                 return made
             _KNOWN[known] = _datasets(made, {"_target_": path, **own}, further)
         while len(_KNOWN) > MOST_KNOWN:
@@ -134,6 +135,19 @@ def _of_datasets(node: DictConfig, target: Any, seed: Mapping[str, int]) -> Any:
     ours["augment"] = transforms(ours.get("augment") or [])
     wrapper = {"_target_": f"{FromDatasets.__module__}.{FromDatasets.__name__}"}
     return build(wrapper, "data", _KNOWN[known], **{**seed, **ours})
+
+
+def _require_unused(target: Any, options: Iterable[str]) -> None:
+    """Check that there are no options for data of losslab that the user's code has built.
+
+    Raises:
+        UserError: if there are, but for the seed, which splits and batches of other data have.
+    """
+    if unused := [f"data.{key}" for key in options if key != "seed"]:
+        raise UserError(
+            f"data: {_title(target)} returns data of losslab, whose options it gives itself: "
+            f"leave out {', '.join(unused)}"
+        )
 
 
 def _names(target: Any) -> list[str] | None:

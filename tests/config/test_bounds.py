@@ -1,6 +1,7 @@
 """Inputs that would take all memory or the whole stack are refused in one line."""
 
 import io
+import os
 import shutil
 import time
 import zipfile
@@ -15,7 +16,6 @@ from losslab import cli
 from losslab.config.compose import jobs_of
 from losslab.config.errors import UserError
 from losslab.config.past import translated
-from losslab.data import arrays
 from losslab.data.arrays import read_npz
 from losslab.data.images import opened
 from losslab.runs.scores import read_scores
@@ -86,7 +86,7 @@ def test_headers_of_arrays_are_bounded(tmp_path, shape):
 
 def test_arrays_larger_than_memory_are_refused(tmp_path, monkeypatch):
     pages = {"SC_PAGE_SIZE": 1024, "SC_PHYS_PAGES": 1024}
-    monkeypatch.setattr(arrays.os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
     path = npz_with(tmp_path / "a.npz", (10**6,), bytes(8 * 10**6))
     assert path.stat().st_size < 10**5
     with pytest.raises(ValueError, match="does not fit into memory: its arrays take"):

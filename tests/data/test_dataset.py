@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from losslab.config.errors import UserError
 from losslab.data.dataset import FromDatasets
+from losslab.data.dataset_source import LOOKED_AT
+from losslab.data.digits import Digits
 from losslab.data.streaming import StreamedInputs
 from losslab.data_building import (
     OURS,
@@ -293,3 +295,50 @@ def test_transforms_of_a_list_of_names_and_of_functions():
     assert [each.p for each in transforms({"flip": flip, "none": None})] == [1.0]
     [own] = transforms([{"_target_": f"{__name__}.shout", "factor": 3}])
     assert own(torch.ones(1)).item() == 3
+
+
+class Wrong(Masks):
+    """Masks of which one does not fit its image."""
+
+    def __getitem__(self, index):
+        image, mask = super().__getitem__(index)
+        return image, mask if index != 5 else np.zeros((6, 7), dtype=int)
+
+
+class Weighted(Points):
+    """Points of which one has two weights."""
+
+    def __getitem__(self, index):
+        return *super().__getitem__(index), np.ones(1 if index != 4 else 2)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_mask_of_another_size_is_named_before_training(in_memory):
+    with pytest.raises(ValueError, match=r"sample 5 of Wrong has a mask of shape \(6, 7\)"):
+        ready(Wrong(), in_memory=in_memory)
+
+
+def test_several_weights_of_a_sample_are_named():
+    with pytest.raises(ValueError, match=r"the weight of sample 4 of Weighted must be one value"):
+        ready(Weighted())
+
+
+def test_samples_are_read_once_more_than_they_are_looked_at(monkeypatch):
+    read = []
+    item = Points.__getitem__
+    monkeypatch.setattr(Points, "__getitem__", lambda self, i: read.append(i) or item(self, i))
+    ready(Points(20), num_workers=0)
+    assert len(read) == 1 + 2 * LOOKED_AT + 20
+
+
+def digits():
+    return Digits(batch_size=9)
+
+
+def test_options_that_a_function_does_not_take_are_refused():
+    assert build("digits").batch_size == 9
+    message = r"digits returns data of losslab, whose options .*: leave out data.label_noise"
+    with pytest.raises(UserError, match=message):
+        build("digits", label_noise=0.3)
+    with pytest.raises(UserError, match=r"leave out data\.test_options"):
+        build("digits", test_options={"n": 3})

@@ -21,6 +21,8 @@ from losslab.data.memory import Choice, machine_bytes
 from losslab.data.streaming import StreamedInputs, batches_of
 from losslab.data.workers import Workers, number_of_workers
 
+from .test_dataset import epoch
+
 SIDE = 12
 AUGMENT = (v2.RandomHorizontalFlip(), v2.RandomResizedCrop(SIDE), v2.ColorJitter(0.2))
 
@@ -55,15 +57,6 @@ def ready(kind, folder, **options):
     data = kind(str(folder), image_size=SIDE, batch_size=8, **options)
     data.setup()
     return data
-
-
-def epoch(data, number=0, split="train"):
-    batches = data.batches(getattr(data, split), shuffle=split == "train")
-    batches.set_epoch(number)
-    try:
-        return [torch.cat(column) for column in zip(*batches, strict=True)]
-    finally:
-        data.close()
 
 
 def equal(first, second):

@@ -212,6 +212,14 @@ def test_words_and_text_of_parquet(parquet):
     assert first(data)[:2] == [[0, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 1]]
 
 
+def test_numbers_that_mark_missing_values_in_parquet(parquet, ready):
+    content = pd.DataFrame(columns(age=[-999, 21, 22] * 20))
+    data = Table(parquet(content, index=False), "sick", split="part", missing=["-999", "NA"])
+    data.setup()
+    same = ready(content, split="part", missing=["-999", "NA"])
+    assert data.fingerprint() == same.fingerprint()
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [

@@ -1,6 +1,5 @@
 """Your own data as NumPy arrays in an .npz file."""
 
-import os
 import zipfile
 from pathlib import Path
 from typing import Unpack
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from losslab.data import checks, targets
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.files import Changes
+from losslab.data.memory import machine_bytes
 from losslab.data.raw import StandardizeTargets
 
 REQUIRED = ("inputs", "targets")
@@ -145,9 +145,9 @@ def _require_memory(file: Path) -> None:
     Raises:
         MemoryError: if they cannot.
     """
-    if not zipfile.is_zipfile(file) or not hasattr(os, "sysconf"):
+    if not zipfile.is_zipfile(file):
         return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = machine_bytes()
     with zipfile.ZipFile(file) as archive:
         size = sum(member.file_size for member in archive.infolist())
     if size > memory:

@@ -85,14 +85,25 @@ class DatasetSource(Source):
         with reading():
             seed_sample(0, None, index)
             item = self._item(index)
+        return self._looked(index, item, decode=decode)
+
+    def _looked(self, index: int, item: Sequence[Any], *, decode: bool) -> Sample:
         label = self.label(index)
         inputs = _input(item[0], label)
         target: Any = _mask(item[1], label) if self.has_masks else _target(item[1], label)
-        parts = [np.asarray(inputs), np.asarray(target), *map(_plain, item[2:])]
-        more = tuple(each.item() for each in map(_plain, item[2:]))
+        if self.has_masks and tuple(target.shape) != self._shape[1:]:
+            raise ValueError(
+                f"{label} has a mask of shape {tuple(target.shape)}, others have {self._shape[1:]}"
+            )
+        more = [_plain(each) for each in item[2:]]
+        for name, each in zip(COLUMNS[2:], more, strict=False):
+            if each.size != 1:
+                raise ValueError(f"the {name} of {label} must be one value, got shape {each.shape}")
+        parts = [np.asarray(inputs), np.asarray(target), *more]
         if self.has_masks and not self.keeps_masks:
             target = _pixels_per_class(target)
-        return Sample(digest(*parts), inputs if decode else None, Item(target, more))
+        found = Item(target, tuple(each.item() for each in more))
+        return Sample(digest(*parts), inputs if decode else None, found)
 
     def key(self) -> Hashable:
         """Return the Datasets themselves."""
@@ -111,9 +122,9 @@ class DatasetSource(Source):
                 with reading():
                     seed_sample(0, None, index)
                     before = _states()
-                    self._item(index)
+                    item = self._item(index)
                     found |= before != _states()
-                digests.append(self.look(index, decode=False).digest)
+                digests.append(self._looked(index, item, decode=False).digest)
             if digests[0] != digests[1]:
                 raise ValueError(
                     f"{self.label(index)} differs each time it is read: draw random numbers from "

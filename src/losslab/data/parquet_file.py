@@ -1,6 +1,6 @@
 """A .parquet file as a table of numbers and text, whose types the file says itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,7 @@ class ParquetFile:
             raise ValueError(f"{file.name}: {not_installed('pyarrow')}")
         self.file = file
         self.options = options
-        self._table = self._opened()
-        names = [str(name) for name in self._table.column_names]
+        names = [str(name) for name in self._read(lambda opened: opened.schema_arrow.names)]
         self.header = [name for name in names if not name.startswith(INDEX)]
         if len(names) > len(self.header):
             changes.add("row labels of a DataFrame left out", names[-1])
@@ -55,14 +54,18 @@ class ParquetFile:
         Raises:
             ValueError: if a column is neither of numbers nor of text.
         """
-        kept = self._table.select([name for name in self.header if name not in drop])
+        names = [name for name in self.header if name not in drop]
+        kept = self._read(lambda opened: opened.read(columns=names))
         for place, field in enumerate(kept.schema):
             kept = kept.set_column(place, field.name, self._simple(field, kept.column(place)))
         table: pd.DataFrame = kept.to_pandas(ignore_metadata=True)
         marks = [str(word) for word in self.options.missing]
         if marks:
+            of_numbers = pd.to_numeric(pd.Series(marks), errors="coerce").dropna().tolist()
             words = table.select_dtypes(exclude="number").columns
-            table[words] = table[words].where(~table[words].isin(marks))
+            numbers = table.select_dtypes(include="number").columns
+            for columns, own in ((words, marks), (numbers, of_numbers)):
+                table[columns] = table[columns].where(~table[columns].isin(own))
         require_whole(self.file, table, gaps, lambda row: f"row {row + 1}")
         return table
 
@@ -83,11 +86,13 @@ class ParquetFile:
             )
         return column.cast(kind)
 
-    def _opened(self) -> Any:
+    def _read(self, read: Callable[[Any], Any]) -> Any:
+        """Return what a function reads of the opened file."""
         from pyarrow import ArrowException, parquet  # noqa: PLC0415 (optional)
 
         try:
-            return parquet.read_table(self.file)
+            with parquet.ParquetFile(self.file) as opened:
+                return read(opened)
         except (ArrowException, OSError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{self.file} must be a .parquet file, got: {reason}") from error

@@ -6,6 +6,7 @@ transforms of the user's, is a function of (seed, epoch, sample), so that it doe
 process reads it, after what, or for which loss.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -66,10 +67,6 @@ class StreamedInputs:
     ) -> None:
         self.source, self.sample_shape = source, source.shape()
         self.index = torch.arange(len(source)) if index is None else index
-        self.more: dict[str, Any] = {
-            **{"workers": workers, "content": content, "masks": masks},
-            **{"scaling": scaling, "augment": augment, "seed": seed},
-        }
         self.workers, self.content, self.masks = workers, content, masks
         self.scaling, self.augment, self.seed = scaling, augment, seed
 
@@ -83,12 +80,13 @@ class StreamedInputs:
 
     def index_select(self, dim: int, index: Tensor) -> "StreamedInputs":
         """Select samples, as ``Tensor.index_select`` does along the first dimension."""
-        chosen = self.index.index_select(dim, index)
-        return StreamedInputs(self.source, chosen, **self.more)
+        return self.using(index=self.index.index_select(dim, index))
 
     def using(self, **options: Any) -> "StreamedInputs":
         """Return the same inputs with other options."""
-        return StreamedInputs(self.source, self.index, **self.more | options)
+        other = copy.copy(self)
+        vars(other).update(options)
+        return other
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return means and standard deviations of these samples, as they were found in a scan."""
