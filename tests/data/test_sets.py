@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from losslab.data import mnist
+from losslab.data import mnist, small_images
 from losslab.data.digits import Digits
 from losslab.data.mnist import MNIST
 from losslab.data.regression import Regression
@@ -154,11 +154,11 @@ def test_mnist_takes_any_share_of_its_training_files_for_validation(real_mnist):
 
 
 def test_mnist_is_read_once_a_process_and_not_changed(real_mnist):
-    mnist._read.cache_clear()
+    small_images._joined.cache_clear()
     one = ready(MNIST(data_dir=str(real_mnist)))
     again = ready(MNIST(data_dir=str(real_mnist), label_noise=0.2))
     clean = ready(MNIST(data_dir=str(real_mnist)))
-    assert mnist._read.cache_info().misses == 1
+    assert small_images._joined.cache_info().misses == 1
     assert one.fingerprint() == clean.fingerprint() != again.fingerprint()
 
 

@@ -150,7 +150,7 @@ class MNISTRetrieval(DistortedDigits):
     def load(self) -> Raw:
         """Return the 70,000 clean images of 28 x 28 pixels, from 0 to 1."""
         raw = self.files.load()
-        ink = raw.inputs.mul_(MNIST.sd).add_(MNIST.mean)  # in place: not shared
+        ink = raw.inputs.mul_(MNIST.sd[0]).add_(MNIST.mean[0])  # in place: not shared
         return replace(raw, inputs=ink, held_out=self.held_out_classes)
 
 

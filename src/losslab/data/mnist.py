@@ -1,18 +1,14 @@
 """MNIST and Fashion-MNIST, read by torchvision from local files or downloaded once."""
 
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
 from torchvision import datasets
 
-from losslab.data.base import Options, Raw
-from losslab.data.downloads import Downloaded, train_then_test
+from losslab.data.small_images import SmallImages
 
 
-class MNIST(Downloaded):
+class MNIST(SmallImages):
     """MNIST's handwritten digits of 28 x 28 pixels, with its own test split.
 
     Validation is a stratified sample of the training files: ``val_fraction`` is a fraction of
@@ -35,32 +31,15 @@ class MNIST(Downloaded):
     place = "MNIST/raw"
     files = tuple(Path(url).stem for url, _ in datasets.MNIST.resources)
     reader: ClassVar[Any] = datasets.MNIST
-    mean: ClassVar[float] = 0.1307
-    """Mean of the pixels of the 60,000 training images."""
-    sd: ClassVar[float] = 0.3081
-    """Their standard deviation."""
+    val_fraction_of_files = 1 / 6
     names: ClassVar[list[str]] = [str(digit) for digit in range(10)]
+    mean, sd = (0.1307,), (0.3081,)
 
-    def __init__(
-        self, *, data_dir: str = "data", download: bool = True, **options: Unpack[Options]
-    ) -> None:
-        super().__init__(
-            data_dir=data_dir, download=download, **({"val_fraction": 1 / 6} | options)
-        )
-
-    def fetch(self, data_dir: str) -> None:
-        """Download the files to a folder."""
-        self.reader(data_dir, download=True)
-
-    def load(self) -> Raw:
-        """Return images scaled by constants to mean 0 and SD 1 over the training pixels."""
-        folder = self.require_files()
-        try:
-            images, labels, fixed = _read(self.reader, folder)
-        except (ValueError, RuntimeError, AssertionError, OSError) as error:
-            raise self.invalid(error) from error
-        inputs = images.float().div_(255).sub_(self.mean).div_(self.sd)
-        return Raw(inputs, labels, class_names=self.names, fixed=fixed)
+    @classmethod
+    def read(cls, data_dir: str, *, download: bool = False) -> list[tuple[Any, Any]]:
+        """Return the images of training and of test, with their labels."""
+        parts = [cls.reader(data_dir, train=train, download=download) for train in (True, False)]
+        return [(part.data.unsqueeze(1).numpy(), part.targets.numpy()) for part in parts]
 
 
 class FashionMNIST(MNIST):
@@ -79,14 +58,5 @@ class FashionMNIST(MNIST):
     full_name = "Fashion-MNIST"
     place = "FashionMNIST/raw"
     reader = datasets.FashionMNIST
-    mean, sd = 0.2860, 0.3530
+    mean, sd = (0.2860,), (0.3530,)
     names = datasets.FashionMNIST.classes
-
-
-@lru_cache(maxsize=1)  # read once per process, for all jobs of a sweep
-def _read(reader: Any, data_dir: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Read images ``(n, 1, 28, 28)`` as bytes, labels, and the split of each image."""
-    parts = [reader(data_dir, train=train) for train in (True, False)]
-    images = torch.cat([part.data for part in parts]).unsqueeze(1)
-    labels = torch.cat([part.targets for part in parts])
-    return images, labels, train_then_test(*(len(part.data) for part in parts))

@@ -1,4 +1,4 @@
-"""CIFAR-10 and SVHN, colour images of 32 x 32 pixels, read by torchvision or downloaded once."""
+"""Small images of public sets, such as CIFAR-10, read by torchvision or downloaded once."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -23,19 +23,22 @@ class SmallImages(Downloaded):
     """
 
     names: ClassVar[list[str]]
-    mean: ClassVar[tuple[float, float, float]]
+    mean: ClassVar[tuple[float, ...]]
     """Means of the channels over the training images."""
-    sd: ClassVar[tuple[float, float, float]]
+    sd: ClassVar[tuple[float, ...]]
     """Their standard deviations."""
+    val_fraction_of_files: ClassVar[float] = 0.1
+    """Default of ``val_fraction``."""
 
     def __init__(
         self, *, data_dir: str = "data", download: bool = True, **options: Unpack[Options]
     ) -> None:
-        super().__init__(data_dir=data_dir, download=download, **({"val_fraction": 0.1} | options))
+        own: Options = {"val_fraction": self.val_fraction_of_files}
+        super().__init__(data_dir=data_dir, download=download, **(own | options))
 
-    @staticmethod
-    def read(data_dir: str, *, download: bool = False) -> list[tuple[Any, Any]]:
-        """Return the images ``(n, 3, 32, 32)`` of training and of test, with their labels."""
+    @classmethod
+    def read(cls, data_dir: str, *, download: bool = False) -> list[tuple[Any, Any]]:
+        """Return the images ``(n, C, H, W)`` of training and of test, with their labels."""
         raise NotImplementedError("subclasses implement read(data_dir)")
 
     def fetch(self, data_dir: str) -> None:
@@ -49,7 +52,7 @@ class SmallImages(Downloaded):
             images, labels, fixed = _joined(self.read, folder)
         except Exception as error:  # what unpickling a damaged file raises
             raise self.invalid(error) from error
-        mean, sd = (torch.tensor(each).view(3, 1, 1) for each in (self.mean, self.sd))
+        mean, sd = (torch.tensor(each).view(-1, 1, 1) for each in (self.mean, self.sd))
         inputs = images.float().div_(255).sub_(mean).div_(sd)
         return Raw(inputs, labels, class_names=self.names, fixed=fixed)
 
@@ -75,8 +78,8 @@ class CIFAR10(SmallImages):
     ]
     mean, sd = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
-    @staticmethod
-    def read(data_dir: str, *, download: bool = False) -> list[tuple[Any, Any]]:
+    @classmethod
+    def read(cls, data_dir: str, *, download: bool = False) -> list[tuple[Any, Any]]:
         """Return the images of training and of test, with their labels."""
         parts = [datasets.CIFAR10(data_dir, each, download=download) for each in (True, False)]
         return [(part.data.transpose(0, 3, 1, 2), part.targets) for part in parts]
@@ -100,8 +103,8 @@ class SVHN(SmallImages):
     names: ClassVar[list[str]] = [str(digit) for digit in range(10)]
     mean, sd = (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)
 
-    @staticmethod
-    def read(data_dir: str, *, download: bool = False) -> list[tuple[Any, Any]]:
+    @classmethod
+    def read(cls, data_dir: str, *, download: bool = False) -> list[tuple[Any, Any]]:
         """Return the images of training and of test, with their labels."""
         names = ("train", "test")
         parts = [datasets.SVHN(f"{data_dir}/SVHN", each, download=download) for each in names]
