@@ -1,5 +1,6 @@
 """Tables of OpenML, and data sets that Hugging Face's library reads."""
 
+import functools
 import gzip
 import hashlib
 import json
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from losslab.data import huggingface, openml
+from losslab.data.files import Changes
 from losslab.data.openml import OpenML
 
 ARFF = """@RELATION credit
@@ -166,6 +168,15 @@ def test_images_with_their_classes(hub):
     assert 0 <= data.train.inputs.min() < 0.2
     assert 0.8 < data.train.inputs.max() <= 1
     assert hub("label", image_size=16, grayscale=True).input_shape == (1, 16, 16)
+
+
+def test_images_are_converted_like_those_of_files():
+    changes = Changes()
+    read = functools.partial(huggingface._images, side=4, grayscale=False, changes=changes)
+    assert (read([Image.new("RGBA", (4, 4))], 1) == 1).all()
+    assert changes.notes() == ("transparent images laid on white: 1 (first: sample 0)",)
+    with pytest.raises(ValueError, match="got none in sample 1"):
+        read([Image.new("L", (4, 4)), None], 2)
 
 
 def test_arrays_of_one_shape(hub):

@@ -1,6 +1,6 @@
 """Data sets of the Hugging Face hub, or of a folder that its library reads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
@@ -18,6 +18,7 @@ from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.columns import Categories, require_whole
 from losslab.data.files import Changes
 from losslab.data.frames import Impute, Roles, names_of
+from losslab.data.images import converted
 from losslab.data.raw import StandardizeTargets
 from losslab.data.splits import TEST, TRAIN, VAL
 
@@ -138,8 +139,12 @@ def _samples(
     require_whole(source[0], table, roles.gaps(inputs), lambda row: f"sample {row + 1}")
     if is_table:
         return replace(roles.raw(table, changes), fixed=torch.cat(splits))
-    column = [sample[inputs[0]] for part in parts.values() for sample in part]
-    pixels = _images(column, side, grayscale) if kind == "Image" else _arrays(inputs[0], column)
+    [name] = inputs
+    rows = (row[name] for part in parts.values() for row in part.select_columns([name]))
+    if kind == "Image":
+        pixels = _images(rows, len(table), side, grayscale=grayscale, changes=changes)
+    else:
+        pixels = _arrays(name, list(rows))
     targets = roles.target_of(table, changes)
     return Raw(
         pixels,
@@ -198,17 +203,22 @@ def _frame(parts: dict[str, Any], names: tuple[str, ...], *, named: bool = True)
     return table
 
 
-def _images(column: list[Any], side: int, grayscale: bool) -> Tensor:
+def _images(
+    samples: Iterable[Any], number: int, side: int, *, grayscale: bool, changes: Changes
+) -> Tensor:
     """Return images of 8 bits as numbers from 0 to 1, ``(n, 1 or 3, side, side)``."""
-    pixels = np.empty((len(column), side, side, 1 if grayscale else 3), dtype=np.float32)
-    for place, image in enumerate(column):
+    pixels = torch.empty(number, 1 if grayscale else 3, side, side)
+    for place, image in enumerate(samples):
+        if image is None:
+            raise ValueError(f"images must not be missing, got none in sample {place}")
         if image.mode[0] in "IF":
             raise ValueError(
                 f"images must have 8 bits, got the mode {image.mode} in sample {place}"
             )
-        scaled = image.convert("L" if grayscale else "RGB").resize((side, side))
-        pixels[place] = np.asarray(scaled).reshape(pixels.shape[1:])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).div(255)
+        whose = f"sample {place}"
+        read = converted(image, whose, side, grayscale=grayscale, changes=changes)
+        pixels[place] = read.pixels
+    return pixels
 
 
 def _arrays(name: str, column: list[Any]) -> Tensor:

@@ -80,17 +80,24 @@ class ReadImage(NamedTuple):
 def read_image(file: Path, side: int, *, grayscale: bool, changes: Changes) -> ReadImage:
     """Read one image; see :func:`read_images`."""
     with opened(file) as image:
-        whole = upright(image, file, changes)
-        if whole.size != (side, side):
-            changes.add(f"images resized to {side} x {side} pixels", file)
-        if not _is_deep(whole):
-            pixels = _bytes(whole, side, grayscale, file, changes).float().div_(255)
-            return ReadImage(pixels, whole.size)
-        numbers = _numbers(whole, side).expand(1 if grayscale else 3, side, side)
-        if _has_16_bits(image):
-            changes.add("16-bit images scaled from 0-65535 to 0-1", file)
-            return ReadImage(numbers / SCALE_16_BITS, whole.size)
-        return ReadImage(numbers, whole.size, has_32_bits=True)
+        return converted(image, file, side, grayscale=grayscale, changes=changes)
+
+
+def converted(
+    image: Image.Image, whose: str | Path, side: int, *, grayscale: bool, changes: Changes
+) -> ReadImage:
+    """Convert an image that Pillow has opened; see :func:`read_images`."""
+    whole = upright(image, whose, changes)
+    if whole.size != (side, side):
+        changes.add(f"images resized to {side} x {side} pixels", whose)
+    if not _is_deep(whole):
+        pixels = _bytes(whole, side, grayscale, whose, changes).float().div_(255)
+        return ReadImage(pixels, whole.size)
+    numbers = _numbers(whole, side).expand(1 if grayscale else 3, side, side)
+    if _has_16_bits(image):
+        changes.add("16-bit images scaled from 0-65535 to 0-1", whose)
+        return ReadImage(numbers / SCALE_16_BITS, whole.size)
+    return ReadImage(numbers, whole.size, has_32_bits=True)
 
 
 def read_streamed_image(file: Path, side: int, *, grayscale: bool, changes: Changes) -> ReadImage:
@@ -136,7 +143,7 @@ def opened(file: Path) -> Iterator[Image.Image]:
         raise ValueError(f"{file} must be a readable image, got: {reason}") from error
 
 
-def upright(image: Image.Image, file: Path, changes: Changes) -> Image.Image:
+def upright(image: Image.Image, file: str | Path, changes: Changes) -> Image.Image:
     """Return the first frame as it is to be looked at."""
     if getattr(image, "n_frames", 1) > 1:
         changes.add("animated or multi-page files of which the first frame is read", file)
@@ -171,7 +178,9 @@ def _numbers(image: Image.Image, side: int) -> Tensor:
     return torch.from_numpy(np.array(scaled)).clamp(float(values.min()), float(values.max()))
 
 
-def _bytes(image: Image.Image, side: int, grayscale: bool, file: Path, changes: Changes) -> Tensor:
+def _bytes(
+    image: Image.Image, side: int, grayscale: bool, file: str | Path, changes: Changes
+) -> Tensor:
     """Convert and resize an image to bytes ``(1 or 3, side, side)``."""
     mode = "L" if grayscale else "RGB"
     if image.has_transparency_data:
@@ -186,7 +195,7 @@ def _bytes(image: Image.Image, side: int, grayscale: bool, file: Path, changes: 
     return torch.from_numpy(np.array(scaled)).reshape(side, side, -1).permute(2, 0, 1)
 
 
-def _on_white(image: Image.Image, file: Path, changes: Changes) -> Image.Image:
+def _on_white(image: Image.Image, file: str | Path, changes: Changes) -> Image.Image:
     """Lay an image on white, as a viewer shows it; the colours of clear pixels mean nothing."""
     image = image.convert("RGBA")
     if image.getchannel("A").getextrema() != (255, 255):

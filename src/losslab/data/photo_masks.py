@@ -82,13 +82,7 @@ class OxfordPets(PhotoMasks):
 
     The border between animal and background is ignored.
 
-    Args:
-        data_dir: folder that contains ``oxford-iiit-pet``.
-        download: whether to download missing files.
-        image_size: side in pixels to which images and masks are resized.
-        standardize: whether to standardize channels with the training split's means and standard
-            deviations; otherwise values are from 0 to 1.
-        options: options of :class:`~losslab.data.base.InMemoryData`.
+    Its folder in ``data_dir`` is ``oxford-iiit-pet``; for the arguments see :class:`PhotoMasks`.
 
     Source:
         Parkhi et al., "Cats and Dogs", 2012.
@@ -115,13 +109,7 @@ class VOCSegmentation(PhotoMasks):
     Its validation images are the test split, since those of its test split have no public masks;
     validation is a sample of its training images. Borders, of value 255, are ignored.
 
-    Args:
-        data_dir: folder that contains ``VOCdevkit``.
-        download: whether to download missing files.
-        image_size: side in pixels to which images and masks are resized.
-        standardize: whether to standardize channels with the training split's means and standard
-            deviations; otherwise values are from 0 to 1.
-        options: options of :class:`~losslab.data.base.InMemoryData`.
+    Its folder in ``data_dir`` is ``VOCdevkit``; for the arguments see :class:`PhotoMasks`.
 
     Source:
         Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", 2010.
