@@ -6,9 +6,10 @@ interrupted tuning can be resumed.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ from losslab.sweep_file import read_code_dirs
 from losslab.tuning_plan import Plan, parse_plan, points_of
 from losslab.tuning_sampler import new_points, require_optuna
 from losslab.tuning_split import with_unseen_test
+
+Run = Callable[[Command, Path, Callable[[], None]], None]
+"""Function that checks the jobs of a command, calls its last argument, then runs the jobs."""
 
 
 def run_tuning(arguments: Sequence[str]) -> int:
@@ -67,9 +71,7 @@ def saved_plan(folder: Path, *, trust: bool) -> tuple[Plan, Source | None]:
     Raises:
         UserError: if it would run other code, or is damaged.
     """
-    with advising("restore the file, or tune again in a new folder"):
-        plan = Plan(**read_plan(folder))
-    plan.overrides[:] = map(translated_override, plan.overrides)
+    plan = read_saved(folder)
     code = read_code_dirs(folder / SEARCH)
     source = None if trust else Source(folder, code)
     if source is not None:
@@ -78,6 +80,18 @@ def saved_plan(folder: Path, *, trust: bool) -> tuple[Plan, Source | None]:
     use(plan.overrides)  # the plan's config folders
     admit([], code, trust=trust)
     return plan, source
+
+
+def read_saved(folder: Path) -> Plan:
+    """Read the plan of a tuning without searching the folders that it names.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    with advising("restore the file, or tune again in a new folder"):
+        plan = Plan(**read_plan(folder))
+    plan.overrides[:] = map(translated_override, plan.overrides)
+    return plan
 
 
 def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
@@ -91,26 +105,35 @@ def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
     final = folder / FINAL
     if not (final / SWEEP_FILE).is_file():
         print(f"tuning folder: {folder}", flush=True)
-        _search(plan, folder, source)
+        search(plan, folder, _run, source)
     tuning = read_tuning(folder)
     command = final_command(plan, tuning, source)
     run_folders = launch(command, checked_jobs(command, final), final)
     return _report(tuning, folder, run_folders)
 
 
-def _search(plan: Plan, folder: Path, source: Source | None) -> None:
-    """Try the points of a plan, and those that depend on them."""
-    search = folder / SEARCH
+def search(plan: Plan, folder: Path, run: Run, source: Source | None = None) -> None:
+    """Try the points of a plan, and those that depend on them.
+
+    Args:
+        plan: the plan, which grows if its sampler chooses points by the results.
+        folder: folder of the tuning.
+        run: runs the jobs of a command in a folder.
+        source: where the plan was read from, if it is not trusted.
+    """
     while True:
-        command = search_command(plan, source)
-        checked = checked_jobs(command, search)
-        keep_plan(plan, folder)
-        launch(command, checked, search)
-        if not add_points(plan, folder):
+        run(search_command(plan, source), folder / SEARCH, partial(_keep_plan, plan, folder))
+        if not _add_points(plan, folder):
             break
 
 
-def add_points(plan: Plan, folder: Path) -> bool:
+def _run(command: Command, folder: Path, once_checked: Callable[[], None]) -> None:
+    jobs = checked_jobs(command, folder)
+    once_checked()
+    launch(command, jobs, folder)
+
+
+def _add_points(plan: Plan, folder: Path) -> bool:
     """Add the points to a plan that its sampler chooses by the results so far, if there are any."""
     if plan.sampler != "optuna":
         return False
@@ -124,7 +147,7 @@ def add_points(plan: Plan, folder: Path) -> bool:
     return bool(found)
 
 
-def keep_plan(plan: Plan, folder: Path) -> None:
+def _keep_plan(plan: Plan, folder: Path) -> None:
     """Write the plan into the folder of its tuning.
 
     Raises:

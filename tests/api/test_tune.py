@@ -1,6 +1,10 @@
 """``losslab.tune`` on your own data and losses, from Python."""
 
+import json
+import os
 import shutil
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,8 @@ from losslab.analysis.load import collect
 from losslab.analysis.search import read_tuning
 from losslab.api import engine
 from losslab.cli import run
+from losslab.runs.folder import PLAN_FILE
+from losslab.tuning_plan import Plan
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 4)).astype(np.float32)
@@ -87,8 +93,8 @@ def test_it_is_saved_moved_loaded_and_extended():
         more.extend(seeds=[100])
 
 
-@pytest.mark.parametrize(("stage", "seed"), [("search", 101), ("final", 1)])
-def test_an_interrupted_tuning_goes_on(stage, seed, monkeypatch, capfd):
+def begin(stage, seed, monkeypatch, **given):
+    """Interrupt a tuning in a folder when a stage comes to a seed."""
     train = engine.train
 
     def interrupted(config, folder):
@@ -96,15 +102,52 @@ def test_an_interrupted_tuning_goes_on(stage, seed, monkeypatch, capfd):
             raise KeyboardInterrupt
         train(config, folder)
 
-    given = {"losses": ["mse"], "ranges": None, "engine": "one by one", "trials": 1}
+    given = {"losses": ["mse"], "ranges": None, "engine": "one by one", "trials": 1} | given
     with monkeypatch.context() as patch:
         patch.setattr(engine, "train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tuned(folder="begun", **given)
+
+
+@pytest.mark.parametrize(("stage", "seed"), [("search", 101), ("final", 1)])
+def test_an_interrupted_tuning_goes_on(stage, seed, monkeypatch, capfd):
+    begin(stage, seed, monkeypatch)
     assert 'to go on: losslab.load("begun").extend(seeds=0)' in capfd.readouterr().err
     done = losslab.load("begun").extend(seeds=0)
     assert set(done.tuning.trials["mse"][0].values) == {100, 101}
     assert list(done.runs()["seed"]) == [0, 1]
+
+
+def test_further_seeds_of_an_interrupted_search_come_after_those_that_are_planned(monkeypatch):
+    begin("search", 2, monkeypatch, tuning_seeds=[2], model="mlp")
+    with pytest.raises(losslab.UserError, match="must not overlap, but both have 2"):
+        losslab.load("begun").extend(seeds=np.int64(1))
+    assert not Path("begun", "final").exists()
+    more = losslab.load("begun").extend(seeds=(seed for seed in [1, 5]))
+    assert list(more.runs()["seed"]) == [0, 1, 5]
+
+
+def test_a_folder_of_others_is_loaded_without_its_code_and_configs(tmp_path):
+    Path("theirs", "conf").mkdir(parents=True)
+    path = "losslab.given.x1f3a52bc.mine"
+    plan = Plan(
+        protocol="controlled",
+        budget=1,
+        losses=["mine"],
+        tuning_seeds=[100],
+        seeds=[0],
+        overrides=["data=regression", f"hydra.searchpath=['file://{tmp_path}/theirs/conf']"],
+        ranges={"mine": {}},
+        points={"mine": [{}]},
+        chosen={"mine": ["loss=mse", f"loss._target_={path}", "label=mine"]},
+    )
+    Path("theirs", PLAN_FILE).write_text(json.dumps(asdict(plan)))
+    environment, path = dict(os.environ), list(sys.path)
+    loaded = losslab.load("theirs", losses={"mine": nn.MSELoss})
+    with pytest.raises(losslab.UserError, match="mine was given in Python"):
+        loaded.command()
+    assert dict(os.environ) == environment
+    assert sys.path == path
 
 
 @pytest.mark.slow
@@ -170,3 +213,9 @@ def test_what_is_wrong_is_said_in_one_line(given, words):
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list(Path().rglob("record.json"))
+
+
+def test_a_refused_tuning_leaves_its_folder_free():
+    with pytest.raises(losslab.UserError, match="3"):
+        tuned(model=lambda: nn.Linear(3, 1), losses=["mse"], ranges=None, folder="f")
+    assert not Path("f").exists()

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -33,6 +33,7 @@ def run_sweep(
     earlier: Sequence[Command] = (),
     *,
     whole: Path | None = None,
+    once_checked: Callable[[], None] | None = None,
 ) -> None:
     """Check all jobs of a sweep, then train those that are not done.
 
@@ -42,11 +43,14 @@ def run_sweep(
         engine: whether runs that can be are trained together.
         earlier: earlier commands of the sweep.
         whole: folder of the tuning that the sweep is a stage of.
+        once_checked: what to do between the checks and the first run.
 
     Raises:
         UserError: if a job cannot run.
     """
     jobs = checked_jobs(command, folder, earlier)
+    if once_checked is not None:
+        once_checked()
     keep_looks(folder)
     keep_commands(folder, [*earlier, command], jobs)
     waiting = [

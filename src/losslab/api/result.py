@@ -180,11 +180,11 @@ class Result:
             run_sweep(command, self._sweep, self._shown.engine, commands, whole=self.folder)
         return type(self)(self.folder, self._shown, trust=self._trust)
 
-    def _all_seeds(self, seeds: int | Iterable[int]) -> list[int]:
-        """Return the seeds that there are, and a number of further ones or those given."""
-        known = sorted({run.seed for run in collect([self._sweep]).runs})
+    def _all_seeds(self, seeds: int | Iterable[int], planned: Iterable[int] = ()) -> list[int]:
+        """Return the seeds that there are or are planned, and a number of others or those given."""
+        known = sorted({run.seed for run in collect([self._sweep]).runs} | set(planned))
         first = max(known, default=-1) + 1
-        more = range(first, first + seeds) if isinstance(seeds, int) else seeds
+        more = seeds if isinstance(seeds, Iterable) else range(first, first + seeds)
         return list(dict.fromkeys([*known, *more]))
 
     def save(self, folder: str | Path) -> "Result":

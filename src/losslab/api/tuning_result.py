@@ -1,12 +1,12 @@
 """The result of a tuning: its search, and the comparison of the best settings."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslab.analysis.search import FINAL, SEARCH, Tuning, read_tuning
+from losslab.analysis.search import FINAL, Tuning, read_tuning
 from losslab.api.again import require_given
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.moved import find_data
@@ -18,7 +18,7 @@ from losslab.config.trust import Source
 from losslab.metrics.labels import some
 from losslab.progress import show
 from losslab.runs.folder import SWEEP_FILE
-from losslab.tuning import add_points, final_command, keep_plan, saved_plan, search_command
+from losslab.tuning import final_command, read_saved, saved_plan, search
 from losslab.tuning_plan import Plan, require_apart
 
 if TYPE_CHECKING:
@@ -60,10 +60,11 @@ class TuningResult(Result):
             find_data(self.folder)
             plan, source = saved_plan(self.folder, trust=self._trust)
             require_given(plan_options(plan))
-            require_apart(plan.tuning_seeds, self._all_seeds(seeds))
+            listed = self._all_seeds(seeds, plan.seeds)
+            require_apart(plan.tuning_seeds, listed)
             train_stages(plan, self.folder, self._shown.engine, source)
         more = TuningResult(self.folder, self._shown, trust=self._trust)
-        super(TuningResult, more).extend(seeds)
+        super(TuningResult, more).extend(listed)
         return more
 
     def command(self) -> str:
@@ -72,7 +73,7 @@ class TuningResult(Result):
         Raises:
             UserError: if a loss has a label, options or a range that were given in Python.
         """
-        plan, _ = saved_plan(self.folder, trust=self._trust)
+        plan = read_saved(self.folder)
         if plan.chosen:
             raise UserError(
                 f"{', '.join(plan.chosen)} was given in Python: losslab tune takes names of conf/"
@@ -90,7 +91,7 @@ class TuningResult(Result):
     @staticmethod
     def options_of(folder: Path) -> list[str]:
         """Return the options of all jobs of a tuning."""
-        return plan_options(saved_plan(folder, trust=True)[0])
+        return plan_options(read_saved(folder))
 
 
 def plan_options(plan: Plan) -> list[str]:
@@ -104,17 +105,16 @@ def train_stages(plan: Plan, folder: Path, engine: Engine, source: Source | None
     Raises:
         UserError: if a job cannot run, or no run of the search finished.
     """
-    search, final = folder / SEARCH, folder / FINAL
+
+    def train_points(command: Command, place: Path, once_checked: Callable[[], None]) -> None:
+        points = some(sum(map(len, plan.points.values())), "settings")
+        show(f"search: {points} on {some(len(plan.tuning_seeds), 'seeds')}")
+        placed = _placed(command, place)
+        run_sweep(placed, place, engine, whole=folder, once_checked=once_checked)
+
+    final = folder / FINAL
     if not (final / SWEEP_FILE).is_file():
-        seeds = some(len(plan.tuning_seeds), "seeds")
-        while True:
-            points = sum(map(len, plan.points.values()))
-            show(f"search: {some(points, 'settings')} on {seeds}")
-            keep_plan(plan, folder)
-            command = _placed(search_command(plan, source), search)
-            run_sweep(command, search, engine, whole=folder)
-            if not add_points(plan, folder):
-                break
+        search(plan, folder, train_points, source)
         show(f"best settings on {some(len(plan.seeds), 'seeds')}")
         command = _placed(final_command(plan, read_tuning(folder), source), final)
         run_sweep(command, final, engine, whole=folder)
