@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import losslab
+from losslab import range_test
 from losslab.commands.lr_find import find, main
 from losslab.components import build_components
 from losslab.config.compose import compose_jobs
@@ -21,9 +22,18 @@ def config_of(*overrides):
     return job.config
 
 
-def test_a_curve_is_that_of_a_training_with_growing_rates():
+@pytest.mark.parametrize(
+    ("options", "ratios"),
+    [
+        ([], [1, 1, 1, 1]),
+        (["optimizer.layer_decay=0.01", "scheduler=cosine"], [0.01, 0.01, 1, 1]),
+        (["optimizer.layer_decay=0.01", "optimizer.loss_lr=0.1"], [0.01, 0.01, 1, 1]),
+    ],
+    ids=["one rate", "a rate per layer", "a rate of a loss without parameters"],
+)
+def test_a_curve_is_that_of_a_training_with_growing_rates(options, ratios):
     """Against a bare loop over the same batches with the same SGD."""
-    config = config_of("loss=mse", "optimizer=sgd", "optimizer.momentum=0", "seed=3")
+    config = config_of("loss=mse", "optimizer=sgd", "optimizer.momentum=0", "seed=3", *options)
     span = Span(1e-6, 1e-2, 20)
     components = build_components(config)
     network, batches = components.network, components.data.train_dataloader()
@@ -35,8 +45,9 @@ def test_a_curve_is_that_of_a_training_with_growing_rates():
                 break
             loss = nn.functional.mse_loss(network(inputs), target)
             gradients = torch.autograd.grad(loss, list(network.parameters()))
-            for parameter, gradient in zip(network.parameters(), gradients, strict=True):
-                parameter.data.sub_(span.rates()[len(losses)] * gradient)
+            trained = zip(network.parameters(), gradients, ratios, strict=True)
+            for parameter, gradient, ratio in trained:
+                parameter.data.sub_(span.rates()[len(losses)] * ratio * gradient)
             losses.append(loss.item())
     weights = torch.tensor([0.98**k for k in range(span.steps)]).flip(0)
     found = rate_curve(config, span)
@@ -118,3 +129,29 @@ def test_refused_in_one_line(arguments, words, tmp_path, monkeypatch):
         find(arguments.split())
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+class Likelihood(nn.MSELoss):
+    """Likelihood of normal residuals, whose logarithmic variance is trained too."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__(reduction=reduction)
+        self.scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, prediction, target):
+        return super().forward(prediction, target) * (-self.scale).exp() + self.scale
+
+
+def test_parameters_of_the_loss_keep_their_own_rate(monkeypatch):
+    made = []
+
+    def remembered(module, make=range_test._optimizer):
+        made.append(make(module))
+        return made[-1]
+
+    monkeypatch.setattr(range_test, "_optimizer", remembered)
+    own = ["loss=mse", f"loss._target_={__name__}.Likelihood", "optimizer=sgd"]
+    rates = ["optimizer.layer_decay=0.5", "optimizer.loss_lr=0.125"]
+    rate_curve(config_of(*own, *rates), Span(1e-6, 1e-4, 20))
+    head, first, loss = (group["lr"] for group in made[0].param_groups)
+    assert (head, first, loss) == (pytest.approx(1e-4), pytest.approx(5e-5), 0.125)

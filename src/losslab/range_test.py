@@ -86,10 +86,13 @@ def rate_curve(config: DictConfig, span: Span) -> RateCurve:
     module.to(device)
     batches = _batches(components.data, module, device)
     optimizer = _optimizer(module)
+    varied = _varied(config, module, optimizer)
     losses: list[float] = []
     rates = span.rates()
     for rate, batch in zip(rates, batches, strict=False):
-        losses.append(_step(config, module, optimizer, batch, rate))
+        for group, ratio in varied:
+            group["lr"] = rate * ratio
+        losses.append(_step(config, module, optimizer, batch))
         if _rose(smoothed(losses)):
             break
     if not math.isfinite(losses[-1]):
@@ -124,17 +127,28 @@ def _optimizer(module: SupervisedModule) -> torch.optim.Optimizer:
     return optimizer
 
 
+def _varied(
+    config: DictConfig, module: SupervisedModule, optimizer: torch.optim.Optimizer
+) -> list[tuple[dict[str, Any], float]]:
+    """Return the groups whose rate is varied, with the ratio of theirs to that of the first.
+
+    Parameters of the loss, the last group, keep ``loss_lr`` if it is set.
+    """
+    groups = optimizer.param_groups
+    if config.optimizer.get("loss_lr") is not None:
+        trained = any(each.requires_grad for each in module.loss.parameters())
+        groups = groups[:-1] if trained else groups
+    rates = [group.get("initial_lr", group["lr"]) for group in groups]  # before its scheduler
+    return [(group, rate / rates[0]) for group, rate in zip(groups, rates, strict=True)]
+
+
 def _step(
     config: DictConfig,
     module: SupervisedModule,
     optimizer: torch.optim.Optimizer,
     batch: list[Tensor],
-    rate: float,
 ) -> float:
     """Take one step as a run does; return the loss of the batch before it."""
-    own = config.optimizer.get("loss_lr") is not None  # the loss's parameters keep theirs
-    for group in optimizer.param_groups[: 1 if own else None]:
-        group["lr"] = rate
     inputs, target = module.task.pair(tuple(batch))
     parameters = dict(module.network.named_parameters())
     objective = sum_of(
