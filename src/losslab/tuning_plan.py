@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.analysis.power import needed_seeds
 from losslab.analysis.ranges import Range
-from losslab.analysis.search import LEARNING_RATE
+from losslab.analysis.search import LEARNING_RATE, STARTUP
 from losslab.config import groups, schema
 from losslab.config.command import refuse_dashes
 from losslab.config.compose import complete, compose, values_of
@@ -20,7 +20,7 @@ from losslab.config.instantiate import target_of
 from losslab.config.overrides import is_given, parsed, require_distinct
 from losslab.config.values import SEED
 from losslab.fitting import with_losses
-from losslab.tuning_sampler import STARTUP, require_optuna
+from losslab.tuning_sampler import require_optuna
 
 PROTOCOLS = ("controlled", "tuned")
 SAMPLERS = ("sobol", "optuna")

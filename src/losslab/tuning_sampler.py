@@ -13,9 +13,6 @@ from losslab.analysis.search import Trial, Tuning
 from losslab.config.errors import UserError
 from losslab.config.extras import is_installed, not_installed
 
-STARTUP = 10
-"""Points before the first that depends on results: the default setting, then a Sobol sequence."""
-
 
 def require_optuna() -> None:
     """Check that optuna is installed.

@@ -3,13 +3,17 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
+from losslab.analysis.search import Tuning
 from losslab.config import groups
+from losslab.metrics.labels import metric
 from losslab.report import paper
 from losslab.report.bibliography import WITHOUT_PAPER, bibtex, entries, keys_for, keys_of_row
 from losslab.report.latex import escaped, latex
@@ -165,6 +169,18 @@ def test_the_methods_say_what_was_done():
         "laplace1793figure",
         "gauss1823theoria",
     ]
+
+
+def test_the_methods_say_what_chose_the_settings():
+    searched = Tuning(Path("x"), "tuned", 20, metric("mae"), (100,), (0, 1), {}, {})
+    what, _ = paragraphs(compared(), searched)
+    assert "(the default setting and points of one Sobol sequence), each on 1 seed," in what
+    what, _ = paragraphs(compared(), replace(searched, sampler="optuna"))
+    assert (
+        "points of one Sobol sequence, and from the 11th on points of optuna's TPE (Bergstra et "
+        "al., 2011; Akiba et al., 2019)), each on"
+    ) in as_text(what)
+    assert {"bergstra2011tpe", "akiba2019optuna"} <= set(citations([what]))
 
 
 def test_the_methods_name_failures_baseline_and_center():

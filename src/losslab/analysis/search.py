@@ -22,6 +22,9 @@ SEARCH, FINAL = "search", "final"
 
 LEARNING_RATE = "optimizer.lr"
 
+STARTUP = 10
+"""Points before the first that depends on results: the default setting, then a Sobol sequence."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -115,14 +118,18 @@ class Tuning:
             f"protocol {self.protocol}: tunes {varied}; up to "
             f"{some(self.budget, 'points')} per loss, "
             f"{'the default setting and then ' if self._has_defaults else ''}"
-            f"points of the same Sobol sequence{self._chosen_by()}, "
+            f"points of the same Sobol sequence{self.chosen_by}, "
             f"{some(len(self.tuning_seeds), 'tuning seeds')} per point "
             f"({', '.join(map(str, self.tuning_seeds))}), chosen by validation "
             f"{self.metric.label}; the test split was not read"
         )
 
-    def _chosen_by(self) -> str:
-        return "" if self.sampler == "sobol" else ", and from the 11th on points of optuna's TPE"
+    @property
+    def chosen_by(self) -> str:
+        """What chose the points after those of the Sobol sequence, to go on after its name."""
+        if self.sampler == "sobol":
+            return ""
+        return f", and from the {STARTUP + 1}th on points of optuna's TPE"
 
     @property
     def _has_defaults(self) -> bool:

@@ -127,11 +127,12 @@ def _training(described: str) -> Iterator[str]:
 
 def _tuning(tuning: Tuning) -> Iterator[str]:
     rates = " and the learning rate" if tuning.protocol == "tuned" else ""
+    cited = _citing("methods", tuning.sampler)
     yield (
         f"The options of each loss{rates} were tuned with an equal budget of "
         f"{some(tuning.budget, 'settings')} per loss (the default setting and points of one Sobol "
-        f"sequence), each on {some(len(tuning.tuning_seeds), 'seeds')}, and chosen by validation "
-        f"{tuning.metric.label}; the comparison is of other seeds."
+        f"sequence{tuning.chosen_by}{cited}), each on {some(len(tuning.tuning_seeds), 'seeds')}, "
+        f"and chosen by validation {tuning.metric.label}; the comparison is of other seeds."
     )
     search = "in a training or validation split of the search"
     if tuning.overlap:
