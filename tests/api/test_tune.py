@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -142,12 +142,18 @@ def test_a_folder_of_others_is_loaded_without_its_code_and_configs(tmp_path):
         chosen={"mine": ["loss=mse", f"loss._target_={path}", "label=mine"]},
     )
     Path("theirs", PLAN_FILE).write_text(json.dumps(asdict(plan)))
-    environment, path = dict(os.environ), list(sys.path)
+    environment, imports = dict(os.environ), list(sys.path)
     loaded = losslab.load("theirs", losses={"mine": nn.MSELoss})
     with pytest.raises(losslab.UserError, match="mine was given in Python"):
         loaded.command()
+    plan = replace(plan, losses=["mse"], ranges={"mse": {}}, points={"mse": [{}]}, chosen={})
+    for group in ("model", "data"):
+        own = replace(plan, overrides=[*plan.overrides, f"{group}._target_={path}"])
+        Path("theirs", PLAN_FILE).write_text(json.dumps(asdict(own)))
+        with pytest.raises(losslab.UserError, match=f"^{group} was given in Python: define it"):
+            losslab.load("theirs").command()
     assert dict(os.environ) == environment
-    assert sys.path == path
+    assert sys.path == imports
 
 
 @pytest.mark.slow

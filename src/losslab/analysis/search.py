@@ -1,6 +1,7 @@
 """Read a tuning back from its folder: what was tried and what was best."""
 
 import math
+import shlex
 import statistics as plain
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -308,6 +309,23 @@ def read_plan(folder: Path) -> SavedPlan:
     if not set(plan["losses"]) == plan["points"].keys() == plan["ranges"].keys():
         raise FileError(path, "does not have ranges and points of each of its losses")
     return cast(SavedPlan, plan)
+
+
+def typed(plan: Mapping[str, Any], *seeds: str) -> str:
+    """Return the command of a plan.
+
+    Args:
+        plan: the plan, as its file holds it.
+        seeds: arguments of its seeds, if they are shown.
+    """
+    sampler = plan.get("sampler", "sobol")
+    own = [
+        f"loss={','.join(plan['losses'])}",
+        f"protocol={plan['protocol']}",
+        f"budget={plan['budget']}",
+        *([] if sampler == "sobol" else [f"sampler={sampler}"]),
+    ]
+    return f"losslab tune {shlex.join([*own, *seeds, *plan['overrides']])}"
 
 
 def read_tuning(folder: Path) -> Tuning:

@@ -71,10 +71,26 @@ def require_given(options: Iterable[str]) -> None:
     """
     lost = [name for name, path in given_paths(options).items() if not given.has(path)]
     if lost:
-        named = [group if group in ("model", "data") else label for group, label in lost]
+        named = [_name(group, label) for group, label in lost]
         again = [f"{group}=..." for group in ("model", "data") if group in named]
         again += ["losses={...}"] if any(group == "loss" for group, _ in lost) else []
         raise UserError(
             f"{', '.join(dict.fromkeys(named))} of these runs was given in Python, by a process "
             f"that has ended: give it again: losslab.load(folder, {', '.join(again)})"
         )
+
+
+def require_typable(options: Iterable[str]) -> None:
+    """Check that options can be typed in a shell.
+
+    Raises:
+        UserError: if one names what was given in Python.
+    """
+    for group, label in given_paths(options):
+        raise UserError(
+            f"{_name(group, label)} was given in Python: define it in a module that can be imported"
+        )
+
+
+def _name(group: str, label: str) -> str:
+    return group if group in ("model", "data") else label

@@ -17,7 +17,7 @@ from losslab.analysis.looks import keep_looks, looks_at
 from losslab.analysis.notes import tuning_notes
 from losslab.analysis.search import Tuning
 from losslab.analysis.standing import standing
-from losslab.api.again import given_paths, require_given
+from losslab.api.again import require_given, require_typable
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.moved import find_data
 from losslab.api.notebook import Plots, page
@@ -236,11 +236,7 @@ class Result:
         """
         command = read_commands(self.folder)[-1]
         jobs = [run_overrides(job) for job in all_jobs(command)]
-        for group, label in given_paths(self.options_of(self.folder)):
-            raise UserError(
-                f"{group if group == 'model' else label} was given in Python: define it in a "
-                "module that can be imported"
-            )
+        require_typable(self.options_of(self.folder))
         seeds = ",".join(dict.fromkeys(each[5:] for job in jobs for each in job if _is_seed(each)))
         lines: dict[str, list[str]] = {}
         for job in without_seeds(jobs):

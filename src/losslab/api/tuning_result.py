@@ -1,13 +1,13 @@
 """The result of a tuning: its search, and the comparison of the best settings."""
 
-import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslab.analysis.search import FINAL, Tuning, read_tuning
-from losslab.api.again import require_given
+from losslab.analysis.search import FINAL, Tuning, read_tuning, typed
+from losslab.api.again import require_given, require_typable
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.moved import find_data
 from losslab.api.result import Result
@@ -71,22 +71,16 @@ class TuningResult(Result):
         """Return the command that repeats the tuning in a shell.
 
         Raises:
-            UserError: if a loss has a label, options or a range that were given in Python.
+            UserError: if a loss has a label or options, or the model or data have no name.
         """
         plan = read_saved(self.folder)
         if plan.chosen:
             raise UserError(
                 f"{', '.join(plan.chosen)} was given in Python: losslab tune takes names of conf/"
             )
-        own = [
-            f"loss={','.join(plan.losses)}",
-            f"protocol={plan.protocol}",
-            f"budget={plan.budget}",
-            *([] if plan.sampler == "sobol" else [f"sampler={plan.sampler}"]),
-            f"tuning_seeds={','.join(map(str, plan.tuning_seeds))}",
-            f"seeds={','.join(map(str, plan.seeds))}",
-        ]
-        return f"losslab tune {shlex.join([*own, *plan.overrides])}"
+        require_typable(plan.overrides)
+        tuning_seeds, seeds = (",".join(map(str, each)) for each in (plan.tuning_seeds, plan.seeds))
+        return typed(asdict(plan), f"tuning_seeds={tuning_seeds}", f"seeds={seeds}")
 
     @staticmethod
     def options_of(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from losslab.analysis.answer import place
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.load import Run
-from losslab.analysis.search import read_plan
+from losslab.analysis.search import read_plan, typed
 from losslab.analysis.words import joined, listed
 from losslab.metrics.labels import metric
 from losslab.runs.files import FileError
@@ -59,8 +59,8 @@ def _dates(runs: Sequence[Run]) -> str:
 
 def _commands(runs: Sequence[Run]) -> list[str]:
     """Return the commands that made the runs: of their sweeps as typed, else of each run."""
-    typed = functools.cache(_typed)
-    found = (typed(_sweep_of(run)) or [run.record["command"]] for run in runs)
+    of_sweep = functools.cache(_typed)
+    found = (of_sweep(_sweep_of(run)) or [run.record["command"]] for run in runs)
     commands = list(dict.fromkeys(filter(None, itertools.chain.from_iterable(found))))
     more = len(commands) - MOST_COMMANDS
     return commands[:MOST_COMMANDS] + ([f"{more} more"] if more > 0 else [])
@@ -76,11 +76,7 @@ def _typed(sweep: Path | None) -> list[str]:
         return []
     try:
         if (sweep.parent / PLAN_FILE).is_file():
-            plan = read_plan(sweep.parent)
-            losses = f"loss={','.join(plan['losses'])}"
-            options = [f"protocol={plan['protocol']}", f"budget={plan['budget']}"]
-            options += [f"sampler={plan['sampler']}"] if plan.get("sampler") == "optuna" else []
-            return [f"losslab tune {shlex.join([losses, *options, *plan['overrides']])}"]
+            return [typed(read_plan(sweep.parent))]
         commands = read_sweep(sweep)["commands"]
     except FileError:
         return []
