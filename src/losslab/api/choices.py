@@ -105,8 +105,10 @@ def _named_loss(loss: str | tuple[Any, ...]) -> list[str]:
 
 
 def _option(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"loss.{name}={float(value)!r}"  # inf and nan, where JSON has Infinity and NaN
     try:
-        return f"loss.{name}={json.dumps(value)}"
+        return f"loss.{name}={json.dumps(value, ensure_ascii=False)}"
     except TypeError as error:
         got = f"{name}={value!r:.40}"
         raise UserError(f"an option of a loss must be a plain value, got {got}") from error
