@@ -155,3 +155,11 @@ def test_parameters_of_the_loss_keep_their_own_rate(monkeypatch):
     rate_curve(config_of(*own, *rates), Span(1e-6, 1e-4, 20))
     head, first, loss = (group["lr"] for group in made[0].param_groups)
     assert (head, first, loss) == (pytest.approx(1e-4), pytest.approx(5e-5), 0.125)
+
+
+@pytest.mark.parametrize(
+    "given", [{"options": ["optimizer.lr=0.1"]}, {"losses": ["mse optimizer.lr=0.1"]}]
+)
+def test_python_refuses_a_learning_rate_too(given):
+    with pytest.raises(UserError, match=r"^optimizer\.lr is what lr_find varies"):
+        losslab.lr_find(**{"losses": ["mse"], "data": "regression"} | given)

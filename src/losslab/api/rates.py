@@ -9,6 +9,7 @@ from losslab.api.choices import Losses
 from losslab.api.described import described
 from losslab.api.engine import unchanged_process
 from losslab.config.compose import complete, compose_jobs
+from losslab.config.overrides import refuse_rate
 from losslab.range_test import Span, find_rates
 from losslab.report.learning_rates import LearningRates
 
@@ -68,5 +69,7 @@ def lr_find(
             task=task,
             options=[*options, f"seed={seed}"],
         )
-        jobs = compose_jobs([complete([*shared, *own]) for own in chosen.values()])
+        given = [complete([*shared, *own]) for own in chosen.values()]
+        refuse_rate([option for job in given for option in job])
+        jobs = compose_jobs(given)
         return find_rates(dict(zip(chosen, (job.config for job in jobs), strict=True)), span)

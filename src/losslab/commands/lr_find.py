@@ -47,7 +47,7 @@ def find(arguments: Sequence[str]) -> int:
     # --help needs none of it
     from losslab.config.command import Command, refuse_dashes, run_overrides  # noqa: PLC0415
     from losslab.config.compose import complete, compose_jobs, jobs_of  # noqa: PLC0415
-    from losslab.config.overrides import is_given, require_distinct  # noqa: PLC0415
+    from losslab.config.overrides import refuse_rate, require_distinct  # noqa: PLC0415
     from losslab.fitting import with_losses  # noqa: PLC0415
     from losslab.runs.disk import writing_to  # noqa: PLC0415
     from losslab.runs.folder import own_names  # noqa: PLC0415
@@ -56,8 +56,7 @@ def find(arguments: Sequence[str]) -> int:
     refuse_dashes(arguments, OWN, "lr_find")
     own, overrides = _split(arguments)
     require_distinct(overrides)
-    if is_given(overrides, "optimizer.lr"):
-        raise UserError("optimizer.lr is what lr_find varies: remove it, or set start= and end=")
+    refuse_rate(overrides)
     overrides = complete(with_losses(overrides))
     jobs = compose_jobs(jobs_of(overrides))
     refuse_mixture(Command([], overrides, multirun=True, resume=None), jobs)

@@ -41,6 +41,16 @@ def is_given(overrides: Sequence[str], key: str) -> bool:
     return any(each.lstrip("+").startswith(f"{key}=") for each in overrides)
 
 
+def refuse_rate(overrides: Sequence[str]) -> None:
+    """Refuse the learning rate, which a range test varies.
+
+    Raises:
+        UserError: if it is given.
+    """
+    if is_given(overrides, "optimizer.lr"):
+        raise UserError("optimizer.lr is what lr_find varies: remove it, or set start= and end=")
+
+
 def require_distinct(overrides: Sequence[str]) -> None:
     """Check that no key is set twice, of which one value would be ignored.
 
