@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from losslab.analysis import rate_curves
 from losslab.analysis.rate_curves import RateCurve, smoothed
 from losslab.report.learning_rates import LearningRates
 
@@ -54,3 +55,22 @@ def test_tables_and_files(tmp_path):
     names = [path.name for path in found.save(tmp_path)]
     assert names == ["lr_find.png", "suggestions.csv", "curves.csv"]
     assert len((tmp_path / "curves.csv").read_text().splitlines()) == 1 + 90 + 50
+
+
+def test_the_longest_fall_is_searched_once_per_curve(monkeypatch):
+    searched = []
+    monkeypatch.setattr(
+        rate_curves, "longest_fall", lambda losses: searched.append(losses) or (0, len(losses))
+    )
+    fall = np.linspace(2, 1, 90).tolist()
+    found = LearningRates({"mse": curve(fall), "mae": curve(fall)}, "digits", 3)
+    assert found.suggestions["mse"] == found.suggestions["mae"]
+    assert "mse" in repr(found)
+    assert len(found.table()) == len(searched) == 2
+
+
+def test_files_hold_no_formula(tmp_path):
+    fall = np.linspace(2, 1, 90).tolist()
+    LearningRates({"=HYPERLINK(1)": curve(fall)}, "digits", 3).save(tmp_path)
+    for name in ("suggestions.csv", "curves.csv"):
+        assert (tmp_path / name).read_text().splitlines()[1].startswith("'=HYPERLINK(1),")

@@ -47,7 +47,7 @@ class RateCurve:
         used = slice(self.steps // 10, -5)
         return np.asarray(self.rates[used]), np.asarray(self.losses[used])
 
-    @property
+    @functools.cached_property
     def valley(self) -> float:
         """Rate half-way down the longest fall of the loss; NaN if it hardly falls.
 
@@ -61,7 +61,7 @@ class RateCurve:
         third = (last - first) / 3
         return float(rates[first + int(third) + int(third / 2)])
 
-    @property
+    @functools.cached_property
     def steepest(self) -> float:
         """Rate at which the loss falls fastest per factor of the rate; NaN if it hardly falls."""
         rates, losses = self._used

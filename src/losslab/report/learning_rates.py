@@ -43,9 +43,9 @@ class LearningRates:
         """Return one row per loss: suggestions, the rate with the lowest loss, and the steps."""
         import pandas as pd  # noqa: PLC0415
 
+        suggested = self.suggestions
         rows = [
-            {"loss": loss, **self.suggestions[loss], "lowest": curve.lowest}
-            | {"steps": len(curve.rates)}
+            {"loss": loss, **suggested[loss], "lowest": curve.lowest, "steps": len(curve.rates)}
             for loss, curve in self.curves.items()
         ]
         return pd.DataFrame(rows)
@@ -72,10 +72,11 @@ class LearningRates:
         return [head, *rows]
 
     def __repr__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(*self.lines(), strict=True)]
+        lines = self.lines()
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in self.lines()
+            for line in lines
         )
 
     def plot(self) -> "Figure":
@@ -86,10 +87,12 @@ class LearningRates:
 
     def save(self, folder: Path) -> list[Path]:
         """Write the figure and the tables to a folder; return the paths."""
+        from losslab.report.write import write_csv  # noqa: PLC0415 (matplotlib)
+
         folder.mkdir(parents=True, exist_ok=True)
         tables = {"suggestions.csv": self.table(), "curves.csv": self.frame()}
         for name, frame in tables.items():
-            frame.to_csv(folder / name, index=False)
+            write_csv(frame, folder / name)
         figure = folder / "lr_find.png"
         self.plot().savefig(figure, dpi=150)
         return [figure, *(folder / name for name in tables)]
