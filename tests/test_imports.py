@@ -41,6 +41,7 @@ def imported(name):
         (["data", "models", "metrics", "tasks"], HYDRA),
         (["config"], TORCH),
         (["runs", "analysis", "report"], TORCH),
+        (["sweep"], TORCH | {"rich.syntax"}),
         (["dictionary"], TORCH | HYDRA),
         ([""], TORCH | HYDRA),
     ],

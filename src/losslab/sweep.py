@@ -36,7 +36,6 @@ from losslab.config.trust import require_harmless
 from losslab.fitting import data_for_all
 from losslab.metrics.labels import primary_metric
 from losslab.progress import SweepProgress, show_job
-from losslab.report.config_tree import config_tree
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, needs_running
@@ -258,6 +257,8 @@ def print_config(jobs: Sequence[Composed]) -> None:
     """Print the config of the first job, if it asks for that."""
     [first, *others] = jobs
     if first.config.extras.print_config:
+        from losslab.report.config_tree import config_tree  # noqa: PLC0415 (rich.syntax)
+
         title = f"config of {first.subdir}, the first of {len(jobs)} jobs" if others else "config"
         Console().print(config_tree(first.config, title))
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a comparison shows, kept in its folder.
+    """What a comparison shows; all but ``within`` is kept in its folder.
 
     Attributes:
         baseline: label that the others are compared with.
@@ -55,7 +55,9 @@ class Shown:
     def write(self, folder: Path) -> None:
         """Write it into the folder of the comparison."""
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / COMPARISON_FILE, json.dumps(asdict(self)).encode())
+        kept = asdict(self)
+        del kept["within"]  # the options of the runs have it
+        replace_file(folder / COMPARISON_FILE, json.dumps(kept).encode())
 
 
 def read_shown(folder: Path) -> Shown:
@@ -65,9 +67,7 @@ def read_shown(folder: Path) -> Shown:
         return Shown()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Shown(
-            content["baseline"], tuple(content["metrics"]), content["engine"], content.get("within")
-        )
+        return Shown(content["baseline"], tuple(content["metrics"]), content["engine"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: remove it for the defaults") from error
 

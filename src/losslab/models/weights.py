@@ -13,7 +13,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from losslab.config.errors import unreadable
 from losslab.config.extras import is_installed, not_installed
-from losslab.models.fitting import first_convolution, weight_for_channels
+from losslab.models.fitting import weight_for_channels
 from losslab.models.notes import add_note
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -93,10 +93,15 @@ def load_weights(network: nn.Module, given: Mapping[str, Tensor], source: str) -
         ValueError: if none fit.
     """
     own = network.state_dict()
-    first, _ = first_convolution(network) if _has_images(network) else ("", None)
+    convolutions = (
+        f"{name}.weight"
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d)
+    )
+    first = next(convolutions, None)
     named = _aligned(given, own)
     fitted = {
-        name: _fitted(value, own[name], reads_images=name == f"{first}.weight")
+        name: _fitted(value, own[name], reads_images=name == first)
         for name, value in named.items()
         if name in own
     }
@@ -118,10 +123,6 @@ def load_weights(network: nn.Module, given: Mapping[str, Tensor], source: str) -
     }
     text = "".join(f"; {what}: {_some(names)}" for what, names in left.items() if names)
     add_note(network, f"weights: {len(loaded)} of {len(own)} tensors from {source}{text}")
-
-
-def _has_images(network: nn.Module) -> bool:
-    return any(isinstance(module, nn.Conv2d) for module in network.modules())
 
 
 def _aligned(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

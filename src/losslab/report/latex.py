@@ -186,7 +186,7 @@ def _tabular(
             rf"\label{{{label}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            *(rf"{' & '.join(line)} \\" for line in [head]),
+            rf"{' & '.join(head)} \\",
             r"\midrule",
             *(rf"{' & '.join(line)} \\" for line in lines),
             r"\bottomrule",
