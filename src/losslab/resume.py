@@ -35,25 +35,38 @@ def resume(command: Command) -> int:
     """Resume the run or sweep in the command's folder; return the exit code."""
     folder = command.resume
     assert folder is not None
-    _refuse_flags(command.flags, folder)
-    # config folders of this command line replace the saved ones; cli.run has made them known
-    given = without_search_path(command.overrides)
-    moved = len(given) < len(command.overrides)
     if (folder / SWEEP_FILE).exists():
-        earlier = saved_commands(folder, trust=command.trust, moved=moved)
-        looks = _looks(folder)
-        if looks is not None and looks.planned:
-            _refuse_seeds(given)
-        grown = replace(extended(earlier[-1], given), typed=command.typed)
-        if looks is not None and looks.planned:
-            return sequential_sweep(replace(grown, looks=looks.planned), folder)
+        grown, earlier = continued(command)
+        if grown.looks:
+            return sequential_sweep(grown, folder)
         return sweep(grown, folder, earlier)
+    _refuse_flags(command.flags, folder)
     if not (is_run(folder) or never_recorded(folder)):
         if (folder / PLAN_FILE).exists():
             raise UserError(f"{folder} is a tuning: losslab tune resume={folder}")
         raise UserError(f"resume={folder}: expected the folder of a run or of a sweep")
     with advising("this run cannot be resumed: restore the file, or train it again"):
-        return _resume_run(folder, given, trust=command.trust)
+        return _resume_run(folder, without_search_path(command.overrides), trust=command.trust)
+
+
+def continued(command: Command) -> tuple[Command, list[Command]]:
+    """Return the command of a sweep with what the current one adds, and the earlier commands.
+
+    Raises:
+        UserError: if they are damaged, or what is added does not fit them.
+    """
+    folder = command.resume
+    assert folder is not None
+    _refuse_flags(command.flags, folder)
+    # config folders of this command line replace the saved ones; cli.run has made them known
+    given = without_search_path(command.overrides)
+    moved = len(given) < len(command.overrides)
+    earlier = saved_commands(folder, trust=command.trust, moved=moved)
+    looks = _looks(folder)
+    if looks is not None and looks.planned:
+        _refuse_seeds(given)
+    grown = replace(extended(earlier[-1], given), typed=command.typed)
+    return replace(grown, looks=looks.planned if looks is not None else ()), earlier
 
 
 def saved_commands(folder: Path, *, trust: bool, moved: bool = False) -> list[Command]:

@@ -38,12 +38,13 @@ from losslab.metrics.labels import primary_metric
 from losslab.progress import SweepProgress, show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
-from losslab.runs.check import damage, needs_running
+from losslab.runs.check import damage, is_finished, needs_running
 from losslab.runs.disk import free_space, writing_to
 from losslab.runs.files import FileError
 from losslab.runs.folder import SWEEP_FILE, is_run, job_name, label_of, own_names
-from losslab.runs.record import Record, interrupt_dead, read_record
+from losslab.runs.record import Record, interrupt_dead, is_live, read_record
 from losslab.sweep_file import write_commands
+from losslab.units import Unit, plan_units
 
 DONE, FAILED = 0, 1
 
@@ -164,7 +165,7 @@ def launch(
     Returns:
         The folders of all jobs.
     """
-    keep_commands(folder, [*earlier, command], jobs)
+    plan(command, jobs, folder, earlier)
     of_runs = run_overrides(command.overrides)
     of_hydra = [given for given in command.overrides if given not in of_runs]
     of_hydra += [
@@ -186,6 +187,14 @@ def launch(
     return list(epochs)
 
 
+def plan(
+    command: Command, jobs: Sequence[Composed], folder: Path, earlier: Sequence[Command] = ()
+) -> list[Unit]:
+    """Write the commands of a sweep and its units, which any worker can train; return the units."""
+    keep_commands(folder, [*earlier, command], jobs)
+    return plan_units(folder, command, jobs)
+
+
 def keep_commands(folder: Path, commands: Sequence[Command], jobs: Sequence[Composed]) -> None:
     """Write the commands of a sweep, its jobs and the folders of the user's modules."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,19 +209,24 @@ def sweep_job(config: DictConfig) -> None:
 
     Errors are recorded, but not raised: Hydra would not run the other jobs.
     """
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    node: Any = HydraConfig.get()
+    folder = Path(node.runtime.output_dir)
     if not needs_running(folder):
         return
+    # torch: only once the command is checked
+    from losslab.continuing import train_run  # noqa: PLC0415
+    from losslab.lockstep.grouping import Job  # noqa: PLC0415
+
     try:
-        train_job(config)
+        train_run(Job(finished_config(config, node), folder))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     else:
-        show_job(folder, config.task.metrics or [], HydraConfig.get())
+        show_job(folder, config.task.metrics or [], node)
 
 
 def train_job(config: DictConfig) -> None:
-    """Train the job that Hydra is running, in its output folder."""
+    """Train the run that Hydra is running, in its output folder."""
     from losslab.training import train  # noqa: PLC0415 (torch: only once the command is checked)
 
     node: Any = HydraConfig.get()
@@ -290,23 +304,36 @@ def show_comparison(folder: Path) -> None:
 
 def show_unfinished(folders: Sequence[Path], command: str) -> int:
     """Print the jobs that are not done and the command to run them; return the exit code."""
-    unfinished = [folder for folder in folders if needs_running(folder)]
+    unfinished = [folder for folder in folders if not is_finished(folder)]
+    absent = [folder for folder in unfinished if not is_run(folder)]
     for folder in unfinished:
-        name = f"{folder.parent.name}/{folder.name}"
-        print(f"failed: {name}: {_why_unfinished(folder)}", file=sys.stderr)
+        if folder not in absent:
+            print(_why_unfinished(folder), file=sys.stderr)
+    if absent:
+        names = ", ".join(map(_name, absent[:3]))
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        print(f"not trained: {names}{more}", file=sys.stderr)
     if unfinished:
         print(f"to run them again: {command}", file=sys.stderr)
     return FAILED if unfinished else DONE
 
 
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
+
+
 def _why_unfinished(folder: Path) -> str:
-    if not is_run(folder):
-        return "it left no record"
     try:
         record = read_record(folder)
     except FileError as error:
-        return str(error)
-    return str(damage(folder, record)) if record["status"] == "done" else error_line(record, folder)
+        return f"failed: {_name(folder)}: {error}"
+    if is_live(record):
+        where = f"process {record['pid']} on {record['host']}"
+        return f"running: {_name(folder)}: {where}"
+    done = record["status"] == "done"
+    return (
+        f"failed: {_name(folder)}: {damage(folder, record) if done else error_line(record, folder)}"
+    )
 
 
 def error_line(record: Record, folder: Path) -> str:

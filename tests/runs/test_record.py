@@ -13,12 +13,12 @@ import pytest
 
 from losslab.runs.check import needs_running
 from losslab.runs.files import LaterVersionError
+from losslab.runs.process import process_start
 from losslab.runs.record import (
     Record,
     is_live,
     is_stale,
     new_record,
-    process_start,
     read_record,
     write_record,
 )

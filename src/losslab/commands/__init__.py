@@ -9,6 +9,8 @@ from losslab.config.groups import did_you_mean
 COMMANDS = {
     "compare": "Compare the losses of any runs",
     "evaluate": "Evaluate a checkpoint of a run",
+    "plan": "Divide a sweep into units without training them",
+    "work": "Train units of a planned sweep",
     "tune": "Tune losses equally and compare them",
     "lr_find": "Find learning rates for losses",
     "gallery": "Test the claims of the gallery",

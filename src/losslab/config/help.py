@@ -17,6 +17,10 @@ Train
   {program} -m 'loss=glob(*)' data=digits               all losses that fit these data
   {program} resume=FOLDER [trust=true]                  resume a run or a sweep (of others)
 
+Train on several machines (docs/scale.md)
+  losslab plan loss=mse,mae 'seed=range(50)'   check the jobs of a sweep and divide them into units
+  losslab work SWEEP --next                    train one unit; any number of workers may run at once
+
 Use runs (COMMAND --help lists the options)
   losslab compare FOLDER...                                   compare the losses of any runs
   losslab evaluate RUN --split test                           evaluate the checkpoint of a run

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from losslab.config import schema
 from losslab.config.instantiate import target_of
 from losslab.lockstep.optimizers import ELEMENTWISE
-from losslab.lockstep.resuming import was_stacked
+from losslab.lockstep.resuming import begun
 from losslab.modules.supervised import SupervisedModule
 from losslab.rl.module import PolicyGradientModule, QLearningModule
 from losslab.trainer import is_double
@@ -95,17 +95,26 @@ def group_jobs(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, st
     """
     groups: dict[str, list[Job]] = {}
     left: list[tuple[Job, str]] = []
+    stacked: set[Path] = set()
     for job in jobs:
-        reason = reason_against(job.config)
+        how = begun(job.folder)
+        reason = "they were begun alone" if how == "alone" else reason_against(job.config)
+        if how == "stacked":
+            stacked.add(job.folder)
         if reason is None:
             groups.setdefault(_shape(job.config), []).append(job)
         else:
             left.append((job, reason))
     for members in groups.values():
-        if len(members) == 1 and not was_stacked(members[0].folder):
+        if len(members) == 1 and members[0].folder not in stacked:
             left.append((members[0], "no other job has the same data, model and optimizer"))
             members.clear()
     return [members for members in groups.values() if members], left
+
+
+def stack_key(config: DictConfig) -> str | None:
+    """Return a text that is equal for configs that can be stacked; ``None`` if this one cannot."""
+    return _shape(config) if reason_against(config) is None else None
 
 
 def _shape(config: DictConfig) -> str:

@@ -7,7 +7,7 @@ stack are saved together; those that were saved at different epochs go on in dif
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -20,7 +20,7 @@ from losslab.config import schema
 from losslab.config.errors import UserError
 from losslab.lockstep.optimizers import RowState
 from losslab.runs.config_file import read_config
-from losslab.runs.record import read_record
+from losslab.runs.record import Record, read_record
 from losslab.training import resumed_checkpoint
 
 if TYPE_CHECKING:
@@ -49,15 +49,32 @@ class SavedRun:
             scheduler.load_state_dict(self.last["lr_schedulers"][0])
 
 
-def was_stacked(folder: Path) -> bool:
-    """Return whether a stack has saved a run and was killed or interrupted."""
+def begun(folder: Path) -> Literal["alone", "stacked"] | None:
+    """Return how a run was trained that can go on from its last checkpoint; ``None`` if none can.
+
+    A run that failed begins again, unless it lacked space or memory.
+    """
     try:
-        if read_record(folder)["status"] not in ("running", "interrupted"):
-            return False
+        if not _can_go_on(read_record(folder)):
+            return None
         saved = torch.load(checkpoint_path(folder, "last"), map_location="cpu", weights_only=True)
-        return "record" in saved
+        return "stacked" if "record" in saved else "alone"
     except Exception:  # a damaged file can raise anything
-        return False
+        return None
+
+
+def _can_go_on(record: Record) -> bool:
+    lacked = record["error"] is not None and record["error"]["kind"] in ("space", "memory")
+    return record["status"] in ("running", "interrupted") or lacked
+
+
+def gives_same_results(config: DictConfig, folder: Path) -> bool:
+    """Return whether a config gives the results of the run in a folder, whose config is whole.
+
+    Raises:
+        FileError: if its config is damaged.
+    """
+    return _results(read_config(folder)) == _results(config)
 
 
 def saved_run(config: DictConfig, folder: Path, like: Components) -> SavedRun | None:
@@ -69,7 +86,7 @@ def saved_run(config: DictConfig, folder: Path, like: Components) -> SavedRun | 
         like: components of the run, which are not changed.
     """
     try:
-        if not was_stacked(folder) or _results(read_config(folder)) != _results(config):
+        if begun(folder) != "stacked" or not gives_same_results(config, folder):
             return None
         own = build_components(config, like, starts=False)
         path = resumed_checkpoint(config, folder, own)

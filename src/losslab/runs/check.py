@@ -19,17 +19,37 @@ def needs_running(folder: Path) -> bool:
     Raises:
         LaterVersionError: if a later version of losslab made the run.
     """
+    record = _whole_record(folder)
+    return record is None or not (is_live(record) or _is_whole(folder, record))
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a run is done and its files are whole.
+
+    Raises:
+        LaterVersionError: if a later version of losslab made the run.
+    """
+    record = _whole_record(folder)
+    return record is not None and _is_whole(folder, record)
+
+
+def has_failed(folder: Path) -> bool:
+    """Return whether a run has failed, so that it would probably fail again."""
+    record = _whole_record(folder)
+    return record is not None and record["status"] == "failed"
+
+
+def _whole_record(folder: Path) -> Record | None:
     try:
-        record = read_record(folder)
-        return not is_live(record) and (
-            record["status"] != "done" or damage(folder, record) is not None
-        )
-    except FileNotFoundError:
-        return True
+        return read_record(folder)
     except LaterVersionError:
         raise
-    except FileError:
-        return True
+    except (FileNotFoundError, FileError):
+        return None
+
+
+def _is_whole(folder: Path, record: Record) -> bool:
+    return record["status"] == "done" and damage(folder, record) is None
 
 
 def damage(folder: Path, record: Record) -> FileError | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict, cast
 from losslab.runs.disk import FULL, overwrite
 from losslab.runs.files import FileError, read_json, require_types, require_version
 from losslab.runs.folder import RunFolder, replace_file
+from losslab.runs.process import is_running, process_start
 
 SCHEMA = 1
 """Version of the schema; increased if a field changes its meaning, not if one is added."""
@@ -254,7 +255,8 @@ def is_stale(record: Record) -> bool:
         return False
     if time.time() - record["heartbeat"] > STALE_AFTER:
         return True
-    return record["host"] == platform.node() and not _lives(record)
+    here = record["host"] == platform.node()
+    return here and not is_running(record["pid"], record["process_start"])
 
 
 def is_live(record: Record) -> bool:
@@ -269,40 +271,6 @@ def interrupt_dead(folder: Path) -> None:
         if is_stale(record):
             record["status"] = "interrupted"
             write_record(folder, record)
-
-
-def process_start(pid: int) -> str | None:
-    """Return the start of a process as an opaque text; ``None`` if the system does not tell."""
-    fields = _process_fields(pid)
-    if fields is None:
-        return None
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{boot.read_text().strip() if boot.is_file() else ''}/{fields[19]}"
-
-
-def _process_fields(pid: int) -> list[str] | None:
-    """Return the fields of ``/proc/<pid>/stat`` after the command's name, from the state on."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:  # no such process, or no /proc on this system
-        return None
-    return text.rpartition(")")[2].split()
-
-
-def _lives(record: Record) -> bool:
-    if record["process_start"] is not None and Path("/proc/self/stat").is_file():
-        fields = _process_fields(record["pid"])
-        is_zombie = fields is not None and fields[0] in "ZX"
-        return not is_zombie and process_start(record["pid"]) == record["process_start"]
-    if os.name == "nt":  # signal 0 is Ctrl-C there: only the heartbeat can tell
-        return True
-    try:
-        os.kill(record["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it exists and belongs to another user
-        return True
-    return True
 
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

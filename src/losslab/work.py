@@ -1,0 +1,155 @@
+"""Work on a planned sweep: any process that sees its folder can train its units."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from losslab.config.command import program
+from losslab.config.compose import compose_jobs
+from losslab.config.errors import UserError, resumable
+from losslab.config.trust import Source, require_harmless, require_harmless_jobs
+from losslab.metrics.labels import some
+from losslab.progress import SweepProgress, show
+from losslab.resume import saved_commands
+from losslab.runs.check import has_failed, needs_running
+from losslab.runs.claims import Claimed, claim, holder
+from losslab.runs.disk import writing_to
+from losslab.runs.files import advising
+from losslab.runs.folder import SWEEP_FILE
+from losslab.sweep import DONE, FAILED, show_unfinished
+from losslab.units import Unit, read_units
+
+
+def planned_units(folder: Path) -> list[Unit]:
+    """Read the units of a sweep.
+
+    Raises:
+        UserError: if the folder is not a sweep, has no units, or its file is damaged.
+    """
+    if not (folder / SWEEP_FILE).is_file():
+        raise UserError(f"{folder} is not the folder of a sweep: it has no {SWEEP_FILE}")
+    again = f"losslab plan resume={folder} divides the sweep into units"
+    try:
+        with advising(f"remove the file: {again} anew"):
+            return read_units(folder)
+    except FileNotFoundError:
+        raise UserError(f"{folder} has no units: {again}") from None
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Worker that trains units of a sweep, one at a time.
+
+    Attributes:
+        folder: folder of the sweep.
+        units: its units.
+        source: where the sweep was read from, if it is not trusted.
+    """
+
+    folder: Path
+    units: Sequence[Unit]
+    source: Source | None = None
+
+    @classmethod
+    def of(cls, folder: Path, *, trust: bool = False) -> "Worker":
+        """Read a sweep, and make the user's configs and code that it names known.
+
+        Args:
+            folder: folder of the sweep.
+            trust: whether all code that it names may run.
+
+        Raises:
+            UserError: if the folder is not a planned sweep, or would run other code.
+        """
+        units = planned_units(folder)
+        return cls(folder, units, saved_commands(folder, trust=trust)[-1].source)
+
+    def train(self, number: int) -> int:
+        """Train what is left of the unit with this number; return the exit code.
+
+        Raises:
+            UserError: if there is no such unit.
+        """
+        if not 1 <= number <= len(self.units):
+            raise UserError(f"--unit must be between 1 and {len(self.units)}, got {number}")
+        unit = self.units[number - 1]
+        if any(map(needs_running, unit.folders(self.folder))):
+            self._trains(unit)
+        return self._outcome([unit])
+
+    def train_next(self) -> int:
+        """Train the next unit on which nobody works and which has not failed; return the exit code.
+
+        If there is none, the code says whether all units are done.
+        """
+        for unit in self.units:
+            if any(map(_is_untried, unit.folders(self.folder))) and self._trains(unit):
+                return self._outcome([unit])
+        return self._outcome(self.units)
+
+    def train_all(self) -> int:
+        """Train all units on which nobody works, in turn; return the exit code."""
+        for unit in self.units:
+            if any(map(needs_running, unit.folders(self.folder))):
+                self._trains(unit)
+        return self._outcome(self.units)
+
+    def _trains(self, unit: Unit) -> bool:
+        """Train a unit; return False if another process works on it."""
+        claims = unit.claims(self.folder)
+        with resumable(self._again(unit)), writing_to(self.folder):
+            claims.mkdir(parents=True, exist_ok=True)
+            try:
+                held = claim(claims)
+            except Claimed:
+                return False
+            with held:
+                self._train(unit)
+        return True
+
+    def _train(self, unit: Unit) -> None:
+        # torch: only once there is something to train
+        from losslab.continuing import train_runs  # noqa: PLC0415
+        from losslab.lockstep.grouping import Job  # noqa: PLC0415
+
+        runs = [run for run in unit.runs if needs_running(self.folder / run["folder"])]
+        if self.source is not None:
+            require_harmless_jobs([run["overrides"] for run in runs], [], self.source)
+        composed = compose_jobs([run["overrides"] for run in runs])
+        configs = [job.config for job in composed]
+        if self.source is not None:
+            require_harmless(configs, self.source)
+        jobs = [
+            Job(config, self.folder / run["folder"])
+            for config, run in zip(configs, runs, strict=True)
+        ]
+        show(f"unit {unit.number} of {len(self.units)}: {some(len(jobs), 'jobs')}")
+        with SweepProgress({job.folder: job.config.trainer.max_epochs for job in jobs}):
+            train_runs(jobs, stacked=unit.stacked)
+
+    def _outcome(self, units: Sequence[Unit]) -> int:
+        """Show which of these units are not done, and where they run; return the exit code."""
+        running = {unit.number: holder(unit.claims(self.folder)) for unit in units}
+        for number, held in running.items():
+            if held is not None:
+                show(f"unit {number} is running: {held.where}")
+        free = [unit for unit in units if running[unit.number] is None]
+        folders = [folder for unit in free for folder in unit.folders(self.folder)]
+        code = show_unfinished(folders, self._again(*units))
+        if len(free) < len(units):
+            return FAILED
+        if code == DONE:
+            show(f"{_named(units)} of {self.folder}: done")
+        return code
+
+    def _again(self, *units: Unit) -> str:
+        which = f"--unit {units[0].number}" if len(units) == 1 else "--all"
+        return f"{program('work')} {self.folder} {which}"
+
+
+def _named(units: Sequence[Unit]) -> str:
+    return f"unit {units[0].number}" if len(units) == 1 else some(len(units), "units")
+
+
+def _is_untried(folder: Path) -> bool:
+    return needs_running(folder) and not has_failed(folder)

@@ -1,0 +1,170 @@
+"""Sweeps that are planned by one command and trained, unit by unit, by others."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from losslab import cli
+from losslab.config.command import all_jobs, parse
+from losslab.config.compose import compose_jobs
+from losslab.runs.claims import claim
+from losslab.runs.folder import find_runs
+from losslab.runs.record import read_record
+from losslab.sweep import placed
+from losslab.units import Unit, plan_units, read_units, unfinished, write_units
+
+QUICK = ["trainer.max_epochs=1", "trainer=cpu", "callbacks=quiet", "model=mlp"]
+LOSSES = ["loss=cross_entropy,focal", "data=digits", "seed=0,1", *QUICK]
+TWO_STACKS = "hydra.launcher.max_jobs=2"
+
+
+def divided(folder, *overrides):
+    """Return the units into which a command divides its jobs, without checking them."""
+    command = parse(["-m", *overrides])
+    return plan_units(folder, command, placed(compose_jobs(all_jobs(command)), folder))
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A sweep of two units with two runs each."""
+    folder = tmp_path_factory.mktemp("planned") / "sweep"
+    assert cli.run(["plan", *LOSSES, TWO_STACKS, f"hydra.sweep.dir={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def sweep(planned, tmp_path):
+    return Path(shutil.copytree(planned, tmp_path / "sweep"))
+
+
+def work(folder, *arguments):
+    return cli.run(["work", str(folder), *map(str, arguments)])
+
+
+def statuses(folder):
+    runs = find_runs(folder)
+    return {f"{run.parent.name}/{run.name}": read_record(run)["status"] for run in runs}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], [(True, 4)]),
+        (["hydra.launcher.max_jobs=3"], [(True, 2), (True, 2)]),
+        (["hydra.launcher.max_jobs=1"], [(False, 1)] * 4),
+        (["hydra/launcher=basic"], [(False, 1)] * 4),
+        (["model.hidden=[4],[5]"], [(True, 4), (True, 4)]),
+        (["compile=true"], [(False, 1)] * 4),
+    ],
+    ids=["one stack", "two stacks", "stacks of one", "basic", "two networks", "no stacks"],
+)
+def test_a_unit_is_a_stack_or_a_run(tmp_path, overrides, expected):
+    units = divided(tmp_path, *LOSSES, *overrides)
+    assert [(unit.stacked, len(unit.runs)) for unit in units] == expected
+    assert [unit.number for unit in units] == list(range(1, len(units) + 1))
+    assert read_units(tmp_path) == unfinished(tmp_path) == units
+
+
+def test_the_runs_of_a_stack_have_few_losses(tmp_path):
+    losses = "loss=cross_entropy,focal,hinge,bce"
+    units = divided(tmp_path, "seed=0,1", losses, *QUICK, TWO_STACKS)
+    assert [len({run["folder"].split("/")[0] for run in unit.runs}) for unit in units] == [1] * 4
+
+
+def test_units_keep_their_numbers_when_a_sweep_grows(tmp_path):
+    before = divided(tmp_path, *LOSSES, TWO_STACKS)
+    more = [each.replace("seed=0,1", "seed=0,1,2") for each in LOSSES]
+    grown = divided(tmp_path, *more, TWO_STACKS, "threads=2")
+    assert [[run["folder"] for run in unit.runs] for unit in grown] == [
+        *([run["folder"] for run in unit.runs] for unit in before),
+        ["cross_entropy/seed2", "focal/seed2"],
+    ]
+    assert all("threads=2" in run["overrides"] for unit in grown for run in unit.runs)
+
+
+def test_a_plan_trains_nothing_and_says_what_to_do(planned, capsys):
+    assert not find_runs(planned)
+    assert cli.run(["plan", f"resume={planned}"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"sweep folder: {planned}",
+        f"4 jobs in 2 units; to train one: losslab work {planned} --next",
+    ]
+
+
+def test_workers_train_each_unit_once(sweep, capsys):
+    assert work(sweep, "--next") == 0
+    assert statuses(sweep) == {"cross_entropy/seed0": "done", "cross_entropy/seed1": "done"}
+    written = {run: (run / "record.json").read_bytes() for run in find_runs(sweep)}
+    assert work(sweep, "--unit", 1) == 0
+    assert [unit.number for unit in unfinished(sweep)] == [2]
+    assert work(sweep, "--all") == 0
+    assert set(statuses(sweep).values()) == {"done"}
+    assert len(statuses(sweep)) == 4
+    assert all((run / "record.json").read_bytes() == text for run, text in written.items())
+    assert work(sweep, "--next") == 0
+    assert f"2 units of {sweep}: done" in capsys.readouterr().err
+
+
+def test_units_of_other_workers_are_left_to_them(sweep, capsys):
+    with claimed(sweep, 1), claimed(sweep, 2):
+        assert work(sweep, "--unit", 1) == 1
+        assert "unit 1 is running: process" in capsys.readouterr().err
+        assert work(sweep, "--next") == 1
+        assert work(sweep, "--all") == 1
+        told = capsys.readouterr().err
+        assert told.count("unit 1 is running: ") == told.count("unit 2 is running: ") == 2
+        assert "again" not in told
+    assert not find_runs(sweep)
+
+
+def claimed(sweep, number):
+    folder = sweep / "units" / str(number)
+    folder.mkdir(parents=True)
+    return claim(folder)
+
+
+def test_a_failed_unit_is_tried_again_only_if_it_is_asked_for(sweep, capsys):
+    units = read_units(sweep)
+    write_units(sweep, [Unit(1, [diverging(run) for run in units[0].runs[:1]], stacked=False)])
+    assert work(sweep, "--next") == 1
+    assert "failed: cross_entropy/seed0: diverged" in capsys.readouterr().err
+    [run] = find_runs(sweep)
+    ended = read_record(run)["heartbeat"]
+    assert work(sweep, "--next") == 1
+    assert read_record(run)["heartbeat"] == ended
+    assert work(sweep, "--unit", 1) == 1
+    assert read_record(run)["heartbeat"] > ended
+    assert f"to run them again: losslab work {sweep} --unit 1" in capsys.readouterr().err
+
+
+def diverging(run):
+    return {**run, "overrides": [*run["overrides"], "optimizer=sgd", "optimizer.lr=1e30"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["work", "{sweep}", "--unit", "3"], "--unit must be between 1 and 2, got 3"),
+        (["work", "{none}", "--next"], "is not the folder of a sweep: it has no sweep.json"),
+        (["plan", "loss=mse,mae", "seeds=auto"], "use losslab -m"),
+        (["plan", "resume={none}"], "is not the folder of a sweep"),
+        (["plan", "--next"], "unknown option --next"),
+    ],
+)
+def test_wrong_input(sweep, tmp_path, capsys, arguments, words):
+    given = [each.format(sweep=sweep, none=tmp_path / "none") for each in arguments]
+    with pytest.raises(SystemExit) as ended:
+        cli.run(given)
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_sweep_of_an_earlier_version_is_divided_when_it_is_resumed(sweep, capsys):
+    (sweep / "units.json").unlink()
+    with pytest.raises(SystemExit):
+        work(sweep, "--next")
+    assert f"has no units: losslab plan resume={sweep}" in capsys.readouterr().err
+    assert cli.run(["plan", f"resume={sweep}"]) == 0
+    assert len(read_units(sweep)) == 2
