@@ -40,6 +40,16 @@ def _loss_of(item):
 SAFE_PATH = os.environ.get("PYTHONSAFEPATH")
 
 
+@pytest.fixture(scope="session")
+def warm():
+    """Start commands in forks of one process that has its imports behind it."""
+    from warm import Server
+
+    server = Server()
+    yield server
+    server.close()
+
+
 @pytest.fixture(autouse=True)
 def _own_safe_path():
     """Undo what a command run in this process, also by a shared fixture, sets for its workers."""

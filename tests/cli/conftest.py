@@ -41,27 +41,6 @@ class Outcome:
         return folder
 
 
-@pytest.fixture(scope="session")
-def warm():
-    """Runs commands in forks of one process that has its imports behind it; see warm.py."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("warm.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-
-    def run(request):
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        return int(process.stdout.readline())
-
-    yield run
-    process.stdin.close()
-    process.wait(timeout=60)
-
-
 @pytest.fixture
 def command(command_in, tmp_path):
     """Runs ``python train.py ...`` (or another script) with its logs in a folder of its own.
@@ -72,7 +51,7 @@ def command(command_in, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def command_in(request):
+def command_in(warm):
     """The same in a folder that is given."""
 
     def run(
@@ -88,30 +67,19 @@ def command_in(request):
         own = any(argument.startswith("paths.log_dir=") for argument in arguments)
         if script == "train.py" and "--help" not in given and not own:
             given.append(f"paths.log_dir={logs}")
-        out, err = folder / "out.txt", folder / "err.txt"
-        seen = {"COLUMNS": "120"} | environment
+        seen = os.environ | {"COLUMNS": "120"} | environment
         if cold:
-            with out.open("w") as to_out, err.open("w") as to_err:
-                code = subprocess.run(
-                    [sys.executable, *given],
-                    cwd=folder,
-                    env=os.environ | seen,
-                    stdout=to_out,
-                    stderr=to_err,
-                    timeout=timeout,
-                    check=False,
-                ).returncode
-        else:
-            code = request.getfixturevalue("warm")(
-                {
-                    "arguments": given,
-                    "folder": str(folder),
-                    "environment": seen,
-                    "out": str(out),
-                    "err": str(err),
-                    "timeout": timeout,
-                }
+            done = subprocess.run(
+                [sys.executable, *given],
+                cwd=folder,
+                env=seen,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
             )
-        return Outcome(code, out.read_text(), err.read_text(), logs)
+        else:
+            done = warm.run(given, folder, seen, timeout)
+        return Outcome(done.returncode, done.stdout, done.stderr, logs)
 
     return run

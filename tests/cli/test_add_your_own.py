@@ -37,19 +37,6 @@ def write(folder, files):
         (folder / path).write_text(text)
 
 
-def run(folder, *arguments):
-    source = folder if (folder / "src").is_dir() else ROOT
-    environment = os.environ | {"PYTHONPATH": str(source / "src")}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -62,18 +49,18 @@ def run(folder, *arguments):
     ],
     ids=lambda arguments: arguments[-2],
 )
-def test_the_pages_commands(project, arguments):
+def test_the_pages_commands(warm, project, arguments):
     quick = ("trainer.max_epochs=2", "callbacks=quiet")
-    outcome = run(project, "-m", "losslab", *arguments, *quick)
+    outcome = warm.run(["-m", "losslab", *arguments, *quick], project)
     assert outcome.returncode == 0, outcome.stderr
     assert "best epoch" in outcome.stdout
 
 
-def test_the_readmes_loss(tmp_path):
+def test_the_readmes_loss(warm, tmp_path):
     write(tmp_path, dict(FILES.findall((ROOT / "README.md").read_text())))
     command = ["-m", "losslab", "-m", "loss=log_cosh,mse", "data.outliers=0.1", "seed=range(2)"]
     quick = ("trainer.max_epochs=2", "callbacks=quiet")
-    outcome = run(tmp_path, *command, *quick, "--config-dir", "conf")
+    outcome = warm.run([*command, *quick, "--config-dir", "conf"], tmp_path)
     assert outcome.returncode == 0, outcome.stderr
     assert "log_cosh vs mse" in outcome.stdout
 
@@ -89,8 +76,14 @@ def test_the_suite_takes_the_pages_loss(tmp_path, files):
     (tmp_path / "conf/loss/log_cosh.yaml").write_text(config)
     with (tmp_path / "tests/losses/references.py").open("a") as file:
         file.write(files["tests/losses/references.py"])
-    outcome = run(
-        tmp_path, "-m", "pytest", "-q", "tests/losses/test_conformance.py", "--loss", "log_cosh"
+    pytest_line = ["-m", "pytest", "-q", "tests/losses/test_conformance.py", "--loss", "log_cosh"]
+    outcome = subprocess.run(
+        [sys.executable, *pytest_line],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert outcome.returncode == 0, outcome.stdout
     assert "passed" in outcome.stdout

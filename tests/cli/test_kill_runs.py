@@ -2,19 +2,36 @@
 
 import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_runs.py"
+from load_script import SCRIPTS, load_script
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ["regression", "lockstep sweep"])
-def test_a_killed_command_is_resumed_to_the_bit(tmp_path, case):
-    line = [sys.executable, str(SCRIPT), "--folder", str(tmp_path), "--moments", "1"]
+def test_a_killed_command_is_resumed_to_the_bit(tmp_path):
+    line = [sys.executable, str(SCRIPTS / "kill_runs.py"), "--folder", str(tmp_path)]
     done = subprocess.run(
-        [*line, "--cases", case], capture_output=True, text=True, timeout=500, check=False
+        [*line, "--moments", "1", "--cases", "regression"],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "equal to the bit" in done.stdout
+
+
+def test_a_killed_sweep_in_lockstep_is_resumed_to_the_bit(warm, tmp_path, monkeypatch, capsys):
+    script = load_script("kill_runs")
+
+    def popen(line, cwd, stderr, **streams):
+        return warm.start(line[1:], cwd, err=stderr.name)
+
+    monkeypatch.setattr(script, "subprocess", SimpleNamespace(Popen=popen, DEVNULL=None))
+    line = ["kill_runs.py", "--folder", str(tmp_path), "--moments", "1"]
+    monkeypatch.setattr(sys, "argv", [*line, "--cases", "lockstep sweep"])
+    assert script.main() == 0, capsys.readouterr()
+    assert "equal to the bit" in capsys.readouterr().out

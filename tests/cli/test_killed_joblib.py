@@ -1,8 +1,6 @@
 """Processes of joblib: none outlives the main one, not even one that has no job."""
 
 import signal
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -26,10 +24,9 @@ def test_joblib_starts_no_process_without_a_job(given, jobs, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
-def test_no_process_of_joblib_outlives_the_main_one(tmp_path, number, code):
+def test_no_process_of_joblib_outlives_the_main_one(warm, tmp_path, number, code):
     joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4", f"paths.log_dir={tmp_path}"]
-    line = [sys.executable, "-m", "losslab", *LONG, *joblib]
-    main = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    main = warm.start(["-m", "losslab", *LONG, *joblib], tmp_path)
     while len(find_runs(tmp_path)) < 2:
         assert main.poll() is None
         time.sleep(0.05)

@@ -56,17 +56,28 @@ def project(tmp_path):
     return tmp_path
 
 
-def losslab(project, *arguments, code=0):
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "losslab", *arguments],  # as the command losslab is started
-        cwd=project,
+@pytest.fixture
+def losslab(warm):
+    """Return a function that runs losslab in a folder, as the installed command does."""
+
+    def run(folder, *arguments, code=0, cold=False):
+        line = ["-P", "-m", "losslab", *arguments]
+        done = run_cold(line, folder) if cold else warm.run(line, folder)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def run_cold(line, folder):
+    return subprocess.run(
+        [sys.executable, *line],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr
 
 
 def run_folder(printed):
@@ -74,7 +85,7 @@ def run_folder(printed):
     return Path(line.split(maxsplit=2)[2])
 
 
-def test_a_loss_of_ones_own_is_known_wherever_a_name_is_looked_up(project):
+def test_a_loss_of_ones_own_is_known_wherever_a_name_is_looked_up(losslab, project):
     assert "My log-cosh" in losslab(project, "--help", "--config-dir", "conf")
     wrong = losslab(project, "loss=my_los", "--config-dir", "conf", code=2)
     assert "did you mean my_loss?" in wrong
@@ -92,7 +103,7 @@ def test_a_loss_of_ones_own_is_known_wherever_a_name_is_looked_up(project):
         ("lockstep", "hydra.searchpath=[file://conf]"),
     ],
 )
-def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(project, launcher, given):
+def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(losslab, project, launcher, given):
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     losslab(
@@ -111,7 +122,7 @@ def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(project, launcher, given):
 FUNCTION = ("data=regression", "loss._target_=my_losses.my_function")
 
 
-def test_a_run_of_a_function_is_found_from_another_folder(project):
+def test_a_run_of_a_function_is_found_from_another_folder(losslab, warm, project):
     run = project / run_folder(losslab(project, *FUNCTION, *QUICK))
     elsewhere = project / "elsewhere"
     elsewhere.mkdir()
@@ -122,13 +133,12 @@ def test_a_run_of_a_function_is_found_from_another_folder(project):
     losslab(elsewhere, f"resume={run}", "trainer.max_epochs=2", "trust=true")
     assert "mae" in losslab(elsewhere, "evaluate", str(run), "--trust")
     conf = f"--config-dir={project / 'conf'}"
-    script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), str(run), conf]
-    done = subprocess.run(script, cwd=elsewhere, capture_output=True, text=True, check=False)
+    done = warm.run([ROOT / "scripts" / "evaluate.py", run, conf], elsewhere)
     assert "mae" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("launcher", ["basic", "lockstep"])
-def test_a_sweep_of_a_function_goes_on_elsewhere(project, launcher):
+def test_a_sweep_of_a_function_goes_on_elsewhere(losslab, project, launcher):
     line = [*FUNCTION, *QUICK, f"hydra/launcher={launcher}"]
     losslab(project, "-m", *line, "loss.power=1.5,2")
     [sweep] = (project / "logs" / "sweeps").iterdir()
@@ -139,7 +149,9 @@ def test_a_sweep_of_a_function_goes_on_elsewhere(project, launcher):
     assert statuses == ["done"] * 4
 
 
-def test_code_that_moved_is_named_with_its_folder_and_found_where_it_is(project, tmp_path_factory):
+def test_code_that_moved_is_named_with_its_folder_and_found_where_it_is(
+    losslab, project, tmp_path_factory
+):
     run = project / run_folder(losslab(project, *FUNCTION, *QUICK))
     moved = tmp_path_factory.mktemp("moved")
     (project / "my_losses.py").rename(moved / "my_losses.py")
@@ -152,7 +164,7 @@ def test_code_that_moved_is_named_with_its_folder_and_found_where_it_is(project,
     assert "mae" in losslab(elsewhere, "evaluate", str(run), "--trust")
 
 
-def test_a_tuning_with_a_network_of_ones_own_goes_on_elsewhere(project):
+def test_a_tuning_with_a_network_of_ones_own_goes_on_elsewhere(losslab, project):
     line = ["loss=mse,huber", "budget=1", "tuning_seeds=100", "seeds=0,1", "data=regression"]
     losslab(project, "tune", *line, "model._target_=my_losses.Net", *QUICK)
     [tuning] = (project / "logs" / "tuning").iterdir()
@@ -163,7 +175,7 @@ def test_a_tuning_with_a_network_of_ones_own_goes_on_elsewhere(project):
     assert len(list((tuning / "final").rglob("record.json"))) == 4
 
 
-def test_a_project_that_moved_is_resumed(project, tmp_path_factory):
+def test_a_project_that_moved_is_resumed(losslab, project, tmp_path_factory):
     losslab(project, "-m", "loss=my_loss,mse", "seed=0", "--config-dir=conf", *QUICK)
     moved = tmp_path_factory.mktemp("moved") / "project"
     project.rename(moved)
@@ -174,7 +186,7 @@ def test_a_project_that_moved_is_resumed(project, tmp_path_factory):
     losslab(moved, f"resume={run}", "trainer.max_epochs=2", "--config-dir=conf")
 
 
-def test_losses_of_ones_own_are_tuned(project):
+def test_losses_of_ones_own_are_tuned(losslab, project):
     arguments = ["loss=my_loss,mse", "budget=2", "tuning_seeds=100", "seeds=0,1", *QUICK]
     assert "my_loss" in losslab(project, "tune", *arguments, "--config-dir", "conf")
 
@@ -188,7 +200,7 @@ def test_losses_of_ones_own_are_tuned(project):
         (["loss._target_=torch.nn.functional.l1_loss"], "l1_loss", {}),
     ],
 )
-def test_a_target_without_a_yaml_is_called_by_its_name(project, overrides, name, options):
+def test_a_target_without_a_yaml_is_called_by_its_name(losslab, project, overrides, name, options):
     network = ["model._target_=my_losses.Net", "model.width=4"]
     printed = losslab(project, "data=regression", *overrides, *network, *QUICK)
     folder = project / run_folder(printed)
@@ -200,12 +212,12 @@ def test_a_target_without_a_yaml_is_called_by_its_name(project, overrides, name,
     assert {key: value for key, value in saved.items() if key != "_target_"} == options
 
 
-def test_a_config_folder_that_is_not_there_is_refused(project):
+def test_a_config_folder_that_is_not_there_is_refused(losslab, project):
     printed = losslab(project, "loss=mse", "--config-dir", "nowhere", code=2)
     assert printed == "error: config folder nowhere: the folder does not exist\n"
 
 
-def test_a_config_with_the_name_of_one_of_losslabs_is_refused(project):
+def test_a_config_with_the_name_of_one_of_losslabs_is_refused(losslab, project):
     (project / "conf" / "loss" / "my_loss.yaml").rename(project / "conf" / "loss" / "mse.yaml")
     printed = losslab(project, "loss=mse", "--config-dir", "conf", code=2)
     assert "mse.yaml: losslab has a loss=mse: rename the file" in printed
@@ -220,7 +232,7 @@ def test_the_environment_of_others_stays(monkeypatch):
     assert user_code.config_dirs() == []
 
 
-def test_data_without_a_config_gets_the_seed(project):
+def test_data_without_a_config_gets_the_seed(losslab, project):
     (project / "my_data.py").write_text(
         "import torch\n"
         "from losslab.data.base import InMemoryData, Raw\n\n"
@@ -232,6 +244,6 @@ def test_data_without_a_config_gets_the_seed(project):
     )
     (project / "random.py").write_text("raise RuntimeError('shadows the standard library')\n")
     line = ["-m", "loss=cross_entropy", "seed=0,1", "data._target_=my_data.Blobs", "model=mlp"]
-    losslab(project, *line, *QUICK, "hydra/launcher=joblib")
+    losslab(project, *line, *QUICK, "hydra/launcher=joblib", cold=True)
     records = [json.loads(path.read_text()) for path in project.rglob("record.json")]
     assert len({record["hashes"]["data"] for record in records}) == 2

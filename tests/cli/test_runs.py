@@ -97,6 +97,7 @@ def test_losses_of_one_seed_are_paired(command):
 
 
 def test_killed_in_mid_training_and_resumed(command, tmp_path):
+    """The killed command has a hash seed of its own, as no fork has."""
     arguments = ["loss=focal", "trainer.max_epochs=12", "model.dropout=0.4"]
     whole = command(*arguments)
     unbroken = whole.run

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -63,7 +61,7 @@ def test_two_losses_of_one_seed_meet_the_same_episodes(command):
 
 
 @pytest.mark.parametrize("loss", ["policy_gradient", "q_learning"])
-def test_a_killed_run_goes_on_as_the_unbroken_one(command, tmp_path, loss):
+def test_a_killed_run_goes_on_as_the_unbroken_one(command, warm, tmp_path, loss):
     short = [
         f"loss={loss}",
         "trainer.max_epochs=6",
@@ -74,12 +72,7 @@ def test_a_killed_run_goes_on_as_the_unbroken_one(command, tmp_path, loss):
     whole = command(*short)
     assert whole.code == 0, whole.err
     logs = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *short, f"paths.log_dir={logs}"],
-        cwd=tmp_path,
-        env=os.environ,
-        start_new_session=True,
-    )
+    process = warm.start([ROOT / "train.py", *short, f"paths.log_dir={logs}"], tmp_path)
     deadline = time.monotonic() + 240
     while not list(logs.rglob("last.ckpt")) and process.poll() is None:
         assert time.monotonic() < deadline

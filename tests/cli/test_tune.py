@@ -1,9 +1,7 @@
 """Equal tuning as a user runs it: killed in its first stage, and gone on with as one sweep."""
 
 import json
-import os
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
@@ -27,21 +25,16 @@ def records(folder: Path):
 
 
 @pytest.fixture
-def killed(tmp_path):
+def killed(warm, tmp_path):
     """A tuning that was killed when its first runs were done."""
     alone = "hydra/launcher=basic"  # so that runs end one by one
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parents[2] / TUNE), *SEARCH, *FINAL, alone],
-        cwd=tmp_path,
-        env=os.environ,
-        stdout=subprocess.DEVNULL,
-    )
+    process = warm.start([Path(__file__).parents[2] / TUNE, *SEARCH, *FINAL, alone], tmp_path)
     end = time.monotonic() + 120
     done: list = []
     while len(done) < 2 and time.monotonic() < end:
         time.sleep(0.05)
         done = [path for path, each in records(tmp_path).items() if each["status"] == "done"]
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     [folder] = (tmp_path / "logs" / "tuning").iterdir()
     return folder

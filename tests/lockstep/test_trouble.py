@@ -123,11 +123,10 @@ def test_stacks_leave_the_memory_before_the_next_is_built(jobs, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_interruption_ends_the_stacks_that_wait_as_well(tmp_path):
+def test_an_interruption_ends_the_stacks_that_wait_as_well(warm, tmp_path):
     launcher = ["hydra/launcher=lockstep", "hydra.launcher.workers=2", "hydra.launcher.max_jobs=1"]
     long = [*DIGITS, "trainer.max_epochs=100000", "loss=bce", "seed=range(6)", "callbacks=quiet"]
-    line = command_line(tmp_path, *long, *launcher)
-    process = subprocess.Popen(line, cwd=tmp_path, start_new_session=True)
+    process = warm.start(command_line(tmp_path, *long, *launcher), tmp_path)
     begun = time.monotonic()
     # values of steps: a run that has only its record is not in its loop yet
     while len(list(tmp_path.rglob("metrics.csv"))) < 2:
@@ -143,14 +142,14 @@ def test_an_interruption_ends_the_stacks_that_wait_as_well(tmp_path):
 def test_processes_of_two_threads_each_end(tmp_path):
     """Forked from a process that has used its threads, they would wait for each other for ever."""
     launcher = ["hydra/launcher=lockstep", "hydra.launcher.workers=2", "threads=2"]
-    line = command_line(tmp_path, *DIGITS, "loss=bce", "seed=0,1", *launcher)
+    line = [sys.executable, *command_line(tmp_path, *DIGITS, "loss=bce", "seed=0,1", *launcher)]
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     subprocess.run(line, check=True, timeout=120, env=environment, cwd=tmp_path)
 
 
 def command_line(logs, *overrides):
     given = [*overrides, "trainer=cpu", f"paths.log_dir={logs}"]
-    return [sys.executable, str(ROOT / "train.py"), "-m", *given]
+    return [str(ROOT / "train.py"), "-m", *given]
 
 
 @pytest.mark.parametrize(("value", "stackable"), [(1, False), (1.0, True), (0.5, False)])

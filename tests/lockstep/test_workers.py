@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -104,13 +102,13 @@ with cli_errors():
     [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)],
     ids=["SIGKILL", "SIGTERM", "SIGINT"],
 )
-def test_no_process_outlives_the_main_one(tmp_path, number, code):
+def test_no_process_outlives_the_main_one(warm, tmp_path, number, code):
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
-    main = subprocess.Popen(
-        [sys.executable, "-c", SLEEPING, *map(str, folders)], stderr=subprocess.PIPE, text=True
-    )
+    script, errors = tmp_path / "sleeping.py", tmp_path / "errors.txt"
+    script.write_text(SLEEPING)
+    main = warm.start([script, *folders], tmp_path, err=errors)
     wait_for(lambda: all((folder / "begun").exists() for folder in folders), 60)
     children = psutil.Process(main.pid).children()
     assert len(children) == 2
@@ -118,9 +116,8 @@ def test_no_process_outlives_the_main_one(tmp_path, number, code):
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     assert all((folder / "interrupted").exists() for folder in folders)
-    errors = main.communicate(timeout=60)[1]
-    assert main.returncode == code
-    assert errors == ("" if number == signal.SIGKILL else "interrupted\n")
+    assert main.wait(60) == code
+    assert errors.read_text() == ("" if number == signal.SIGKILL else "interrupted\n")
 
 
 def wait_for(condition, seconds):
