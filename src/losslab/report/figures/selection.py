@@ -57,8 +57,9 @@ class ReportFigure:
 
     def save(self, folder: Path) -> None:
         """Write the figure as PNG and as SVG."""
-        self.figure.savefig(folder / f"{self.name}.png", dpi=160)
         (folder / f"{self.name}.svg").write_text(self.svg, encoding="utf-8")
+        self.figure.set_layout_engine(None)  # it has its layout; another one takes as long again
+        self.figure.savefig(folder / f"{self.name}.png", dpi=160)
 
 
 def table_figures(comparison: Comparison, table: ComparisonTable) -> Iterator[ReportFigure]:
