@@ -1,5 +1,6 @@
 """What all tests share: made-up runs, the folder of the conformance suite, and its option."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,17 @@ def pytest_addoption(parser):
         metavar="NAME",
         help="run the conformance suite for this conf/loss/NAME.yaml alone",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Spare the garbage collector ten thousand tests, which it would search again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config, items):
