@@ -25,13 +25,15 @@ def test_a_killed_command_is_resumed_to_the_bit(tmp_path):
 
 
 def test_a_killed_sweep_in_lockstep_is_resumed_to_the_bit(warm, tmp_path, monkeypatch, capsys):
-    script = load_script("kill_runs")
+    script, case = load_script("kill_runs"), "lockstep sweep"
+    shorter = [each.replace("epochs=300", "epochs=100") for each in script.CASES[case]]
 
     def popen(line, cwd, stderr, **streams):
         return warm.start(line[1:], cwd, err=stderr.name)
 
     monkeypatch.setattr(script, "subprocess", SimpleNamespace(Popen=popen, DEVNULL=None))
-    line = ["kill_runs.py", "--folder", str(tmp_path), "--moments", "1"]
-    monkeypatch.setattr(sys, "argv", [*line, "--cases", "lockstep sweep"])
+    monkeypatch.setitem(script.CASES, case, shorter)
+    line = ["kill_runs.py", "--folder", str(tmp_path), "--moments", "1", "--cases", case]
+    monkeypatch.setattr(sys, "argv", line)
     assert script.main() == 0, capsys.readouterr()
     assert "equal to the bit" in capsys.readouterr().out

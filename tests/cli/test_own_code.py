@@ -104,11 +104,18 @@ def test_a_loss_of_ones_own_is_known_wherever_a_name_is_looked_up(losslab, proje
     ],
 )
 def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(losslab, project, launcher, given):
-    if launcher == "joblib":
+    line = ["-m", "loss=my_loss,mse", "seed=0,1", given, *QUICK, f"hydra/launcher={launcher}"]
+    parallel = launcher == "joblib"
+    if parallel:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    losslab(
-        project, "-m", "loss=my_loss,mse", "seed=0,1", given, *QUICK, f"hydra/launcher={launcher}"
-    )
+        shadow = "raise RuntimeError('shadows the standard library')\n"
+        (project / "random.py").write_text(shadow)  # of the command and of its workers
+    printed = losslab(project, *line, cold=parallel)
+    statuses = [json.loads(path.read_text())["status"] for path in project.rglob("record.json")]
+    assert statuses == ["done"] * 4
+    if parallel:
+        told = sorted(each[:8] for each in printed.splitlines() if each.startswith("job "))
+        assert told == [f"job {place} of" for place in range(1, 5)]
     [sweep] = (project / "logs" / "sweeps").iterdir()
     [lost] = sweep.glob("my_loss*/seed1")
     shutil.rmtree(lost)
@@ -242,8 +249,7 @@ def test_data_without_a_config_gets_the_seed(losslab, project):
         "        targets = torch.arange(100) % 2\n"
         "        return Raw(targets[:, None] + torch.randn(100, 2, generator=rng), targets)\n"
     )
-    (project / "random.py").write_text("raise RuntimeError('shadows the standard library')\n")
     line = ["-m", "loss=cross_entropy", "seed=0,1", "data._target_=my_data.Blobs", "model=mlp"]
-    losslab(project, *line, *QUICK, "hydra/launcher=joblib", cold=True)
+    losslab(project, *line, *QUICK, "hydra/launcher=basic")
     records = [json.loads(path.read_text()) for path in project.rglob("record.json")]
     assert len({record["hashes"]["data"] for record in records}) == 2

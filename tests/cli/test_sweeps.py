@@ -98,17 +98,6 @@ def test_what_conflicts_with_a_sweep_changes_nothing(command):
     assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == before
 
 
-def test_two_cells_at_once(command):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    jobs = ["loss=mse,mae", *LINE, "trainer.max_epochs=2", "seed=0,1"]
-    outcome = command("-m", *jobs, "hydra/launcher=joblib", cold=True)
-    assert outcome.code == 0, outcome.err
-    assert [record["status"] for record in outcome.records().values()] == ["done"] * 4
-    assert sorted(line[:8] for line in outcome.err.splitlines() if line.startswith("job ")) == [
-        f"job {place} of"[:8] for place in range(1, 5)
-    ]
-
-
 def test_compare_reads_the_same_table_from_files(command):
     outcome = command("-m", "loss=mse,mae", *LINE, "trainer.max_epochs=1", "seed=0,1")
     table = command(str(outcome.logs), script="scripts/compare.py")

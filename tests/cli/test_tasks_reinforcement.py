@@ -64,7 +64,7 @@ def test_two_losses_of_one_seed_meet_the_same_episodes(command):
 def test_a_killed_run_goes_on_as_the_unbroken_one(command, warm, tmp_path, loss):
     short = [
         f"loss={loss}",
-        "trainer.max_epochs=6",
+        "trainer.max_epochs=4",
         "data.steps_per_epoch=1500",
         "callbacks=quiet",
         *FEW,
