@@ -52,6 +52,14 @@ def _loss_of(item):
 SAFE_PATH = os.environ.get("PYTHONSAFEPATH")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_disk():
+    """Do not wait for the disk: what was given to the system outlives the process."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def warm():
     """Start commands in forks of one process that has its imports behind it."""

@@ -1,10 +1,12 @@
 """Sweeps in this process: each job alone, and all together."""
 
+import copy
+import functools
 from pathlib import Path
 
 import pytest
 
-from losslab.config.compose import complete, compose_jobs, jobs_of
+from losslab.config.compose import Composed, complete, compose_jobs, jobs_of
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs
 from losslab.training import train
@@ -14,11 +16,17 @@ from losslab.training import train
 def jobs(tmp_path):
     """Composes the jobs of a sweep, each with a folder below the one named."""
 
-    def compose(name: str, *overrides: str) -> list[Job]:
+    @functools.cache
+    def composed(*overrides: str) -> list[Composed]:
         # a single run logs more of the components' gradients than a job of a sweep
         common = ["trainer=cpu", "callbacks=quiet", "component_gradients=false"]
-        composed = compose_jobs(jobs_of(complete([*common, *overrides])))
-        return [Job(job.config, tmp_path / name / job.subdir) for job in composed]
+        return compose_jobs(jobs_of(complete([*common, *overrides])))
+
+    def compose(name: str, *overrides: str) -> list[Job]:
+        return [
+            Job(copy.deepcopy(job.config), tmp_path / name / job.subdir)
+            for job in composed(*overrides)
+        ]
 
     return compose
 

@@ -112,12 +112,6 @@ def curve(folder: Path, tag: str) -> list[int]:
     return [point.step for point in EventAccumulator(str(folder)).Reload().Scalars(tag)]
 
 
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waiting for the disk: a killed process loses nothing that it gave to the system."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 def test_a_whole_run(tmp_path: Path) -> None:
     train(tmp_path)
     record = read_record(tmp_path)
