@@ -29,8 +29,11 @@ class Server:
     """The side of the tests."""
 
     def __init__(self) -> None:
+        # what commands in this process have left there would be part of its import path
+        clean = {name: os.environ[name] for name in os.environ if not name.startswith("LOSSLAB_")}
         self._server = subprocess.Popen(
             [sys.executable, "-P", __file__],
+            env=clean,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -71,7 +74,8 @@ class Server:
 
     def close(self) -> None:
         """End the server."""
-        self._server.communicate(timeout=60)
+        self._server.stdin.close()
+        self._server.wait(timeout=60)
 
 
 class Process:
