@@ -105,13 +105,26 @@ def _named_loss(loss: str | tuple[Any, ...]) -> list[str]:
 
 
 def _option(name: str, value: Any) -> str:
-    if isinstance(value, float):
-        return f"loss.{name}={float(value)!r}"  # inf and nan, where JSON has Infinity and NaN
     try:
-        return f"loss.{name}={json.dumps(value, ensure_ascii=False)}"
+        return f"loss.{name}={_written(value)}"
     except TypeError as error:
         got = f"{name}={value!r:.40}"
         raise UserError(f"an option of a loss must be a plain value, got {got}") from error
+
+
+def _written(value: Any) -> str:
+    """Write a plain value in Hydra's grammar.
+
+    Raises:
+        TypeError: if it is another.
+    """
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_written(each)}' for key, each in value.items())}}}"
+    if isinstance(value, float):
+        return repr(float(value))  # inf and nan, where JSON has Infinity and NaN
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _name_of(value: Any, otherwise: str) -> str:
