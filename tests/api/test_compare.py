@@ -319,6 +319,17 @@ def test_an_interrupted_comparison_goes_on(monkeypatch, capfd):
     assert sorted(begun.extend(seeds=0).runs()["seed"]) == [0, 1]
 
 
+def test_further_seeds_of_an_interrupted_comparison_come_after_those_that_are_planned(monkeypatch):
+    def interrupted(jobs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_train_together", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            losslab.compare(losses=["mse"], data="regression", folder="begun", **QUICK)
+    assert sorted(losslab.load("begun").extend(seeds=1).runs()["seed"]) == [0, 1, 2]
+
+
 def final_losses(result):
     rows = result.runs().set_index(["row", "seed"])
     return rows["test/loss"].to_dict()

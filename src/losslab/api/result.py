@@ -21,7 +21,7 @@ from losslab.api.again import require_given, require_typable
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.moved import find_data
 from losslab.api.notebook import Plots, page
-from losslab.config.command import all_jobs, run_overrides, without_seeds
+from losslab.config.command import Command, all_jobs, run_overrides, without_seeds
 from losslab.config.errors import UserError
 from losslab.progress import show
 from losslab.report.frames import grid, markdown_table, pairs_frame, runs_frame, table_frame
@@ -175,12 +175,13 @@ class Result:
             find_data(self.folder)
             commands = saved_commands(self._sweep, trust=self._trust)
             require_given(Result.options_of(self._sweep))
-            listed = ",".join(map(str, self._all_seeds(seeds)))
+            planned = [int(each[5:]) for each in _options(commands[-1]) if _is_seed(each)]
+            listed = ",".join(map(str, self._all_seeds(seeds, planned)))
             command = extended(commands[-1], [f"seed={listed}"])
             run_sweep(command, self._sweep, self._shown.engine, commands, whole=self.folder)
         return type(self)(self.folder, self._shown, trust=self._trust)
 
-    def _all_seeds(self, seeds: int | Iterable[int], planned: Iterable[int] = ()) -> list[int]:
+    def _all_seeds(self, seeds: int | Iterable[int], planned: Iterable[int]) -> list[int]:
         """Return the seeds that there are or are planned, and a number of others or those given."""
         known = sorted({run.seed for run in collect([self._sweep]).runs} | set(planned))
         first = max(known, default=-1) + 1
@@ -262,8 +263,12 @@ class Result:
         Raises:
             UserError: if its file is damaged.
         """
-        jobs = all_jobs(read_commands(folder)[-1])
-        return list(dict.fromkeys(option for job in jobs for option in job))
+        return _options(read_commands(folder)[-1])
+
+
+def _options(command: Command) -> list[str]:
+    """Return the distinct options of all jobs of a command."""
+    return list(dict.fromkeys(option for job in all_jobs(command) for option in job))
 
 
 def _is_seed(override: str) -> bool:
