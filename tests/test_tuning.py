@@ -162,7 +162,7 @@ def test_a_sum_in_a_file_declares_ranges_of_its_own(own_config):
         (["loss=mse,hubr"], "unknown loss 'hubr': did you mean huber"),
         (["loss=mse", "protocol=free"], "protocol must be controlled or tuned, got free"),
         (["loss=mse", "protocol=tuned,controlled"], "protocol must be one value"),
-        (["loss=mse", "budget=0"], "budget must be at least 1, got 0"),
+        (["loss=mse", "budget=0"], "budget must be a whole number >= 1, got 0"),
         (["loss=mse", "budget=many"], "budget must be whole numbers, got many"),
         (["loss=mse", "seeds=1,1"], "seeds must differ"),
         (["loss=mse", "seeds=1,2", "tuning_seeds=2,3"], "must not overlap, but both have 2"),

@@ -110,7 +110,7 @@ def test_no_point_is_tried_twice_and_the_budget_is_kept(monkeypatch):
 
 REFUSED = {
     "sampler=grid": "sampler must be sobol or optuna, got grid",
-    "sampler=optuna budget=10": "chooses after 10 points: give a larger budget, got 10",
+    "sampler=optuna budget=10": "chooses after 10 points: give more budget, got 10",
     "sampler=sobol,optuna": "sampler must be one value",
 }
 

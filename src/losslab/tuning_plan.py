@@ -88,12 +88,9 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     if len(set(losses)) < len(losses):
         raise UserError(f"losses must differ, got {', '.join(losses)}")
     protocol = _single_value(own, "protocol", "controlled")
-    if protocol not in PROTOCOLS:
-        raise UserError(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol}")
-    sampler = _sampler(_single_value(own, "sampler", "sobol"))
-    budget = _whole_numbers([_single_value(own, "budget", "20")], "budget")[0]
-    if budget < 1:
-        raise UserError(f"budget must be at least 1, got {budget}")
+    sampler = _single_value(own, "sampler", "sobol")
+    [budget] = _whole_numbers([_single_value(own, "budget", "20")], "budget")
+    require_search(protocol, sampler, budget, "budget")
     tuning_seeds, seeds = _seeds(own, len(losses))
     _, *overrides = complete([f"loss={','.join(losses)}", *overrides])
     plan = Plan(protocol, budget, losses, tuning_seeds, seeds, overrides, {}, {}, sampler=sampler)
@@ -106,11 +103,6 @@ def planned(plan: Plan) -> Plan:
     Raises:
         UserError: if a job cannot be composed, or a range is invalid.
     """
-    if plan.sampler == "optuna" and plan.budget <= STARTUP:
-        raise UserError(
-            f"sampler=optuna chooses after {STARTUP} points: give a larger budget, got "
-            f"{plan.budget}"
-        )
     first = STARTUP if plan.sampler == "optuna" else plan.budget
     ranges: dict[str, dict[str, Any]] = {}
     defaults: dict[str, dict[str, Any]] = {}
@@ -121,6 +113,31 @@ def planned(plan: Plan) -> Plan:
         defaults[loss] = _defaults(ranges[loss], config)
     points = {loss: points_of(ranges[loss], first, defaults[loss]) for loss in plan.losses}
     return replace(plan, ranges=ranges, defaults=defaults, points=points)
+
+
+def require_search(protocol: str, sampler: str, budget: int, name: str) -> None:
+    """Check how the points of a search are chosen, and how many there are.
+
+    Args:
+        protocol: what is tuned.
+        sampler: what chooses the points.
+        budget: number of points per loss.
+        name: what the number is called.
+
+    Raises:
+        UserError: if one is out of range, or optuna is asked for and not installed.
+    """
+    for key, given, known in (("protocol", protocol, PROTOCOLS), ("sampler", sampler, SAMPLERS)):
+        if given not in known:
+            raise UserError(f"{key} must be {' or '.join(known)}, got {given}")
+    if not isinstance(budget, int) or budget < 1:
+        raise UserError(f"{name} must be a whole number >= 1, got {budget!r}")
+    if sampler == "optuna" and budget <= STARTUP:
+        raise UserError(
+            f"sampler=optuna chooses after {STARTUP} points: give more {name}, got {budget}"
+        )
+    if sampler == "optuna":
+        require_optuna()
 
 
 def jobs_of_losses(losses: Sequence[Sequence[str]], overrides: Sequence[str]) -> list[list[str]]:
@@ -196,14 +213,6 @@ def _single_value(own: Mapping[str, list[str]], key: str, standard: str) -> str:
     if others:
         raise UserError(f"{key} must be one value, got {', '.join([value, *others])}")
     return value
-
-
-def _sampler(name: str) -> str:
-    if name not in SAMPLERS:
-        raise UserError(f"sampler must be {' or '.join(SAMPLERS)}, got {name}")
-    if name == "optuna":
-        require_optuna()
-    return name
 
 
 def _whole_numbers(values: Sequence[str], key: str) -> list[int]:

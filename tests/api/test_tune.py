@@ -191,8 +191,17 @@ class NoDefault(nn.Module):
 
 WRONG = {
     "trials": ({"trials": 0}, "trials must be a whole number >= 1, got 0"),
-    "a protocol": ({"protocol": "free"}, "protocol must be 'controlled' or 'tuned', got 'free'"),
+    "a sampler": ({"sampler": "grid"}, "sampler must be sobol or optuna, got grid"),
+    "too few trials": (
+        {"sampler": "optuna", "trials": 10},
+        "sampler=optuna chooses after 10 points: give more trials, got 10",
+    ),
+    "a protocol": ({"protocol": "free"}, "protocol must be controlled or tuned, got free"),
     "seeds": ({"seeds": [100]}, "seeds and tuning_seeds must not overlap, but both have 100"),
+    "a number of tuning seeds": (
+        {"seeds": [1002], "tuning_seeds": 3},
+        "seeds and tuning_seeds must not overlap, but both have 1002",
+    ),
     "tuning seeds": ({"tuning_seeds": "a"}, "tuning_seeds must be a number of seeds or a list"),
     "a label": ({"ranges": {"m": {}}}, "ranges has m, but the losses are l1, mine, h2"),
     "no range": ({"ranges": {"mine": 3}}, "ranges of mine must be by option, got 3"),

@@ -73,14 +73,14 @@ def names(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-def seed_list(seeds: int | Iterable[int], name: str = "seeds") -> list[int]:
-    """Return a number of seeds, or the seeds, as a list.
+def seed_list(seeds: int | Iterable[int], name: str = "seeds", first: int = 0) -> list[int]:
+    """Return a number of seeds from the first on, or the seeds, as a list.
 
     Raises:
         UserError: if there is none, or one is not a number.
     """
     if isinstance(seeds, Integral):
-        found = list(range(int(seeds)))
+        found = list(range(first, first + int(seeds)))
     else:
         found = list(seeds) if isinstance(seeds, Iterable) else []
     if not found or not all(isinstance(seed, Integral) for seed in found):

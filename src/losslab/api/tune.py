@@ -22,7 +22,7 @@ from losslab.api.result import Shown
 from losslab.api.tuning_result import TuningResult, train_stages
 from losslab.config.errors import UserError
 from losslab.runs.folder import label_of
-from losslab.tuning_plan import PROTOCOLS, SAMPLERS, TUNING_SEEDS, Plan, planned, require_apart
+from losslab.tuning_plan import TUNING_SEEDS, Plan, planned, require_apart, require_search
 from losslab.tuning_split import with_unseen_test
 
 Ranges = Mapping[str, Mapping[str, Any]]
@@ -36,7 +36,7 @@ def tune(
     model: Any = None,
     trials: int = 20,
     seeds: int | Iterable[int] | None = None,
-    tuning_seeds: Iterable[int] = tuple(TUNING_SEEDS),
+    tuning_seeds: int | Iterable[int] = len(TUNING_SEEDS),
     protocol: str = "tuned",
     sampler: str = "sobol",
     ranges: Ranges | None = None,
@@ -65,7 +65,8 @@ def tune(
         model: as for :func:`losslab.compare`.
         trials: number of settings per loss, the first of them the default one.
         seeds: number of final seeds, or these seeds; by default as many as the tests need.
-        tuning_seeds: seeds of the search, none of them a final one.
+        tuning_seeds: number of seeds of the search, from 1000 on, or these seeds, none of them a
+            final one.
         protocol: ``"tuned"`` tries learning rates and options of the losses, ``"controlled"``
             options only.
         sampler: ``"sobol"`` tries points of one sequence, ``"optuna"`` chooses by the results
@@ -92,7 +93,7 @@ def tune(
     """
     folder = new_folder("tuning") if folder is None else Path(folder)
     require_new(folder, engine)
-    _require_search(trials, protocol, sampler)
+    require_search(protocol, sampler, trials, "trials")
     shown = Shown(baseline, tuple(names(metrics)), engine)
     with unchanged_process(), removed_if_refused(folder):
         shared, chosen = described(
@@ -115,7 +116,7 @@ def tune(
             protocol=protocol,
             budget=trials,
             losses=list(chosen),
-            tuning_seeds=seed_list(tuning_seeds, "tuning_seeds"),
+            tuning_seeds=seed_list(tuning_seeds, "tuning_seeds", TUNING_SEEDS[0]),
             seeds=final,
             overrides=completed(shared, next(iter(chosen.values())))[0],
             ranges=_ranges(ranges or {}, chosen, losses),
@@ -128,15 +129,6 @@ def tune(
         shown.write(folder)
         train_stages(plan, folder, engine)
     return TuningResult(folder, shown, trust=True)
-
-
-def _require_search(trials: int, protocol: str, sampler: str) -> None:
-    if not isinstance(trials, int) or trials < 1:
-        raise UserError(f"trials must be a whole number >= 1, got {trials!r}")
-    if protocol not in PROTOCOLS:
-        raise UserError(f"protocol must be {' or '.join(map(repr, PROTOCOLS))}, got {protocol!r}")
-    if sampler not in SAMPLERS:
-        raise UserError(f"sampler must be {' or '.join(map(repr, SAMPLERS))}, got {sampler!r}")
 
 
 def _final_seeds(seeds: int | Iterable[int] | None, losses: int) -> list[int]:
