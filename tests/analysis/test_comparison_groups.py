@@ -148,6 +148,14 @@ def test_what_all_runs_were_asked_for_is_shared(made_up):
     assert part.shared == ("trainer.max_epochs=3", "optimizer.lr=0.02")
 
 
+def test_transforms_are_shared_by_their_names(made_up):
+    flip = "{_target_: torchvision.transforms.v2.RandomHorizontalFlip, p: 0.3}"
+    crop = "{_target_: torchvision.transforms.v2.RandomCrop, size: [28, 28]}"
+    given = (f"data.augment=[{flip},{crop}]",)
+    [part] = comparison_groups([made_up("mse", overrides=given), made_up("mae", overrides=given)])
+    assert part.shared == ("data.augment=[RandomHorizontalFlip,RandomCrop]",)
+
+
 def test_a_replaced_target_is_told_by_its_name(made_up):
     """The record calls the loss by its class; two classes of that name are told apart."""
     given = ("loss._target_=mine.MyLoss", "model._target_=mine.Net", "++model.width=4")

@@ -1,5 +1,6 @@
 """Group runs for comparison: rows that differ in the loss, under otherwise equal settings."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from losslab.runs.folder import label_of
 
 ABSENT = "none"
 """Shown for a setting that a run does not have."""
+_OBJECT = re.compile(r"\{_target_: *(?:\w+\.)*(\w+)[^{}]*\}")
+"""Object with options, as overrides write it; the group is its class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +257,7 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
     runs = [run for row in rows for run in row.runs]
     common = set.intersection(*(set(run.overrides) for run in runs))
     return tuple(
-        _with_file_name(override.lstrip("+"))
+        _for_title(override.lstrip("+"))
         for override in runs[0].overrides
         if override in common
         and not _names_choice(override.partition("=")[0], runs[0])
@@ -266,15 +269,17 @@ def _shared(rows: Sequence[Row], name: str) -> tuple[str, ...]:
     )
 
 
-def _with_file_name(override: str) -> str:
-    """Shorten the path of a file to its name, as a title needs.
+def _for_title(override: str) -> str:
+    """Shorten the path of a file to its name, and listed objects to their classes.
 
     Example:
-        >>> _with_file_name("data.path='/home/me/my data.csv'")
+        >>> _for_title("data.path='/home/me/my data.csv'")
         'data.path=my data.csv'
+        >>> _for_title("data.augment=[{_target_: torchvision.transforms.v2.RandomCrop, size: 28}]")
+        'data.augment=[RandomCrop]'
     """
     key, _, _ = override.partition("=")
-    return f"{key}={_path(override).name}" if key == "data.path" else override
+    return f"{key}={_path(override).name}" if key == "data.path" else _OBJECT.sub(r"\1", override)
 
 
 def _path(override: str) -> Path:
