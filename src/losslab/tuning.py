@@ -19,6 +19,7 @@ from losslab.analysis.comparison import compare
 from losslab.analysis.load import collect
 from losslab.analysis.ranges import settings
 from losslab.analysis.search import FINAL, SEARCH, Tuning, read_plan, read_tuning
+from losslab.analysis.words import counted_seeds
 from losslab.config.command import Command, program, split_trust
 from losslab.config.compose import added_if_new, compose
 from losslab.config.errors import UserError, resumable
@@ -104,12 +105,29 @@ def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
     """
     final = folder / FINAL
     if not (final / SWEEP_FILE).is_file():
-        print(f"tuning folder: {folder}", flush=True)
+        print(f"tuning folder: {folder}", *seed_lines(plan), sep="\n", flush=True)
         search(plan, folder, _run, source)
     tuning = read_tuning(folder)
     command = final_command(plan, tuning, source)
     run_folders = launch(command, checked_jobs(command, final), final)
     return _report(tuning, folder, run_folders)
+
+
+def seed_lines(plan: Plan) -> list[str]:
+    """Say which seeds a tuning has, and how several are typed if there is one.
+
+    Example:
+        >>> plan = Plan("tuned", 1, ["mse"], [1000, 1001, 1002], [8], [], {}, {})
+        >>> seed_lines(plan)[1]
+        "comparison: 1 seed (8); for 8 seeds: 'seeds=range(8)'"
+    """
+    lines = [
+        f"{stage}: {counted_seeds(seeds)}"
+        for stage, seeds in (("search", plan.tuning_seeds), ("comparison", plan.seeds))
+    ]
+    if len(plan.seeds) == 1 and (seed := plan.seeds[0]) > 1:
+        lines[-1] += f"; for {seed} seeds: 'seeds=range({seed})'"
+    return lines
 
 
 def search(plan: Plan, folder: Path, run: Run, source: Source | None = None) -> None:

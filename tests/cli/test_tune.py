@@ -97,6 +97,7 @@ DIGITS = ["loss=cross_entropy,focal", "budget=2", "tuning_seeds=1000", "seeds=0,
 def test_the_search_never_sees_what_the_final_runs_are_tested_on(command, tmp_path):
     outcome = command(*DIGITS, "trainer.max_epochs=1", "logger.events=false", script=TUNE)
     assert outcome.code == 0, outcome.err
+    assert "search: 1 seed (1000)\ncomparison: 2 seeds (0, 1)\n" in outcome.out
     [folder] = (tmp_path / "logs" / "tuning").iterdir()
     plan = json.loads((folder / "tuning.json").read_text())
     assert (plan["test_split_seed"], plan["test_samples"], plan["overlap"]) == (0, 359, 0)

@@ -1,9 +1,9 @@
 """Phrases that several sentences of a report share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from losslab.analysis.pairs import Pair
-from losslab.metrics.labels import Metric
+from losslab.metrics.labels import Metric, some
 
 MOST_NAMES = 6
 """Number of names above which a list is shortened."""
@@ -62,6 +62,24 @@ def seeds(pairs: Iterable[Pair]) -> str:
     """Return the number of seeds of pairs: ``8 seeds``, ``6 to 8 seeds``."""
     shown = span(len(pair.seeds) for pair in pairs)
     return f"{shown} seed{'' if shown == '1' else 's'}"
+
+
+def numbers(seeds: Iterable[int]) -> str:
+    """List seeds in order, consecutive ones by their ends.
+
+    Example:
+        >>> numbers([2, 0, 1]), numbers([0, 2])
+        ('0 to 2', '0, 2')
+    """
+    found = sorted(set(seeds))
+    if found == list(range(found[0], found[-1] + 1)) and len(found) > 2:
+        return f"{found[0]} to {found[-1]}"
+    return ", ".join(map(str, found))
+
+
+def counted_seeds(seeds: Collection[int]) -> str:
+    """Return how many seeds there are, and which: ``8 seeds (0 to 7)``."""
+    return f"{some(len(seeds), 'seeds')} ({numbers(seeds)})"
 
 
 def beside(pair: Pair) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab.analysis.search import FINAL, Tuning, read_tuning, typed
+from losslab.analysis.words import counted_seeds
 from losslab.api.again import require_given, require_typable
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.moved import find_data
@@ -102,14 +103,14 @@ def train_stages(plan: Plan, folder: Path, engine: Engine, source: Source | None
 
     def train_points(command: Command, place: Path, once_checked: Callable[[], None]) -> None:
         points = some(sum(map(len, plan.points.values())), "settings")
-        show(f"search: {points} on {some(len(plan.tuning_seeds), 'seeds')}")
+        show(f"search: {points} on {counted_seeds(plan.tuning_seeds)}")
         placed = _placed(command, place)
         run_sweep(placed, place, engine, whole=folder, once_checked=once_checked)
 
     final = folder / FINAL
     if not (final / SWEEP_FILE).is_file():
         search(plan, folder, train_points, source)
-        show(f"best settings on {some(len(plan.seeds), 'seeds')}")
+        show(f"best settings on {counted_seeds(plan.seeds)}")
         command = _placed(final_command(plan, read_tuning(folder), source), final)
         run_sweep(command, final, engine, whole=folder)
 

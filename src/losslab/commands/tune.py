@@ -15,7 +15,7 @@ options:
   tuning_seeds=1000,1001,1002
                        seeds of the search; every setting is trained with each of them
   seeds=range(8)       seeds of the final runs, none of them of the search (default: as many as the
-                       comparisons need)
+                       comparisons need); seeds=8 is the one seed 8
   KEY=VALUE            any other option, for all runs: data=digits trainer.max_epochs=20. An option
                        of a loss, or optimizer.lr, that is set here is not tuned
   --config-dir FOLDER  folder with configs of your own

@@ -12,7 +12,7 @@ from losslab.analysis.answer import place
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.load import Run
 from losslab.analysis.search import read_plan, typed
-from losslab.analysis.words import joined, listed
+from losslab.analysis.words import joined, listed, numbers
 from losslab.metrics.labels import metric
 from losslab.runs.files import FileError
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
@@ -124,10 +124,8 @@ def _checkpoint(run: Run) -> str:
 
 
 def _seeds(runs: Sequence[Run]) -> str:
-    seeds = sorted({run.seed for run in runs})
-    if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2:
-        return f"{len(seeds)} ({seeds[0]} to {seeds[-1]})"
-    return f"{len(seeds)} ({', '.join(map(str, seeds))})"
+    seeds = {run.seed for run in runs}
+    return f"{len(seeds)} ({numbers(seeds)})"
 
 
 def _pairing(table: ComparisonTable) -> str:
