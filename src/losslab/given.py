@@ -5,6 +5,7 @@
 is never continued with another object of the same name. Another process does not have it.
 """
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -32,6 +33,21 @@ def put(path: str, value: Any) -> None:
     """Keep a class or a function under a ``_target_`` of an earlier process."""
     _, token, name = path.rsplit(".", 2)
     _OBJECTS[token] = SimpleNamespace(**{name: value})
+
+
+def paths_in(options: Iterable[str]) -> dict[tuple[str, str], str]:
+    """Return the ``_target_`` of each object that options name, by group and label.
+
+    Example:
+        >>> paths_in(["model=mlp", "loss._target_=losslab.given.x1f3a52bc.mine"])
+        {('loss', 'mine'): 'losslab.given.x1f3a52bc.mine'}
+    """
+    found = {}
+    for option in options:
+        key, _, path = option.lstrip("+").partition("=")
+        if path.startswith(f"{__name__}."):
+            found[key.partition(".")[0], path.rpartition(".")[2]] = path
+    return found
 
 
 def __getattr__(name: str) -> Any:

@@ -59,6 +59,8 @@ class Plan:
     """How many of these are in training or validation splits of the search."""
     chosen: dict[str, list[str]] = field(default_factory=dict)
     """Overrides that choose a loss, by its label, if they are more than ``loss=LABEL``."""
+    own_ranges: list[str] = field(default_factory=list)
+    """Losses whose ranges were given in Python, instead of those that conf/ declares."""
 
     def options(self, loss: str) -> list[str]:
         """Return the overrides that choose a loss."""

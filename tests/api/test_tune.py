@@ -152,6 +152,9 @@ def test_a_folder_of_others_is_loaded_without_its_code_and_configs(tmp_path):
         Path("theirs", PLAN_FILE).write_text(json.dumps(asdict(own)))
         with pytest.raises(losslab.UserError, match=f"^{group} was given in Python: define it"):
             losslab.load("theirs").command()
+    Path("theirs", PLAN_FILE).write_text(json.dumps(asdict(replace(plan, own_ranges=["mse"]))))
+    with pytest.raises(losslab.UserError, match=r"the range of mse .* repeat losslab\.tune"):
+        losslab.load("theirs").command()
     assert dict(os.environ) == environment
     assert sys.path == imports
 

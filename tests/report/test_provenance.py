@@ -69,16 +69,53 @@ def test_the_command_of_a_sweep_is_the_one_that_was_typed(sweep, tmp_path, conte
     assert told(runs)["Command"] == "losslab -m loss=mse,mae 'seed=range(2)'"
 
 
-def test_the_command_of_a_tuning(sweep, tmp_path):
+@pytest.mark.parametrize(
+    ("option", "command"),
+    [
+        ("loss.beta=2", "losslab -m loss=mse loss.beta=2 seed=0,1"),
+        (
+            "++loss._target_=losslab.given.x1f3a52bc.mine",
+            'losslab.compare(losses={"mine": ...}, ...) in Python, as it was called',
+        ),
+        (
+            "model._target_=losslab.given.x1f3a52bc.model",
+            "losslab.compare(model=..., ...) in Python, as it was called",
+        ),
+    ],
+)
+def test_the_command_of_a_comparison_in_python_can_be_repeated(sweep, tmp_path, option, command):
+    jobs = [["loss=mse", option, f"seed={seed}"] for seed in (0, 1)]
+    saved = {"version": 2, "commands": [COMMAND], "jobs": jobs}
+    (tmp_path / "sweep.json").write_text(json.dumps(saved))
+    (tmp_path / "comparison.json").write_text("{}")
+    runs = sweep({"mse": [1.0, 2.0], "mae": [2.0, 3.0]})
+    assert told([replace(run, folder=tmp_path / run.folder) for run in runs])["Command"] == command
+
+
+@pytest.mark.parametrize(
+    ("changed", "command"),
+    [
+        ({}, "losslab tune loss=mse,mae protocol=tuned budget=6 'a=b c'"),
+        (
+            {"chosen": {"mae": ["loss=mae", "label=mae"]}, "own_ranges": ["mae"]},
+            'losslab.tune(losses={"mae": ...}, ranges=..., ...) in Python, as it was called',
+        ),
+        (
+            {"overrides": ["model._target_=losslab.given.x1f3a52bc.model"]},
+            "losslab.tune(model=..., ...) in Python, as it was called",
+        ),
+    ],
+)
+def test_the_command_of_a_tuning(sweep, tmp_path, changed, command):
     (tmp_path / "final").mkdir()
     (tmp_path / "final" / "sweep.json").write_text("{}")
     plan = {"losses": ["mse", "mae"], "protocol": "tuned", "budget": 6, "overrides": ["a=b c"]}
     plan |= {"tuning_seeds": [], "seeds": [], "ranges": {"mse": {}, "mae": {}}}
-    plan |= {"points": {"mse": [], "mae": []}}
+    plan |= {"points": {"mse": [], "mae": []}} | changed
     (tmp_path / "tuning.json").write_text(json.dumps(plan))
     runs = sweep({"mse": [1.0, 2.0], "mae": [2.0, 3.0]})
     runs = [replace(run, folder=tmp_path / "final" / run.folder) for run in runs]
-    assert told(runs)["Command"] == "losslab tune loss=mse,mae protocol=tuned budget=6 'a=b c'"
+    assert told(runs)["Command"] == command
 
 
 def test_the_title_tells_losses_and_data(sweep):

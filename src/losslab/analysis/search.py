@@ -262,6 +262,7 @@ class SavedPlan(TypedDict):
     sampler: NotRequired[Literal["sobol", "optuna"]]
     overlap: NotRequired[int | None]
     chosen: NotRequired[dict[str, list[str]]]
+    own_ranges: NotRequired[list[str]]
 
 
 def plan_of(run: Run) -> SavedPlan | None:

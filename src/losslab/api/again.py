@@ -12,21 +12,6 @@ from losslab.config.errors import UserError
 from losslab.runs.folder import label_of
 
 
-def given_paths(options: Iterable[str]) -> dict[tuple[str, str], str]:
-    """Return the ``_target_`` of each object that was given in Python, by group and label.
-
-    Example:
-        >>> given_paths(["model=mlp", "loss._target_=losslab.given.x1f3a52bc.mine"])
-        {('loss', 'mine'): 'losslab.given.x1f3a52bc.mine'}
-    """
-    found = {}
-    for option in options:
-        key, _, path = option.lstrip("+").partition("=")
-        if path.startswith(f"{given.__name__}."):
-            found[key.partition(".")[0], path.rpartition(".")[2]] = path
-    return found
-
-
 def give_again(
     options: Iterable[str], model: Any, losses: Mapping[str, Any], data: Any = None
 ) -> None:
@@ -41,7 +26,7 @@ def give_again(
     Raises:
         UserError: if it was given no model, no data, or no such loss.
     """
-    paths = given_paths(options)
+    paths = given.paths_in(options)
     models = {label: model for group, label in paths if group == "model"}
     datas = {
         label: None if data is None else Again(data) for group, label in paths if group == "data"
@@ -69,7 +54,7 @@ def require_given(options: Iterable[str]) -> None:
     Raises:
         UserError: if it has not; the message says how to give them again.
     """
-    lost = [name for name, path in given_paths(options).items() if not given.has(path)]
+    lost = [name for name, path in given.paths_in(options).items() if not given.has(path)]
     if lost:
         named = [_name(group, label) for group, label in lost]
         again = [f"{group}=..." for group in ("model", "data") if group in named]
@@ -86,9 +71,10 @@ def require_typable(options: Iterable[str]) -> None:
     Raises:
         UserError: if one names what was given in Python.
     """
-    for group, label in given_paths(options):
+    for group, label in given.paths_in(options):
         raise UserError(
-            f"{_name(group, label)} was given in Python: define it in a module that can be imported"
+            f"{_name(group, label)} was given in Python: define it in a module that can be "
+            "imported, or repeat the call in Python"
         )
 
 

@@ -1,7 +1,6 @@
 """The result of a comparison: its answer, tables and figures."""
 
 import json
-import shlex
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from losslab.api.again import require_given, require_typable
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.moved import find_data
 from losslab.api.notebook import Plots, page
-from losslab.config.command import Command, all_jobs, run_overrides, without_seeds
+from losslab.config.command import Command, all_jobs, command_lines
 from losslab.config.errors import UserError
 from losslab.progress import show
 from losslab.report.frames import grid, markdown_table, pairs_frame, runs_frame, table_frame
@@ -175,7 +174,7 @@ class Result:
             find_data(self.folder)
             commands = saved_commands(self._sweep, trust=self._trust)
             require_given(Result.options_of(self._sweep))
-            planned = [int(each[5:]) for each in _options(commands[-1]) if _is_seed(each)]
+            planned = [int(each[5:]) for each in _options(commands[-1]) if each[:5] == "seed="]
             listed = ",".join(map(str, self._all_seeds(seeds, planned)))
             command = extended(commands[-1], [f"seed={listed}"])
             run_sweep(command, self._sweep, self._shown.engine, commands, whole=self.folder)
@@ -236,15 +235,8 @@ class Result:
             UserError: if a model or a loss has no name that a shell could give.
         """
         command = read_commands(self.folder)[-1]
-        jobs = [run_overrides(job) for job in all_jobs(command)]
-        require_typable(self.options_of(self.folder))
-        seeds = ",".join(dict.fromkeys(each[5:] for job in jobs for each in job if _is_seed(each)))
-        lines: dict[str, list[str]] = {}
-        for job in without_seeds(jobs):
-            losses = [each[5:] for each in job if each.startswith("loss=")]
-            rest = [shlex.quote(each) for each in job if not each.startswith("loss=")]
-            lines.setdefault(" ".join([*rest, f"seed={seeds}"]), []).extend(losses)
-        return "\n".join(f"losslab -m loss={','.join(own)} {rest}" for rest, own in lines.items())
+        require_typable(_options(command))
+        return "\n".join(command_lines(all_jobs(command)))
 
     def __repr__(self) -> str:
         tables = ["\n".join(markdown_table(grid(table))) for table in self.comparison.tables]
@@ -269,7 +261,3 @@ class Result:
 def _options(command: Command) -> list[str]:
     """Return the distinct options of all jobs of a command."""
     return list(dict.fromkeys(option for job in all_jobs(command) for option in job))
-
-
-def _is_seed(override: str) -> bool:
-    return override.startswith("seed=")

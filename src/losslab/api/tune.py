@@ -120,6 +120,7 @@ def tune(
             seeds=final,
             overrides=completed(shared, next(iter(chosen.values())))[0],
             ranges=_ranges(ranges or {}, chosen, losses),
+            own_ranges=list(ranges or {}),
             points={},
             sampler=sampler,
             chosen=_labelled(shared, chosen),

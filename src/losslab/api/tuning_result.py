@@ -72,12 +72,15 @@ class TuningResult(Result):
         """Return the command that repeats the tuning in a shell.
 
         Raises:
-            UserError: if a loss has a label or options, or the model or data have no name.
+            UserError: if a loss has a label or options, ranges were given, or the model or data
+                have no name.
         """
         plan = read_saved(self.folder)
-        if plan.chosen:
+        ranges = [f"the range of {label}" for label in plan.own_ranges]
+        if own := [*plan.chosen, *ranges]:
             raise UserError(
-                f"{', '.join(plan.chosen)} was given in Python: losslab tune takes names of conf/"
+                f"{', '.join(own)} was given in Python, but losslab tune takes names of conf/ with "
+                "the ranges that they declare: repeat losslab.tune(...)"
             )
         require_typable(plan.overrides)
         tuning_seeds, seeds = (",".join(map(str, each)) for each in (plan.tuning_seeds, plan.seeds))

@@ -1,6 +1,7 @@
 """Parsing of the command line: flags, overrides and the jobs of a sweep. Nothing imports torch."""
 
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -238,6 +239,25 @@ def all_jobs(command: Command) -> list[list[str]]:
     if command.jobs is None:
         return jobs_of(command.overrides)
     return without_components([[*command.overrides, *job] for job in command.jobs])
+
+
+def command_lines(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """Return the commands that make jobs, one for all losses that have the same options.
+
+    Example:
+        >>> given = [["loss=mse"], ["loss=mae"], ["loss=huber", "loss.delta=2"]]
+        >>> command_lines([[*own, f"seed={seed}"] for own in given for seed in (0, 1)])
+        ['losslab -m loss=mse,mae seed=0,1', 'losslab -m loss=huber loss.delta=2 seed=0,1']
+    """
+    runs = [run_overrides(job) for job in jobs]
+    seeds = dict.fromkeys(each[5:] for job in runs for each in job if each.startswith("seed="))
+    lines: dict[str, list[str]] = {}
+    for job in without_seeds(runs):
+        rest = [each for each in job if not each.startswith("loss=")]
+        rest += [f"seed={','.join(seeds)}"] if seeds else []
+        losses = [each[5:] for each in job if each.startswith("loss=")]
+        lines.setdefault(shlex.join(rest), []).extend(losses)
+    return [f"losslab -m loss={','.join(losses)} {rest}" for rest, losses in lines.items()]
 
 
 def without_seeds(jobs: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -6,6 +6,7 @@ Texts hold citations as ``[@key,key]``, which :func:`as_text` and :func:`as_late
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from losslab import given
 from losslab.analysis.answer import place
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.comparison_groups import Row
@@ -37,8 +38,6 @@ PACKAGES = {
 }
 """Packages whose versions are named, with their names in prose."""
 
-GIVEN = "losslab.given."
-"""Start of the ``_target_`` of what was given in Python."""
 OWN_MODEL = "[your network]"
 
 _CITATION = re.compile(r" ?\[@([^\]]+)\]")
@@ -91,7 +90,8 @@ def _of_table(table: ComparisonTable, tuning: Tuning | None) -> Iterator[str]:
     yield f"We {verb} {losses} on {place(table)}{named}."
     yield from _data(found["Data"].partition(": ")[2])
     if model := found.get("Model"):
-        own = any(str(run.config["model"].get("_target_")).startswith(GIVEN) for run in runs)
+        targets = {f"model._target_={run.config['model'].get('_target_')}" for run in runs}
+        own = bool(given.paths_in(targets))
         yield f"The network was {OWN_MODEL if own else model}."
     yield from _training(found.get("Training", ""))
     if tuning is not None:

@@ -3,19 +3,21 @@
 import functools
 import itertools
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from losslab import given
 from losslab.analysis.answer import place
 from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.load import Run
-from losslab.analysis.search import read_plan, typed
+from losslab.analysis.search import SavedPlan, read_plan, typed
 from losslab.analysis.words import joined, listed, numbers
+from losslab.config.command import command_lines
 from losslab.metrics.labels import metric
 from losslab.runs.files import FileError
-from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
+from losslab.runs.folder import COMPARISON_FILE, PLAN_FILE, SWEEP_FILE
 from losslab.runs.saved_sweep import read_sweep
 
 MOST_COMMANDS, MOST_VALUES = 5, 4
@@ -76,11 +78,38 @@ def _typed(sweep: Path | None) -> list[str]:
         return []
     try:
         if (sweep.parent / PLAN_FILE).is_file():
-            return [typed(read_plan(sweep.parent))]
-        commands = read_sweep(sweep)["commands"]
+            return [_tuned(read_plan(sweep.parent))]
+        saved = read_sweep(sweep)
     except FileError:
         return []
+    if (sweep / COMPARISON_FILE).is_file():
+        return _compared(saved.get("jobs", []))
+    commands = saved["commands"]
     return [f"losslab {shlex.join(each.get('typed') or each['arguments'])}" for each in commands]
+
+
+def _compared(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """Return the commands that make the jobs of a comparison in Python, or the call that did."""
+    objects = given.paths_in(option for job in jobs for option in job)
+    return [_call("compare", objects)] if objects else command_lines(jobs)
+
+
+def _tuned(plan: SavedPlan) -> str:
+    """Return the command that makes a tuning, or the call that did."""
+    objects = given.paths_in(plan["overrides"])
+    losses = dict.fromkeys(("loss", label) for label in plan.get("chosen", {}))
+    ranges = plan.get("own_ranges", [])
+    if objects or losses or ranges:
+        return _call("tune", [*objects, *losses], *(["ranges=..."] if ranges else []))
+    return typed(plan)
+
+
+def _call(name: str, objects: Collection[tuple[str, str]], *more: str) -> str:
+    """Return the call that was given objects in Python, by group and label, which have no name."""
+    losses = [f'"{label}": ...' for group, label in objects if group == "loss"]
+    arguments = [f"{group}=..." for group, _ in objects if group != "loss"]
+    arguments += [f"losses={{{', '.join(losses)}}}"] if losses else []
+    return f"losslab.{name}({', '.join([*arguments, *more])}, ...) in Python, as it was called"
 
 
 def _samples(runs: Sequence[Run]) -> str:

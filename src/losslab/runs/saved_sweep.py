@@ -27,6 +27,7 @@ class SavedSweep(TypedDict):
 
     version: int
     commands: list[SavedCommand]
+    jobs: NotRequired[list[list[str]]]
     code_dirs: NotRequired[dict[str, str]]
 
 
