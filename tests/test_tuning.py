@@ -11,7 +11,7 @@ from losslab import tuning
 from losslab.analysis.ranges import Range
 from losslab.config import groups, user_code
 from losslab.config.command import all_jobs
-from losslab.config.compose import compose
+from losslab.config.compose import compose, compose_jobs
 from losslab.config.compound import is_compound
 from losslab.config.errors import UserError
 from losslab.tuning_plan import parse_plan, points_of, sobol_points
@@ -103,6 +103,30 @@ def test_the_default_setting_of_every_loss_is_a_point(loss):
 def test_what_the_command_line_sets_is_not_tuned():
     plan = parse_plan(["loss=huber", "loss.delta=2", "protocol=tuned", "budget=4"])
     assert list(plan.ranges["huber"]) == ["optimizer.lr"]
+
+
+def test_a_round_of_the_search_composes_its_new_jobs_only(tmp_path, monkeypatch):
+    plan = parse_plan(["loss=huber", "budget=3", "tuning_seeds=100,101"])
+    later = [plan.points["huber"].pop(), None]
+    composed, whole = [], compose
+
+    def counted(job):
+        composed.append(job)
+        return whole(job)
+
+    def add_points(plan, folder):
+        point = later.pop(0)
+        plan.points["huber"] += [point] if point else []
+        return point is not None
+
+    def run_round(command, folder, once_checked, known):
+        jobs = compose_jobs(all_jobs(command), known)
+        assert [list(job.overrides) for job in jobs] == all_jobs(command)
+
+    monkeypatch.setattr("losslab.config.compose.compose", counted)
+    monkeypatch.setattr(tuning, "_add_points", add_points)
+    tuning.search(plan, tmp_path, run_round)
+    assert len(composed) == 3  # not 2 + 3
 
 
 SUM = ["loss=sum,bce,uncertainty_sum", "loss.of.dice=0.7", "loss.of.bce=2", "loss.of.focal=0"]

@@ -71,14 +71,23 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
 
 
 def checked_jobs(
-    command: Command, folder: Path | None = None, earlier: Sequence[Command] = ()
+    command: Command,
+    folder: Path | None = None,
+    earlier: Sequence[Command] = (),
+    known: dict[tuple[str, ...], Composed] | None = None,
 ) -> list[Composed]:
     """Compose the jobs of all commands, and check those that are not done.
+
+    Args:
+        command: command of the sweep.
+        folder: folder of the sweep; ``None`` for a new sweep.
+        earlier: earlier commands of the sweep.
+        known: see :func:`~losslab.config.compose.compose_jobs`.
 
     Raises:
         UserError: if a job cannot run.
     """
-    new = compose_jobs(all_jobs(command))
+    new = compose_jobs(all_jobs(command), known)
     _refuse_duplicates(new)
     others = [each for each in earlier if all_jobs(each) != all_jobs(command)]
     old = [job for each in others for job in compose_jobs(all_jobs(each))]

@@ -21,7 +21,7 @@ from losslab.analysis.ranges import settings
 from losslab.analysis.search import FINAL, SEARCH, Tuning, read_plan, read_tuning
 from losslab.analysis.words import counted_seeds
 from losslab.config.command import Command, program, split_trust
-from losslab.config.compose import added_if_new, compose
+from losslab.config.compose import Composed, added_if_new, compose
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import is_given
 from losslab.config.past import translated_override
@@ -37,8 +37,12 @@ from losslab.tuning_plan import Plan, parse_plan, points_of
 from losslab.tuning_sampler import new_points, require_optuna
 from losslab.tuning_split import with_unseen_test
 
-Run = Callable[[Command, Path, Callable[[], None]], None]
-"""Function that checks the jobs of a command, calls its last argument, then runs the jobs."""
+Known = dict[tuple[str, ...], Composed]
+Run = Callable[[Command, Path, Callable[[], None], Known], None]
+"""Function that checks the jobs of a command in a folder, calls its third argument, then runs them.
+
+The last argument is for :func:`~losslab.config.compose.compose_jobs`.
+"""
 
 
 def run_tuning(arguments: Sequence[str]) -> int:
@@ -139,14 +143,16 @@ def search(plan: Plan, folder: Path, run: Run, source: Source | None = None) -> 
         run: runs the jobs of a command in a folder.
         source: where the plan was read from, if it is not trusted.
     """
+    known: Known = {}
     while True:
-        run(search_command(plan, source), folder / SEARCH, partial(_keep_plan, plan, folder))
+        command = search_command(plan, source)
+        run(command, folder / SEARCH, partial(_keep_plan, plan, folder), known)
         if not _add_points(plan, folder):
             break
 
 
-def _run(command: Command, folder: Path, once_checked: Callable[[], None]) -> None:
-    jobs = checked_jobs(command, folder)
+def _run(command: Command, folder: Path, once_checked: Callable[[], None], known: Known) -> None:
+    jobs = checked_jobs(command, folder, known=known)
     once_checked()
     launch(command, jobs, folder)
 

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from losslab.analysis.looks import keep_looks
 from losslab.config.command import Command
+from losslab.config.compose import Composed
 from losslab.config.errors import UserError
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import run_logs, train_jobs
@@ -34,6 +35,7 @@ def run_sweep(
     *,
     whole: Path | None = None,
     once_checked: Callable[[], None] | None = None,
+    known: dict[tuple[str, ...], Composed] | None = None,
 ) -> None:
     """Check all jobs of a sweep, then train those that are not done.
 
@@ -44,11 +46,12 @@ def run_sweep(
         earlier: earlier commands of the sweep.
         whole: folder of the tuning that the sweep is a stage of.
         once_checked: what to do between the checks and the first run.
+        known: see :func:`~losslab.config.compose.compose_jobs`.
 
     Raises:
         UserError: if a job cannot run.
     """
-    jobs = checked_jobs(command, folder, earlier)
+    jobs = checked_jobs(command, folder, earlier, known)
     if once_checked is not None:
         once_checked()
     keep_looks(folder)

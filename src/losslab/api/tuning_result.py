@@ -19,7 +19,7 @@ from losslab.config.trust import Source
 from losslab.metrics.labels import some
 from losslab.progress import show
 from losslab.runs.folder import SWEEP_FILE
-from losslab.tuning import final_command, read_saved, saved_plan, search
+from losslab.tuning import Known, final_command, read_saved, saved_plan, search
 from losslab.tuning_plan import Plan, require_apart
 
 if TYPE_CHECKING:
@@ -104,11 +104,13 @@ def train_stages(plan: Plan, folder: Path, engine: Engine, source: Source | None
         UserError: if a job cannot run, or no run of the search finished.
     """
 
-    def train_points(command: Command, place: Path, once_checked: Callable[[], None]) -> None:
+    def train_points(
+        command: Command, place: Path, once_checked: Callable[[], None], known: Known
+    ) -> None:
         points = some(sum(map(len, plan.points.values())), "settings")
         show(f"search: {points} on {counted_seeds(plan.tuning_seeds)}")
         placed = _placed(command, place)
-        run_sweep(placed, place, engine, whole=folder, once_checked=once_checked)
+        run_sweep(placed, place, engine, whole=folder, once_checked=once_checked, known=known)
 
     final = folder / FINAL
     if not (final / SWEEP_FILE).is_file():

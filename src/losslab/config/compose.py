@@ -370,8 +370,14 @@ COMPOSED: dict[tuple[str, ...], Composed] = {}
 """Jobs of the current sweep by their overrides, so that a launcher need not compose them again."""
 
 
-def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[Composed]:
+def compose_jobs(
+    jobs: Sequence[Sequence[str]], known: dict[tuple[str, ...], Composed] | None = None
+) -> list[Composed]:
     """Compose the jobs of a sweep, jobs that differ only in their seed once.
+
+    Args:
+        jobs: overrides of each job.
+        known: jobs that earlier calls composed, by their overrides, to which these are added.
 
     Raises:
         UserError: if a key or a value of a job is invalid.
@@ -379,6 +385,9 @@ def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[Composed]:
     bases: dict[tuple[str, ...], DictConfig] = {}
     composed = []
     for job in jobs:
+        if known and tuple(job) in known:
+            composed.append(known[tuple(job)])
+            continue
         seeds = [given for given in job if SEED.fullmatch(given)]
         # the position of the seed counts, since a record keeps the overrides in their order
         alike = tuple("seed" if given in seeds else given for given in job)
@@ -387,6 +396,8 @@ def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[Composed]:
         else:
             bases[alike] = compose(job)
         composed.append(_composed(bases[alike]))
+    if known is not None:
+        known.update(zip(map(tuple, jobs), composed, strict=True))
     return composed
 
 
