@@ -22,7 +22,9 @@ from losslab.api.datasets import (
 )
 from losslab.config.errors import UserError
 from losslab.config.overrides import quoted
+from losslab.data.columns import plain
 from losslab.data.dataset_source import DatasetSource
+from losslab.data.frame_file import plain_frame, write_frame
 from losslab.data.targets import read_targets
 from losslab.progress import show
 
@@ -30,8 +32,10 @@ Arrays = dict[str, NDArray[Any]]
 TASKS = {"classes": "classification", "values": "regression", "multilabel": "multilabel"}
 KINDS = {"classes": "classes", "values": "numbers", "multilabel": "several labels per sample"}
 COLUMNS = ("inputs", "targets", "weight", "group")
-ARRAYS_FILE, TABLE_FILE = FILES = ("data.npz", "data.csv")
-"""Files of the data, in the folder of a comparison."""
+FILE = "data.npz"
+"""File of the data, in the folder of a comparison."""
+FILES = (FILE, "data.csv")
+"""The file, and that of a DataFrame in earlier versions."""
 
 
 def data_options(
@@ -71,7 +75,7 @@ def data_options(
     else:
         arrays = _arrays(data)
     _require_equal_lengths(arrays)
-    path = folder / ARRAYS_FILE
+    path = folder / FILE
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return [
@@ -114,6 +118,9 @@ def _joined(frame: Any, targets: Any) -> tuple[Any, list[str]]:
 
 
 def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[str]:
+    if hasattr(target, "to_numpy"):
+        kind = type(target).__name__
+        raise UserError(f"target must name columns of the DataFrame, got a {kind}: data=(X, y)")
     several = isinstance(target, list | tuple)
     columns = list(target) if several else [] if target is None else [target]
     missing = [name for name in columns if name not in frame.columns]
@@ -122,22 +129,29 @@ def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[s
             f"target must name columns of the DataFrame, got {target!r}: it has "
             f"{', '.join(map(str, frame.columns))}"
         )
-    path = folder / TABLE_FILE
+    try:
+        table = plain_frame(frame)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    path = folder / FILE
     folder.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False)
+    write_frame(path, table)
     chosen = quoted(columns[0]) if len(columns) == 1 else f"[{','.join(map(quoted, columns))}]"
     return [
         "data=table",
         f"data.path={quoted(path.resolve())}",
         f"data.target={chosen}",
-        f"task={task or _task_of(frame[columns].to_numpy())}",
+        f"task={task or _task_of(_targets(table, columns))}",
     ]
+
+
+def _targets(table: Any, columns: Sequence[Any]) -> NDArray[Any]:
+    """Return the targets of a table of plain columns, ``(n, K)``."""
+    return np.stack([plain(table[str(name)]) for name in columns], axis=1)
 
 
 def _task_of(targets: NDArray[Any]) -> str:
     """Return the task of targets, and say it: strings, booleans and few integers are classes."""
-    if targets.dtype.kind == "O":
-        targets = targets.astype(str)
     if targets.ndim == 2 and targets.shape[1] > 1 and _is_one_hot(targets):
         raise UserError(
             "targets could be one-hot classes or labels: give targets.argmax(axis=1), or "

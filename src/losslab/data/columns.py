@@ -59,6 +59,19 @@ def require_whole(
             )
 
 
+def without_marks(table: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
+    """Return a table with gaps instead of words, and numbers, that mark a missing value."""
+    if not missing:
+        return table
+    marks = [str(word) for word in missing]
+    of_numbers = pd.to_numeric(pd.Series(marks), errors="coerce").dropna().tolist()
+    words = table.select_dtypes(exclude="number").columns
+    numbers = table.select_dtypes(include="number").columns
+    for columns, own in ((words, marks), (numbers, of_numbers)):
+        table[columns] = table[columns].where(~table[columns].isin(own))
+    return table
+
+
 class Encoded(NamedTuple):
     """Features as numbers.
 

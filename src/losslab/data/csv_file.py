@@ -71,6 +71,16 @@ class CsvOptions(NamedTuple):
                 raise ValueError(f"encoding must be one of Python's: {error}") from error
         return self
 
+    def require_none_for_text(self, file: Path) -> None:
+        """Check that no option is about the text of a file, for one whose columns have types.
+
+        Raises:
+            ValueError: if one is.
+        """
+        for name in ("separator", "decimal", "thousands", "encoding"):
+            if (value := getattr(self, name)) != self._field_defaults[name]:
+                raise ValueError(f"{name} is for .csv files, got {value!r} with {file.name}")
+
 
 class CsvFile:
     """A file whose columns are checked before they become numbers or text.

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from losslab.config.extras import is_installed, not_installed
-from losslab.data.columns import require_whole
+from losslab.data.columns import require_whole, without_marks
 from losslab.data.csv_file import CsvOptions
 from losslab.data.files import Changes
 
@@ -29,9 +29,7 @@ class ParquetFile:
     """
 
     def __init__(self, file: Path, options: CsvOptions, changes: Changes) -> None:
-        for name in ("separator", "decimal", "thousands", "encoding"):
-            if (value := getattr(options, name)) != CsvOptions._field_defaults[name]:
-                raise ValueError(f"{name} is for .csv files, got {value!r} with {file.name}")
+        options.require_none_for_text(file)
         if not is_installed("pyarrow"):
             raise ValueError(f"{file.name}: {not_installed('pyarrow')}")
         self.file = file
@@ -58,14 +56,7 @@ class ParquetFile:
         kept = self._read(lambda opened: opened.read(columns=names))
         for place, field in enumerate(kept.schema):
             kept = kept.set_column(place, field.name, self._simple(field, kept.column(place)))
-        table: pd.DataFrame = kept.to_pandas(ignore_metadata=True)
-        marks = [str(word) for word in self.options.missing]
-        if marks:
-            of_numbers = pd.to_numeric(pd.Series(marks), errors="coerce").dropna().tolist()
-            words = table.select_dtypes(exclude="number").columns
-            numbers = table.select_dtypes(include="number").columns
-            for columns, own in ((words, marks), (numbers, of_numbers)):
-                table[columns] = table[columns].where(~table[columns].isin(own))
+        table = without_marks(kept.to_pandas(ignore_metadata=True), self.options.missing)
         require_whole(self.file, table, gaps, lambda row: f"row {row + 1}")
         return table
 

@@ -6,15 +6,21 @@ from typing import Unpack
 
 import pandas as pd
 
-from losslab.data import checks
+from losslab.data import checks, frame_file, parquet_file
 from losslab.data.base import InMemoryData, Options, Raw
 from losslab.data.columns import Categories
 from losslab.data.csv_file import CsvFile, CsvOptions
 from losslab.data.files import Changes
+from losslab.data.frame_file import FrameFile
 from losslab.data.frames import Impute, Roles, names_of
-from losslab.data.parquet_file import SUFFIXES, ParquetFile
+from losslab.data.parquet_file import ParquetFile
 from losslab.data.raw import StandardizeTargets
 
+READERS: dict[str, type[FrameFile] | type[ParquetFile]] = {
+    **dict.fromkeys(frame_file.SUFFIXES, FrameFile),
+    **dict.fromkeys(parquet_file.SUFFIXES, ParquetFile),
+}
+"""Classes that read files whose columns have types, by suffix."""
 _LAST: dict[tuple[object, ...], Raw] = {}
 """The table that was read last, for the check, the runs and the seeds of one command."""
 
@@ -116,12 +122,7 @@ class Table(InMemoryData):
 
     def _read(self, file: Path, changes: Changes) -> pd.DataFrame:
         """Read the table and check that the named columns exist."""
-        if file.suffix.lower() in (".npz", ".npy"):
-            raise ValueError(
-                f"{file} holds arrays, but data=table reads .csv and .parquet files: use "
-                f"data=arrays data.path={file}, without data.target"
-            )
-        kind = ParquetFile if file.suffix.lower() in SUFFIXES else CsvFile
+        kind = READERS.get(file.suffix.lower(), CsvFile)
         opened = kind(file, self.reading, changes)
         for name in (*self.roles.named(), *self.reading.text):
             if name not in opened.header and not name.startswith("Unnamed: "):
