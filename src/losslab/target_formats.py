@@ -12,10 +12,11 @@ from losslab.config import groups
 from losslab.config.errors import UserError, described
 from losslab.config.instantiate import target_of
 from losslab.data_building import first_batch
-from losslab.loss_building import is_sum
+from losslab.loss_building import is_sum, path_of
 from losslab.losses import SumLoss
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.compound import common_formats
+from losslab.losses.function import FunctionLoss
 from losslab.losses.links import InverseLink
 from losslab.network_building import kept_buffers
 from losslab.passport import (
@@ -24,6 +25,7 @@ from losslab.passport import (
     Shape,
     Trial,
     cached_trial,
+    call,
     find_adapters,
     overrides,
 )
@@ -111,10 +113,21 @@ def accepted_format(
     name = f"loss={config.choices.loss}"
     listed = "; ".join(dict.fromkeys(refusals))
     chain = None if isinstance(loss, SumLoss) else find_adapters(loss, formats, shape)
-    advice = f"Losses that fit: {_fitting(task.provides)}"
-    if chain is not None:
-        advice = f"It fits as {overrides(chain, str(config.loss['_target_']))}"
-    raise UserError(f"{name} {listed}. {advice}")
+    if chain is None:
+        raise UserError(f"{name} {listed}. Losses that fit: {_fitting(task.provides)}")
+    own = call(chain, _written(loss, config.choices.loss))
+    raise UserError(
+        f"{name} {listed}. It fits as {overrides(chain, str(config.loss['_target_']))}",
+        in_python=f'{name} {listed}. It fits as losses={{"{config.choices.loss}": {own}}}',
+    )
+
+
+def _written(loss: nn.Module, label: str) -> str:
+    """Write a loss as Python does; a function without a name is called by the label."""
+    name = path_of(loss).rpartition(".")[2]
+    if isinstance(loss, FunctionLoss):
+        return name if name.isidentifier() else label
+    return f"{name}(...)"
 
 
 def _declares(loss: nn.Module) -> bool:

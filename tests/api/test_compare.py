@@ -177,6 +177,17 @@ def test_the_command_line_gives_the_same_numbers():
         assert other.record["best"]["metrics"] == record["best"]["metrics"]
 
 
+def test_a_dataframe_gives_the_same_numbers_as_its_file():
+    frame = FRAME.assign(e=np.where(X[:, 0] > 1, None, X[:, 1] / 3), f=CLASSES.astype(str))
+    frame.to_csv("table.csv", index=False)
+    here = losslab.train(loss="cross_entropy", data=frame, target="kind", max_epochs=1)
+    given = ["loss=cross_entropy", "data=table", "data.path=table.csv", "data.target=kind"]
+    assert run([*given, "data.text=[f]", "trainer.max_epochs=1", "paths.log_dir=shell"]) == 0
+    [there] = collect([Path("shell")]).runs
+    assert there.record["hashes"] == here.record["hashes"]
+    assert there.record["test"] == here.record["test"]
+
+
 def test_losses_with_options_have_lines_of_their_own():
     losses = ["mse", "huber loss.delta=2", "mae"]
     result = losslab.compare(losses=losses, data="regression", **QUICK)
@@ -495,6 +506,16 @@ class Stream(IterableDataset):
         return iter(zip(X, CLASSES, strict=True))
 
 
+class NeedsScale(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+
+
+class Wide(Net):
+    def __init__(self, width):
+        super().__init__(2, width)
+
+
 WRONG = {
     "a ready network": (
         {"model": Net(2)},
@@ -524,6 +545,47 @@ WRONG = {
     "no samples": ({"data": []}, "list must have samples, got none"),
     "an unknown set": ({"data": "digitz"}, "unknown data 'digitz': did you mean digits"),
     "a column": ({"data": FRAME, "target": "zzz"}, "target must name columns of the DataFrame"),
+    "a column twice": (
+        {"data": FRAME.set_axis(list("aacdk"), axis=1), "target": "k"},
+        "the DataFrame must have distinct column names, got 'a' twice",
+    ),
+    "a series": (
+        {"data": FRAME, "target": FRAME["kind"]},
+        "target must name columns of the DataFrame, got a Series: data=(X, y)",
+    ),
+    "several values": (
+        {"options": ["optimizer.lr=0.1,0.2"]},
+        "optimizer.lr=0.1,0.2 has several values, but all runs share options",
+    ),
+    "one option": ({"options": "data.zzz=1"}, "losslab --cfg job, in a shell"),
+    "log-probabilities": (
+        {"losses": {"mine": nn.NLLLoss()}},
+        'It fits as losses={"mine": losslab.losses.OnLogSoftmax(NLLLoss(...))}',
+    ),
+    "a function of log-probabilities": (
+        {"losses": {"mine": lambda p, t: 2 * nn.functional.nll_loss(p, t)}},
+        'It fits as losses={"mine": losslab.losses.OnLogSoftmax(mine)}',
+    ),
+    "identifiers": (
+        {"data": FRAME.assign(id=[f"p{i}" for i in range(120)]), "target": "kind"},
+        'exclude them with options=["data.drop=[id]"], or number their entries with options=["',
+    ),
+    "text as values": (
+        {"losses": ["mse"], "task": "regression", "data": (X, FRAME["kind"].to_numpy())},
+        "data=arrays: targets must be numbers to be values",
+    ),
+    "a task of other targets": (
+        {"task": "segmentation"},
+        'expects mask targets, got classes: add task="classification"',
+    ),
+    "an argument of a loss": (
+        {"losses": {"mine": NeedsScale}},
+        "loss: NeedsScale needs scale: give NeedsScale(scale=...)",
+    ),
+    "an argument of a model": (
+        {"model": Wide},
+        "model=Wide: Wide needs width: give lambda: Wide(width=...)",
+    ),
     "no column": ({"data": FRAME}, "target must name columns of the DataFrame, got None"),
     "a target": ({"target": "kind"}, "target is a column of a DataFrame, got tuple as data"),
     "a rate": ({"lr": -1}, "optimizer.lr must be a number > 0, got -1"),

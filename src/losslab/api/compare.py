@@ -40,7 +40,7 @@ def compare(
     max_epochs: int | None = None,
     optimizer: str | None = None,
     lr: float | None = None,
-    options: Sequence[str] = (),
+    options: str | Sequence[str] = (),
     engine: Engine = "lockstep",
     folder: str | Path | None = None,
 ) -> Result:

@@ -14,6 +14,7 @@ from losslab.api.samples import data_options
 from losslab.config import groups
 from losslab.config.compose import complete
 from losslab.config.errors import UserError
+from losslab.config.overrides import parsed
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
 
 
@@ -25,7 +26,7 @@ def described(
     target: str | Sequence[str] | None,
     model: Any,
     task: str | None,
-    options: Sequence[str],
+    options: str | Sequence[str],
     baseline: str | None = None,
     metrics: Sequence[str] = (),
     within: Mapping[str, float] | None = None,
@@ -40,6 +41,13 @@ def described(
     Raises:
         UserError: if one is unknown.
     """
+    options = names(options)
+    for option in parsed(options):
+        if option.is_sweep_override():
+            raise UserError(
+                f"{option.input_line} has several values, but all runs share options: call it for "
+                "each of them"
+            )
     for group, name in (("task", task), ("optimizer", optimizer)):
         _require_choice(group, name)
     asked = {"trainer.max_epochs": max_epochs, "optimizer": optimizer, "optimizer.lr": lr}
@@ -69,7 +77,7 @@ def new_folder(kind: str) -> Path:
 
 
 def names(given: str | Sequence[str]) -> list[str]:
-    """Return one or several names as a list."""
+    """Return one or several texts as a list."""
     return [given] if isinstance(given, str) else list(given)
 
 

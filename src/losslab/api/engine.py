@@ -12,6 +12,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from losslab.analysis.looks import keep_looks
+from losslab.api.wording import in_python
 from losslab.config.command import Command
 from losslab.config.compose import Composed
 from losslab.config.errors import UserError
@@ -96,12 +97,16 @@ def _train_alone(job: Job) -> None:
     try:
         train(job.config, job.folder)
     except UserError as error:  # the others go on
-        show(f"error: {error}")
+        show(f"error: {in_python(error)}")
 
 
 @contextmanager
 def unchanged_process() -> Iterator[None]:
-    """Restore threads, dtype, random state, logging, warnings, Hydra and environment at the end."""
+    """Restore threads, dtype, random state, logging, warnings, Hydra and environment at the end.
+
+    Raises:
+        UserError: as the block does, in the words of Python.
+    """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     environment, hydra = dict(os.environ), GlobalHydra.instance().hydra
     names = (None, "pytorch_lightning", "lightning.pytorch", "lightning_fabric")
@@ -111,6 +116,9 @@ def unchanged_process() -> Iterator[None]:
     try:
         with warnings.catch_warnings(), restored_state():
             yield
+    except UserError as error:
+        error.args = (in_python(error),)
+        raise
     finally:
         torch.set_num_threads(threads)
         torch.set_default_dtype(dtype)

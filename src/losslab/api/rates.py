@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from losslab.api.choices import Losses
-from losslab.api.described import described
+from losslab.api.described import described, names
 from losslab.api.engine import unchanged_process
 from losslab.config.compose import complete, compose_jobs
 from losslab.config.overrides import refuse_rate
@@ -25,7 +25,7 @@ def lr_find(
     start: float = 1e-7,
     end: float = 10.0,
     steps: int = 100,
-    options: Sequence[str] = (),
+    options: str | Sequence[str] = (),
 ) -> LearningRates:
     """Find learning rates for each loss by a short training whose learning rate grows.
 
@@ -67,7 +67,7 @@ def lr_find(
             target=target,
             model=model,
             task=task,
-            options=[*options, f"seed={seed}"],
+            options=[*names(options), f"seed={seed}"],
         )
         given = [complete([*shared, *own]) for own in chosen.values()]
         refuse_rate([option for job in given for option in job])

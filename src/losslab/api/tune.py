@@ -47,7 +47,7 @@ def tune(
     max_epochs: int | None = None,
     optimizer: str | None = None,
     lr: float | None = None,
-    options: Sequence[str] = (),
+    options: str | Sequence[str] = (),
     engine: Engine = "lockstep",
     folder: str | Path | None = None,
 ) -> TuningResult:

@@ -21,7 +21,16 @@ FRAMEWORKS = (
 
 
 class UserError(Exception):
-    """Error in the user's input; its message, one line, is all that is printed."""
+    """Error in the user's input; its message, one line, is all that is printed.
+
+    Args:
+        message: the message.
+        in_python: the message for what was given in Python, if it differs by more than its options.
+    """
+
+    def __init__(self, message: str, in_python: str | None = None) -> None:
+        super().__init__(message)
+        self.in_python = in_python
 
 
 @contextmanager

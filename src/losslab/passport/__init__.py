@@ -1,6 +1,6 @@
 """Passports of losses: what a loss is, found by calling it on small problems."""
 
-from losslab.passport.adapting import adapted, find_adapters, overrides
+from losslab.passport.adapting import adapted, call, find_adapters, overrides
 from losslab.passport.links import NumericLink
 from losslab.passport.passport import Passport, notes_on, probe, warnings_of
 from losslab.passport.problems import PROBED, SHAPES, Shape
@@ -15,6 +15,7 @@ __all__ = [
     "Trial",
     "adapted",
     "cached_trial",
+    "call",
     "find_adapters",
     "notes_on",
     "overrides",

@@ -77,6 +77,18 @@ def adapted(loss: nn.Module, chain: Chain) -> nn.Module:
     return loss
 
 
+def call(chain: Chain, loss: str) -> str:
+    """Return the call that puts adapters around a loss.
+
+    Example:
+        >>> call((adapters.OnLogSoftmax,), "NLLLoss()")
+        'losslab.losses.OnLogSoftmax(NLLLoss())'
+    """
+    for adapter in reversed(chain):
+        loss = f"losslab.losses.{adapter.__name__}({loss})"
+    return loss
+
+
 def overrides(chain: Chain, target: str, key: str = "loss") -> str:
     """Return what to type to use a loss with adapters.
 
