@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from losslab.analysis.search import FINAL, SEARCH
 from losslab.api.samples import FILES
-from losslab.config.overrides import quoted
+from losslab.config.overrides import written
 from losslab.runs.files import read_json
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, RunFolder, job_name, replace_file
 
@@ -20,7 +20,7 @@ def find_data(folder: Path) -> None:
         FileError: if a file of the folder is damaged.
     """
     for path in (folder / name for name in FILES if (folder / name).is_file()):
-        now = f"data.path={quoted(path.resolve())}"
+        now = f"data.path={written(path.resolve())}"
         for sweep in (folder, folder / SEARCH, folder / FINAL):
             if _replace(sweep / SWEEP_FILE, now):
                 for config in sweep.glob(f"*/*/{RunFolder(Path()).config}"):

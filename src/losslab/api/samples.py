@@ -21,7 +21,7 @@ from losslab.api.datasets import (
     targets_of,
 )
 from losslab.config.errors import UserError
-from losslab.config.overrides import quoted
+from losslab.config.overrides import written
 from losslab.data.columns import plain
 from losslab.data.dataset_source import DatasetSource
 from losslab.data.frame_file import plain_frame, write_frame
@@ -80,7 +80,7 @@ def data_options(
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return [
         "data=arrays",
-        f"data.path={quoted(path.resolve())}",
+        f"data.path={written(path.resolve())}",
         f"task={task or _task_of(arrays['targets'])}",
     ]
 
@@ -136,10 +136,10 @@ def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[s
     path = folder / FILE
     folder.mkdir(parents=True, exist_ok=True)
     write_frame(path, table)
-    chosen = quoted(columns[0]) if len(columns) == 1 else f"[{','.join(map(quoted, columns))}]"
+    chosen = written(columns[0]) if len(columns) == 1 else f"[{','.join(map(written, columns))}]"
     return [
         "data=table",
-        f"data.path={quoted(path.resolve())}",
+        f"data.path={written(path.resolve())}",
         f"data.target={chosen}",
         f"task={task or _task_of(_targets(table, columns))}",
     ]

@@ -1,5 +1,6 @@
 """Overrides, ``loss.gamma=2``, in Hydra's grammar."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,16 @@ def quoted(value: object) -> str:
     """
     text = str(value).replace("'", "\\'")
     return f"'{text}'"
+
+
+_PLAIN = re.compile(r"(?!(?:true|false|null|inf|nan)$)/?[a-z_][\w./-]*", re.IGNORECASE | re.ASCII)
+
+
+def written(value: object) -> str:
+    """Write a text in Hydra's override grammar, quoted if it has to be.
+
+    Example:
+        >>> written("/data/table.npz"), written("my data"), written("1"), written("null")
+        ('/data/table.npz', "'my data'", "'1'", "'null'")
+    """
+    return str(value) if _PLAIN.fullmatch(str(value)) else quoted(value)
