@@ -230,6 +230,22 @@ def _defaults_of(overrides: Sequence[str]) -> DictConfig:
     return _defaults(choices, tuple(search_path()))
 
 
+def _refuse_sweeper(override: Any) -> None:
+    """Refuse another sweeper, such as optuna's.
+
+    Raises:
+        UserError: if an override chooses one.
+    """
+    key, typed = override.key_or_group, override.input_line
+    if key in ("hparams_search", "hydra/sweeper") and "optuna" in typed:
+        raise UserError(
+            f"{typed}: optuna chooses settings in losslab tune: losslab tune "
+            "loss=A,B protocol=tuned sampler=optuna"
+        )
+    if re.match("hydra[./]sweeper", key):
+        raise UserError(f"{typed}: sweeps use losslab's own sweeper: remove it")
+
+
 def _require_known(overrides: Sequence[str], defaults: Callable[[], DictConfig]) -> None:
     """Check that the keys exist, in the config without these options or by being added.
 
@@ -238,18 +254,14 @@ def _require_known(overrides: Sequence[str], defaults: Callable[[], DictConfig])
     """
     groups.require_own_names(tuple(config_dirs()))
     groups.require_local()
-    for override in parsed(overrides):
+    given = parsed(overrides)
+    for override in given:  # before defaults are composed with it
+        _refuse_sweeper(override)
+    for override in given:
         key = override.key_or_group
         top = re.split("[./]", key)[0]
-        if key in ("hparams_search", "hydra/sweeper") and "optuna" in override.input_line:
-            raise UserError(
-                f"{override.input_line}: optuna chooses settings in losslab tune: losslab tune "
-                "loss=A,B protocol=tuned sampler=optuna"
-            )
         if top not in schema.TOP_LEVEL:
             raise UserError(f"unknown key {key}{_nearest_keys(key, defaults())}")
-        if re.match("hydra[./]sweeper", key):
-            raise UserError(f"{override.input_line}: sweeps use losslab's own sweeper: remove it")
         if override.is_delete():
             require_deletable(override)
         if is_choice(override):
