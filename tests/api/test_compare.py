@@ -385,7 +385,9 @@ def test_a_folder_of_others_runs_only_known_code(monkeypatch):
     path.write_text(
         path.read_text().replace('"trainer.max', '"loss._target_=os.system", "trainer.max')
     )
-    with pytest.raises(losslab.UserError, match=r"theirs would run os.system \(loss\)"):
+    with pytest.raises(
+        losslab.UserError, match=r"run os.system \(loss\).*use losslab.load\(folder,"
+    ):
         losslab.load("theirs").extend(seeds=1)
 
 
@@ -551,7 +553,7 @@ WRONG = {
     ),
     "a series": (
         {"data": FRAME, "target": FRAME["kind"]},
-        "target must name columns of the DataFrame, got a Series: data=(X, y)",
+        "target must name columns of the DataFrame, got a Series: give data=(X, y)",
     ),
     "several values": (
         {"options": ["optimizer.lr=0.1,0.2"]},

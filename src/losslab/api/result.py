@@ -173,8 +173,9 @@ class Result:
         with unchanged_process():
             find_data(self.folder)
             commands = saved_commands(self._sweep, trust=self._trust)
-            require_given(Result.options_of(self._sweep))
-            planned = [int(each[5:]) for each in _options(commands[-1]) if each[:5] == "seed="]
+            options = _options(commands[-1])
+            require_given(options)
+            planned = [int(each[5:]) for each in options if each.startswith("seed=")]
             listed = ",".join(map(str, self._all_seeds(seeds, planned)))
             command = extended(commands[-1], [f"seed={listed}"])
             run_sweep(command, self._sweep, self._shown.engine, commands, whole=self.folder)

@@ -120,7 +120,9 @@ def _joined(frame: Any, targets: Any) -> tuple[Any, list[str]]:
 def _of_frame(frame: Any, target: Any, task: str | None, folder: Path) -> list[str]:
     if hasattr(target, "to_numpy"):
         kind = type(target).__name__
-        raise UserError(f"target must name columns of the DataFrame, got a {kind}: data=(X, y)")
+        raise UserError(
+            f"target must name columns of the DataFrame, got a {kind}: give data=(X, y)"
+        )
     several = isinstance(target, list | tuple)
     columns = list(target) if several else [] if target is None else [target]
     missing = [name for name in columns if name not in frame.columns]

@@ -15,9 +15,9 @@ _RULES = (
         r"(\w+) needs the option '(\w+)': add \+\+model\.\w+=\.\.\.",
         r"\1 needs \2: give lambda: \1(\2=...)",
     ),
-    (r"add trust=true \(losslab evaluate: --trust\)", "losslab.load(folder, trust=True)"),
+    (r"add trust=true \(losslab evaluate: --trust\)", "use losslab.load(folder, trust=True)"),
     (r"--cfg job", "losslab --cfg job, in a shell"),
-    (r" in \S+/data\.npz", ""),
+    (r" in [^,:]*/data\.npz", ""),
     (r"\b(add|or|use|write) (data|model|optimizer|task)=(\w+)", r'\1 \2="\3"'),
     (_OPTION, r'\1 options=["\2"]'),
 )

@@ -96,12 +96,10 @@ def _compared(jobs: Sequence[Sequence[str]]) -> list[str]:
 
 def _tuned(plan: SavedPlan) -> str:
     """Return the command that makes a tuning, or the call that did."""
-    objects = given.paths_in(plan["overrides"])
-    losses = dict.fromkeys(("loss", label) for label in plan.get("chosen", {}))
-    ranges = plan.get("own_ranges", [])
-    if objects or losses or ranges:
-        return _call("tune", [*objects, *losses], *(["ranges=..."] if ranges else []))
-    return typed(plan)
+    losses = [("loss", label) for label in plan.get("chosen", {})]
+    objects = [*given.paths_in(plan["overrides"]), *losses]
+    more = ["ranges=..."] if plan.get("own_ranges") else []
+    return _call("tune", objects, *more) if objects or more else typed(plan)
 
 
 def _call(name: str, objects: Collection[tuple[str, str]], *more: str) -> str:
