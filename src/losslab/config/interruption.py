@@ -36,6 +36,30 @@ def sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def interruptions_deferred() -> Iterator[None]:
+    """Let signals that interrupt act after the block, as around the start of a process.
+
+    While a process is forked, Python calls hooks of ``logging`` and other modules, and ignores what
+    they raise: an interruption that arrives meanwhile would be lost.
+    """
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
+        yield
+        return
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    raising = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in raising:
+            signal.signal(number, lambda number, frame: received.append(number))
+        yield
+    finally:
+        for number, handler in raising.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])
+
+
 def interrupt_once() -> None:
     """Let SIGINT and SIGTERM interrupt this process; the first of each counts.
 

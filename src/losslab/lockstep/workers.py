@@ -20,6 +20,7 @@ from losslab.config.interruption import (
     INTERRUPTED,
     end_with_parent,
     interrupt_once,
+    interruptions_deferred,
 )
 from losslab.lockstep.grouping import Job, split
 from losslab.progress import show
@@ -47,7 +48,8 @@ class Worker:
         self.oom_kills = oom_kills()
         self.left, end = context.Pipe(duplex=False)
         self.process = context.Process(target=_work, args=(end, os.getpid(), train, jobs))
-        self.process.start()
+        with interruptions_deferred():
+            self.process.start()
         end.close()  # so that reading fails if the process dies
 
     def result(self) -> Left | None:
