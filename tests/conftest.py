@@ -11,6 +11,8 @@ sys.path[:0] = [str(Path(__file__).parent / "losses"), str(Path(__file__).parent
 
 pytest_plugins = ["made_up_runs"]
 
+os.environ["LOSSLAB_CACHE"] = ""  # nothing is kept in the user's folder
+
 
 def pytest_addoption(parser):
     parser.addoption(

@@ -233,7 +233,7 @@ def test_voc_has_21_classes_and_ignores_255(voc):
 # --- without files ------------------------------------------------------------------------------
 
 MISSING = {
-    CaliforniaHousing: "scikit-learn's cal_housing_py3.pkz is not in .* use data=diabetes",
+    CaliforniaHousing: "California housing .* contains cal_housing_py3.pkz, or use data=diabetes",
     FashionMNIST: "the Fashion-MNIST files are not in .*FashionMNIST.raw, .* use data=digits",
     CIFAR10: "the CIFAR-10 files are not in .*cifar-10-batches-py, .* use data=digits",
     SVHN: "the SVHN files are not in .*SVHN, .* use data=digits",

@@ -43,10 +43,15 @@ def test_an_interruption_while_workers_start_is_not_lost(when, worker):
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
+@interruptions_deferred()
+def interrupted_and_failing():
+    signal.raise_signal(signal.SIGINT)
+    raise ValueError("no")
+
+
 def test_a_deferred_interruption_follows_an_error():
-    with pytest.raises(KeyboardInterrupt) as caught, interruptions_deferred():
-        signal.raise_signal(signal.SIGINT)
-        raise ValueError("no")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted_and_failing()
     assert isinstance(caught.value.__context__, ValueError)
 
 

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from losslab import given
 from losslab.config.errors import UserError
-from losslab.data.content import scan, scan_again
 from losslab.data.dataset import Columns
 from losslab.data.dataset_source import DatasetSource
 from losslab.data.memory import Choice
+from losslab.data.scan import scan, scan_again
 from losslab.data.workers import number_of_workers
 from losslab.data_building import checked_dataset, datasets_of, is_data_module
 

@@ -202,6 +202,10 @@ class InMemoryData(pl.LightningDataModule):
         """Return all samples, read from files or generated from ``self.data_seed``."""
         raise NotImplementedError(f"{type(self).__name__} must implement load() -> Raw")
 
+    def reads_again(self) -> bool:
+        """Return whether samples are read from their files again in each epoch."""
+        return False
+
     # --- from samples to splits ---------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:

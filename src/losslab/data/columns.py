@@ -109,11 +109,12 @@ def encoded(features: pd.DataFrame, categories: Categories, changes: Changes) ->
     numeric: list[bool] = []
     wide: dict[str, int] = {}
     for name, column in features.items():
-        if plain(column).dtype.kind in "iuf":
-            block = _numbers(str(name), plain(column), changes)
+        values = plain(column)
+        if values.dtype.kind in "iuf":
+            block = _numbers(str(name), values, changes)
             numeric += [True, False][: block.shape[1]]
         else:
-            known, places = _entries(str(name), column, changes)
+            known, places = _entries(str(name), column, values, changes)
             if categories == "one_hot" and len(known) > MOST_CATEGORIES:
                 wide[str(name)] = len(known)
                 continue
@@ -149,14 +150,14 @@ def _numbers(name: str, column: NDArray[Any], changes: Changes) -> NDArray[np.fl
 
 
 def _entries(
-    name: str, column: "pd.Series[Any]", changes: Changes
+    name: str, column: "pd.Series[Any]", values: NDArray[Any], changes: Changes
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the sorted entries of a column of text, and the number of each row's entry."""
     if column.hasnans:
         what = "missing text read as a category of its own"
         changes.add(what, f"column {name!r}", int(column.isna().sum()))
-        column = column.astype(object).where(column.notna(), "")
-    known, places = np.unique(plain(column), return_inverse=True)
+        values = plain(column.astype(object).where(column.notna(), ""))
+    known, places = np.unique(values, return_inverse=True)
     return known, places
 
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from losslab.data import checks, targets
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.data.content import Content, scan
+from losslab.data.content import Content
 from losslab.data.dataset_source import COLUMNS, DatasetSource, Item
 from losslab.data.memory import Choice, InMemory
 from losslab.data.raw import StandardizeTargets
+from losslab.data.scan import scan
 from losslab.data.splits import NAMES
 from losslab.data.streaming import StreamedInputs
 from losslab.data.workers import number_of_workers
@@ -69,8 +70,7 @@ class FromDatasets(InMemoryData):
     def load(self) -> Raw:
         """Read all items once, and keep their inputs if they fit into memory."""
         source = DatasetSource(self.datasets)
-        changing = f"{source.name} draws random numbers" if source.draws() else ""
-        choice = Choice(self.in_memory, len(source), source.shape(), changing)
+        choice = self._choice(source)
         source.keeps_masks = choice.in_memory
         workers = number_of_workers(self.num_workers)
         streamed = not choice.in_memory
@@ -83,6 +83,14 @@ class FromDatasets(InMemoryData):
                 source, workers=workers, content=content, masks=source.has_masks
             )
         return self._raw(source, inputs, content, choice.notes)
+
+    def reads_again(self) -> bool:
+        """Return whether items are read again in each epoch."""
+        return not self._choice(DatasetSource(self.datasets)).in_memory
+
+    def _choice(self, source: DatasetSource) -> Choice:
+        changing = f"{source.name} draws random numbers" if source.draws() else ""
+        return Choice(self.in_memory, len(source), source.shape(), changing)
 
     def _raw(
         self, source: DatasetSource, inputs: Any, content: Content, notes: tuple[str, ...]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from losslab.config.errors import described
 from losslab.data.content import digest
+from losslab.data.files import Changes
 from losslab.data.raw import IGNORED
 from losslab.data.source import Sample, Source, reading, seed_sample
 from losslab.rng import global_state
@@ -80,7 +81,7 @@ class DatasetSource(Source):
         mask = _mask(item[1], label) if self.has_masks else None
         return _input(item[0], label), mask
 
-    def look(self, index: int, *, decode: bool) -> Sample:
+    def look(self, index: int, changes: Changes, *, decode: bool) -> Sample:
         """Read an item as it is in evaluation, and find its hash and targets."""
         with reading():
             seed_sample(0, None, index)

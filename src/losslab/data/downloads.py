@@ -30,7 +30,7 @@ class Downloaded(InMemoryData):
     full_name: ClassVar[str]
     """Name of the data set, for messages."""
     place: ClassVar[str]
-    """Folder of the files in ``data_dir``."""
+    """Folder of the files in ``data_dir``; ``"."`` if they are in it."""
     files: ClassVar[tuple[str, ...]]
     """Files in that folder that tell that it is complete."""
     without_files: ClassVar[str] = "data=digits"
@@ -81,9 +81,10 @@ class Downloaded(InMemoryData):
 
     def _missing(self, why: str) -> FileNotFoundError:
         folder = (self.data_dir / self.place).absolute()
+        content = self.files[0] if self.place == "." else self.place
         return FileNotFoundError(
             f"the {self.full_name} files are not in {folder}, and {why}: set paths.data_dir to the "
-            f"folder that contains {self.place}, or use {self.without_files}, which needs no files"
+            f"folder that contains {content}, or use {self.without_files}, which needs no files"
         )
 
 

@@ -3,9 +3,10 @@
 import bz2
 import codecs
 import gzip
+import hashlib
 import lzma
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +25,7 @@ class PathList:
         (2, PosixPath('b/2.png'))
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[str | Path]) -> None:
         names = [os.fsencode(path) for path in paths]
         self._ends = np.cumsum([len(name) for name in names], dtype=np.int64)
         self._names = b"".join(names)
@@ -36,15 +37,23 @@ class PathList:
         start = 0 if place == 0 else int(self._ends[place - 1])
         return Path(os.fsdecode(self._names[start : int(self._ends[place])]))
 
-    def state(self) -> tuple[bytes, ...]:
-        """Return names, sizes and times of the files: what differs once one is changed."""
-        stats = (self[place].stat() for place in range(len(self)))
-        state = np.array([(each.st_size, each.st_mtime_ns) for each in stats])
-        return self._names, state.tobytes()
+    def state(self) -> str:
+        """Return a hash of paths, sizes and times of the files: it differs once one is changed."""
+        ends = self._ends.tolist()
+        names = (self._names[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True))
+        stats = map(os.stat, names)
+        found = hashlib.blake2b(os.fsencode(self[0].absolute()), digest_size=16)
+        found.update(self._names)
+        state = np.fromiter(((each.st_size, each.st_mtime_ns) for each in stats), dtype="i8,i8")
+        found.update(state.tobytes())
+        return found.hexdigest()
 
 
 class Changes:
     """What reading changed or left out, counted by kind.
+
+    Args:
+        counted: number of each kind, and where the first one is.
 
     Example:
         >>> changes = Changes()
@@ -54,43 +63,55 @@ class Changes:
         ('palette converted to colours: 2 (first: a.png)',)
     """
 
-    def __init__(self) -> None:
-        self._of: dict[str, tuple[int, str]] = {}
+    def __init__(self, counted: Mapping[str, tuple[int, str]] | None = None) -> None:
+        self.counted = dict(counted or {})
 
     def add(self, what: str, where: str | Path, count: int = 1) -> None:
         """Count one more, or several, found at a file, line or column."""
         if isinstance(where, Path):
             where = f"{where.parent.name}/{where.name}"
-        before, first = self._of.get(what, (0, where))
-        self._of[what] = (before + count, first)
+        before, first = self.counted.get(what, (0, where))
+        self.counted[what] = (before + count, first)
 
     def merge(self, other: "Changes") -> None:
         """Add what others have counted, after what is counted here."""
-        for what, (count, first) in other._of.items():
+        for what, (count, first) in other.counted.items():
             self.add(what, first, count)
 
     def notes(self) -> tuple[str, ...]:
         """Return one line per kind."""
-        return tuple(f"{what}: {n} (first: {first})" for what, (n, first) in self._of.items())
+        return tuple(f"{what}: {n} (first: {first})" for what, (n, first) in self.counted.items())
 
 
-def is_hidden(path: Path) -> bool:
+def is_hidden(name: str) -> bool:
     """Return whether a part of a relative path begins with a dot, as ``.ipynb_checkpoints`` does.
 
     Example:
-        >>> is_hidden(Path("a/.ipynb_checkpoints/1.png")), is_hidden(Path("a/1.png"))
+        >>> is_hidden("a/.ipynb_checkpoints/1.png"), is_hidden("a/1.png")
         (True, False)
     """
-    return any(part.startswith(".") for part in path.parts)
+    return name.startswith(".") or f"{os.sep}." in name
 
 
 def visible_folders(root: Path) -> list[Path]:
     """Return the folders directly below a folder that are not hidden, in sorted order."""
-    return sorted(each for each in root.iterdir() if each.is_dir() and each.name[0] != ".")
+    with os.scandir(root) as entries:
+        return sorted(root / each.name for each in entries if each.is_dir() and each.name[0] != ".")
 
 
-def files_below(root: Path) -> Iterator[Path]:
-    """Iterate over all files below a folder, through linked folders, but no folder twice."""
+def files_in(folder: Path) -> list[str]:
+    """Return the names of the files directly in a folder; none if it is not a folder."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [each.name for each in entries if not each.is_dir()]
+
+
+def files_below(root: Path) -> Iterator[str]:
+    """Iterate over the relative paths of all files below a folder.
+
+    Linked folders are followed, but no folder twice.
+    """
     seen = set()
     for folder, inner, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -98,31 +119,36 @@ def files_below(root: Path) -> Iterator[Path]:
             inner.clear()
             continue
         seen.add(real)
-        yield from (Path(folder) / name for name in names)
+        inside = Path(folder).relative_to(root)
+        yield from names if inside == Path() else (f"{inside}{os.sep}{name}" for name in names)
 
 
 def fitting_files(
-    paths: Iterable[Path], root: Path, suffixes: Container[str], changes: Changes
-) -> list[Path]:
+    names: Iterable[str], root: Path, suffixes: Container[str], changes: Changes
+) -> list[str]:
     """Return the visible files with a suffix, in sorted order, and count those left out.
 
+    Paths are text, since there may be 100,000.
+
     Args:
-        paths: files and folders below ``root``; the folders are passed over.
-        root: a dot in its own path hides nothing.
+        names: paths of files, relative to ``root``.
+        root: the folder; a dot in its own path hides nothing.
         suffixes: those of the files that can be read, in lower case.
         changes: counts the files left out.
     """
     found = []
-    for file in sorted(paths):
-        if file.is_dir():
-            continue
-        if is_hidden(file.relative_to(root)):
-            changes.add("hidden files left out", file)
-        elif (suffix := file.suffix.lower()) not in suffixes:
-            changes.add(f"other files left out, *{suffix}", file)
+    for name in sorted(names, key=_parts):
+        if is_hidden(name):
+            changes.add("hidden files left out", root / name)
+        elif (suffix := os.path.splitext(name)[1].lower()) not in suffixes:  # noqa: PTH122 (faster)
+            changes.add(f"other files left out, *{suffix}", root / name)
         else:
-            found.append(file)
+            found.append(name)
     return found
+
+
+def _parts(name: str) -> list[str]:
+    return os.path.normcase(name).split(os.sep)  # noqa: PTH206 (faster)
 
 
 def open_bytes(file: Path) -> BinaryIO:

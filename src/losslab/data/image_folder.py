@@ -1,5 +1,6 @@
 """Your own images, in one folder per class."""
 
+import os
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Unpack
@@ -9,10 +10,11 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.data.content import digest, scan
+from losslab.data.content import digest
 from losslab.data.files import Changes, PathList, files_below, fitting_files, visible_folders
 from losslab.data.images import SUFFIXES, read_images, read_streamed_image, split_folders
 from losslab.data.memory import Choice, InMemory
+from losslab.data.scan import scan
 from losslab.data.source import Sample, Source
 from losslab.data.splits import NAMES
 from losslab.data.streaming import StreamedInputs
@@ -73,7 +75,7 @@ class ImageFolder(InMemoryData):
         source = ImageFiles(
             PathList(file for *_, file in files), self.image_size, grayscale=self.grayscale
         )
-        choice = Choice(self.in_memory, len(files), source.shape())
+        choice = self._choice(len(files))
         read = self._read if choice.in_memory else self._looked_at
         return Raw(
             read(source, changes),
@@ -84,6 +86,14 @@ class ImageFolder(InMemoryData):
             notes=(*choice.notes, *changes.notes()),
         )
 
+    def reads_again(self) -> bool:
+        """Return whether images are read again in each epoch."""
+        return not self._choice(len(self._files(Changes()))).in_memory
+
+    def _choice(self, images: int) -> Choice:
+        shape = (1 if self.grayscale else 3, self.image_size, self.image_size)
+        return Choice(self.in_memory, images, shape)
+
     def _read(self, source: "ImageFiles", changes: Changes) -> Tensor:
         files = [source.paths[place] for place in range(len(source))]
         return read_images(files, self.image_size, grayscale=self.grayscale, changes=changes)[0]
@@ -91,11 +101,10 @@ class ImageFolder(InMemoryData):
     def _looked_at(self, source: "ImageFiles", changes: Changes) -> StreamedInputs:
         workers = number_of_workers(self.num_workers)
         content = scan(source, workers=workers, moments=self.standardize)
-        for found in content.found:
-            changes.merge(found)
+        changes.merge(content.changes)
         return StreamedInputs(source, content=content, workers=workers)
 
-    def _files(self, changes: Changes) -> list[tuple[str, str, Path]]:
+    def _files(self, changes: Changes) -> list[tuple[str, str, str]]:
         """Return split, class and path of each image, in sorted order."""
         if not self.path.is_dir():
             raise FileNotFoundError(
@@ -127,6 +136,8 @@ class ImageFiles(Source):
         grayscale: whether to use one channel instead of three.
     """
 
+    of_files = True
+
     def __init__(self, paths: PathList, side: int, *, grayscale: bool) -> None:
         self.paths, self.side, self.grayscale = paths, side, grayscale
 
@@ -145,15 +156,14 @@ class ImageFiles(Source):
         """Read an image."""
         return self._image(index, Changes()), None
 
-    def look(self, index: int, *, decode: bool) -> Sample:
-        """Find the hash of a file and, if it is decoded, what reading it changed."""
-        changes = Changes()
+    def look(self, index: int, changes: Changes, *, decode: bool) -> Sample:
+        """Find the hash of a file and, if it is decoded, what reading it changes."""
         image = self._image(index, changes) if decode else None
-        return Sample(digest(self.paths[index].read_bytes()), image, changes)
+        return Sample(digest(self.paths[index].read_bytes()), image)
 
     def key(self) -> Hashable:
-        """Return sizes and times of the files, and how they are read."""
-        return (self.side, self.grayscale, self.paths.state())
+        """Return the state of the files, and how they are read."""
+        return ("images", self.side, self.grayscale, self.paths.state())
 
     def _image(self, index: int, changes: Changes) -> Tensor:
         file, side = self.paths[index], self.side
@@ -161,15 +171,15 @@ class ImageFiles(Source):
         return read.pixels
 
 
-def by_class(root: Path, changes: Changes) -> list[tuple[str, Path]]:
+def by_class(root: Path, changes: Changes) -> list[tuple[str, str]]:
     """Return class and path of each image, in sorted order, and count what is left out."""
     found = []
     for file in fitting_files(files_below(root), root, SUFFIXES, changes):
-        name, *inner = file.relative_to(root).parts
+        name, *inner = file.split(os.sep, 1)
         if inner:
-            found.append((name, file))
+            found.append((name, f"{root}{os.sep}{file}"))
         else:
-            changes.add("images outside of class folders left out", file)
+            changes.add("images outside of class folders left out", root / file)
     known = {name for name, _ in found}
     for folder in visible_folders(root):
         if folder.name not in known:

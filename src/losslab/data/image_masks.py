@@ -10,13 +10,13 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
-from losslab.data.content import scan
-from losslab.data.files import Changes, PathList, fitting_files, visible_folders
+from losslab.data.files import Changes, PathList, files_in, fitting_files, visible_folders
 from losslab.data.images import SUFFIXES, read_images, split_folders
 from losslab.data.masks import Colours, read_masks, require_same_colours
 from losslab.data.memory import Choice, InMemory
-from losslab.data.paired_files import PairedFiles
+from losslab.data.paired_files import LookedAt, PairedFiles
 from losslab.data.raw import IGNORED
+from losslab.data.scan import scan
 from losslab.data.splits import NAMES
 from losslab.data.streaming import StreamedInputs
 from losslab.data.workers import number_of_workers
@@ -92,7 +92,7 @@ class ImageMasks(InMemoryData):
             self.image_size,
             grayscale=self.grayscale,
         )
-        choice = Choice(self.in_memory, len(pairs), files.shape())
+        choice = self._choice(len(pairs))
         read = self._read if choice.in_memory else self._looked_at
         images, targets, values = read(files, changes)
         return Raw(
@@ -104,6 +104,14 @@ class ImageMasks(InMemoryData):
             standardize=self.standardize,
             notes=(*choice.notes, *changes.notes()),
         )
+
+    def reads_again(self) -> bool:
+        """Return whether images and masks are read again in each epoch."""
+        return not self._choice(len(self._pairs(Changes()))).in_memory
+
+    def _choice(self, images: int) -> Choice:
+        shape = (1 if self.grayscale else 3, self.image_size, self.image_size)
+        return Choice(self.in_memory, images, shape)
 
     def _read(
         self, files: PairedFiles, changes: Changes
@@ -130,17 +138,19 @@ class ImageMasks(InMemoryData):
         """Return what reads images and masks, pixels per class, and the value of each class."""
         workers = number_of_workers(self.num_workers)
         content = scan(files, workers=workers, moments=self.standardize)
+        changes.merge(content.changes)
         colours: Colours = {}
-        for place, found in enumerate(content.found):
-            changes.merge(found.changes)
-            require_same_colours(found.colours, files.masks[place], colours)
-        values, ignore = self._classes(
-            np.unique(np.concatenate([found.values for found in content.found]))
-        )
+        known: set[int] = set()
+        masks = [LookedAt(*each) for each in content.found]
+        for place, mask in enumerate(masks):
+            require_same_colours(mask.colours, files.masks[place], colours)
+            known.update(mask.values)
+        values, ignore = self._classes(np.array(sorted(known)))
         counts = torch.zeros(len(files), len(values) + 1, dtype=torch.int64)
-        for place, found in enumerate(content.found):
-            column = np.where(found.values == ignore, -1, np.searchsorted(values, found.values))
-            counts[place, torch.from_numpy(column)] = torch.from_numpy(found.counts)
+        column = {value: place for place, value in enumerate(values.tolist())}
+        for place, mask in enumerate(masks):
+            columns = [column.get(value, -1) for value in mask.values]
+            counts[place, columns] = torch.tensor(mask.counts)
             if ignored := int(counts[place, -1]):
                 changes.add(f"pixels of value {ignore} ignored", files.masks[place], ignored)
         inputs = StreamedInputs(
@@ -200,15 +210,15 @@ def pairs_in(root: Path, changes: Changes) -> list[tuple[Path, Path]]:
 
 def _by_stem(folder: Path, changes: Changes) -> dict[str, Path]:
     """Return the images of a folder by their names without suffix."""
-    entries = list(folder.iterdir()) if folder.is_dir() else []
+    names = files_in(folder)
     files: dict[str, Path] = {}
-    for file in fitting_files(entries, folder, SUFFIXES, changes):
+    for file in (folder / name for name in fitting_files(names, folder, SUFFIXES, changes)):
         if file.stem in files:
             raise ValueError(
                 f"{folder} must hold one file per name, got {files[file.stem]} and {file}"
             )
         files[file.stem] = file
-    for inner in visible_folders(folder) if entries else []:
+    for inner in visible_folders(folder) if folder.is_dir() else []:
         changes.add("folders in images or masks left out", inner)
     if not files:
         raise FileNotFoundError(

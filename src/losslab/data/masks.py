@@ -1,6 +1,6 @@
 """Files of masks, whose values are classes or indices of a palette."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from PIL import Image
 from losslab.data.files import Changes
 from losslab.data.images import opened, upright
 
-Colours = dict[int, tuple[bytes, Path]]
+Colours = dict[int, tuple[tuple[int, ...], Path]]
 """Colour of each index of a palette, and a mask that uses it."""
 
 
@@ -27,7 +27,7 @@ def read_masks(
     known: Colours = {}
     for place, (file, size) in enumerate(zip(files, sizes, strict=True)):
         masks[place], colours = read_mask(file, size, side, changes)
-        require_same_colours(colours, file, known)
+        require_same_colours(colours.items(), file, known)
     return masks
 
 
@@ -62,19 +62,22 @@ def _require_mask(mask: Image.Image, file: Path, size: tuple[int, int], frames: 
         )
 
 
-def require_same_colours(colours: Mapping[int, bytes], file: Path, known: Colours) -> None:
+def require_same_colours(
+    colours: Iterable[tuple[int, Iterable[int]]], file: Path, known: Colours
+) -> None:
     """Refuse a palette in which an index has another colour than in an earlier mask.
 
     Args:
-        colours: the colour of each index that a mask uses.
+        colours: the indices that a mask uses, with their colours.
         file: the mask.
         known: colours of earlier masks, to which these are added.
     """
-    for value, colour in colours.items():
+    for value, levels in colours:
+        colour = tuple(levels)
         before, other = known.setdefault(value, (colour, file))
         if before != colour:
             raise ValueError(
                 f"{file} must have the palette of {other}, but index {value} has the colour "
-                f"{tuple(colour)} there and {tuple(before)} in the other: save masks with one "
+                f"{colour} there and {before} in the other: save masks with one "
                 f"value per class"
             )

@@ -121,13 +121,13 @@ class Meshes(InMemoryData):
             raise FileNotFoundError(
                 f"path must be a folder with meshes, found none at {self.path.absolute()}"
             )
-        files = fitting_files(files_below(self.path), self.path, READERS, changes)
-        if len(files) < 3:
+        names = fitting_files(files_below(self.path), self.path, READERS, changes)
+        if len(names) < 3:
             raise FileNotFoundError(
-                f"path must hold at least 3 meshes ({', '.join(READERS)}), found {len(files)} in "
+                f"path must hold at least 3 meshes ({', '.join(READERS)}), found {len(names)} in "
                 f"{self.path.absolute()}"
             )
-        return files
+        return [self.path / name for name in names]
 
 
 def on_surface(

@@ -21,16 +21,14 @@ class LookedAt(NamedTuple):
     """What a look at an image and its mask finds.
 
     Attributes:
-        changes: what reading them changed.
         values: the different values of the mask.
         counts: number of pixels of each.
-        colours: colour of each value of a palette.
+        colours: values of a palette with their colours, red, green and blue.
     """
 
-    changes: Changes
-    values: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    colours: dict[int, bytes]
+    values: list[int]
+    counts: list[int]
+    colours: list[tuple[int, list[int]]]
 
 
 class PairedFiles(Source):
@@ -44,6 +42,8 @@ class PairedFiles(Source):
         side: side in pixels to which they are resized.
         grayscale: whether images have one channel instead of three.
     """
+
+    of_files = True
 
     def __init__(self, images: PathList, masks: PathList, side: int, *, grayscale: bool) -> None:
         self.images, self.masks = images, masks
@@ -76,19 +76,19 @@ class PairedFiles(Source):
         classes = np.where(grey == self._ignore, IGNORED, np.searchsorted(self._values, grey))
         return image.pixels, torch.from_numpy(classes)
 
-    def look(self, index: int, *, decode: bool) -> Sample:
-        """Read an image and its mask, and find hashes, values and what reading changed."""
-        changes = Changes()
+    def look(self, index: int, changes: Changes, *, decode: bool) -> Sample:
+        """Read an image and its mask, and find hashes, values and what reading changes."""
         image = self._image(index, changes)
         grey, colours = read_mask(self.masks[index], image.size, self.side, changes)
         values, counts = np.unique(grey, return_counts=True)
         files = (paths[index].read_bytes() for paths in (self.images, self.masks))
-        found = LookedAt(changes, values, counts, colours)
+        of_palette = [(value, list(colour)) for value, colour in colours.items()]
+        found = LookedAt(values.tolist(), counts.tolist(), of_palette)
         return Sample(digest(*files), image.pixels if decode else None, found)
 
     def key(self) -> Hashable:
-        """Return sizes and times of the files, and how they are read."""
-        return (self.side, self.grayscale, self.images.state(), self.masks.state())
+        """Return the state of the files, and how they are read."""
+        return ("masks", self.side, self.grayscale, self.images.state(), self.masks.state())
 
     def _image(self, index: int, changes: Changes) -> ReadImage:
         return read_streamed_image(

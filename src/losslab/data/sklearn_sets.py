@@ -12,6 +12,7 @@ from sklearn import datasets
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.downloads import Downloaded
 from losslab.data.raw import StandardizeTargets
 
 INCLUDED: dict[str, Callable[[], Any]] = {
@@ -74,25 +75,27 @@ class SklearnSet(InMemoryData):
         )
 
 
-class CaliforniaHousing(InMemoryData):
+class CaliforniaHousing(Downloaded):
     """Median values of houses in 20,640 districts of California, in 100,000 dollars.
 
+    Its file is in ``data_dir`` itself. It has no test split of its own.
+
     Args:
-        data_dir: folder to which scikit-learn downloads the file.
-        download: whether to download it if it is missing.
         standardize: whether to standardize the inputs with the training split's means and standard
             deviations.
         standardize_targets: whether to train on standardized values, too; metrics stay in the unit
             of the target.
-        options: options of :class:`~losslab.data.base.InMemoryData`.
-
-    Raises:
-        FileNotFoundError: in ``prepare_data``, if the file is missing and cannot be downloaded.
-        ValueError: in ``setup``, if the file is invalid.
+        options: options of :class:`~losslab.data.downloads.Downloaded`.
 
     Source:
         Pace and Barry, "Sparse Spatial Autoregressions", 1997.
     """
+
+    own_test = False
+    full_name = "California housing"
+    place = "."
+    files = (ARCHIVE,)
+    without_files = "data=diabetes"
 
     def __init__(
         self,
@@ -103,41 +106,23 @@ class CaliforniaHousing(InMemoryData):
         standardize_targets: StandardizeTargets = True,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(**options)
-        self.file = Path(data_dir).expanduser() / ARCHIVE
-        self.download = download
+        super().__init__(data_dir=data_dir, download=download, **options)
         self.standardize = standardize
         self.standardize_targets = standardize_targets
 
-    def prepare_data(self) -> None:
-        """Download the file if it is missing."""
-        if self.file.is_file():
-            return
-        if not self.download:
-            raise self._missing("data.download=true downloads it")
-        try:
-            with warnings.catch_warnings(action="ignore"):  # of the second try
-                datasets.fetch_california_housing(data_home=str(self.file.parent), n_retries=1)
-        except OSError as error:
-            raise self._missing("it could not be downloaded from figshare.com") from error
+    def fetch(self, data_dir: str) -> None:
+        """Download the file."""
+        with warnings.catch_warnings(action="ignore"):  # of the second try
+            datasets.fetch_california_housing(data_home=data_dir, n_retries=1)
 
     def load(self) -> Raw:
         """Return eight numbers per district, and the median value of a house."""
-        if not self.file.is_file():
-            raise self._missing("prepare_data() downloads it")
-        inputs, values = _california(str(self.file.parent.resolve()))
+        inputs, values = _california(self.require_files())
         return Raw(
             inputs,
             values,
             standardize=self.standardize,
             standardize_targets=self.standardize_targets,
-        )
-
-    def _missing(self, why: str) -> FileNotFoundError:
-        return FileNotFoundError(
-            f"scikit-learn's {ARCHIVE} is not in {self.file.parent.absolute()}, and {why}: set "
-            "paths.data_dir to the folder that contains it, or use data=diabetes, which needs no "
-            "files"
         )
 
 

@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from losslab.data.files import Changes
 from losslab.rng import Purpose, derive_seed, restored_state, seed_all
 
 
@@ -22,11 +23,15 @@ class Sample(NamedTuple):
 
     digest: bytes
     inputs: Tensor | None
-    found: Any
+    found: Any = None
 
 
 class Source(ABC):
     """Samples that can be read one by one, in any process."""
+
+    of_files: ClassVar[bool] = False
+    """Whether :meth:`key` identifies the samples for later commands, and not only in this process;
+    what a look finds then consists of what JSON has."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -44,17 +49,18 @@ class Source(ABC):
     def shape(self) -> tuple[int, ...]:
         """Return the shape of an input."""
 
-    def look(self, index: int, *, decode: bool) -> Sample:
+    def look(self, index: int, changes: Changes, *, decode: bool) -> Sample:
         """Find what has to be known of a sample before training.
 
         Args:
             index: the sample.
+            changes: counts what reading it changed.
             decode: whether its input is needed.
         """
         raise NotImplementedError
 
     def key(self) -> Hashable:
-        """Return what identifies the samples within this process."""
+        """Return what identifies the samples, and how they are read."""
         raise NotImplementedError
 
 

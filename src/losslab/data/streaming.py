@@ -8,7 +8,7 @@ process reads it, after what, or for which loss.
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from torch.utils.data import default_collate
 from losslab.config.errors import described
 from losslab.data.augmentation import Augmentation
 from losslab.data.batches import Batches, Split
-from losslab.data.content import Content
+from losslab.data.content import Content, Statistics
 from losslab.data.source import Source, TensorSource, reading, seed_sample
-from losslab.data.workers import Workers
+from losslab.data.workers import Workers, reads
 
 Batch = tuple[Tensor, ...]
 
@@ -90,8 +90,24 @@ class StreamedInputs:
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return means and standard deviations of these samples, as they were found in a scan."""
+        return self._statistics().moments(self.index, len(self.sample_shape))
+
+    def range(self) -> tuple[float, float]:
+        """Return the smallest and the largest value of these samples, without augmentation."""
+        low, high = self._statistics().range(self.index, len(self.sample_shape))
+        if self.scaling is not None:
+            mean, scale = self.scaling
+            low, high = (low - mean) / scale, (high - mean) / scale
+        return float(low.min()), float(high.max())
+
+    def _statistics(self) -> Statistics:
         assert self.content is not None
-        return self.content.moments(self.index, len(self.sample_shape))
+        if self.content.statistics is None:
+            raise ValueError(
+                "the range of values is needed, but images were not decoded before training: set "
+                "data.standardize=true or data.in_memory=true"
+            )
+        return self.content.statistics
 
     def identity(self) -> list[Tensor]:
         """Return tensors that identify these samples and how they are scaled."""
@@ -99,7 +115,7 @@ class StreamedInputs:
             samples = self.source.inputs[self.index]
         else:
             assert self.content is not None
-            samples = self.content.digests.index_select(0, self.index)
+            samples = torch.from_numpy(self.content.digests[self.index.numpy()])
         return [samples, *(self.scaling or ())]
 
     def request(self, positions: Tensor, epoch: int | None) -> Request:
@@ -120,6 +136,7 @@ class StreamedInputs:
         return inputs, torch.stack(masks) if self.masks else None
 
     def _sample(self, epoch: int | None, index: int) -> tuple[Tensor, Tensor | None]:
+        reads(self.source.label(index))
         seed_sample(self.seed, epoch, index)
         inputs, mask = self.source.read(index)
         if self.augment is not None and epoch is not None:
@@ -259,23 +276,55 @@ def is_streamed(split: Split) -> bool:
     return isinstance(split.inputs, StreamedInputs)
 
 
+def are_in_memory(split: Split) -> bool:
+    """Return whether the inputs of a split are in memory, although they may be augmented."""
+    return not is_streamed(split) or isinstance(split.inputs.source, TensorSource)
+
+
 def whole_inputs(split: Split) -> Tensor:
     """Return the inputs of a split as one tensor, without augmentation.
 
     Raises:
         ValueError: if they are not in memory.
     """
-    inputs = split.inputs
-    if isinstance(inputs, Tensor):
-        return inputs
-    if not isinstance(inputs.source, TensorSource):
+    inputs: Any = split.inputs
+    if not are_in_memory(split):
         raise ValueError("all inputs of a split are needed at once: add data.in_memory=true")
+    if not is_streamed(split):
+        return cast(Tensor, inputs)
     chosen: Tensor = inputs.source.inputs[inputs.index]
     if inputs.scaling is None:
         return chosen
     mean, scale = inputs.scaling
     scaled: Tensor = (chosen - mean) / scale
     return scaled
+
+
+def value_range(split: Split) -> tuple[float, float]:
+    """Return the smallest and the largest input value of a split, without augmentation.
+
+    Raises:
+        ValueError: if its inputs are neither in memory nor were decoded.
+    """
+    if are_in_memory(split):
+        inputs = whole_inputs(split)
+        return float(inputs.min()), float(inputs.max())
+    found: tuple[float, float] = split.inputs.range()
+    return found
+
+
+def batches_at(split: Split, positions: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Iterate over inputs, without augmentation, and targets at the given positions of a split."""
+    read: Iterator[Tensor]
+    if are_in_memory(split):
+        whole = whole_inputs(split)
+        read = (whole[chosen] for chosen in positions)
+    else:
+        inputs: StreamedInputs = split.inputs
+        requests = (inputs.request(chosen, epoch=None) for chosen in positions)
+        read = (each for each, _ in Workers(inputs.read, inputs.workers).map(requests))
+    for chosen, samples in zip(positions, read, strict=True):
+        yield samples, split.targets[chosen]
 
 
 def batches_of(split: Split, batch_size: int, **options: Any) -> Batches:

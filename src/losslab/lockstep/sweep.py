@@ -17,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from losslab.components import Components, build_components
 from losslab.config.errors import UserError
+from losslab.data.base import InMemoryData
+from losslab.data_building import build_data, data_errors
 from losslab.lockstep.grouping import Job, group_jobs, place, split
 from losslab.lockstep.loop import RunBatch
 from losslab.lockstep.memory import runs_that_fit
@@ -62,7 +64,7 @@ def train_jobs(
     parts = []
     for members in groups:
         number = min(len(members), workers)
-        if members[0].config.data.get("in_memory") is False:
+        if number > 1 and _reads_again(members[0].config):
             number = 1  # which reads each sample once for all losses
         if max_jobs is not None:
             number = max(number, math.ceil(len(members) / max_jobs))
@@ -83,6 +85,14 @@ def train_jobs(
     finally:
         gc.unfreeze()
     return left
+
+
+def _reads_again(config: DictConfig) -> bool:
+    """Return whether samples are read from their files in each epoch."""
+    with suppress(UserError), data_errors(config):  # reported when it is the run's turn
+        data = build_data(config)
+        return isinstance(data, InMemoryData) and data.reads_again()
+    return False
 
 
 def train_in_process(jobs: Sequence[Job], sharing: int = 1, *, capture: bool = True) -> Left:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from losslab.data.streaming import whole_inputs
+from losslab.data.batches import Split
+from losslab.data.streaming import batches_at, value_range, whole_inputs
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.metrics.samples import (
@@ -56,18 +57,15 @@ class GenerationTask(Task):
             raise ValueError(
                 f"task=generation expects class targets, its modes, got {data.target_kind}"
             )
-        split = data.train._replace(inputs=whole_inputs(data.train))
         self.plane = len(data.input_shape) == 1
-        self.low, self.high = float(split.inputs.min()), float(split.inputs.max())
+        self.low, self.high = value_range(data.train)
         if self.plane:
+            points, modes = whole_inputs(data.train), data.train.targets
             self.centres = torch.stack(
-                [split.inputs[split.targets == mode].mean(dim=0) for mode in range(self.outputs)]
+                [points[modes == mode].mean(dim=0) for mode in range(self.outputs)]
             )
-            own = self.centres[split.targets]
-            self.radius = 4 * float((split.inputs - own).std())
-        self.extractor, self.head = trained_feature_extractor(
-            split.inputs, split.targets, self.outputs
-        )
+            self.radius = 4 * float((points - self.centres[modes]).std())
+        self.extractor, self.head = trained_feature_extractor(data.train, self.outputs)
 
     def evaluate(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Compute the metrics of generated samples, given real ones."""
@@ -126,30 +124,32 @@ class GenerationTask(Task):
         return {"samples": drawing.rows({"real": real[:10, 0]}, lines, "Samples", columns=10)}
 
 
-def trained_feature_extractor(
-    inputs: Tensor, targets: Tensor, classes: int
-) -> tuple[nn.Module, nn.Module]:
+EXTRACTOR_STEPS, EXTRACTOR_BATCH = 600, 64
+
+
+def trained_feature_extractor(split: Split, classes: int) -> tuple[nn.Module, nn.Module]:
     """Train a small classifier of real samples with a fixed seed, so that all runs share it.
 
     Returns:
         The feature extractor, with features (N, 32), and the head.
     """
+    shape = split.inputs.shape[1:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(0, Purpose.EXTRACTOR_WEIGHTS))
         first = (
-            [nn.Conv2d(inputs.shape[1], 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1)]
-            if inputs.ndim == 4
-            else [nn.Linear(inputs.shape[1], 64)]
+            [nn.Conv2d(shape[0], 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1)]
+            if len(shape) == 3
+            else [nn.Linear(shape[0], 64)]
         )
         extractor = nn.Sequential(*first, nn.ReLU(), nn.Flatten(), nn.LazyLinear(32), nn.ReLU())
         head = nn.Linear(32, classes)
-        extractor(inputs[:1])
+        extractor(torch.zeros(1, *shape))
     both = nn.Sequential(extractor, head)
     optimizer = torch.optim.Adam(both.parameters(), lr=3e-3, fused=True)
     stream = generator(0, Purpose.EXTRACTOR_BATCHES)
-    for _ in range(600):
-        index = torch.randint(len(inputs), (64,), generator=stream)
+    positions = torch.randint(split.size, (EXTRACTOR_STEPS, EXTRACTOR_BATCH), generator=stream)
+    for inputs, targets in batches_at(split, positions.unbind()):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(both(inputs[index]), targets[index]).backward()
+        nn.functional.cross_entropy(both(inputs), targets).backward()
         optimizer.step()
     return extractor.eval(), head.eval()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from losslab.data.streaming import whole_inputs
+from losslab.data.streaming import are_in_memory, batches_of, whole_inputs
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.metrics.retrieval import mean_of_known, retrieval, silhouette
@@ -43,7 +43,6 @@ class MetricLearningTask(Task):
         super().__init__(data)
         if data.target_kind != "classes":
             raise ValueError(f"task=metric_learning expects class targets, got {data.target_kind}")
-        whole_inputs(data.test)  # of which baselines are measured
         if dimensions < 1:
             raise ValueError(f"task.definition.dimensions must be at least 1, got {dimensions}")
         self.outputs = dimensions
@@ -78,15 +77,22 @@ class MetricLearningTask(Task):
         return values
 
     def baselines(self, data: Any, untrained: nn.Module) -> dict[str, dict[str, float]]:
-        """Compute the same metrics of raw inputs and of the untrained network's embeddings."""
-        inputs, target = whole_inputs(data.test), data.test.targets
+        """Compute the same metrics of the untrained network's embeddings, and of raw inputs.
+
+        Those of raw inputs are left out if these are not in memory.
+        """
         untrained.eval()
         with torch.no_grad():
-            embeddings = torch.cat([untrained(part) for part in inputs.split(data.batch_size)])
+            batches = batches_of(data.test, data.batch_size, shuffle=False)
+            embeddings = torch.cat([untrained(inputs) for inputs, *_ in batches])
         untrained.train()
+        rows = {"untrained": embeddings}
+        if are_in_memory(data.test):
+            rows = {"raw_inputs": whole_inputs(data.test), **rows}
+        target = data.test.targets
         return {
-            name: {key: float(value) for key, value in self.metrics(rows, target, None, {}).items()}
-            for name, rows in (("raw_inputs", inputs), ("untrained", embeddings))
+            name: {key: float(value) for key, value in self.metrics(each, target, None, {}).items()}
+            for name, each in rows.items()
         }
 
     def figures(

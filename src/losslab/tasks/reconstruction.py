@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from losslab.data.streaming import whole_inputs
+from losslab.data.streaming import value_range
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.metrics.samples import frechet_distance, sharpness
@@ -59,8 +59,7 @@ class ReconstructionTask(Task):
                 f"task=reconstruction expects images (channels, height, width) of at least "
                 f"{SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got samples of shape {shape}"
             )
-        images = whole_inputs(data.train)
-        self.low, self.high = float(images.min()), float(images.max())
+        self.low, self.high = value_range(data.train)
         self.extractor: nn.Module | None = None
         if frechet:
             if data.target_kind != "classes":
@@ -68,7 +67,7 @@ class ReconstructionTask(Task):
                     "task.definition.frechet=true expects class targets, got "
                     f"{data.target_kind}: choose other data or set it to false"
                 )
-            self.extractor, _ = trained_feature_extractor(images, data.train.targets, data.outputs)
+            self.extractor, _ = trained_feature_extractor(data.train, data.outputs)
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return the images as inputs and as targets."""
