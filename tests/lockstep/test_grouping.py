@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from losslab.config.compose import compose_jobs, jobs_of
 from losslab.lockstep.grouping import Job, group_jobs, reason_against
+from losslab.lockstep.sweep import number_of_stacks
 
 MLP = ["data=digits", "model=mlp", "trainer=cpu", "callbacks=quiet"]
 
@@ -110,3 +112,26 @@ def test_a_stack_supports(key, value):
 def test_a_stack_does_not_support(key, value):
     assert reason(key, value).startswith(f"{key}=")
     assert reason(key, value).endswith("needs a Trainer")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["data=image_folder", "data.in_memory=true"], 2),
+        (["data=image_folder", "data.in_memory=false"], 1),
+        (["data=image_folder"], 1),  # which do not fit
+        (["data=image_masks", "loss=dice"], 1),
+        (["data=digits"], 2),
+        (["data=image_folder", "data.path=none"], 2),  # reported by the runs
+    ],
+    ids=str,
+)
+def test_data_that_are_read_again_are_read_by_one_process(options, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr("losslab.data.memory.machine_bytes", lambda: 8)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / name / "1.png")
+    path = [] if "data=digits" in options else [f"data.path={tmp_path}"]
+    members = jobs(*path, *options, "seed=0,1")
+    assert number_of_stacks(members, workers=4, max_jobs=None) == expected
+    assert number_of_stacks(members, workers=4, max_jobs=1) == 2

@@ -63,12 +63,7 @@ def train_jobs(
         workers = 1  # processes would compete for the device
     parts = []
     for members in groups:
-        number = min(len(members), workers)
-        if number > 1 and _reads_again(members[0].config):
-            number = 1  # which reads each sample once for all losses
-        if max_jobs is not None:
-            number = max(number, math.ceil(len(members) / max_jobs))
-        parts += split(members, number)
+        parts += split(members, number_of_stacks(members, workers, max_jobs))
     parts.sort(key=len, reverse=True)
     workers = min(workers, len(parts))
     log.info(
@@ -85,6 +80,14 @@ def train_jobs(
     finally:
         gc.unfreeze()
     return left
+
+
+def number_of_stacks(members: Sequence[Job], workers: int, max_jobs: int | None) -> int:
+    """Return in how many stacks a group is trained by so many processes."""
+    number = min(len(members), workers)
+    if number > 1 and _reads_again(members[0].config):
+        number = 1  # which reads each sample once for all losses
+    return number if max_jobs is None else max(number, math.ceil(len(members) / max_jobs))
 
 
 def _reads_again(config: DictConfig) -> bool:
