@@ -34,8 +34,12 @@ class PathList:
         return len(self._ends)
 
     def __getitem__(self, place: int) -> Path:
+        return Path(self.name(place))
+
+    def name(self, place: int) -> str:
+        """Return a path as text, which is faster."""
         start = 0 if place == 0 else int(self._ends[place - 1])
-        return Path(os.fsdecode(self._names[start : int(self._ends[place])]))
+        return os.fsdecode(self._names[start : int(self._ends[place])])
 
     def state(self) -> str:
         """Return a hash of paths, sizes and times of the files: it differs once one is changed."""

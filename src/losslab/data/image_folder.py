@@ -150,7 +150,7 @@ class ImageFiles(Source):
 
     def label(self, index: int) -> str:
         """Return the path of a file."""
-        return str(self.paths[index])
+        return self.paths.name(index)
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
         """Read an image."""
@@ -174,10 +174,11 @@ class ImageFiles(Source):
 def by_class(root: Path, changes: Changes) -> list[tuple[str, str]]:
     """Return class and path of each image, in sorted order, and count what is left out."""
     found = []
+    above = "" if root == Path() else f"{root}{os.sep}"
     for file in fitting_files(files_below(root), root, SUFFIXES, changes):
         name, *inner = file.split(os.sep, 1)
         if inner:
-            found.append((name, f"{root}{os.sep}{file}"))
+            found.append((name, above + file))
         else:
             changes.add("images outside of class folders left out", root / file)
     known = {name for name, _ in found}

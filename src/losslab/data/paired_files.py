@@ -66,7 +66,7 @@ class PairedFiles(Source):
 
     def label(self, index: int) -> str:
         """Return the path of an image."""
-        return str(self.images[index])
+        return self.images.name(index)
 
     def read(self, index: int) -> tuple[Tensor, Tensor | None]:
         """Read an image and its mask of class indices."""

@@ -132,6 +132,9 @@ class StreamedInputs:
             samples = [self._sample(request.epoch, index) for index in request.samples.tolist()]
         # into shared memory, if this is a worker
         inputs: Tensor = default_collate([each for each, _ in samples])
+        if self.scaling is not None:
+            mean, scale = self.scaling
+            inputs = inputs.float().sub_(mean).div_(scale)
         masks = [mask for _, mask in samples if mask is not None]
         return inputs, torch.stack(masks) if self.masks else None
 
@@ -157,9 +160,6 @@ class StreamedInputs:
                 f"{self.source.label(index)} has the shape {tuple(inputs.shape)}{after}, others "
                 f"have {expected}: all samples must have one shape"
             )
-        if self.scaling is not None:
-            mean, scale = self.scaling
-            inputs = (inputs - mean[0]).div_(scale[0])
         return inputs, mask
 
 
