@@ -20,9 +20,11 @@ from losslab.config.command import PASS_ON, Command, parse, program, require_fla
 from losslab.config.compose import complete, compose, compose_jobs, jobs_of
 from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
-from losslab.config.interruption import end_with_parent
+from losslab.config.interruption import sigterm_interrupts
 from losslab.config.overrides import with_quoted_path
 from losslab.fitting import with_losses
+from losslab.ranks.first import ranks_ended
+from losslab.ranks.place import Place, enter, place_in
 from losslab.resume import resume
 from losslab.sequential_sweep import sequential_sweep
 from losslab.sweep import (
@@ -41,14 +43,17 @@ def main() -> None:
     """Run the command line and exit with 0 (all done), 1 (a run failed) or 2 (wrong input)."""
     atexit.register(gc.freeze)  # Python would search all objects for garbage before it ends: 1 s
     logging.raiseExceptions = False  # a traceback for each line of a log on a full disk
-    with cli_errors():
+    place = None if sys.argv[1:2] == ["work"] else place_in(os.environ)
+    if place is not None and place.rank > 0:
+        sys.exit(_follow(place))
+    if place is not None:
+        enter(place)
+    with ranks_ended(), cli_errors():
         sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run the command that the arguments describe; return the exit code."""
-    if "LOCAL_RANK" in os.environ and "LOSSLAB_RUN_FOLDER" in os.environ:
-        return _run_rank(Path(os.environ["LOSSLAB_RUN_FOLDER"]))
     arguments = with_quoted_path(user_code.use(arguments))
     if is_command(arguments):
         return run_command(arguments)
@@ -111,10 +116,10 @@ def _remove_empty(folder: Path) -> None:
         folder = folder.parent
 
 
-def _run_rank(folder: Path) -> int:
-    """Train as another rank of a run, in a process that its first rank started."""
+def _follow(place: Place) -> int:
+    """Train as another rank of the command's runs; return the first rank's exit status."""
+    from losslab.ranks.follower import follow  # noqa: PLC0415 (torch)
     from losslab.training import join  # noqa: PLC0415
 
-    end_with_parent(os.getppid())
-    join(folder)
-    return DONE
+    with sigterm_interrupts():
+        return follow(place, join)

@@ -18,7 +18,7 @@ from losslab.data.streaming import is_streamed
 from losslab.data_building import build_data, data_errors
 from losslab.initial_weights import start_from
 from losslab.loss_building import ignoring, initial_loss, path_of
-from losslab.loss_totals import has_sample_weights, loss_totals
+from losslab.loss_totals import adds_up, has_sample_weights, loss_totals
 from losslab.losses import Regularizer
 from losslab.losses.base import TargetFormat
 from losslab.models.freezing import normalizes_batches
@@ -86,6 +86,7 @@ def build_components(
         "name": config.choices.loss,
         "monitor": config.task.monitor,
         "totals": loss_totals(loss, trial, weighted=weighted, name=f"loss={config.choices.loss}"),
+        "adds_up": adds_up(loss, trial),
         "loss_lr": config.optimizer.get("loss_lr"),
         "layer_decay": config.optimizer.get("layer_decay"),
     }

@@ -16,10 +16,15 @@ from losslab.target_formats import checked_prediction, require_one_number
 log = logging.getLogger(__name__)
 
 
-def try_batch(config: DictConfig, components: Components) -> None:
+def try_batch(config: DictConfig, components: Components, processes: int = 1) -> None:
     """Compute the loss of one training batch and its gradient, as the first step will.
 
     Modules with their own training step are not tried: they may need a Trainer or an environment.
+
+    Args:
+        config: the resolved config.
+        components: the run's components.
+        processes: number of processes that train together.
 
     Raises:
         UserError: if the network or the loss fails on the batch.
@@ -37,10 +42,10 @@ def try_batch(config: DictConfig, components: Components) -> None:
         require_one_number(config, value)
         value.backward()
         weights = [torch.ones_like(column) for column in batch[2:]]
-        several = accumulates(config) or "ddp" in str(config.trainer.get("strategy"))
-        if weights or several:
+        sums_ranks = processes > 1 and supervision.adds_up
+        if weights or accumulates(config) or sums_ranks:
             _require_totals(config, supervision, prediction, target, *weights)
-        if several:
+        if accumulates(config):
             _warn_of_shared_terms(config, supervision, prediction, target)
     except UserError:
         raise
@@ -84,6 +89,6 @@ def _warn_of_shared_terms(
         )
     if not torch.allclose(whole, first + second, rtol=1e-4, atol=1e-6, equal_nan=True):
         log.warning(
-            f"loss={config.choices.loss}: terms that need samples of different batches or devices "
-            "are left out, so that those of one step are not one large batch"
+            f"loss={config.choices.loss}: terms that need samples of different batches are left "
+            "out, so that those of one step are not one large batch"
         )

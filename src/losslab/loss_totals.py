@@ -6,6 +6,7 @@ from torch import nn
 
 from losslab.config.errors import UserError
 from losslab.losses import SumLoss, WithoutIgnored
+from losslab.losses.base import Loss
 from losslab.losses.totals import (
     Totals,
     TotalsOfOther,
@@ -49,6 +50,19 @@ def loss_totals(loss: nn.Module, trial: Trial | None, *, weighted: bool, name: s
         sum_loss=with_reduction(loss, "sum") if trial is not None and trial.adds_up else None,
         sample_loss=with_reduction(loss, "none") if weighted else None,
     )
+
+
+def adds_up(loss: nn.Module, trial: Trial | None) -> bool:
+    """Return whether totals and counts of parts of a batch add up to those of the batch.
+
+    A loss with several components has one total for all of them, from which none is computed.
+
+    Args:
+        loss: the loss.
+        trial: what was found when it was tried.
+    """
+    divided = isinstance(loss, Loss) and type(loss).components is not Loss.components
+    return trial is not None and trial.adds_up and not divided
 
 
 def _require_sample_values(loss: nn.Module, name: str) -> None:

@@ -122,9 +122,4 @@ def network_notes(config: DictConfig, network: nn.Module, data: Any) -> list[str
         notes.append("batch normalization: the last sample of an epoch joins the batch before it")
     if config.trainer.get("accumulate_grad_batches", 1) > 1:
         notes.append("batch normalization: by each accumulated batch, not by all of a step")
-    if "ddp" in str(config.trainer.get("strategy")) and not config.trainer.get("sync_batchnorm"):
-        notes.append(
-            "batch normalization: by each device's part of a batch (on GPUs "
-            "+trainer.sync_batchnorm=true: by the whole batch)"
-        )
     return notes

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.profilers import (
     AdvancedProfiler,
     Profiler,
@@ -17,6 +18,7 @@ from pytorch_lightning.profilers import (
 from losslab.callbacks import RunWriterCallback
 from losslab.config.instantiate import build
 from losslab.loggers import make_loggers
+from losslab.ranks.place import trainer_options
 from losslab.runs.folder import PROFILE, in_sweep
 from losslab.runs.writer import RunWriter
 
@@ -98,6 +100,9 @@ def quiet_trainer() -> dict[str, Any]:
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
         "max_time": None,
+        # so that Lightning neither asks Slurm for its processes nor requeues its jobs
+        "plugins": [LightningEnvironment()],
+        **trainer_options(),
     }
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ from losslab.loggers import finish_loggers, require_loggers, run_urls
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.supervised import SupervisedModule
+from losslab.process_checks import require_processes, require_strategy, spawns
+from losslab.ranks.first import FIRST_RANK
+from losslab.ranks.follower import Together
 from losslab.recording import make_run_writer, open_record, recorded
 from losslab.runs.check import never_recorded, require_curves_until
 from losslab.runs.config_file import read_config
@@ -35,8 +38,8 @@ from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
 from losslab.trainer import is_double, make_callbacks, make_trainer, quiet_trainer
 
-# environment variables with the run folder and the checkpoint to resume from, for further ranks
-RANK_FOLDER, RANK_RESUMES = "LOSSLAB_RUN_FOLDER", "LOSSLAB_RESUMES"
+IN_ONE_PROCESS = {"strategy": "auto", "devices": 1, "num_nodes": 1}
+"""Options of a Trainer that only evaluates."""
 
 
 def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
@@ -62,38 +65,49 @@ def train(config: DictConfig, folder: Path, *, resume: bool = False) -> Record:
     last = resumed_checkpoint(config, folder, components) if resume else None
     writer = make_run_writer(config, folder)
     trainer = make_trainer(config, writer)
-    with recorded(writer), rank_environment(folder, last), released(components.data):
+    require_processes(config, trainer, components)
+    with recorded(writer), released(components.data):
         open_record(writer, config, components, last, again=resume)
         if urls := run_urls(config, trainer.loggers):
             writer.note({"urls": urls})
         if last is None:
             note_baselines(writer, components)
-        trainer.fit(
-            components.module, components.data, ckpt_path=last, weights_only=True if last else None
-        )
-        if writer.record["best"] is None:  # a callback stopped it
-            raise RuntimeError("training ended before the first validation")
-        metrics = evaluate_checkpoint(trainer, components, folder / "checkpoints" / "best.ckpt")
+        with ranks_together(config, trainer, folder, last):
+            fit(trainer, components, last)
+            if writer.record["best"] is None:  # a callback stopped it
+                raise RuntimeError("training ended before the first validation")
+            metrics = evaluate_checkpoint(trainer, components, checkpoint_path(folder, "best"))
         writer.finish(metrics.get("test", {}), val=metrics["val"])
     finish_loggers(trainer.loggers)
     return read_record(folder)
 
 
-def join(folder: Path) -> None:
-    """Train as another rank of a run, without writing files."""
+def join(folder: Path, last: Path | None, together: Together) -> None:
+    """Train as another rank of a run, without writing files.
+
+    Args:
+        folder: the run's folder.
+        last: checkpoint to resume from.
+        together: makes the context in which the ranks of a Trainer are connected.
+    """
     config = saved_config(folder, trust=True)  # which the first rank has checked
     configure_process(config)
-    last = Path(os.environ[RANK_RESUMES]) if os.environ.get(RANK_RESUMES) else None
     components = build_components(config, starts=last is None)
     prepare_evaluation(config, components.module)
     watch_components(config, folder, components.module)
     trainer = make_trainer(config, make_run_writer(config, folder))
     if last is not None:
         cast_to_float64(config, components)
+    with released(components.data), together(trainer):
+        fit(trainer, components, last)
+        evaluate_checkpoint(trainer, components, checkpoint_path(folder, "best"))
+
+
+def fit(trainer: pl.Trainer, components: Components, last: Path | None) -> None:
+    """Train, from a checkpoint if there is one."""
     trainer.fit(
         components.module, components.data, ckpt_path=last, weights_only=True if last else None
     )
-    evaluate_checkpoint(trainer, components, folder / "checkpoints" / "best.ckpt")
 
 
 def check(config: DictConfig, like: Components | None = None) -> Components:
@@ -108,11 +122,13 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
     """
     configure_process(config)
     components = build_components(config, like)
-    build(config.trainer, "trainer", **quiet_trainer())
+    require_strategy(config)
+    trainer = build(config.trainer, "trainer", **quiet_trainer())
+    require_processes(config, trainer, components)
     make_callbacks(config, make_run_writer(config, Path()))
     require_loggers(config)
     require_batches(config, components.data)
-    try_batch(config, components)
+    try_batch(config, components, trainer.world_size)
     return components
 
 
@@ -159,7 +175,7 @@ def evaluate(
     components.module.splits = tuple(dict.fromkeys(["val", *splits]))
     read_checkpoint(folder, which, components)
     cast_to_float64(config, components)
-    trainer = build(config.trainer, "trainer", **quiet_trainer())
+    trainer = build(config.trainer, "trainer", **quiet_trainer() | IN_ONE_PROCESS)
     metrics = evaluate_checkpoint(trainer, components, checkpoint_path(folder, which))
     return {split: metrics[split] for split in splits}
 
@@ -282,17 +298,19 @@ def released(data: Any) -> Iterator[None]:
 
 
 @contextmanager
-def rank_environment(folder: Path, last: Path | None) -> Iterator[None]:
-    """Set environment variables for the ranks that Lightning starts, and restore them afterwards.
+def ranks_together(
+    config: DictConfig, trainer: pl.Trainer, folder: Path, last: Path | None
+) -> Iterator[None]:
+    """Let the other ranks of a run train it too, and restore the environment variables.
 
-    Lightning leaves rank variables in the environment, with which the next run of the sweep would
-    take itself for another rank.
+    Lightning leaves variables of ranks, with which the next run of a sweep would take itself for
+    another rank.
     """
     before = dict(os.environ)
-    os.environ[RANK_FOLDER] = str(folder.resolve())
-    os.environ[RANK_RESUMES] = str(last.resolve()) if last else ""
+    alone = trainer.world_size == 1 or spawns(config)
     try:
-        yield
+        with nullcontext() if alone else FIRST_RANK.together(trainer, folder, last):
+            yield
     finally:
         os.environ.clear()
         os.environ.update(before)

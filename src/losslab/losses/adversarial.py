@@ -140,14 +140,27 @@ class AdversarialLoss(Loss):
             >>> AdversarialLoss("wasserstein").penalty(steep, real, fake, torch.rand(4))
             tensor(40.)
         """
+        return self.reduce_penalty(self.penalty_terms(discriminator, real, fake, mixing))
+
+    def reduce_penalty(self, terms: Tensor) -> Tensor:
+        """Compute the weighted gradient penalty from :meth:`penalty_terms`."""
+        return self.gradient_penalty * self.reduce(terms)
+
+    def penalty_terms(
+        self,
+        discriminator: Callable[[Tensor], Tensor],
+        real: Tensor,
+        fake: Tensor,
+        mixing: Tensor,
+    ) -> Tensor:
+        """Compute the gradient penalty of each point, (N,); for arguments see :meth:`penalty`."""
         require_same_shape(real, fake)
         if mixing.shape != real.shape[:1]:
             raise ValueError(
                 f"mixing must have shape ({len(real)},), one number per sample, "
                 f"got {tuple(mixing.shape)}"
             )
-        elements = gradient_penalty(discriminator, real, fake, mixing)
-        return self.gradient_penalty * self.reduce(elements)
+        return gradient_penalty(discriminator, real, fake, mixing)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the mean logits of real and generated samples, ``real_logit``, ``fake_logit``."""

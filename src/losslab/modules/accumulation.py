@@ -1,4 +1,4 @@
-"""One optimizer step for several batches, accumulated or of several processes, as for their union.
+"""One optimizer step for several accumulated batches, as for their union.
 
 Each batch adds the gradient of its total, and the sum of these is scaled once, when the counts of
 all are known. Lightning would average the batches' means instead, which differs if their counts
@@ -9,14 +9,13 @@ the end of an epoch by the number of batches of a full one.
 from collections.abc import Mapping
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from losslab.modules.objective import Supervision
 
 
 class Window:
-    """Batches since the last optimizer step, of all processes.
+    """Batches since the last optimizer step.
 
     Args:
         supervision: the run's objective.
@@ -35,9 +34,8 @@ class Window:
         that of a mean, for which half precision is made.
         """
         if self._total is None:
-            mean = _sum_over_ranks(count) / _ranks()
-            self._unit = mean.where(mean > 0, 1)
             self._total, self._count = total.detach(), count.detach()
+            self._unit = self._count.where(self._count > 0, 1)
         else:
             self._total, self._count = self._total + total.detach(), self._count + count.detach()
         return total / self._unit
@@ -52,8 +50,7 @@ class Window:
             parameters: the network's parameters by name, for the regularizer.
         """
         assert self._total is not None, "an optimizer step follows at least one batch"
-        slope = self._slope(_sum_over_ranks(self._total), _sum_over_ranks(self._count))
-        scale = self._unit * slope * _ranks()  # gradients are means over the ranks
+        scale = self._unit * self._slope(self._total, self._count)
         self._total = None
         for group in optimizer.param_groups:
             for parameter in group["params"]:
@@ -79,14 +76,3 @@ class Window:
         for parameter, slope in zip(own, slopes, strict=True):
             if slope is not None:
                 parameter.grad = slope if parameter.grad is None else parameter.grad + slope
-
-
-def _ranks() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _sum_over_ranks(value: Tensor) -> Tensor:
-    value = value.detach().clone()
-    if _ranks() > 1:
-        dist.all_reduce(value)
-    return value

@@ -1,17 +1,18 @@
 """The LightningModule of generative adversarial networks."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from losslab.losses import AdversarialLoss
 from losslab.losses.base import sum_of
 from losslab.modules.base import Module
 from losslab.modules.cost import LossCall
+from losslab.modules.global_batch import GlobalBatch, average_over_ranks, gradients_of
 from losslab.modules.step_values import StepValues, is_due
 from losslab.rng import Purpose, generator
 from losslab.tasks.generation import GenerationTask
@@ -85,34 +86,56 @@ class AdversarialModule(Module):
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
         """Train the discriminator and, every ``critic_steps`` batches, the generator."""
         real = batch[0]
+        whole = GlobalBatch(real)
         optimizers: Any = self.optimizers()
         discriminator_optimizer, generator_optimizer = optimizers
-        rng = generator(self.seed, Purpose.CODES, self.global_rank, self.current_epoch, batch_index)
-        components = self._discriminator_components(real, rng)
-        _step(discriminator_optimizer, self, sum_of(components))
+        rng = generator(self.seed, Purpose.CODES, 0, self.current_epoch, batch_index)
+        components = self._discriminator_components(real, whole, rng)
+        self._step(discriminator_optimizer, self.network.discriminator, sum_of(components))
         trainer: Any = self.trainer
         batches = int(trainer.num_training_batches)
         self.due = is_due(self.current_epoch, batches, batch_index, trainer.log_every_n_steps)
         if self.due:
-            gradients = [p.grad for p in self.network.discriminator.parameters()]
+            gradients = gradients_of(self.network.discriminator.parameters())
             self.step_values.watch({"grad_norm": get_total_norm(gradients)})
         if batch_index % self.critic_steps == 0:
-            fake = self.network(self._codes(len(real), rng))
-            generator_components = self.loss.generator_components(self.network.discriminate(fake))
-            _step(generator_optimizer, self, sum_of(generator_components))
+            fake = self.network(whole.part(self._codes(whole.count, rng)))
+            logits = whole.gather(self.network.discriminate(fake))
+            generator_components = self.loss.generator_components(logits)
+            self._step(generator_optimizer, self.network.generator, sum_of(generator_components))
             self.averaged.update_parameters(self.network.generator)
             components |= generator_components
         self.step_values.add(sum_of(components), components)
 
-    def _discriminator_components(self, real: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def _discriminator_components(
+        self, real: Tensor, whole: GlobalBatch, rng: torch.Generator
+    ) -> dict[str, Tensor]:
         discriminate = self.network.discriminate
         with torch.no_grad():
-            fake = self.network(self._codes(len(real), rng))
-        components = self.loss.discriminator_components(discriminate(real), discriminate(fake))
+            fake = self.network(whole.part(self._codes(whole.count, rng)))
+        logits = (whole.gather(discriminate(samples)) for samples in (real, fake))
+        components = self.loss.discriminator_components(*logits)
         if self.loss.needs_penalty:
-            mixing = torch.rand(len(real), generator=rng).to(real)
-            components["penalty"] = self.loss.penalty(discriminate, real, fake, mixing)
+            mixing = whole.part(torch.rand(whole.count, generator=rng)).to(real)
+            terms = self.loss.penalty_terms(discriminate, real, fake, mixing)
+            components["penalty"] = self.loss.reduce_penalty(whole.gather(terms))
         return components
+
+    def _step(self, optimizer: Any, network: nn.Module, objective: Tensor) -> None:
+        """Take an optimizer step of one of the networks.
+
+        Ranks average its gradients here, since DistributedDataParallel would wait for those of
+        the other network.
+        """
+        optimizer.zero_grad()
+        with self._unsynchronised():
+            self.manual_backward(objective)
+        average_over_ranks(gradients_of(network.parameters()))
+        optimizer.step()
+
+    def _unsynchronised(self) -> AbstractContextManager[None]:
+        strategy: Any = self.trainer.strategy
+        return strategy.block_backward_sync() if self.trainer.world_size > 1 else nullcontext()
 
     def loss_call(self) -> LossCall:
         """Return the losses of discriminator and generator, with the penalty, on one batch."""
@@ -157,7 +180,7 @@ class AdversarialModule(Module):
 
     def _report(self, splits: tuple[str, ...]) -> None:
         for index, split in enumerate(splits):
-            real = torch.cat(self._seen[index])
+            [real] = self.gathered(index, torch.cat(self._seen[index]))
             # each split has its own codes: those of the test do not choose the checkpoint
             codes = self._codes(self.samples, generator(self.seed, Purpose(f"{split} codes")))
             fake = self(codes)
@@ -166,7 +189,7 @@ class AdversarialModule(Module):
             self.report(split, values)
             if split == "test" and self.score_options is not None:
                 # generated samples belong to no test sample
-                sample = self.test_index[self.positions(index, len(real))]
+                sample = self.test_index[: len(real)]
                 scores = self.task.scores(fake, real, None, {})
                 self.scores = self.score_options.scores(sample, scores, self.task)
         self._seen = {}
@@ -174,9 +197,3 @@ class AdversarialModule(Module):
     def figures(self) -> "Mapping[str, Figure | FigureData]":
         """Plot the samples that were evaluated last."""
         return {} if self._evaluated is None else self.task.sample_figures(*self._evaluated)
-
-
-def _step(optimizer: Any, module: pl.LightningModule, objective: Tensor) -> None:
-    optimizer.zero_grad()
-    module.manual_backward(objective)
-    optimizer.step()

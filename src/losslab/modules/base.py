@@ -1,9 +1,11 @@
 """The base class of this project's LightningModules."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -24,6 +26,8 @@ def forget_copies(checkpoint: dict[str, Any]) -> None:
 class Module(pl.LightningModule):
     """LightningModule that keeps its metrics in float64 and sets plain attributes fast."""
 
+    shares_batches: ClassVar[bool] = True
+    """Whether several processes can train it together, each with a part of a batch."""
     loss: Any
     metrics: dict[str, dict[str, float]]
     """Metrics of the last evaluation by split, as records hold them."""
@@ -94,6 +98,23 @@ class Module(pl.LightningModule):
         loader = loaders[index] if isinstance(loaders, list) else loaders
         positions: Tensor = loader.positions()
         return positions[:count]
+
+    def gathered(self, index: int, *columns: Tensor) -> list[Tensor]:
+        """Gather what all ranks keep of the samples of a dataloader, in stored order.
+
+        Args:
+            index: index of the dataloader.
+            columns: tensors of this rank's samples, the first of the dataloader.
+        """
+        world_size = self.trainer.world_size
+        if world_size == 1:
+            return list(columns)
+        parts: list[Any] = [None] * world_size
+        own = [*(column.cpu() for column in columns), self.positions(index, len(columns[0]))]
+        dist.all_gather_object(parts, own)
+        *whole, positions = (torch.cat(column) for column in zip(*parts, strict=True))
+        order = positions.argsort()
+        return [column[order].to(self.device) for column in whole]
 
     def report(self, split: str, values: Mapping[str, Any]) -> None:
         """Keep the metrics of a split, and log them with Lightning.

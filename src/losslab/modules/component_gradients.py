@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
+from losslab.modules.global_batch import average_over_ranks
+
 
 def gradient_values(
     components: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]
@@ -30,6 +32,7 @@ def gradient_values(
         {'grad_norm/a': 1.414, 'grad_norm/b': 3.0, 'grad_cosine/a,b': -0.707}
     """
     gradients = {name: _gradient(value, parameters) for name, value in components.items()}
+    average_over_ranks(gradients.values())
     norms = {f"grad_norm/{name}": gradient.norm() for name, gradient in gradients.items()}
     cosines = {
         f"grad_cosine/{a},{b}": cosine_similarity(gradients[a], gradients[b], dim=0)

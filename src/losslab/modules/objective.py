@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from losslab.losses.base import Loss, TargetFormat, sum_of
 from losslab.losses.links import InverseLink
 from losslab.losses.totals import Totals, totals_of
+from losslab.modules.global_batch import sum_over_ranks
 from losslab.tasks.base import Task
 
 
@@ -26,6 +27,11 @@ class Supervision:
         references: reference losses of the task by name, with their target formats.
         totals: computes totals and counts of a loss of another library; losses of this project do
             it themselves.
+        adds_up: whether totals and counts of parts of a batch add up to those of the batch.
+
+    Attributes:
+        sums_ranks: whether prediction and target are a part of the global batch, of whose parts
+            totals and counts are to be summed.
     """
 
     def __init__(
@@ -38,6 +44,7 @@ class Supervision:
         regularizer: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
         references: Mapping[str, tuple[nn.Module, TargetFormat]] | None = None,
         totals: Totals | None = None,
+        adds_up: bool = False,
     ) -> None:
         self.task = task
         self.loss = loss
@@ -46,6 +53,8 @@ class Supervision:
         self.regularizer = regularizer
         self.references = dict(references or {})
         self.totals = totals_of(loss) if totals is None else totals
+        self.adds_up = adds_up
+        self.sums_ranks = False
 
     @property
     def maps_metrics(self) -> bool:
@@ -78,7 +87,7 @@ class Supervision:
         self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Compute the components of the loss alone; see :meth:`components`."""
-        if weights is not None:
+        if weights is not None or self.sums_ranks:
             return {"loss": self.from_total(*self.total(prediction, target, weights))}
         return loss_components(self.loss, prediction, self.task.target(target, self.target_format))
 
@@ -90,11 +99,20 @@ class Supervision:
         See :meth:`Loss.total`.
         """
         target = self.task.target(target, self.target_format)
-        return self.totals.total(prediction, target, weights)
+        total, count = self.totals.total(prediction, target, weights)
+        if self.sums_ranks:
+            total, count = sum_over_ranks(torch.stack([total, count.to(total)])).unbind()
+        return total, count
 
     def from_total(self, total: Tensor, count: Tensor) -> Tensor:
         """Compute the loss from the totals and counts of one or several batches."""
         return self.totals.from_total(total, count)
+
+    @property
+    def has_diagnostics(self) -> bool:
+        """Whether the loss has diagnostics."""
+        own = isinstance(self.loss, Loss) and type(self.loss).diagnostics is not Loss.diagnostics
+        return bool(own)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Compute the diagnostics of the loss, by the name of their curve."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -19,7 +18,9 @@ from losslab.modules.accumulation import Window
 from losslab.modules.base import Module
 from losslab.modules.component_gradients import gradient_values
 from losslab.modules.cost import LossCall, supervised_call
+from losslab.modules.global_batch import GlobalBatch
 from losslab.modules.objective import Supervision
+from losslab.modules.shared_draws import SharedDraws
 from losslab.modules.step_values import Diverged, StepValues, is_due
 from losslab.rng import Purpose, derive_seed, seed_global
 from losslab.tasks.base import Task
@@ -46,6 +47,7 @@ class SupervisedModule(Module):
         name: name of the loss, for messages.
         monitor: validation metric that schedulers watch.
         totals: computes totals and counts of a loss of another library.
+        adds_up: whether totals and counts of parts of a batch add up to those of the batch.
         loss_lr: learning rate of the loss's own parameters; ``None`` for the optimizer's, 0 to
             keep their initial values.
         layer_decay: factor of the learning rate from each layer of the network to the one before
@@ -68,6 +70,7 @@ class SupervisedModule(Module):
         name: str,
         monitor: str,
         totals: Totals | None = None,
+        adds_up: bool = False,
         loss_lr: float | None = None,
         layer_decay: float | None = None,
     ) -> None:
@@ -88,6 +91,7 @@ class SupervisedModule(Module):
             regularizer=regularizer,
             references=references,
             totals=totals,
+            adds_up=adds_up,
         )
         self.seed = seed
         self.name = name
@@ -121,30 +125,35 @@ class SupervisedModule(Module):
         super().on_train_epoch_start()
         trainer: Any = self.trainer
         self._epoch = int(trainer.current_epoch)
-        self._rank = int(trainer.global_rank)
         self._batches = int(trainer.num_training_batches)
         self._every = int(trainer.log_every_n_steps)
         self._accumulated = int(trainer.accumulate_grad_batches)
-        self._several = self._accumulated > 1 or trainer.world_size > 1
+        self._ranks = int(trainer.world_size)
+        self.supervision.sums_ranks = self._ranks > 1 and self.supervision.adds_up
+        self._draws = True
         self._seed_device = self.device
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the objective: the loss plus the regularizer, if any."""
-        # dropout depends only on (seed, rank, epoch, step), so that resumed runs repeat it
+        # dropout depends only on (seed, epoch, step), so that resumed runs repeat it
         seed_global(
-            derive_seed(self.seed, Purpose.DROPOUT, self._rank, self._epoch, batch_index),
+            derive_seed(self.seed, Purpose.DROPOUT, 0, self._epoch, batch_index),
             self._seed_device,
         )
         inputs, target = self.task.pair(batch)
-        prediction = self.network(inputs)
+        whole = GlobalBatch(inputs) if self._ranks > 1 else None
+        prediction = self._predicted(inputs, whole)
+        weights = list(batch[2:])
+        if whole is not None and not self.supervision.sums_ranks:
+            prediction, target, *weights = map(whole.gather, (prediction, target, *weights))
         penalised = self.supervision.regularizer is not None
         parameters = dict(self.network.named_parameters()) if penalised else {}
         try:
-            components = self.supervision.components(prediction, target, parameters, *batch[2:])
+            components = self.supervision.components(prediction, target, parameters, *weights)
             objective = sum_of(components)
             differentiated = objective
-            if self._several:
-                total = self.supervision.total(prediction, target, *batch[2:])
+            if self._accumulated > 1:
+                total = self.supervision.total(prediction, target, *weights)
                 # Lightning divides by the number of accumulated batches
                 differentiated = self._accumulated * self._window.add(*total)
         except Exception as error:  # a loss may raise anything when it is given NaN
@@ -153,11 +162,33 @@ class SupervisedModule(Module):
         self.step_values.add(objective, components if len(components) > 1 else {})
         self.due = is_due(self._epoch, self._batches, batch_index, self._every)
         if self.due:
-            self.step_values.watch(self.supervision.diagnostics(prediction, target))
-            if self.component_gradients and len(components) > 1:
-                own = [p for p in self.network.parameters() if p.requires_grad]
-                self.step_values.watch(gradient_values(components, own))
+            self._watch(prediction, target, components, whole)
         return differentiated
+
+    def _predicted(self, inputs: Tensor, whole: GlobalBatch | None) -> Tensor:
+        """Compute the prediction of this rank's samples, with the draws of the global batch."""
+        if whole is None or not self._draws:
+            prediction: Tensor = self.network(inputs)
+            return prediction
+        with SharedDraws(whole) as draws:
+            prediction = self.network(inputs)
+        self._draws = draws.used  # in the rest of the epoch, too
+        return prediction
+
+    def _watch(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        components: Mapping[str, Tensor],
+        whole: GlobalBatch | None,
+    ) -> None:
+        """Keep diagnostics of the loss and gradients of its components, to be logged."""
+        if self.supervision.sums_ranks and whole is not None and self.supervision.has_diagnostics:
+            prediction, target = whole.gather(prediction), whole.gather(target)
+        self.step_values.watch(self.supervision.diagnostics(prediction, target))
+        if self.component_gradients and len(components) > 1:
+            own = [p for p in self.network.parameters() if p.requires_grad]
+            self.step_values.watch(gradient_values(components, own))
 
     def _raise_if_diverged(self, prediction: Tensor, error: Exception, steps: int) -> None:
         """Raise ``Diverged`` if the network's predictions are not finite.
@@ -180,7 +211,7 @@ class SupervisedModule(Module):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Scale accumulated gradients, and keep the norm of the gradient before clipping."""
-        if self._several:
+        if self._accumulated > 1:
             self._window.finish(optimizer, dict(self.network.named_parameters()))
         if self.due:
             trained = (p for group in optimizer.param_groups for p in group["params"])
@@ -284,15 +315,8 @@ class SupervisedModule(Module):
 
     def _gather(self, index: int) -> Pair:
         """Gather the split's predictions and targets from all ranks, in stored order."""
-        prediction, target = (torch.cat(column) for column in zip(*self._seen[index], strict=True))
-        if self.trainer.world_size == 1:
-            return prediction, target
-        ranks: list[Any] = [None] * self.trainer.world_size
-        own = (prediction.cpu(), target.cpu(), self.positions(index, len(prediction)))
-        dist.all_gather_object(ranks, own)
-        *pair, positions = (torch.cat(column) for column in zip(*ranks, strict=True))
-        order = positions.argsort()
-        prediction, target = (column[order].to(self.device) for column in pair)
+        kept = (torch.cat(column) for column in zip(*self._seen[index], strict=True))
+        prediction, target = self.gathered(index, *kept)
         return prediction, target
 
 

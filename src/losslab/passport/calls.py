@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from losslab.config.errors import described
 from losslab.losses.adapters import WithoutIgnored
 from losslab.losses.base import Loss
-from losslab.losses.totals import TotalsOfOther, with_reduction
+from losslab.losses.totals import TotalsOfOther, has_totals, totals_of, with_reduction
 from losslab.rng import restored_state
 
 CLASS_WEIGHTS = ("weight", "pos_weight", "alpha", "class_weight")
@@ -117,9 +117,11 @@ def is_separable(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
 def adds_up(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
     """Return whether the totals and counts of two parts of a batch add up to those of all.
 
-    They do if the loss has a reduction that sums, and no term depends on samples of both parts.
+    They do if no term depends on samples of both parts, and a loss of another library has a
+    reduction that sums. The loss must be what they give.
     """
-    totals = TotalsOfOther(loss, sum_loss=with_reduction(loss, "sum"))
+    own = has_totals(loss)
+    totals = totals_of(loss) if own else TotalsOfOther(loss, sum_loss=with_reduction(loss, "sum"))
 
     def total(part: slice) -> Tensor:
         pair = totals.total(prediction[part], target[part])
@@ -128,6 +130,8 @@ def adds_up(loss: nn.Module, prediction: Tensor, target: Any) -> bool:
     def compare() -> None:
         whole, first, others = map(total, (slice(None), slice(1), slice(1, None)))
         torch.testing.assert_close(first + others, whole, rtol=1e-4, atol=0)
+        value = loss(prediction, target).reshape(())
+        torch.testing.assert_close(totals.from_total(*whole), value, rtol=1e-4, atol=0)
 
     with torch.no_grad():
         return works(compare)

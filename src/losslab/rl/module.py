@@ -53,6 +53,7 @@ class ReinforcementModule(Module):
         test_returns: returns of the test episodes, by the name of the policy.
     """
 
+    shares_batches = False  # each process would act in the same episodes
     algorithm_class: ClassVar[type[Algorithm]]
 
     def __init__(
@@ -104,16 +105,7 @@ class ReinforcementModule(Module):
     # --- training ------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Refuse several processes, since each would act in the same episodes.
-
-        Raises:
-            ValueError: if the trainer has several.
-        """
-        if self.trainer.world_size > 1:
-            raise ValueError(
-                "reinforcement learning runs in one process, got "
-                f"trainer.devices for {self.trainer.world_size}"
-            )
+        """Read how often values are logged."""
         self.update_log.every = int(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
 
     def training_step(self, batch: tuple[Tensor], batch_index: int) -> None:

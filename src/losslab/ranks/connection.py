@@ -1,0 +1,52 @@
+"""Connections between the ranks: a store for words, a process group for the tensors of a run."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from losslab.ranks.place import Place
+
+RUN, BEGUN, FAILED, LEFT = "run", "begun", "failed", "left"
+"""Keys of the store: what to train, and which ranks have begun, failed and left."""
+POLL_SECONDS = 0.05
+LOST = re.compile(r"by peer|[Cc]onnection|gloo|NCCL")
+"""What the errors of a rank have in common whose group another one has left."""
+
+
+def connected(place: Place | None) -> Any:
+    """Return the store of processes that were started together, or a new one."""
+    import torch.distributed as dist  # noqa: PLC0415 (commands that train nothing)
+
+    if place is None:
+        address, port, is_master = "127.0.0.1", 0, True
+    else:
+        address, port = place.address, place.port
+        is_master = place.rank == 0 and not place.has_store
+    module: Any = dist  # whose stores are not among its typed names
+    return module.TCPStore(address, port, is_master=is_master, wait_for_workers=False)
+
+
+@contextmanager
+def process_group(store: Any, run: int, trainer: Any, rank: int) -> Iterator[None]:
+    """Connect this rank with the others of a Trainer, for one run."""
+    import torch.distributed as dist  # noqa: PLC0415
+
+    module: Any = dist
+    backend = "nccl" if trainer.strategy.root_device.type == "cuda" else "gloo"
+    own = module.PrefixStore(f"group {run}", store)
+    dist.init_process_group(backend, store=own, rank=rank, world_size=trainer.world_size)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def lost_connection(error: Exception) -> bool:
+    """Return whether an error says that another rank left.
+
+    Example:
+        >>> lost_connection(RuntimeError("Connection closed by peer [127.0.0.1]:41325"))
+        True
+    """
+    return isinstance(error, RuntimeError) and LOST.search(str(error)) is not None

@@ -1,0 +1,100 @@
+"""Two processes that train the same runs: the first rank, and one that follows it."""
+
+import json
+import multiprocessing
+import os
+import socket
+import sys
+from pathlib import Path
+
+import torch
+
+SGD = ["optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=0", "trainer.precision=64-true"]
+TOGETHER = ["trainer=ddp", "trainer.accelerator=cpu"]
+STARTED = {"GROUP_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1"}
+
+
+def train_all(folder: Path, runs: dict[str, list[str]]) -> None:
+    """Train runs in this process, each in a folder of its name."""
+    from kinds_of_run import config_of
+    from losslab.training import train
+
+    torch.set_num_threads(1)
+    for name, overrides in runs.items():
+        train(config_of(*overrides), folder / name)
+
+
+def train_all_on_two(folder: Path, runs: dict[str, list[str]]) -> None:
+    """Train runs on two ranks, which are started here and train all of them."""
+    context = multiprocessing.get_context("spawn")
+    port = _free_port()
+    ranks = [
+        context.Process(target=_rank, args=(rank, port, folder, runs, sys.path)) for rank in (0, 1)
+    ]
+    for each in ranks:
+        each.start()
+    for each in ranks:
+        each.join(timeout=300)
+        each.kill()
+    assert [each.exitcode for each in ranks] == [0, 0]
+
+
+def _rank(rank, port, folder, runs, path) -> None:
+    sys.path[:] = path
+    from losslab.ranks.first import ranks_ended
+    from losslab.ranks.follower import follow
+    from losslab.ranks.place import enter, place_in
+    from losslab.training import join
+
+    own = {"TORCHELASTIC_RUN_ID": "test", "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in (STARTED | own).items()}
+    place = place_in(os.environ)
+    torch.set_num_threads(1)
+    if rank:
+        sys.exit(follow(place, join))
+    enter(place)
+    with ranks_ended():
+        train_all(folder, {name: [*given, *TOGETHER] for name, given in runs.items()})
+        sys.exit(0)
+
+
+def _free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
+def weights_of(run: Path) -> torch.Tensor:
+    """Return the weights of a run's last checkpoint, the loss's with them."""
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    floats = [value for value in saved.values() if value.is_floating_point()]
+    return torch.cat([value.flatten().double() for value in floats])
+
+
+def weight_difference(run: Path, other: Path) -> float:
+    """Return the relative difference of the weights of two runs."""
+    first, second = weights_of(run), weights_of(other)
+    return float((first - second).norm() / first.norm())
+
+
+def metric_differences(run: Path, other: Path) -> dict[str, float]:
+    """Return the relative differences of all curves and test metrics of two runs, by name."""
+    first, second = numbers_of(run), numbers_of(other)
+    assert first.keys() == second.keys()
+    return {
+        name: abs(second[name] - value) / max(abs(value), 1e-6) for name, value in first.items()
+    }
+
+
+def numbers_of(run: Path) -> dict[str, float]:
+    """Return what a run logged and measured, but times."""
+    import pandas as pd
+
+    record = json.loads((run / "record.json").read_text())
+    assert record["status"] == "done", record["error"]
+    curves = pd.read_csv(run / "metrics.csv")
+    logged = {
+        f"{row.name_}/{row.step}": row.value
+        for row in curves.rename(columns={"name": "name_"}).itertuples()
+    }
+    return logged | {f"test/{name}": value for name, value in record["test"].items()}
