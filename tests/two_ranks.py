@@ -11,7 +11,18 @@ import torch
 
 SGD = ["optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=0", "trainer.precision=64-true"]
 TOGETHER = ["trainer=ddp", "trainer.accelerator=cpu"]
-STARTED = {"GROUP_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1"}
+TORCHRUN = {  # the last of two processes on the last of two nodes
+    "TORCHELASTIC_RUN_ID": "none",
+    "TORCHELASTIC_USE_AGENT_STORE": "True",
+    "RANK": "3",
+    "LOCAL_RANK": "1",
+    "GROUP_RANK": "1",
+    "WORLD_SIZE": "4",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "node0",
+    "MASTER_PORT": "29500",
+}
+ONE_NODE = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
 
 
 def train_all(folder: Path, runs: dict[str, list[str]]) -> None:
@@ -46,8 +57,8 @@ def _rank(rank, port, folder, runs, path) -> None:
     from losslab.ranks.place import enter, place_in
     from losslab.training import join
 
-    own = {"TORCHELASTIC_RUN_ID": "test", "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in (STARTED | own).items()}
+    own = {"RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in (ONE_NODE | own).items()}
     place = place_in(os.environ)
     torch.set_num_threads(1)
     if rank:
