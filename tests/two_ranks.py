@@ -7,10 +7,10 @@ import socket
 import sys
 from pathlib import Path
 
+import pandas as pd
 import torch
+from omegaconf import DictConfig
 
-SGD = ["optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=0", "trainer.precision=64-true"]
-TOGETHER = ["trainer=ddp", "trainer.accelerator=cpu"]
 TORCHRUN = {  # the last of two processes on the last of two nodes
     "TORCHELASTIC_RUN_ID": "none",
     "TORCHELASTIC_USE_AGENT_STORE": "True",
@@ -25,23 +25,11 @@ TORCHRUN = {  # the last of two processes on the last of two nodes
 ONE_NODE = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
 
 
-def train_all(folder: Path, runs: dict[str, list[str]]) -> None:
-    """Train runs in this process, each in a folder of its name."""
-    from kinds_of_run import config_of
-    from losslab.training import train
-
-    torch.set_num_threads(1)
-    for name, overrides in runs.items():
-        train(config_of(*overrides), folder / name)
-
-
-def train_all_on_two(folder: Path, runs: dict[str, list[str]]) -> None:
-    """Train runs on two ranks, which are started here and train all of them."""
+def train_on_two(folder: Path, configs: dict[str, DictConfig]) -> None:
+    """Train runs one after the other on two ranks, each in a folder of its name."""
     context = multiprocessing.get_context("spawn")
-    port = _free_port()
-    ranks = [
-        context.Process(target=_rank, args=(rank, port, folder, runs, sys.path)) for rank in (0, 1)
-    ]
+    rest = _free_port(), folder, [together(each) for each in configs.values()], list(configs)
+    ranks = [context.Process(target=_rank, args=(rank, sys.path, *rest)) for rank in (0, 1)]
     for each in ranks:
         each.start()
     for each in ranks:
@@ -50,12 +38,19 @@ def train_all_on_two(folder: Path, runs: dict[str, list[str]]) -> None:
     assert [each.exitcode for each in ranks] == [0, 0]
 
 
-def _rank(rank, port, folder, runs, path) -> None:
+def together(config: DictConfig) -> DictConfig:
+    """Return the config of the same run on two processes."""
+    changed = config.copy()
+    changed.trainer.update({"accelerator": "cpu", "strategy": "ddp", "devices": 2})
+    return changed
+
+
+def _rank(rank, path, port, folder, configs, names) -> None:
     sys.path[:] = path
     from losslab.ranks.first import ranks_ended
     from losslab.ranks.follower import follow
     from losslab.ranks.place import enter, place_in
-    from losslab.training import join
+    from losslab.training import join, train
 
     own = {"RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in (ONE_NODE | own).items()}
@@ -65,7 +60,8 @@ def _rank(rank, port, folder, runs, path) -> None:
         sys.exit(follow(place, join))
     enter(place)
     with ranks_ended():
-        train_all(folder, {name: [*given, *TOGETHER] for name, given in runs.items()})
+        for name, config in zip(names, configs, strict=True):
+            train(config, folder / name)
         sys.exit(0)
 
 
@@ -99,13 +95,11 @@ def metric_differences(run: Path, other: Path) -> dict[str, float]:
 
 def numbers_of(run: Path) -> dict[str, float]:
     """Return what a run logged and measured, but times."""
-    import pandas as pd
-
     record = json.loads((run / "record.json").read_text())
     assert record["status"] == "done", record["error"]
-    curves = pd.read_csv(run / "metrics.csv")
+    curves = pd.read_csv(run / "metrics.csv", float_precision="round_trip")
     logged = {
-        f"{row.name_}/{row.step}": row.value
-        for row in curves.rename(columns={"name": "name_"}).itertuples()
+        f"{name}/{step}": value
+        for name, step, value in zip(curves["name"], curves["step"], curves["value"], strict=True)
     }
     return logged | {f"test/{name}": value for name, value in record["test"].items()}

@@ -8,7 +8,6 @@ from losslab.config.errors import UserError
 from losslab.models.freezing import normalizes_batches
 from losslab.ranks.place import here
 
-
 DIVIDES_WEIGHTS = ("fsdp", "deepspeed", "model_parallel")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -312,6 +313,8 @@ def ranks_together(
         with nullcontext() if alone else FIRST_RANK.together(trainer, folder, last):
             yield
     finally:
+        if dist.is_available() and dist.is_initialized():  # by Lightning, for one process
+            dist.destroy_process_group()
         os.environ.clear()
         os.environ.update(before)
 

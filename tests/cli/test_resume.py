@@ -32,7 +32,6 @@ def rates(run):
         "trainer.accumulate_grad_batches=2",
         "trainer.check_val_every_n_epoch=2",
         "trainer.overfit_batches=1",
-        "trainer.devices=2",
         "optimizer.lr=1",
         "loss.gamma=1",
         "trainer=cpu",

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -320,14 +321,12 @@ def test_a_loss_of_torch_by_its_target_alone(command):
     assert "TripletMarginLoss.forward must take prediction and target" in refused.err
 
 
-@pytest.mark.parametrize("trainer", ["ddp", "ddp_sim"])
-def test_two_processes(command, trainer):
+def test_two_processes(command):
     alone = command("loss=cross_entropy", "trainer.max_epochs=2", "threads=1")
     [(run, expected)] = alone.records().items()
     outcome = command(
         "loss=cross_entropy",
-        f"trainer={trainer}",
-        "trainer.accelerator=cpu",
+        "trainer=ddp_sim",
         "trainer.max_epochs=2",
         "threads=1",
     )
@@ -344,6 +343,32 @@ def test_two_processes(command, trainer):
     np.testing.assert_array_equal(scores.sample, gathered.sample)
     assert np.corrcoef(scores.values["nll"], gathered.values["nll"])[0, 1] > 0.95
     assert gathered.values["accuracy"].mean() == pytest.approx(other["test"]["accuracy"])
+
+
+def test_a_sweep_on_two_nodes(tmp_path):
+    line = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"]
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        line += ["--master_addr=127.0.0.1", f"--master_port={opened.getsockname()[1]}"]
+    given = ["-m", "loss=mse,rmse", "data.n=100", "trainer=ddp", "trainer.accelerator=cpu"]
+    given += ["trainer.max_epochs=1", "threads=1"]
+    nodes = [
+        subprocess.Popen(
+            [*line, f"--node_rank={node}", str(ROOT / "train.py"), *given],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for node in (0, 1)
+    ]
+    (report, nothing) = (node.communicate(timeout=250)[0] for node in nodes)
+    assert [node.returncode for node in nodes] == [0, 0]
+    assert "sweep folder" in report
+    assert not nothing
+    records = [json.loads(path.read_text()) for path in tmp_path.rglob("record.json")]
+    assert sorted(record["loss"] for record in records) == ["mse", "rmse"]
+    assert {record["status"] for record in records} == {"done"}
+    assert len({record["pid"] for record in records}) == 1
 
 
 def test_two_processes_divide_once(command):

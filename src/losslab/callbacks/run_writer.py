@@ -1,5 +1,7 @@
 """Callback that drives the run writer: curves, checkpoints, early stopping, record, scores."""
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,24 @@ class RunWriterCallback(pl.Callback):
         self.name = name
         self.timer = StepTimer()
         self._validated: tuple[int, int] | None = None
+        self._on_sigterm: Any = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        """Keep the handler of SIGTERM, which Lightning is about to replace."""
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
+
+    def _handle_sigterm(self) -> None:
+        """Put the handler back: Lightning's would wait for ranks that wait for this one."""
+        if callable(self._on_sigterm) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Handle signals as the command does."""
+        self._handle_sigterm()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Begin to measure time and memory; a resumed run that had stopped stops again."""
+        self._handle_sigterm()
         self.timer = StepTimer(trainer.global_step)
         begin_memory(pl_module.device)
         stop = trainer.is_global_zero and self.writer.record["stopped"] is not None

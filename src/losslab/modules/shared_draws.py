@@ -28,9 +28,9 @@ LIKE = {aten.bernoulli.p, aten.rand_like.default, aten.randn_like.default}
 class SharedDraws(TorchDispatchMode):
     """Context in which what is drawn for this rank's samples is part of what all ranks draw.
 
-    The samples are along the first dimension of their number, or folded into the first dimension
-    with something else, as the pixels of images may be. Numbers of another shape are drawn once
-    for the whole batch.
+    The samples are along the first dimension, alone or folded with something else, such as pixels,
+    or along the second one of three, as in recurrent networks. Numbers of another shape are drawn
+    once for the whole batch.
 
     Args:
         batch: the global batch.
@@ -72,9 +72,11 @@ class SharedDraws(TorchDispatchMode):
     def _dimension(self, shape: list[int]) -> int | None:
         """Return the dimension along which the samples are, ``None`` if there is none."""
         own = self._batch.own_count
-        if own in shape:
-            return shape.index(own)
-        return 0 if shape and own and shape[0] % own == 0 else None
+        if not shape or not own:
+            return None
+        if len(shape) == 3 and shape[1] == own != shape[0]:
+            return 1
+        return 0 if shape[0] % own == 0 else None
 
     def _whole(self, shape: list[int], dim: int) -> list[int]:
         """Return the shape for the global batch."""
@@ -90,6 +92,9 @@ class SharedDraws(TorchDispatchMode):
 
 def _empty_like(values: Tensor, shape: list[int]) -> Tensor:
     """Return an empty tensor of another shape, with the dimensions in the same order in memory."""
-    order = sorted(range(values.dim()), key=lambda dim: values.stride()[dim], reverse=True)
+    # a dimension of size 1 with the stride of another one is inside of it
+    places = zip(values.stride(), values.shape, strict=True)
+    keys = [(-stride, size == 1) for stride, size in places]
+    order = sorted(range(values.dim()), key=keys.__getitem__)
     empty = values.new_empty([shape[dim] for dim in order])
     return empty.permute([order.index(dim) for dim in range(values.dim())])

@@ -1,6 +1,8 @@
 """Connections between the ranks: a store for words, a process group for the tensors of a run."""
 
+import gc
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,8 +40,22 @@ def process_group(store: Any, run: int, trainer: Any, rank: int) -> Iterator[Non
     dist.init_process_group(backend, store=own, rank=rank, world_size=trainer.world_size)
     try:
         yield
+    except BaseException as error:
+        # connections close with the last reference to them, for which the other ranks wait
+        _forget_locals(error)
+        trainer.strategy.model = None
+        raise
     finally:
         dist.destroy_process_group()
+        gc.collect()
+
+
+def _forget_locals(error: BaseException) -> None:
+    """Clear the local variables in the tracebacks of an error and of those before it."""
+    each: BaseException | None = error
+    while each is not None:
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
 
 
 def lost_connection(error: Exception) -> bool:

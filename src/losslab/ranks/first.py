@@ -34,6 +34,8 @@ class FirstRank:
 
     def __init__(self) -> None:
         self._run = 0
+        self._ended = False
+        atexit.register(self.end, 0)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @cached_property
@@ -63,7 +65,8 @@ class FirstRank:
             self._await_others(size)
             with process_group(self.store, self._run, trainer, 0):
                 yield
-        except Exception as error:
+        except BaseException as error:
+            self._kill()  # they may wait for this rank
             cause = self._failure()
             if cause is None or not lost_connection(error):
                 raise
@@ -73,14 +76,19 @@ class FirstRank:
         """End the other ranks with an exit status, and wait until they have read it."""
         place = here()
         others = place.size - 1 if place is not None else len(self._processes)
-        if not others:
+        if not others or self._ended:
             return
+        self._ended = place is not None
         self._tell({"status": status})
         limit = time.monotonic() + SECONDS_TO_LEAVE
         while self.store.add(LEFT, 0) < others and time.monotonic() < limit:
             if place is None and not self._living():
                 break
             time.sleep(POLL_SECONDS)
+        self._kill()
+
+    def _kill(self) -> None:
+        """Kill the ranks that were started here; they write no files."""
         for process in self._processes.values():
             process.kill()
             process.wait()
@@ -92,8 +100,6 @@ class FirstRank:
 
     def _start(self, size: int) -> None:
         """Start the ranks that are not there."""
-        if not self._processes:
-            atexit.register(self.end, 0)
         for rank in range(1, size):
             if rank not in self._living():
                 self._processes[rank] = self._started(rank, size)
