@@ -58,7 +58,7 @@ def _forget_locals(error: BaseException) -> None:
         each = each.__cause__ or each.__context__
 
 
-def lost_connection(error: Exception) -> bool:
+def lost_connection(error: BaseException) -> bool:
     """Return whether an error says that another rank left.
 
     Example:
