@@ -17,7 +17,7 @@ import losslab
 from losslab.commands import is_command, run_command
 from losslab.config import user_code
 from losslab.config.command import PASS_ON, Command, parse, program, require_flags, split_flags
-from losslab.config.compose import complete, compose, compose_jobs, jobs_of
+from losslab.config.compose import complete, compose, finished_config, jobs_of
 from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
 from losslab.config.interruption import sigterm_interrupts
@@ -31,7 +31,7 @@ from losslab.sweep import (
     DONE,
     check_configs,
     hydra_main,
-    print_config,
+    print_tree,
     require_log_dir,
     show_run,
     sweep,
@@ -86,11 +86,12 @@ def _train(command: Command) -> int:
 
 def single(command: Command) -> int:
     """Check the config, train the run and print its table; return the exit code."""
-    [composed] = compose_jobs([command.overrides])
-    require_log_dir(str(composed.config.paths.log_dir))
-    require_log_dir(composed.run_dir, "hydra.run.dir")
-    print(check_configs([composed.config]), flush=True)
-    print_config([composed])
+    config = compose(command.overrides)
+    finished = finished_config(config, config.hydra)
+    require_log_dir(str(finished.paths.log_dir))
+    require_log_dir(str(config.hydra.run.dir), "hydra.run.dir")
+    print(check_configs([finished]), flush=True)
+    print_tree(finished, "config")
     folders: list[Path] = []
     refusals: list[UserError] = []
 
@@ -106,7 +107,7 @@ def single(command: Command) -> int:
     if refusals:
         _remove_empty(folders[0])
         raise refusals[0]
-    return show_run(folders[0], Path(composed.config.paths.log_dir))
+    return show_run(folders[0], Path(finished.paths.log_dir))
 
 
 def _remove_empty(folder: Path) -> None:

@@ -6,7 +6,7 @@ torch is imported only after a command was parsed.
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +93,7 @@ def checked_jobs(
     old = [job for each in others for job in compose_jobs(all_jobs(each))]
     jobs = list({job.subdir: job for job in [*old, *new]}.values())
     if folder is None or not folder.is_dir():  # a new sweep
-        for log_dir in dict.fromkeys(str(job.config.paths.log_dir) for job in jobs):
+        for log_dir in dict.fromkeys(str(job.options["paths"]["log_dir"]) for job in jobs):
             require_log_dir(log_dir)
         require_log_dir(str(jobs[0].sweep_dir), "hydra.sweep.dir")
         to_run = jobs = placed(jobs, jobs[0].sweep_dir)
@@ -101,9 +101,10 @@ def checked_jobs(
         jobs = placed(jobs, folder)
         to_run = [job for job in jobs if needs_running(folder / job.subdir)]
     if command.source is not None:
-        require_harmless([job.config for job in to_run], command.source)
+        different = _one_of_each(to_run, _without_seeds)
+        require_harmless((job.config for job in different), command.source)
     refuse_mixture(command, jobs)
-    check_configs([job.config for job in to_run])
+    check_configs(job.config for job in _one_of_each(to_run, _what_can_fail))
     return jobs
 
 
@@ -184,7 +185,7 @@ def launch(
     ]
     COMPOSED.clear()
     COMPOSED.update({job.overrides: job for job in jobs})
-    epochs = {folder / job.subdir: job.config.trainer.max_epochs for job in jobs}
+    epochs = {folder / job.subdir: job.options["trainer"]["max_epochs"] for job in jobs}
     try:
         with SweepProgress(epochs):
             hydra_main(["-m", *command.flags, *of_hydra], sweep_job)
@@ -209,7 +210,7 @@ def keep_commands(folder: Path, commands: Sequence[Command], jobs: Sequence[Comp
     folder.mkdir(parents=True, exist_ok=True)
     code: dict[str, str] = {}
     for job in jobs:
-        code |= job.config.get("code_dirs", {})
+        code |= job.options.get("code_dirs", {})
     write_commands(folder, commands, [job.overrides for job in jobs], code)
 
 
@@ -242,8 +243,8 @@ def train_job(config: DictConfig) -> None:
     train(finished_config(config, node), Path(node.runtime.output_dir))
 
 
-def check_configs(configs: Sequence[DictConfig]) -> str:
-    """Check that the configs can run, once for those that differ only in their seed.
+def check_configs(configs: Iterable[DictConfig]) -> str:
+    """Check that the configs can run.
 
     Returns:
         Description of the data of the last one (sizes of the splits, class counts), and notes on
@@ -251,13 +252,10 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
     """
     from losslab.training import check  # noqa: PLC0415
 
-    seen, components, shared = set(), None, ""
+    components, shared = None, ""
     notes: dict[str, None] = {}
     for config in configs:
-        settings = _what_can_fail(config)
-        if repr(settings) in seen:
-            continue
-        seen.add(repr(settings))
+        settings = _what_can_fail(OmegaConf.to_container(config))
         data = repr([item for item in settings if item[0].startswith(("data.", "task."))])
         components = check(config, like=components if data == shared else None)
         notes |= dict.fromkeys(components.network_notes)
@@ -267,32 +265,51 @@ def check_configs(configs: Sequence[DictConfig]) -> str:
     return "\n".join([components.data.describe(), *notes])
 
 
-def _what_can_fail(config: DictConfig) -> list[tuple[str, Any]]:
+def _one_of_each(jobs: Iterable[Composed], read: Callable[[Any], Any]) -> list[Composed]:
+    """Select the first of the jobs in whose options the same is read."""
+    first: dict[str, Composed] = {}
+    for job in jobs:
+        first.setdefault(repr(read(job.options)), job)
+    return list(first.values())
+
+
+def _what_can_fail(options: Any) -> list[tuple[str, Any]]:
     """Return the options that can make a job fail, except seeds that equal the run's."""
     return [
         (key, value)
-        for key, value in schema.flat(OmegaConf.to_container(config))
-        if schema.meaning(key).can_fail and not (key.endswith(".seed") and value == config.seed)
+        for key, value in schema.flat(options)
+        if schema.meaning(key).can_fail and not (key.endswith(".seed") and value == options["seed"])
+    ]
+
+
+def _without_seeds(options: Any) -> list[tuple[str, Any]]:
+    """Return the options in which runs differ that have different seeds only."""
+    return [
+        (key, value)
+        for key, value in schema.flat(options)
+        if key != "overrides" and not (key.endswith("seed") and value == options["seed"])
     ]
 
 
 def print_config(jobs: Sequence[Composed]) -> None:
     """Print the config of the first job, if it asks for that."""
     [first, *others] = jobs
-    if first.config.extras.print_config:
+    title = f"config of {first.subdir}, the first of {len(jobs)} jobs" if others else "config"
+    print_tree(first.config, title)
+
+
+def print_tree(config: DictConfig, title: str) -> None:
+    """Print a config as a tree, if it asks for that."""
+    if config.extras.print_config:
         from losslab.report.config_tree import config_tree  # noqa: PLC0415 (rich.syntax)
 
-        title = f"config of {first.subdir}, the first of {len(jobs)} jobs" if others else "config"
-        Console().print(config_tree(first.config, title))
+        Console().print(config_tree(config, title))
 
 
 def write_summary(folder: Path, jobs: Sequence[Composed]) -> None:
     """Write the means over seeds of a sweep for TensorBoard."""
-    plain: dict[Path, Any] = {
-        folder / job.subdir: OmegaConf.to_container(job.config) for job in jobs
-    }
-    columns = {run: schema.hparams(config) for run, config in plain.items()}
-    write_sweep_summary(folder, columns, primary_metric(jobs[0].config.task))
+    columns = {folder / job.subdir: schema.hparams(job.options) for job in jobs}
+    write_sweep_summary(folder, columns, primary_metric(jobs[0].options["task"]))
 
 
 def show_comparison(folder: Path) -> None:
@@ -364,10 +381,10 @@ def refuse_mixture(command: Command, jobs: Sequence[Composed]) -> None:
     varied |= {job.partition("=")[0] for listed in command.jobs or [] for job in listed}
     if varied & {"task", "data", "model", "experiment"}:
         return
-    choices = {job.config.choices.loss: job.config.choices for job in jobs}
-    if len({(each.task, each.data, each.model) for each in choices.values()}) == 1:
+    choices = {job.options["choices"]["loss"]: job.options["choices"] for job in jobs}
+    if len({(each["task"], each["data"], each["model"]) for each in choices.values()}) == 1:
         return
-    defaults = [f"loss={loss} to data={each.data}" for loss, each in choices.items()]
+    defaults = [f"loss={loss} to data={each['data']}" for loss, each in choices.items()]
     listed = " and ".join(filter(None, [", ".join(defaults[:-1]), defaults[-1]]))
     fitting = data_for_all(list(choices))
     advice = f"choose one for all, e.g. data={fitting[0]}" if fitting else "no data fit all of them"

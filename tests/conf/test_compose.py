@@ -1,5 +1,7 @@
 """Every file of conf/ composes, and every choice brings its home along."""
 
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -33,10 +35,12 @@ LOSSES = [name for name in groups.names("loss") if f"loss={name}" not in NEEDS]
 @pytest.mark.parametrize(("group", "name"), EVERY, ids=str)
 def test_every_file_composes_and_resolves(group, name):
     choice = f"{group}={name}"
-    config = compose.compose(compose.complete([choice, *NEEDS.get(choice, [])]))
-    assert config.hydra.runtime.choices[group] == name
-    finished = compose.finished_config(config, config.hydra)
-    OmegaConf.to_container(finished, resolve=True, throw_on_missing=True)
+    shared = compose.SharedConfig([*compose.complete([choice, *NEEDS.get(choice, [])]), "seed=3"])
+    assert shared.config.hydra.runtime.choices[group] == name
+    OmegaConf.to_container(shared.composed().config, resolve=True, throw_on_missing=True)
+    assert shared.own_seeds is not None
+    shared.become([*shared.job[:-1], "seed=40"])
+    assert shared.composed().config == compose.finished_config(shared.config, shared.config.hydra)
 
 
 IMAGES = (
@@ -118,6 +122,37 @@ def test_cells_composed_together_are_what_each_is_alone():
         assert together.config == compose.finished_config(alone, alone.hydra)
         assert together.overrides == tuple(alone.hydra.overrides.task)
         assert together.subdir == alone.hydra.sweep.subdir
+        assert together.sweep_dir.parent == Path(alone.hydra.sweep.dir).parent
+
+
+ALONE = [
+    ("loss=focal", "loss.gamma=0.5,2", "optimizer.lr=1e-3,0.01"),
+    ("loss=focal", "data.label_noise=${loss.gamma}", "loss.gamma=0.1,0.2"),
+    ("loss=focal", "data.batch_size=${seed}"),
+    ("loss=focal", "++logger.extra.csv={_target_:a.Csv,name:run-${data.seed}}"),
+    ("loss=focal", "trainer.precision=64-true,32-true", "data.seed=5,6"),
+    ("loss=focal", "tags=[a,seed]", "label=name"),
+    ("loss=sum", "++loss.of.bce=1,2", "++loss.of.dice=${seed}"),
+    ("loss=focal", "hydra.job.config.override_dirname.item_sep=+", "loss.gamma=1,2"),
+]
+
+
+@pytest.mark.parametrize("given", ALONE, ids=lambda given: given[1])
+def test_whatever_depends_on_the_seed_or_an_option_follows_it(given):
+    jobs = compose.jobs_of([*given, "seed=1,9"])
+    together, alone = compose.compose_jobs(jobs)[-1], compose.compose(jobs[-1])
+    assert together.config == compose.finished_config(alone, alone.hydra)
+    assert together.overrides == tuple(alone.hydra.overrides.task)
+    assert together.subdir == alone.hydra.sweep.subdir
+
+
+def test_a_value_that_is_wrong_is_refused_although_the_others_of_its_key_are_not():
+    jobs = compose.jobs_of(["loss=focal", "loss.gamma=1,-1", "seed=0,1"])
+    with pytest.raises(UserError, match="gamma"):
+        compose.compose_jobs(jobs)
+    jobs = compose.jobs_of(["loss=focal", "data.batch_size=${seed}", "seed=1,0"])
+    with pytest.raises(UserError, match="batch_size"):
+        compose.compose_jobs(jobs)
 
 
 def test_shared_options_are_not_choices():

@@ -100,7 +100,7 @@ def admit(config_dirs: Iterable[str], code: Mapping[str, str], *, trust: bool) -
     SAVED_CODE.update({name: Path(each) for name, each in code.items()})
 
 
-def require_harmless(configs: Sequence[DictConfig], source: Source) -> None:
+def require_harmless(configs: Iterable[DictConfig], source: Source) -> None:
     """Check that configs run only code that is known not to do harm.
 
     Args:
