@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pytest
 import yaml
 
 from losslab.analysis.load import Collection, Run
+from losslab.runs.curves import Curves
 from losslab.runs.record import new_record, write_record
 
 CONFIG: dict[str, Any] = {
@@ -43,7 +44,6 @@ CONFIG: dict[str, Any] = {
     },
     "overrides": [],
 }
-CURVE_COLUMNS = ["epoch", "step", "seconds", "name", "value"]
 HASHES = ("weights", "data", "batches")
 
 
@@ -90,7 +90,7 @@ def _made_up():
 def with_monitor(run: Run, values: Sequence[float], name: str = "mae") -> Run:
     """The run with a validation curve of a metric, one value per epoch."""
     rows = [(epoch, epoch, 0.0, f"val/{name}", value) for epoch, value in enumerate(values)]
-    run.__dict__["curves"] = pd.DataFrame(rows, columns=CURVE_COLUMNS)
+    run.__dict__["read_columns"] = lambda: Curves(*map(np.array, zip(*rows, strict=True)))
     return run
 
 

@@ -13,7 +13,7 @@ from losslab.config.schema import flat, meaning
 from losslab.metrics.labels import metric_of
 from losslab.runs.check import require_curves
 from losslab.runs.config_file import read_config
-from losslab.runs.curves import read_curves
+from losslab.runs.curves import NO_CURVES, Curves, as_frame, read_columns
 from losslab.runs.figure_data import require_figure
 from losslab.runs.files import FileError, require_zip
 from losslab.runs.folder import SWEEP_FILE, RunFolder, find_runs
@@ -133,21 +133,27 @@ class Run:
         """Scores of the test samples; ``None`` if the run saved none."""
         return read_scores(self.folder)
 
-    @functools.cached_property
+    @property
     def curves(self) -> "pandas.DataFrame":
         """Curves, see :func:`losslab.runs.curves.read_curves`; empty if there are none."""
-        try:
-            return read_curves(self.folder)
-        except FileNotFoundError:
-            import pandas as pd  # noqa: PLC0415 (as read_curves does)
+        return as_frame(self.read_columns())
 
-            return pd.DataFrame(columns=["epoch", "step", "seconds", "name", "value"])
+    def read_columns(self) -> Curves:
+        """Read the curves as columns, each time: those of all runs may not fit in memory."""
+        try:
+            return read_columns(self.folder)
+        except FileNotFoundError:
+            return NO_CURVES
 
     @functools.cached_property
     def monitored(self) -> np.ndarray:
         """Monitor's value per epoch, higher being better; empty if it was not measured."""
-        task, curves = self.config["task"], self.curves
-        values = curves.loc[curves["name"] == f"val/{task['monitor']}", "value"].to_numpy(float)
+        return self.monitored_in(self.read_columns())
+
+    def monitored_in(self, curves: Curves) -> np.ndarray:
+        """Return :attr:`monitored` from the run's curves."""
+        task = self.config["task"]
+        values = curves.of(f"val/{task['monitor']}")
         sign = metric_of(task["monitor"], task).sign or (1 if task.get("mode") == "max" else -1)
         return np.asarray(sign * values[np.isfinite(values)])
 
@@ -196,6 +202,7 @@ def collect(folders: Iterable[Path], tags: Sequence[str] = ()) -> Collection:
         unreadable += _damaged_sweep(sweep)
     if tags:
         runs = _tagged(runs, tags)
+    _share_settings(runs)
     kept = _latest(runs)
     places_kept = {run.folder for run in kept}
     repeated = tuple(run for run in runs if run.folder not in places_kept)
@@ -251,7 +258,9 @@ def read_run(folder: Path) -> Run:
     """
     run = Run(folder, read_record(folder), read_config(folder))
     if RunFolder(folder).metrics.exists():
-        require_curves(folder, run.record, run.curves)
+        curves = read_columns(folder)
+        require_curves(folder, run.record, curves)
+        run.__dict__["monitored"] = run.monitored_in(curves)  # which every report needs
     if run.design.sampling == "fixed_test":
         _ = run.scores
     else:
@@ -271,6 +280,13 @@ def _settings(config: Mapping[str, Any]) -> Settings:
         if meaning(key).affects_results
         and not (key.endswith(".seed") and value == seed and key not in given)
     }
+
+
+def _share_settings(runs: Iterable[Run]) -> None:
+    """Let the runs of a row have one and the same settings, of which each has a hundred."""
+    shared: dict[Any, Settings] = {}
+    for run in runs:
+        run.__dict__["settings"] = shared.setdefault(settings_key(run), run.settings)
 
 
 def _batches(value: Any) -> Any:

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from losslab.runs.check import require_curves
-from losslab.runs.curves import read_curves
+from losslab.runs.curves import as_frame, read_columns
 from losslab.runs.files import FileError
 from losslab.runs.folder import find_runs, remove, short_names
 from losslab.runs.record import Record, read_record
@@ -51,8 +51,8 @@ def write_sweep_summary(
         columns: result of :func:`losslab.config.schema.hparams` by run folder.
         primary: primary metric, without its split.
     """
-    records, curves = _whole_runs(sweep_folder)
-    means = _means({run: records[run] for run in curves})
+    records, whole = _whole_runs(sweep_folder)
+    means = _means({run: records[run] for run in whole})
     names = list(dict.fromkeys(name for mean in means for name in mean.test))
     shown = _task_metrics(names)
     varying = varying_columns(list(columns.values()))
@@ -62,7 +62,7 @@ def write_sweep_summary(
     start = min((record["heartbeat"] - record["seconds"] for record in records.values()), default=0)
     for mean in means:
         folder = sweep_folder / MEANS / mean.name
-        of_mean = mean_curves([curves[run] for run in mean.runs])
+        of_mean = mean_curves([_averaged(as_frame(read_columns(run))) for run in mean.runs])
         averaged |= _write_mean(folder, of_mean, start, primary)
         own = columns.get(mean.runs[0], {})
         _write_row(folder, mean, {name: own[name] for name in varying if name in own})
@@ -70,20 +70,17 @@ def write_sweep_summary(
     write_layout(sweep_folder, _charts([name for name in names if name in averaged]))
 
 
-def _whole_runs(
-    sweep_folder: Path,
-) -> tuple[dict[Path, Record], dict[Path, "pandas.DataFrame"]]:
-    """Return the records of the whole runs, and of the finished ones the curves to average."""
-    records, curves = {}, {}
+def _whole_runs(sweep_folder: Path) -> tuple[dict[Path, Record], list[Path]]:
+    """Return the records of the whole runs, and the finished ones, whose curves are averaged."""
+    records, done = {}, []
     for run in find_runs(sweep_folder):
         with suppress(FileError, FileNotFoundError):  # damaged, or without its curves
             record = read_record(run)
             if record["status"] == "done":
-                of_run = read_curves(run)
-                require_curves(run, record, of_run)
-                curves[run] = _averaged(of_run)
+                require_curves(run, record, read_columns(run))
+                done.append(run)
             records[run] = record
-    return records, curves
+    return records, done
 
 
 def _averaged(curves: "pandas.DataFrame") -> "pandas.DataFrame":

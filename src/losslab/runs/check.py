@@ -1,16 +1,12 @@
 """Check that the files of a run are whole, so that a damaged one is neither used nor kept."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from losslab.runs.config_file import read_config
-from losslab.runs.curves import read_curves
+from losslab.runs.curves import Curves, read_columns
 from losslab.runs.files import FileError, LaterVersionError, require_zip
 from losslab.runs.folder import RunFolder
 from losslab.runs.record import Record, is_live, read_record
-
-if TYPE_CHECKING:
-    import pandas
 
 
 def needs_running(folder: Path) -> bool:
@@ -65,7 +61,7 @@ def damage(folder: Path, record: Record) -> FileError | None:
     try:
         read_config(folder)
         if files.metrics.exists():
-            require_curves(folder, record, read_curves(folder))
+            require_curves(folder, record, read_columns(folder))
         for path in (files.scores, files.best, files.last):
             require_zip(path)
     except FileNotFoundError as error:
@@ -81,7 +77,7 @@ def never_recorded(folder: Path) -> bool:
     return files.config.is_file() and not (files.record.exists() or files.last.exists())
 
 
-def require_curves(folder: Path, record: Record, curves: "pandas.DataFrame") -> None:
+def require_curves(folder: Path, record: Record, curves: Curves) -> None:
     """Check that the curves of a run that has ended are as long as its record says.
 
     Raises:
@@ -91,7 +87,7 @@ def require_curves(folder: Path, record: Record, curves: "pandas.DataFrame") -> 
         return
     _require_epoch(folder, record, curves)
     tested = {f"test/{name}" for name in record["test"]}
-    if missing := tested - set(curves["name"].tail(len(tested))):
+    if missing := tested - set(curves.name[len(curves.name) - len(tested) :]):
         raise _incomplete(folder, f"it lacks {min(missing)}")
 
 
@@ -102,7 +98,7 @@ def require_curves_until(folder: Path, step: int) -> None:
         FileError: if they are missing, damaged or end before.
     """
     try:
-        curves = read_curves(folder)
+        curves = read_columns(folder)
     except FileNotFoundError as error:
         raise FileError(RunFolder(folder).metrics, "is missing") from error
     _require_step(folder, curves, step)
@@ -111,17 +107,17 @@ def require_curves_until(folder: Path, step: int) -> None:
         _require_epoch(folder, record, curves)
 
 
-def _require_epoch(folder: Path, record: Record, curves: "pandas.DataFrame") -> None:
+def _require_epoch(folder: Path, record: Record, curves: Curves) -> None:
     """Check that the curves reach the last epoch of the record, with all of its metrics."""
     _require_step(folder, curves, record["steps"])
     if record["final"] is not None:
-        last = set(curves["name"][curves["step"] == record["steps"]])
+        last = set(curves.name[curves.step == record["steps"]])
         if missing := {f"val/{name}" for name in record["final"]["metrics"]} - last:
             raise _incomplete(folder, f"it lacks {min(missing)} at step {record['steps']}")
 
 
-def _require_step(folder: Path, curves: "pandas.DataFrame", step: int) -> None:
-    last = int(curves["step"].max()) if len(curves) else 0
+def _require_step(folder: Path, curves: Curves, step: int) -> None:
+    last = int(curves.step.max(initial=0))
     if last < step:
         raise _incomplete(folder, f"it ends at step {last} of {step}")
 

@@ -2,9 +2,13 @@
 
 import csv
 import io
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from losslab.runs.disk import append
 from losslab.runs.files import FileError, read_text
@@ -68,32 +72,66 @@ class CurveWriter:
         replace_file(self.path, (header + "".join(kept)).encode())
 
 
-def read_curves(folder: Path) -> "pandas.DataFrame":
-    """Read the curves of a run, one row per value, in the order written.
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Curves of a run as columns, one entry per value, in the order written."""
 
-    Columns are ``epoch``, ``step``, ``seconds``, ``name``, ``value``. An incomplete last row, left
-    by a kill, is ignored.
+    epoch: np.ndarray
+    step: np.ndarray
+    seconds: np.ndarray
+    name: np.ndarray
+    """Names, as objects: of many runs, each name is one text."""
+    value: np.ndarray
+
+    def of(self, name: str) -> np.ndarray:
+        """Return the values of one curve."""
+        values: np.ndarray = self.value[self.name == name]
+        return values
+
+
+NO_CURVES = Curves(*(np.array([], kind) for kind in ("int64", "int64", "float64", "O", "float64")))
+
+
+def read_columns(folder: Path) -> Curves:
+    """Read the curves of a run as columns, which takes a tenth of the time of a data frame.
+
+    An incomplete last row, left by a kill, is ignored.
 
     Raises:
         FileNotFoundError: if the folder has no curves.
         FileError: if the file does not have the expected format.
     """
+    path = RunFolder(folder).metrics
+    _, *rows = csv.reader(_whole_lines(path))
+    if not rows:
+        return NO_CURVES
+    try:
+        epoch, step, seconds, name, value = zip(*rows, strict=True)
+        return Curves(
+            np.array([*map(int, epoch)], dtype="int64"),
+            np.array([*map(int, step)], dtype="int64"),
+            np.array([*map(float, seconds)]),
+            np.array([*map(sys.intern, name)], dtype=object),
+            np.array([*map(float, value)]),
+        )
+    except (ValueError, OverflowError, csv.Error) as error:
+        raise FileError(path, f"is not a table of curves: {error}") from error
+
+
+def read_curves(folder: Path) -> "pandas.DataFrame":
+    """Read the curves of a run, one row per value, in the order written.
+
+    Columns are ``epoch``, ``step``, ``seconds``, ``name``, ``value``. See :func:`read_columns`.
+    """
+    return as_frame(read_columns(folder))
+
+
+def as_frame(curves: Curves) -> "pandas.DataFrame":
+    """Convert curves to a data frame, see :func:`read_curves`."""
     import pandas as pd  # noqa: PLC0415  (a third of a second that training does not need)
 
-    path = RunFolder(folder).metrics
-    types = {"epoch": "int64", "step": "int64", "seconds": "float64", "value": "float64"}
-    try:
-        return pd.read_csv(
-            io.StringIO("".join(_whole_lines(path))),
-            dtype={**types, "name": "str"},
-            keep_default_na=False,  # a metric may be named "NA"
-            na_values={"value": ["nan"]},
-            float_precision="round_trip",
-        )
-    except (ValueError, OverflowError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(path, f"is not a table of curves: {error}") from error
+    columns = {column: getattr(curves, column) for column in COLUMNS}
+    return pd.DataFrame(columns).astype({"name": "str"})
 
 
 def _csv(rows: Iterable[Point]) -> str:

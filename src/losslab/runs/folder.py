@@ -287,7 +287,12 @@ def in_sweep(run: Path) -> bool:
 
 def find_runs(folder: Path) -> list[Path]:
     """Return the folders of all runs in and below this one, in natural order of their names."""
-    return sorted((record.parent for record in folder.rglob("record.json")), key=_natural)
+    found = []
+    for parent, folders, files in os.walk(folder):
+        if "record.json" in (*files, *folders):  # a damaged record may be a folder
+            found.append(Path(parent))
+            folders[:] = [each for each in folders if each not in ("checkpoints", "figures")]
+    return sorted(found, key=_natural)
 
 
 def replace_file(path: Path, content: bytes) -> None:

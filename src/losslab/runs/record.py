@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -287,10 +288,11 @@ def _encoded(value: Any) -> Any:
 
 
 def _decoded(value: Any) -> Any:
+    """Decode numbers that are not finite; texts of many records are the same objects."""
     if isinstance(value, str):
-        return _NOT_FINITE.get(value, value)
+        return _NOT_FINITE.get(value) or sys.intern(value)
     if isinstance(value, dict):
-        return {key: _decoded(entry) for key, entry in value.items()}
+        return {sys.intern(key): _decoded(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_decoded(entry) for entry in value]
     return value

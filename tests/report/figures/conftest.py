@@ -1,13 +1,13 @@
 """Made-up sweeps to draw."""
 
-import pandas as pd
+import numpy as np
 import pytest
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
+from losslab.runs.curves import Curves
 
 EPOCHS = 4
-COLUMNS = ["epoch", "step", "seconds", "name", "value"]
 
 
 def with_curves(run, final, *, epochs=EPOCHS, gradient=1.0):
@@ -21,7 +21,7 @@ def with_curves(run, final, *, epochs=EPOCHS, gradient=1.0):
             (epoch, step, 1.0, "val/ref/mse", mae**2),
             (epoch, step, 1.0, "train/grad_norm", gradient),
         ]
-    run.__dict__["curves"] = pd.DataFrame(rows, columns=COLUMNS)
+    run.__dict__["read_columns"] = lambda: Curves(*map(np.array, zip(*rows, strict=True)))
     return run
 
 

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
 from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.comparison_groups import Row
-from losslab.analysis.load import Run
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,14 @@ class TableCurves:
     """
 
     def __init__(self, table: ComparisonTable) -> None:
-        self._frames = {row.label: _frame(row) for row in table.rows}
+        self._curves = {row.label: _curves_by_name(row) for row in table.rows}
         task = table.rows[0].runs[0].config["task"]
         self._steps_per_epoch = task.get("steps_per_epoch")
 
     @property
     def names(self) -> set[str]:
         """Names of the curves that some row has, with their split."""
-        return {name for frames in self._frames.values() for name in frames}
+        return {name for curves in self._curves.values() for name in curves}
 
     def axis(self, name: str) -> str:
         """Return the label of a curve's horizontal axis."""
@@ -52,19 +50,18 @@ class TableCurves:
 
     def band(self, row: Row, name: str) -> MeanCurve | None:
         """Return the mean curve of a row; ``None`` if no finished run has the curve."""
-        frame = self._frames[row.label].get(name)
-        if frame is None:
+        curves = self._curves[row.label].get(name)
+        if curves is None:
             return None
-        place = "step" if _within_epochs(name) else "epoch"
-        grid = frame.drop_duplicates([place, "seed"], keep="last").pivot(
-            index=place, columns="seed", values="value"
-        )
-        x = self._x(grid.index.to_numpy(), name)
-        values = grid.to_numpy()
+        places = np.unique(np.concatenate([place for place, _ in curves.values()]))
+        x = self._x(places, name)
+        values = np.full((len(places), len(curves)), np.nan)
+        for column, (place, value) in enumerate(curves.values()):
+            values[np.searchsorted(places, place), column] = value  # the last of one place counts
         there = np.isfinite(values)
         runs = {
-            int(seed): (x[there[:, column]], values[there[:, column], column])
-            for column, seed in enumerate(grid.columns)
+            seed: (x[there[:, column]], values[there[:, column], column])
+            for column, seed in enumerate(curves)
         }
         every = there.all(axis=1)
         return MeanCurve(x[every], *_mean_interval(values[every]), runs)
@@ -79,17 +76,16 @@ def _within_epochs(name: str) -> bool:
     return name.startswith("train/") or name == "lr"  # as version 0.1 wrote train/lr
 
 
-def _frame(row: Row) -> dict[str, pd.DataFrame]:
-    """Return the points of all finished runs with their ``seed``, by curve name."""
-    frames = [_with_seed(run) for run in row.done]
-    if not frames:
-        return {}
-    points = pd.concat(frames, ignore_index=True)
-    return dict(iter(points.groupby("name", sort=False)))  # type: ignore[arg-type]
-
-
-def _with_seed(run: Run) -> pd.DataFrame:
-    return run.curves.assign(seed=run.seed)
+def _curves_by_name(row: Row) -> dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]:
+    """Return the places and values of each curve of the finished runs, by name and seed."""
+    found: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+    for run in row.done:
+        curves = run.read_columns()
+        for name in dict.fromkeys(curves.name):
+            own = curves.name == name
+            place = curves.step if _within_epochs(name) else curves.epoch
+            found.setdefault(name, {})[run.seed] = (place[own], curves.value[own])
+    return found
 
 
 def _mean_interval(values: np.ndarray) -> tuple[Any, Any, Any]:
