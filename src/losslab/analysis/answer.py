@@ -13,7 +13,16 @@ from losslab.analysis.next_step import next_step
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_SAMPLES, NEW_TEST_SAMPLES
 from losslab.analysis.standing import Standing, standing
-from losslab.analysis.words import about, beside, joined, listed, samples, seeds, why_undecided
+from losslab.analysis.words import (
+    MOST_LISTED,
+    about,
+    beside,
+    joined,
+    listed,
+    samples,
+    seeds,
+    why_undecided,
+)
 from losslab.metrics.labels import Metric, some
 
 KINDS = ("better", "equally good", "undecided", "worse")
@@ -94,6 +103,9 @@ def _leaders(table: ComparisonTable, found: Standing) -> str:
         return f"{labels} are equally good within {_margin(found)} {of} {metric.label}"
     if found.contradictory:
         return f"undecided between {labels}: {why_undecided(found.inner)}"
+    if len(found.leading) > 1 and table.reference is not None:
+        best, *others = found.leading
+        return f"no significant difference in {metric.label} between {best} and {listed(others)}"
     if len(found.leading) > 1:
         return f"no significant difference in {metric.label} between {labels}"
     if any(pair.better for pair in found.beaten.values()):
@@ -180,8 +192,16 @@ def _by_other_metrics(table: ComparisonTable, found: Standing) -> Iterator[str]:
             yield f"But by {metric.label}, {joined(texts)}."
 
 
-def _unreliable(table: ComparisonTable) -> Iterator[str]:
+def _unreliable(table: ComparisonTable) -> list[str]:
     """Name the rows whose runs failed or collapsed at some seeds."""
+    found = list(_unreliable_rows(table))
+    if len(found) <= MOST_LISTED:
+        return found
+    more = len(found) - MOST_WORSE
+    return [*found[:MOST_WORSE], f"{more} more rows have runs that failed or collapsed."]
+
+
+def _unreliable_rows(table: ComparisonTable) -> Iterator[str]:
     for row in table.rows:
         summary = table.main_summary(row)
         failed = {*summary.failed, *(run.seed for run in row.failed)}

@@ -1,7 +1,8 @@
 """Compare losses: means over seeds, paired differences and their significance."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from losslab.analysis.advice import made_in_python
@@ -15,6 +16,9 @@ from losslab.analysis.summaries import Summary, summarize
 from losslab.config.values import margin_refusal
 from losslab.metrics.labels import Metric, metric_of, name_rarest
 from losslab.runs.looks import NO_LOOKS, Looks
+
+MOST_PAIRS = 780
+"""Number of pairs, those of 40 rows, up to which all pairs of a table are compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,12 @@ class ComparisonTable:
     summaries: Mapping[tuple[str, str], Summary]
     """Summaries by row label and metric name."""
     pairs: tuple[Pair, ...]
-    """Pairs of rows per primary metric: all pairs, or each row against the baseline."""
+    """Pairs of rows per primary metric: all pairs, each row against the baseline, or in a table of
+    many rows each against the best one."""
+    reference: Row | None = None
+    """Row with which alone all others are compared, in a table of many rows."""
+    untested: int = 0
+    """Number of pairs that were not compared, since the table has many rows."""
     selection: str = ""
     """Which rows these are, if others are left out: ``the best 16 of 100 rows``."""
 
@@ -194,7 +203,8 @@ def _margins(runs: Sequence[Run]) -> dict[str, float]:
 
 def _corrected(tables: Sequence[ComparisonTable]) -> tuple[ComparisonTable, ...]:
     """Correct the p-values for all comparisons of all tables."""
-    pairs = iter(corrected_over_looks([pair for table in tables for pair in table.pairs]))
+    every = [pair for table in tables for pair in table.pairs]
+    pairs = iter(corrected_over_looks(every, sum(table.untested for table in tables)))
     return tuple(
         replace(table, pairs=tuple(itertools.islice(pairs, len(table.pairs)))) for table in tables
     )
@@ -216,6 +226,7 @@ def _table(part: ComparisonGroup, options: _Options) -> ComparisonTable:
         for metric in shown
     }
     rows = sorted(part.rows, key=lambda row: summaries[row.label, primary[0].name].rank)
+    couples, reference, untested = _couples(rows, options.baseline)
     pairs = [
         compare_rows_over_looks(
             *(a, b, metric, split, options.scope),
@@ -224,10 +235,14 @@ def _table(part: ComparisonGroup, options: _Options) -> ComparisonTable:
             looks=options.looks,
         )
         for metric in primary
-        for a, b in _couples(rows, options.baseline)
+        for a, b in couples
         if not any(row.done and summaries[row.label, metric.name].undefined for row in (a, b))
     ]
-    return ComparisonTable(part, tuple(rows), primary, shown, summaries, tuple(pairs))
+    return ComparisonTable(
+        *(part, tuple(rows), primary, shown, summaries, tuple(pairs)),
+        reference=reference,
+        untested=untested * len(primary),
+    )
 
 
 def _metrics(
@@ -260,11 +275,24 @@ def _is_baseline(row: Row, baseline: str) -> bool:
     return baseline in (row.loss, row.label)
 
 
-def _couples(rows: Sequence[Row], baseline: str | None) -> Iterable[tuple[Row, Row]]:
-    """Return all pairs of rows, the better one first, or each row with the baseline's."""
+def _couples(
+    rows: Sequence[Row], baseline: str | None
+) -> tuple[list[tuple[Row, Row]], Row | None, int]:
+    """Return the pairs of rows to compare, the better one first, or each row with the baseline's.
+
+    Returns:
+        The pairs; and if there are too many, the only row that the others are compared with, the
+        best one or the best of the baseline's, and the number of pairs that this leaves out.
+    """
     if baseline is None:
-        yield from itertools.combinations(rows, 2)
-        return
+        count = math.comb(len(rows), 2)
+        if count <= MOST_PAIRS:
+            return list(itertools.combinations(rows, 2)), None, 0
+        best, *others = rows
+        return [(best, row) for row in others], best, count - len(others)
     references = [row for row in rows if _is_baseline(row, baseline)]
     others = [row for row in rows if not _is_baseline(row, baseline)]
-    yield from itertools.product(others, references)
+    count = len(references) * len(others)
+    if count <= max(MOST_PAIRS, len(others)):
+        return list(itertools.product(others, references)), None, 0
+    return [(row, references[0]) for row in others], references[0], count - len(others)

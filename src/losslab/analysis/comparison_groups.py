@@ -215,20 +215,30 @@ def _names(parts: Sequence[_Rows]) -> list[str]:
 
 def _labels(rows: _Rows) -> list[str]:
     """Label each row by its loss, the options that were given or vary, and what else varies."""
+    varying = {
+        same[0][0].loss: _varying_within([row[0].settings for row in same])
+        for same in _split(rows, lambda row: row[0].loss)
+    }
     labels = []
     for row in rows:
         run = row[0]
-        same_loss = [other[0].settings for other in rows if other[0].loss == run.loss]
+        of_loss, others = varying[run.loss]
         options = [
             key
             for key in run.settings
             if key.startswith("loss.")
-            and (_varies(key, same_loss) or (key in _given(run) and not _in_name(key, run)))
+            and (key in of_loss or (key in _given(run) and not _in_name(key, run)))
         ]
-        options += [key for key in _varying(same_loss) if key in run.settings]
+        options += [key for key in others if key in run.settings]
         texts = [f"{_short(key)}={_text(run.settings[key])}" for key in options]
         labels.append(f"{run.loss} ({', '.join(texts)})" if texts else run.loss)
     return labels
+
+
+def _varying_within(settings: Sequence[Settings]) -> tuple[set[str], list[str]]:
+    """Return the options of a loss that vary between its rows, and what else varies."""
+    keys = {key for each in settings for key in each if key.startswith("loss.")}
+    return {key for key in keys if _varies(key, settings)}, _varying(settings)
 
 
 def _names_choice(key: str, run: Run) -> bool:

@@ -1,5 +1,6 @@
 """Conclusions of a comparison, as sentences."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -8,11 +9,14 @@ from losslab.analysis.compound_answer import best_part_sentences
 from losslab.analysis.location import SIGN_TEST, TRIMMED
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import NEW_TEST_SAMPLES
-from losslab.analysis.words import rounded, span
+from losslab.analysis.words import MOST_NAMES, in_short, rounded, span
 from losslab.metrics.labels import Metric, some
 
 LOCATIONS = {SIGN_TEST: "median difference in ", TRIMMED: "interquartile mean difference in "}
 """Location that a test is about, if it is not the mean."""
+
+MOST_TOLD = 60
+"""Number of pairs that are described one by one; ``pairs.csv`` has all."""
 
 
 def conclusions(table: ComparisonTable) -> list[str]:
@@ -26,16 +30,21 @@ def _conclusions_by(table: ComparisonTable, metric: Metric) -> list[str]:
         return [f"{metric.label}: nothing to compare, there is one row"]
     decided = [pair for pair in pairs if pair.verdict != "undecided"]
     rest = [pair for pair in pairs if pair.verdict == "undecided"]
-    too_few = [pair for pair in rest if pair.underpowered and (pair.n or not pair.failures.lost)]
-    unclear = [pair for pair in rest if pair not in too_few]
-    lines = [pair_sentence(pair) for pair in decided]
-    lines += filter(None, map(failure_sentence, pairs))
+    too_few: list[Pair] = []
+    unclear: list[Pair] = []
+    for pair in rest:
+        few = pair.underpowered and (pair.n or not pair.failures.lost)
+        (too_few if few else unclear).append(pair)
+    lines = [pair_sentence(pair) for pair in decided[:MOST_TOLD]]
+    lines += itertools.islice(filter(None, map(failure_sentence, pairs)), MOST_TOLD)
     if unclear and not lines:
         lines.append(f"{metric.label}: no significant differences")
-    lines += [pair_sentence(pair) for pair in unclear]
+    lines += [pair_sentence(pair) for pair in unclear[:MOST_TOLD]]
     if too_few:
         lines.append(_underpowered(too_few))
-        lines += [pair_sentence(pair) for pair in too_few]
+        lines += [pair_sentence(pair) for pair in too_few[:MOST_TOLD]]
+    if more := sum(max(len(each) - MOST_TOLD, 0) for each in (decided, unclear, too_few)):
+        lines.append(f"{metric.label}: {some(more, 'more pairs')} in pairs.csv")
     return lines + best_part_sentences(table, metric)
 
 
@@ -47,10 +56,12 @@ def short_conclusions(table: ComparisonTable, metric: Metric) -> list[str]:
         if pair.preferred is not None:
             beaten.setdefault(pair.preferred, []).append(pair.other(pair.preferred))
     lines = [
-        f"{metric.label}: {row.label} is better than {', '.join(beaten[row.label])}"
+        f"{metric.label}: {row.label} is better than {in_short(beaten[row.label])}"
         for row in table.rows
         if row.label in beaten
     ]
+    if (more := len(lines) - MOST_NAMES) > MOST_NAMES:
+        lines[MOST_NAMES:] = [f"{metric.label}: {more} more rows are better than others"]
     equal = [pair for pair in pairs if pair.equivalent]
     if equal:
         margin = _within(equal[0])

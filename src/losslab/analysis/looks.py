@@ -150,10 +150,9 @@ def looks_at(collection: Collection) -> Looks:
     """
     seeds: dict[Path, set[int]] = {}
     for run in collection.runs:
-        sweep = run.folder.parent.parent
-        if run.outcome in ("done", "diverged", "failed") and is_sweep(sweep):
-            seeds.setdefault(sweep, set()).add(run.seed)
-    return merged([look_at(sweep, its) for sweep, its in seeds.items()])
+        if run.outcome in ("done", "diverged", "failed"):
+            seeds.setdefault(run.folder.parent.parent, set()).add(run.seed)
+    return merged([look_at(sweep, its) for sweep, its in seeds.items() if is_sweep(sweep)])
 
 
 def keep_looks(folder: Path) -> None:
@@ -170,12 +169,15 @@ def keep_looks(folder: Path) -> None:
 # --- what was decided when ------------------------------------------------------------------------
 
 
-def corrected_over_looks(pairs: Sequence[Pair]) -> list[Pair]:
-    """Correct the p-values for all comparisons, and find after which look each was decided."""
-    final = corrected(pairs)
+def corrected_over_looks(pairs: Sequence[Pair], untested: int = 0) -> list[Pair]:
+    """Correct the p-values for all comparisons, and find after which look each was decided.
+
+    For the arguments see :func:`losslab.analysis.multiplicity.corrected`.
+    """
+    final = corrected(pairs, untested)
     decided: dict[int, int] = {}
     for n in sorted({look.n for pair in pairs for look in pair.looks}):
-        for place, then in enumerate(corrected([_as_of(pair, n) for pair in pairs])):
+        for place, then in enumerate(corrected([_as_of(pair, n) for pair in pairs], untested)):
             if then.verdict == final[place].verdict != "undecided":
                 decided.setdefault(place, n)
     return [replace(pair, decided_after=decided.get(place)) for place, pair in enumerate(final)]

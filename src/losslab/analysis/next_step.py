@@ -10,7 +10,7 @@ from losslab.analysis.convergence import not_converged, started_at_best
 from losslab.analysis.pairs import Pair
 from losslab.analysis.search import plan_of
 from losslab.analysis.standing import Standing
-from losslab.analysis.words import about, joined, rounded
+from losslab.analysis.words import about, joined, listed, rounded
 from losslab.runs.folder import has_default_options, in_sweep
 
 MOST_SEEDS = 200
@@ -82,13 +82,13 @@ def _training(table: ComparisonTable, advice: Advice) -> str:
     losses = ",".join(dict.fromkeys(row.loss for row in table.rows))
     tune = f"tune the learning rate of each loss: {advice.tuning.format(losses=losses)}"
     if diverged:
-        return f"{tune}; {joined(diverged)} diverged"
+        return f"{tune}; {listed(diverged)} diverged"
     first = [row.label for row in table.rows if started_at_best(row)]
     if first:
-        return f"{tune}; the best epoch of {joined(first)} is the first"
+        return f"{tune}; the best epoch of {listed(first)} is the first"
     growing = [row.label for row in table.rows if not_converged(row)]
     if growing:
-        still = f"{joined(growing)} {'was' if len(growing) == 1 else 'were'} still improving"
+        still = f"{listed(growing)} {'was' if len(growing) == 1 else 'were'} still improving"
         return f"train longer ({advice.longer}), or {tune}; {still}"
     return ""
 

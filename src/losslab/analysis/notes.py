@@ -8,7 +8,7 @@ from losslab.analysis.compounds import compounds
 from losslab.analysis.convergence import at_chance, first_is_best, not_converged
 from losslab.analysis.load import group_by
 from losslab.analysis.search import LEARNING_RATE, Trial, Tuning, tries
-from losslab.analysis.words import span
+from losslab.analysis.words import first_lines, in_short, span
 from losslab.metrics.labels import some
 
 THIRDS = ("low", "middle", "high")
@@ -19,22 +19,12 @@ MANY_ROWS = 5
 
 def notes(table: ComparisonTable) -> list[str]:
     """Return the caveats of a table: confounders, failures, odd losses, unpaired runs and more."""
-    return [
-        *_differences(table),
-        *_metrics_versions(table),
-        *_failures(table),
-        *_collapses(table),
-        *_odd_losses(table),
-        *_unequal_epochs(table),
-        *_unpaired_jobs(table),
-        *_undefined(table),
-        *_pairing(table),
-        *_scale(table),
-        *_unequal_tuning(table),
-        *_optimistic(table),
-        *_chosen_metrics(table),
-        *_training(table),
-    ]
+    kinds = (
+        *(_differences, _metrics_versions, _failures, _collapses, _odd_losses, _unequal_epochs),
+        *(_unpaired_jobs, _undefined, _pairing, _scale, _unequal_tuning, _optimistic),
+        *(_left_out, _chosen_metrics, _training),
+    )
+    return [line for kind in kinds for line in first_lines(kind(table))]
 
 
 def _differences(table: ComparisonTable) -> Iterable[str]:
@@ -54,7 +44,7 @@ def _metrics_versions(table: ComparisonTable) -> Iterable[str]:
         for run in row.runs:
             labels.setdefault(run.record["metrics_version"], {})[row.label] = None
     if len(labels) > 1:
-        listed = "; ".join(f"version {v} for {', '.join(labels[v])}" for v in sorted(labels))
+        listed = "; ".join(f"version {v} for {in_short([*labels[v]])}" for v in sorted(labels))
         yield (
             f"the runs use different definitions of the metrics ({listed}): evaluate the older "
             "ones again before comparing them"
@@ -64,7 +54,7 @@ def _metrics_versions(table: ComparisonTable) -> Iterable[str]:
 def _failures(table: ComparisonTable) -> Iterable[str]:
     for row in table.rows:
         for runs in group_by((run for run in row.runs if run.problem), lambda run: run.outcome):
-            seeds = ", ".join(str(run.seed) for run in runs)
+            seeds = in_short([str(run.seed) for run in runs])
             yield (
                 f"{row.label}: {len(runs)} of {len(row.runs)} {runs[0].outcome}, seed {seeds} "
                 f"({runs[0].problem})"
@@ -78,8 +68,8 @@ def _collapses(table: ComparisonTable) -> Iterable[str]:
         summary = table.main_summary(row)
         if not summary.collapsed:
             continue
-        values = ", ".join(
-            f"seed {seed} with {metric.text(summary.values[seed])}" for seed in summary.collapsed
+        values = in_short(
+            [f"seed {seed} with {metric.text(summary.values[seed])}" for seed in summary.collapsed]
         )
         yield (
             f"{row.label}: {len(summary.collapsed)} of {summary.n} seeds collapsed ({values}): "
@@ -100,18 +90,21 @@ def _unequal_epochs(table: ComparisonTable) -> Iterable[str]:
     if len({count for each in counts.values() for count in each}) < 2:
         return
     texts = [f"{label} {span(each)}" for label, each in counts.items() if each]
-    yield f"unequal epochs: {', '.join(texts)}"
+    yield f"unequal epochs: {in_short(texts)}"
 
 
 def _unpaired_jobs(table: ComparisonTable) -> Iterable[str]:
     every = sorted({run.seed for row in table.rows for run in row.runs})
     for row in table.rows:
-        missing = [str(seed) for seed in every if seed not in row.by_seed]
+        there = row.by_seed
+        missing = [str(seed) for seed in every if seed not in there]
+        if not missing:
+            continue
         pairs = [pair for pair in table.pairs if row.label in (pair.a, pair.b)]
-        if missing and pairs and all(pair.decided_after for pair in pairs):
+        if pairs and all(pair.decided_after for pair in pairs):
             yield f"{row.label} has {len(row.runs)} seeds, which decided all of its pairs"
-        elif missing:
-            yield f"{row.label} has no run with seed {', '.join(missing)}"
+        else:
+            yield f"{row.label} has no run with seed {in_short(missing)}"
 
 
 def _undefined(table: ComparisonTable) -> Iterable[str]:
@@ -122,7 +115,7 @@ def _undefined(table: ComparisonTable) -> Iterable[str]:
         if row.done and names:
             lacking.setdefault(", ".join(names), []).append(row.label)
     for listed, labels in lacking.items():
-        yield f"undefined for {', '.join(labels)}: {listed}"
+        yield f"undefined for {in_short(labels)}: {listed}"
 
 
 def _pairing(table: ComparisonTable) -> Iterable[str]:
@@ -134,7 +127,7 @@ def _pairing(table: ComparisonTable) -> Iterable[str]:
         if not pair.paired:
             unequal.setdefault(tuple(pair.unequal), []).append(f"{pair.a} and {pair.b}")
     for words, couples in unequal.items():
-        which = "" if len(couples) == len(pairs) else f": {', '.join(couples)}"
+        which = "" if len(couples) == len(pairs) else f": {in_short(couples)}"
         if words:
             yield f"not paired: {' and '.join(words)} differ at the same seed{which}"
         else:
@@ -170,6 +163,15 @@ def _optimistic(table: ComparisonTable) -> Iterable[str]:
         )
 
 
+def _left_out(table: ComparisonTable) -> Iterable[str]:
+    if table.reference is not None:
+        yield (
+            f"each row was compared with {table.reference.label} only, since "
+            f"{len(table.rows)} rows have too many pairs; the correction is for all pairs, since "
+            "it was chosen by its values (--baseline compares with a row that you choose before)"
+        )
+
+
 def _chosen_metrics(table: ComparisonTable) -> Iterable[str]:
     """Name the primary metrics that are not the task's, which may have been chosen afterwards."""
     own = table.rows[0].runs[0].metric_names[0]
@@ -195,8 +197,7 @@ def _training(table: ComparisonTable) -> Iterable[str]:
             yield f"{row.label}: validation {monitor} of {stuck} of {every} runs stays at chance"
     growing = [row.label for row in table.rows if not_converged(row)]
     if growing:
-        listed = ", ".join(growing)
-        yield f"{listed}: not converged, validation still improved in the last epochs"
+        yield f"{in_short(growing)}: not converged, validation still improved in the last epochs"
 
 
 def unreadable_notes(comparison: Comparison) -> list[str]:

@@ -152,9 +152,8 @@ def sign_flip_p(differences: Values, draws: int = DRAWS, seed: int = 0) -> float
     reached = abs(total) - 1e-9 * float(np.abs(array).sum())  # equal sums may differ by rounding
     if len(array) <= EXACT_TO:
         return share_beyond(array, reached)
-    hits = 0
-    for flipped in _sampled_subsets(len(array), draws, seed):
-        hits += int((np.abs(total - 2 * (flipped @ array)) >= reached).sum())
+    sums, _ = _sampled_sums(array.tobytes(), draws, seed)
+    hits = int((np.abs(total - 2 * sums) >= reached).sum())
     return (1 + hits) / (1 + draws)
 
 
@@ -219,11 +218,21 @@ def _rejected(assignments: int, level: float) -> int:
 
 def _sampled_means(values: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Compute the means of the sampled subsets and of their complements."""
-    parts = []
-    for flipped in _sampled_subsets(len(values), draws, seed):
-        sums, counts = flipped @ values, flipped.sum(axis=1)
-        parts += [sums / counts, (values.sum() - sums) / (len(values) - counts)]
-    return np.concatenate(parts)
+    sums, counts = _sampled_sums(values.tobytes(), draws, seed)
+    return np.concatenate([sums / counts, (values.sum() - sums) / (len(values) - counts)])
+
+
+@functools.lru_cache(maxsize=1)  # a test and its interval need the same ones
+def _sampled_sums(values: bytes, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the sum and the size of each sampled subset of the values."""
+    array = np.frombuffer(values)
+    sums = [flipped @ array for flipped in _sampled_subsets(len(array), draws, seed)]
+    return np.concatenate(sums), _sampled_counts(len(array), draws, seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _sampled_counts(n: int, draws: int, seed: int) -> np.ndarray:
+    return np.concatenate([each.sum(axis=1) for each in _sampled_subsets(n, draws, seed)])
 
 
 def _sampled_subsets(n: int, draws: int, seed: int) -> Iterator[np.ndarray]:

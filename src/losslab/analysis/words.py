@@ -8,6 +8,9 @@ from losslab.metrics.labels import Metric, some
 MOST_NAMES = 6
 """Number of names above which a list is shortened."""
 
+MOST_LISTED = 12
+"""Number of rows up to which each is named where what is said of it matters by itself."""
+
 ROUNDING = 1e-6
 """Share of the spread below which a mean difference is due to rounding."""
 
@@ -28,6 +31,21 @@ def listed(names: Sequence[str]) -> str:
     if len(names) <= MOST_NAMES:
         return joined(names)
     return joined([*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1} others"])
+
+
+def in_short(names: Sequence[str]) -> str:
+    """Join names with commas; of more than twelve, name the first six and count the rest."""
+    if len(names) <= MOST_LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
+
+
+def first_lines(lines: Iterable[str]) -> list[str]:
+    """Return notes that say the same of different rows; of more than twelve, the first six."""
+    found = list(lines)
+    if len(found) <= MOST_LISTED:
+        return found
+    return [*found[:MOST_NAMES], f"{len(found) - MOST_NAMES} more notes of this kind"]
 
 
 def about(metric: Metric, size: float, *, unit: bool = True) -> str:

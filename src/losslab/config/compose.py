@@ -458,11 +458,11 @@ class SharedConfig:
 
     def can_become(self, job: Sequence[str]) -> bool:
         """Return whether setting the values that differ gives what composing the job would."""
-        hydra, differing = self.config.hydra, self._differing(job)
-        typed = secrets.resolved(hydra.overrides.task)
+        differing, typed = self._differing(job), self._typed
+        dirname = secrets.plain(self.config.hydra.job, resolve=False)["override_dirname"]
         return (
             all(typed.count(before) == 1 for before in differing)
-            and hydra.job.override_dirname == ",".join(sorted(typed))
+            and dirname == ",".join(sorted(typed))
             and (all(map(SEED.fullmatch, differing)) or "of" not in self.config.loss)
         )
 
@@ -491,18 +491,21 @@ class SharedConfig:
         overrides = tuple(self.options["overrides"])
         return Composed(overrides, self.options, self.sweep_dir, self.config.hydra.sweep.subdir)
 
+    @property
+    def _typed(self) -> list[str]:
+        typed: list[str] = secrets.resolved(self.config.hydra.overrides.task)
+        return typed
+
     def _differing(self, job: Sequence[str]) -> dict[str, str]:
         return {old: new for old, new in zip(self.job, job, strict=True) if old != new}
 
     def _set(self, differing: Mapping[str, str]) -> None:
         for override in parsed(list(differing.values())):
             OmegaConf.update(self.config, override.key_or_group, override.value())
+        typed = [differing.get(given, given) for given in self._typed]
         node = self.config.hydra
         with read_write(node):
-            for place, given in enumerate(node.overrides.task):
-                if given in differing:
-                    node.overrides.task[place] = differing[given]
-            typed = secrets.resolved(node.overrides.task)
+            node.overrides.task = typed
             node.job.override_dirname = ",".join(sorted(typed))
 
     def _reseeded(self, own: Sequence[str]) -> dict[str, Any]:
@@ -510,7 +513,7 @@ class SharedConfig:
         seed = {"seed": self.config.seed}
         options = self.options | seed
         options |= {key: options[key] | seed for key in own if "seed" in options[key]}
-        return options | {"overrides": secrets.resolved(self.config.hydra.overrides.task)}
+        return options | {"overrides": self._typed}
 
 
 def _own_seeds(own: DictConfig) -> list[str] | None:

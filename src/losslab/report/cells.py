@@ -2,9 +2,11 @@
 
 import math
 
+from losslab.analysis.comparison import ComparisonTable
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.pairs import Pair
 from losslab.analysis.summaries import Summary
+from losslab.analysis.words import beside
 
 CENTERS = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
 """Names of the locations in prose."""
@@ -42,6 +44,15 @@ def difference_cell(pair: Pair) -> str:
         return ""
     size = pair.metric.difference_text(pair.mean)
     return f"{size} {_ends(pair)}" if math.isfinite(pair.interval.low) else size
+
+
+def beside_reference(table: ComparisonTable, row: Row) -> str:
+    """Say how a row stands beside the one with which all others are compared."""
+    for pair in table.pairs_of(table.primary_metrics[0]):
+        if row.label in (pair.a, pair.b) and table.reference is not row:
+            kind, size = beside(pair if pair.a == row.label else pair.swapped)
+            return kind + size
+    return ""
 
 
 def _ends(found: Summary | Pair) -> str:

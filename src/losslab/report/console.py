@@ -15,10 +15,16 @@ from losslab.analysis.cost import cost
 from losslab.analysis.notes import comparison_notes, notes, tuning_notes, unreadable_notes
 from losslab.analysis.overall import overall_answer, overall_conclusions
 from losslab.analysis.search import Tuning
-from losslab.metrics.labels import Metric
-from losslab.report.cells import CENTERS, COST, SPLITS, cell, seeds_text
+from losslab.metrics.labels import Metric, some
+from losslab.report.cells import CENTERS, COST, SPLITS, beside_reference, cell, seeds_text
 from losslab.report.run_table import plain_table
 from losslab.report.write import write_report
+
+MOST_ROWS, FEW_ROWS = 12, 10
+"""Number of rows above which the terminal shows only the best ones, and how many of them."""
+
+MOST_TABLES = 12
+"""Number of tables that the terminal shows."""
 
 MOST_SENTENCES = 12
 """Number of conclusions above which the terminal shows them in short; the report has them all."""
@@ -29,22 +35,37 @@ def show(
 ) -> None:
     """Print a comparison, write its report into the folder and print the report's path."""
     tuned = tuning is not None and tuning.protocol == "tuned"
-    for line in overall_answer(comparison):
+    said = list(_answers(comparison, tuned=tuned))
+    long = any(map(_is_long, comparison.tables)) or len(comparison.tables) > MOST_TABLES
+    for line in [] if long else said:
         console.print(Text(line))
-        console.print()
-    for answer in answers(comparison, tuned=tuned):
-        for line in answer.lines:
-            console.print(Text(line))
-        console.print()
     if tuning is not None:
         for line in (*tuning.lines(), *tuning_notes(tuning)):
             console.print(Text(line))
         console.print()
     console.print(ComparisonView(comparison))
+    for line in said if long else []:  # below what fills the screen
+        console.print(Text(line))
     report = write_report(comparison, folder, tuning)
     # whole lines, so that a path can be copied
     for line in (*unreadable_notes(comparison), f"report: {report}"):
         console.print(Text(line), soft_wrap=True)
+
+
+def _answers(comparison: Comparison, *, tuned: bool) -> Iterator[str]:
+    """Yield the lines of the answers, with an empty line after each."""
+    for line in overall_answer(comparison):
+        yield from (line, "")
+    found = answers(comparison, tuned=tuned)
+    for answer in found[:MOST_TABLES]:
+        yield from (*answer.lines, "")
+    if len(found) > MOST_TABLES:
+        yield from (f"{len(found) - MOST_TABLES} more answers are in the report.", "")
+
+
+def _is_long(table: ComparisonTable) -> bool:
+    """Return whether a table has more rows than the terminal shows."""
+    return len(table.rows) > MOST_ROWS
 
 
 class ComparisonView:
@@ -52,21 +73,35 @@ class ComparisonView:
 
     One row per loss with its options, best first: number of seeds, mean of each metric with its
     95 % interval, and the rows that it is significantly better than. Metrics that do not fit the
-    width go into further tables below.
+    width go into further tables below. Of more than 12 rows only the best 10 are shown, and the
+    metrics that fit.
     """
 
     def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for table in self.comparison.tables:
+        for table in self.comparison.tables[:MOST_TABLES]:
             columns = _Columns(table, self.comparison)
             yield Text(columns.title)
             yield from columns.grids(console, options)
             yield from map(Text, _sentences(table))
             yield Text()
+        if len(self.comparison.tables) > MOST_TABLES:
+            more = len(self.comparison.tables) - MOST_TABLES
+            yield Text(f"{more} more tables are in the report\n")
         yield from map(Text, overall_conclusions(self.comparison))
         yield from map(Text, comparison_notes(self.comparison))
+
+
+def _shown_rows(table: ComparisonTable, baseline: str | None) -> dict[int, Row]:
+    """Return the rows by their place; of many, the best ones and those of the baseline, if few."""
+    rows = dict(enumerate(table.rows, 1))
+    if not _is_long(table):
+        return rows
+    best = {place: row for place, row in rows.items() if place <= FEW_ROWS}
+    own = {place: row for place, row in rows.items() if baseline in (row.loss, row.label)}
+    return dict(sorted((best | own).items())) if len(own) <= FEW_ROWS else best
 
 
 def _sentences(table: ComparisonTable) -> list[str]:
@@ -83,10 +118,11 @@ class _Columns:
 
     def __init__(self, table: ComparisonTable, comparison: Comparison) -> None:
         self.table = table
+        self.rows = _shown_rows(table, comparison.baseline)
         split, center = SPLITS[comparison.split], CENTERS[comparison.center]
         self.title = f"{table.title}: {split} metrics, {center} [95 % interval] over seeds"
 
-    def grids(self, console: Console, options: ConsoleOptions) -> Iterator[Grid]:
+    def grids(self, console: Console, options: ConsoleOptions) -> Iterator[Grid | Text]:
         """Yield the grids; only the first shows seeds and which rows are better than which."""
         chunk: list[Metric] = []
         first = True
@@ -94,9 +130,14 @@ class _Columns:
             grid = self._grid([*chunk, metric], options, first=first)
             if chunk and console.measure(grid, options=_wide(options)).maximum > options.max_width:
                 yield self._grid(chunk, options, first=first)
+                if len(self.rows) < len(self.table.rows):
+                    break
                 chunk, first = [], False
             chunk.append(metric)
-        yield self._last(chunk, console, options, first=first)
+        else:
+            yield self._last(chunk, console, options, first=first)
+        if more := len(self.table.rows) - len(self.rows):
+            yield Text(f"{more} more rows, and all metrics, are in table.csv of the report")
 
     def _last(
         self, metrics: Sequence[Metric], console: Console, options: ConsoleOptions, *, first: bool
@@ -116,7 +157,7 @@ class _Columns:
         first: bool,
         costs: bool = False,
     ) -> Grid:
-        rows = self.table.rows
+        reference = self.table.reference
         compared = bool(self.table.pairs)
         grid = plain_table(None)
         if compared:
@@ -132,8 +173,8 @@ class _Columns:
         if costs:
             grid.add_column(COST, no_wrap=True)
         if first and compared:
-            grid.add_column("better than")
-        for place, row in enumerate(rows, 1):
+            grid.add_column("better than" if reference is None else f"than {reference.label}")
+        for place, row in self.rows.items():
             texts = [str(place)] if compared else []
             texts += [
                 row.label,
@@ -147,12 +188,16 @@ class _Columns:
 
     def _beaten(self, row: Row) -> str:
         """Return the numbers of the rows that this one is better than."""
+        if self.table.reference is not None:
+            return beside_reference(self.table, row)
         places = {other.label: place for place, other in enumerate(self.table.rows, 1)}
         beaten = [
             places[pair.b if pair.a == row.label else pair.a]
             for pair in self.table.pairs_of(self.table.primary_metrics[0])
             if pair.preferred == row.label
         ]
+        if _is_long(self.table):
+            return some(len(beaten), "rows") if beaten else ""
         return ", ".join(map(str, sorted(beaten)))
 
 

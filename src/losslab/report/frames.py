@@ -12,6 +12,9 @@ from losslab.report.cells import COST, cell, difference_cell, seeds_text
 if TYPE_CHECKING:
     import pandas
 
+MOST_LINES = 200
+"""Number of rows and of pairs that tables of a text show; the CSV files have all."""
+
 
 def runs_frame(comparison: Comparison) -> "pandas.DataFrame":
     """Return one row per run: comparison group, outcome, folder, metrics and settings."""
@@ -159,7 +162,11 @@ def pooled_frame(comparison: Comparison) -> "pandas.DataFrame":
 
 
 def grid(table: ComparisonTable, *, costs: bool = False) -> list[list[str]]:
-    """Return the table as text: a header, then one line per row; with costs if any are known."""
+    """Return the table as text: a header, then one line per row; with costs if any are known.
+
+    Of many rows, the best ones are shown.
+    """
+    rows = table.rows[:MOST_LINES]
     head = ["loss", "seeds", *(metric.header for metric in table.columns)]
     lines = [
         [
@@ -167,23 +174,26 @@ def grid(table: ComparisonTable, *, costs: bool = False) -> list[list[str]]:
             seeds_text(row, table.main_summary(row)),
             *(cell(table.summary(row, m)) for m in table.columns),
         ]
-        for row in table.rows
+        for row in rows
     ]
-    if costs and any(map(cost, table.rows)):
+    if costs and any(map(cost, rows)):
         head.append(COST)
-        for line, row in zip(lines, table.rows, strict=True):
+        for line, row in zip(lines, rows, strict=True):
             line.append(str(cost(row) or ""))
     return [head, *lines]
 
 
 def pairs_grid(table: ComparisonTable) -> list[list[str]]:
-    """Return the pairs as text: a header, then one line per compared pair and primary metric."""
+    """Return the pairs as text: a header, then one line per compared pair and primary metric.
+
+    Of many pairs, those of the best rows are shown.
+    """
     head = [
         *("metric", "a", "b", "n", "a - b [95 %]", "p", "corrected p", "P(a better)"),
         "MDE",
     ]
     lines = []
-    for pair in table.pairs:
+    for pair in table.pairs[:MOST_LINES]:
         mde = pair.metric.difference_text(pair.mde, sign=False)
         lines.append(
             [

@@ -22,7 +22,7 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "Bonferroni": (
         r"\bBonferroni",
-        "correction of p-values by the number of comparisons, used with margins",
+        "correction of p-values by the number of comparisons, used with margins and many rows",
     ),
     "sign flips": (
         r"(?<!trimmed )(?<!stratified )\bsign flips\b",

@@ -22,6 +22,9 @@ from losslab.report.figures.style import FAINT, INK, PAPER, RULE
 from losslab.report.glossary import glossary
 from losslab.report.provenance import provenance, title_of
 
+MOST_ROWS = 200
+"""Number of rows, the best ones, that a table of the page has."""
+
 HINT = "Scroll sideways to see the rest."
 
 CSS_VARIABLES = {
@@ -203,7 +206,7 @@ def _table(table: ComparisonTable, split: str, center: str) -> Iterator[str]:
         f"by {best_by} first. Click a column header to sort.</p>"
     )
     yield f'<p class="hint" hidden>{HINT}</p><div class="wide"><table>'
-    costs = {row.label: cost(row) for row in table.rows}
+    costs = {row.label: cost(row) for row in table.rows[:MOST_ROWS]}
     heads = ["loss", "seeds", *(metric.header for metric in table.columns)]
     heads += [COST] if any(costs.values()) else []
     yield "<thead><tr>"
@@ -212,11 +215,14 @@ def _table(table: ComparisonTable, split: str, center: str) -> Iterator[str]:
         text = escape(head).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")
         yield f'<th scope="col"><button>{text}</button></th>'
     yield "</tr></thead>\n<tbody>"
-    for row in table.rows:
+    shown = table.best(MOST_ROWS)
+    for row in shown.rows:
         cells = [*_cells(table, row), *([_cost_cell(costs[row.label])] if COST in heads else [])]
         texts = (f'<td data-value="{escape(key)}">{text}</td>' for key, text in cells)
         yield f"<tr>{''.join(texts)}</tr>"
     yield "</tbody></table></div>"
+    if shown.selection:
+        yield f"<p>This table shows {shown.selection}; table.csv has all.</p>"
 
 
 def _cells(table: ComparisonTable, row: Row) -> Iterator[tuple[str, str]]:

@@ -144,6 +144,9 @@ def rule(table: ComparisonTable, comparison: Comparison, *, any_bold: bool) -> s
         return f"Bold: significantly better than {comparison.baseline} in {metrics} ({test})."
     if not any_bold:
         return f"No difference in {metrics} is significant ({test}), so nothing is bold."
+    if table.reference is not None:
+        best = table.reference.label
+        return f"Bold: not significantly worse than {best} in {metrics} ({test})."
     return f"Bold: no other loss is significantly better in {metrics} ({test})."
 
 

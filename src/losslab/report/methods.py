@@ -177,6 +177,8 @@ def _tests(comparison: Comparison, pairs: Sequence[Pair]) -> Iterator[str]:
     metrics = joined(dict.fromkeys(pair.metric.label for pair in pairs))
     base = comparison.baseline
     which = f"each loss with {base}" if base else "all pairs of losses"
+    if any(table.untested for table in comparison.tables):
+        which = "each loss with the best one where there are many, else all pairs of losses,"
     methods = list(dict.fromkeys(pair.test.method for pair in pairs))
     tests = joined(f"{TESTS[each]}{_citing('methods', each)}" for each in methods)
     yield f"We compared {which} by {metrics}, on the differences per seed, with {tests}."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from losslab.analysis.comparison import Comparison
 from losslab.analysis.overall import overall
 from losslab.analysis.search import Tuning
+from losslab.report.figures.rendering import save_figures
 from losslab.report.figures.selection import OVERALL, overall_figures, table_figures, tuning_figures
 from losslab.report.frames import pairs_frame, pooled_frame, runs_frame, table_frame
 from losslab.report.html import page
@@ -31,8 +32,7 @@ def write_report(comparison: Comparison, folder: Path, tuning: Tuning | None = N
     figures = {table.name: list(table_figures(comparison, table)) for table in comparison.tables}
     figures[OVERALL] = list(overall_figures(comparison))
     tuned = list(tuning_figures(tuning)) if tuning is not None else []
-    for figure in [*tuned, *(each for drawn in figures.values() for each in drawn)]:
-        figure.save(folder / "figures")
+    save_figures([*tuned, *(each for of in figures.values() for each in of)], folder / "figures")
     write_csv(runs_frame(comparison), folder / "runs.csv")
     write_csv(table_frame(comparison), folder / "table.csv")
     write_csv(pairs_frame(comparison), folder / "pairs.csv")

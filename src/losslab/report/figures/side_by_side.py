@@ -28,21 +28,28 @@ def run_figures(table: ComparisonTable) -> Iterator[tuple[str, Callable[[], Figu
     Names are such as ``fit`` and ``masks``. Files are read once, however often a figure is drawn.
     The seed is the first at which most rows have figures.
     """
-    rows = {row.label: row.by_seed for row in table.rows}
-    files = {
-        seed: {label: _files(runs[seed]) for label, runs in rows.items() if seed in runs}
-        for seed in sorted({seed for runs in rows.values() for seed in runs})
-    }
-    if not files:
-        return
-    seed = max(files, key=lambda seed: sum(map(bool, files[seed].values())))
-    found = files[seed]
+    seed, found = _seed_with_figures({row.label: row.by_seed for row in table.rows})
     note = f"{table.title}, seed {seed}"
     for name in dict.fromkeys(name for paths in found.values() for name in paths):
         having = {label: paths[name] for label, paths in found.items() if name in paths}
         shown = dict(list(having.items())[:MOST_RUNS])
         more = f", the best {len(shown)} of {len(having)} rows" if len(shown) < len(having) else ""
         yield name, _together(shown, f"{note}{more}", name)
+
+
+def _seed_with_figures(
+    rows: Mapping[str, Mapping[int, Run]],
+) -> tuple[int | None, dict[str, dict[str, Path]]]:
+    """Return the first seed at which most rows have figures, and these by row and name."""
+    chosen: tuple[int | None, dict[str, dict[str, Path]]] = (None, {})
+    for seed in sorted({seed for runs in rows.values() for seed in runs}):
+        every = {label: _files(runs[seed]) for label, runs in rows.items() if seed in runs}
+        found = {label: files for label, files in every.items() if files}
+        if len(found) > len(chosen[1]):
+            chosen = seed, found
+        if len(found) == len(rows):
+            break
+    return chosen
 
 
 def _files(run: Run) -> dict[str, Path]:

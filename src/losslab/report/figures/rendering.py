@@ -1,0 +1,50 @@
+"""Write the figures of a report, on several cores if that is safe.
+
+Most of a small report's time is that of rendering its figures.
+"""
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from losslab.report.figures.selection import ReportFigure
+
+MOST_PROCESSES = 4
+
+_FIGURES: list[tuple[ReportFigure, Path]] = []
+"""What the forked processes render: figures cannot be sent to them."""
+
+
+def save_figures(figures: Sequence[ReportFigure], folder: Path) -> None:
+    """Write figures as PNG and SVG, and render what the page shows of them."""
+    processes = min(len(figures), MOST_PROCESSES, os.cpu_count() or 1)
+    if processes < 2 or not _can_fork():
+        for figure in figures:
+            figure.save(folder)
+        return
+    _FIGURES[:] = [(figure, folder) for figure in figures]
+    try:
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            rendered = list(pool.map(_render, range(len(figures))))
+    finally:
+        _FIGURES.clear()
+    for figure, texts in zip(figures, rendered, strict=True):
+        figure.__dict__.update(texts)
+
+
+def _can_fork() -> bool:
+    """Return whether a fork is safe: it copies the locks of other threads as they are."""
+    alone = threading.active_count() == 1 and "torch" not in sys.modules
+    return sys.platform == "linux" and alone
+
+
+def _render(place: int) -> dict[str, str]:
+    """Write a figure; return its cached texts."""
+    figure, folder = _FIGURES[place]
+    figure.save(folder)
+    return {"svg": figure.svg, "phone_svg": figure.phone_svg}
