@@ -53,6 +53,11 @@ def test_a_baseline_stays_one_comparison_per_row(collected):
     result = compare(collected(values()), baseline="loss07")
     assert (result.comparisons, result.tables[0].untested) == (ROWS - 1, 0)
     assert result.tables[0].pairs[0].correction.method == "Holm"
+    [answer] = answers(result, tuned=True)
+    assert "loss00 is better by" in answer.text or "are better" in answer.text
+    assert len(answer.text) < 900
+    with pytest.raises(ValueError, match=r"Rows: loss00, .* and 39 more$"):
+        compare(collected(values()), baseline="other")
 
 
 def test_a_baseline_of_many_rows_is_compared_by_its_best_one(made_up):

@@ -168,6 +168,8 @@ def _against_baseline(table: ComparisonTable, found: Standing) -> str:
 
 def _as_group(kind: str, sizes: Mapping[str, str]) -> str:
     verb = "is" if len(sizes) == 1 else "are"
+    if len(sizes) > MOST_LISTED:
+        return f"{listed([*sizes])} are {kind}"
     if len(set(sizes.values())) == 1:
         return f"{joined(sizes)} {verb} {kind}{next(iter(sizes.values()))}"
     first, *others = sizes

@@ -13,6 +13,7 @@ from losslab.analysis.looks import compare_rows_over_looks, corrected_over_looks
 from losslab.analysis.pairs import Pair
 from losslab.analysis.scope import Scope
 from losslab.analysis.summaries import Summary, summarize
+from losslab.analysis.words import in_short
 from losslab.config.values import margin_refusal
 from losslab.metrics.labels import Metric, metric_of, name_rarest
 from losslab.runs.looks import NO_LOOKS, Looks
@@ -162,8 +163,8 @@ def compare(
     tables = [_table(part, options) for part in comparison_groups(collection.runs)]
     rows = [row for table in tables for row in table.rows]
     if baseline is not None and not any(_is_baseline(row, baseline) for row in rows):
-        labels = dict.fromkeys(row.label for row in rows)
-        raise ValueError(f"unknown baseline '{baseline}'. Rows: {', '.join(labels)}")
+        labels = [*dict.fromkeys(row.label for row in rows)]
+        raise ValueError(f"unknown baseline '{baseline}'. Rows: {in_short(labels)}")
     in_python = in_python or all(map(made_in_python, collection.runs))
     return Comparison(
         _corrected(tables), split, baseline, center, collection, searched, looks, in_python
