@@ -88,13 +88,24 @@ def train(writer, epochs):
 def test_progress_covers_the_epochs_of_all_runs_and_estimates_the_time_left(sweep):
     now = time.time()
     progress = SweepProgress({writer.folder: 10 for writer in sweep}, lambda: now)
-    assert progress.text() == "1 of 4 jobs, 25 %, 0.0 s"  # the one that failed starts again
+    assert progress.text() == "1 of 4 jobs done, 25 %, 0.0 s"  # the one that failed starts again
     sweep[1].start({})
     train(sweep[1], 5)
     now += 10  # for half a run: two and a half are left
-    assert progress.text() == "1 of 4 jobs, 38 %, 10.0 s, about 50.0 s left"
+    assert progress.text() == "1 of 4 jobs done, 1 running, 38 %, 10.0 s, about 50.0 s left"
     sweep[1].fail("diverged", "mae became nan")
-    assert progress.text() == "2 of 4 jobs, 50 %, 10.0 s, about 20.0 s left"
+    assert progress.text() == "1 of 4 jobs done, 1 failed, 50 %, 10.0 s, about 20.0 s left"
+
+
+def test_progress_says_where_jobs_run(sweep):
+    for writer, host in zip(sweep[1:], ["node1", "node2", "node2"], strict=True):
+        writer.start({})
+        train(writer, 5)
+        writer.note({"host": host})
+    progress = SweepProgress({writer.folder: 10 for writer in sweep})
+    assert progress.text().startswith("1 of 4 jobs done, 3 running on node2 (2), node1 (1), 62 %, ")
+    sweep[3].interrupt()
+    assert progress.text().startswith("1 of 4 jobs done, 2 running on node1 (1), node2 (1), 62 %, ")
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -105,14 +116,14 @@ def test_progress_is_a_bar_or_some_lines(sweep, terminal, monkeypatch, capsys):
     printed = ""
     with SweepProgress({writer.folder: 10 for writer in sweep}):
         until = time.monotonic() + 60
-        while printed.count("1 of 4 jobs") < 2 and time.monotonic() < until:
+        while printed.count("1 of 4 jobs done") < 2 and time.monotonic() < until:
             printed += capsys.readouterr().err
     printed += capsys.readouterr().err
     if terminal:
-        assert "\r\033[K█████░░░░░░░░░░░░░░░ 1 of 4 jobs, 25 %" in printed
+        assert "\r\033[K█████░░░░░░░░░░░░░░░ 1 of 4 jobs done, 25 %" in printed
         assert printed.endswith("\r\033[K")
         assert "\n" not in printed
     else:
         assert {line.partition(", 25 %")[0] for line in printed.splitlines()} == {
-            "sweep: 1 of 4 jobs"
+            "sweep: 1 of 4 jobs done"
         }

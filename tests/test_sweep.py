@@ -1,13 +1,16 @@
 """Where a sweep puts its runs."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 
 from losslab.config.compose import compose_jobs, jobs_of
+from losslab.runs.claims import latest_claim
 from losslab.runs.folder import job_name
 from losslab.runs.writer import RunWriter
-from losslab.sweep import placed
+from losslab.sweep import placed, show_unfinished
 
 
 def jobs(*overrides: str):
@@ -51,5 +54,27 @@ def test_a_sweep_does_not_take_the_runs_of_another_one_in_its_folder(tmp_path):
     assert placed(second, tmp_path) == second
 
 
+def test_runs_on_other_machines_are_unfinished_and_told_where_they_run(tmp_path, capsys):
+    here, elsewhere = tmp_path / "mse" / "seed0", tmp_path / "mse" / "seed1"
+    for folder in (here, elsewhere):
+        start(folder, "mse")
+    made = latest_claim(elsewhere)
+    made.path.write_text(json.dumps({**made.owner, "host": "node3", "pid": 7, "job": "slurm:1_2"}))
+    assert show_unfinished([elsewhere], "losslab resume=x") == 1
+    assert capsys.readouterr().err == "running: mse/seed1: process 7 on node3 (slurm:1_2)\n"
+    assert show_unfinished([elsewhere, tmp_path / "mse" / "seed2"], "losslab resume=x") == 1
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "not trained: mse/seed2",
+        "to run them again: losslab resume=x",
+    ]
+    os.utime(made.path, (1, 1))
+    assert show_unfinished([elsewhere], "losslab resume=x") == 1
+    assert capsys.readouterr().err.startswith("failed: mse/seed1: its process is gone\n")
+
+
+WRITERS = []  # the claim of a writer that is collected goes stale
+
+
 def start(folder: Path, cell: str) -> None:
-    RunWriter(folder, "val/mae", "min", events=False).start({"loss": "mse", "cell": cell})
+    WRITERS.append(RunWriter(folder, "val/mae", "min", events=False))
+    WRITERS[-1].start({"loss": "mse", "cell": cell})

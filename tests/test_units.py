@@ -1,5 +1,6 @@
 """Sweeps that are planned by one command and trained, unit by unit, by others."""
 
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from losslab import cli
 from losslab.config.command import all_jobs, parse
 from losslab.config.compose import compose_jobs
 from losslab.runs.claims import claim
-from losslab.runs.folder import find_runs
+from losslab.runs.curves import read_curves
+from losslab.runs.folder import RunFolder, find_runs
 from losslab.runs.record import read_record
 from losslab.sweep import placed
 from losslab.units import Unit, plan_units, read_units, unfinished, write_units
@@ -83,6 +85,18 @@ def test_units_keep_their_numbers_when_a_sweep_grows(tmp_path):
     assert all("threads=2" in run["overrides"] for unit in grown for run in unit.runs)
 
 
+def test_another_launcher_divides_the_units_that_nobody_has_begun(tmp_path):
+    first, second = divided(tmp_path, *LOSSES, TWO_STACKS)
+    first.claims(tmp_path).mkdir(parents=True)
+    units = divided(tmp_path, *LOSSES, "hydra/launcher=basic")
+    assert [(unit.number, list(unit.runs)) for unit in units] == [
+        (1, first.runs),
+        *((number, [run]) for number, run in enumerate(second.runs, 3)),
+    ]
+    assert unfinished(tmp_path) == units  # unit 2 is empty
+    assert divided(tmp_path, *LOSSES, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2") == units
+
+
 def test_a_plan_trains_nothing_and_says_what_to_do(planned, capsys):
     assert not find_runs(planned)
     assert cli.run(["plan", f"resume={planned}"]) == 0
@@ -106,6 +120,29 @@ def test_workers_train_each_unit_once(sweep, capsys):
     assert f"2 units of {sweep}: done" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_workers_that_race_train_each_run_once(planned, tmp_path):
+    small = ["loss=mse", "data=regression", "data.n=40", "seed=range(40)", *QUICK]
+    units = divided(tmp_path, *small, TWO_STACKS)
+    shutil.copy(planned / "sweep.json", tmp_path)
+    assert len(units) == 20
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        codes = pool.map(all_units, [tmp_path] * 4, chunksize=1)
+    assert set(codes) <= {0, 1}  # 1: others still trained
+    runs = find_runs(tmp_path)
+    assert len(runs) == 40
+    assert set(statuses(tmp_path).values()) == {"done"}
+    assert {len(RunFolder(run).events) for run in runs} == {1}
+    assert len({len(read_curves(run)) for run in runs}) == 1
+    assert not any(read_record(run)["resumed"] for run in runs)
+    assert not list(tmp_path.glob("mse/*/claim.*"))
+    assert len({read_record(run)["pid"] for run in runs}) > 1
+
+
+def all_units(folder):
+    return work(folder, "--all")
+
+
 def test_units_of_other_workers_are_left_to_them(sweep, capsys):
     with claimed(sweep, 1), claimed(sweep, 2):
         assert work(sweep, "--unit", 1) == 1
@@ -116,6 +153,21 @@ def test_units_of_other_workers_are_left_to_them(sweep, capsys):
         assert told.count("unit 1 is running: ") == told.count("unit 2 is running: ") == 2
         assert "again" not in told
     assert not find_runs(sweep)
+
+
+def test_a_report_at_any_time(sweep, capsys, monkeypatch):
+    assert work(sweep, "--next") == 0
+    with claimed(sweep, 2):
+        assert cli.run(["report", str(sweep)]) == 1
+    told = capsys.readouterr()
+    assert f"report: {sweep / 'report'}" in told.out
+    assert "unit 2 is running: process" in told.err
+    assert (sweep / "+mean").is_dir()
+    monkeypatch.setattr("losslab.sweep.show_comparison", lambda folder: [])
+    assert cli.run(["report", str(sweep)]) == 1
+    assert "not trained: focal/seed0, focal/seed1" in capsys.readouterr().err
+    write_units(sweep, read_units(sweep)[:1])
+    assert cli.run(["report", str(sweep)]) == 0
 
 
 def claimed(sweep, number):
@@ -150,6 +202,7 @@ def diverging(run):
         (["plan", "loss=mse,mae", "seeds=auto"], "use losslab -m"),
         (["plan", "resume={none}"], "is not the folder of a sweep"),
         (["plan", "--next"], "unknown option --next"),
+        (["report", "{none}"], "is not the folder of a sweep"),
     ],
 )
 def test_wrong_input(sweep, tmp_path, capsys, arguments, words):

@@ -2,6 +2,7 @@
 
 A run in a stack and the same run alone differ by rounding. So a run that a stack has saved goes on
 in a stack, if need be of one run, and a run that was alone goes on alone, whatever launches it.
+Runs of reinforcement learning always go on alone.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ def train_run(job: Job) -> None:
     how = begun(job.folder)
     if how == "stacked" and not train_jobs([job], workers=1):
         return
-    if how == "alone":
+    if how is not None:
         with suppress(FileError):  # a damaged run is made again
             if gives_same_results(job.config, job.folder):
                 train(job.config, job.folder, resume=True)

@@ -4,9 +4,11 @@ import functools
 import json
 import math
 import os
+import platform
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +16,7 @@ from typing import Any, Self
 from losslab.config import secrets
 from losslab.metrics.labels import number, some
 from losslab.report.run_table import duration
+from losslab.runs.check import is_live
 from losslab.runs.folder import job_name, short_names
 from losslab.runs.record import Record, read_record
 
@@ -97,14 +100,17 @@ class SweepProgress:
     Example:
         >>> with SweepProgress({Path("sweep/mse/seed0"): 20}) as progress:
         ...     progress.text()
-        '0 of 1 job, 0 %, 0.0 s'
+        '0 of 1 job done, 0 %, 0.0 s'
     """
 
     def __init__(self, epochs: Mapping[Path, int], clock: Callable[[], float] = time.time) -> None:
         self._epochs = epochs
         self._clock = clock
         self._began = clock()
-        self._shares = {folder: self._share(folder) for folder in epochs}
+        self._shares = dict.fromkeys(epochs, 0.0)
+        self._failed: set[Path] = set()
+        self._hosts: Counter[str] = Counter()
+        self._read()
         self._before = sum(self._shares.values())
         self._is_bar = sys.stderr.isatty()
         self._ended = threading.Event()
@@ -121,17 +127,35 @@ class SweepProgress:
             print(CLEAR, end="", file=sys.stderr, flush=True)
 
     def text(self) -> str:
-        """Return how many jobs are done, the share of all epochs, the time spent and left."""
-        for folder, share in self._shares.items():
-            if share < 1:
-                self._shares[folder] = self._share(folder)
-        total, done = len(self._shares), list(self._shares.values()).count(1)
+        """Return how many jobs are done, run and failed, the share of all epochs, and the time."""
+        self._read()
+        total, ended = len(self._shares), list(self._shares.values()).count(1)
         share, spent = sum(self._shares.values()) / total, self._clock() - self._began
-        texts = [f"{done} of {some(total, 'jobs')}", f"{100 * share:.0f} %", duration(spent)]
+        texts = [f"{ended - len(self._failed)} of {some(total, 'jobs')} done"]
+        if self._hosts:
+            texts.append(f"{self._hosts.total()} running{self._where()}")
+        if self._failed:
+            texts.append(f"{len(self._failed)} failed")
+        texts += [f"{100 * share:.0f} %", duration(spent)]
         new = sum(self._shares.values()) - self._before
         if new > 0 and share < 1:
             texts.append(f"about {duration(spent * (1 - share) * total / new)} left")
         return ", ".join(texts)
+
+    def _where(self) -> str:
+        """Return on which hosts jobs run, unless all run here."""
+        if not set(self._hosts) - {platform.node()}:
+            return ""
+        hosts = [f"{host} ({count})" for host, count in self._hosts.most_common(3)]
+        more = f" and {len(self._hosts) - 3} more hosts" if len(self._hosts) > 3 else ""
+        return f" on {', '.join(hosts)}{more}"
+
+    def _read(self) -> None:
+        """Read the records of the runs that had not ended."""
+        self._hosts.clear()
+        for folder, share in self._shares.items():
+            if share < 1:
+                self._shares[folder] = self._share(folder)
 
     def _share(self, folder: Path) -> float:
         """Return the share of a run's epochs that have ended, 1 for a run that has ended."""
@@ -141,10 +165,13 @@ class SweepProgress:
             return 0.0
         if record["status"] == "done":
             return 1.0
-        if record["heartbeat"] < self._began:  # of an earlier try
-            return 0.0
-        if record["status"] != "running":
+        if record["status"] == "failed":
+            if record["heartbeat"] < self._began:  # of an earlier try: it begins again
+                return 0.0
+            self._failed.add(folder)
             return 1.0
+        if is_live(folder, record):
+            self._hosts[record["host"]] += 1
         return min(record["epochs"] / (self._epochs[folder] or math.inf), 0.99)
 
     def _show(self) -> None:

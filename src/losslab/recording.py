@@ -17,6 +17,7 @@ from losslab.config.instantiate import build
 from losslab.config.interruption import interruption
 from losslab.metrics.labels import primary_metric
 from losslab.modules.step_values import Diverged
+from losslab.runs.claims import TakenOver
 from losslab.runs.disk import FULL, disk_error, unwritable
 from losslab.runs.folder import in_sweep, job_name
 from losslab.runs.writer import RunWriter
@@ -124,17 +125,23 @@ def _rarest(components: Components) -> str | None:
 def recorded(*writers: RunWriter) -> Iterator[None]:
     """Record errors of runs that have not ended; only interruptions are raised again.
 
+    If another process took a run over, the others of its stack are interrupted.
+
     With ``HYDRA_FULL_ERROR``, unexpected errors are raised too.
     """
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:
-        for writer in _running(writers):
+        for writer in _going_on(writers):
             writer.interrupt()
         raise interruption(error) from None
+    except TakenOver as error:
+        for writer in _going_on(writers):
+            writer.interrupt()
+        raise UserError(str(error)) from error
     except Exception as error:
         full = bool(os.environ.get("HYDRA_FULL_ERROR"))
-        running, disk = _running(writers), disk_error(error)
+        running, disk = _going_on(writers), disk_error(error)
         if not running:
             if disk is None:
                 raise
@@ -147,11 +154,8 @@ def recorded(*writers: RunWriter) -> Iterator[None]:
             raise
 
 
-def _running(writers: Iterable[RunWriter]) -> list[RunWriter]:
-    """Return the writers of the runs that this process has begun and not ended."""
-    begun = [writer for writer in writers if writer.files.record.is_file()]
-    own = [writer for writer in begun if writer.record["pid"] == os.getpid()]
-    return [writer for writer in own if writer.record["status"] == "running"]
+def _going_on(writers: Iterable[RunWriter]) -> list[RunWriter]:
+    return [writer for writer in writers if writer.is_going_on]
 
 
 def _record_failure(writer: RunWriter, error: Exception) -> None:

@@ -6,12 +6,12 @@ torch is imported only after a command was parsed.
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from losslab.config import groups, schema
-from losslab.config.command import Command, all_jobs, program, run_overrides
+from losslab.config.command import Command, all_jobs, program, run_overrides, without_launcher
 from losslab.config.compose import (
     COMPOSED,
     VERSION_BASE,
@@ -29,7 +29,7 @@ from losslab.config.compose import (
     finished_config,
 )
 from losslab.config.errors import UserError, resumable
-from losslab.config.interruption import INTERRUPTED, end_with_parent, is_orphan
+from losslab.config.interruption import INTERRUPTED, end_with_parent, interrupt_once, is_orphan
 from losslab.config.overrides import parsed, quoted
 from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
@@ -38,15 +38,20 @@ from losslab.metrics.labels import primary_metric
 from losslab.progress import SweepProgress, show_job
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
-from losslab.runs.check import damage, is_finished, needs_running
+from losslab.runs.check import damage, interrupt_dead, is_finished, needs_running, worker_of
 from losslab.runs.disk import free_space, writing_to
 from losslab.runs.files import FileError
 from losslab.runs.folder import SWEEP_FILE, is_run, job_name, label_of, own_names
-from losslab.runs.record import Record, interrupt_dead, is_live, read_record
+from losslab.runs.record import Record, read_record
 from losslab.sweep_file import write_commands
 from losslab.units import Unit, plan_units
 
+if TYPE_CHECKING:
+    from losslab.analysis.load import Run
+
 DONE, FAILED = 0, 1
+RUNNING = "running: "
+"""Begin of the line about a job on which another process works."""
 
 
 def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()) -> int:
@@ -89,8 +94,10 @@ def checked_jobs(
     """
     new = compose_jobs(all_jobs(command), known)
     _refuse_duplicates(new)
-    others = [each for each in earlier if all_jobs(each) != all_jobs(command)]
-    old = [job for each in others for job in compose_jobs(all_jobs(each))]
+    # an earlier launcher may not be installed here
+    runs = {repr(own): own for own in (all_jobs(without_launcher(each)) for each in earlier)}
+    runs.pop(repr(all_jobs(without_launcher(command))), None)
+    old = [job for own in runs.values() for job in compose_jobs(own)]
     jobs = list({job.subdir: job for job in [*old, *new]}.values())
     if folder is None or not folder.is_dir():  # a new sweep
         for log_dir in dict.fromkeys(str(job.options["paths"]["log_dir"]) for job in jobs):
@@ -193,7 +200,7 @@ def launch(
         for run_folder in epochs:  # launchers may kill their processes
             interrupt_dead(run_folder)
         raise
-    write_summary(folder, jobs)
+    write_summary(folder, plain_configs(folder, jobs))
     return list(epochs)
 
 
@@ -306,14 +313,25 @@ def print_tree(config: DictConfig, title: str) -> None:
         Console().print(config_tree(config, title))
 
 
-def write_summary(folder: Path, jobs: Sequence[Composed]) -> None:
-    """Write the means over seeds of a sweep for TensorBoard."""
-    columns = {folder / job.subdir: schema.hparams(job.options) for job in jobs}
-    write_sweep_summary(folder, columns, primary_metric(jobs[0].options["task"]))
+def write_summary(folder: Path, configs: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Write the means over seeds of a sweep for TensorBoard.
+
+    Args:
+        folder: folder of the sweep.
+        configs: resolved config of each run, as plain values, by its folder.
+    """
+    columns = {run: schema.hparams(config) for run, config in configs.items()}
+    [first, *_] = configs.values()
+    write_sweep_summary(folder, columns, primary_metric(first["task"]))
 
 
-def show_comparison(folder: Path) -> None:
-    """Print the comparison of a sweep's runs, and write the report."""
+def plain_configs(folder: Path, jobs: Sequence[Composed]) -> dict[Path, Any]:
+    """Return the configs of the jobs of a sweep by the folders of their runs."""
+    return {folder / job.subdir: job.options for job in jobs}
+
+
+def show_comparison(folder: Path) -> Sequence["Run"]:
+    """Print the comparison of a sweep's runs, and write the report; return the runs."""
     # a third of a second of scipy and yaml that --help does not need
     from losslab.analysis.comparison import compare  # noqa: PLC0415
     from losslab.analysis.load import collect  # noqa: PLC0415
@@ -326,20 +344,21 @@ def show_comparison(folder: Path) -> None:
         show(console, compare(collection, looks=looks_at(collection)), folder / "report")
     for line in (f"sweep folder: {folder}", f"curves: tensorboard --logdir {folder}"):
         console.print(line, soft_wrap=True, markup=False)
+    return collection.runs
 
 
 def show_unfinished(folders: Sequence[Path], command: str) -> int:
     """Print the jobs that are not done and the command to run them; return the exit code."""
     unfinished = [folder for folder in folders if not is_finished(folder)]
     absent = [folder for folder in unfinished if not is_run(folder)]
-    for folder in unfinished:
-        if folder not in absent:
-            print(_why_unfinished(folder), file=sys.stderr)
+    told = [_why_unfinished(folder) for folder in unfinished if is_run(folder)]
+    for line in told:
+        print(line, file=sys.stderr)
     if absent:
         names = ", ".join(map(_name, absent[:3]))
         more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
         print(f"not trained: {names}{more}", file=sys.stderr)
-    if unfinished:
+    if absent or not all(line.startswith(RUNNING) for line in told):
         print(f"to run them again: {command}", file=sys.stderr)
     return FAILED if unfinished else DONE
 
@@ -353,20 +372,18 @@ def _why_unfinished(folder: Path) -> str:
         record = read_record(folder)
     except FileError as error:
         return f"failed: {_name(folder)}: {error}"
-    if is_live(record):
-        where = f"process {record['pid']} on {record['host']}"
-        return f"running: {_name(folder)}: {where}"
+    if worker := worker_of(folder, record):
+        return f"{RUNNING}{_name(folder)}: {worker}"
     done = record["status"] == "done"
-    return (
-        f"failed: {_name(folder)}: {damage(folder, record) if done else error_line(record, folder)}"
-    )
+    reason = damage(folder, record) if done else error_line(record, folder)
+    return f"failed: {_name(folder)}: {reason}"
 
 
 def error_line(record: Record, folder: Path) -> str:
     """Return why a run is not done, in one line, and where its traceback is if it has one."""
     error = record.get("error")
     if not error:
-        return str(record["status"])
+        return "its process is gone" if record["status"] == "running" else record["status"]
     logged = error["kind"] == "exception" and (folder / "run.log").is_file()
     return f"{error['kind']}: {error['message']}{'; see run.log' if logged else ''}"
 
@@ -421,8 +438,9 @@ def hydra_main(arguments: Sequence[str], job: Any) -> int:
     typed, main, host = sys.argv, os.getpid(), platform.node()
 
     def job_as_typed(config: DictConfig) -> None:
-        if platform.node() == host:  # in a process of a launcher
+        if platform.node() == host and os.getpid() != main:  # in a process of a launcher
             end_with_parent(main)
+            interrupt_once()
         sys.argv = typed  # the record stores it as the command
         try:
             job(config)

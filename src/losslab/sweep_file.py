@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from losslab.config.command import Command, all_jobs, split_flags, without_seeds
+from losslab.config.command import Command, all_jobs, split_flags, without_launcher, without_seeds
 from losslab.config.compose import compose, jobs_of, values_of
 from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
@@ -78,10 +78,14 @@ def _command(saved: SavedCommand) -> Command:
 def extended(command: Command, overrides: Sequence[str]) -> Command:
     """Return a sweep's command with new values of the seed, the loss, or other swept keys.
 
+    A new launcher replaces the earlier one with its options.
+
     Raises:
         UserError: if an override would make the new jobs differ otherwise from the existing ones.
     """
-    grown = replace(command, overrides=list(command.overrides))
+    chosen = [each for each in parsed(overrides) if each.key_or_group == "hydra/launcher"]
+    grown = without_launcher(command) if chosen else command
+    grown = replace(grown, overrides=list(grown.overrides))
     for override in parsed(overrides):
         key, given = override.key_or_group, override.input_line
         before = [each for each in parsed(grown.overrides) if each.key_or_group == key]

@@ -1,17 +1,18 @@
 """Units of a sweep: a unit is what one worker trains, a lockstep stack of runs or a single run.
 
-``units.json`` in the sweep's folder holds ``{"version": 1, "units": [{"stacked": true, "runs":
-[{"folder": "mse/seed0", "overrides": ["loss=mse", "seed=0"]}, ...]}, ...]}``. Units are numbered
-from 1 in the order of the file, and keep their numbers when the sweep grows. A unit is claimed in
-``units/<number>`` (:mod:`losslab.runs.claims`).
+``units.json`` in the sweep's folder holds ``{"version": 1, "most": 100, "units": [{"stacked": true,
+"runs": [{"folder": "mse/seed0", "overrides": ["loss=mse", "seed=0"]}, ...]}, ...]}``, where
+``most`` is the number of runs that a unit may have. Units are numbered from 1 in the order of the
+file, and keep their numbers when the sweep grows. A unit is claimed in ``units/<number>``
+(:mod:`losslab.runs.claims`).
 """
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from losslab.config.command import Command, all_jobs, without_seeds
 from losslab.config.compose import Composed, compose
@@ -45,6 +46,7 @@ class _SavedUnit(TypedDict):
 
 class _SavedUnits(TypedDict):
     version: int
+    most: int
     units: list[_SavedUnit]
 
 
@@ -71,10 +73,16 @@ class Unit:
         return sweep / "units" / str(self.number)
 
 
-def write_units(folder: Path, units: Sequence[Unit]) -> None:
-    """Write the units of a sweep, in the order of their numbers."""
+def write_units(folder: Path, units: Sequence[Unit], most: int = RUNS_PER_UNIT) -> None:
+    """Write the units of a sweep, in the order of their numbers.
+
+    Args:
+        folder: folder of the sweep.
+        units: the units.
+        most: number of runs that a unit may have.
+    """
     saved = [_SavedUnit(runs=list(unit.runs), stacked=unit.stacked) for unit in units]
-    content = json.dumps(_SavedUnits(version=VERSION, units=saved))
+    content = json.dumps(_SavedUnits(version=VERSION, most=most, units=saved))
     replace_file(folder / UNITS_FILE, content.encode())
 
 
@@ -85,11 +93,15 @@ def read_units(folder: Path) -> list[Unit]:
         FileNotFoundError: if the sweep has no such file.
         FileError: if the file is damaged, or a later version of losslab wrote it.
     """
+    return [Unit(number, **unit) for number, unit in enumerate(_read(folder)["units"], 1)]
+
+
+def _read(folder: Path) -> _SavedUnits:
     path = folder / UNITS_FILE
     content: Any = read_json(path)
     require_version(content, "version", VERSION, path)
     require_types(content, _SavedUnits, path)
-    return [Unit(number, **unit) for number, unit in enumerate(content["units"], 1)]
+    return cast(_SavedUnits, content)
 
 
 def unfinished(folder: Path) -> list[Unit]:
@@ -98,26 +110,43 @@ def unfinished(folder: Path) -> list[Unit]:
 
 
 def plan_units(folder: Path, command: Command, jobs: Sequence[Composed]) -> list[Unit]:
-    """Divide the jobs of a sweep into units, and write them; those that it has keep their runs.
+    """Divide the jobs of a sweep into units, and write them; return those that have runs.
+
+    Units that the sweep has keep their runs, so that no number gets another meaning. If the
+    command's launcher asks for units of another size, those that nobody has begun become empty, and
+    their runs get new units.
 
     Args:
         folder: folder of the sweep.
-        command: its command, whose launcher says whether runs are stacked.
+        command: its command, whose launcher says how many runs a unit may have.
         jobs: all jobs of the sweep, in their subdirectories.
     """
     runs = {job.subdir: _planned(job) for job in jobs}
-    known = read_units(folder) if (folder / UNITS_FILE).exists() else []
-    old = [
-        Unit(unit.number, [runs.pop(run["folder"], run) for run in unit.runs], unit.stacked)
-        for unit in known
+    most = most_runs(command)
+    units = [
+        replace(unit, runs=[runs.pop(run["folder"], run) for run in unit.runs])
+        for unit in _known(folder, most)
     ]
-    parts = _parts([job for job in jobs if job.subdir in runs], most_runs(command))
-    new = [
-        Unit(number, [runs[job.subdir] for job in part], stacked=len(part) > 1)
-        for number, part in enumerate(parts, len(old) + 1)
+    for part in _parts([job for job in jobs if job.subdir in runs], most):
+        planned = [runs[job.subdir] for job in part]
+        units.append(Unit(len(units) + 1, planned, stacked=len(part) > 1))
+    write_units(folder, units, most)
+    return [unit for unit in units if unit.runs]
+
+
+def _known(folder: Path, most: int) -> list[Unit]:
+    """Return the units of a sweep, without the runs that must be divided anew."""
+    if not (folder / UNITS_FILE).exists():
+        return []
+    same = _read(folder)["most"] == most
+    return [
+        unit if same or _is_begun(unit, folder) else replace(unit, runs=[])
+        for unit in read_units(folder)
     ]
-    write_units(folder, [*old, *new])
-    return [*old, *new]
+
+
+def _is_begun(unit: Unit, folder: Path) -> bool:
+    return unit.claims(folder).exists() or any(run.exists() for run in unit.folders(folder))
 
 
 def most_runs(command: Command) -> int:

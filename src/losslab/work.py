@@ -75,7 +75,7 @@ class Worker:
         unit = self.units[number - 1]
         if any(map(needs_running, unit.folders(self.folder))):
             self._trains(unit)
-        return self._outcome([unit])
+        return show_outcome(self.folder, [unit])
 
     def train_next(self) -> int:
         """Train the next unit on which nobody works and which has not failed; return the exit code.
@@ -84,20 +84,20 @@ class Worker:
         """
         for unit in self.units:
             if any(map(_is_untried, unit.folders(self.folder))) and self._trains(unit):
-                return self._outcome([unit])
-        return self._outcome(self.units)
+                return show_outcome(self.folder, [unit])
+        return show_outcome(self.folder, self.units)
 
     def train_all(self) -> int:
         """Train all units on which nobody works, in turn; return the exit code."""
         for unit in self.units:
             if any(map(needs_running, unit.folders(self.folder))):
                 self._trains(unit)
-        return self._outcome(self.units)
+        return show_outcome(self.folder, self.units)
 
     def _trains(self, unit: Unit) -> bool:
         """Train a unit; return False if another process works on it."""
         claims = unit.claims(self.folder)
-        with resumable(self._again(unit)), writing_to(self.folder):
+        with resumable(_again(self.folder, [unit])), writing_to(self.folder):
             claims.mkdir(parents=True, exist_ok=True)
             try:
                 held = claim(claims)
@@ -127,24 +127,31 @@ class Worker:
         with SweepProgress({job.folder: job.config.trainer.max_epochs for job in jobs}):
             train_runs(jobs, stacked=unit.stacked)
 
-    def _outcome(self, units: Sequence[Unit]) -> int:
-        """Show which of these units are not done, and where they run; return the exit code."""
-        running = {unit.number: holder(unit.claims(self.folder)) for unit in units}
-        for number, held in running.items():
-            if held is not None:
-                show(f"unit {number} is running: {held.where}")
-        free = [unit for unit in units if running[unit.number] is None]
-        folders = [folder for unit in free for folder in unit.folders(self.folder)]
-        code = show_unfinished(folders, self._again(*units))
-        if len(free) < len(units):
-            return FAILED
-        if code == DONE:
-            show(f"{_named(units)} of {self.folder}: done")
-        return code
 
-    def _again(self, *units: Unit) -> str:
-        which = f"--unit {units[0].number}" if len(units) == 1 else "--all"
-        return f"{program('work')} {self.folder} {which}"
+def show_outcome(folder: Path, units: Sequence[Unit]) -> int:
+    """Show which of these units of a sweep are not done, and where they run; return the exit code.
+
+    Args:
+        folder: folder of the sweep.
+        units: one of its units, or all of them.
+    """
+    claims = {unit.number: holder(unit.claims(folder)) for unit in units}
+    for number, held in claims.items():
+        if held is not None:
+            show(f"unit {number} is running: {held.where}")
+    free = [unit for unit in units if claims[unit.number] is None]
+    runs = [run for unit in free for run in unit.folders(folder)]
+    code = show_unfinished(runs, _again(folder, units))
+    if len(free) < len(units):
+        return FAILED
+    if code == DONE:
+        show(f"{_named(units)} of {folder}: done")
+    return code
+
+
+def _again(folder: Path, units: Sequence[Unit]) -> str:
+    which = f"--unit {units[0].number}" if len(units) == 1 else "--all"
+    return f"{program('work')} {folder} {which}"
 
 
 def _named(units: Sequence[Unit]) -> str:

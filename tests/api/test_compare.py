@@ -312,16 +312,16 @@ def test_a_sweep_of_the_command_line_is_loaded():
 
 
 def test_an_interrupted_comparison_goes_on(monkeypatch, capfd):
-    train = engine.train
+    train = engine.train_run
 
-    def interrupted(config, folder):
-        if config.seed == 1:
+    def interrupted(job):
+        if job.config.seed == 1:
             raise KeyboardInterrupt
-        train(config, folder)
+        train(job)
 
     given = {"losses": {"own": nn.L1Loss()}, "data": (X, VALUES), "engine": "one by one"}
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "train", interrupted)
+        patch.setattr(engine, "train_run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             losslab.compare(folder="begun", **given, **QUICK)
     assert 'interrupted; to go on: losslab.load("begun").extend(seeds=0)' in capfd.readouterr().err

@@ -95,16 +95,16 @@ def test_it_is_saved_moved_loaded_and_extended():
 
 def begin(stage, seed, monkeypatch, **given):
     """Interrupt a tuning in a folder when a stage comes to a seed."""
-    train = engine.train
+    train = engine.train_run
 
-    def interrupted(config, folder):
-        if stage in folder.parts and config.seed == seed:
+    def interrupted(job):
+        if stage in job.folder.parts and job.config.seed == seed:
             raise KeyboardInterrupt
-        train(config, folder)
+        train(job)
 
     given = {"losses": ["mse"], "ranges": None, "engine": "one by one", "trials": 1} | given
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "train", interrupted)
+        patch.setattr(engine, "train_run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tuned(folder="begun", **given)
 

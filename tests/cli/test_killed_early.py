@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 import kinds_of_run
 from losslab.cli import run
 from losslab.config.errors import UserError
-from losslab.runs.disk import exclusive
 from losslab.runs.record import new_record, read_record, write_record
 from losslab.runs.writer import RunWriter
 from losslab.training import train
@@ -60,18 +58,3 @@ def test_the_second_resume_is_told_who_has_the_run(tmp_path, trained):
     with pytest.raises(UserError, match=r"process 4711 on elsewhere is working on .* wait for"):
         run([f"resume={tmp_path}", "trainer.max_epochs=3"])
     assert read_record(tmp_path) == record
-
-
-def test_one_process_at_a_time_asks_who_has_a_run(tmp_path):
-    child = os.fork()
-    if child == 0:
-        with exclusive(tmp_path):
-            (tmp_path / "in").touch()
-            time.sleep(0.3)
-            (tmp_path / "out").touch()
-        os._exit(0)
-    while not (tmp_path / "in").exists():
-        time.sleep(0.01)
-    with exclusive(tmp_path):
-        assert (tmp_path / "out").exists()
-    os.waitpid(child, 0)

@@ -57,6 +57,14 @@ def test_what_does_not_tell_jobs_apart_may_change():
     assert grown.overrides[-3:] == ["threads=2", "hydra/launcher=lockstep", "paths.log_dir=x"]
 
 
+def test_another_launcher_does_not_get_the_options_of_the_earlier_one():
+    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    grown = extended(parse([*SWEEP, *joblib]), ["hydra/launcher=lockstep"])
+    assert grown.overrides == [*parse(SWEEP).overrides, "hydra/launcher=lockstep"]
+    more = extended(parse([*SWEEP, *joblib]), ["hydra.launcher.n_jobs=3"])
+    assert more.overrides[-2:] == ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"]
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -11,8 +11,11 @@ import pytest
 
 from losslab.runs import claims
 from losslab.runs.claims import Claimed, TakenOver, claim, holder, use_engine
+from losslab.runs.process import pid_namespace
 
 OTHER = {"host": "elsewhere", "pid": 1, "process_start": None, "job": "slurm:7"}
+OTHER |= {"namespace": None}
+HERE = {"host": platform.node(), "namespace": pid_namespace()}
 
 
 @pytest.fixture(autouse=True)
@@ -52,13 +55,24 @@ def test_a_claim_is_released_and_made_again(tmp_path):
         (0, {}, True),
         (100, {}, True),
         (130, {}, False),
-        (0, {"host": platform.node(), "pid": os.getpid()}, True),
-        (130, {"host": platform.node(), "pid": os.getpid()}, False),
-        (0, {"host": platform.node(), "pid": 2**30}, False),
+        (0, {**HERE, "pid": os.getpid()}, True),
+        (130, {**HERE, "pid": os.getpid()}, False),
+        (0, {**HERE, "pid": 2**30}, False),
+        (0, {"host": platform.node(), "namespace": "of a container", "pid": 2**30}, True),
         (0, {"job": "slurm:gone"}, False),
         (0, {"job": "slurm:unknown"}, True),
     ],
-    ids=["fresh", "late", "stale", "here", "here and stale", "dead", "its job ended", "unknown"],
+    ids=[
+        "fresh",
+        "late",
+        "stale",
+        "here",
+        "here and stale",
+        "dead",
+        "in a container",
+        "its job ended",
+        "unknown",
+    ],
 )
 def test_a_claim_without_an_owner_is_taken_over(tmp_path, age, owner, live):
     use_engine(lambda: "slurm:8", {"slurm:gone": True, "slurm:7": False}.get)
@@ -102,11 +116,11 @@ def test_an_owner_that_slept_finds_that_it_was_replaced(tmp_path):
 
 def test_of_two_that_find_a_stale_claim_the_later_one_stops(tmp_path, monkeypatch):
     made_by(tmp_path, 1, age=500)
-    stale = claims._latest(tmp_path)
+    stale = claims.latest_claim(tmp_path)
     made_by(tmp_path, 3)  # a third process has it, and removed the second's number
     answers = iter([stale])
-    real = claims._latest
-    monkeypatch.setattr(claims, "_latest", lambda folder: next(answers, None) or real(folder))
+    real = claims.latest_claim
+    monkeypatch.setattr(claims, "latest_claim", lambda folder: next(answers, None) or real(folder))
     with pytest.raises(Claimed, match="elsewhere"):
         claim(tmp_path)
     assert "claim.2" not in files(tmp_path)

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from losslab.runs.check import needs_running
+from losslab.runs.check import is_live, needs_running
 from losslab.runs.files import LaterVersionError
 from losslab.runs.process import process_start
 from losslab.runs.record import (
     Record,
-    is_live,
     is_stale,
     new_record,
     read_record,
@@ -133,14 +132,14 @@ OLD = 0.0  # 1970: older than any bound, and the same in every test process
     ],
     ids=str,
 )
-def test_stale(fields: dict[str, Any], stale: bool) -> None:
+def test_stale(fields: dict[str, Any], stale: bool, tmp_path: Path) -> None:
     if fields.get("pid") == "gone":
         fields = fields | {"pid": gone_process()}
     if fields.get("process_start") and process_start(os.getpid()) is None:
         pytest.skip("this system does not say when a process began")
     record = record_with(**fields)
     assert is_stale(record) is stale
-    assert is_live(record) is (record["status"] == "running" and not stale)
+    assert is_live(tmp_path, record) is (record["status"] == "running" and not stale)
 
 
 def test_a_killed_process_is_stale_before_and_after_it_is_waited_for() -> None:

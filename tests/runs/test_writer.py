@@ -21,10 +21,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 
 from losslab.runs import writer as writer_module
-from losslab.runs.check import needs_running
+from losslab.runs.check import is_live, needs_running
+from losslab.runs.claims import TakenOver
 from losslab.runs.curves import read_curves
 from losslab.runs.environment import peak_memory_mb
-from losslab.runs.record import is_stale, new_record, read_record, write_record
+from losslab.runs.record import new_record, read_record, write_record
 from losslab.runs.scores import Scores, read_scores
 from losslab.runs.writer import RunWriter
 
@@ -211,7 +212,7 @@ def test_killed_at_every_file_operation_and_resumed(
         if (folder / "metrics.csv").exists():
             read_curves(folder)
         if (folder / "record.json").exists():
-            assert is_stale(read_record(folder))
+            assert not is_live(folder, read_record(folder))
             require_best_checkpoint(folder)
         train(folder, **options)
         assert left_behind(folder) == expected, f"killed before file operation {call}"
@@ -472,6 +473,35 @@ def test_an_interrupted_run_needs_running(tmp_path: Path) -> None:
     writer.interrupt()
     assert writer.record["status"] == "interrupted"
     assert needs_running(tmp_path)
+
+
+def test_two_writers_never_have_a_run(tmp_path: Path) -> None:
+    first = started(tmp_path)
+    for begin in (lambda: started(tmp_path), lambda: open_keeper(tmp_path).resume(0)):
+        with pytest.raises(FileExistsError, match="is working on"):
+            begin()
+    assert first.is_going_on
+    first.end_epoch(0, 1, {"val/mae": 1.0}, save_text("kept"))
+    first.interrupt()
+    second = open_keeper(tmp_path)
+    second.resume(1)
+    second.finish({})
+    assert not list(tmp_path.glob("claim.*"))  # one that is done needs none
+
+
+def test_a_writer_whose_run_was_taken_over_writes_nothing_more(tmp_path: Path) -> None:
+    suspended = started(tmp_path)
+    assert suspended._claim is not None
+    os.utime(suspended._claim.path, (1, 1))  # for more than two minutes
+    other = open_keeper(tmp_path)
+    other.start(FIELDS)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    suspended._claim._touched -= 60
+    assert not suspended.is_going_on
+    with pytest.raises(TakenOver, match="took over"):
+        suspended.end_epoch(0, 1, {"val/mae": 1.0}, save_text("lost"))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+    other.finish({})
 
 
 def test_start_takes_the_folder_of_a_failed_run_and_leaves_nothing_of_it(tmp_path: Path) -> None:

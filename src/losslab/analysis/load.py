@@ -11,14 +11,14 @@ import numpy as np
 from losslab.analysis.scope import Design, design_of
 from losslab.config.schema import flat, meaning
 from losslab.metrics.labels import metric_of
-from losslab.runs.check import require_curves
+from losslab.runs.check import is_live, require_curves
 from losslab.runs.config_file import read_config
 from losslab.runs.curves import NO_CURVES, Curves, as_frame, read_columns
 from losslab.runs.figure_data import require_figure
 from losslab.runs.files import FileError, require_zip
 from losslab.runs.folder import SWEEP_FILE, RunFolder, find_runs
 from losslab.runs.looks import read_looks
-from losslab.runs.record import Record, is_live, read_record
+from losslab.runs.record import Record, read_record
 from losslab.runs.saved_sweep import read_sweep
 from losslab.runs.scores import Scores, read_scores
 
@@ -105,7 +105,7 @@ class Run:
             if kind in NOT_THE_LOSS:
                 return "missing"
             return "diverged" if kind == "diverged" else "failed"
-        return "running" if is_live(record) else "missing"
+        return "running" if is_live(self.folder, record) else "missing"
 
     @property
     def problem(self) -> str:

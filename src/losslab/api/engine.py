@@ -16,14 +16,20 @@ from losslab.api.wording import in_python
 from losslab.config.command import Command
 from losslab.config.compose import Composed
 from losslab.config.errors import UserError
+from losslab.continuing import train_run
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import run_logs, train_jobs
 from losslab.metrics.labels import some
 from losslab.progress import SweepProgress, show
 from losslab.rng import restored_state
 from losslab.runs.check import needs_running
-from losslab.sweep import checked_jobs, keep_commands, show_unfinished, write_summary
-from losslab.training import train
+from losslab.sweep import (
+    checked_jobs,
+    keep_commands,
+    plain_configs,
+    show_unfinished,
+    write_summary,
+)
 
 Engine = Literal["lockstep", "one by one"]
 
@@ -70,7 +76,7 @@ def run_sweep(
         for single in alone:
             with run_logs([single.folder]):
                 _train_alone(single)
-    write_summary(folder, jobs)
+    write_summary(folder, plain_configs(folder, jobs))
     show_unfinished([job.folder for job in waiting], resume)
 
 
@@ -95,7 +101,7 @@ def _train_together(jobs: Sequence[Job]) -> list[Job]:
 
 def _train_alone(job: Job) -> None:
     try:
-        train(job.config, job.folder)
+        train_run(job)
     except UserError as error:  # the others go on
         show(f"error: {in_python(error)}")
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "Evaluate a checkpoint of a run",
     "plan": "Divide a sweep into units without training them",
     "work": "Train units of a planned sweep",
+    "report": "Compare the runs of a sweep, also while others run",
     "tune": "Tune losses equally and compare them",
     "lr_find": "Find learning rates for losses",
     "gallery": "Test the claims of the gallery",

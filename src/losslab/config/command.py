@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from losslab.config import groups
@@ -37,6 +37,10 @@ NOT_TAKEN = {
     ),
     "--experimental-rerun": "resume=FOLDER trains on, the run's config.yaml has its options",
 }
+
+
+LAUNCHER = re.compile(r"[+~]*hydra[/.]launcher[=.@]")
+"""Begin of an override that chooses or configures what launches the jobs."""
 
 
 def program(subcommand: str = "") -> str:
@@ -232,6 +236,18 @@ def run_overrides(overrides: Sequence[str]) -> list[str]:
     """Return the overrides that configure runs, without those that configure Hydra."""
     keys = [re.split("[=@]", each.lstrip("+~"))[0] for each in overrides]
     return [each for each, key in zip(overrides, keys, strict=True) if not meaning(key).launches]
+
+
+def without_launcher(command: Command) -> Command:
+    """Return a command without its launcher and the launcher's options, which no run depends on.
+
+    Example:
+        >>> given = ["loss=mse", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+        >>> without_launcher(Command([], given, multirun=True, resume=None)).overrides
+        ['loss=mse']
+    """
+    kept = [each for each in command.overrides if not LAUNCHER.match(each)]
+    return replace(command, overrides=kept)
 
 
 def all_jobs(command: Command) -> list[list[str]]:

@@ -20,6 +20,7 @@ Train
 Train on several machines (docs/scale.md)
   losslab plan loss=mse,mae 'seed=range(50)'   check the jobs of a sweep and divide them into units
   losslab work SWEEP --next                    train one unit; any number of workers may run at once
+  losslab report SWEEP                         compare the runs that are done, while others run
 
 Use runs (COMMAND --help lists the options)
   losslab compare FOLDER...                                   compare the losses of any runs

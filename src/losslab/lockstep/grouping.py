@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from losslab.config import schema
 from losslab.config.instantiate import target_of
 from losslab.lockstep.optimizers import ELEMENTWISE
-from losslab.lockstep.resuming import begun
+from losslab.lockstep.resuming import Begun, begun
 from losslab.modules.supervised import SupervisedModule
 from losslab.rl.module import PolicyGradientModule, QLearningModule
 from losslab.trainer import is_double
@@ -48,6 +48,15 @@ def _reason_of_task(config: DictConfig) -> str | None:
         return f"task={config.choices.task} has its own training step"
     if module is PolicyGradientModule and options.rollout is None and options.minibatches > 1:
         return "rollouts of whole episodes can differ in the number of minibatches"
+    return None
+
+
+def _reason_to_go_on_alone(config: DictConfig, how: Begun | None) -> str | None:
+    """Return why a run that began in this way, if it did, does not go on in a stack."""
+    if how == "alone":
+        return "they began alone"
+    if how == "stacked" and target_of(config.task.module, "task") is not SupervisedModule:
+        return "a stack of reinforcement learning cannot go on"
     return None
 
 
@@ -98,9 +107,9 @@ def group_jobs(jobs: Sequence[Job]) -> tuple[list[list[Job]], list[tuple[Job, st
     stacked: set[Path] = set()
     for job in jobs:
         how = begun(job.folder)
-        reason = "they were begun alone" if how == "alone" else reason_against(job.config)
         if how == "stacked":
             stacked.add(job.folder)
+        reason = reason_against(job.config) or _reason_to_go_on_alone(job.config, how)
         if reason is None:
             groups.setdefault(_shape(job.config), []).append(job)
         else:

@@ -49,7 +49,11 @@ class SavedRun:
             scheduler.load_state_dict(self.last["lr_schedulers"][0])
 
 
-def begun(folder: Path) -> Literal["alone", "stacked"] | None:
+Begun = Literal["alone", "stacked"]
+"""How a run was trained until its last checkpoint."""
+
+
+def begun(folder: Path) -> Begun | None:
     """Return how a run was trained that can go on from its last checkpoint; ``None`` if none can.
 
     A run that failed begins again, unless it lacked space or memory.

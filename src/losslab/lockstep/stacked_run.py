@@ -171,12 +171,19 @@ class StackedRun:
         self.steps = step
         self.timer.end_epoch(step)
         tie_break = None if validated is None else partial(self._tie_break, *validated)
-        stop = self.writer.end_epoch(epoch, step, metrics, partial(_save, content), tie_break)
+        stop = self.writer.end_epoch(epoch, step, metrics, partial(self._save, content), tie_break)
         content["record"] = self.writer.state
         best = self.writer.record["best"]
         if best is not None and best["epoch"] == epoch:
             self.best = content["state_dict"]
         return stop
+
+    def _save(self, content: dict[str, Any], path: Path) -> None:
+        """Save a checkpoint; torch's own writer does not tell that a disk is full."""
+        content.setdefault("record", self.writer.state)  # if the epoch's end was interrupted
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        path.write_bytes(buffer.getbuffer())
 
     def _tie_break(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         link = self.components.module.supervision.inverse_link
@@ -248,13 +255,6 @@ class StackedRun:
         own = [(p.shape, p.requires_grad) for p in module.loss.parameters()]
         link = module.supervision.inverse_link
         return f"{options} {own} {module.supervision.target_format} {link}"
-
-
-def _save(content: Mapping[str, Any], path: Path) -> None:
-    """Save a checkpoint; torch's own writer does not tell that a disk is full."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    path.write_bytes(buffer.getbuffer())
 
 
 def objective_of(config: DictConfig, loss: nn.Module) -> str:

@@ -24,8 +24,7 @@ from losslab.config.interruption import (
 )
 from losslab.lockstep.grouping import Job, split
 from losslab.progress import show
-from losslab.runs.check import needs_running
-from losslab.runs.record import interrupt_dead
+from losslab.runs.check import interrupt_dead, needs_running
 
 log = logging.getLogger(__name__)
 

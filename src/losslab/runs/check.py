@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from losslab.runs.claims import holder, latest_claim
 from losslab.runs.config_file import read_config
 from losslab.runs.curves import Curves, read_columns
 from losslab.runs.files import FileError, LaterVersionError, require_zip
 from losslab.runs.folder import RunFolder
-from losslab.runs.record import Record, is_live, read_record
+from losslab.runs.record import Record, is_stale, read_record, write_record
 
 
 def needs_running(folder: Path) -> bool:
@@ -16,7 +17,35 @@ def needs_running(folder: Path) -> bool:
         LaterVersionError: if a later version of losslab made the run.
     """
     record = _whole_record(folder)
-    return record is None or not (is_live(record) or _is_whole(folder, record))
+    if record is None:
+        return holder(folder) is None
+    return not (is_live(folder, record) or _is_whole(folder, record))
+
+
+def is_live(folder: Path, record: Record) -> bool:
+    """Return whether a process works on the run."""
+    return worker_of(folder, record) is not None
+
+
+def worker_of(folder: Path, record: Record) -> str | None:
+    """Return which process works on a run, such as ``process 12 on node3``; ``None`` if none does.
+
+    Runs of earlier versions have no claim: their records tell.
+    """
+    if record["status"] != "running":
+        return None
+    latest = latest_claim(folder)
+    if latest is not None:
+        return latest.where if latest.is_live() else None
+    return None if is_stale(record) else f"process {record['pid']} on {record['host']}"
+
+
+def interrupt_dead(folder: Path) -> None:
+    """Record that a run is interrupted if it is running according to a process that is gone."""
+    record = _whole_record(folder)  # a damaged record is told when it is read
+    if record is not None and record["status"] == "running" and not is_live(folder, record):
+        record["status"] = "interrupted"
+        write_record(folder, record)
 
 
 def is_finished(folder: Path) -> bool:

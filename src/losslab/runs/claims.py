@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
+from weakref import WeakSet
 
 from losslab.runs.files import FileError, has_type, read_json
 from losslab.runs.folder import remove
-from losslab.runs.process import is_running, process_start
+from losslab.runs.process import is_running, pid_namespace, process_start
 
 BEAT_EVERY = 10.0
 """Seconds between two touches of a claim."""
@@ -38,6 +39,8 @@ class Owner(TypedDict):
     host: str
     pid: int
     process_start: str | None
+    namespace: str | None
+    """Namespace of its pid: containers on one host have their own."""
     job: str | None
     """Job of an engine, such as ``slurm:1234_5``."""
 
@@ -100,15 +103,29 @@ class Holder:
             return False
         if self.owner is None:
             return True
-        if self.owner["host"] == platform.node():
+        here = (platform.node(), pid_namespace())
+        if (self.owner["host"], self.owner["namespace"]) == here:
             return is_running(self.owner["pid"], self.owner["process_start"])
         return not (self.owner["job"] and _engine.is_gone(self.owner["job"]))
 
 
 def holder(folder: Path) -> Holder | None:
     """Return the claim of the process that works on a folder; ``None`` if none does."""
-    latest = _latest(folder)
+    latest = latest_claim(folder)
     return latest if latest is not None and latest.is_live() else None
+
+
+def latest_claim(folder: Path) -> Holder | None:
+    """Return the claim of a folder with the highest number, whether it is live or not."""
+    number = max(_numbers(folder), default=None)
+    if number is None:
+        return None
+    path = _path(folder, number)
+    try:
+        owner = _owner(path)  # opening the file lets a network file system look at its age
+        return Holder(path, number, path.stat().st_mtime, owner)
+    except FileNotFoundError:  # removed meanwhile: there is a higher one, or none
+        return Holder(path, number, 0.0, None)
 
 
 def claim(folder: Path) -> "Claim":
@@ -126,18 +143,18 @@ def claim(folder: Path) -> "Claim":
         >>> holder(folder) is None
         True
     """
-    latest = _latest(folder)
+    latest = latest_claim(folder)
     if latest is not None and latest.is_live():
         raise _refusal(latest)
     made = Claim(folder, 1 if latest is None else latest.number + 1)
     try:
         made.create()
     except FileExistsError:
-        raise _refusal(_latest(folder)) from None
+        raise _refusal(latest_claim(folder)) from None
     _heart.add(made)
     if made.is_lost():  # the number was free again, but another process has a higher one
         made.release(remove_file=True)
-        raise _refusal(_latest(folder))
+        raise _refusal(latest_claim(folder))
     remove(_path(folder, number) for number in _numbers(folder) if number < made.number)
     return made
 
@@ -169,11 +186,18 @@ class Claim:
         """
         pid = os.getpid()
         owner = Owner(
-            host=platform.node(), pid=pid, process_start=process_start(pid), job=_engine.own_job()
+            host=platform.node(),
+            pid=pid,
+            process_start=process_start(pid),
+            namespace=pid_namespace(),
+            job=_engine.own_job(),
         )
         handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         try:
             os.write(handle, json.dumps(owner).encode())
+        except OSError:  # a full disk
+            self.path.unlink(missing_ok=True)
+            raise
         finally:
             os.close(handle)
 
@@ -202,7 +226,7 @@ class Claim:
         if time.time() - self._touched > 2 * BEAT_EVERY:
             self.touch()
         if self._lost:
-            latest = _latest(self.folder)
+            latest = latest_claim(self.folder)
             by = "another process" if latest is None else latest.where
             raise TakenOver(f"{by} took over {self.folder}, since this process did not respond")
 
@@ -240,7 +264,8 @@ class _Heart:
 
     def forget(self) -> None:
         """Begin without claims, as in a process that was forked."""
-        self._claims: dict[Claim, None] = {}
+        # weak, so that a run that was given up without an end can be taken over
+        self._claims: WeakSet[Claim] = WeakSet()
         # a claim must not be touched once it is released
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -248,7 +273,7 @@ class _Heart:
     def add(self, claim: Claim) -> None:
         """Begin to touch a claim."""
         with self._lock:
-            self._claims[claim] = None
+            self._claims.add(claim)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, daemon=True)
                 self._thread.start()
@@ -256,12 +281,14 @@ class _Heart:
     def remove(self, claim: Claim) -> None:
         """Touch a claim no longer."""
         with self._lock:
-            self._claims.pop(claim, None)
+            self._claims.discard(claim)
 
     def _beat(self) -> None:
         while True:
             time.sleep(BEAT_EVERY)
-            for claim in list(self._claims):
+            with self._lock:
+                held = list(self._claims)
+            for claim in held:
                 with self._lock:
                     if claim in self._claims:
                         claim.touch()
@@ -271,19 +298,6 @@ _heart = _Heart()
 if hasattr(os, "register_at_fork"):
     # a forked process has neither the thread nor the claims of its parent, which keeps them
     os.register_at_fork(after_in_child=_heart.forget)
-
-
-def _latest(folder: Path) -> Holder | None:
-    """Return the claim of a folder with the highest number, whether it is live or not."""
-    number = max(_numbers(folder), default=None)
-    if number is None:
-        return None
-    path = _path(folder, number)
-    try:
-        owner = _owner(path)  # opening the file lets a network file system look at its age
-        return Holder(path, number, path.stat().st_mtime, owner)
-    except FileNotFoundError:  # removed meanwhile: there is a higher one, or none
-        return _latest(folder)
 
 
 def _owner(path: Path) -> Owner | None:

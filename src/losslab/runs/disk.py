@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from losslab.config.errors import UserError
@@ -92,26 +92,3 @@ def overwrite(path: Path, content: bytes) -> None:
             file.write(before)
             file.truncate()
             raise
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Let one process at a time into the block, where the system has locks of folders.
-
-    The lock ends with its process. Some network file systems have none: there, nothing is locked.
-    """
-    try:
-        import fcntl  # noqa: PLC0415 (not on Windows)
-
-        handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
-        yield
-        return
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        with suppress(OSError):  # closing it is not enough if a process was forked meanwhile
-            fcntl.flock(handle, fcntl.LOCK_UN)
-        os.close(handle)

@@ -13,6 +13,14 @@ def process_start(pid: int) -> str | None:
     return f"{boot.read_text().strip() if boot.is_file() else ''}/{fields[19]}"
 
 
+def pid_namespace() -> str | None:
+    """Return the namespace of pids of this process; ``None`` if the system does not tell."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
+
+
 def is_running(pid: int, start: str | None) -> bool:
     """Return whether a process of this host runs.
 

@@ -7,7 +7,6 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
@@ -248,7 +247,7 @@ def _text(record: Record) -> bytes:
 
 
 def is_stale(record: Record) -> bool:
-    """Return whether the record says that the run is running although its process is gone.
+    """Return whether a record without a claim says "running" although its process is gone.
 
     On this host the process is looked up; on any host an hour without a heartbeat counts.
     """
@@ -258,20 +257,6 @@ def is_stale(record: Record) -> bool:
         return True
     here = record["host"] == platform.node()
     return here and not is_running(record["pid"], record["process_start"])
-
-
-def is_live(record: Record) -> bool:
-    """Return whether a process is working on the run."""
-    return record["status"] == "running" and not is_stale(record)
-
-
-def interrupt_dead(folder: Path) -> None:
-    """Record that a run is interrupted if it is running according to a process that is gone."""
-    with suppress(FileNotFoundError, FileError):  # a damaged record is told when it is read
-        record = read_record(folder)
-        if is_stale(record):
-            record["status"] = "interrupted"
-            write_record(folder, record)
 
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from losslab.runs.check import needs_running
+from losslab.runs.check import is_finished, worker_of
 from losslab.runs.checkpoint_files import CheckpointFiles, Save
+from losslab.runs.claims import Claim, Claimed, claim
 from losslab.runs.curves import CurveWriter, Point
-from losslab.runs.disk import exclusive
 from losslab.runs.environment import command_line, git_state, peak_memory_mb, versions
+from losslab.runs.files import FileError
 from losslab.runs.folder import RunFolder, file_name, remove, replace_file
 from losslab.runs.projector import write_embedding
 from losslab.runs.record import (
@@ -19,7 +21,6 @@ from losslab.runs.record import (
     Record,
     RunError,
     Status,
-    is_live,
     new_record,
     read_record,
     write_record,
@@ -125,6 +126,14 @@ class RunWriter:
         )
         self._began: float | None = None
         self._beaten = -math.inf
+        self._claim: Claim | None = None
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether this writer has begun the run and not ended it, and nobody took it over."""
+        if self._claim is None or self._claim.is_lost():
+            return False
+        return self.record["status"] == "running"
 
     @property
     def record(self) -> Record:
@@ -159,7 +168,7 @@ class RunWriter:
         cast(dict[str, Any], record).update(fields)
         self.files.checkpoints.mkdir(parents=True, exist_ok=True)
         self._began = time.monotonic()
-        with exclusive(self.folder):
+        with self._claimed():
             if again and self.files.record.exists():
                 earlier, now = self.record, record["command"]
                 record["command"] = earlier["command"]
@@ -184,9 +193,8 @@ class RunWriter:
             FileNotFoundError: if the folder has no run.
             FileExistsError: if another process works on the run.
         """
-        with exclusive(self.folder):
+        with self._claimed():
             record = self.record
-            self._refuse_live(record)
             if fields is not None:
                 cast(dict[str, Any], record).update({name: fields[name] for name in EPOCH_FIELDS})
             self._save_config(config)
@@ -238,6 +246,7 @@ class RunWriter:
             png: bytes of a PNG file.
             step: step that the figure shows.
         """
+        self._require_claim()
         if self.events:
             self.events.image(f"{FIGURES}/{tag}", png, step)
             self.events.flush()  # figures are few, and may come from a process that ends soon
@@ -251,6 +260,7 @@ class RunWriter:
             tag: tag of the figure; ``test/line`` is saved as ``test_line.npz``.
             content: bytes of the file.
         """
+        self._require_claim()
         self.files.figures.mkdir(exist_ok=True)
         replace_file(self.files.figures / f"{_file_of(tag)}.npz", content)
 
@@ -363,20 +373,14 @@ class RunWriter:
         if not self.files.record.exists():
             self._remove_leftovers()
             return
-        self._refuse_whole()
+        if is_finished(self.folder):
+            raise FileExistsError(f"{self.folder} has a finished run; choose another folder")
         self._remove_leftovers()
         remove([self.files.metrics, self.files.best, self.files.last, self.files.scores])
         # files are replaced, so that there is a config whenever there is a record
         remove(path for path in (self.files.record, self.files.config) if not path.is_file())
         remove(self.files.figures.glob("*.*"))
         remove(set(self.files.events) - ({self.events.path} if self.events else set()))
-
-    def _refuse_whole(self) -> None:
-        """Refuse to replace a run that is going on or finished; a damaged one is made again."""
-        if needs_running(self.folder):
-            return
-        self._refuse_live(self.record)
-        raise FileExistsError(f"{self.folder} has a finished run; choose another folder")
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files that are left if a run is killed while writing."""
@@ -385,12 +389,27 @@ class RunWriter:
         remove(self.files.figures.glob(".*.tmp"))
         remove([self.files.unfinished])
 
-    def _refuse_live(self, record: Record) -> None:
-        if is_live(record):
-            raise FileExistsError(
-                f"process {record['pid']} on {record['host']} is working on {self.folder} (last "
-                f"heartbeat {time.time() - record['heartbeat']:.0f} s ago): wait for it or end it"
-            )
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """Claim the run; if the block fails, release it."""
+        with suppress(FileNotFoundError, FileError):  # a damaged run is made again
+            if worker := worker_of(self.folder, self.record):  # maybe of an earlier version
+                raise Claimed(f"{worker} is working on {self.folder}: wait for it or end it")
+        self._claim = claim(self.folder)
+        try:
+            yield
+        except BaseException:
+            self._release(done=is_finished(self.folder))
+            raise
+
+    def _release(self, *, done: bool = False) -> None:
+        if self._claim is not None:
+            self._claim.release(remove_file=done)
+            self._claim = None
+
+    def _require_claim(self) -> None:
+        if self._claim is not None:
+            self._claim.require()
 
     def _log(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
         seconds = 0.0 if self._began is None else time.monotonic() - self._began
@@ -400,6 +419,7 @@ class RunWriter:
             self.events.scalars(first_charts(numbers, self.charts), step)
 
     def _flush(self) -> None:
+        self._require_claim()
         self.curves.flush()
         if self.events:
             self.events.flush()
@@ -438,9 +458,12 @@ class RunWriter:
             self._write(record)
 
     def _write(self, record: Record) -> None:
+        self._require_claim()
         record["heartbeat"] = time.time()
         self._beaten = time.monotonic()
         write_record(self.folder, record)
+        if record["status"] != "running":
+            self._release(done=record["status"] == "done")
 
 
 def _file_of(tag: str) -> str:
