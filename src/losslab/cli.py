@@ -20,7 +20,7 @@ from losslab.config.command import PASS_ON, Command, parse, program, require_fla
 from losslab.config.compose import complete, compose, finished_config, jobs_of
 from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
-from losslab.config.interruption import sigterm_interrupts
+from losslab.config.interruption import terminations_interrupt
 from losslab.config.overrides import with_quoted_path
 from losslab.fitting import with_losses
 from losslab.ranks.first import ranks_ended
@@ -122,5 +122,5 @@ def _follow(place: Place) -> int:
     from losslab.ranks.follower import follow  # noqa: PLC0415 (torch)
     from losslab.training import join  # noqa: PLC0415
 
-    with sigterm_interrupts():
+    with terminations_interrupt():
         return follow(place, join)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from losslab.config.interruption import INTERRUPTED, sigterm_interrupts
+from losslab.config.interruption import INTERRUPTED, terminations_interrupt
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
@@ -37,12 +37,12 @@ class UserError(Exception):
 def cli_errors() -> Iterator[None]:
     """Print a ``UserError`` in one line and exit with 2.
 
-    If it is interrupted, exit with 130, or with 143 by SIGTERM.
+    If it is interrupted, exit with 130, or with 143 by SIGTERM, SIGUSR1 or SIGUSR2.
 
     With ``HYDRA_FULL_ERROR=1``, the error is raised.
     """
     try:
-        with sigterm_interrupts():
+        with terminations_interrupt():
             yield
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR"):

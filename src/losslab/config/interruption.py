@@ -1,4 +1,4 @@
-"""Interruption of commands: SIGTERM, and processes whose parent has died."""
+"""Interruption of commands by signals, and of processes whose parent has died."""
 
 import os
 import signal
@@ -13,27 +13,36 @@ INTERRUPTED = 130
 
 POLL_SECONDS = 0.5
 """Time between two looks whether the parent lives."""
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 20.0
 """Time in which an interrupted process records the interruption before it is ended."""
 
 
+TERMINATING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
+"""Signals by which a system or an engine ends a process, often with a warning ahead of time."""
+
+
 class Terminated(KeyboardInterrupt):
-    """Interruption by SIGTERM."""
+    """Interruption by one of :data:`TERMINATING`."""
 
     exit_code = 143
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM interrupt the block as SIGINT does; the first one counts."""
+def terminations_interrupt() -> Iterator[None]:
+    """Let SIGTERM, SIGUSR1 and SIGUSR2 interrupt the block as SIGINT does; the first one counts."""
     if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt_once)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)}
     try:
+        for number in TERMINATING:
+            signal.signal(number, _interrupt_once)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @contextmanager
@@ -61,17 +70,40 @@ def interruptions_deferred() -> Iterator[None]:
 
 
 def interrupt_once() -> None:
-    """Let SIGINT and SIGTERM interrupt this process; the first of each counts.
+    """Let SIGINT and :data:`TERMINATING` interrupt this process; the first one counts.
 
-    A terminal sends SIGINT to all processes of a command, and its main process sends another one.
+    A terminal or an engine sends them to all processes of a command, and the main process sends
+    another one, which must not interrupt the others while they save.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt_once)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, *TERMINATING):
+            signal.signal(number, _interrupt_once)
 
 
 def _interrupt_once(number: int, frame: Any) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    for each in (signal.SIGINT, *TERMINATING):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back SIGINT and :data:`TERMINATING` until the end of the block, which must be short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    numbers = (signal.SIGINT, *TERMINATING)
+    before = {
+        each: signal.signal(each, lambda number, _: caught.append(number)) for each in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if caught:
+            signal.raise_signal(caught[0])
 
 
 def interruption(error: BaseException) -> KeyboardInterrupt:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from losslab.config.interruption import uninterrupted
 from losslab.lockstep.batches import StackedBatches
 from losslab.lockstep.capture import captured
 from losslab.lockstep.gradients import StackedGradients
@@ -315,12 +316,14 @@ class RunBatch(StackedRuns[StackedRun, StackedObjective]):
             member.schedule(metrics[row])
         self._regroup()
         states, stopped = self._optimizer_states(), []
-        for row, member in enumerate(self.members):
+        for member in self.members:
             member.draw(self.streams.of(member.components.data, "val"), epoch, step)
-            content = member.checkpoint(epoch, *counts, states[row])
-            validated = prediction[row], target[row]
-            if member.end_epoch(epoch, step, metrics[row], content, validated):
-                stopped.append(member)
+        with uninterrupted():  # runs that are saved at different epochs go on in different stacks
+            for row, member in enumerate(self.members):
+                content = member.checkpoint(epoch, *counts, states[row])
+                validated = prediction[row], target[row]
+                if member.end_epoch(epoch, step, metrics[row], content, validated):
+                    stopped.append(member)
         return stopped
 
     def _load_modules(self) -> None:
