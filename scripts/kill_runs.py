@@ -1,8 +1,9 @@
 """Kill commands at random moments, resume them and compare: python scripts/kill_runs.py --folder F.
 
-Each command is run once whole. Then it is killed (SIGKILL, SIGTERM or SIGINT to its main process
-alone) at a random moment of its training, and resumed. Results must be equal to the bit, no process
-may live 10 s longer than the main one, and no traceback may be shown.
+Each command is run once whole. Then it is killed (SIGKILL, SIGTERM, SIGUSR1 or SIGINT to its main
+process alone) at a random moment of its training, and resumed. Results must be equal to the bit, no
+process may live 10 s longer than the main one, and no traceback may be shown. A case of "work" is a
+sweep that losslab plan divides into units, and that losslab work trains.
 """
 
 import argparse
@@ -25,7 +26,9 @@ from losslab.runs.record import read_record
 ROOT = Path(__file__).parents[1]
 QUICK = ["callbacks=quiet", "trainer=cpu", "trainer.max_epochs=12"]
 SWEEP = ["-m", "loss=mse,mae,huber", "seed=range(3)", *QUICK[:2], "trainer.max_epochs=30"]
+LOCKSTEP = [*SWEEP[:-1], "trainer.max_epochs=300", "hydra/launcher=lockstep"]
 TUNING = ["loss=mse,huber", "protocol=tuned", "budget=2", "tuning_seeds=1000", "seeds=1,2"]
+SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT]
 CASES: dict[str, list[str]] = {
     "classification": ["loss=focal", "model=mlp", "model.dropout=0.3", *QUICK],
     "regression": ["loss=huber", "scheduler=cosine", *QUICK],
@@ -35,10 +38,10 @@ CASES: dict[str, list[str]] = {
     "reinforcement": ["loss=policy_gradient", "data.steps_per_epoch=300", *QUICK],
     "basic sweep": [*SWEEP, "hydra/launcher=basic"],
     "joblib sweep": [*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-    "lockstep sweep": [
-        *(*SWEEP[:-1], "trainer.max_epochs=300"),
-        *("hydra/launcher=lockstep", "hydra.launcher.workers=2"),
-    ],
+    "stack": [*LOCKSTEP, "hydra.launcher.workers=1"],
+    "lockstep sweep": [*LOCKSTEP, "hydra.launcher.workers=2"],
+    "work on stacks": ["work", *LOCKSTEP, "hydra.launcher.max_jobs=5"],
+    "work on runs": ["work", *SWEEP, "hydra/launcher=basic"],
     "tuning": ["tune", *TUNING, *QUICK],
 }
 
@@ -49,6 +52,7 @@ def main() -> int:
     parser.add_argument("--moments", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--signals", nargs="*", default=SIGNALS, type=signal_of)
     parser.add_argument("--folder", type=Path, required=True, help="folder of the runs, empty")
     given = parser.parse_args()
     folder = given.folder.resolve()
@@ -60,7 +64,7 @@ def main() -> int:
         if case not in wholes:
             wholes[case] = seconds_of_training(CASES[case], whole)
         draw = random.Random(f"{given.seed} {moment}")
-        number = draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        number = draw.choice(given.signals)
         delay = draw.uniform(0, wholes[case])
         stood, problems = kill(case, folder / str(moment), whole, number, delay)
         found += bool(problems)
@@ -73,12 +77,22 @@ def main() -> int:
     return int(found > 0)
 
 
+def signal_of(name: str) -> signal.Signals:
+    """Return the signal with a name such as ``SIGTERM``."""
+    return signal.Signals[name]
+
+
 def start(arguments: list[str], logs: Path) -> subprocess.Popen[str]:
-    """Start a command, with its output in its log folder."""
+    """Start a command, with its output in its log folder; work on units is planned first."""
     logs.mkdir(parents=True, exist_ok=True)
-    line = [sys.executable, "-m", "losslab", *arguments]
-    if not any(argument.startswith("resume=") for argument in arguments):
-        line.append(f"paths.log_dir={logs}")
+    own = [] if any(each.startswith("resume=") for each in arguments) else [f"paths.log_dir={logs}"]
+    if arguments[0] == "work":
+        if not list(logs.rglob(SWEEP_FILE)):
+            planning = [sys.executable, "-m", "losslab", "plan", *arguments[2:], *own]
+            subprocess.run(planning, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+        [file] = logs.rglob(SWEEP_FILE)
+        arguments, own = ["work", str(file.parent), "--all"], []
+    line = [sys.executable, "-m", "losslab", *arguments, *own]
     with (logs / "err.txt").open("a") as errors:
         return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors, text=True)
 
@@ -110,7 +124,7 @@ def kill(
     """Kill a command after a delay and resume it.
 
     Returns:
-        How many runs stood how when it was killed, and what is wrong.
+        How many runs stood how when it was killed and how soon it ended, and what is wrong.
     """
     process = start(CASES[case], logs)
     wait_for_training(process, logs)
@@ -120,10 +134,11 @@ def kill(
     stood = statuses(logs)
     if alive:
         os.kill(process.pid, number)
-    problems = []
+    sent, problems = time.monotonic(), []
+    process.wait(60)
+    ended = time.monotonic() - sent
     if psutil.wait_procs(children, timeout=10)[1]:
         problems.append("a process outlived the main one by 10 s")
-    process.wait(60)
     if number != signal.SIGKILL and statuses(logs)["running"]:
         problems.append("a record still says running")
     finish(start(resuming(CASES[case], logs), logs))
@@ -133,7 +148,8 @@ def kill(
     jobs = expected.keys() | got.keys()
     differing = [job for job in jobs if expected.get(job) != got.get(job)]
     problems += [f"{job} differs" for job in sorted(differing)]
-    return ", ".join(f"{count} {status}" for status, count in stood.items()), problems
+    counts = ", ".join(f"{count} {status}" for status, count in stood.items())
+    return f"{counts}; ended after {ended:.1f} s", problems
 
 
 def statuses(logs: Path) -> Counter[str]:
@@ -143,6 +159,8 @@ def statuses(logs: Path) -> Counter[str]:
 
 def resuming(arguments: list[str], logs: Path) -> list[str]:
     """Return the arguments that resume a command, or the same ones if it saved nothing yet."""
+    if arguments[0] == "work":
+        return arguments
     tunes = arguments[0] == "tune"
     for mark in [PLAN_FILE] if tunes else [SWEEP_FILE, "config.yaml"]:
         for path in logs.rglob(mark):

@@ -113,6 +113,8 @@ class Worker:
         from losslab.lockstep.grouping import Job  # noqa: PLC0415
 
         runs = [run for run in unit.runs if needs_running(self.folder / run["folder"])]
+        if not runs:  # another worker was faster
+            return
         if self.source is not None:
             require_harmless_jobs([run["overrides"] for run in runs], [], self.source)
         composed = compose_jobs([run["overrides"] for run in runs])
