@@ -22,6 +22,7 @@ from losslab.config.errors import UserError, cli_errors, resumable
 from losslab.config.help import help_text
 from losslab.config.interruption import terminations_interrupt
 from losslab.config.overrides import with_quoted_path
+from losslab.engines import end_with_job
 from losslab.fitting import with_losses
 from losslab.ranks.first import ranks_ended
 from losslab.ranks.place import Place, enter, place_in
@@ -54,6 +55,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command that the arguments describe; return the exit code."""
+    end_with_job()
     arguments = with_quoted_path(user_code.use(arguments))
     if is_command(arguments):
         return run_command(arguments)

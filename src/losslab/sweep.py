@@ -33,6 +33,8 @@ from losslab.config.interruption import INTERRUPTED, end_with_parent, interrupt_
 from losslab.config.overrides import parsed, quoted
 from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
+from losslab.engines.launched import ENGINE_FILE, read_launched
+from losslab.engines.launchers import checked_launcher
 from losslab.fitting import data_for_all
 from losslab.metrics.labels import primary_metric
 from losslab.progress import SweepProgress, show_job
@@ -41,7 +43,7 @@ from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, interrupt_dead, is_finished, needs_running, worker_of
 from losslab.runs.disk import free_space, writing_to
 from losslab.runs.files import FileError
-from losslab.runs.folder import SWEEP_FILE, is_run, job_name, label_of, own_names
+from losslab.runs.folder import SWEEP_FILE, is_run, job_name, label_of, own_names, remove
 from losslab.runs.record import Record, read_record
 from losslab.sweep_file import write_commands
 from losslab.units import Unit, plan_units
@@ -70,7 +72,11 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
     resuming = f"{program()} resume={folder}"
     with resumable(resuming), writing_to(folder):
         keep_looks(folder)
-        run_folders = launch(command, jobs, folder, earlier)
+        run_folders = launch(command, jobs, folder, earlier, waits=False)
+        launched = read_launched(folder)
+        if launched is not None and launched.jobs and not launched.waits:
+            print("\n".join(launched.lines(folder)))
+            return DONE
         show_comparison(folder)
     return show_unfinished(run_folders, resuming)
 
@@ -175,20 +181,39 @@ def _is_of_another(folder: Path, names: Sequence[str]) -> bool:
 
 
 def launch(
-    command: Command, jobs: Sequence[Composed], folder: Path, earlier: Sequence[Command] = ()
+    command: Command,
+    jobs: Sequence[Composed],
+    folder: Path,
+    earlier: Sequence[Command] = (),
+    *,
+    waits: bool = True,
 ) -> list[Path]:
     """Run the checked jobs that are not done, each in its subdirectory of the sweep's folder.
 
+    Args:
+        command: command of the sweep.
+        jobs: all of its jobs.
+        folder: its folder.
+        earlier: its earlier commands.
+        waits: whether to wait for them, even if its launcher would only submit them.
+
     Returns:
         The folders of all jobs.
+
+    Raises:
+        UserError: if the engine that should train them is missing or refuses its options.
     """
+    launcher, of_launcher = checked_launcher(command, waits=waits)
     plan(command, jobs, folder, earlier)
+    if launcher != "slurm":  # only Slurm goes on with what it was given before
+        remove([folder / ENGINE_FILE])
     of_runs = run_overrides(command.overrides)
     of_hydra = [given for given in command.overrides if given not in of_runs]
     of_hydra += [
         "hydra/sweeper=jobs",
         f"hydra.sweeper.file={quoted(folder / SWEEP_FILE)}",
         f"hydra.sweep.dir={quoted(folder)}",
+        *of_launcher,
     ]
     COMPOSED.clear()
     COMPOSED.update({job.overrides: job for job in jobs})

@@ -1,5 +1,6 @@
 """Work on a planned sweep: any process that sees its folder can train its units."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,12 @@ from losslab.config.command import program
 from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
 from losslab.config.trust import Source, require_harmless, require_harmless_jobs
+from losslab.engines import is_retry_of
 from losslab.metrics.labels import some
 from losslab.progress import SweepProgress, show
 from losslab.resume import saved_commands
 from losslab.runs.check import has_failed, needs_running
-from losslab.runs.claims import Claimed, claim, holder
+from losslab.runs.claims import Claim, Claimed, claim, holder
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import SWEEP_FILE
@@ -100,7 +102,7 @@ class Worker:
         with resumable(_again(self.folder, [unit])), writing_to(self.folder):
             claims.mkdir(parents=True, exist_ok=True)
             try:
-                held = claim(claims)
+                held = _claimed(claims)
             except Claimed:
                 return False
             with held:
@@ -162,3 +164,19 @@ def _named(units: Sequence[Unit]) -> str:
 
 def _is_untried(folder: Path) -> bool:
     return needs_running(folder) and not has_failed(folder)
+
+
+def _claimed(folder: Path) -> Claim:
+    """Claim a unit, once an earlier try of the task that runs this process has ended.
+
+    Raises:
+        Claimed: if another process works on it.
+    """
+    while True:
+        try:
+            return claim(folder)
+        except Claimed:
+            held = holder(folder)
+            if held is None or held.owner is None or not is_retry_of(held.owner["job"]):
+                raise
+            time.sleep(1)

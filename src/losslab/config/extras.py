@@ -21,6 +21,8 @@ EXTRAS = {
     "geomloss": "bench",
     "ot": "transport",
     "joblib": "joblib",
+    "submitit": "slurm",
+    "ray": "ray",
     "Box2D": "box2d",
     "datasets": "huggingface",
     "pyarrow": "parquet",

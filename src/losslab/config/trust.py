@@ -72,10 +72,15 @@ FUNCTIONS = (
 EXCEPT = ("monai.losses.perceptual", "torchvision.models.feature_extraction")
 """Modules in these packages that download code, unpickle files or compile text."""
 
-LAUNCHERS = ("basic", "joblib", "lockstep")
+LAUNCHERS = ("basic", "joblib", "lockstep", "slurm", "ray")
 HYDRA_KEYS = (
     *("hydra.launcher.max_jobs", "hydra.launcher.workers", "hydra.launcher.capture"),
     *("hydra.launcher.n_jobs", "hydra.sweep.dir", "hydra.run.dir"),
+    *("hydra.launcher.partition", "hydra.launcher.account", "hydra.launcher.qos"),
+    *("hydra.launcher.time", "hydra.launcher.cpus", "hydra.launcher.gpus", "hydra.launcher.mem"),
+    *("hydra.launcher.array_parallelism", "hydra.launcher.max_timeouts"),
+    *("hydra.launcher.wait", "hydra.launcher.report"),
+    *("hydra.launcher.num_cpus", "hydra.launcher.num_gpus", "hydra.launcher.max_retries"),
 )
 """Keys of Hydra that saved commands may set; others could run code or write beside the runs."""
 

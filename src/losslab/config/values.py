@@ -54,6 +54,11 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("paths.* hydra.run.dir hydra.sweep.dir hydra.sweep.subdir", _PATH),
     ("hydra.launcher.max_jobs hydra.launcher.workers", _COUNT),
     ("hydra.launcher.n_jobs", _COUNT | Number(-4096, -1, whole=True)),
+    ("hydra.launcher.cpus", _COUNT),
+    ("hydra.launcher.array_parallelism", _COUNT | NULL),
+    ("hydra.launcher.max_timeouts hydra.launcher.max_retries", _COUNT_FROM_0),
+    ("hydra.launcher.num_cpus hydra.launcher.num_gpus", _FROM_0),
+    ("hydra.launcher.wait hydra.launcher.report", FLAG),
     ("hydra.mode", Never((None,), "-m makes a sweep")),
     # --- loss -------------------------------------------------------------------------------------
     ("loss.of.*.weight loss.of.*.weight.first loss.of.*.weight.last", _FROM_0),

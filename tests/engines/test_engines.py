@@ -1,0 +1,54 @@
+"""Engines without an engine: the jobs of this process, and what is missing."""
+
+import pytest
+
+from losslab import engines
+from losslab.config.errors import UserError
+from losslab.engines import ray, slurm
+from losslab.engines.launched import Launched, read_launched
+from losslab.engines.options import RayOptions, SlurmOptions
+from losslab.runs.files import FileError
+
+
+def test_slurm_must_be_on_this_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="needs Slurm's sbatch, which is not on PATH"):
+        slurm.require_slurm(SlurmOptions())
+    assert engines.is_gone("slurm:17") is None
+
+
+REQUIRE = {
+    "slurm": lambda: slurm.require_slurm(SlurmOptions()),
+    "ray": lambda: ray.require_ray(RayOptions()),
+}
+
+
+@pytest.mark.parametrize(("engine", "require"), REQUIRE.items())
+def test_a_missing_package_is_named_with_its_extra(engine, require, monkeypatch):
+    monkeypatch.setattr(slurm.shutil, "which", lambda command: command)
+    monkeypatch.setattr(f"losslab.engines.{engine}.is_installed", lambda module: False)
+    with pytest.raises(UserError, match=rf"not installed: pip install .*\[{engine}\]"):
+        require()
+
+
+def test_a_cluster_must_answer(monkeypatch):
+    monkeypatch.setattr(ray, "is_installed", lambda module: True)
+    with pytest.raises(UserError, match=r"127.0.0.1:1: no cluster of Ray answers: .*refused"):
+        ray.require_ray(RayOptions(address="127.0.0.1:1"))
+
+
+def test_other_engines_cannot_tell_whether_a_job_is_gone(monkeypatch):
+    monkeypatch.setenv("LOSSLAB_JOB", "ray:12")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")  # a cluster of Ray within a job of Slurm
+    assert engines.own_job() == "ray:12"
+    assert engines.is_gone("ray:12") is None
+
+
+def test_what_was_launched_is_read_as_it_was_written(tmp_path):
+    assert read_launched(tmp_path) is None
+    launched = Launched("slurm", ["17"], waits=False, units={"17_0": 3}, report="18")
+    launched.write(tmp_path)
+    assert read_launched(tmp_path) == launched
+    (tmp_path / "engine.json").write_text('{"version": 1}')
+    with pytest.raises(FileError, match="lacks the fields engine, jobs"):
+        read_launched(tmp_path)
