@@ -29,6 +29,8 @@ from losslab.sweep import show_run, sweep
 from losslab.sweep_file import extended, read_code_dirs, read_commands
 
 _ABSENT = object()
+LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
+"""Beginnings of the overrides that choose a launcher, and its options."""
 
 
 def resume(command: Command) -> int:
@@ -61,7 +63,8 @@ def continued(command: Command) -> tuple[Command, list[Command]]:
     # config folders of this command line replace the saved ones; cli.run has made them known
     given = without_search_path(command.overrides)
     moved = len(given) < len(command.overrides)
-    earlier = saved_commands(folder, trust=command.trust, moved=moved)
+    same_launcher = not any(each.startswith(LAUNCHER[0]) for each in given)
+    earlier = saved_commands(folder, trust=command.trust, moved=moved, launches=same_launcher)
     looks = _looks(folder)
     if looks is not None and looks.planned:
         _refuse_seeds(given)
@@ -69,18 +72,23 @@ def continued(command: Command) -> tuple[Command, list[Command]]:
     return replace(grown, looks=looks.planned if looks is not None else ()), earlier
 
 
-def saved_commands(folder: Path, *, trust: bool, moved: bool = False) -> list[Command]:
+def saved_commands(
+    folder: Path, *, trust: bool, moved: bool = False, launches: bool = True
+) -> list[Command]:
     """Read the commands of a sweep, and search its folders of configs and code, if they are ours.
 
     Args:
         folder: the sweep.
         trust: whether all code that it names may run.
         moved: whether this command line has config folders instead of the saved ones.
+        launches: whether the launchers of the commands count; another one has its own options.
 
     Raises:
         UserError: if the commands would run other code.
     """
     commands = [_elsewhere(each) if moved else each for each in read_commands(folder)]
+    if not launches:
+        commands = [_without_launcher(each) for each in commands]
     code = read_code_dirs(folder)
     source = None if trust else Source(folder, code)
     if source is not None:
@@ -121,6 +129,11 @@ def _refuse_seeds(overrides: Sequence[str]) -> None:
 def _elsewhere(command: Command) -> Command:
     """Return a saved command with the config folders of the current one."""
     return replace(command, overrides=[*without_search_path(command.overrides), *search_path()])
+
+
+def _without_launcher(command: Command) -> Command:
+    kept = [each for each in command.overrides if not each.startswith(LAUNCHER)]
+    return replace(command, overrides=kept)
 
 
 def _resume_run(folder: Path, overrides: Sequence[str], *, trust: bool) -> int:

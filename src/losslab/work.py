@@ -64,7 +64,7 @@ class Worker:
             UserError: if the folder is not a planned sweep, or would run other code.
         """
         units = planned_units(folder)
-        return cls(folder, units, saved_commands(folder, trust=trust)[-1].source)
+        return cls(folder, units, saved_commands(folder, trust=trust, launches=False)[-1].source)
 
     def train(self, number: int) -> int:
         """Train what is left of the unit with this number; return the exit code.

@@ -1,13 +1,20 @@
 """Engines without an engine: the jobs of this process, and what is missing."""
 
+import threading
+
 import pytest
 
 from losslab import engines
+from losslab.config.command import parse
 from losslab.config.errors import UserError
 from losslab.engines import ray, slurm
 from losslab.engines.launched import Launched, read_launched
 from losslab.engines.options import RayOptions, SlurmOptions
+from losslab.resume import saved_commands
+from losslab.runs.claims import Claimed, claim
 from losslab.runs.files import FileError
+from losslab.sweep_file import write_commands
+from losslab.work import _claimed
 
 
 def test_slurm_must_be_on_this_machine(monkeypatch, tmp_path):
@@ -33,7 +40,7 @@ def test_a_missing_package_is_named_with_its_extra(engine, require, monkeypatch)
 
 def test_a_cluster_must_answer(monkeypatch):
     monkeypatch.setattr(ray, "is_installed", lambda module: True)
-    with pytest.raises(UserError, match=r"127.0.0.1:1: no cluster of Ray answers: .*refused"):
+    with pytest.raises(UserError, match=r"no cluster answers at 127.0.0.1:1: .*refused"):
         ray.require_ray(RayOptions(address="127.0.0.1:1"))
 
 
@@ -52,3 +59,23 @@ def test_what_was_launched_is_read_as_it_was_written(tmp_path):
     (tmp_path / "engine.json").write_text('{"version": 1}')
     with pytest.raises(FileError, match="lacks the fields engine, jobs"):
         read_launched(tmp_path)
+
+
+def test_the_launcher_of_a_saved_sweep_counts_only_if_it_launches(tmp_path):
+    overrides = ["loss=mse", "hydra/launcher=ray", "hydra.launcher.address=unknown:1"]
+    write_commands(tmp_path, [parse(["-m", *overrides])], [], {})
+    with pytest.raises(UserError, match=r"would use hydra\.launcher\.address"):
+        saved_commands(tmp_path, trust=False)
+    [command] = saved_commands(tmp_path, trust=False, launches=False)
+    assert not [each for each in command.overrides if "launcher" in each]
+
+
+def test_a_retry_of_a_task_waits_for_the_first_try(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOSSLAB_JOB", "ray:1")
+    first = claim(tmp_path)
+    threading.Timer(0.2, first.release).start()
+    with _claimed(tmp_path) as second:
+        assert second.number == first.number + 1
+        monkeypatch.setenv("LOSSLAB_JOB", "ray:2")
+        with pytest.raises(Claimed):
+            _claimed(tmp_path)

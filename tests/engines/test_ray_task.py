@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from losslab.engines.options import RayOptions
-from losslab.engines.ray import follow, require_ray, start
+from losslab.engines.ray import connect, follow, start
 
 pytestmark = pytest.mark.slow
 COUNT = Path(__file__).with_name("count.py")
@@ -23,7 +23,7 @@ def count(ray_cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OF_THE_USER", "carried over")
     options = RayOptions(address=ray_cluster.address)
-    require_ray(options)
+    connect(options)
 
     def begin(goal):
         file = tmp_path / f"counted{len(list(tmp_path.glob('*.log')))}"

@@ -23,7 +23,12 @@ from losslab.config import compound, groups, schema, secrets
 from losslab.config.errors import UserError, shown
 from losslab.config.overrides import is_choice, parsed, replaces
 from losslab.config.user_code import SEARCH_PATH, code_dirs, config_dirs, search_path
-from losslab.config.validation import is_read, require_deletable, require_valid
+from losslab.config.validation import (
+    is_read,
+    require_deletable,
+    require_option_of_launcher,
+    require_valid,
+)
 from losslab.config.values import refusal
 from losslab.runs.folder import job_name, named
 
@@ -274,6 +279,8 @@ def _require_known(overrides: Sequence[str], defaults: Callable[[], DictConfig])
             require_deletable(override)
         if is_choice(override):
             continue
+        if key.startswith("hydra.launcher."):
+            require_option_of_launcher(override, defaults().hydra)
         adds = override.is_add() or override.is_force_add()
         if is_read(key, overrides, defaults().hydra) if adds else top == "hydra":
             continue

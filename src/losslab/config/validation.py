@@ -201,6 +201,29 @@ def is_read(key: str, overrides: Sequence[str], hydra: DictConfig) -> bool:
     return key.rpartition(".")[0] not in _CLOSED or values.kind_of(key) is not None
 
 
+def require_option_of_launcher(override: Any, hydra: DictConfig) -> None:
+    """Check that the launcher has an option and takes its value, which Hydra would not explain.
+
+    Args:
+        override: override of a key that begins with ``hydra.launcher.``.
+        hydra: Hydra's node, with the chosen launcher.
+
+    Raises:
+        UserError: if not.
+    """
+    key = override.key_or_group
+    names = key.split(".")[1:]
+    if not _is_field(hydra, names):
+        known = [str(each) for each in hydra.launcher if each not in ("_target_", "trust")]
+        launcher = hydra.runtime.choices["hydra/launcher"]
+        raise UserError(
+            f"unknown key {key} of hydra/launcher={launcher}"
+            f"{groups.did_you_mean(names[1], known)} Known: {', '.join(known)}"
+        )
+    if not override.is_delete() and "${" not in override.input_line:
+        _require(values.refusal(key, override.value()))
+
+
 def _is_field(node: Any, names: Sequence[str]) -> bool:
     """Return whether a key is in the classes of a node, or below one that takes any key."""
     for name in names:

@@ -52,7 +52,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("label", _LABEL | NULL),
     ("within*", None),  # margin_refusal
     ("paths.* hydra.run.dir hydra.sweep.dir hydra.sweep.subdir", _PATH),
-    ("hydra.launcher.max_jobs hydra.launcher.workers", _COUNT),
+    ("hydra.launcher.max_jobs hydra.launcher.workers", _COUNT | NULL),
     ("hydra.launcher.n_jobs", _COUNT | Number(-4096, -1, whole=True)),
     ("hydra.launcher.cpus", _COUNT),
     ("hydra.launcher.array_parallelism", _COUNT | NULL),

@@ -24,42 +24,49 @@ CONNECT_SECONDS = 10.0
 
 
 def require_ray(options: RayOptions) -> None:
-    """Connect to the cluster, or start one on this machine.
+    """Check that Ray is installed, and that something listens at the address of a cluster.
 
     Raises:
-        UserError: if Ray is not installed, or the cluster cannot be reached.
+        UserError: if not.
     """
     if not is_installed("ray"):
         raise UserError(f"hydra/launcher=ray: {not_installed('ray')}")
-    address = options.address or os.environ.get("RAY_ADDRESS")
-    _require_answer(address)
+    host, colon, port = _address(options).rpartition(":")
+    if colon and port.isdecimal():  # Ray itself would try for minutes
+        try:
+            place = (host.rpartition("/")[2], int(port))
+            socket.create_connection(place, CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise _unreachable(options, error) from error
+
+
+def connect(options: RayOptions) -> None:
+    """Connect to the cluster, or start one on this machine.
+
+    Raises:
+        UserError: if that fails.
+    """
     import ray  # noqa: PLC0415 (an extra)
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    on_sigterm = signal.getsignal(signal.SIGTERM)  # Ray would exit without a word
+    on_sigterm = signal.getsignal(signal.SIGTERM)  # with Ray's, nothing would be recorded
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+        ray.init(_address(options) or None, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _unreachable(address, described(error)) from error
+        raise _unreachable(options, error) from error
     finally:
         signal.signal(signal.SIGTERM, on_sigterm)
 
 
-def _require_answer(address: str | None) -> None:
-    """Check that somebody listens, which Ray would try for minutes."""
-    host, colon, port = (address or "").rpartition(":")
-    if not (colon and port.isdecimal()):
-        return
-    try:
-        socket.create_connection((host.rpartition("/")[2], int(port)), CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(address, str(error)) from error
+def _address(options: RayOptions) -> str:
+    return options.address or os.environ.get("RAY_ADDRESS", "")
 
 
-def _unreachable(address: str | None, reason: str) -> UserError:
+def _unreachable(options: RayOptions, error: Exception) -> UserError:
+    where = _address(options) or "this machine"
     return UserError(
-        f"hydra.launcher.address={address}: no cluster of Ray answers: {reason}; start one with "
-        "'ray start --head', or leave the address out to train on this machine"
+        f"hydra/launcher=ray: no cluster answers at {where}: {described(error)}; start one with "
+        "'ray start --head', or leave hydra.launcher.address out to train on this machine"
     )
 
 
@@ -70,14 +77,17 @@ def launch(folder: Path, options: RayOptions) -> None:
         folder: folder of the sweep.
         options: options of the launcher.
     """
-    require_ray(options)
     import ray  # noqa: PLC0415 (an extra)
 
+    units = unfinished(folder)
+    if not units:
+        return
+    connect(options)
     Launched("ray", [ray.get_runtime_context().get_job_id()], waits=True).write(folder)
     logs = folder.absolute() / LOGS
     logs.mkdir(exist_ok=True)
     tasks = {}
-    for unit in unfinished(folder):
+    for unit in units:
         line = [sys.executable, "-m", "losslab", *work(folder, unit.number, options)]
         tasks[start(line, logs / f"unit{unit.number}.log", options)] = unit.number
     try:
