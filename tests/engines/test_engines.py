@@ -21,7 +21,7 @@ def test_slurm_must_be_on_this_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="needs Slurm's sbatch, which is not on PATH"):
         slurm.require_slurm(SlurmOptions())
-    assert engines.is_gone("slurm:17") is None
+    assert engines.is_gone("slurm:17@north") is None
 
 
 REQUIRE = {

@@ -49,7 +49,11 @@ def test_a_task_has_folder_environment_and_job(count, tmp_path):
     job, file = count(goal=1)
     assert wait_for_end([job])[job].name == "COMPLETED"
     own_job, _, folder, *variable = file.read_text().split()
-    assert (own_job, folder, variable) == (f"slurm:{job}", str(tmp_path), ["carried", "over"])
+    assert (own_job, folder, variable) == (
+        f"slurm:{job}@losslab",
+        str(tmp_path),
+        ["carried", "over"],
+    )
 
 
 def test_tasks_that_are_preempted_or_at_their_time_limit_go_on(count):
@@ -62,7 +66,10 @@ def test_tasks_that_are_preempted_or_at_their_time_limit_go_on(count):
         assert (state.name, state.restarts) == ("COMPLETED", 1)
         lines = files[job].read_text().splitlines()
         assert len(lines) == 100
-        assert {line.split()[0] for line in lines} == {f"slurm:{job}", f"slurm:{job}+1"}
+        assert {line.split()[0] for line in lines} == {
+            f"slurm:{job}@losslab",
+            f"slurm:{job}+1@losslab",
+        }
 
 
 def test_a_cancelled_task_is_not_queued_again(count):
@@ -73,9 +80,10 @@ def test_a_cancelled_task_is_not_queued_again(count):
 
 def test_a_process_is_gone_once_its_job_is_queued_again_or_forgotten(count):
     job, _ = count(goal=10**6)
-    assert is_gone(f"slurm:{job}") is False
+    assert is_gone(f"slurm:{job}@losslab") is False
     subprocess.run(["scontrol", "requeue", job], check=True)
     wait_for(lambda: states([job])[job].name == "PENDING", [job])
-    assert is_gone(f"slurm:{job}") is True
+    assert is_gone(f"slurm:{job}@losslab") is True
     subprocess.run(["scancel", job], check=True)
-    assert is_gone("slurm:999999_7") is True
+    assert is_gone("slurm:999999_7@losslab") is True
+    assert is_gone("slurm:999999_7@elsewhere") is None

@@ -20,14 +20,15 @@ PARENT = "LOSSLAB_PARENT"
 def own_job(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the job of an engine that runs this process; ``None`` without one.
 
-    A job of Slurm that was queued again keeps its id, so the number of its restart is added.
+    A job of Slurm is named with its cluster, and with the number of its restart if it was queued
+    again, since it keeps its id.
 
     Example:
-        >>> own_job({"SLURM_JOB_ID": "17"})
-        'slurm:17'
-        >>> own_job({"SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3",
-        ...          "SLURM_JOB_ID": "20", "SLURM_RESTART_COUNT": "1"})
-        'slurm:17_3+1'
+        >>> own_job({"SLURM_JOB_ID": "17", "SLURM_CLUSTER_NAME": "north"})
+        'slurm:17@north'
+        >>> own_job({"SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_ID": "20",
+        ...          "SLURM_CLUSTER_NAME": "north", "SLURM_RESTART_COUNT": "1"})
+        'slurm:17_3+1@north'
     """
     if JOB in environment:
         return environment[JOB]
@@ -37,7 +38,8 @@ def own_job(environment: Mapping[str, str] = os.environ) -> str | None:
     if "SLURM_ARRAY_JOB_ID" in environment:
         job = f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
     restarts = environment.get("SLURM_RESTART_COUNT", "0")
-    return f"slurm:{job}" if restarts == "0" else f"slurm:{job}+{restarts}"
+    again = "" if restarts == "0" else f"+{restarts}"
+    return f"slurm:{job}{again}@{environment.get('SLURM_CLUSTER_NAME', '')}"
 
 
 def is_gone(job: str) -> bool | None:

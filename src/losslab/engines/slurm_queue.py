@@ -76,15 +76,26 @@ def states(jobs: Collection[str]) -> dict[str, State] | None:
 
 
 def is_gone(job: str) -> bool | None:
-    """Return whether the process of a job has ended; ``None`` if Slurm does not answer.
+    """Return whether the process of a job has ended.
 
     Args:
-        job: its id, and the number of its restart: ``17_3``, or ``17_3+1`` for a process that
-            started after the job was queued again.
+        job: its id, the number of its restart and its cluster: ``17_3@north``, or ``17_3+1@north``
+            for a process that started after the job was queued again.
+
+    Returns:
+        ``None`` if Slurm does not answer, or only that of another cluster does.
     """
-    name, _, restarts = job.partition("+")
-    known = states([name])
+    name, _, cluster = job.partition("@")
+    name, _, restarts = name.partition("+")
+    known = states([name]) if cluster == _cluster() else None
     if known is None:
         return None
     state = known.get(name)
     return state is None or state.name not in WORKING or state.restarts > int(restarts or 0)
+
+
+def _cluster() -> str | None:
+    """Return the name of the cluster of this machine."""
+    answer = ask("scontrol", "show", "config")
+    found = answer and re.search(r"^ClusterName\s*=\s*(\S+)", answer.stdout, re.MULTILINE)
+    return found[1] if found else None
