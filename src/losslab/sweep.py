@@ -34,7 +34,7 @@ from losslab.config.overrides import parsed, quoted
 from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
 from losslab.engines.launched import ENGINE_FILE, read_launched
-from losslab.engines.launchers import checked_launcher
+from losslab.engines.launchers import for_launcher, launcher_of, require_engine
 from losslab.fitting import data_for_all
 from losslab.metrics.labels import primary_metric
 from losslab.progress import SweepProgress, show_job
@@ -87,7 +87,7 @@ def checked_jobs(
     earlier: Sequence[Command] = (),
     known: dict[tuple[str, ...], Composed] | None = None,
 ) -> list[Composed]:
-    """Compose the jobs of all commands, and check those that are not done.
+    """Compose the jobs of all commands, and check those that are not done, and their engine.
 
     Args:
         command: command of the sweep.
@@ -100,6 +100,7 @@ def checked_jobs(
     """
     new = compose_jobs(all_jobs(command), known)
     _refuse_duplicates(new)
+    require_engine(command)
     # an earlier launcher may not be installed here
     runs = {repr(own): own for own in (all_jobs(without_launcher(each)) for each in earlier)}
     runs.pop(repr(all_jobs(without_launcher(command))), None)
@@ -199,12 +200,9 @@ def launch(
 
     Returns:
         The folders of all jobs.
-
-    Raises:
-        UserError: if the engine that should train them is missing or refuses its options.
     """
-    launcher, of_launcher = checked_launcher(command, waits=waits)
     plan(command, jobs, folder, earlier)
+    launcher = launcher_of(command)
     if launcher != "slurm":  # only Slurm goes on with what it was given before
         remove([folder / ENGINE_FILE])
     of_runs = run_overrides(command.overrides)
@@ -213,7 +211,7 @@ def launch(
         "hydra/sweeper=jobs",
         f"hydra.sweeper.file={quoted(folder / SWEEP_FILE)}",
         f"hydra.sweep.dir={quoted(folder)}",
-        *of_launcher,
+        *for_launcher(launcher, command, waits=waits),
     ]
     COMPOSED.clear()
     COMPOSED.update({job.overrides: job for job in jobs})

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from losslab import engines
+from losslab import cli, engines
 from losslab.config.command import parse
 from losslab.config.errors import UserError
 from losslab.engines import ray, slurm
@@ -28,6 +28,14 @@ REQUIRE = {
     "slurm": lambda: slurm.require_slurm(SlurmOptions()),
     "ray": lambda: ray.require_ray(RayOptions()),
 }
+
+
+def test_nothing_is_written_without_the_engine(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sweep = ["loss=mse,mae", "data=diabetes", f"hydra.sweep.dir={tmp_path}/sweep"]
+    with pytest.raises(UserError, match="not on PATH"):
+        cli.run(["-m", *sweep, "hydra/launcher=slurm"])
+    assert not (tmp_path / "sweep").exists()
 
 
 @pytest.mark.parametrize(("engine", "require"), REQUIRE.items())

@@ -14,24 +14,33 @@ REQUIRE: Mapping[str, Callable[[Any], None]] = {"slurm": require_slurm, "ray": r
 """Function that checks an engine and the options of its launcher, by name."""
 
 
-def checked_launcher(command: Command, *, waits: bool) -> tuple[str, list[str]]:
-    """Check that the engine of a command is there and takes its options, before it has any jobs.
-
-    Args:
-        command: command of a sweep.
-        waits: whether its caller needs the results.
-
-    Returns:
-        The name of the launcher, and further overrides for it.
+def require_engine(command: Command) -> None:
+    """Check that the engine of a command, if it has one, is there and takes its options.
 
     Raises:
-        UserError: if the engine is missing, or refuses the options.
+        UserError: if not.
     """
     hydra = compose(all_jobs(command)[0]).hydra
-    name = hydra.runtime.choices["hydra/launcher"]
-    overrides: list[str] = []
-    if name in REQUIRE:
-        REQUIRE[name](OmegaConf.to_object(hydra.launcher))
-        overrides += ["hydra.launcher.trust=true"] if command.source is None else []
-        overrides += ["hydra.launcher.wait=true"] if waits and name == "slurm" else []
-    return name, overrides
+    if require := REQUIRE.get(hydra.runtime.choices["hydra/launcher"]):
+        require(OmegaConf.to_object(hydra.launcher))
+
+
+def launcher_of(command: Command) -> str:
+    """Return the name of the launcher of a command."""
+    return str(compose(all_jobs(command)[0]).hydra.runtime.choices["hydra/launcher"])
+
+
+def for_launcher(name: str, command: Command, *, waits: bool) -> list[str]:
+    """Return further overrides for a launcher.
+
+    Args:
+        name: name of the launcher.
+        command: command that it launches.
+        waits: whether the caller needs the results.
+    """
+    overrides = []
+    if name in REQUIRE and command.source is None:
+        overrides.append("hydra.launcher.trust=true")
+    if name == "slurm" and waits:
+        overrides.append("hydra.launcher.wait=true")
+    return overrides
