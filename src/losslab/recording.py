@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+import losslab.engines  # noqa: F401 (claims of runs name the job of this process)
 from losslab.components import Components
 from losslab.config import schema, secrets
 from losslab.config.errors import UserError, raised_at

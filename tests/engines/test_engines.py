@@ -1,14 +1,18 @@
 """Engines without an engine: the jobs of this process, and what is missing."""
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from losslab import cli, engines
 from losslab.config.command import parse
 from losslab.config.errors import UserError
+from losslab.config.trust import Source
 from losslab.engines import ray, slurm
 from losslab.engines.launched import Launched, read_launched
+from losslab.engines.launchers import for_launcher
 from losslab.engines.options import RayOptions, SlurmOptions
 from losslab.resume import saved_commands
 from losslab.runs.claims import Claimed, claim
@@ -76,6 +80,15 @@ def test_the_launcher_of_a_saved_sweep_counts_only_if_it_launches(tmp_path):
         saved_commands(tmp_path, trust=False)
     [command] = saved_commands(tmp_path, trust=False, launches=False)
     assert not [each for each in command.overrides if "launcher" in each]
+
+
+def test_commands_that_need_the_results_wait_for_slurm():
+    command = parse(["-m", "loss=mse"])
+    assert for_launcher("slurm", command, waits=True)[-1] == "hydra.launcher.wait=true"
+    assert for_launcher("slurm", command, waits=False) == ["hydra.launcher.trust=true"]
+    assert for_launcher("lockstep", command, waits=True) == []
+    not_ours = replace(command, source=Source(Path("sweep"), {}))
+    assert for_launcher("ray", not_ours, waits=False) == []
 
 
 def test_a_retry_of_a_task_waits_for_the_first_try(tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ def is_gone(job: str) -> bool | None:
     return slurm_queue.is_gone(name) if engine == "slurm" else None
 
 
-use_engine(own_job, is_gone)
+use_engine(own_job, is_gone)  # runs/ imports no engines
 
 
 def is_retry_of(job: str | None) -> bool:
