@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,14 @@ def launch(folder: Path, options: SlurmOptions) -> None:
         tasks = [_losslab(*work(folder, number, options)) for number in part]
         ids = submit(tasks, folder / LOGS, options, _of_task(options))
         units.update(zip(ids, part, strict=True))
-    jobs = _without_tasks(units)
-    report = None
-    if jobs and options.report and not options.wait:
-        tasks = [_losslab("report", str(folder))]
-        [report] = submit(tasks, folder / LOGS, options, _of_report(options, jobs))
-    Launched("slurm", jobs, options.wait, units, report).write(folder)
+    launched = Launched("slurm", _without_tasks(units), options.wait, units)
+    launched.write(folder)
     if options.wait:
-        wait(jobs)
+        wait(launched.jobs)
+    elif new and options.report:
+        flags = _of_report(options, launched.jobs)
+        [report] = submit([_losslab("report", str(folder))], folder / LOGS, options, flags)
+        replace(launched, report=report).write(folder)
 
 
 def _queued(folder: Path) -> dict[str, int]:
