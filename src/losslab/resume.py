@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.config import groups, schema
-from losslab.config.command import Command, all_jobs, program
+from losslab.config.command import Command, all_jobs, program, without_launcher
 from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
 from losslab.config.overrides import parsed
@@ -29,8 +29,6 @@ from losslab.sweep import show_run, sweep
 from losslab.sweep_file import extended, read_code_dirs, read_commands
 
 _ABSENT = object()
-LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
-"""Beginnings of the overrides that choose a launcher, and its options."""
 
 
 def resume(command: Command) -> int:
@@ -63,7 +61,7 @@ def continued(command: Command) -> tuple[Command, list[Command]]:
     # config folders of this command line replace the saved ones; cli.run has made them known
     given = without_search_path(command.overrides)
     moved = len(given) < len(command.overrides)
-    same_launcher = not any(each.startswith(LAUNCHER[0]) for each in given)
+    same_launcher = not any(each.startswith("hydra/launcher=") for each in given)
     earlier = saved_commands(folder, trust=command.trust, moved=moved, launches=same_launcher)
     looks = _looks(folder)
     if looks is not None and looks.planned:
@@ -88,7 +86,7 @@ def saved_commands(
     """
     commands = [_elsewhere(each) if moved else each for each in read_commands(folder)]
     if not launches:
-        commands = [_without_launcher(each) for each in commands]
+        commands = [without_launcher(each) for each in commands]
     code = read_code_dirs(folder)
     source = None if trust else Source(folder, code)
     if source is not None:
@@ -129,11 +127,6 @@ def _refuse_seeds(overrides: Sequence[str]) -> None:
 def _elsewhere(command: Command) -> Command:
     """Return a saved command with the config folders of the current one."""
     return replace(command, overrides=[*without_search_path(command.overrides), *search_path()])
-
-
-def _without_launcher(command: Command) -> Command:
-    kept = [each for each in command.overrides if not each.startswith(LAUNCHER)]
-    return replace(command, overrides=kept)
 
 
 def _resume_run(folder: Path, overrides: Sequence[str], *, trust: bool) -> int:
