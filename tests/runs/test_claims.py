@@ -1,5 +1,6 @@
 """One process at a time works on a folder; one that is lost is replaced."""
 
+import copy
 import json
 import multiprocessing
 import os
@@ -19,8 +20,9 @@ HERE = {"host": platform.node(), "namespace": pid_namespace()}
 
 
 @pytest.fixture(autouse=True)
-def _no_engine():
-    yield
+def _same_engine(monkeypatch):
+    """Let each test use an engine of its own, and leave that of the process as it is."""
+    monkeypatch.setattr(claims, "_engine", copy.copy(claims._engine))
     use_engine(lambda: None, lambda job: None)
 
 
