@@ -74,7 +74,7 @@ def test_refused_files(tmp_path):
     np.savez(tmp_path / "x.npz", inputs=np.zeros((60, 3)), targets=np.arange(60) % 2)
     (tmp_path / "broken.npz").write_bytes(b"PK no archive")
     no_image = attempt("data=arrays data.path=x.npz model=cnn", tmp_path)
-    require_refused(no_image, "model=cnn expects images")
+    require_refused(no_image, "model=cnn: CNN expects images (channels, height, width)")
     require_refused(attempt("data=arrays data.path=broken.npz", tmp_path), "broken.npz")
 
 

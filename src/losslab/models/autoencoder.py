@@ -32,7 +32,7 @@ class ConvAutoencoder(nn.Module):
         super().__init__()
         if len(input_shape) != 3:
             raise ValueError(
-                "model=autoencoder expects images (channels, height, width), "
+                "ConvAutoencoder expects images (channels, height, width), "
                 f"got samples of shape {tuple(input_shape)}"
             )
         depth, *self.size = input_shape

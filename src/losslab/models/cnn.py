@@ -37,7 +37,7 @@ class CNN(nn.Sequential):
     ) -> None:
         if len(input_shape) != 3:
             raise ValueError(
-                "model=cnn expects images (channels, height, width), "
+                "CNN expects images (channels, height, width), "
                 f"got samples of shape {tuple(input_shape)}: use model=mlp, which takes any shape"
             )
         depth, height, width = input_shape
@@ -54,7 +54,8 @@ class CNN(nn.Sequential):
         if min(height, width) < 1:
             raise ValueError(
                 f"model.channels has {len(channels)} convolutions, which halve images of shape "
-                f"{tuple(input_shape)} below one pixel: use fewer channels"
+                f"{tuple(input_shape)} below one pixel: use fewer channels, or give images as "
+                "(channels, height, width)"
             )
         layers += [nn.Flatten(), nn.Linear(depth * height * width, hidden), nn.ReLU()]
         if dropout:

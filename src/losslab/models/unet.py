@@ -34,7 +34,7 @@ class UNet(nn.Module):
         super().__init__()
         if len(input_shape) != 3:
             raise ValueError(
-                "model=unet expects images (channels, height, width), "
+                "UNet expects images (channels, height, width), "
                 f"got samples of shape {tuple(input_shape)}"
             )
         widths = [input_shape[0], *channels]
