@@ -44,6 +44,17 @@ def test_a_class_too_small_is_named():
         draw(22, labels=labels, names=["common", "rare"], **halves())
 
 
+@pytest.mark.parametrize(
+    ("classes", "name", "advised"), [(12, "{}", True), (12, "c{}", False), (3, "{}", False)]
+)
+def test_classes_that_may_be_values_are_said_to_be(classes, name, advised):
+    labels = torch.arange(classes)
+    names = [name.format(label - 2) for label in range(classes)]
+    with pytest.raises(ValueError, match="to be divided into 3 splits, got 1") as caught:
+        draw(classes, labels=labels, names=names, **halves())
+    assert ("add task=regression" in str(caught.value)) is advised
+
+
 @given(
     groups=st.lists(st.integers(0, 30), min_size=3, max_size=120),
     classes=st.integers(1, 3),

@@ -1,5 +1,6 @@
 """Random, stratified or grouped splits into training, validation and test."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,6 +11,10 @@ from losslab.rng import Purpose, generator
 
 TRAIN, VAL, TEST = 0, 1, 2
 NAMES = ("train", "val", "test")
+
+MANY = 10
+"""Number of classes called by numbers above which they may be values."""
+_WHOLE = re.compile(r"-?\d+")
 
 
 def draw(
@@ -125,7 +130,7 @@ def _by_class(
             what = "the data" if labels is None else f"class {_name(label, names)}"
             raise ValueError(
                 f"{what} must have more than {sum(sizes)} samples to be divided into "
-                f"{len(shares)} splits, got {len(members)}"
+                f"{len(shares)} splits, got {len(members)}{_advice(names)}"
             )
         sizes = [len(members) - sum(sizes), *sizes]
         for part, block in enumerate(members.split(sizes)):
@@ -193,6 +198,12 @@ def _require_each_class(training: Tensor, labels: Tensor, names: Sequence[str] |
 def _distinct(values: Tensor) -> Tensor:
     """Return the sorted distinct values."""
     return torch.unique(values)  # type: ignore[no-any-return]
+
+
+def _advice(names: Sequence[str] | None) -> str:
+    """Advise the other task if classes could be values: many whole numbers."""
+    numbers = len(names or ()) > MANY and all(map(_WHOLE.fullmatch, names or ()))
+    return ". If the targets are values, add task=regression" if numbers else ""
 
 
 def _name(label: int, names: Sequence[str] | None) -> str:
