@@ -296,6 +296,17 @@ def test_table_with_split_and_weight(csv):
     assert data.train.targets.std(correction=0) == pytest.approx(1, abs=1e-4)
 
 
+def test_targets_may_be_whole_numbers_and_decimals(csv):
+    path = csv(visits=list(range(60)))
+    data = ready(
+        Table(
+            path, ["visits", "dose"], target_kind="values", standardize_targets=False, drop=["name"]
+        )
+    )
+    assert (data.target_kind, data.outputs) == ("values", 2)
+    assert set(data.test.targets[:, 0].tolist()) <= set(range(60))
+
+
 @pytest.mark.parametrize(
     ("options", "changes", "message"),
     [

@@ -98,7 +98,8 @@ class Roles:
         """
         columns = [plain(table[name]) for name in self.target]
         names = ", ".join(self.target)
-        if len({column.dtype.kind for column in columns}) > 1:
+        kinds = {"iuf" if column.dtype.kind in "iuf" else column.dtype.kind for column in columns}
+        if len(kinds) > 1:
             raise ValueError(f"target columns must have the same type, got {names}")
         values = np.stack(columns, axis=1)
         return targets.read_targets(
