@@ -72,6 +72,18 @@ def test_only_metrics_that_were_tested_have_bold():
     assert rows(text)["huber"] == r"huber & \textbf{1.294} & 1.035 \\"
 
 
+def test_columns_that_do_not_fit_on_a_page_are_in_blocks_below_each_other():
+    long = {f"{name}_{'of_a_long_name' * 3}": GOOD for name in "ab"}
+    columns = ["mae", "rmse", "loss", "ref/mse"]
+    text = latex(compared(long, columns=columns), "interval")
+    blocks = text.split(r"\medskip")
+    assert [block.count(r"\begin{tabular}") for block in blocks] == [1, 1]
+    assert [len(rows(block)) for block in blocks] == [3, 3]  # the losses stand in both
+    assert sum(rows(block)["loss"].count("&") for block in blocks) == 4
+    assert text.count(r"\caption") == 1
+    assert r"\medskip" not in latex(compared(columns=columns), "interval")
+
+
 def test_minus_signs_and_failed_seeds():
     comparison = compared({"mse": [-1.0, -2.0, "diverged"], "mae": GOOD[:3]})
     lines = rows(latex(comparison, "sd"))

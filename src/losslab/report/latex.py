@@ -19,6 +19,8 @@ SPREADS: tuple[Spread, ...] = ("sd", "interval", "none")
 WIDEST = 60
 """Letters of all headers above which metrics have their short names."""
 WIDEST_LINE = 100
+"""Letters of a line above which its columns are divided into blocks."""
+WIDEST_SMALL = 80
 """Letters of a line above which it is set smaller."""
 MOST_PAIRS = 40
 """Number of pairs that fit on a page; more are left to the files."""
@@ -34,6 +36,7 @@ _SIGNS = {
     **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "²": "$^2$", "±": r"$\pm$"},
 }
 
+_COMMAND = re.compile(r"\\[A-Za-z]+|[{}$\\]")
 
 _GREEK = re.compile(
     "greek (?:small letter (?!omicron)|capital letter "
@@ -179,21 +182,51 @@ def _tabular(
     label: str,
     left: int = 1,
 ) -> str:
-    wide = max(sum(map(len, line)) for line in lines) > WIDEST_LINE
-    columns = "l" * left + "r" * (len(head) - left)
+    blocks = _blocks([head, *lines], left)
+    size = (
+        "small" if len(blocks) == 1 and _width([head, *lines]) <= WIDEST_SMALL else "footnotesize"
+    )
+    tabulars = [_block(block, left) for block in blocks]
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\centering\{'footnotesize' if wide else 'small'}\setlength{{\tabcolsep}}{{4pt}}",
+            rf"\centering\{size}\setlength{{\tabcolsep}}{{3pt}}",
             rf"\caption{{{caption}}}",
             rf"\label{{{label}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
+            "\n\n\\medskip\n".join(tabulars),
+            r"\end{table}",
+        ]
+    )
+
+
+def _blocks(grid: Sequence[Sequence[str]], left: int) -> list[list[list[str]]]:
+    """Divide the columns of a table into blocks that fit on a page, which all have the first."""
+    columns = list(zip(*grid, strict=True))
+    first, others = columns[:left], columns[left:]
+    blocks: list[list[tuple[str, ...]]] = []
+    for column in others:
+        if not blocks or _width(list(zip(*blocks[-1], column, strict=True))) > WIDEST_LINE:
+            blocks.append(list(first))
+        blocks[-1].append(column)
+    return [[list(line) for line in zip(*block, strict=True)] for block in blocks]
+
+
+def _width(grid: Sequence[Sequence[str]]) -> int:
+    """Return the letters of a table's columns, without the commands of LaTeX."""
+    columns = zip(*grid, strict=True)
+    return sum(max(len(_COMMAND.sub("", each)) for each in column) for column in columns)
+
+
+def _block(grid: Sequence[Sequence[str]], left: int) -> str:
+    head, *lines = grid
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{'l' * left + 'r' * (len(head) - left)}}}",
             r"\toprule",
             rf"{' & '.join(head)} \\",
             r"\midrule",
             *(rf"{' & '.join(line)} \\" for line in lines),
             r"\bottomrule",
             r"\end{tabular}",
-            r"\end{table}",
         ]
     )
