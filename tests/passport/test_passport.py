@@ -6,6 +6,7 @@ from conformance import cases
 from torch import nn
 
 from losslab.commands.probe import passport_of
+from losslab.config.errors import UserError
 from losslab.losses import (
     AsTwoClasses,
     CrossEntropyLoss,
@@ -201,6 +202,18 @@ def test_inputs_at_the_edge_are_warned_of():
 def test_the_card():
     lines = str(probe(nn.MultiMarginLoss(), target_formats=[INDICES])).splitlines()
     assert any(line.split(maxsplit=1) == ["estimates", "the most likely class"] for line in lines)
+
+
+def test_a_function_is_probed():
+    card = str(probe(nn.functional.cross_entropy, target_formats=[INDICES]))
+    assert "FunctionLoss(cross_entropy, reduction=mean)" in card
+    assert "class probabilities, by the softmax" in card
+
+
+@pytest.mark.parametrize("loss", [3, "focal", nn.CrossEntropyLoss])
+def test_what_is_no_loss_is_not_probed(loss):
+    with pytest.raises(UserError, match="loss must be a module, or a function of prediction and t"):
+        probe(loss)
 
 
 @pytest.mark.parametrize("name", ["arcface", "center"])

@@ -1,12 +1,14 @@
 """The passport of a loss: what it was found to be when it was tried."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from losslab.config.errors import UserError
 from losslab.losses.base import Loss, TargetFormat
+from losslab.losses.function import FunctionLoss
 from losslab.passport.problems import PROBED, Shape
 from losslab.passport.trial import Trial, try_format
 
@@ -70,7 +72,7 @@ class Passport:
 
 
 def probe(
-    loss: nn.Module,
+    loss: nn.Module | Callable[..., Tensor],
     *,
     target_formats: Sequence[TargetFormat] | None = None,
     shape: Shape | None = None,
@@ -78,9 +80,13 @@ def probe(
     """Find out what a loss is by calling it on small problems with known answers.
 
     Args:
-        loss: any module that is called as ``loss(prediction, target)``. It is copied first.
+        loss: any module or function that is called as ``loss(prediction, target)``. A module is
+            copied first.
         target_formats: those to try. Default: those that the loss declares, else all of them.
         shape: shape of one sample's prediction, such as (C,), if the loss needs a certain one.
+
+    Raises:
+        UserError: if it is neither.
 
     Example:
         >>> import torch
@@ -88,6 +94,7 @@ def probe(
         >>> passport.trial(TargetFormat.CLASS_INDICES).estimate.of
         'class probabilities, by the softmax'
     """
+    loss = _as_module(loss)
     if target_formats is None:
         target_formats = loss.accepts if isinstance(loss, Loss) else PROBED
     return Passport(
@@ -117,6 +124,16 @@ def notes_on(trial: Trial) -> dict[str, Any]:
     """Return what a record keeps of a trial: what the loss estimates, and what is odd about it."""
     estimates = None if trial.estimate is None else trial.estimate.of
     return {"estimates": estimates, "warnings": list(warnings_of(trial))}
+
+
+def _as_module(loss: Any) -> nn.Module:
+    if isinstance(loss, nn.Module):
+        return loss
+    if isinstance(loss, type) or not callable(loss):
+        raise UserError(
+            f"loss must be a module, or a function of prediction and target, got {loss!r:.60}"
+        )
+    return FunctionLoss(loss)
 
 
 def _name(loss: nn.Module) -> str:
