@@ -1,10 +1,12 @@
 """Build the network of a run with its initial weights, from its resolved config."""
 
 import copy
+import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from omegaconf import DictConfig, ListConfig
@@ -20,6 +22,9 @@ from losslab.tasks import Task
 
 OPTIONS = {"weights": None, "freeze": None, "channels_last": False}
 """Options of every network in ``model``, with their defaults, unless its constructor has them."""
+
+_MADE: WeakSet[nn.Module] = WeakSet()
+"""Parts of the networks that were made so far."""
 
 
 def initial_network(config: DictConfig, data: Any, task: Task, *, starts: bool = True) -> nn.Module:
@@ -49,6 +54,7 @@ def initial_network(config: DictConfig, data: Any, task: Task, *, starts: bool =
         network: nn.Module = build(own, name, **accepted(target, sizes))
     if not isinstance(network, nn.Module):
         raise UserError(f"{name} must be an nn.Module, got {type(network).__name__}")
+    _require_new(network, name)
     for parameter, weight in network.named_parameters():
         if not weight.numel():  # torch permits layers without units, whose output is constant
             raise UserError(f"{name}: {parameter} must have at least one element, got none")
@@ -59,6 +65,33 @@ def initial_network(config: DictConfig, data: Any, task: Task, *, starts: bool =
     except (ValueError, TypeError) as error:
         raise UserError(f"{name}: {error}") from error
     return network
+
+
+def require_new_networks(config: DictConfig, data: Any, task: Task) -> None:
+    """Check that a function that makes the network makes another one at a further call.
+
+    Raises:
+        UserError: if runs would share its weights.
+    """
+    if not inspect.isclass(target_of(config.model, "model")):
+        initial_network(config, data, task, starts=False)
+
+
+def _require_new(network: nn.Module, name: str) -> None:
+    """Check that no part of a network that training changes was made for another run.
+
+    Raises:
+        UserError: otherwise, since the run would begin with weights that another has trained.
+    """
+    for path, part in network.named_modules():
+        parameters = part.parameters(recurse=False)
+        changes = any(each.requires_grad for each in parameters) or bool(part._buffers)
+        if changes and part in _MADE:
+            raise UserError(
+                f"{name} must be made anew for each run, but {path or type(part).__name__} is that "
+                "of an earlier one: make it in the function, or copy it there by copy.deepcopy"
+            )
+    _MADE.update(network.modules())
 
 
 def _without_weights(node: DictConfig) -> DictConfig:

@@ -26,6 +26,7 @@ from losslab.loggers import finish_loggers, require_loggers, run_urls
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
 from losslab.modules.supervised import SupervisedModule
+from losslab.network_building import require_new_networks
 from losslab.process_checks import require_processes, require_strategy, spawns
 from losslab.ranks.first import FIRST_RANK
 from losslab.ranks.follower import Together
@@ -123,6 +124,8 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
     """
     configure_process(config)
     components = build_components(config, like)
+    if like is None:
+        require_new_networks(config, components.data, components.task)
     require_strategy(config)
     trainer = build(config.trainer, "trainer", **quiet_trainer())
     require_processes(config, trainer, components)

@@ -288,6 +288,18 @@ def test_further_seeds_are_a_further_look():
     assert sorted(set(more.extend(seeds=[7]).runs()["seed"])) == [0, 1, 2, 7]
 
 
+def test_a_frozen_part_without_state_may_be_shared():
+    layer = nn.Linear(4, 6).requires_grad_(False)
+    result = losslab.compare(
+        model=lambda: nn.Sequential(layer, nn.Linear(6, 2)),
+        data=(X, CLASSES),
+        losses=["cross_entropy"],
+        seeds=2,
+        max_epochs=1,
+    )
+    assert list(result.runs()["outcome"]) == ["done", "done"]
+
+
 def test_it_is_saved_and_loaded(tmp_path):
     result = losslab.compare(
         losses=["mse", "mae"], data="regression", metrics=["rmse"], baseline="mse", **QUICK
@@ -513,6 +525,9 @@ class NeedsScale(nn.Module):
         super().__init__()
 
 
+SHARED, LAYERS = Net(2), Net(2).layers
+
+
 class Wide(Net):
     def __init__(self, width):
         super().__init__(2, width)
@@ -596,6 +611,17 @@ WRONG = {
     "an option": ({"options": ["data.zzz=1"]}, "unknown key data.zzz"),
     "one array": ({"data": X}, "data must be a name, (X, y), a DataFrame, a Dataset"),
     "four arrays": ({"data": (X, CLASSES, X, CLASSES)}, "LightningDataModule, got tuple of 4"),
+    "one network for all seeds": (
+        {"model": lambda: SHARED, "seeds": 2},
+        "model=model must be made anew for each run, but layers.0 is that of an earlier one",
+    ),
+    "one layer for all seeds": (
+        {
+            "model": lambda: nn.Sequential(nn.ReLU(), LAYERS),
+            "seeds": 2,
+        },
+        "but 1.0 is that of an earlier one: make it in the function, or copy it",
+    ),
     "a stream": ({"data": Stream()}, "a torch Dataset with __len__ and __getitem__, or a Li"),
     "one-hot": (
         {"data": (X, np.eye(2)[CLASSES])},
