@@ -284,6 +284,7 @@ def test_further_seeds_are_a_further_look():
     assert "2 seeds" in result.answer
     more = result.extend(seeds=1)
     assert sorted(set(more.runs()["seed"])) == [0, 1, 2]
+    assert "3 seeds" in result.answer  # also if what extend returns is not kept
     assert set(more.pairs()["looks"]) == {2}
     assert sorted(set(more.extend(seeds=[7]).runs()["seed"])) == [0, 1, 2, 7]
 

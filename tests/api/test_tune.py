@@ -85,8 +85,11 @@ def test_it_is_saved_moved_loaded_and_extended():
     result.save("saved")
     shutil.rmtree("first")
     Path("saved").rename("moved")
-    more = losslab.load("moved").extend(seeds=1)
-    assert sorted(set(more.runs()["seed"])) == [0, 1, 2]
+    loaded = losslab.load("moved")
+    assert sorted(set(loaded.runs()["seed"])) == [0, 1]
+    more = loaded.extend(seeds=1)
+    for each in (loaded, more):
+        assert sorted(set(each.runs()["seed"])) == [0, 1, 2]
     assert len(more.comparison.tables) == 1
     assert more.best == best
     with pytest.raises(losslab.UserError, match="must not overlap, but both have 100"):

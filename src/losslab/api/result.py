@@ -164,6 +164,8 @@ class Result:
     def extend(self, seeds: int | Iterable[int]) -> "Result":
         """Train further seeds, and those that were interrupted; p-values cover all looks.
 
+        The result is returned with them, and changed itself.
+
         Args:
             seeds: number of further seeds, or all seeds to have.
 
@@ -179,7 +181,13 @@ class Result:
             listed = ",".join(map(str, self._all_seeds(seeds, planned)))
             command = extended(commands[-1], [f"seed={listed}"])
             run_sweep(command, self._sweep, self._shown.engine, commands, whole=self.folder)
+        self._forget()
         return type(self)(self.folder, self._shown, trust=self._trust)
+
+    def _forget(self) -> None:
+        """Read the runs again when they are next asked for: there are more of them."""
+        for name in ("comparison", "tuning"):
+            self.__dict__.pop(name, None)
 
     def _all_seeds(self, seeds: int | Iterable[int], planned: Iterable[int]) -> list[int]:
         """Return the seeds that there are or are planned, and a number of others or those given."""

@@ -66,6 +66,7 @@ class TuningResult(Result):
             train_stages(plan, self.folder, self._shown.engine, source)
         more = TuningResult(self.folder, self._shown, trust=self._trust)
         super(TuningResult, more).extend(listed)
+        self._forget()
         return more
 
     def command(self) -> str:
