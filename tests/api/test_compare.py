@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
+from scipy.sparse import csr_matrix
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -286,7 +287,20 @@ def test_further_seeds_are_a_further_look():
     assert sorted(set(more.runs()["seed"])) == [0, 1, 2]
     assert "3 seeds" in result.answer  # also if what extend returns is not kept
     assert set(more.pairs()["looks"]) == {2}
-    assert sorted(set(more.extend(seeds=[7]).runs()["seed"])) == [0, 1, 2, 7]
+    assert sorted(set(more.extend(seeds=np.array([7, 0])).runs()["seed"])) == [0, 1, 2, 7]
+
+
+@pytest.mark.parametrize("seeds", [-2, 1.5, "3", None])
+def test_further_seeds_are_numbers(seeds):
+    result = losslab.compare(losses=["cross_entropy"], data=(X, CLASSES), seeds=1, max_epochs=1)
+    with pytest.raises(losslab.UserError, match="seeds must be a number of seeds or a list"):
+        result.extend(seeds)
+
+
+def test_margins_of_a_loaded_comparison_are_by_metric():
+    result = losslab.compare(losses=["cross_entropy"], data=(X, CLASSES), seeds=1, max_epochs=1)
+    with pytest.raises(losslab.UserError, match=r"within must be like .*, got 0\.1"):
+        losslab.load(result.folder, within=0.1)
 
 
 def test_a_frozen_part_without_state_may_be_shared():
@@ -575,6 +589,8 @@ WRONG = {
         {"options": ["optimizer.lr=0.1,0.2"]},
         "optimizer.lr=0.1,0.2 has several values, but all runs share options",
     ),
+    "a seed": ({"options": ["seed=3"]}, "seed=3 is not an option of all runs: give seeds=..."),
+    "a loss": ({"options": ["loss=mse"]}, "loss=mse is not an option of all runs: give losses=..."),
     "one option": ({"options": "data.zzz=1"}, "losslab --cfg job, in a shell"),
     "log-probabilities": (
         {"losses": {"mine": nn.NLLLoss()}},
@@ -612,6 +628,17 @@ WRONG = {
     "an option": ({"options": ["data.zzz=1"]}, "unknown key data.zzz"),
     "one array": ({"data": X}, "data must be a name, (X, y), a DataFrame, a Dataset"),
     "four arrays": ({"data": (X, CLASSES, X, CLASSES)}, "LightningDataModule, got tuple of 4"),
+    "two Datasets": ({"data": (DATASET, DATASET)}, "data must be one Dataset, got 2"),
+    "two DataLoaders": (
+        {"data": (DataLoader(DATASET), DataLoader(DATASET))},
+        "got 2: give that of all samples, which losslab splits, or a LightningDataModule",
+    ),
+    "a sparse matrix": ({"data": (csr_matrix(X), CLASSES)}, "inputs must be dense, got csr_matrix"),
+    "rows of two lengths": ({"data": ([[1, 2], [3]] * 60, CLASSES)}, "numbers of one shape: "),
+    "a margin without its metric": (
+        {"within": 0.1},
+        'within must be like {"accuracy": 0.005}, got',
+    ),
     "one network for all seeds": (
         {"model": lambda: SHARED, "seeds": 2},
         "model=model must be made anew for each run, but layers.0 is that of an earlier one",

@@ -11,6 +11,7 @@ from losslab.api.choices import Losses
 from losslab.api.described import (
     completed,
     described,
+    margins,
     names,
     new_folder,
     removed_if_refused,
@@ -174,7 +175,7 @@ def load(
             shown,
             baseline=baseline or shown.baseline,
             metrics=tuple(names(metrics)) or shown.metrics,
-            within=dict(within) if within is not None else None,
+            within=margins(within) if within is not None else None,
         ),
         trust=trust,
     )

@@ -37,9 +37,18 @@ class Again:
 
 
 def given_datasets(data: Any) -> Mapping[str, Any] | None:
-    """Return Datasets by split, if data are any, or a sequence of items; not for ``(X, y)``."""
+    """Return Datasets by split, if data are any, or a sequence of items; not for ``(X, y)``.
+
+    Raises:
+        UserError: if data are several Datasets.
+    """
     if is_data_module(data):
         return datasets_of(data)
+    if isinstance(data, tuple | list) and data and isinstance(data[0], Dataset | DataLoader):
+        raise UserError(
+            f"data must be one Dataset, got {len(data)}: give that of all samples, which losslab "
+            "splits, or a LightningDataModule, which has its own splits"
+        )
     if isinstance(data, DataLoader):
         data = data.dataset
     is_sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")

@@ -17,6 +17,9 @@ from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
 
+ARGUMENTS = {"seed": "seeds=...", "loss": "losses=...", "data": "data=..."}
+"""Arguments of what cannot be an option of all runs, by key."""
+
 
 def described(
     folder: Path,
@@ -48,10 +51,15 @@ def described(
                 f"{option.input_line} has several values, but all runs share options: call it for "
                 "each of them"
             )
+        if option.get_key_element() in ARGUMENTS:
+            raise UserError(
+                f"{option.input_line} is not an option of all runs: give "
+                f"{ARGUMENTS[option.get_key_element()]}"
+            )
     for group, name in (("task", task), ("optimizer", optimizer)):
         _require_choice(group, name)
     asked = {"trainer.max_epochs": max_epochs, "optimizer": optimizer, "optimizer.lr": lr}
-    asked |= {f"within.{name}": margin for name, margin in (within or {}).items()}
+    asked |= {f"within.{name}": margin for name, margin in margins(within).items()}
     shared = [
         *data_options(data, target, task, folder, model, options),
         *model_options(model),
@@ -79,6 +87,17 @@ def new_folder(kind: str) -> Path:
 def names(given: str | Sequence[str]) -> list[str]:
     """Return one or several texts as a list."""
     return [given] if isinstance(given, str) else list(given)
+
+
+def margins(within: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the differences that do not matter, by metric.
+
+    Raises:
+        UserError: if they are not a mapping.
+    """
+    if not isinstance(within, Mapping | None):
+        raise UserError(f'within must be like {{"accuracy": 0.005}}, got {within!r:.60}')
+    return dict(within or {})
 
 
 def seed_list(seeds: int | Iterable[int], name: str = "seeds", first: int = 0) -> list[int]:

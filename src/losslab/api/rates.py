@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from losslab.api.choices import Losses
-from losslab.api.described import described, names
+from losslab.api.described import described
 from losslab.api.engine import unchanged_process
 from losslab.config.compose import complete, compose_jobs
 from losslab.config.overrides import refuse_rate
@@ -67,9 +67,9 @@ def lr_find(
             target=target,
             model=model,
             task=task,
-            options=[*names(options), f"seed={seed}"],
+            options=options,
         )
-        given = [complete([*shared, *own]) for own in chosen.values()]
+        given = [complete([*shared, f"seed={seed}", *own]) for own in chosen.values()]
         refuse_rate([option for job in given for option in job])
         jobs = compose_jobs(given)
         return find_rates(dict(zip(chosen, (job.config for job in jobs), strict=True)), span)

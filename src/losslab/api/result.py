@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from losslab.analysis.notes import tuning_notes
 from losslab.analysis.search import Tuning
 from losslab.analysis.standing import standing
 from losslab.api.again import require_given, require_typable
+from losslab.api.described import seed_list
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.moved import find_data
 from losslab.api.notebook import Plots, page
@@ -170,7 +172,8 @@ class Result:
             seeds: number of further seeds, or all seeds to have.
 
         Raises:
-            UserError: if a job cannot run, e.g. since a model was given to another process.
+            UserError: if a job cannot run, e.g. since a model was given to another process, or
+                ``seeds`` are not numbers.
         """
         with unchanged_process():
             find_data(self.folder)
@@ -193,7 +196,8 @@ class Result:
         """Return the seeds that there are or are planned, and a number of others or those given."""
         known = sorted({run.seed for run in collect([self._sweep]).runs} | set(planned))
         first = max(known, default=-1) + 1
-        more = seeds if isinstance(seeds, Iterable) else range(first, first + seeds)
+        is_none = isinstance(seeds, Integral) and seeds == 0
+        more = [] if is_none else seed_list(seeds, first=first)
         return list(dict.fromkeys([*known, *more]))
 
     def save(self, folder: str | Path) -> "Result":

@@ -182,5 +182,10 @@ def _array(name: str, values: Any) -> NDArray[Any]:
         raise UserError(f"{name} must be numbers, got {type(values).__name__}")
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
-    array = np.asarray(values)
+    if hasattr(values, "toarray"):
+        raise UserError(f"{name} must be dense, got {type(values).__name__}: give .toarray() of it")
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise UserError(f"{name} must be numbers of one shape: {error}") from error
     return array.astype(str) if array.dtype.kind == "O" else array
