@@ -201,6 +201,13 @@ MCNEMAR = "(McNemar's test, Holm over 2) for new samples"
             "p = 1 (sign flips) for new samples",
         ),
         (
+            {"mse": MSE[:1], "sse": MSE[:1]},
+            {},
+            {},
+            "mse vs sse: mean absolute error equal at the one seed; the spread is unknown with one "
+            "pair",
+        ),
+        (
             {"mse": MSE, "huber": NEAR},
             REDRAWN,
             {},
@@ -218,7 +225,7 @@ MCNEMAR = "(McNemar's test, Holm over 2) for new samples"
     ],
     ids=[
         *("equivalent", "equivalent and better", "a margin", "median", "interquartile mean"),
-        *("a margin of the median", "equal", "redrawn", "both fail"),
+        *("a margin of the median", "equal", "equal at one seed", "redrawn", "both fail"),
     ],
 )
 def test_the_last_words_on_a_pair(collected, maes, record, options, sentence):

@@ -186,7 +186,8 @@ def _samples_outlook(pair: Pair) -> list[str]:
 def _size(pair: Pair) -> str:
     """Return the mean difference, as in ``accuracy +0.84 points [0.31, 1.37]``."""
     if not any(pair.differences.values()):
-        return f"{pair.metric.label} equal at all {pair.n} seeds"
+        seeds = "the one seed" if pair.n == 1 else f"all {pair.n} seeds"
+        return f"{pair.metric.label} equal at {seeds}"
     label = LOCATIONS.get(pair.test.method, "") + pair.metric.label
     text = f"{label} {pair.metric.difference_text(pair.mean)}"
     low, high, _ = pair.interval
