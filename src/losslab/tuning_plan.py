@@ -280,8 +280,10 @@ def _default(key: str, config: DictConfig) -> Any:
     if value is not missing:
         return value
     name = key.removeprefix("loss.")
-    parameter = inspect.signature(target_of(config.loss, "loss")).parameters.get(name)
-    default = None if parameter is None else parameter.default
+    parameters = inspect.signature(target_of(config.loss, "loss")).parameters
+    if name not in parameters:
+        raise UserError(f"unknown option {key}{groups.did_you_mean(name, parameters)}")
+    default = parameters[name].default
     if not isinstance(default, int | float | str):
         raise UserError(f"{key} must have a default, which is the first setting that is tried")
     return default

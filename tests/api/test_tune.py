@@ -218,7 +218,7 @@ WRONG = {
     "a range": ({"ranges": {"mine": {"scale": {"low": 2, "high": 1}}}}, "loss.scale"),
     "an option": (
         {"ranges": {"mine": {"scael": [1, 2]}}},
-        "loss.scael must have a default, which is the first setting",
+        "unknown option loss.scael: did you mean scale?",
     ),
     "no default": (
         {"losses": {"mine": NoDefault}, "ranges": {"mine": {"scale": [1, 2]}}},
