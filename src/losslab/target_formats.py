@@ -56,7 +56,9 @@ def matching_format(
         if target_format in accepts:
             return target_format
     chosen = config.choices
-    task = groups.task_of_other_kind(chosen.loss, chosen.data, chosen.task)
+    names = [each[5:] for each in config.get("overrides", ()) if each.startswith("loss=")]
+    loss_name = names[-1] if names else chosen.loss  # the latter may be a label
+    task = groups.task_of_other_kind(loss_name, chosen.data, chosen.task)
     advice = f"If the targets suit it, add task={task}. " if task else ""
     raise UserError(
         f"loss={chosen.loss} accepts {_names(accepts)}, but task={chosen.task} provides "

@@ -589,8 +589,12 @@ WRONG = {
         {"options": ["optimizer.lr=0.1,0.2"]},
         "optimizer.lr=0.1,0.2 has several values, but all runs share options",
     ),
-    "a seed": ({"options": ["seed=3"]}, "seed=3 is not an option of all runs: give seeds=..."),
-    "a loss": ({"options": ["loss=mse"]}, "loss=mse is not an option of all runs: give losses=..."),
+    "a seed": ({"options": ["seed=3"]}, "seed=3 is not an option of all runs: give it as an arg"),
+    "a loss": ({"options": ["loss=mse"]}, "loss=mse is not an option of all runs: give it as an"),
+    "values as classes": (
+        {"losses": {"ce": "cross_entropy"}, "data": (X, VALUES)},
+        'provides values. If the targets suit it, add task="classification". Losses that fit: ',
+    ),
     "one option": ({"options": "data.zzz=1"}, "losslab --cfg job, in a shell"),
     "log-probabilities": (
         {"losses": {"mine": nn.NLLLoss()}},

@@ -17,8 +17,8 @@ from losslab.config.errors import UserError
 from losslab.config.overrides import parsed
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
 
-ARGUMENTS = {"seed": "seeds=...", "loss": "losses=...", "data": "data=..."}
-"""Arguments of what cannot be an option of all runs, by key."""
+ARGUMENTS = ("seed", "loss", "data")
+"""What is given as an argument, and not as an option of all runs."""
 
 
 def described(
@@ -53,8 +53,7 @@ def described(
             )
         if option.get_key_element() in ARGUMENTS:
             raise UserError(
-                f"{option.input_line} is not an option of all runs: give "
-                f"{ARGUMENTS[option.get_key_element()]}"
+                f"{option.input_line} is not an option of all runs: give it as an argument"
             )
     for group, name in (("task", task), ("optimizer", optimizer)):
         _require_choice(group, name)
