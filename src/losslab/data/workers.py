@@ -37,7 +37,7 @@ class Workers:
 
     They are forked where that is possible, so that they share the memory of this process, and a
     function need not be picklable. Its errors are raised here, as a ``ValueError`` in one line, and
-    so is the death of a process, with what it has told :func:`reads`.
+    so is the death of a process, with what it passed to :func:`reads`.
 
     Args:
         function: maps a request to a result of tensors, arrays and plain values.

@@ -26,7 +26,7 @@ COMMANDS = ("sbatch", "srun", "squeue", "scontrol")
 ARRAY_SIZE = 1000
 """Largest number of tasks per array, by Slurm's defaults."""
 SIGNAL_SECONDS = 120
-"""Time before its time limit at which a task is told to save its runs."""
+"""Time before its time limit at which a task gets a signal to save its runs."""
 POLL_SECONDS = 5.0
 """Time between two looks at the queue."""
 

@@ -26,7 +26,7 @@ from losslab.ranks.place import FIRST_RUN, here
 
 SOURCE = str(Path(__file__).resolve().parents[2])
 SECONDS_TO_LEAVE = 10.0
-"""Time in which the others end, once they are told to."""
+"""Time in which the others end, once they have their exit status."""
 
 
 class FirstRank:
