@@ -1,6 +1,7 @@
 """A small run of each kind, and its config."""
 
-from losslab.config.compose import compose_jobs, jobs_of
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 
 SMALL = ["trainer=cpu", "trainer.max_epochs=1", "callbacks=quiet", "logger=none"]
 DIGITS = ["data=digits", "model=mlp", "model.hidden=[16]", "loss=cross_entropy"]

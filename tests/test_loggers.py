@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pytorch_lightning.loggers import CSVLogger, MLFlowLogger
 
-from losslab.config.compose import compose, finished_config
+from losslab.config.compose import compose
 from losslab.config.errors import UserError
+from losslab.config.jobs import finished_config
 from losslab.loggers import require_loggers, run_urls
 from losslab.runs.record import read_record
 from losslab.training import train

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from losslab.config import user_code
-from losslab.config.compose import compose, finished_config
+from losslab.config.compose import compose
+from losslab.config.jobs import finished_config
 from losslab.training import train
 
 PAGE = Path(__file__).parents[1] / "docs" / "add-your-own.md"

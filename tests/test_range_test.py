@@ -8,8 +8,8 @@ import losslab
 from losslab import range_test
 from losslab.commands.lr_find import find, main
 from losslab.components import build_components
-from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError
+from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import quoted
 from losslab.data.base import InMemoryData
 from losslab.range_test import Span, rate_curve

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from losslab.config.compose import compose_jobs, jobs_of
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.runs.claims import latest_claim
 from losslab.runs.folder import job_name
 from losslab.runs.writer import RunWriter

@@ -11,9 +11,10 @@ from losslab import tuning
 from losslab.analysis.ranges import Range
 from losslab.config import groups, user_code
 from losslab.config.command import all_jobs
-from losslab.config.compose import compose, compose_jobs
+from losslab.config.compose import compose
 from losslab.config.compound import is_compound
 from losslab.config.errors import UserError
+from losslab.config.jobs import SharedConfig, compose_jobs
 from losslab.tuning_plan import parse_plan, points_of, sobol_points
 
 UNIT = {"low": 0, "high": 1}
@@ -108,11 +109,11 @@ def test_what_the_command_line_sets_is_not_tuned():
 def test_a_round_of_the_search_composes_its_new_jobs_only(tmp_path, monkeypatch):
     plan = parse_plan(["loss=huber", "budget=3", "tuning_seeds=100,101"])
     later = [plan.points["huber"].pop(), None]
-    composed, whole = [], compose
+    composed, whole = [], SharedConfig.composed
 
-    def counted(job):
-        composed.append(job)
-        return whole(job)
+    def counted(shared):
+        composed.append(shared.job)
+        return whole(shared)
 
     def add_points(plan, folder):
         point = later.pop(0)
@@ -123,10 +124,10 @@ def test_a_round_of_the_search_composes_its_new_jobs_only(tmp_path, monkeypatch)
         jobs = compose_jobs(all_jobs(command), known)
         assert [list(job.overrides) for job in jobs] == all_jobs(command)
 
-    monkeypatch.setattr("losslab.config.compose.compose", counted)
+    monkeypatch.setattr(SharedConfig, "composed", counted)
     monkeypatch.setattr(tuning, "_add_points", add_points)
     tuning.search(plan, tmp_path, run_round)
-    assert len(composed) == 3  # not 2 + 3
+    assert len(composed) == 6  # three points with two seeds; not 4 + 6
 
 
 SUM = ["loss=sum,bce,uncertainty_sum", "loss.of.dice=0.7", "loss.of.bce=2", "loss.of.focal=0"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from losslab.components import ready_data
-from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError
+from losslab.config.jobs import compose_jobs
 from losslab.tuning_plan import parse_plan
 from losslab.tuning_split import with_unseen_test
 

@@ -8,7 +8,7 @@ import pytest
 
 from losslab import cli
 from losslab.config.command import all_jobs, parse
-from losslab.config.compose import compose_jobs
+from losslab.config.jobs import compose_jobs
 from losslab.runs.claims import claim
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import RunFolder, find_runs

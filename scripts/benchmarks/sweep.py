@@ -12,7 +12,8 @@ from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
 from benchmarks.page import ratio_table, show
-from losslab.config.compose import compose_jobs, jobs_of
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.lockstep.grouping import Job, place
 from losslab.lockstep.sweep import train_jobs
 from losslab.runs.environment import peak_memory_mb

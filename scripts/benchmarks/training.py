@@ -16,7 +16,7 @@ from torchvision.transforms import ToTensor
 
 from benchmarks.page import ratio_table, show
 from losslab.components import build_components
-from losslab.config.compose import compose_jobs
+from losslab.config.jobs import compose_jobs
 from losslab.recording import make_run_writer, open_record
 from losslab.trainer import make_trainer
 from losslab.training import configure_process

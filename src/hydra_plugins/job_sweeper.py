@@ -34,7 +34,7 @@ class JobSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs; the arguments are prepended to each job's overrides."""
-        from losslab.config.compose import COMPOSED  # noqa: PLC0415 (as in _is_finished)
+        from losslab.config.jobs import COMPOSED  # noqa: PLC0415 (as in _is_finished)
 
         assert self.launcher is not None
         assert self.config is not None
@@ -71,7 +71,7 @@ class JobSweeper(Sweeper):
 
 def _place(job: Sequence[str]) -> list[str]:
     """Return the override of the subdirectory of a job that was composed in this process."""
-    from losslab.config.compose import COMPOSED  # noqa: PLC0415 (Hydra imports this file for --help)
+    from losslab.config.jobs import COMPOSED  # noqa: PLC0415 (Hydra imports this file for --help)
     from losslab.config.overrides import quoted  # noqa: PLC0415
 
     composed = COMPOSED.get(tuple(job))
@@ -80,7 +80,7 @@ def _place(job: Sequence[str]) -> list[str]:
 
 def _is_finished(folder: Path, job: Sequence[str]) -> bool:
     """Return whether a job, composed in this process, needs no run."""
-    from losslab.config.compose import COMPOSED  # noqa: PLC0415 (Hydra imports this file for --help)
+    from losslab.config.jobs import COMPOSED  # noqa: PLC0415 (Hydra imports this file for --help)
     from losslab.runs.check import needs_running  # noqa: PLC0415
 
     composed = COMPOSED.get(tuple(job))

@@ -83,7 +83,7 @@ class LockstepLauncher(Launcher):
     def _job(self, overrides: Sequence[str]) -> "Job":
         """Return the job with its folder and its config, composed unless it already was."""
         # neither imports torch before jobs are launched
-        from losslab.config.compose import COMPOSED, compose_jobs  # noqa: PLC0415
+        from losslab.config.jobs import COMPOSED, compose_jobs  # noqa: PLC0415
         from losslab.lockstep.grouping import Job  # noqa: PLC0415
 
         own = tuple(each for each in overrides if not each.startswith("hydra."))

@@ -17,10 +17,12 @@ import losslab
 from losslab.commands import is_command, run_command
 from losslab.config import user_code
 from losslab.config.command import PASS_ON, Command, parse, program, require_flags, split_flags
-from losslab.config.compose import complete, compose, finished_config, jobs_of
+from losslab.config.compose import compose
 from losslab.config.errors import UserError, cli_errors, resumable
+from losslab.config.expansion import complete, jobs_of
 from losslab.config.help import help_text
 from losslab.config.interruption import terminations_interrupt
+from losslab.config.jobs import finished_config
 from losslab.config.overrides import with_quoted_path
 from losslab.engines import end_with_job
 from losslab.fitting import with_losses

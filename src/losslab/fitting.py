@@ -9,9 +9,10 @@ from omegaconf import DictConfig
 
 from losslab.config import groups, schema
 from losslab.config.command import split_flags
-from losslab.config.compose import compose_jobs, jobs_of, values_of
 from losslab.config.errors import UserError
+from losslab.config.expansion import jobs_of, values_of
 from losslab.config.instantiate import target_of
+from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import parsed
 
 Job = list[str]

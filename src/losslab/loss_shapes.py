@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from losslab.config import compound, groups
-from losslab.config.compose import jobs_of
 from losslab.config.errors import UserError
+from losslab.config.expansion import jobs_of
 from losslab.config.instantiate import build, target_of
 from losslab.loss_building import build_loss, is_sum
 from losslab.losses.base import Loss, TargetFormat

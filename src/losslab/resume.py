@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from losslab.config import groups, schema
 from losslab.config.command import Command, all_jobs, program, without_launcher
-from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
+from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.secrets import MASK

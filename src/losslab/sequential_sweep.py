@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslab.config.command import Command, all_jobs, program, without_seeds
-from losslab.config.compose import compose_jobs, jobs_of
 from losslab.config.errors import UserError, resumable
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import parsed
 from losslab.metrics.labels import some
 from losslab.runs.check import needs_running

@@ -21,15 +21,10 @@ from rich.console import Console
 
 from losslab.config import groups, schema
 from losslab.config.command import Command, all_jobs, program, run_overrides, without_launcher
-from losslab.config.compose import (
-    COMPOSED,
-    VERSION_BASE,
-    Composed,
-    compose_jobs,
-    finished_config,
-)
+from losslab.config.compose import VERSION_BASE
 from losslab.config.errors import UserError, resumable
 from losslab.config.interruption import INTERRUPTED, end_with_parent, interrupt_once, is_orphan
+from losslab.config.jobs import COMPOSED, Composed, compose_jobs, finished_config
 from losslab.config.overrides import parsed, quoted
 from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
@@ -93,7 +88,7 @@ def checked_jobs(
         command: command of the sweep.
         folder: folder of the sweep; ``None`` for a new sweep.
         earlier: earlier commands of the sweep.
-        known: see :func:`~losslab.config.compose.compose_jobs`.
+        known: see :func:`~losslab.config.jobs.compose_jobs`.
 
     Raises:
         UserError: if a job cannot run.

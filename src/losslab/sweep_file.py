@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from losslab.config.command import Command, all_jobs, split_flags, without_launcher, without_seeds
-from losslab.config.compose import compose, jobs_of, values_of
+from losslab.config.compose import compose
 from losslab.config.errors import UserError
+from losslab.config.expansion import jobs_of, values_of
 from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.schema import meaning

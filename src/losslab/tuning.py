@@ -21,8 +21,10 @@ from losslab.analysis.ranges import settings
 from losslab.analysis.search import FINAL, SEARCH, Tuning, read_plan, read_tuning
 from losslab.analysis.words import counted_seeds
 from losslab.config.command import Command, program, split_trust
-from losslab.config.compose import Composed, added_if_new, compose
+from losslab.config.compose import compose
 from losslab.config.errors import UserError, resumable
+from losslab.config.expansion import added_if_new
+from losslab.config.jobs import Composed
 from losslab.config.overrides import is_given
 from losslab.config.past import translated_override
 from losslab.config.trust import Source, admit, require_harmless_jobs
@@ -41,7 +43,7 @@ Known = dict[tuple[str, ...], Composed]
 Run = Callable[[Command, Path, Callable[[], None], Known], None]
 """Function that checks the jobs of a command in a folder, calls its third argument, then runs them.
 
-The last argument is for :func:`~losslab.config.compose.compose_jobs`.
+The last argument is for :func:`~losslab.config.jobs.compose_jobs`.
 """
 
 

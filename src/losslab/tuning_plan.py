@@ -13,9 +13,10 @@ from losslab.analysis.ranges import Range
 from losslab.analysis.search import LEARNING_RATE, STARTUP
 from losslab.config import groups, schema
 from losslab.config.command import refuse_dashes
-from losslab.config.compose import complete, compose, values_of
+from losslab.config.compose import compose
 from losslab.config.compound import WEIGHT, with_weights, without_components
 from losslab.config.errors import UserError
+from losslab.config.expansion import complete, values_of
 from losslab.config.instantiate import target_of
 from losslab.config.overrides import is_given, parsed, require_distinct
 from losslab.config.values import SEED

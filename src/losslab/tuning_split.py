@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from losslab.config.command import Command, all_jobs
-from losslab.config.compose import Composed, compose, compose_jobs
+from losslab.config.compose import compose
 from losslab.config.instantiate import target_of
+from losslab.config.jobs import Composed, compose_jobs
 from losslab.config.overrides import is_given
 from losslab.sweep import refuse_mixture
 from losslab.tuning_plan import Plan

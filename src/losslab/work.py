@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from losslab.config.command import program
-from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError, resumable
+from losslab.config.jobs import compose_jobs
 from losslab.config.trust import Source, require_harmless, require_harmless_jobs
 from losslab.engines import is_retry_of
 from losslab.metrics.labels import some

@@ -2,8 +2,10 @@
 
 import pytest
 
-from losslab.config import compose, groups
+from losslab.config import groups
 from losslab.config.command import parse
+from losslab.config.compose import compose
+from losslab.config.jobs import finished_config
 from losslab.gallery import run as gallery
 from losslab.metrics.labels import METRICS
 
@@ -34,9 +36,9 @@ def test_every_cell_composes_and_has_seeds_enough(name):
     assert min(map(len, seeds.values())) >= claim.needed
     # jobs that differ in numbers alone compose alike
     for job in {tuple(each.rstrip("0123456789.") for each in job): job for job in seeds}.values():
-        config = compose.compose(list(job))
+        config = compose(list(job))
         assert config.hydra.runtime.choices.experiment == f"claims/{name}"
-        finished = compose.finished_config(config, config.hydra)
+        finished = finished_config(config, config.hydra)
         assert not {"sweep", "claim"} & set(finished)
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from losslab.config import compose, groups, overrides
+from losslab.config import groups, overrides
+from losslab.config.compose import compose
 from losslab.config.errors import UserError
+from losslab.config.expansion import complete, jobs_of, values_of
+from losslab.config.jobs import SharedConfig, compose_jobs, finished_config
 from losslab.config.user_code import CONFIG_DIRS
 
 EVERY = [
@@ -35,12 +38,12 @@ LOSSES = [name for name in groups.names("loss") if f"loss={name}" not in NEEDS]
 @pytest.mark.parametrize(("group", "name"), EVERY, ids=str)
 def test_every_file_composes_and_resolves(group, name):
     choice = f"{group}={name}"
-    shared = compose.SharedConfig([*compose.complete([choice, *NEEDS.get(choice, [])]), "seed=3"])
+    shared = SharedConfig([*complete([choice, *NEEDS.get(choice, [])]), "seed=3"])
     assert shared.config.hydra.runtime.choices[group] == name
     OmegaConf.to_container(shared.composed().config, resolve=True, throw_on_missing=True)
     assert shared.own_seeds is not None
     shared.become([*shared.job[:-1], "seed=40"])
-    assert shared.composed().config == compose.finished_config(shared.config, shared.config.hydra)
+    assert shared.composed().config == finished_config(shared.config, shared.config.hydra)
 
 
 IMAGES = (
@@ -52,13 +55,13 @@ IMAGES = (
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_can_be_augmented(name):
     choice = f"data={name}"
-    config = compose.compose(compose.complete([choice, *NEEDS.get(choice, [])]))
+    config = compose(complete([choice, *NEEDS.get(choice, [])]))
     assert (config.data.augment, config.data.num_workers) == (None, "auto")
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_brings_its_home(name):
-    config = compose.compose(compose.complete([f"loss={name}"]))
+    config = compose(complete([f"loss={name}"]))
     chosen = config.hydra.runtime.choices
     assert chosen.data == groups.default_data(name)
     assert chosen.task == groups.default_task(name)
@@ -73,7 +76,7 @@ def test_a_loss_file_says_what_it_is_for(name):
 
 
 def test_the_command_line_beats_what_a_choice_brings():
-    config = compose.compose(["loss=focal", "data=mnist", "model=mlp", "trainer.max_epochs=3"])
+    config = compose(["loss=focal", "data=mnist", "model=mlp", "trainer.max_epochs=3"])
     chosen = config.hydra.runtime.choices
     assert (chosen.loss, chosen.data, chosen.model) == ("focal", "mnist", "mlp")
     assert config.trainer.max_epochs == 3
@@ -90,15 +93,15 @@ def test_the_command_line_beats_what_a_choice_brings():
     ],
 )
 def test_standard_choices_are_added(given, loss, data):
-    completed = compose.complete(given)
+    completed = complete(given)
     assert f"loss={loss}" in completed
     if data:
-        assert compose.compose(completed).hydra.runtime.choices.data == data
+        assert compose(completed).hydra.runtime.choices.data == data
 
 
 def test_two_cells_never_share_a_folder():
-    jobs = compose.jobs_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
-    folders = {compose.compose(job).hydra.sweep.subdir for job in jobs}
+    jobs = jobs_of(["loss=focal", "loss.gamma=0,1,2", "seed=range(3)"])
+    folders = {compose(job).hydra.sweep.subdir for job in jobs}
     assert len(folders) == 9
 
 
@@ -107,19 +110,19 @@ def test_a_loss_at_home_is_checked_and_described(name):
     """What precedes the first step of ``python train.py loss=<name>``."""
     from losslab.training import check
 
-    config = compose.compose(compose.complete([f"loss={name}"]))
-    described = str(check(compose.finished_config(config, config.hydra)).data.describe())
+    config = compose(complete([f"loss={name}"]))
+    described = str(check(finished_config(config, config.hydra)).data.describe())
     assert "training" in described or "CartPole-v1" in described
 
 
 def test_cells_composed_together_are_what_each_is_alone():
     given = ["loss=focal,bce", "seed=3,0,11", "data.label_noise=0.1"]
     given += ["hydra.sweep.subdir=${seed}/${hydra.job.override_dirname}"]
-    jobs = compose.jobs_of(given)
+    jobs = jobs_of(given)
     jobs += [["loss=bce"], ["loss=bce", "seed=2"], ["seed=5", "loss=bce"], ["loss=bce", "seed=7"]]
-    for job, together in zip(jobs, compose.compose_jobs(jobs), strict=True):
-        alone = compose.compose(job)
-        assert together.config == compose.finished_config(alone, alone.hydra)
+    for job, together in zip(jobs, compose_jobs(jobs), strict=True):
+        alone = compose(job)
+        assert together.config == finished_config(alone, alone.hydra)
         assert together.overrides == tuple(alone.hydra.overrides.task)
         assert together.subdir == alone.hydra.sweep.subdir
         assert together.sweep_dir.parent == Path(alone.hydra.sweep.dir).parent
@@ -139,27 +142,27 @@ ALONE = [
 
 @pytest.mark.parametrize("given", ALONE, ids=lambda given: given[1])
 def test_whatever_depends_on_the_seed_or_an_option_follows_it(given):
-    jobs = compose.jobs_of([*given, "seed=1,9"])
-    together, alone = compose.compose_jobs(jobs)[-1], compose.compose(jobs[-1])
-    assert together.config == compose.finished_config(alone, alone.hydra)
+    jobs = jobs_of([*given, "seed=1,9"])
+    together, alone = compose_jobs(jobs)[-1], compose(jobs[-1])
+    assert together.config == finished_config(alone, alone.hydra)
     assert together.overrides == tuple(alone.hydra.overrides.task)
     assert together.subdir == alone.hydra.sweep.subdir
 
 
 def test_a_value_that_is_wrong_is_refused_although_the_others_of_its_key_are_not():
-    jobs = compose.jobs_of(["loss=focal", "loss.gamma=1,-1", "seed=0,1"])
+    jobs = jobs_of(["loss=focal", "loss.gamma=1,-1", "seed=0,1"])
     with pytest.raises(UserError, match="gamma"):
-        compose.compose_jobs(jobs)
-    jobs = compose.jobs_of(["loss=focal", "data.batch_size=${seed}", "seed=1,0"])
+        compose_jobs(jobs)
+    jobs = jobs_of(["loss=focal", "data.batch_size=${seed}", "seed=1,0"])
     with pytest.raises(UserError, match="batch_size"):
-        compose.compose_jobs(jobs)
+        compose_jobs(jobs)
 
 
 def test_shared_options_are_not_choices():
     assert (groups.CONF / "data" / "_split.yaml").is_file()
     assert not [name for name in groups.names("data") if "_split" in name]
     with pytest.raises(UserError, match="unknown data '_split'"):
-        compose.complete(["data=_split"])
+        complete(["data=_split"])
     assert "data=digits" in groups.options()["data.val_fraction"]
     assert "data=regression" in groups.options()["data.outliers"]
 
@@ -180,10 +183,10 @@ def test_your_own_data_set_includes_shared_options(tmp_path, monkeypatch):
         "val_fraction: 0.1\n"
     )
     monkeypatch.setenv(CONFIG_DIRS, str(own.parent))
-    config = compose.compose(compose.complete(["data=blobs", "data.label_noise=0.2"]))
+    config = compose(complete(["data=blobs", "data.label_noise=0.2"]))
     assert "blobs" in groups.names("data")
     assert "_mine" not in groups.names("data")
-    assert compose.finished_config(config, config.hydra).data == {
+    assert finished_config(config, config.hydra).data == {
         "_target_": "my_data.Blobs",
         "width": 3,
         "seed": 0,
@@ -197,9 +200,9 @@ def test_your_own_data_set_includes_shared_options(tmp_path, monkeypatch):
 
 
 def test_an_added_target_drops_options_like_a_typed_one():
-    given = compose.complete(["data=regression", "++loss._target_=mine.MyLoss", "loss.scale=2"])
-    config = compose.compose(given)
-    assert compose.finished_config(config, config.hydra).loss == {
+    given = complete(["data=regression", "++loss._target_=mine.MyLoss", "loss.scale=2"])
+    config = compose(given)
+    assert finished_config(config, config.hydra).loss == {
         "_target_": "mine.MyLoss",
         "scale": 2,
     }
@@ -207,4 +210,4 @@ def test_an_added_target_drops_options_like_a_typed_one():
 
 def test_a_glob_names_choices():
     [override] = overrides.parsed(["loss=glob(*dice*,exclude=bce*)"])
-    assert compose.values_of(override) == ["dice"]
+    assert values_of(override) == ["dice"]

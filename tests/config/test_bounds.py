@@ -13,8 +13,8 @@ import yaml
 from PIL import Image
 
 from losslab import cli
-from losslab.config.compose import jobs_of
 from losslab.config.errors import UserError
+from losslab.config.expansion import jobs_of
 from losslab.config.past import translated
 from losslab.data.arrays import read_npz
 from losslab.data.images import opened

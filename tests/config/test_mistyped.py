@@ -3,8 +3,8 @@
 import pytest
 
 from losslab.config.command import parse
-from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError
+from losslab.config.jobs import compose_jobs
 
 REFUSED = {
     "group": ("los=focal", "unknown key los: did you mean loss?"),

@@ -3,7 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
-from losslab.config import compose, groups, schema
+from losslab.config import groups, schema
+from losslab.config.compose import compose
+from losslab.config.jobs import finished_config
 
 FILES = sorted(path for path in groups.CONF.rglob("*.yaml") if "hydra" not in path.parts)
 
@@ -42,8 +44,8 @@ def test_every_folder_of_conf_is_a_group():
 
 
 def test_hparams_are_the_columns_of_the_schema():
-    config = compose.compose(["loss=focal", "seed=3"])
-    plain = OmegaConf.to_container(compose.finished_config(config, config.hydra))
+    config = compose(["loss=focal", "seed=3"])
+    plain = OmegaConf.to_container(finished_config(config, config.hydra))
     assert schema.hparams(plain) == {
         "loss": "focal",
         "data": "digits",

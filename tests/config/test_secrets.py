@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 from losslab import cli
 from losslab.config import groups, schema, secrets
 from losslab.config.command import parse
-from losslab.config.compose import COMPOSED, compose_jobs
 from losslab.config.errors import UserError
 from losslab.config.instantiate import build
+from losslab.config.jobs import COMPOSED, compose_jobs
 from losslab.runs.folder import job_name
 from losslab.sweep_file import extended, read_commands, write_commands
 

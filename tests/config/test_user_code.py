@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 import losslab
 from losslab.config import user_code
-from losslab.config.compose import compose_jobs
 from losslab.config.errors import UserError
 from losslab.config.instantiate import target_of
+from losslab.config.jobs import compose_jobs
 from losslab.sweep_file import read_code_dirs, write_commands
 
 

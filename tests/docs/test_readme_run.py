@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab.config.compose import compose_jobs
+from losslab.config.jobs import compose_jobs
 from losslab.training import train
 
 README = Path(__file__).parents[2] / "README.md"

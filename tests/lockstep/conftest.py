@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from losslab.config.compose import Composed, complete, compose_jobs, jobs_of
+from losslab.config.expansion import complete, jobs_of
+from losslab.config.jobs import Composed, compose_jobs
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs
 from losslab.training import train

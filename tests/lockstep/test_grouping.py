@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from losslab.config.compose import compose_jobs, jobs_of
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.lockstep.grouping import Job, group_jobs, reason_against
 from losslab.lockstep.sweep import number_of_stacks
 

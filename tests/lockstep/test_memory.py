@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from losslab.components import build_components
-from losslab.config.compose import compose_jobs
+from losslab.config.jobs import compose_jobs
 from losslab.lockstep import memory, sweep
 
 SMALL = ("loss=mse", "data=regression", "data.n=60", "task.epochs=1")
@@ -81,7 +81,8 @@ def test_the_estimate_is_above_what_a_stack_takes_and_not_far(jobs, tmp_path):
 GROWTH = """
 import ast, sys
 from pathlib import Path
-from losslab.config.compose import jobs_of, compose_jobs
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_in_process
 

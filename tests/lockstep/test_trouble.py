@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from losslab.config.compose import compose, finished_config
+from losslab.config.compose import compose
+from losslab.config.jobs import finished_config
 from losslab.lockstep import sweep
 from losslab.lockstep.grouping import reason_against
 from losslab.lockstep.sweep import run_logs, train_jobs

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from losslab.config.compose import compose_jobs, jobs_of
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.metrics.monitors import monitors
 from losslab.training import train
 

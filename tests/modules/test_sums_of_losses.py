@@ -5,8 +5,9 @@ import torch
 
 from kinds_of_run import SMALL, config_of
 from losslab.components import build_components
-from losslab.config.compose import complete, compose_jobs, jobs_of
 from losslab.config.errors import UserError
+from losslab.config.expansion import complete, jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs
 from losslab.modules.component_gradients import gradient_values

@@ -6,8 +6,9 @@ from torch import nn
 
 from kinds_of_run import SMALL
 from losslab.components import build_components
-from losslab.config.compose import complete, compose_jobs, jobs_of
 from losslab.config.errors import UserError
+from losslab.config.expansion import complete, jobs_of
+from losslab.config.jobs import compose_jobs
 
 AVERAGED = "losslab.losses.Averaged"
 

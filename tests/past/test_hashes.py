@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from losslab.components import build_components
-from losslab.config.compose import complete, compose_jobs
+from losslab.config.expansion import complete
+from losslab.config.jobs import compose_jobs
 
 HASHES = json.loads((Path(__file__).parent / "hashes.json").read_text())
 

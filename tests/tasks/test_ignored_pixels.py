@@ -9,8 +9,9 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 
 from losslab.components import build_components
-from losslab.config.compose import compose_jobs, jobs_of
 from losslab.config.errors import UserError
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.data.raw import IGNORED
 from losslab.losses import Loss, TargetFormat, WithoutIgnored
 from losslab.runs.figure_data import Images

@@ -9,7 +9,8 @@ import torch
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from losslab.components import ready_data
-from losslab.config.compose import compose_jobs, jobs_of
+from losslab.config.expansion import jobs_of
+from losslab.config.jobs import compose_jobs
 from losslab.data.table import Table
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs

@@ -12,8 +12,8 @@ from losslab.api.choices import Losses, loss_options, model_options
 from losslab.api.engine import Engine
 from losslab.api.samples import data_options
 from losslab.config import groups
-from losslab.config.compose import complete
 from losslab.config.errors import UserError
+from losslab.config.expansion import complete
 from losslab.config.overrides import parsed
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE
 

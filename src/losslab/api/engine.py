@@ -14,8 +14,8 @@ from hydra.core.global_hydra import GlobalHydra
 from losslab.analysis.looks import keep_looks
 from losslab.api.wording import in_python
 from losslab.config.command import Command
-from losslab.config.compose import Composed
 from losslab.config.errors import UserError
+from losslab.config.jobs import Composed
 from losslab.continuing import train_run
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import run_logs, train_jobs
@@ -53,7 +53,7 @@ def run_sweep(
         earlier: earlier commands of the sweep.
         whole: folder of the tuning that the sweep is a stage of.
         once_checked: what to do between the checks and the first run.
-        known: see :func:`~losslab.config.compose.compose_jobs`.
+        known: see :func:`~losslab.config.jobs.compose_jobs`.
 
     Raises:
         UserError: if a job cannot run.

@@ -8,7 +8,8 @@ from typing import Any
 from losslab.api.choices import Losses
 from losslab.api.described import described
 from losslab.api.engine import unchanged_process
-from losslab.config.compose import complete, compose_jobs
+from losslab.config.expansion import complete
+from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import refuse_rate
 from losslab.range_test import Span, find_rates
 from losslab.report.learning_rates import LearningRates

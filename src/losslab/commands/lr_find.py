@@ -46,7 +46,8 @@ def find(arguments: Sequence[str]) -> int:
     """
     # --help needs none of it
     from losslab.config.command import Command, refuse_dashes, run_overrides  # noqa: PLC0415
-    from losslab.config.compose import complete, compose_jobs, jobs_of  # noqa: PLC0415
+    from losslab.config.expansion import complete, jobs_of  # noqa: PLC0415
+    from losslab.config.jobs import compose_jobs  # noqa: PLC0415
     from losslab.config.overrides import refuse_rate, require_distinct  # noqa: PLC0415
     from losslab.fitting import with_losses  # noqa: PLC0415
     from losslab.runs.disk import writing_to  # noqa: PLC0415

@@ -26,7 +26,8 @@ def passport_of(overrides: Sequence[str]) -> str:
         UserError: if it chooses something else too, or if the loss cannot be built.
     """
     # --help needs none of it
-    from losslab.config.compose import complete, compose_jobs  # noqa: PLC0415
+    from losslab.config.expansion import complete  # noqa: PLC0415
+    from losslab.config.jobs import compose_jobs  # noqa: PLC0415
     from losslab.loss_building import build_loss  # noqa: PLC0415
     from losslab.losses import TargetFormat  # noqa: PLC0415
     from losslab.passport import probe  # noqa: PLC0415

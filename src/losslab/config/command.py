@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from losslab.config import groups
-from losslab.config.compose import complete, jobs_of, jobs_of_experiment, values_of
 from losslab.config.compound import without_components
 from losslab.config.errors import UserError
+from losslab.config.expansion import complete, jobs_of, jobs_of_experiment, values_of
 from losslab.config.overrides import parsed, require_distinct
 from losslab.config.schema import TOP_LEVEL, meaning
 from losslab.config.seeds_auto import split_looks
