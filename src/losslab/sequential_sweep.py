@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losslab.config.command import Command, all_jobs, program, without_seeds
+from losslab.config.command import Command, all_jobs, program
 from losslab.config.errors import UserError, resumable
 from losslab.config.expansion import jobs_of
 from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import parsed
+from losslab.config.typed_jobs import without_seeds
 from losslab.metrics.labels import some
 from losslab.runs.check import needs_running
 from losslab.runs.looks import Looks, read_looks, write_looks

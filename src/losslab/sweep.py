@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from losslab.config import groups, schema
-from losslab.config.command import Command, all_jobs, program, run_overrides, without_launcher
+from losslab.config.command import Command, all_jobs, program, without_launcher
 from losslab.config.compose import VERSION_BASE
 from losslab.config.errors import UserError, resumable
 from losslab.config.interruption import INTERRUPTED, end_with_parent, interrupt_once, is_orphan
@@ -28,6 +28,7 @@ from losslab.config.jobs import COMPOSED, Composed, compose_jobs, finished_confi
 from losslab.config.overrides import parsed, quoted
 from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
+from losslab.config.typed_jobs import run_overrides
 from losslab.engines.launched import ENGINE_FILE, read_launched
 from losslab.engines.launchers import for_launcher, launcher_of, require_engine
 from losslab.fitting import data_for_all

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from losslab.config.command import Command, all_jobs, split_flags, without_launcher, without_seeds
+from losslab.config.command import Command, all_jobs, split_flags, without_launcher
 from losslab.config.compose import compose
 from losslab.config.errors import UserError
 from losslab.config.expansion import jobs_of, values_of
@@ -14,6 +14,7 @@ from losslab.config.overrides import parsed
 from losslab.config.past import translated_override
 from losslab.config.schema import meaning
 from losslab.config.secrets import MASK, masked_override
+from losslab.config.typed_jobs import without_seeds
 from losslab.runs.files import FileError, advising
 from losslab.runs.folder import SWEEP_FILE, replace_file
 from losslab.runs.saved_sweep import VERSION, SavedCommand, read_sweep

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from losslab.config.command import Command, all_jobs, without_seeds
+from losslab.config.command import Command, all_jobs
 from losslab.config.compose import compose
 from losslab.config.jobs import Composed
 from losslab.config.secrets import masked_override
+from losslab.config.typed_jobs import without_seeds
 from losslab.runs.check import needs_running
 from losslab.runs.files import read_json, require_types, require_version
 from losslab.runs.folder import replace_file

@@ -22,8 +22,9 @@ from losslab.api.described import seed_list
 from losslab.api.engine import Engine, run_sweep, unchanged_process
 from losslab.api.moved import find_data
 from losslab.api.notebook import Plots, page
-from losslab.config.command import Command, all_jobs, command_lines
+from losslab.config.command import Command, all_jobs
 from losslab.config.errors import UserError
+from losslab.config.typed_jobs import command_lines
 from losslab.progress import show
 from losslab.report.frames import grid, markdown_table, pairs_frame, runs_frame, table_frame
 from losslab.report.latex import SPREADS, Spread

@@ -45,10 +45,11 @@ def find(arguments: Sequence[str]) -> int:
         UserError: if an argument is invalid.
     """
     # --help needs none of it
-    from losslab.config.command import Command, refuse_dashes, run_overrides  # noqa: PLC0415
+    from losslab.config.command import Command, refuse_dashes  # noqa: PLC0415
     from losslab.config.expansion import complete, jobs_of  # noqa: PLC0415
     from losslab.config.jobs import compose_jobs  # noqa: PLC0415
     from losslab.config.overrides import refuse_rate, require_distinct  # noqa: PLC0415
+    from losslab.config.typed_jobs import run_overrides  # noqa: PLC0415
     from losslab.fitting import with_losses  # noqa: PLC0415
     from losslab.runs.disk import writing_to  # noqa: PLC0415
     from losslab.runs.folder import own_names  # noqa: PLC0415

@@ -1,7 +1,6 @@
 """Parsing of the command line: flags, overrides and the jobs of a sweep. Nothing imports torch."""
 
 import re
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from losslab.config.compound import without_components
 from losslab.config.errors import UserError
 from losslab.config.expansion import complete, jobs_of, jobs_of_experiment, values_of
 from losslab.config.overrides import parsed, require_distinct
-from losslab.config.schema import TOP_LEVEL, meaning
+from losslab.config.schema import TOP_LEVEL
 from losslab.config.seeds_auto import split_looks
 from losslab.config.trust import Source
 
@@ -232,12 +231,6 @@ def _refuse_sweep(overrides: list[str]) -> None:
             raise UserError(f"{typed} has several values: {as_list}add -m to run one job per value")
 
 
-def run_overrides(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that configure runs, without those that configure Hydra."""
-    keys = [re.split("[=@]", each.lstrip("+~"))[0] for each in overrides]
-    return [each for each, key in zip(overrides, keys, strict=True) if not meaning(key).launches]
-
-
 def without_launcher(command: Command) -> Command:
     """Return a command without its launcher and the launcher's options, which no run depends on.
 
@@ -255,33 +248,3 @@ def all_jobs(command: Command) -> list[list[str]]:
     if command.jobs is None:
         return jobs_of(command.overrides)
     return without_components([[*command.overrides, *job] for job in command.jobs])
-
-
-def command_lines(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """Return the commands that make jobs, one for all losses that have the same options.
-
-    Example:
-        >>> given = [["loss=mse"], ["loss=mae"], ["loss=huber", "loss.delta=2"]]
-        >>> command_lines([[*own, f"seed={seed}"] for own in given for seed in (0, 1)])
-        ['losslab -m loss=mse,mae seed=0,1', 'losslab -m loss=huber loss.delta=2 seed=0,1']
-    """
-    runs = [run_overrides(job) for job in jobs]
-    seeds = dict.fromkeys(each[5:] for job in runs for each in job if each.startswith("seed="))
-    lines: dict[str, list[str]] = {}
-    for job in without_seeds(runs):
-        rest = [each for each in job if not each.startswith("loss=")]
-        rest += [f"seed={','.join(seeds)}"] if seeds else []
-        losses = [each[5:] for each in job if each.startswith("loss=")]
-        lines.setdefault(shlex.join(rest), []).extend(losses)
-    return [f"losslab -m loss={','.join(losses)} {rest}" for rest, losses in lines.items()]
-
-
-def without_seeds(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the distinct jobs that are left if their seeds are removed.
-
-    Example:
-        >>> without_seeds([["loss=mse", "seed=0"], ["loss=mse", "seed=1"], ["loss=mae", "seed=0"]])
-        [['loss=mse'], ['loss=mae']]
-    """
-    seedless = (tuple(each for each in job if not each.startswith("seed=")) for job in jobs)
-    return list(map(list, dict.fromkeys(seedless)))

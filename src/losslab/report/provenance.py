@@ -14,7 +14,7 @@ from losslab.analysis.comparison import Comparison, ComparisonTable
 from losslab.analysis.load import Run
 from losslab.analysis.search import SavedPlan, read_plan, typed
 from losslab.analysis.words import joined, listed, numbers
-from losslab.config.command import command_lines
+from losslab.config.typed_jobs import command_lines
 from losslab.metrics.labels import metric
 from losslab.runs.files import FileError
 from losslab.runs.folder import COMPARISON_FILE, PLAN_FILE, SWEEP_FILE
