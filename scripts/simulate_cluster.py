@@ -13,7 +13,7 @@ requests at a time: it is what workers have in common, and where large numbers o
 import argparse
 import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,38 +85,36 @@ QUIET: dict[str, Any] = {
 
 
 @dataclass(eq=False)
-class Worker:
-    """Worker on one machine.
-
-    Attributes:
-        first: index of the unit at which it looks first.
-        slowness: how many times as long as on a usual machine its training takes.
-        known: indices of the units that it has seen done.
-    """
-
-    first: int
-    slowness: float
-    known: set[int] = field(default_factory=set)
-
-
-@dataclass(eq=False)
 class Unit:
     """Unit of a sweep.
 
     Attributes:
         left: seconds of training that it lacks on a machine of usual speed, as saved when its last
             holder released it.
-        holder: the worker that holds it.
+        holder: the worker that holds it, if one does.
         touched: when its claim was touched last.
         began: when its holder began to train it.
         stopped: when its holder's machine failed; infinity while it lives.
     """
 
     left: float
-    holder: Worker | None = None
+    holder: Any = None
     touched: float = 0.0
     began: float = 0.0
     stopped: float = math.inf
+
+
+@dataclass(eq=False)
+class Worker:
+    """Worker on one machine.
+
+    Attributes:
+        slowness: how many times as long as on a usual machine its training takes.
+        waiting: the units that it has not seen done, in the order in which it looks at them.
+    """
+
+    slowness: float
+    waiting: list[Unit]
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ class Simulation:
         c = self.cluster
         is_slow = self.rng.random() < c.slow
         first = number * c.units // c.workers if c.spread_out else 0
-        return Worker(first, c.slowness if is_slow else 1.0)
+        return Worker(c.slowness if is_slow else 1.0, self.units[first:] + self.units[:first])
 
     def run(self) -> Outcome:
         """Simulate until all units are done."""
@@ -237,21 +235,18 @@ class Simulation:
 
     def _claimed(self, worker: Worker) -> Events:
         """Look at the claims of the units, some at a time, and take the first that is free."""
-        count = len(self.units)
-        turns = ((worker.first + step) % count for step in range(count))
-        unknown = [index for index in turns if index not in worker.known]
-        for start in range(0, len(unknown), READ_TOGETHER):
-            some = unknown[start : start + READ_TOGETHER]
+        place, waiting = 0, worker.waiting
+        while some := waiting[place : place + READ_TOGETHER]:
             yield from self._files(len(some))
-            for index in some:
-                unit = self.units[index]
-                if unit.left <= 0:
-                    worker.known.add(index)
-                elif self._is_free(unit):
+            for unit in some:
+                if unit.left > 0 and self._is_free(unit):
                     yield from self._files(1)
                     if unit.left > 0 and self._is_free(unit):  # nobody was faster
                         self._take(worker, unit)
                         return unit
+            left = [unit for unit in some if unit.left > 0]
+            waiting[place : place + len(some)] = left
+            place += len(left)
         return None
 
     def _is_free(self, unit: Unit) -> bool:
