@@ -53,6 +53,7 @@ class Cluster:
         request: seconds that the file server needs for a request.
         at_once: requests that it serves at a time.
         per_heartbeat: files that a heartbeat touches, 1 or the number of runs of a unit.
+        per_look: files that a look at a unit reads, 1 or the number of its runs.
         spread_out: whether workers begin to look at different units, not all at the first.
     """
 
@@ -72,7 +73,8 @@ class Cluster:
     request: float = 0.002
     at_once: int = 8
     per_heartbeat: int = 1
-    spread_out: bool = True
+    per_look: int = 1
+    spread_out: bool = False
 
 
 QUIET: dict[str, Any] = {
@@ -237,7 +239,7 @@ class Simulation:
         """Look at the claims of the units, some at a time, and take the first that is free."""
         place, waiting = 0, worker.waiting
         while some := waiting[place : place + READ_TOGETHER]:
-            yield from self._files(len(some))
+            yield from self._files(len(some) * self.cluster.per_look)
             for unit in some:
                 if unit.left > 0 and self._is_free(unit):
                     yield from self._files(1)
@@ -309,18 +311,20 @@ class Simulation:
             pass
 
 
-def table(clusters: Iterable[Cluster], seed: int) -> Iterator[str]:
-    """Simulate clusters, and yield the rows of a Markdown table."""
+def table(clusters: Iterable[Cluster], seeds: int) -> Iterator[str]:
+    """Simulate clusters, and yield the rows of a Markdown table: means over seeds."""
     yield f"| workers | units | hours | ideal | overhead | {' | '.join(KINDS)} | idle | stolen |"
     yield "|--:" * (7 + len(KINDS)) + "|"
     for cluster in clusters:
-        outcome = Simulation(cluster, seed).run()
-        shares = [outcome.overhead, *outcome.shares.values()]
+        outcomes = [Simulation(cluster, seed).run() for seed in range(seeds)]
+        hours, ideal, overhead, stolen = np.mean(
+            [[each.hours, each.ideal, each.overhead, each.stolen] for each in outcomes], axis=0
+        )
+        shares = np.mean([list(each.shares.values()) for each in outcomes], axis=0)
         cells = [
-            *(f"{cluster.workers:,}", f"{cluster.units:,}"),
-            *(f"{outcome.hours:.1f}", f"{outcome.ideal:.1f}"),
-            *(f"{100 * share:.1f} %" for share in shares),
-            f"{outcome.stolen:,}",
+            *(f"{cluster.workers:,}", f"{cluster.units:,}", f"{hours:.1f}", f"{ideal:.1f}"),
+            *(f"{100 * share:.1f} %" for share in (overhead, *shares)),
+            f"{stolen:,.0f}",
         ]
         yield f"| {' | '.join(cells)} |"
 
@@ -335,10 +339,11 @@ def cases(usual: Sequence[Cluster], runs: int) -> dict[str, list[Cluster]]:
     smaller = [replace(each, units=each.units * 10, hours=each.hours / 10) for each in usual]
     larger = [replace(each, units=each.units // 10, hours=each.hours * 10) for each in usual]
     return {
-        "As it is: workers begin at different units, one file per heartbeat": list(usual),
+        "As it is: all begin at the first unit, one file per heartbeat and per look": list(usual),
         "Nothing goes wrong": [replace(each, **QUIET) for each in usual],
-        "All workers begin at the first unit": [replace(each, spread_out=False) for each in usual],
+        "Workers begin at different units": [replace(each, spread_out=True) for each in usual],
         "One file per run and heartbeat": [replace(each, per_heartbeat=runs) for each in usual],
+        "One file per run and look": [replace(each, per_look=runs) for each in usual],
         "A file server that needs 20 ms": [replace(each, request=0.02) for each in usual],
         "Units of a tenth of the size": smaller,
         "The same, each started by the engine": [
@@ -356,11 +361,11 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=2000, help="default: %(default)s")
     parser.add_argument("--runs", type=int, default=50, help="runs per unit; default: %(default)s")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 10, 100, 300, 1000])
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
     given = parser.parse_args()
     usual = [Cluster(workers, given.units) for workers in given.workers]
     for title, clusters in cases(usual, given.runs).items():
-        print(f"\n{title}\n", *table(clusters, given.seed), sep="\n", flush=True)
+        print(f"\n{title}\n", *table(clusters, given.seeds), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

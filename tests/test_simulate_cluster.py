@@ -9,9 +9,7 @@ pytest.importorskip("simpy", reason="simpy is not installed")
 script = load_script("simulate_cluster")
 
 TROUBLED = script.Cluster(10, 60, hours=0.2, slow=0, preempted_every=0.5, fails_every=1.0)
-BUSY = replace(
-    TROUBLED, workers=30, units=90, at_once=1, fails_every=math.inf, spread_out=False, request=0.05
-)
+BUSY = replace(TROUBLED, workers=30, units=90, at_once=1, fails_every=math.inf, request=0.05)
 
 
 def test_the_same_seed_gives_the_same_sweep():
