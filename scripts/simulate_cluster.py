@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import simpy
 
+from losslab.runs.claims import BEAT_EVERY, STALE_AFTER
+
 HOUR, FOREVER = 3600.0, 1e12
-HEARTBEAT_EVERY, STALE_AFTER = 10.0, 120.0
 PREEMPTED, FAILED = "preempted", "failed"
 KINDS = ("training", "repeated", "starting", "files", "away")
 READ_TOGETHER = 20
@@ -52,9 +53,9 @@ class Cluster:
         saved_every: seconds between two saves of a unit.
         request: seconds that the file server needs for a request.
         at_once: requests that it serves at a time.
-        per_heartbeat: files that a heartbeat touches, 1 or the number of runs of a unit.
-        per_look: files that a look at a unit reads, 1 or the number of its runs.
-        spread_out: whether workers begin to look at different units, not all at the first.
+        per_heartbeat: files that a heartbeat touches: claims of a unit and of its runs.
+        per_look: files that a look at a unit reads: records of its runs; 0 if an engine says
+            which unit is next.
     """
 
     workers: int
@@ -74,7 +75,6 @@ class Cluster:
     at_once: int = 8
     per_heartbeat: int = 1
     per_look: int = 1
-    spread_out: bool = False
 
 
 QUIET: dict[str, Any] = {
@@ -160,13 +160,12 @@ class Simulation:
         times = self.rng.lognormal(-(cluster.spread**2) / 2, cluster.spread, cluster.units)
         self.units = [Unit(seconds) for seconds in times * cluster.hours * HOUR]
         self.open = cluster.units
-        self.workers = [self._made(number) for number in range(cluster.workers)]
+        self.workers = [self._made() for _ in range(cluster.workers)]
 
-    def _made(self, number: int) -> Worker:
+    def _made(self) -> Worker:
         c = self.cluster
         is_slow = self.rng.random() < c.slow
-        first = number * c.units // c.workers if c.spread_out else 0
-        return Worker(c.slowness if is_slow else 1.0, self.units[first:] + self.units[:first])
+        return Worker(c.slowness if is_slow else 1.0, self.units.copy())
 
     def run(self) -> Outcome:
         """Simulate until all units are done."""
@@ -300,7 +299,7 @@ class Simulation:
         """Touch a claim from time to time, until it is another worker's."""
         try:
             while True:
-                yield self.env.timeout(HEARTBEAT_EVERY)
+                yield self.env.timeout(BEAT_EVERY)
                 with self.server.request() as turn:
                     yield turn
                     yield self.env.timeout(self.cluster.per_heartbeat * self.cluster.request)
@@ -336,20 +335,19 @@ def cases(usual: Sequence[Cluster], runs: int) -> dict[str, list[Cluster]]:
         usual: the usual clusters.
         runs: runs per unit.
     """
-    smaller = [replace(each, units=each.units * 10, hours=each.hours / 10) for each in usual]
-    larger = [replace(each, units=each.units // 10, hours=each.hours * 10) for each in usual]
+    as_it_is = [replace(each, per_heartbeat=runs + 1, per_look=runs) for each in usual]
+    engine = [replace(each, per_look=0, starts_each=True) for each in as_it_is]
     return {
-        "As it is: all begin at the first unit, one file per heartbeat and per look": list(usual),
-        "Nothing goes wrong": [replace(each, **QUIET) for each in usual],
-        "Workers begin at different units": [replace(each, spread_out=True) for each in usual],
-        "One file per run and heartbeat": [replace(each, per_heartbeat=runs) for each in usual],
-        "One file per run and look": [replace(each, per_look=runs) for each in usual],
-        "A file server that needs 20 ms": [replace(each, request=0.02) for each in usual],
-        "Units of a tenth of the size": smaller,
-        "The same, each started by the engine": [
-            replace(each, starts_each=True) for each in smaller
+        "Workers that look for their units": as_it_is,
+        "Nothing goes wrong": [replace(each, **QUIET) for each in as_it_is],
+        "An engine that starts a worker for each unit": engine,
+        "The same with units of a tenth of the size": [
+            replace(each, units=each.units * 10, hours=each.hours / 10) for each in engine
         ],
-        "Units of ten times the size": larger,
+        "The same with units of ten times the size": [
+            replace(each, units=each.units // 10, hours=each.hours * 10) for each in engine
+        ],
+        "A file server that needs 20 ms": [replace(each, request=0.02) for each in engine],
     }
 
 
