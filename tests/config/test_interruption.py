@@ -14,6 +14,7 @@ from losslab.config.interruption import (
     end_with_parent,
     interrupt_once,
     interruption,
+    terminations_interrupt,
     uninterrupted,
 )
 from losslab.recording import recorded
@@ -57,6 +58,28 @@ def test_an_interruption_waits_until_the_epoch_of_all_runs_has_ended():
         end_epoch()
     assert ended
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@uninterrupted()
+def late(*numbers):
+    for number in numbers:
+        signal.raise_signal(number)
+    raise ValueError("no")
+
+
+def test_a_late_interruption_follows_an_error():
+    with pytest.raises(KeyboardInterrupt) as caught:
+        late(signal.SIGINT)
+    assert isinstance(caught.value.__context__, ValueError)
+
+
+def test_a_signal_that_is_ignored_does_not_hide_the_next_one():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does in the background
+    try:
+        with terminations_interrupt(), pytest.raises(Terminated):
+            late(signal.SIGINT, signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_interruption_is_found_behind_the_exit_of_lightning():

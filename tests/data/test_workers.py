@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from losslab.config.interruption import interruptions_deferred
+from losslab.config.interruption import TERMINATING, terminations_interrupt
 from losslab.data.workers import LONGEST_LABEL, Workers, reads
 
 NUMBER = 5
+SIGNALS = (signal.SIGINT, *TERMINATING)
 armed = {}
 """Hook that interrupts this process, and how often it is called before that."""
 
@@ -19,8 +20,9 @@ def _at(when):
     if when in armed:
         armed[when] -= 1
         if armed[when] < 0:
+            number = armed.pop("signal", signal.SIGINT)
             armed.clear()
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
 
 os.register_at_fork(
@@ -33,26 +35,24 @@ os.register_at_fork(
 def test_an_interruption_while_workers_start_is_not_lost(when, worker):
     # Python ignores what its hooks of a fork raise, and forks of large processes take long
     armed[when] = worker
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    handlers = list(map(signal.getsignal, SIGNALS))
     try:
         with pytest.raises(KeyboardInterrupt):
             list(Workers(abs, NUMBER).map([1, 2]))
         assert not armed
     finally:
         armed.clear()
-    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert handlers == list(map(signal.getsignal, SIGNALS))
 
 
-@interruptions_deferred()
-def interrupted_and_failing():
-    signal.raise_signal(signal.SIGINT)
-    raise ValueError("no")
-
-
-def test_a_deferred_interruption_follows_an_error():
-    with pytest.raises(KeyboardInterrupt) as caught:
-        interrupted_and_failing()
-    assert isinstance(caught.value.__context__, ValueError)
+@pytest.mark.parametrize("number", TERMINATING)
+def test_a_warning_of_an_engine_while_workers_start_is_not_lost(number):
+    armed.update(after=0, signal=number)
+    try:
+        with terminations_interrupt(), pytest.raises(KeyboardInterrupt):
+            list(Workers(abs, 1).map([1, 2]))
+    finally:
+        armed.clear()
 
 
 def test_other_threads_may_start_workers():

@@ -45,30 +45,6 @@ def terminations_interrupt() -> Iterator[None]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-@contextmanager
-def interruptions_deferred() -> Iterator[None]:
-    """Let signals that interrupt act after the block, as around the start of a process.
-
-    While a process is forked, Python calls hooks of ``logging`` and other modules, and ignores what
-    they raise: an interruption that arrives meanwhile would be lost.
-    """
-    if threading.current_thread() is not threading.main_thread():  # others get no signals
-        yield
-        return
-    received: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    raising = {number: handler for number, handler in handlers.items() if callable(handler)}
-    try:
-        for number in raising:
-            signal.signal(number, lambda number, frame: received.append(number))
-        yield
-    finally:
-        for number, handler in raising.items():
-            signal.signal(number, handler)
-        if received:
-            signal.raise_signal(received[0])
-
-
 def interrupt_once() -> None:
     """Let SIGINT and :data:`TERMINATING` interrupt this process; the first one counts.
 
@@ -88,22 +64,26 @@ def _interrupt_once(number: int, frame: Any) -> NoReturn:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back SIGINT and :data:`TERMINATING` until the end of the block, which must be short."""
-    if threading.current_thread() is not threading.main_thread():
+    """Hold back SIGINT and :data:`TERMINATING` until the end of the block, which must be short.
+
+    The start of a process is one: while it is forked, Python calls hooks of ``logging`` and other
+    modules, and ignores what they raise, so that an interruption would be lost.
+    """
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
     caught: list[int] = []
-    numbers = (signal.SIGINT, *TERMINATING)
-    before = {
-        each: signal.signal(each, lambda number, _: caught.append(number)) for each in numbers
-    }
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, *TERMINATING)}
+    held = {each: handler for each, handler in before.items() if handler is not None}
     try:
+        for each in held:
+            signal.signal(each, lambda number, _: caught.append(number))
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        if caught:
-            signal.raise_signal(caught[0])
+        for each, handler in held.items():
+            signal.signal(each, handler)
+        for number in caught:  # the first that is not ignored interrupts
+            signal.raise_signal(number)
 
 
 def interruption(error: BaseException) -> KeyboardInterrupt:

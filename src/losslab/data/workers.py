@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from losslab.config.errors import described
-from losslab.config.interruption import interruptions_deferred
+from losslab.config.interruption import TERMINATING, uninterrupted
 
 MOST_WORKERS = 8
 """Maximum number of processes that are started without being asked for."""
@@ -82,7 +82,7 @@ class Workers:
 
     def close(self) -> None:
         """End the processes."""
-        with interruptions_deferred():  # which would be ignored in the iterator's __del__
+        with uninterrupted():  # which would be ignored in the iterator's __del__
             self._loader = None  # its iterator ends them
 
     def _results(self) -> Any:
@@ -91,7 +91,7 @@ class Workers:
             return iter(self._loader)
         others = set(multiprocessing.active_children())
         with (
-            interruptions_deferred(),
+            uninterrupted(),
             _kept_child_handler(),
             warnings.catch_warnings(action="ignore"),  # about more workers than cores
         ):
@@ -191,8 +191,9 @@ def reads(label: str) -> None:
 def _begin(reading: _Reading, worker: int) -> None:
     """Leave interruptions to the main process, which ends this one, and tell it what is read."""
     global _place  # noqa: PLW0603 (of this process)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, *TERMINATING):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which it ends this one
     _place = reading.place(worker)
 
 

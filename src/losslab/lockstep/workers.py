@@ -20,7 +20,7 @@ from losslab.config.interruption import (
     INTERRUPTED,
     end_with_parent,
     interrupt_once,
-    interruptions_deferred,
+    uninterrupted,
 )
 from losslab.lockstep.grouping import Job, split
 from losslab.progress import show
@@ -47,7 +47,7 @@ class Worker:
         self.oom_kills = oom_kills()
         self.left, end = context.Pipe(duplex=False)
         self.process = context.Process(target=_work, args=(end, os.getpid(), train, jobs))
-        with interruptions_deferred():
+        with uninterrupted():
             self.process.start()
         end.close()  # so that reading fails if the process dies
 
