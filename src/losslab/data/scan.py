@@ -39,11 +39,13 @@ def scan(source: Source, *, workers: int, moments: bool, keep: bool = False) -> 
     Raises:
         ValueError: if a sample cannot be read, or has numbers that are not finite.
     """
-    key = (source.key(), moments, keep)
+    state = source.key()
+    key = (state, moments, keep)
     if key not in _KNOWN:
-        kept = source.of_files and not keep
-        look = _once if kept else scan_again
-        _KNOWN[key] = look(source, workers=workers, moments=moments, keep=keep)
+        if source.of_files and not keep:
+            _KNOWN[key] = _once(source, state, workers=workers, moments=moments)
+        else:
+            _KNOWN[key] = scan_again(source, workers=workers, moments=moments, keep=keep)
         while len(_KNOWN) > MOST_KNOWN:
             _KNOWN.popitem(last=False)
     return _KNOWN[key]
@@ -54,15 +56,14 @@ _KNOWN: OrderedDict[Hashable, Content] = OrderedDict()
 MOST_KNOWN = 3
 
 
-def _once(source: Source, *, workers: int, moments: bool, keep: bool) -> Content:
-    """Return what an earlier command found in files, or look at them."""
-    key = source.key()
+def _once(source: Source, key: Hashable, *, workers: int, moments: bool) -> Content:
+    """Return what an earlier command found in files with this key, or look at them."""
     name = content_cache.name_of(key, moments=moments)
     known = content_cache.load(name)
     if known is not None and len(known.digests) == len(source):
         return known
     log.info(f"Reading {len(source):,} samples once, for their moments and hashes")
-    content = scan_again(source, workers=workers, moments=moments, keep=keep)
+    content = scan_again(source, workers=workers, moments=moments, keep=False)
     if source.key() == key:  # no file has changed meanwhile
         content_cache.save(name, content)
     return content
