@@ -1,7 +1,8 @@
 """Checks of data options, whose errors say what was expected and what was given."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,13 @@ def require_number(
     if not number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
         limits = [f">= {low:g}"] * (low > -math.inf) + [f"<= {high:g}"] * (high < math.inf)
         raise ValueError(f"{name} must be {' and '.join(['a number', *limits])}, got {value!r}")
+
+
+def require_distinct_names(whose: object, names: Iterable[str]) -> None:
+    """Raise ``ValueError`` if two columns have one name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{whose} must have distinct column names, got {name!r} twice")
 
 
 def require_open_share(name: str, value: object) -> None:

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+from losslab.data import checks
 from losslab.data.files import Changes, open_bytes
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -41,9 +42,7 @@ class CsvText:
         if not header:
             raise ValueError(f"{file} must be a .csv file with a header, got an empty file")
         self.header = [name.strip() for name in header]
-        for name in filter(None, self.header):
-            if self.header.count(name) > 1:
-                raise ValueError(f"{file} must have distinct column names, got {name!r} twice")
+        checks.require_distinct_names(file, filter(None, self.header))
 
     def line(self, row: int) -> int:
         """Return the line in which a row below the header begins."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from losslab.data import checks
 from losslab.data.columns import require_whole, without_marks
 from losslab.data.csv_file import CsvOptions
 from losslab.data.files import Changes
@@ -30,9 +31,7 @@ def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
         ValueError: if two columns have one name.
     """
     names = [str(name) for name in frame.columns]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{WHOSE} must have distinct column names, got {name!r} twice")
+    checks.require_distinct_names(WHOSE, names)
     return pd.DataFrame({name: _plain(frame.iloc[:, i]) for i, name in enumerate(names)})
 
 

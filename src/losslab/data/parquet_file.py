@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from losslab.config.extras import is_installed, not_installed
+from losslab.data import checks
 from losslab.data.columns import require_whole, without_marks
 from losslab.data.csv_file import CsvOptions
 from losslab.data.files import Changes
@@ -38,9 +39,7 @@ class ParquetFile:
         self.header = [name for name in names if not name.startswith(INDEX)]
         if len(names) > len(self.header):
             changes.add("row labels of a DataFrame left out", names[-1])
-        for name in self.header:
-            if self.header.count(name) > 1:
-                raise ValueError(f"{file} must have distinct column names, got {name!r} twice")
+        checks.require_distinct_names(file, self.header)
 
     def frame(self, drop: Sequence[str] = (), gaps: Sequence[str] = ()) -> pd.DataFrame:
         """Return the table.
