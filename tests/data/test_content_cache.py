@@ -91,6 +91,19 @@ def test_a_change_makes_it_read_again(change, cache, images, monkeypatch):
     assert len(cache[1]) == 2
 
 
+def test_what_was_found_in_files_that_changed_meanwhile_is_not_kept(cache, images, monkeypatch):
+    again = scan.scan_again
+
+    def changing(*arguments, **options):
+        found = again(*arguments, **options)
+        change_time(images, options)
+        return found
+
+    monkeypatch.setattr(scan, "scan_again", changing)
+    ready(ImageFolder, images)
+    assert not cache[0].exists()
+
+
 def test_relative_paths_of_two_folders_differ(images, monkeypatch):
     keys = []
     for folder in (images, images / "images"):
