@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from losslab.analysis.answer import answers
 from losslab.analysis.comparison import Comparison
@@ -164,7 +164,7 @@ class Result:
         """Figures: ``differences()``, ``metrics()``, ``curves()`` and ``learning_rates()``."""
         return Plots(self.comparison, self.tuning)
 
-    def extend(self, seeds: int | Iterable[int]) -> "Result":
+    def extend(self, seeds: int | Iterable[int]) -> Self:
         """Train further seeds, and those that were interrupted; p-values cover all looks.
 
         The result is returned with them, and changed itself.
@@ -201,7 +201,7 @@ class Result:
         more = [] if is_none else seed_list(seeds, first=first)
         return list(dict.fromkeys([*known, *more]))
 
-    def save(self, folder: str | Path) -> "Result":
+    def save(self, folder: str | Path) -> Self:
         """Copy the runs to another folder, which must be new, and return the result there.
 
         Raises:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from losslab.analysis.search import FINAL, Tuning, read_tuning, typed
 from losslab.analysis.words import counted_seeds
@@ -51,7 +51,7 @@ class TuningResult(Result):
         """Return one row per run of the search: loss, point, seed, options and value."""
         return self.tuning.frame()
 
-    def extend(self, seeds: int | Iterable[int]) -> "TuningResult":
+    def extend(self, seeds: int | Iterable[int]) -> Self:
         """Finish what was interrupted, then train further final seeds; see :meth:`Result.extend`.
 
         Raises:
@@ -64,10 +64,7 @@ class TuningResult(Result):
             listed = self._all_seeds(seeds, plan.seeds)
             require_apart(plan.tuning_seeds, listed)
             train_stages(plan, self.folder, self._shown.engine, source)
-        more = TuningResult(self.folder, self._shown, trust=self._trust)
-        super(TuningResult, more).extend(listed)
-        self._forget()
-        return more
+        return super().extend(listed)
 
     def command(self) -> str:
         """Return the command that repeats the tuning in a shell.
