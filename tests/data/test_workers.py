@@ -55,6 +55,16 @@ def test_a_warning_of_an_engine_while_workers_start_is_not_lost(number):
         armed.clear()
 
 
+@pytest.mark.parametrize("number", [each for each in SIGNALS if each != signal.SIGTERM])
+def test_interruptions_are_left_to_the_main_process(number):
+    workers = Workers(lambda wait: os.getpid(), 1, keep=True)
+    with terminations_interrupt():
+        [pid] = workers.map([None])
+        os.kill(pid, number)
+        assert list(workers.map([None] * 3)) == [pid] * 3
+    workers.close()
+
+
 def test_other_threads_may_start_workers():
     results = []
     thread = threading.Thread(target=lambda: results.extend(Workers(abs, 1).map([-1, -2])))
