@@ -61,7 +61,8 @@ def begun(folder: Path) -> Begun | None:
     try:
         if not _can_go_on(read_record(folder)):
             return None
-        saved = torch.load(checkpoint_path(folder, "last"), map_location="cpu", weights_only=True)
+        path = checkpoint_path(folder, "last")  # of which mmap leaves the tensors on the disk
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return "stacked" if "record" in saved else "alone"
     except Exception:  # a damaged file can raise anything
         return None
