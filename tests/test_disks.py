@@ -10,12 +10,12 @@ import torch
 import kinds_of_run
 from losslab.cli import run
 from losslab.config.errors import UserError
+from losslab.job_checks import require_log_dir
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import train_jobs
 from losslab.runs.check import needs_running
 from losslab.runs.disk import append, overwrite
 from losslab.runs.record import new_record, read_record, write_record
-from losslab.sweep import require_log_dir
 from losslab.training import saved_config, train
 
 # an epoch writes 17 kB of curves and as much for TensorBoard

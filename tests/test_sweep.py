@@ -8,10 +8,11 @@ import pytest
 
 from losslab.config.expansion import jobs_of
 from losslab.config.jobs import compose_jobs
+from losslab.job_checks import placed
 from losslab.runs.claims import latest_claim
 from losslab.runs.folder import job_name
 from losslab.runs.writer import RunWriter
-from losslab.sweep import placed, show_unfinished
+from losslab.sweep_output import show_unfinished
 
 
 def jobs(*overrides: str):

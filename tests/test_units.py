@@ -9,11 +9,11 @@ import pytest
 from losslab import cli
 from losslab.config.command import all_jobs, parse
 from losslab.config.jobs import compose_jobs
+from losslab.job_checks import placed
 from losslab.runs.claims import claim
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import RunFolder, find_runs
 from losslab.runs.record import read_record
-from losslab.sweep import placed
 from losslab.units import Unit, plan_units, read_units, unfinished, write_units
 
 QUICK = ["trainer.max_epochs=1", "trainer=cpu", "callbacks=quiet", "model=mlp"]
@@ -163,7 +163,7 @@ def test_a_report_at_any_time(sweep, capsys, monkeypatch):
     assert f"report: {sweep / 'report'}" in told.out
     assert "unit 2 is running: process" in told.err
     assert (sweep / "+mean").is_dir()
-    monkeypatch.setattr("losslab.sweep.show_comparison", lambda folder: [])
+    monkeypatch.setattr("losslab.sweep_output.show_comparison", lambda folder: [])
     assert cli.run(["report", str(sweep)]) == 1
     assert "not trained: focal/seed0, focal/seed1" in capsys.readouterr().err
     write_units(sweep, read_units(sweep)[:1])

@@ -63,7 +63,7 @@ def _measured(*arguments: str) -> str:
 
 def plan(rows: int, seeds: int) -> None:
     """Compose and check the jobs of a sweep."""
-    from losslab.sweep import checked_jobs  # noqa: PLC0415 (torch, only where it is needed)
+    from losslab.job_checks import checked_jobs  # noqa: PLC0415 (torch, only where it is needed)
 
     if rows > 100:
         values = ",".join(str(place / 100) for place in range(rows))

@@ -26,20 +26,13 @@ from losslab.config.jobs import finished_config
 from losslab.config.overrides import with_quoted_path
 from losslab.engines import end_with_job
 from losslab.fitting import with_losses
+from losslab.job_checks import check_configs, require_log_dir
 from losslab.ranks.first import ranks_ended
 from losslab.ranks.place import Place, enter, place_in
 from losslab.resume import resume
 from losslab.sequential_sweep import sequential_sweep
-from losslab.sweep import (
-    DONE,
-    check_configs,
-    hydra_main,
-    print_tree,
-    require_log_dir,
-    show_run,
-    sweep,
-    train_job,
-)
+from losslab.sweep import hydra_main, sweep, train_job
+from losslab.sweep_output import DONE, print_tree, show_run
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, RunFolder, is_run
 from losslab.runs.looks import Looks, read_looks
 from losslab.runs.record import read_record
 from losslab.sequential_sweep import sequential_sweep
-from losslab.sweep import show_run, sweep
+from losslab.sweep import sweep
 from losslab.sweep_file import extended, read_code_dirs, read_commands
+from losslab.sweep_output import show_run
 
 _ABSENT = object()
 

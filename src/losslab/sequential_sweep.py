@@ -16,10 +16,12 @@ from losslab.config.expansion import jobs_of
 from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import parsed
 from losslab.config.typed_jobs import without_seeds
+from losslab.job_checks import checked_jobs, placed
 from losslab.metrics.labels import some
 from losslab.runs.check import needs_running
 from losslab.runs.looks import Looks, read_looks, write_looks
-from losslab.sweep import checked_jobs, launch, placed, show_comparison, show_unfinished
+from losslab.sweep import launch
+from losslab.sweep_output import show_comparison, show_unfinished
 
 if TYPE_CHECKING:
     from losslab.analysis.comparison import Comparison
@@ -93,7 +95,7 @@ def _with_seeds(points: Sequence[Job], start: int, stop: int) -> list[Job]:
 
 def _look(folder: Path, seeds: int) -> "Comparison":
     """Compare the runs of the first seeds, with p-values that hold over all looks so far."""
-    from losslab.analysis.comparison import compare  # noqa: PLC0415 (as in sweep.show_comparison)
+    from losslab.analysis.comparison import compare  # noqa: PLC0415 (as in sweep_output.show_comparison)
     from losslab.analysis.load import collect  # noqa: PLC0415
     from losslab.analysis.looks import looks_at  # noqa: PLC0415
 

@@ -29,12 +29,14 @@ from losslab.config.overrides import is_given
 from losslab.config.past import translated_override
 from losslab.config.trust import Source, admit, require_harmless_jobs
 from losslab.config.user_code import use
+from losslab.job_checks import checked_jobs
 from losslab.report.console import show
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
-from losslab.sweep import checked_jobs, launch, show_unfinished
+from losslab.sweep import launch
 from losslab.sweep_file import read_code_dirs
+from losslab.sweep_output import show_unfinished
 from losslab.tuning_plan import Plan, parse_plan, points_of
 from losslab.tuning_sampler import new_points, require_optuna
 from losslab.tuning_split import with_unseen_test

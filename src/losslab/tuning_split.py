@@ -14,7 +14,7 @@ from losslab.config.compose import compose
 from losslab.config.instantiate import target_of
 from losslab.config.jobs import Composed, compose_jobs
 from losslab.config.overrides import is_given
-from losslab.sweep import refuse_mixture
+from losslab.job_checks import refuse_mixture
 from losslab.tuning_plan import Plan
 
 KEY = "data.test_split_seed"

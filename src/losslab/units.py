@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from losslab.config.command import Command, all_jobs
-from losslab.config.compose import compose
+from losslab.config.compose import launcher_of
 from losslab.config.jobs import Composed
 from losslab.config.secrets import masked_override
 from losslab.config.typed_jobs import without_seeds
@@ -153,10 +153,8 @@ def _is_begun(unit: Unit, folder: Path) -> bool:
 
 def most_runs(command: Command) -> int:
     """Return how many runs a unit may have, according to the launcher of a command."""
-    hydra = compose(all_jobs(command)[0]).hydra
-    if hydra.runtime.choices["hydra/launcher"] in ONE_BY_ONE:
-        return 1
-    return int(hydra.launcher.get("max_jobs") or RUNS_PER_UNIT)
+    name, options = launcher_of(all_jobs(command)[0])
+    return 1 if name in ONE_BY_ONE else int(options.get("max_jobs") or RUNS_PER_UNIT)
 
 
 def _planned(job: Composed) -> PlannedRun:

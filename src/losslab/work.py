@@ -18,7 +18,7 @@ from losslab.runs.claims import Claim, Claimed, claim, holder
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import SWEEP_FILE
-from losslab.sweep import DONE, FAILED, show_unfinished
+from losslab.sweep_output import DONE, FAILED, show_unfinished
 from losslab.units import Unit, read_units
 
 

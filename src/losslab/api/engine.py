@@ -17,19 +17,15 @@ from losslab.config.command import Command
 from losslab.config.errors import UserError
 from losslab.config.jobs import Composed
 from losslab.continuing import train_run
+from losslab.job_checks import checked_jobs
 from losslab.lockstep.grouping import Job
 from losslab.lockstep.sweep import run_logs, train_jobs
 from losslab.metrics.labels import some
 from losslab.progress import SweepProgress, show
 from losslab.rng import restored_state
 from losslab.runs.check import needs_running
-from losslab.sweep import (
-    checked_jobs,
-    keep_commands,
-    plain_configs,
-    show_unfinished,
-    write_summary,
-)
+from losslab.sweep import keep_commands
+from losslab.sweep_output import plain_configs, show_unfinished, write_summary
 
 Engine = Literal["lockstep", "one by one"]
 

@@ -1,38 +1,24 @@
 """Evaluate a checkpoint of a run: losslab evaluate RUN_DIR --split test."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from losslab.commands.parser import Parser
+from losslab.commands.parser import CodeParser
 from losslab.config.errors import UserError, cli_errors
-from losslab.config.user_code import use, without_search_path
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Evaluate the checkpoint and print a table of its metrics."""
-    parser = Parser(prog="losslab evaluate", description=__doc__)
+    parser = CodeParser("the run's config", prog="losslab evaluate", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument(
         "--split", action="append", choices=["train", "val", "test"], help="default: val and test"
     )
     parser.add_argument("--metric", action="append", help="default: all of them")
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="run any code that the run's config names; without it, only losslab's and your own",
-    )
-    parser.add_argument(
-        "--config-dir",
-        metavar="FOLDER",
-        help="folder of configs; code beside it may be run",
-    )
-    with cli_errors():
-        given = use(list(sys.argv[1:] if given is None else given))
-    arguments = parser.parse_args(without_search_path(given))
+    arguments = parser.parse_code_args(given)
 
     # --help needs none of it
     from losslab.report.run_table import metrics_table, title  # noqa: PLC0415

@@ -7,7 +7,7 @@ from pathlib import Path
 from losslab.commands.parser import Parser, share, whole
 from losslab.config.errors import cli_errors, resumable
 from losslab.gallery import run as gallery
-from losslab.sweep import require_log_dir
+from losslab.job_checks import require_log_dir
 
 
 def main(given: Sequence[str] | None = None) -> int:

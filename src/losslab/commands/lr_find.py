@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from losslab.commands.parser import prints_help
 from losslab.config.errors import UserError, cli_errors
 from losslab.config.user_code import use
 
@@ -31,8 +32,7 @@ OWN = ("start", "end", "steps")
 def main(given: Sequence[str] | None = None) -> int:
     """Make the range test of the losses that the arguments name; return the exit code."""
     arguments = use(list(sys.argv[1:] if given is None else given))
-    if {"--help", "-h"} & set(arguments):
-        print(__doc__)
+    if prints_help(arguments, __doc__):
         return 0
     with cli_errors():
         return find(arguments)
@@ -51,9 +51,9 @@ def find(arguments: Sequence[str]) -> int:
     from losslab.config.overrides import refuse_rate, require_distinct  # noqa: PLC0415
     from losslab.config.typed_jobs import run_overrides  # noqa: PLC0415
     from losslab.fitting import with_losses  # noqa: PLC0415
+    from losslab.job_checks import refuse_mixture, require_log_dir  # noqa: PLC0415
     from losslab.runs.disk import writing_to  # noqa: PLC0415
     from losslab.runs.folder import own_names  # noqa: PLC0415
-    from losslab.sweep import refuse_mixture, require_log_dir  # noqa: PLC0415
 
     refuse_dashes(arguments, OWN, "lr_find")
     own, overrides = _split(arguments)

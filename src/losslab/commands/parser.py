@@ -1,9 +1,13 @@
 """Parser of the options of subcommands."""
 
 import argparse
-from typing import NoReturn
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
+from losslab.config.errors import cli_errors
 from losslab.config.groups import did_you_mean
+from losslab.config.user_code import use, without_search_path
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,6 +21,47 @@ class Parser(argparse.ArgumentParser):
             advice = did_you_mean(given, self._option_string_actions)
             message = f"unknown argument {given}{advice.rstrip('.')}"
         self.exit(2, f"error: {' '.join(message.split())} (--help lists the options)\n")
+
+
+class CodeParser(Parser):
+    """Parser of a command that runs code which a saved folder names.
+
+    Args:
+        names: what names the code, for the help of ``--trust``.
+        options: those of :class:`argparse.ArgumentParser`.
+    """
+
+    def __init__(self, names: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument(
+            "--trust",
+            action="store_true",
+            help=f"run any code that {names} names; without it, only losslab's and your own",
+        )
+        self.add_argument(
+            "--config-dir",
+            metavar="FOLDER",
+            help="folder of configs; code beside it may be run",
+        )
+
+    def parse_code_args(self, given: Sequence[str] | None) -> argparse.Namespace:
+        """Parse the arguments, and make the user's folders known."""
+        with cli_errors():
+            given = use(list(sys.argv[1:] if given is None else given))
+        return self.parse_args(without_search_path(given))
+
+
+def prints_help(arguments: Sequence[str], text: str | None) -> bool:
+    """Print the help of a command without options, if the arguments ask for it; return whether.
+
+    Args:
+        arguments: arguments of the command.
+        text: docstring of its module.
+    """
+    if not {"--help", "-h"} & set(arguments):
+        return False
+    print(text)
+    return True
 
 
 def whole(text: str) -> int:

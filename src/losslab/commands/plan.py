@@ -22,6 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from losslab.commands.parser import prints_help
 from losslab.config.command import Command, parse
 from losslab.config.errors import UserError, cli_errors
 from losslab.config.user_code import use
@@ -33,8 +34,7 @@ from losslab.runs.folder import SWEEP_FILE
 def main(given: Sequence[str] | None = None) -> int:
     """Plan the sweep that the arguments describe; return the exit code."""
     arguments = use(list(sys.argv[1:] if given is None else given))
-    if {"--help", "-h"} & set(arguments):
-        print(__doc__)
+    if prints_help(arguments, __doc__):
         return 0
 
     from losslab.fitting import with_losses  # noqa: PLC0415 (--help needs none of it)
@@ -47,9 +47,10 @@ def main(given: Sequence[str] | None = None) -> int:
 def plan(command: Command) -> int:
     """Write the folder of a sweep with its units, and print what to do next."""
     from losslab.analysis.looks import keep_looks  # noqa: PLC0415 (scipy)
+    from losslab.job_checks import checked_jobs  # noqa: PLC0415
     from losslab.resume import continued  # noqa: PLC0415 (as in main)
-    from losslab.sweep import DONE, checked_jobs, print_config  # noqa: PLC0415
     from losslab.sweep import plan as write_plan  # noqa: PLC0415
+    from losslab.sweep_output import DONE, print_config  # noqa: PLC0415
     from losslab.units import unfinished  # noqa: PLC0415
 
     folder: Path | None = command.resume

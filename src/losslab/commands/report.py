@@ -21,7 +21,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
     # --help needs none of it
     from losslab.runs.disk import writing_to  # noqa: PLC0415
-    from losslab.sweep import show_comparison, write_summary  # noqa: PLC0415
+    from losslab.sweep_output import show_comparison, write_summary  # noqa: PLC0415
     from losslab.work import planned_units, show_outcome  # noqa: PLC0415
 
     with cli_errors(), writing_to(folder):

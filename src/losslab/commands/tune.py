@@ -29,6 +29,7 @@ test split is then the same for all seeds, and the search never sees its samples
 import sys
 from collections.abc import Sequence
 
+from losslab.commands.parser import prints_help
 from losslab.config.errors import cli_errors
 from losslab.config.user_code import use
 
@@ -36,8 +37,7 @@ from losslab.config.user_code import use
 def main(given: Sequence[str] | None = None) -> int:
     """Tune the losses that the arguments name; return the exit code."""
     arguments = use(list(sys.argv[1:] if given is None else given))
-    if {"--help", "-h"} & set(arguments):
-        print(__doc__)
+    if prints_help(arguments, __doc__):
         return 0
 
     from losslab.tuning import run_tuning  # noqa: PLC0415 (--help needs none of it)

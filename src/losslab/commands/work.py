@@ -1,12 +1,10 @@
 """Train units of a sweep that losslab plan has made, one after the other."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from losslab.commands.parser import Parser, whole
+from losslab.commands.parser import CodeParser, whole
 from losslab.config.errors import cli_errors
-from losslab.config.user_code import use, without_search_path
 
 EPILOG = """\
 Any number of workers may run at once, on any machines that see the folder. A unit that was
@@ -18,7 +16,7 @@ input, and 130 or 143 if the worker was interrupted.
 
 def main(given: Sequence[str] | None = None) -> int:
     """Train the units that the arguments ask for; return the exit code."""
-    parser = Parser(prog="losslab work", description=__doc__, epilog=EPILOG)
+    parser = CodeParser("the sweep", prog="losslab work", description=__doc__, epilog=EPILOG)
     parser.add_argument("sweep", type=Path, help="folder of the sweep")
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--unit", type=whole, metavar="K", help="train unit K")
@@ -28,19 +26,7 @@ def main(given: Sequence[str] | None = None) -> int:
     chosen.add_argument(
         "--all", action="store_true", help="train all units on which no worker works, in turn"
     )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="run any code that the sweep names; without it, only losslab's and your own",
-    )
-    parser.add_argument(
-        "--config-dir",
-        metavar="FOLDER",
-        help="folder of configs; code beside it may be run",
-    )
-    with cli_errors():
-        given = use(list(sys.argv[1:] if given is None else given))
-    arguments = parser.parse_args(without_search_path(given))
+    arguments = parser.parse_code_args(given)
 
     from losslab.work import Worker  # noqa: PLC0415 (--help needs none of it)
 

@@ -63,6 +63,17 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     return config
 
 
+def launcher_of(overrides: Sequence[str]) -> tuple[str, DictConfig]:
+    """Return the name and the options of the launcher that the overrides of a job choose."""
+    return _launcher(tuple(overrides), tuple(search_path()))
+
+
+@functools.lru_cache(maxsize=8)  # each step of a sweep asks, and composition takes 0.1 s
+def _launcher(overrides: tuple[str, ...], search: tuple[str, ...]) -> tuple[str, DictConfig]:
+    hydra_node = compose(overrides).hydra
+    return str(hydra_node.runtime.choices["hydra/launcher"]), hydra_node.launcher
+
+
 @contextmanager
 def composition_errors() -> Iterator[None]:
     """Turn errors of Hydra, OmegaConf and the user's files into a line that says what to do."""

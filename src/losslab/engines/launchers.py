@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from losslab.config.command import Command, all_jobs
-from losslab.config.compose import compose
+from losslab.config.compose import launcher_of
 from losslab.engines.ray import require_ray
 from losslab.engines.slurm import require_slurm
 
@@ -20,14 +20,9 @@ def require_engine(command: Command) -> None:
     Raises:
         UserError: if not.
     """
-    hydra = compose(all_jobs(command)[0]).hydra
-    if require := REQUIRE.get(hydra.runtime.choices["hydra/launcher"]):
-        require(OmegaConf.to_object(hydra.launcher))
-
-
-def launcher_of(command: Command) -> str:
-    """Return the name of the launcher of a command."""
-    return str(compose(all_jobs(command)[0]).hydra.runtime.choices["hydra/launcher"])
+    name, options = launcher_of(all_jobs(command)[0])
+    if require := REQUIRE.get(name):
+        require(OmegaConf.to_object(options))
 
 
 def for_launcher(name: str, command: Command, *, waits: bool) -> list[str]:

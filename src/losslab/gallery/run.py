@@ -22,8 +22,10 @@ from losslab.gallery.evaluation import ComparisonResult, conclusion, evaluate_cl
 from losslab.gallery.index import IndexEntry, read_index, write_index
 from losslab.gallery.page import PageFigure, seconds, write_page
 from losslab.gallery.rows import has, picked, rows_of, without
+from losslab.job_checks import checked_jobs
 from losslab.runs.folder import find_runs
-from losslab.sweep import checked_jobs, launch, show_unfinished
+from losslab.sweep import launch
+from losslab.sweep_output import show_unfinished
 
 CLAIMS = groups.CONF / "experiment" / "claims"
 ORDER = (

@@ -1,0 +1,127 @@
+"""What commands show of a sweep: its config, comparison, and what is not done."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from losslab.config import schema
+from losslab.config.jobs import Composed
+from losslab.metrics.labels import primary_metric
+from losslab.report.run_table import run_table
+from losslab.report.sweep_summary import write_sweep_summary
+from losslab.runs.check import damage, is_finished, worker_of
+from losslab.runs.files import FileError
+from losslab.runs.folder import is_run
+from losslab.runs.record import Record, read_record
+
+if TYPE_CHECKING:
+    from losslab.analysis.load import Run
+
+
+DONE, FAILED = 0, 1
+RUNNING = "running: "
+"""Begin of the line about a job on which another process works."""
+
+
+def print_config(jobs: Sequence[Composed]) -> None:
+    """Print the config of the first job, if it asks for that."""
+    [first, *others] = jobs
+    title = f"config of {first.subdir}, the first of {len(jobs)} jobs" if others else "config"
+    print_tree(first.config, title)
+
+
+def print_tree(config: DictConfig, title: str) -> None:
+    """Print a config as a tree, if it asks for that."""
+    if config.extras.print_config:
+        from losslab.report.config_tree import config_tree  # noqa: PLC0415 (rich.syntax)
+
+        Console().print(config_tree(config, title))
+
+
+def write_summary(folder: Path, configs: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Write the means over seeds of a sweep for TensorBoard.
+
+    Args:
+        folder: folder of the sweep.
+        configs: resolved config of each run, as plain values, by its folder.
+    """
+    columns = {run: schema.hparams(config) for run, config in configs.items()}
+    [first, *_] = configs.values()
+    write_sweep_summary(folder, columns, primary_metric(first["task"]))
+
+
+def plain_configs(folder: Path, jobs: Sequence[Composed]) -> dict[Path, Any]:
+    """Return the configs of the jobs of a sweep by the folders of their runs."""
+    return {folder / job.subdir: job.options for job in jobs}
+
+
+def show_comparison(folder: Path) -> Sequence["Run"]:
+    """Print the comparison of a sweep's runs, and write the report; return the runs."""
+    # a third of a second of scipy and yaml that --help does not need
+    from losslab.analysis.comparison import compare  # noqa: PLC0415
+    from losslab.analysis.load import collect  # noqa: PLC0415
+    from losslab.analysis.looks import looks_at  # noqa: PLC0415
+    from losslab.report.console import show  # noqa: PLC0415
+
+    console = Console()
+    collection = collect([folder])
+    if collection.runs:
+        show(console, compare(collection, looks=looks_at(collection)), folder / "report")
+    for line in (f"sweep folder: {folder}", f"curves: tensorboard --logdir {folder}"):
+        console.print(line, soft_wrap=True, markup=False)
+    return collection.runs
+
+
+def show_unfinished(folders: Sequence[Path], command: str) -> int:
+    """Print the jobs that are not done and the command to run them; return the exit code."""
+    unfinished = [folder for folder in folders if not is_finished(folder)]
+    absent = [folder for folder in unfinished if not is_run(folder)]
+    told = [_why_unfinished(folder) for folder in unfinished if is_run(folder)]
+    for line in told:
+        print(line, file=sys.stderr)
+    if absent:
+        names = ", ".join(map(_name, absent[:3]))
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        print(f"not trained: {names}{more}", file=sys.stderr)
+    if absent or not all(line.startswith(RUNNING) for line in told):
+        print(f"to run them again: {command}", file=sys.stderr)
+    return FAILED if unfinished else DONE
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def _why_unfinished(folder: Path) -> str:
+    try:
+        record = read_record(folder)
+    except FileError as error:
+        return f"failed: {_name(folder)}: {error}"
+    if worker := worker_of(folder, record):
+        return f"{RUNNING}{_name(folder)}: {worker}"
+    done = record["status"] == "done"
+    reason = damage(folder, record) if done else error_line(record, folder)
+    return f"failed: {_name(folder)}: {reason}"
+
+
+def error_line(record: Record, folder: Path) -> str:
+    """Return why a run is not done, in one line, and where its traceback is if it has one."""
+    error = record.get("error")
+    if not error:
+        return "its process is gone" if record["status"] == "running" else record["status"]
+    logged = error["kind"] == "exception" and (folder / "run.log").is_file()
+    return f"{error['kind']}: {error['message']}{'; see run.log' if logged else ''}"
+
+
+def show_run(folder: Path, log_dir: Path) -> int:
+    """Print the table of a run; return the exit code."""
+    record = read_record(folder)
+    if record["status"] != "done":
+        print(f"failed: {error_line(record, folder)}\nrun folder: {folder}", file=sys.stderr)
+        return FAILED
+    Console().print(run_table(record, folder, log_dir), soft_wrap=True)
+    return DONE
