@@ -331,6 +331,7 @@ def test_two_processes(command):
         "threads=1",
     )
     assert outcome.code == 0, outcome.err
+    assert outcome.err == "", "the processes print nothing"
     records = outcome.records()
     [(folder, other)] = [(folder, record) for folder, record in records.items() if folder != run]
     assert other["hashes"] == expected["hashes"]
