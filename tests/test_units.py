@@ -118,6 +118,9 @@ def test_workers_train_each_unit_once(sweep, capsys):
     assert all((run / "record.json").read_bytes() == text for run, text in written.items())
     assert work(sweep, "--next") == 0
     assert f"2 units of {sweep}: done" in capsys.readouterr().err
+    assert cli.run(["plan", f"resume={sweep}"]) == 0
+    next_step = f"none of them left; to compare them: losslab report {sweep}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"4 jobs in 2 units, {next_step}"
 
 
 @pytest.mark.slow

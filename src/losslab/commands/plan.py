@@ -51,7 +51,6 @@ def plan(command: Command) -> int:
     from losslab.resume import continued  # noqa: PLC0415 (as in main)
     from losslab.sweep import plan as write_plan  # noqa: PLC0415
     from losslab.sweep_output import DONE, print_config  # noqa: PLC0415
-    from losslab.units import unfinished  # noqa: PLC0415
 
     folder: Path | None = command.resume
     earlier: list[Command] = []
@@ -67,8 +66,19 @@ def plan(command: Command) -> int:
     with writing_to(folder):
         keep_looks(folder)
         units = write_plan(command, jobs, folder, earlier)
-    left = len(unfinished(folder))
-    todo = some(len(units), "units") if left == len(units) else f"{left} of {len(units)} units"
     print(f"sweep folder: {folder}")
-    print(f"{some(len(jobs), 'jobs')} in {todo}; to train one: losslab work {folder} --next")
+    print(f"{some(len(jobs), 'jobs')} in {_what_next(folder, len(units))}")
     return DONE
+
+
+def _what_next(folder: Path, units: int) -> str:
+    """Return how many units of a sweep are left, and what to type."""
+    from losslab.units import unfinished  # noqa: PLC0415 (as in main)
+
+    left = len(unfinished(folder))
+    if not left:
+        return (
+            f"{some(units, 'units')}, none of them left; to compare them: losslab report {folder}"
+        )
+    todo = some(units, "units") if left == units else f"{left} of {units} units"
+    return f"{todo}; to train one: losslab work {folder} --next"
