@@ -1,5 +1,6 @@
 """What a sweep prints about its jobs while it runs."""
 
+import io
 import json
 import sys
 import time
@@ -36,6 +37,28 @@ def told(tmp_path, capsys, monkeypatch):
         return printed.err
 
     return tell
+
+
+class Pieces(io.RawIOBase):
+    """File that keeps what each of its writes was given."""
+
+    def __init__(self):
+        self.pieces = []
+
+    def writable(self):
+        return True
+
+    def write(self, content):
+        self.pieces.append(bytes(content))
+        return len(content)
+
+
+def test_a_line_is_written_in_one_piece(monkeypatch):
+    raw = Pieces()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, write_through=True))
+    progress.show("job 1 of 4")
+    monkeypatch.undo()
+    assert raw.pieces == [b"job 1 of 4\n"]
 
 
 def test_a_job_that_is_done(told):

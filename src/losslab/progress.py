@@ -196,4 +196,7 @@ def _bar(share: float) -> str:
 
 def show(line: str) -> None:
     """Print a line, in place of a bar that may be drawn by this process or its parent."""
-    print(f"{CLEAR if sys.stderr.isatty() else ''}{line}", file=sys.stderr, flush=True)
+    # in one piece, since print writes the end of a line apart if Python does not buffer its output,
+    # and the lines of several processes would mix
+    sys.stderr.write(f"{CLEAR if sys.stderr.isatty() else ''}{line}\n")
+    sys.stderr.flush()
