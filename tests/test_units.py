@@ -1,6 +1,6 @@
 """Sweeps that are planned by one command and trained, unit by unit, by others."""
 
-import multiprocessing
+import json
 import shutil
 from pathlib import Path
 
@@ -124,26 +124,23 @@ def test_workers_train_each_unit_once(sweep, capsys):
 
 
 @pytest.mark.slow
-def test_workers_that_race_train_each_run_once(planned, tmp_path):
+def test_workers_that_race_train_each_run_once(planned, warm, tmp_path):
     small = ["loss=mse", "data=regression", "data.n=40", "seed=range(40)", *QUICK]
     units = divided(tmp_path, *small, TWO_STACKS)
     shutil.copy(planned / "sweep.json", tmp_path)
     assert len(units) == 20
-    with multiprocessing.get_context("fork").Pool(4) as pool:
-        codes = pool.map(all_units, [tmp_path] * 4, chunksize=1)
-    assert set(codes) <= {0, 1}  # 1: others still trained
+    command, out = ["-m", "losslab", "work", tmp_path, "--all"], tmp_path / "out"
+    workers = [warm.start(command, tmp_path, out=out, err=out) for _ in range(4)]
+    codes = [worker.wait() for worker in workers]
+    assert set(codes) <= {0, 1}, out.read_text()  # 1: others still trained
     runs = find_runs(tmp_path)
     assert len(runs) == 40
-    assert set(statuses(tmp_path).values()) == {"done"}
+    assert set(statuses(tmp_path).values()) == {"done"}, out.read_text()
     assert {len(RunFolder(run).events) for run in runs} == {1}
     assert len({len(read_curves(run)) for run in runs}) == 1
     assert not any(read_record(run)["resumed"] for run in runs)
     assert not list(tmp_path.glob("mse/*/claim.*"))
     assert len({read_record(run)["pid"] for run in runs}) > 1
-
-
-def all_units(folder):
-    return work(folder, "--all")
 
 
 def test_units_of_other_workers_are_left_to_them(sweep, capsys):
@@ -224,3 +221,50 @@ def test_a_sweep_of_an_earlier_version_is_divided_when_it_is_resumed(sweep, caps
     assert f"has no units: losslab plan resume={sweep}" in capsys.readouterr().err
     assert cli.run(["plan", f"resume={sweep}"]) == 0
     assert len(read_units(sweep)) == 2
+
+
+def test_the_runs_of_a_finished_unit_are_packed(sweep, capsys, monkeypatch):
+    assert cli.run(["plan", f"resume={sweep}", "pack=true"]) == 0
+    assert work(sweep, "--unit", 2) == 0
+    before = [read_record(run) for run in find_runs(sweep)]
+    assert [run.parent.name for run in find_runs(sweep)] == ["focal", "focal"]
+    assert not list(sweep.glob("focal"))
+    assert work(sweep, "--next") == 0
+    capsys.readouterr()
+    # no worker reads the runs of a unit that is packed
+    monkeypatch.setattr("losslab.runs.check.read_record", lambda run: pytest.fail("was read"))
+    assert work(sweep, "--next") == work(sweep, "--all") == work(sweep, "--unit", 1) == 0
+    assert f"2 units of {sweep}: done" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert cli.run(["report", str(sweep)]) == 0
+    assert "after losslab export SWEEP/LOSS/SEED" in capsys.readouterr().out
+    assert cli.run(["plan", f"resume={sweep}", "seed=0,1,2"]) == 0
+    assert [len(unit.runs) for unit in unfinished(sweep)] == [2]
+    assert [read_record(run) for run in find_runs(sweep / "focal")] == before
+    assert cli.run(["export", str(sweep / "focal"), str(sweep / "focal" / "seed0")]) == 0
+    told = capsys.readouterr().out.splitlines()[-2:]
+    assert [each.rpartition(": ")[2] for each in told] == ["2 runs written", "all runs are on disk"]
+    assert [read_record(run) for run in find_runs(sweep / "focal")] == before
+
+
+def test_what_needs_the_files_of_a_packed_run_writes_them_back(sweep, capsys):
+    assert cli.run(["plan", f"resume={sweep}", "pack=true"]) == 0
+    assert work(sweep, "--all") == 0
+    assert not list(sweep.glob("*/seed*"))
+    assert cli.run(["evaluate", str(sweep / "focal" / "seed0")]) == 0
+    assert cli.run([f"resume={sweep / 'focal' / 'seed1'}", "trainer.max_epochs=2"]) == 0
+    weights = f"ckpt_path={sweep / 'cross_entropy' / 'seed0'}"
+    one = ["loss=focal", "data=digits", *QUICK, weights, f"paths.log_dir={sweep / 'other'}"]
+    assert cli.run(one) == 0
+    assert len(list(sweep.glob("*/seed*"))) == 3
+    assert {record["epochs"] for record in map(read_record, find_runs(sweep / "focal"))} == {1, 2}
+
+
+def test_units_of_the_first_version_are_read(sweep):
+    path = sweep / "units.json"
+    content = json.loads(path.read_text())
+    del content["pack"]
+    path.write_text(json.dumps(content | {"version": 1}))
+    assert len(read_units(sweep)) == 2
+    assert work(sweep, "--all") == 0
+    assert len(list(sweep.glob("*/seed*"))) == 4

@@ -18,6 +18,7 @@ from benchmarks.page import show
 from losslab.commands.compare import main as compare
 from losslab.config.command import parse
 from losslab.runs.folder import RunFolder, find_runs
+from losslab.runs.packs import UNITS, write_pack
 
 SHAPES = ((20, 500), (500, 20))
 """Numbers of rows and seeds."""
@@ -37,6 +38,8 @@ def many(page: Path | None) -> None:
             runs = Path(folder) / f"{rows}"
             make_up(base, runs, rows, seeds)
             lines.append(f"| report of {shape} | {_measured('report', str(runs))} |")
+            pack(runs)
+            lines.append(f"| the same, packed | {_measured('report', str(runs))} |")
     show(page, "many", lines)
 
 
@@ -103,6 +106,14 @@ def make_up(base: Path, folder: Path, rows: int, seeds: int) -> None:
                 *at, value = line.split(",")
                 points.append(",".join([*at, str(float(value) * stream.uniform(0.99, 1.01))]))
             RunFolder(own).metrics.write_text("\n".join(points) + "\n")
+
+
+def pack(folder: Path) -> None:
+    """Pack the runs of a sweep in units of a hundred."""
+    runs = find_runs(folder)
+    (folder / UNITS).mkdir()
+    for number, start in enumerate(range(0, len(runs), 100), 1):
+        write_pack(folder, number, runs[start : start + 100])
 
 
 def _with_values(record: Any, seed: int, better: float, stream: random.Random) -> Any:

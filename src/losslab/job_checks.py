@@ -1,6 +1,6 @@
 """Checks of the jobs of a sweep, before the first one starts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from losslab.fitting import data_for_all
 from losslab.runs.check import needs_running
 from losslab.runs.disk import free_space
 from losslab.runs.files import FileError
-from losslab.runs.folder import job_name, label_of, own_names
+from losslab.runs.folder import find_runs, job_name, label_of, own_names
 from losslab.runs.record import read_record
 
 
@@ -100,28 +100,31 @@ def placed(jobs: Sequence[Composed], folder: Path) -> list[Composed]:
             takes the place of another sweep's run there.
     """
     names = own_names([job.overrides for job in jobs])
+    runs: dict[str, list[Path]] = {}
+    for run in find_runs(folder):
+        runs.setdefault(run.parent.name, []).append(run)
     return [
-        replace(job, subdir=_subdir(job, name, folder))
-        for job, name in zip(jobs, names, strict=True)
+        replace(job, subdir=_subdir(job, name, runs)) for job, name in zip(jobs, names, strict=True)
     ]
 
 
-def _subdir(job: Composed, name: str, folder: Path) -> str:
+def _subdir(job: Composed, name: str, runs: Mapping[str, Sequence[Path]]) -> str:
+    """Return the subdirectory of a job, given the runs that the sweep has by the names of jobs."""
     full = job_name(job.overrides)
     composed = Path(job.subdir)
     if composed.parent.name not in (name, full):  # hydra.sweep.subdir was given
         return job.subdir
     earlier = [full, job_name([earlier_override(each) for each in job.overrides])]
-    if kept := [each for each in earlier if (folder / each).is_dir()]:
+    if kept := [each for each in earlier if each in runs]:
         return f"{kept[0]}/{composed.name}"
-    return f"{full if _is_of_another(folder / name, earlier) else name}/{composed.name}"
+    return f"{full if _is_of_another(runs.get(name, []), earlier) else name}/{composed.name}"
 
 
-def _is_of_another(folder: Path, names: Sequence[str]) -> bool:
-    """Return whether a folder has runs whose records do not call their job by these names."""
-    for record in folder.glob("*/record.json"):
+def _is_of_another(runs: Sequence[Path], names: Sequence[str]) -> bool:
+    """Return whether the records of runs do not call their job by these names."""
+    for run in runs:
         with suppress(FileError):  # a damaged run is made again
-            return read_record(record.parent)["cell"] not in names
+            return read_record(run)["cell"] not in names
     return False
 
 

@@ -39,7 +39,7 @@ from losslab.sweep_output import (
     show_unfinished,
     write_summary,
 )
-from losslab.units import Unit, plan_units
+from losslab.units import Unit, pack_units, plan_units
 
 
 def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()) -> int:
@@ -110,6 +110,7 @@ def launch(
             interrupt_dead(run_folder)
         raise
     write_summary(folder, plain_configs(folder, jobs))
+    pack_units(folder)
     return list(epochs)
 
 

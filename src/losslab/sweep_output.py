@@ -16,6 +16,7 @@ from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, is_finished, worker_of
 from losslab.runs.files import FileError
 from losslab.runs.folder import is_run
+from losslab.runs.packs import packed_runs
 from losslab.runs.record import Record, read_record
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ def show_comparison(folder: Path) -> Sequence["Run"]:
     collection = collect([folder])
     if collection.runs:
         show(console, compare(collection, looks=looks_at(collection)), folder / "report")
-    for line in (f"sweep folder: {folder}", f"curves: tensorboard --logdir {folder}"):
+    curves = f"curves: tensorboard --logdir {folder}"
+    if any(packed_runs(folder)):
+        curves += " shows means; of a run, after losslab export SWEEP/LOSS/SEED"
+    for line in (f"sweep folder: {folder}", curves):
         console.print(line, soft_wrap=True, markup=False)
     return collection.runs
 

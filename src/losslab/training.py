@@ -35,6 +35,7 @@ from losslab.runs.check import never_recorded, require_curves_until
 from losslab.runs.config_file import read_config
 from losslab.runs.files import FileError
 from losslab.runs.folder import find_runs, in_sweep, is_run
+from losslab.runs.packs import is_packed, unpack
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
@@ -337,6 +338,8 @@ def saved_config(folder: Path, *, trust: bool = False) -> DictConfig:
         runs = find_runs(folder)
         holds = f": it holds runs, such as {runs[0]}" if runs else ""
         raise UserError(f"{folder} is not the folder of a run{holds}")
+    if is_packed(folder):
+        unpack(folder)
     if not never_recorded(folder):
         read_record(folder)
     try:

@@ -1,15 +1,17 @@
 """Units of a sweep: a unit is what one worker trains, a lockstep stack of runs or a single run.
 
-``units.json`` in the sweep's folder holds ``{"version": 1, "most": 100, "units": [{"stacked": true,
-"runs": [{"folder": "mse/seed0", "overrides": ["loss=mse", "seed=0"]}, ...]}, ...]}``, where
-``most`` is the number of runs that a unit may have. Units are numbered from 1 in the order of the
-file, and keep their numbers when the sweep grows. A unit is claimed in ``units/<number>``
-(:mod:`losslab.runs.claims`).
+``units.json`` in the sweep's folder holds ``{"version": 2, "most": 100, "pack": false, "units":
+[{"stacked": true, "runs": [{"folder": "mse/seed0", "overrides": ["loss=mse", "seed=0"]}, ...]},
+...]}``, where ``most`` is the number of runs that a unit may have, and ``pack`` says whether
+finished units are packed (:mod:`losslab.runs.packs`); version 1 lacks it. Units are numbered from 1
+in the order of the file, and keep their numbers when the sweep grows. A unit is claimed in
+``units/<number>`` (:mod:`losslab.runs.claims`).
 """
 
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -19,15 +21,19 @@ from losslab.config.compose import launcher_of
 from losslab.config.jobs import Composed
 from losslab.config.secrets import masked_override
 from losslab.config.typed_jobs import without_seeds
-from losslab.runs.check import needs_running
+from losslab.runs.check import is_finished, needs_running
+from losslab.runs.claims import Claimed, claim
 from losslab.runs.files import read_json, require_types, require_version
 from losslab.runs.folder import replace_file
+from losslab.runs.packs import UNITS, pack_file, write_pack
 
 UNITS_FILE = "units.json"
-VERSION = 1
+VERSION = 2
 
 RUNS_PER_UNIT = 100
 """Largest number of runs per stack, unless ``hydra.launcher.max_jobs`` says another one."""
+RUNS_ON_DISK = 1000
+"""Number of runs of a sweep from which on finished units are packed, if it is not said."""
 ONE_BY_ONE = ("basic", "joblib")
 """Launchers whose units are single runs."""
 
@@ -49,6 +55,7 @@ class _SavedUnit(TypedDict):
 class _SavedUnits(TypedDict):
     version: int
     most: int
+    pack: bool
     units: list[_SavedUnit]
 
 
@@ -72,19 +79,30 @@ class Unit:
 
     def claims(self, sweep: Path) -> Path:
         """Return the folder in which the unit is claimed."""
-        return sweep / "units" / str(self.number)
+        return sweep / UNITS / str(self.number)
+
+    def is_packed(self, sweep: Path) -> bool:
+        """Return whether the runs are in a pack, and thus done."""
+        return pack_file(sweep, self.number).exists()
+
+    def is_done(self, sweep: Path) -> bool:
+        """Return whether no run has to be trained by whoever finds the unit free."""
+        return self.is_packed(sweep) or not any(map(needs_running, self.folders(sweep)))
 
 
-def write_units(folder: Path, units: Sequence[Unit], most: int = RUNS_PER_UNIT) -> None:
+def write_units(
+    folder: Path, units: Sequence[Unit], most: int = RUNS_PER_UNIT, *, pack: bool = False
+) -> None:
     """Write the units of a sweep, in the order of their numbers.
 
     Args:
         folder: folder of the sweep.
         units: the units.
         most: number of runs that a unit may have.
+        pack: whether finished units are packed.
     """
     saved = [_SavedUnit(runs=list(unit.runs), stacked=unit.stacked) for unit in units]
-    content = json.dumps(_SavedUnits(version=VERSION, most=most, units=saved))
+    content = json.dumps(_SavedUnits(version=VERSION, most=most, pack=pack, units=saved))
     replace_file(folder / UNITS_FILE, content.encode())
 
 
@@ -102,13 +120,34 @@ def _read(folder: Path) -> _SavedUnits:
     path = folder / UNITS_FILE
     content: Any = read_json(path)
     require_version(content, "version", VERSION, path)
+    content.setdefault("pack", False)
     require_types(content, _SavedUnits, path)
     return cast(_SavedUnits, content)
 
 
 def unfinished(folder: Path) -> list[Unit]:
     """Return the units of a sweep with runs that are not done, and on which no process works."""
-    return [unit for unit in read_units(folder) if any(map(needs_running, unit.folders(folder)))]
+    return [unit for unit in read_units(folder) if not unit.is_done(folder)]
+
+
+def pack_unit(folder: Path, unit: Unit) -> None:
+    """Pack a unit that this process has claimed, if its sweep is packed and all runs are done."""
+    if not _read(folder)["pack"] or unit.is_packed(folder):
+        return
+    runs = unit.folders(folder)
+    if runs and all(map(is_finished, runs)):
+        write_pack(folder, unit.number, runs)
+
+
+def pack_units(folder: Path) -> None:
+    """Pack the finished units of a sweep, if it is packed, on which no process works."""
+    if not _read(folder)["pack"]:
+        return
+    for unit in read_units(folder):
+        if not unit.is_packed(folder):
+            unit.claims(folder).mkdir(parents=True, exist_ok=True)
+            with suppress(Claimed), claim(unit.claims(folder)):
+                pack_unit(folder, unit)
 
 
 def plan_units(folder: Path, command: Command, jobs: Sequence[Composed]) -> list[Unit]:
@@ -132,7 +171,8 @@ def plan_units(folder: Path, command: Command, jobs: Sequence[Composed]) -> list
     for part in _parts([job for job in jobs if job.subdir in runs], most):
         planned = [runs[job.subdir] for job in part]
         units.append(Unit(len(units) + 1, planned, stacked=len(part) > 1))
-    write_units(folder, units, most)
+    pack = jobs[0].options.get("pack", "auto")
+    write_units(folder, units, most, pack=len(jobs) > RUNS_ON_DISK if pack == "auto" else pack)
     return [unit for unit in units if unit.runs]
 
 
@@ -148,7 +188,8 @@ def _known(folder: Path, most: int) -> list[Unit]:
 
 
 def _is_begun(unit: Unit, folder: Path) -> bool:
-    return unit.claims(folder).exists() or any(run.exists() for run in unit.folders(folder))
+    claimed = unit.claims(folder).exists() or unit.is_packed(folder)
+    return claimed or any(run.exists() for run in unit.folders(folder))
 
 
 def most_runs(command: Command) -> int:

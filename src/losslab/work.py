@@ -19,7 +19,7 @@ from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import SWEEP_FILE
 from losslab.sweep_output import DONE, FAILED, show_unfinished
-from losslab.units import Unit, read_units
+from losslab.units import Unit, pack_unit, read_units
 
 
 def planned_units(folder: Path) -> list[Unit]:
@@ -75,7 +75,7 @@ class Worker:
         if not 1 <= number <= len(self.units):
             raise UserError(f"--unit must be between 1 and {len(self.units)}, got {number}")
         unit = self.units[number - 1]
-        if any(map(needs_running, unit.folders(self.folder))):
+        if not unit.is_done(self.folder):
             self._trains(unit)
         return show_outcome(self.folder, [unit])
 
@@ -85,16 +85,25 @@ class Worker:
         If there is none, the code says whether all units are done.
         """
         for unit in self.units:
-            if any(map(_is_untried, unit.folders(self.folder))) and self._trains(unit):
+            if self._is_free(unit) and self._is_untried(unit) and self._trains(unit):
                 return show_outcome(self.folder, [unit])
         return show_outcome(self.folder, self.units)
 
     def train_all(self) -> int:
         """Train all units on which nobody works, in turn; return the exit code."""
         for unit in self.units:
-            if any(map(needs_running, unit.folders(self.folder))):
+            if self._is_free(unit) and not unit.is_done(self.folder):
                 self._trains(unit)
         return show_outcome(self.folder, self.units)
+
+    def _is_free(self, unit: Unit) -> bool:
+        """Return whether a unit may be left, which is known before its records are read."""
+        return not unit.is_packed(self.folder) and holder(unit.claims(self.folder)) is None
+
+    def _is_untried(self, unit: Unit) -> bool:
+        """Return whether a unit has runs that are not done and have not failed."""
+        runs = unit.folders(self.folder)
+        return any(needs_running(run) and not has_failed(run) for run in runs)
 
     def _trains(self, unit: Unit) -> bool:
         """Train a unit; return False if another process works on it."""
@@ -107,6 +116,7 @@ class Worker:
                 return False
             with held:
                 self._train(unit)
+                pack_unit(self.folder, unit)
         return True
 
     def _train(self, unit: Unit) -> None:
@@ -139,14 +149,15 @@ def show_outcome(folder: Path, units: Sequence[Unit]) -> int:
         folder: folder of the sweep.
         units: one of its units, or all of them.
     """
-    claims = {unit.number: holder(unit.claims(folder)) for unit in units}
+    left = [unit for unit in units if not unit.is_packed(folder)]
+    claims = {unit.number: holder(unit.claims(folder)) for unit in left}
     for number, held in claims.items():
         if held is not None:
             show(f"unit {number} is running: {held.where}")
-    free = [unit for unit in units if claims[unit.number] is None]
+    free = [unit for unit in left if claims[unit.number] is None]
     runs = [run for unit in free for run in unit.folders(folder)]
     code = show_unfinished(runs, _again(folder, units))
-    if len(free) < len(units):
+    if len(free) < len(left):
         return FAILED
     if code == DONE:
         show(f"{_named(units)} of {folder}: done")
@@ -160,10 +171,6 @@ def _again(folder: Path, units: Sequence[Unit]) -> str:
 
 def _named(units: Sequence[Unit]) -> str:
     return f"unit {units[0].number}" if len(units) == 1 else some(len(units), "units")
-
-
-def _is_untried(folder: Path) -> bool:
-    return needs_running(folder) and not has_failed(folder)
 
 
 def _claimed(folder: Path) -> Claim:

@@ -18,6 +18,7 @@ from losslab.runs.figure_data import require_figure
 from losslab.runs.files import FileError, require_zip
 from losslab.runs.folder import SWEEP_FILE, RunFolder, find_runs
 from losslab.runs.looks import read_looks
+from losslab.runs.packs import exists
 from losslab.runs.record import Record, read_record
 from losslab.runs.saved_sweep import read_sweep
 from losslab.runs.scores import Scores, read_scores
@@ -257,7 +258,7 @@ def read_run(folder: Path) -> Run:
         ValueError: if a file is damaged.
     """
     run = Run(folder, read_record(folder), read_config(folder))
-    if RunFolder(folder).metrics.exists():
+    if exists(RunFolder(folder).metrics):
         curves = read_columns(folder)
         require_curves(folder, run.record, curves)
         run.__dict__["monitored"] = run.monitored_in(curves)  # which every report needs

@@ -12,6 +12,7 @@ COMMANDS = {
     "plan": "Divide a sweep into units without training them",
     "work": "Train units of a planned sweep",
     "report": "Compare the runs of a sweep, also while others run",
+    "export": "Write packed runs of a sweep back to their folders",
     "tune": "Tune losses equally and compare them",
     "lr_find": "Find learning rates for losses",
     "gallery": "Test the claims of the gallery",

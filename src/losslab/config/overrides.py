@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 
 from losslab.config import schema
 from losslab.config.errors import UserError
+from losslab.runs.packs import is_packed
 
 
 def parsed(overrides: Sequence[str]) -> list[Any]:
@@ -99,9 +100,9 @@ def with_quoted_path(arguments: Sequence[str]) -> list[str]:
 
 
 def is_path(text: str) -> bool:
-    """Return whether there is a file or folder of this name."""
+    """Return whether there is a file or folder of this name, or a packed run."""
     try:
-        return Path(text).exists()
+        return Path(text).exists() or is_packed(Path(text))
     except (OSError, ValueError):  # a name that is too long, or has a null byte
         return False
 

@@ -76,7 +76,7 @@ KEYS: tuple[Key, ...] = (
     _neutral("seed", named=False, column="seed", free=True),
     _neutral("tags", named=False, free=True),
     _neutral("extras extras.*", named=False, resumes=True, free=True),
-    _neutral("threads", named=False, resumes=True),
+    _neutral("threads pack", named=False, resumes=True),
     _neutral("allocator test", resumes=True),
     _neutral("within within.*", named=False, resumes=True, free=True),
     # runs that differ in it have different names of the loss

@@ -46,6 +46,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("extras.print_config extras.enforce_tags extras.ignore_warnings", FLAG),
     ("threads", Number(1, 4096, whole=True)),
     ("allocator", _choice("auto", "keep", "system")),
+    ("pack", FLAG | _choice("auto")),
     ("compile test scores", FLAG),
     ("scores_mb", _FROM_0),
     ("component_gradients", FLAG | _choice("auto")),

@@ -7,6 +7,7 @@ from losslab.runs.config_file import read_config
 from losslab.runs.curves import Curves, read_columns
 from losslab.runs.files import FileError, LaterVersionError, require_zip
 from losslab.runs.folder import RunFolder
+from losslab.runs.packs import is_packed
 from losslab.runs.record import Record, is_stale, read_record, write_record
 
 
@@ -80,13 +81,16 @@ def _is_whole(folder: Path, record: Record) -> bool:
 def damage(folder: Path, record: Record) -> FileError | None:
     """Return what is wrong with the first damaged file of a run; ``None`` if it is whole.
 
-    A run may lack curves, scores and checkpoints, which somebody may have removed to save space.
+    A run may lack curves, scores and checkpoints, which somebody may have removed to save space. A
+    packed run was whole when it was packed.
 
     Args:
         folder: the run's folder.
         record: its record, which is whole.
     """
     files = RunFolder(folder)
+    if is_packed(folder):
+        return None
     try:
         read_config(folder)
         if files.metrics.exists():

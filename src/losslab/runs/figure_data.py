@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from losslab.runs.files import PNG, FileError, require_zip
+from losslab.runs.packs import open_file
 
 ENDING = ".npz"
 
@@ -100,7 +101,7 @@ def read_figure_data(path: Path) -> FigureData:
         FileError: if the file does not have the expected format.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as content:
             arrays: dict[str, Any] = {name: content[name] for name in content.files}
             kind = KINDS[str(arrays.pop("kind"))]
             return kind(

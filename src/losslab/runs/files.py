@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from losslab.config.errors import UserError
+from losslab.runs import packs
 
 PNG = b"\x89PNG\r\n\x1a\n"
 """First bytes of a PNG file."""
@@ -47,7 +48,7 @@ def advising(advice: str) -> Iterator[None]:
 
 
 def read_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> str:
-    """Read a text file.
+    """Read a text file, on disk or in a pack.
 
     Args:
         path: path of the file.
@@ -58,7 +59,13 @@ def read_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> st
         FileError: if it cannot be read, or is not text.
     """
     try:
-        return path.read_text(encoding="utf-8", errors=errors)
+        try:
+            return path.read_text(encoding="utf-8", errors=errors)
+        except FileNotFoundError:
+            content = packs.packed(path)
+            if content is None:
+                raise
+            return content.decode("utf-8", errors)
     except FileNotFoundError:
         raise
     except UnicodeDecodeError as error:

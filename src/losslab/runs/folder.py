@@ -10,6 +10,7 @@ from pathlib import Path
 
 from losslab.config.schema import meaning
 from losslab.config.secrets import masked_override
+from losslab.runs import packs
 
 NAME_LENGTH = 120
 """Maximum length of a name that is made of options; file systems allow 255 bytes."""
@@ -50,7 +51,7 @@ class RunFolder:
     @property
     def record(self) -> Path:
         """Record; a folder is a run if it has one."""
-        return self.path / "record.json"
+        return self.path / packs.RECORD
 
     @property
     def metrics(self) -> Path:
@@ -268,8 +269,8 @@ def short_names(jobs: Sequence[str]) -> list[str]:
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether the folder is a run folder, that is, has a record."""
-    return RunFolder(folder).record.exists()
+    """Return whether the folder is a run folder, that is, has a record, on disk or in a pack."""
+    return packs.exists(RunFolder(folder).record)
 
 
 def is_sweep(folder: Path) -> bool:
@@ -277,7 +278,7 @@ def is_sweep(folder: Path) -> bool:
     if is_run(folder):
         return False
     has_cells = any(folder.glob("*/seed*/record.json"))
-    return has_cells or (folder / "multirun.yaml").is_file()
+    return has_cells or any(packs.packed_runs(folder)) or (folder / "multirun.yaml").is_file()
 
 
 def in_sweep(run: Path) -> bool:
@@ -286,11 +287,16 @@ def in_sweep(run: Path) -> bool:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the folders of all runs in and below this one, in natural order of their names."""
-    found = []
+    """Return the folders of all runs in and below this one, in natural order of their names.
+
+    Packed runs are among them, with the folders that they would have.
+    """
+    found = set(packs.runs_within(folder))
     for parent, folders, files in os.walk(folder):
-        if "record.json" in (*files, *folders):  # a damaged record may be a folder
-            found.append(Path(parent))
+        if packs.UNITS in folders:
+            found.update(packs.packed_runs(Path(parent)))
+        if packs.RECORD in (*files, *folders):  # a damaged record may be a folder
+            found.add(Path(parent))
             folders[:] = [each for each in folders if each not in ("checkpoints", "figures")]
     return sorted(found, key=_natural)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from losslab.runs.files import FileError, require_version
 from losslab.runs.folder import RunFolder, replace_file
+from losslab.runs.packs import open_file
 
 FORMAT = 1
 """Version of the file's format; increased if an array changes its meaning, not if one is added."""
@@ -80,7 +81,7 @@ def read_scores(folder: Path) -> Scores | None:
     """
     path = RunFolder(folder).scores
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as content:
             arrays: dict[str, Any] = {name: content[name] for name in content.files}
         require_version({"format": int(arrays["format"])}, "format", FORMAT, path)
         values = {

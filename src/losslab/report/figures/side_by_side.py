@@ -17,6 +17,7 @@ from losslab.report.figures.predictions import predictions
 from losslab.report.figures.style import NothingToDraw, headline, panels, styled
 from losslab.runs.figure_data import ENDING, read_figure_data
 from losslab.runs.folder import RunFolder
+from losslab.runs.packs import files_in, open_file
 
 MOST_RUNS = 8
 """Maximum number of rows in a figure; the best ones are shown."""
@@ -59,10 +60,14 @@ def _files(run: Run) -> dict[str, Path]:
         return {}
     for split in ("test", "val"):
         prefix = f"{split}_"
-        png = {path.stem.removeprefix(prefix): path for path in folder.glob(f"{prefix}*.png")}
-        arrays = {
-            path.stem.removeprefix(prefix): path for path in folder.glob(f"{prefix}*{ENDING}")
-        }
+        png, arrays = (
+            {
+                path.stem.removeprefix(prefix): path
+                for path in files_in(folder, ending)
+                if path.name.startswith(prefix)
+            }
+            for ending in (".png", ENDING)
+        )
         if png:
             return dict(sorted((png | arrays).items()))
     return {}
@@ -73,8 +78,14 @@ def _together(paths: Mapping[str, Path], note: str, name: str) -> Callable[[], F
         shown = _readable(read_figure_data, paths)
         if len({type(each) for each in shown.values()}) == 1:
             return partial(predictions, shown, note)
-    png = _readable(imread, {label: path.with_suffix(".png") for label, path in paths.items()})
+    png = _readable(_image, {label: path.with_suffix(".png") for label, path in paths.items()})
     return partial(montage, png, f"{note}: {name.replace('_', ' ')}")
+
+
+def _image(path: Path) -> np.ndarray:
+    with open_file(path) as file:
+        image: np.ndarray = imread(file)
+        return image
 
 
 def _readable(read: Callable[[Path], Any], paths: Mapping[str, Path]) -> dict[str, Any]:
