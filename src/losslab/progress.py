@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from losslab.config import secrets
-from losslab.metrics.labels import number, some
+from losslab.metrics.labels import first_few, number, some
 from losslab.report.run_table import duration
 from losslab.runs.check import is_live
 from losslab.runs.folder import job_name, short_names
@@ -80,11 +80,10 @@ def show_stack(losses: Sequence[str], statuses: Sequence[str], seconds: float) -
         statuses: status of each run.
         seconds: time that the stack took.
     """
-    distinct = list(dict.fromkeys(losses))
-    more = f" and {len(distinct) - 3} more" if len(distinct) > 3 else ""
+    names = first_few(list(dict.fromkeys(losses)))
     done = statuses.count("done")
     failed = f", {len(statuses) - done} failed" if done < len(statuses) else ""
-    stack = f"{some(len(losses), 'jobs')} in lockstep ({', '.join(distinct[:3])}{more})"
+    stack = f"{some(len(losses), 'jobs')} in lockstep ({names})"
     show(f"{stack}: {done} done{failed}, {duration(seconds)}")
 
 
@@ -146,9 +145,8 @@ class SweepProgress:
         """Return on which hosts jobs run, unless all run here."""
         if not set(self._hosts) - {platform.node()}:
             return ""
-        hosts = [f"{host} ({count})" for host, count in self._hosts.most_common(3)]
-        more = f" and {len(self._hosts) - 3} more hosts" if len(self._hosts) > 3 else ""
-        return f" on {', '.join(hosts)}{more}"
+        hosts = [f"{host} ({count})" for host, count in self._hosts.most_common()]
+        return f" on {first_few(hosts, 'hosts')}"
 
     def _read(self) -> None:
         """Read the records of the runs that had not ended."""

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from losslab.config import schema
 from losslab.config.jobs import Composed
-from losslab.metrics.labels import primary_metric
+from losslab.metrics.labels import first_few, primary_metric
 from losslab.report.run_table import run_table
 from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, is_finished, worker_of
@@ -88,9 +88,7 @@ def show_unfinished(folders: Sequence[Path], command: str) -> int:
     for line in told:
         print(line, file=sys.stderr)
     if absent:
-        names = ", ".join(map(_name, absent[:3]))
-        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-        print(f"not trained: {names}{more}", file=sys.stderr)
+        print(f"not trained: {first_few([*map(_name, absent)])}", file=sys.stderr)
     if absent or not all(line.startswith(RUNNING) for line in told):
         print(f"to run them again: {command}", file=sys.stderr)
     return FAILED if unfinished else DONE

@@ -137,7 +137,7 @@ class Worker:
             Job(config, self.folder / run["folder"])
             for config, run in zip(configs, runs, strict=True)
         ]
-        show(f"unit {unit.number} of {len(self.units)}: {some(len(jobs), 'jobs')}")
+        show(f"unit {unit.number}: {some(len(jobs), 'jobs')}")
         with SweepProgress({job.folder: job.config.trainer.max_epochs for job in jobs}):
             train_runs(jobs, stacked=unit.stacked)
 

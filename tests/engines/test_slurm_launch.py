@@ -56,7 +56,9 @@ def test_the_command_can_wait_and_tells_what_it_waits_for(sweep, capsys):
     assert len(calls(sweep)) == 3
     launched = read_launched(sweep)
     assert (launched.waits, launched.report) == (True, None)
-    assert "in the queue" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("slurm     tasks  units\n")
+    assert any(line.startswith("running       ") and "(" in line for line in told.splitlines())
 
 
 def test_units_in_the_queue_are_not_submitted_again(sweep, monkeypatch):

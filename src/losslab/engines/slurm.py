@@ -15,7 +15,7 @@ from losslab.engines.launched import Launched, read_launched
 from losslab.engines.options import SlurmOptions, work
 from losslab.engines.slurm_queue import WAITING, WORKING, State, ask, reason, states
 from losslab.engines.slurm_task import Task
-from losslab.metrics.labels import some
+from losslab.metrics.labels import first_few
 from losslab.progress import show
 from losslab.units import unfinished
 
@@ -116,7 +116,7 @@ def launch(folder: Path, options: SlurmOptions) -> None:
     launched = Launched("slurm", _without_tasks(units), options.wait, units)
     launched.write(folder)
     if options.wait:
-        wait(launched.jobs)
+        wait(launched.jobs, launched.units)
     elif new and options.report:
         flags = _of_report(options, launched.jobs)
         [report] = submit([_losslab("report", str(folder))], folder / LOGS, options, flags)
@@ -189,26 +189,50 @@ def submit(
     return [job.job_id for job in jobs]
 
 
-def wait(jobs: Sequence[str]) -> None:
-    """Wait until jobs have ended, and tell how many wait and run whenever that changes."""
-    shown = ""
+def wait(jobs: Sequence[str], units: Mapping[str, int] | None = None) -> None:
+    """Wait until jobs have ended, and show a table of their units whenever it changes."""
+    shown: list[str] = []
     try:
-        while (known := states(jobs)) is None or not all(each.has_ended for each in known.values()):
-            text = "" if known is None else _counts(list(known.values()))
-            if text not in ("", shown):
-                show(f"slurm: {text}")
-                shown = text
+        while (known := states(jobs)) is None or not _have_ended(known):
+            table = progress(known, units) if known and units else shown
+            if table != shown:
+                show("\n".join(table))
+                shown = table
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         show(f"the tasks go on; to end them: scancel {' '.join(jobs)}")
         raise
 
 
-def _counts(found: Sequence[State]) -> str:
-    """Return how many tasks wait, run and have ended, and where they run."""
-    working = [each for each in found if each.name in WORKING]
-    waiting = sum(each.name in WAITING for each in found)
-    nodes = ", ".join(sorted({each.nodes for each in working if each.nodes}))
-    where = f" ({nodes})" if nodes else ""
-    ended = len(found) - waiting - len(working)
-    return f"{some(waiting, 'tasks')} in the queue, {len(working)} running{where}, {ended} ended"
+def _have_ended(known: Mapping[str, State]) -> bool:
+    return all(state.has_ended for state in known.values())
+
+
+def progress(known: Mapping[str, State], units: Mapping[str, int]) -> list[str]:
+    r"""Return a table of the tasks that wait, run and have ended, with their units and nodes.
+
+    Args:
+        known: state of each task.
+        units: number of the unit that each trains; other tasks, of an earlier try, are left out.
+
+    Example:
+        >>> known = {"7_0": State("RUNNING", 0, "n1"), "7_1": State("PENDING", 0, "")}
+        >>> print(*progress(known, {"7_0": 1, "7_1": 2}), sep="\n")
+        slurm     tasks  units
+        in queue      1  2
+        running       1  1 (n1)
+        ended         0  -
+    """
+    rows: dict[str, list[str]] = {"in queue": [], "running": [], "ended": []}
+    for task, unit in units.items():
+        state = known.get(task)
+        if state is not None and state.name in WAITING:
+            rows["in queue"].append(f"{unit}")
+        elif state is not None and state.name in WORKING:
+            rows["running"].append(f"{unit} ({state.nodes})")
+        else:  # which Slurm may have forgotten
+            rows["ended"].append(f"{unit}")
+    lines = [
+        f"{name:<8}  {len(found):>5}  {first_few(found) or '-'}" for name, found in rows.items()
+    ]
+    return ["slurm     tasks  units", *lines]

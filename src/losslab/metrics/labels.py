@@ -1,7 +1,7 @@
 """Labels of metrics in reports: name, unit, scale, and which direction is better."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -90,6 +90,17 @@ def some(count: int, plural: str) -> str:
     """
     singular = plural.removesuffix("es") if plural.endswith("sses") else plural.removesuffix("s")
     return f"{count} {singular if count == 1 else plural}"
+
+
+def first_few(names: Sequence[str], what: str = "", most: int = 3) -> str:
+    """Return names, of many the first few and how many more there are.
+
+    Example:
+        >>> first_few(["a", "b", "c"]), first_few(["a", "b", "c", "d", "e"], "hosts")
+        ('a, b, c', 'a, b, c and 2 more hosts')
+    """
+    more = f" and {len(names) - most} more {what}".rstrip() if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def number(value: float, like: float | None = None, digits: int = 4) -> str:
