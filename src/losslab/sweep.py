@@ -29,6 +29,7 @@ from losslab.job_checks import checked_jobs
 from losslab.progress import SweepProgress, show_job
 from losslab.runs.check import interrupt_dead, needs_running
 from losslab.runs.disk import writing_to
+from losslab.runs.environment import TYPED
 from losslab.runs.folder import SWEEP_FILE, remove
 from losslab.sweep_file import write_commands
 from losslab.sweep_output import (
@@ -175,7 +176,7 @@ def hydra_main(arguments: Sequence[str], job: Any) -> int:
         if platform.node() == host and os.getpid() != main:  # in a process of a launcher
             end_with_parent(main)
             interrupt_once()
-        sys.argv = typed  # the record stores it as the command
+        sys.argv = typed  # in a process of a launcher too: the record stores it as the command
         try:
             job(config)
         except KeyboardInterrupt:
@@ -183,7 +184,11 @@ def hydra_main(arguments: Sequence[str], job: Any) -> int:
                 os._exit(INTERRUPTED)
             raise
 
-    sys.argv = [sys.argv[0], *arguments]
+    TYPED[:], sys.argv = typed, [typed[0], *arguments]
     options = {**VERSION_BASE, **LOGGING}
-    hydra.main(config_path=str(groups.CONF), config_name="train", **options)(job_as_typed)()
+    try:
+        hydra.main(config_path=str(groups.CONF), config_name="train", **options)(job_as_typed)()
+    finally:
+        TYPED.clear()
+        sys.argv = typed
     return DONE

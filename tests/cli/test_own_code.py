@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -113,6 +114,8 @@ def test_a_sweep_of_ones_own_losses_goes_on_elsewhere(losslab, project, launcher
     printed = losslab(project, *line, cold=parallel)
     statuses = [json.loads(path.read_text())["status"] for path in project.rglob("record.json")]
     assert statuses == ["done"] * 4
+    commands = {json.loads(path.read_text())["command"] for path in project.rglob("record.json")}
+    assert [shlex.split(command)[-len(line) :] for command in commands] == [line]
     if parallel:
         told = sorted(each[:8] for each in printed.splitlines() if each.startswith("job "))
         assert told == [f"job {place} of" for place in range(1, 5)]

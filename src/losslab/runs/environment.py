@@ -62,9 +62,13 @@ def git_state() -> dict[str, Any] | None:
     return None if state is None else {"commit": state[0], "dirty": state[1]}
 
 
+TYPED: list[str] = []
+"""What was typed, while :data:`sys.argv` is what Hydra reads."""
+
+
 def command_line() -> str:
     """Return the command of this process, with its secrets masked."""
-    return shlex.join(["python", *map(masked_override, sys.argv)])
+    return shlex.join(["python", *map(masked_override, TYPED or sys.argv)])
 
 
 def peak_memory_mb() -> float | None:
