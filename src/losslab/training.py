@@ -14,6 +14,7 @@ import torch.distributed as dist
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from losslab.callbacks.figures import Figures
 from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
 from losslab.components import Components, build_components
 from losslab.config.errors import UserError
@@ -160,7 +161,12 @@ def require_batches(config: DictConfig, data: Any) -> None:
 
 
 def evaluate(
-    folder: Path, splits: tuple[str, ...], which: str = "best", *, trust: bool = False
+    folder: Path,
+    splits: tuple[str, ...],
+    which: str = "best",
+    *,
+    figures: bool = False,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a checkpoint of a run, using the run's saved config.
 
@@ -168,6 +174,7 @@ def evaluate(
         folder: the run's folder.
         splits: among ``train``, ``val`` and ``test``.
         which: checkpoint, ``best`` or ``last``.
+        figures: whether to draw the last of the splits.
         trust: whether what the config names may be run, whatever it is.
 
     Returns:
@@ -181,6 +188,8 @@ def evaluate(
     read_checkpoint(folder, which, components)
     cast_to_float64(config, components)
     trainer = build(config.trainer, "trainer", **quiet_trainer() | IN_ONE_PROCESS)
+    if figures:
+        trainer.callbacks.append(Figures(make_run_writer(config, folder), seeds="all"))
     metrics = evaluate_checkpoint(trainer, components, checkpoint_path(folder, which))
     return {split: metrics[split] for split in splits}
 

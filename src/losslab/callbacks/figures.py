@@ -1,12 +1,13 @@
 """Figures of the predictions, in TensorBoard and in the run's folder."""
 
 import io
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 
 from losslab.runs.figure_data import FigureData, to_bytes
+from losslab.runs.saved_sweep import first_seed
 from losslab.runs.writer import RunWriter
 
 
@@ -14,18 +15,27 @@ class Figures(pl.Callback):
     """Callback that draws the task's figures, of validation during training and of test at the end.
 
     A run that does not read the test split gets figures of validation at its end.
-    If the task has an embedding, TensorBoard's projector shows the latest one.
+    If the task has an embedding, TensorBoard's projector shows the latest one. Drawing can take
+    longer than training in a stack, so of a sweep only the runs are drawn that its report shows.
 
     Args:
         writer: run writer that saves the figures.
         every: epochs between figures during training; ``None`` draws only at the end.
         samples: maximum number of samples of the split to show.
+        seeds: runs of a sweep that are drawn: those of the ``"first"`` seed, or ``"all"``.
     """
 
-    def __init__(self, writer: RunWriter, every: int | None = None, samples: int = 2000) -> None:
+    def __init__(
+        self,
+        writer: RunWriter,
+        every: int | None = None,
+        samples: int = 2000,
+        seeds: Literal["first", "all"] = "first",
+    ) -> None:
         self.writer = writer
         self.every = every
         self.samples = samples
+        self.seeds = seeds
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw the validation split if figures are due."""
@@ -44,6 +54,11 @@ class Figures(pl.Callback):
         """Return whether figures are drawn after this epoch, counted from 0."""
         return bool(self.every and (epoch + 1) % self.every == 0)
 
+    def are_shown(self) -> bool:
+        """Return whether this run is one that is drawn."""
+        first = first_seed(self.writer.folder.parent.parent) if self.seeds == "first" else None
+        return first in (None, self.writer.record["seed"])
+
     def draw(self, module: Any, batches: Any, split: str, step: int) -> None:
         """Draw the task's figures of a split.
 
@@ -53,7 +68,7 @@ class Figures(pl.Callback):
             split: name of the split.
             step: step that the figures show.
         """
-        if not hasattr(module, "task"):
+        if not hasattr(module, "task") or not self.are_shown():
             return
         if hasattr(module, "figures"):  # a module with its own training step draws its own figures
             figures = module.figures()

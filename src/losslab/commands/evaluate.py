@@ -18,6 +18,9 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--metric", action="append", help="default: all of them")
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best")
+    parser.add_argument(
+        "--figures", action="store_true", help="draw the last split, into the run's folder"
+    )
     arguments = parser.parse_code_args(given)
 
     # --help needs none of it
@@ -31,6 +34,7 @@ def main(given: Sequence[str] | None = None) -> int:
             arguments.run,
             tuple(arguments.split or ("val", "test")),
             arguments.checkpoint,
+            figures=arguments.figures,
             trust=arguments.trust,
         )
         names = chosen(metrics, arguments.metric)

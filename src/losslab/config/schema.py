@@ -132,6 +132,7 @@ KEYS: tuple[Key, ...] = (
     _row("callbacks.run_writer.patience", resumes=True, free=True),
     _neutral("callbacks.run_writer._target_", can_fail=True, free=True),
     _neutral("callbacks.figures.every", can_fail=True, resumes=True, free=True),
+    _neutral("callbacks.figures.seeds", named=False, resumes=True),
     _neutral("callbacks.figures._target_ callbacks.progress._target_", can_fail=True, free=True),
     _neutral("logger.events logger.extra", can_fail=True, free=True),
     _neutral("logger.extra.*", can_fail=True, free=True, stackable=()),

@@ -251,6 +251,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("trainer.use_distributed_sampler", Never((False,), "the data divide their batches")),
     # --- callbacks and loggers --------------------------------------------------------------------
     ("callbacks.run_writer.patience callbacks.figures.every", _COUNT | NULL),
+    ("callbacks.figures.seeds", _choice("first", "all")),
     ("logger.events", FLAG),
 )
 

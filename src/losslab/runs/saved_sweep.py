@@ -5,6 +5,7 @@ command is saved as typed and as run (``arguments``, and ``listed`` if an experi
 jobs), and ``code_dirs`` has the folders of the user's modules. Version 0.1 holds one command.
 """
 
+import functools
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
@@ -45,3 +46,20 @@ def read_sweep(folder: Path) -> SavedSweep:
         content = {"version": 1, "commands": [content]}
     require_types(content, SavedSweep, path)
     return cast(SavedSweep, content)
+
+
+def first_seed(folder: Path) -> int | None:
+    """Return the smallest seed of a sweep's jobs; ``None`` without seeds or a sweep."""
+    try:
+        changed = (folder / SWEEP_FILE).stat().st_mtime_ns
+    except OSError:
+        return None
+    return _first_seed(folder, changed)
+
+
+@functools.lru_cache(maxsize=16)
+def _first_seed(folder: Path, changed: int) -> int | None:
+    del changed  # of the cache
+    typed = {each for job in read_sweep(folder).get("jobs", []) for each in job}
+    seeds = [each.removeprefix("seed=") for each in typed if each.startswith("seed=")]
+    return min((int(each) for each in seeds if each.isdecimal()), default=None)
