@@ -166,7 +166,7 @@ def test_a_report_at_any_time(sweep, capsys, monkeypatch):
     assert f"report: {sweep / 'report'}" in told.out
     assert "unit 2 is running: process" in told.err
     assert (sweep / "+mean").is_dir()
-    monkeypatch.setattr("losslab.sweep_output.show_comparison", lambda folder: [])
+    monkeypatch.setattr("losslab.sweep_output.show_comparison", lambda folder, below: None)
     assert cli.run(["report", str(sweep)]) == 1
     assert "not trained: focal/seed0, focal/seed1" in capsys.readouterr().err
     write_units(sweep, read_units(sweep)[:1])
@@ -202,7 +202,7 @@ def diverging(run):
     [
         (["work", "{sweep}", "--unit", "3"], "--unit must be between 1 and 2, got 3"),
         (["work", "{none}", "--next"], "is not the folder of a sweep: it has no sweep.json"),
-        (["plan", "loss=mse,mae", "seeds=auto"], "use losslab -m"),
+        (["plan", "loss=mse", "seeds=auto"], "give at least two"),
         (["plan", "resume={none}"], "is not the folder of a sweep"),
         (["plan", "--next"], "unknown option --next"),
         (["report", "{none}"], "is not the folder of a sweep"),

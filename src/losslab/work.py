@@ -13,11 +13,12 @@ from losslab.engines import is_retry_of
 from losslab.metrics.labels import some
 from losslab.progress import SweepProgress, show
 from losslab.resume import saved_commands
-from losslab.runs.check import has_failed, needs_running
+from losslab.runs.check import has_ended, has_failed, needs_running
 from losslab.runs.claims import Claim, Claimed, claim, holder
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import SWEEP_FILE
+from losslab.sequential_sweep import planned_looks
 from losslab.sweep_output import DONE, FAILED, show_unfinished
 from losslab.units import Unit, read_units
 
@@ -151,6 +152,14 @@ def show_outcome(folder: Path, units: Sequence[Unit]) -> int:
     if code == DONE:
         show(f"{_named(units)} of {folder}: done")
     return code
+
+
+def show_next_look(folder: Path) -> None:
+    """Say how a sweep that adds seeds goes on, once all of its runs have ended."""
+    if not planned_looks(folder):
+        return
+    if all(has_ended(run) for unit in read_units(folder) for run in unit.folders(folder)):
+        show(f"to compare the losses and plan more seeds: losslab plan resume={folder}")
 
 
 def _again(folder: Path, units: Sequence[Unit]) -> str:
