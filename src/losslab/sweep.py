@@ -28,6 +28,7 @@ from losslab.engines.launchers import for_launcher
 from losslab.job_checks import checked_jobs
 from losslab.progress import SweepProgress, show_job
 from losslab.runs.check import interrupt_dead, needs_running
+from losslab.runs.claims import turn
 from losslab.runs.disk import writing_to
 from losslab.runs.folder import SWEEP_FILE, remove
 from losslab.sweep_file import write_commands
@@ -40,6 +41,9 @@ from losslab.sweep_output import (
     write_summary,
 )
 from losslab.units import Unit, plan_units
+
+PLANNING = "units/plan"
+"""Folder in that of a sweep which the process that plans its units claims."""
 
 
 def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()) -> int:
@@ -117,8 +121,9 @@ def plan(
     command: Command, jobs: Sequence[Composed], folder: Path, earlier: Sequence[Command] = ()
 ) -> list[Unit]:
     """Write the commands of a sweep and its units, which any worker can train; return the units."""
-    keep_commands(folder, [*earlier, command], jobs)
-    return plan_units(folder, command, jobs)
+    with turn(folder / PLANNING):  # two that read the units and add theirs would lose some
+        keep_commands(folder, [*earlier, command], jobs)
+        return plan_units(folder, command, jobs)
 
 
 def keep_commands(folder: Path, commands: Sequence[Command], jobs: Sequence[Composed]) -> None:
@@ -146,7 +151,8 @@ def sweep_job(config: DictConfig) -> None:
     try:
         train_run(Job(finished_config(config, node), folder))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if needs_running(folder):  # else another process was faster
+            print(f"error: {error}", file=sys.stderr)
     else:
         show_job(folder, config.task.metrics or [], node)
 

@@ -13,7 +13,7 @@ from losslab.engines import is_retry_of
 from losslab.metrics.labels import some
 from losslab.progress import SweepProgress, show
 from losslab.resume import saved_commands
-from losslab.runs.check import has_ended, has_failed, needs_running
+from losslab.runs.check import has_ended, is_untried, needs_running
 from losslab.runs.claims import Claim, Claimed, claim, holder
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
@@ -86,7 +86,7 @@ class Worker:
         If there is none, the code says whether all units are done.
         """
         for unit in self.units:
-            if any(map(_is_untried, unit.folders(self.folder))) and self._trains(unit):
+            if any(map(is_untried, unit.folders(self.folder))) and self._trains(unit):
                 return show_outcome(self.folder, [unit])
         return show_outcome(self.folder, self.units)
 
@@ -169,10 +169,6 @@ def _again(folder: Path, units: Sequence[Unit]) -> str:
 
 def _named(units: Sequence[Unit]) -> str:
     return f"unit {units[0].number}" if len(units) == 1 else some(len(units), "units")
-
-
-def _is_untried(folder: Path) -> bool:
-    return needs_running(folder) and not has_failed(folder)
 
 
 def _claimed(folder: Path) -> Claim:
