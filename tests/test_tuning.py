@@ -1,7 +1,7 @@
 """What a tuning plans; whole tunings run in tests/cli."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
@@ -122,12 +122,74 @@ def test_a_round_of_the_search_composes_its_new_jobs_only(tmp_path, monkeypatch)
 
     def run_round(command, folder, once_checked, known):
         jobs = compose_jobs(all_jobs(command), known)
+        once_checked([])
         assert [list(job.overrides) for job in jobs] == all_jobs(command)
 
     monkeypatch.setattr(SharedConfig, "composed", counted)
     monkeypatch.setattr(tuning, "_add_points", add_points)
     tuning.search(plan, tmp_path, run_round)
     assert len(composed) == 6  # three points with two seeds; not 4 + 6
+
+
+@dataclass
+class Runs:
+    """Runs that are free, trained by another process, or have ended."""
+
+    states: dict[str, str]
+
+    def patch(self, monkeypatch):
+        monkeypatch.setattr(tuning, "has_ended", lambda run: self.states[run.name] == "ended")
+        monkeypatch.setattr(tuning, "is_untried", lambda run: self.states[run.name] == "free")
+        return self
+
+    def rounds(self, *changes):
+        """Return a function that trains; in each round it changes these states."""
+        left = list(changes)
+
+        def run(command, folder, once_checked, known):
+            once_checked([folder / name for name in self.states])
+            self.states |= left.pop(0)
+
+        return run
+
+
+@pytest.fixture
+def small_plan(tmp_path):
+    (tmp_path / "tuning.json").touch()
+    return parse_plan(["loss=huber", "budget=2"])
+
+
+def test_a_search_stops_if_its_jobs_are_cancelled(small_plan, tmp_path, monkeypatch):
+    runs = Runs({"a": "free", "b": "free"}).patch(monkeypatch)
+    rounds = runs.rounds({"a": "ended"}, {})  # the second try ends nothing
+    assert tuning.search(small_plan, tmp_path, rounds) == [tmp_path / "search" / "b"]
+
+
+def test_a_search_waits_for_other_processes_and_takes_over_from_them(
+    small_plan, tmp_path, monkeypatch, capsys
+):
+    runs = Runs({"a": "free", "b": "elsewhere", "c": "elsewhere"}).patch(monkeypatch)
+    events = [{"b": "ended"}, {"c": "free"}]  # killed
+    monkeypatch.setattr(tuning.time, "sleep", lambda seconds: runs.states.update(events.pop(0)))
+    assert tuning.search(small_plan, tmp_path, runs.rounds({"a": "ended"}, {"c": "ended"})) == []
+    assert not events
+    assert "2 runs of the search are trained by other processes" in capsys.readouterr().err
+
+
+def test_a_search_asks_again_if_runs_of_others_ended_while_it_asked(
+    small_plan, tmp_path, monkeypatch
+):
+    runs = Runs({"a": "elsewhere"}).patch(monkeypatch)
+    asked = []
+
+    def add_points(plan, folder):
+        asked.append(runs.states["a"])
+        runs.states["a"] = "ended"
+        return False
+
+    monkeypatch.setattr(tuning, "_add_points", add_points)
+    assert tuning.search(small_plan, tmp_path, runs.rounds({}, {})) == []
+    assert asked == ["elsewhere", "ended"]
 
 
 SUM = ["loss=sum,bce,uncertainty_sum", "loss.of.dice=0.7", "loss.of.bce=2", "loss.of.focal=0"]
@@ -224,6 +286,9 @@ def test_what_cannot_be_planned(arguments, message, tmp_path, monkeypatch):
     [
         (["resume=nowhere"], "nowhere is not a tuning folder"),
         (["resume=nowhere", "budget=3"], "remove the other arguments"),
+        (["hydra/launcher=ray", "threads=2", "resume=nowhere"], "remove the other arguments"),
+        (["hydra.launcher.n_jobs=2", "resume=nowhere"], "except hydra/launcher="),
+        (["resume=nowhere", "hydra/launcher=ray"], "nowhere is not a tuning folder"),
     ],
 )
 def test_what_cannot_be_resumed(arguments, message, tmp_path, monkeypatch):
@@ -244,5 +309,7 @@ def test_a_resumed_plan_stays_as_it_was(carved, tmp_path, monkeypatch):
     resumed = []
     monkeypatch.setattr(tuning, "tune", lambda plan, *_: resumed.append(plan) or 0)
     tuning.run_tuning([f"resume={tmp_path}"])
+    tuning.run_tuning([f"resume={tmp_path}", "hydra/launcher=ray"])
+    assert resumed.pop().overrides == [*resumed[0].overrides, "hydra/launcher=ray"]
     assert resumed[0].overrides == (["data.test_split_seed=0"] if carved else [])
     assert resumed[0].points == plan["points"]

@@ -3,17 +3,19 @@
 import json
 import math
 import statistics
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
 from losslab import tuning as tunings
-from losslab import tuning_plan
+from losslab import tuning_plan, tuning_sampler
 from losslab.analysis.ranges import Range
 from losslab.analysis.search import Trial, Tuning, read_tuning
 from losslab.config.errors import UserError
 from losslab.metrics.labels import metric
 from losslab.tuning_plan import parse_plan, sobol_points
-from losslab.tuning_sampler import new_points, next_point
+from losslab.tuning_sampler import new_points, next_point, tell
 
 RATE = {"low": 1e-4, "high": 1, "log": True}
 
@@ -53,6 +55,12 @@ def error_of_rate(options):
 @pytest.fixture
 def optuna():
     return pytest.importorskip("optuna", reason="pip install 'losslab[optuna]'")
+
+
+def without_studies(monkeypatch):
+    """Need no optuna."""
+    monkeypatch.setattr(tuning_sampler, "_quiet", nullcontext)
+    monkeypatch.setattr(tuning_sampler, "tell", lambda tuning, loss: None)
 
 
 @pytest.mark.parametrize("higher", [False, True], ids=["lower is better", "higher is better"])
@@ -98,6 +106,7 @@ def test_a_default_outside_of_its_range_and_no_result_at_all(optuna):
 
 def test_no_point_is_tried_twice_and_the_budget_is_kept(monkeypatch):
     monkeypatch.setattr("losslab.tuning_sampler.next_point", lambda tuning, loss: {"loss.p": 1})
+    without_studies(monkeypatch)
     ranges = {"loss.p": [1, 2]}
     spare = {"mine": [{"loss.p": 1}, {"loss.p": 2}]}
     one = tuning_of([{"loss.p": 1}], lambda _: 1.0, ranges)
@@ -137,6 +146,7 @@ def test_a_search_grows_by_points_that_see_the_results(tmp_path, monkeypatch):
         return {"optimizer.lr": 0.011 * len(seen)}
 
     monkeypatch.setattr("losslab.tuning_sampler.next_point", chosen)
+    without_studies(monkeypatch)
     for module in (tuning_plan, tunings):
         monkeypatch.setattr(module, "require_optuna", lambda: None)
     monkeypatch.setattr(tuning_plan, "STARTUP", 2)
@@ -161,3 +171,45 @@ def test_a_search_grows_by_points_that_see_the_results(tmp_path, monkeypatch):
     assert json.loads((folder / "tuning.json").read_text())["points"]["mse"][-1] == {
         "optimizer.lr": 0.022
     }
+
+
+def journalled(tmp_path, trials):
+    """A search in a folder, with these trials: learning rate, values, whether it is pending."""
+    tuning = tuning_of([], lambda _: None, {"optimizer.lr": RATE})
+    made = [
+        Trial("mine", number, {"optimizer.lr": rate}, values, (1000,), pending=pending)
+        for number, (rate, values, pending) in enumerate(trials)
+    ]
+    return replace(tuning, folder=tmp_path, trials={"mine": tuple(made)})
+
+
+def states(tuning):
+    trials = tell(tuning, "mine").get_trials()
+    return [(trial.state.name, trial.value) for trial in trials]
+
+
+def test_a_study_is_asked_by_several_processes_and_told_once(optuna, tmp_path):
+    begun = [(0.01, {1000: 3.0}, False), (0.1, {}, True)]
+    first = next_point(journalled(tmp_path, begun), "mine")
+    begun.append((first["optimizer.lr"], {}, True))
+    second = next_point(journalled(tmp_path, begun), "mine")  # of another process
+    assert second != first
+    begun.append((second["optimizer.lr"], {}, True))
+    running = ("RUNNING", None)
+    assert states(journalled(tmp_path, begun)) == [("COMPLETE", 3.0), running, running, running]
+
+    begun[1] = (0.1, {1000: 4.0}, False)
+    begun[2] = (first["optimizer.lr"], {}, False)  # failed: as bad as the worst
+    expected = [("COMPLETE", 3.0), ("COMPLETE", 4.0), ("COMPLETE", 4.0), running]
+    for _ in range(2):
+        assert states(journalled(tmp_path, begun)) == expected
+
+    next_point(journalled(tmp_path, begun), "mine")  # killed before the point was in the plan
+    assert states(journalled(tmp_path, begun)) == [*expected, ("FAIL", None)]
+    (tmp_path / "study.log").unlink()
+    assert states(journalled(tmp_path, begun)) == expected
+
+
+def test_points_that_every_search_begins_with_come_first(tmp_path):
+    tuning = journalled(tmp_path, [(0.1 * number, {}, number == 3) for number in range(1, 11)])
+    assert new_points(tuning, 20, {"mine": [{"optimizer.lr": 0.5}]}) == {}

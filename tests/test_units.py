@@ -10,10 +10,12 @@ from losslab import cli
 from losslab.config.command import all_jobs, parse
 from losslab.config.jobs import compose_jobs
 from losslab.job_checks import placed
+from losslab.runs import claims
 from losslab.runs.claims import claim
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import RunFolder, find_runs
 from losslab.runs.record import read_record
+from losslab.sweep import plan
 from losslab.units import Unit, plan_units, read_units, unfinished, write_units
 
 QUICK = ["trainer.max_epochs=1", "trainer=cpu", "callbacks=quiet", "model=mlp"]
@@ -123,6 +125,23 @@ def test_workers_train_each_unit_once(sweep, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"4 jobs in 2 units, {next_step}"
 
 
+def test_one_process_at_a_time_adds_units(tmp_path, monkeypatch):
+    """Another one adds units while this one waits for its turn."""
+    other = claim_of(tmp_path / "units" / "plan")
+
+    def meanwhile(seconds):
+        divided(tmp_path, "loss=mse", "data=regression", "seed=0", *QUICK)
+        other.release()
+
+    monkeypatch.setattr(claims.time, "sleep", meanwhile)
+    command = parse(["-m", "loss=mae", "data=regression", "seed=0", *QUICK])
+    plan(command, placed(compose_jobs(all_jobs(command)), tmp_path), tmp_path)
+    assert [run["folder"] for unit in read_units(tmp_path) for run in unit.runs] == [
+        "mse/seed0",
+        "mae/seed0",
+    ]
+
+
 @pytest.mark.slow
 def test_workers_that_race_train_each_run_once(planned, warm, tmp_path):
     small = ["loss=mse", "data=regression", "data.n=40", "seed=range(40)", *QUICK]
@@ -163,7 +182,7 @@ def test_a_report_at_any_time(sweep, capsys, monkeypatch):
     assert f"report: {sweep / 'report'}" in told.out
     assert "unit 2 is running: process" in told.err
     assert (sweep / "+mean").is_dir()
-    monkeypatch.setattr("losslab.sweep_output.show_comparison", lambda folder: [])
+    monkeypatch.setattr("losslab.sweep_output.show_comparison", lambda folder, below: None)
     assert cli.run(["report", str(sweep)]) == 1
     assert "not trained: focal/seed0, focal/seed1" in capsys.readouterr().err
     write_units(sweep, read_units(sweep)[:1])
@@ -171,8 +190,11 @@ def test_a_report_at_any_time(sweep, capsys, monkeypatch):
 
 
 def claimed(sweep, number):
-    folder = sweep / "units" / str(number)
-    folder.mkdir(parents=True)
+    return claim_of(sweep / "units" / str(number))
+
+
+def claim_of(folder):
+    folder.mkdir(parents=True, exist_ok=True)
     return claim(folder)
 
 
@@ -199,7 +221,7 @@ def diverging(run):
     [
         (["work", "{sweep}", "--unit", "3"], "--unit must be between 1 and 2, got 3"),
         (["work", "{none}", "--next"], "is not the folder of a sweep: it has no sweep.json"),
-        (["plan", "loss=mse,mae", "seeds=auto"], "use losslab -m"),
+        (["plan", "loss=mse", "seeds=auto"], "give at least two"),
         (["plan", "resume={none}"], "is not the folder of a sweep"),
         (["plan", "--next"], "unknown option --next"),
         (["report", "{none}"], "is not the folder of a sweep"),

@@ -22,9 +22,8 @@ from losslab.config.values import refusal
 from losslab.runs.check import never_recorded
 from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, RunFolder, is_run
-from losslab.runs.looks import Looks, read_looks
 from losslab.runs.record import read_record
-from losslab.sequential_sweep import sequential_sweep
+from losslab.sequential_sweep import planned_looks, sequential_sweep
 from losslab.sweep import sweep
 from losslab.sweep_file import extended, read_code_dirs, read_commands
 from losslab.sweep_output import show_run
@@ -64,11 +63,12 @@ def continued(command: Command) -> tuple[Command, list[Command]]:
     moved = len(given) < len(command.overrides)
     same_launcher = not any(each.startswith("hydra/launcher=") for each in given)
     earlier = saved_commands(folder, trust=command.trust, moved=moved, launches=same_launcher)
-    looks = _looks(folder)
-    if looks is not None and looks.planned:
+    looks = planned_looks(folder)
+    if looks:
         _refuse_seeds(given)
-    grown = replace(extended(earlier[-1], given), typed=command.typed)
-    return replace(grown, looks=looks.planned if looks is not None else ()), earlier
+    # the first command makes all blocks of seeds
+    typed = earlier[-1].typed if looks else command.typed
+    return replace(extended(earlier[-1], given), typed=typed, looks=looks), earlier
 
 
 def saved_commands(
@@ -96,14 +96,6 @@ def saved_commands(
     use([*commands[-1].flags, *commands[-1].overrides])
     admit([], code, trust=trust)
     return [replace(each, source=source) for each in commands]
-
-
-def _looks(folder: Path) -> Looks | None:
-    with advising(
-        "restore the file, or remove it: the looks in it are then not counted, and "
-        "p-values may be too small"
-    ):
-        return read_looks(folder)
 
 
 def _refuse_flags(flags: Sequence[str], folder: Path) -> None:

@@ -2,26 +2,31 @@
 
 The seeds are added in blocks. After each block all pairs are compared, with p-values that hold over
 all looks, and a loss whose pairs are all decided gets no more seeds. What was decided follows from
-the runs and from ``looks.json``, so a sweep that was interrupted repeats its looks and goes on.
+the runs and from ``looks.json``, so a sweep that was interrupted, or whose blocks are planned by
+``losslab plan`` and trained elsewhere, repeats its looks and goes on.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from losslab.config.command import Command, all_jobs, program
 from losslab.config.errors import UserError, resumable
 from losslab.config.expansion import jobs_of
-from losslab.config.jobs import compose_jobs
+from losslab.config.jobs import Composed, compose_jobs
 from losslab.config.overrides import parsed
 from losslab.config.typed_jobs import without_seeds
 from losslab.job_checks import checked_jobs, placed
 from losslab.metrics.labels import some
-from losslab.runs.check import needs_running
+from losslab.runs.check import has_ended, needs_running
+from losslab.runs.disk import writing_to
+from losslab.runs.files import advising
 from losslab.runs.looks import Looks, read_looks, write_looks
 from losslab.sweep import launch
-from losslab.sweep_output import show_comparison, show_unfinished
+from losslab.sweep_output import compared, show_comparison, show_unfinished
+from losslab.units import Unit
 
 if TYPE_CHECKING:
     from losslab.analysis.comparison import Comparison
@@ -41,34 +46,114 @@ def sequential_sweep(command: Command, folder: Path | None = None) -> int:
     Raises:
         UserError: if a job cannot run, or there is nothing to compare.
     """
-    command, points = _without_seeds(command)
-    listed = _with_seeds(points, 0, command.looks[0])
-    jobs = checked_jobs(replace(command, jobs=listed), folder)
-    folder = folder or jobs[0].sweep_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    if read_looks(folder) is None:
-        write_looks(folder, Looks(planned=command.looks))
-    by_name = {
-        Path(job.subdir).parent.name: own[:-1] for job, own in zip(jobs, listed, strict=True)
-    }
-    resuming = f"{program()} resume={folder}"
-    with resumable(resuming):
-        before = command.looks[0]
-        for seeds in command.looks:
-            new = _with_seeds(points, before, seeds)
-            listed += new
-            jobs += compose_jobs(all_jobs(replace(command, jobs=new)))
-            jobs = placed(jobs, folder)
-            if any(needs_running(folder / job.subdir) for job in jobs):
-                launch(replace(command, jobs=listed), jobs, folder)
-            comparison = _look(folder, seeds)
-            _tell(comparison, seeds, command.looks)
-            points = [by_name[name] for name in _undecided(comparison)]
-            if not points:
-                break
-            before = seeds
-    show_comparison(folder)
-    return show_unfinished([folder / job.subdir for job in jobs], resuming)
+    sweep = SequentialSweep.begin(command, folder)
+    resuming = f"{program()} resume={sweep.folder}"
+    with resumable(resuming), writing_to(sweep.folder):
+        for _ in sweep.blocks():
+            if any(map(needs_running, sweep.run_folders)):
+                launch(sweep.command, sweep.jobs, sweep.folder)
+        show_comparison(sweep.folder)
+    return show_unfinished(sweep.run_folders, resuming)
+
+
+@dataclass
+class SequentialSweep:
+    """Sweep that adds seeds in blocks.
+
+    Attributes:
+        command: its command, which lists the jobs of the blocks so far.
+        folder: its folder.
+        jobs: these jobs.
+    """
+
+    command: Command
+    folder: Path
+    jobs: list[Composed]
+
+    @classmethod
+    def begin(cls, command: Command, folder: Path | None) -> Self:
+        """Check the jobs of the first block; for the arguments see :func:`sequential_sweep`.
+
+        Raises:
+            UserError: if a job cannot run, or there is nothing to compare.
+        """
+        command, points = _without_seeds(command)
+        command = replace(command, jobs=_with_seeds(points, 0, command.looks[0]))
+        jobs = checked_jobs(command, folder)
+        return cls(command, folder or jobs[0].sweep_dir, jobs)
+
+    @property
+    def run_folders(self) -> list[Path]:
+        """Folders of the runs of the blocks so far."""
+        return [self.folder / job.subdir for job in self.jobs]
+
+    def blocks(self) -> Iterator[int]:
+        """Add block after block, and yield how many seeds there are.
+
+        Whoever iterates trains the runs of a block, and goes on once they have ended: then they are
+        compared, and the losses that have an undecided pair get the next block.
+        """
+        looks = self.command.looks
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if read_looks(self.folder) is None:
+            write_looks(self.folder, Looks(planned=looks))
+        points = {
+            Path(job.subdir).parent.name: own[:-1]
+            for job, own in zip(self.jobs, self.command.jobs or [], strict=True)
+        }
+        yield looks[0]
+        for seeds, more in itertools.zip_longest(looks, looks[1:]):
+            comparison = compared(self.folder, seeds)
+            assert comparison is not None
+            tell(comparison, seeds, looks)
+            if not goes_on(comparison, seeds, looks):
+                return
+            names = _undecided(comparison)
+            self._add(_with_seeds([points[name] for name in names], seeds, more))
+            yield more
+
+    def _add(self, new: Sequence[Job]) -> None:
+        jobs = [*self.jobs, *compose_jobs(all_jobs(replace(self.command, jobs=list(new))))]
+        self.jobs = placed(jobs, self.folder)
+        self.command = replace(self.command, jobs=[*(self.command.jobs or []), *new])
+
+
+def planned_looks(folder: Path) -> tuple[int, ...]:
+    """Return the numbers of seeds at which a sweep is to be compared; empty if it adds none.
+
+    Raises:
+        UserError: if its file is damaged.
+    """
+    with advising(
+        "restore the file, or remove it: the looks in it are then not counted, and "
+        "p-values may be too small"
+    ):
+        looks = read_looks(folder)
+    return () if looks is None else looks.planned
+
+
+def last_look(folder: Path, units: Sequence[Unit], looks: Sequence[int]) -> int:
+    """Return the number of seeds at the last look whose runs have all ended; 0 if there is none.
+
+    Args:
+        folder: folder of a sweep that adds seeds.
+        units: its units.
+        looks: its planned looks.
+    """
+    seeds = {folder / run["folder"]: _seed(run["overrides"]) for unit in units for run in unit.runs}
+    left = [seed for run, seed in seeds.items() if not has_ended(run)]
+    complete = min(left) if left else max(seeds.values(), default=-1) + 1
+    return max((look for look in looks if look <= complete), default=0)
+
+
+def _seed(overrides: Sequence[str]) -> int:
+    [given] = (each for each in overrides if each.startswith("seed="))
+    return int(given.removeprefix("seed="))
+
+
+def goes_on(comparison: "Comparison", seeds: int, looks: Sequence[int]) -> bool:
+    """Return whether a look leaves pairs undecided and is not the last; see :func:`tell`."""
+    return seeds < looks[-1] and bool(_undecided(comparison))
 
 
 def _without_seeds(command: Command) -> tuple[Command, list[Job]]:
@@ -93,18 +178,6 @@ def _with_seeds(points: Sequence[Job], start: int, stop: int) -> list[Job]:
     return [[*point, f"seed={seed}"] for point in points for seed in range(start, stop)]
 
 
-def _look(folder: Path, seeds: int) -> "Comparison":
-    """Compare the runs of the first seeds, with p-values that hold over all looks so far."""
-    from losslab.analysis.comparison import compare  # noqa: PLC0415 (as in sweep_output.show_comparison)
-    from losslab.analysis.load import collect  # noqa: PLC0415
-    from losslab.analysis.looks import looks_at  # noqa: PLC0415
-
-    collection = collect([folder])
-    runs = tuple(run for run in collection.runs if run.seed < seeds)
-    collection = replace(collection, runs=runs)
-    return compare(collection, looks=looks_at(collection))
-
-
 def _undecided(comparison: "Comparison") -> list[str]:
     """Return the names of the jobs that have an undecided pair: the others get no more seeds."""
     names = (
@@ -121,8 +194,14 @@ def _is_open(pair: "Pair") -> bool:
     return pair.verdict == "undecided" and pair.fails_less is None
 
 
-def _tell(comparison: "Comparison", seeds: int, looks: Sequence[int]) -> None:
-    """Print what a look decided, and what more seeds can add if they share their samples."""
+def tell(comparison: "Comparison", seeds: int, looks: Sequence[int]) -> None:
+    """Print what a look decided, and what more seeds can add if they share their samples.
+
+    Args:
+        comparison: the comparison that the look made.
+        seeds: number of seeds.
+        looks: the planned looks.
+    """
     from losslab.analysis.sequential_t import information, shared_variance  # noqa: PLC0415 (scipy)
 
     pairs = [pair for table in comparison.tables for pair in table.pairs]

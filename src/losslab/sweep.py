@@ -28,6 +28,7 @@ from losslab.engines.launchers import for_launcher
 from losslab.job_checks import checked_jobs
 from losslab.progress import SweepProgress, show_job
 from losslab.runs.check import interrupt_dead, needs_running
+from losslab.runs.claims import turn
 from losslab.runs.disk import writing_to
 from losslab.runs.environment import TYPED
 from losslab.runs.folder import SWEEP_FILE, remove
@@ -41,6 +42,9 @@ from losslab.sweep_output import (
     write_summary,
 )
 from losslab.units import Unit, pack_units, plan_units
+
+PLANNING = "units/plan"
+"""Folder in that of a sweep which the process that plans its units claims."""
 
 
 def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()) -> int:
@@ -119,8 +123,9 @@ def plan(
     command: Command, jobs: Sequence[Composed], folder: Path, earlier: Sequence[Command] = ()
 ) -> list[Unit]:
     """Write the commands of a sweep and its units, which any worker can train; return the units."""
-    keep_commands(folder, [*earlier, command], jobs)
-    return plan_units(folder, command, jobs)
+    with turn(folder / PLANNING):  # two that read the units and add theirs would lose some
+        keep_commands(folder, [*earlier, command], jobs)
+        return plan_units(folder, command, jobs)
 
 
 def keep_commands(folder: Path, commands: Sequence[Command], jobs: Sequence[Composed]) -> None:
@@ -148,7 +153,8 @@ def sweep_job(config: DictConfig) -> None:
     try:
         train_run(Job(finished_config(config, node), folder))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if needs_running(folder):  # else another process was faster
+            print(f"error: {error}", file=sys.stderr)
     else:
         show_job(folder, config.task.metrics or [], node)
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,7 @@ from losslab.runs.packs import packed_runs
 from losslab.runs.record import Record, read_record
 
 if TYPE_CHECKING:
-    from losslab.analysis.load import Run
-
+    from losslab.analysis.comparison import Comparison
 
 DONE, FAILED = 0, 1
 RUNNING = "running: "
@@ -60,24 +60,42 @@ def plain_configs(folder: Path, jobs: Sequence[Composed]) -> dict[Path, Any]:
     return {folder / job.subdir: job.options for job in jobs}
 
 
-def show_comparison(folder: Path) -> Sequence["Run"]:
-    """Print the comparison of a sweep's runs, and write the report; return the runs."""
+def compared(folder: Path, below: int | None = None) -> "Comparison | None":
+    """Compare the runs of a sweep, with p-values that hold over all looks at it; this is one.
+
+    Args:
+        folder: folder of the sweep.
+        below: seed from which on runs are left out.
+
+    Returns:
+        The comparison; ``None`` if there are no runs.
+    """
     # a third of a second of scipy and yaml that --help does not need
     from losslab.analysis.comparison import compare  # noqa: PLC0415
     from losslab.analysis.load import collect  # noqa: PLC0415
     from losslab.analysis.looks import looks_at  # noqa: PLC0415
-    from losslab.report.console import show  # noqa: PLC0415
+
+    collection = collect([folder])
+    if below is not None:
+        runs = tuple(run for run in collection.runs if run.seed < below)
+        collection = replace(collection, runs=runs)
+    return compare(collection, looks=looks_at(collection)) if collection.runs else None
+
+
+def show_comparison(folder: Path, below: int | None = None) -> "Comparison | None":
+    """Print the comparison of a sweep's runs, and write the report; see :func:`compared`."""
+    from losslab.report.console import show  # noqa: PLC0415 (as above)
 
     console = Console()
-    collection = collect([folder])
-    if collection.runs:
-        show(console, compare(collection, looks=looks_at(collection)), folder / "report")
+    comparison = compared(folder, below)
+    if comparison is not None:
+        show(console, comparison, folder / "report")
     curves = f"curves: tensorboard --logdir {folder}"
     if any(packed_runs(folder)):
         curves += " shows means; of a run, after losslab export SWEEP/LOSS/SEED"
     for line in (f"sweep folder: {folder}", curves):
         console.print(line, soft_wrap=True, markup=False)
-    return collection.runs
+    return comparison
 
 
 def show_unfinished(folders: Sequence[Path], command: str) -> int:

@@ -2,10 +2,13 @@
 
 A tuning has three stages in one folder: ``search``, a sweep over the points on tuning seeds that
 does not use the test split; ``final``, a sweep of the best points on other seeds; ``report``. An
-interrupted tuning can be resumed.
+interrupted tuning can be resumed, by several processes at once too. Each trains what the others do
+not, in the search also further points that it asks the sampler for, and goes on to the final sweep
+once all runs of the search have ended.
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -20,7 +23,7 @@ from losslab.analysis.load import collect
 from losslab.analysis.ranges import settings
 from losslab.analysis.search import FINAL, SEARCH, Tuning, read_plan, read_tuning
 from losslab.analysis.words import counted_seeds
-from losslab.config.command import Command, program, split_trust
+from losslab.config.command import LAUNCHER, Command, program, split_trust
 from losslab.config.compose import compose
 from losslab.config.errors import UserError, resumable
 from losslab.config.expansion import added_if_new
@@ -30,7 +33,11 @@ from losslab.config.past import translated_override
 from losslab.config.trust import Source, admit, require_harmless_jobs
 from losslab.config.user_code import use
 from losslab.job_checks import checked_jobs
+from losslab.metrics.labels import some
+from losslab.progress import show as tell
 from losslab.report.console import show
+from losslab.runs.check import has_ended, is_untried
+from losslab.runs.claims import turn
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, replace_file
@@ -41,11 +48,18 @@ from losslab.tuning_plan import Plan, parse_plan, points_of
 from losslab.tuning_sampler import new_points, require_optuna
 from losslab.tuning_split import with_unseen_test
 
+ASKING = "asking"
+"""Folder in that of a tuning which the process that asks for further points claims."""
+POLL_SECONDS = 5.0
+"""Time between two looks at runs that other processes train."""
+
 Known = dict[tuple[str, ...], Composed]
-Run = Callable[[Command, Path, Callable[[], None], Known], None]
+OnceChecked = Callable[[Sequence[Path]], None]
+Run = Callable[[Command, Path, OnceChecked, Known], None]
 """Function that checks the jobs of a command in a folder, calls its third argument, then runs them.
 
-The last argument is for :func:`~losslab.config.jobs.compose_jobs`.
+The third argument takes the folders of the runs. The last argument is for
+:func:`~losslab.config.jobs.compose_jobs`.
 """
 
 
@@ -57,12 +71,8 @@ def run_tuning(arguments: Sequence[str]) -> int:
     """
     trust, arguments = split_trust(arguments)
     if any(argument.startswith("resume=") for argument in arguments):
-        if len(arguments) > 1:
-            raise UserError("resume=FOLDER continues the saved plan: remove the other arguments")
-        folder = Path(arguments[0].removeprefix("resume="))
-        if not (folder / PLAN_FILE).exists():
-            raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
-        plan, source = saved_plan(folder, trust=trust)
+        folder, launcher = _resumed(arguments)
+        plan, source = saved_plan(folder, trust=trust, launcher=launcher)
         with resumable(f"{program('tune')} resume={folder}"), writing_to(folder):
             return tune(plan, folder, source)
     if trust:
@@ -74,13 +84,37 @@ def run_tuning(arguments: Sequence[str]) -> int:
         return tune(plan, folder)
 
 
-def saved_plan(folder: Path, *, trust: bool) -> tuple[Plan, Source | None]:
+def _resumed(arguments: Sequence[str]) -> tuple[Path, list[str]]:
+    """Return the folder of the tuning to resume, and the launcher that is to do it, if given."""
+    [first, *others] = sorted(arguments, key=lambda each: not each.startswith("resume="))
+    chosen = any(each.startswith("hydra/launcher=") for each in others)
+    if others and not (chosen and all(map(LAUNCHER.match, others))):
+        raise UserError(
+            "resume=FOLDER continues the saved plan: remove the other arguments, except "
+            "hydra/launcher=... and its options"
+        )
+    folder = Path(first.removeprefix("resume="))
+    if not (folder / PLAN_FILE).exists():
+        raise UserError(f"{folder} is not a tuning folder: it has no {PLAN_FILE}")
+    return folder, others
+
+
+def saved_plan(
+    folder: Path, *, trust: bool, launcher: Sequence[str] = ()
+) -> tuple[Plan, Source | None]:
     """Read the plan of a tuning, and search its folders of configs and code, if they are ours.
+
+    Args:
+        folder: the tuning.
+        trust: whether all code that it names may run.
+        launcher: overrides that choose another launcher than the saved one.
 
     Raises:
         UserError: if it would run other code, or is damaged.
     """
     plan = read_saved(folder)
+    if launcher:
+        plan.overrides[:] = [each for each in plan.overrides if not LAUNCHER.match(each)]
     code = read_code_dirs(folder / SEARCH)
     source = None if trust else Source(folder, code)
     if source is not None:
@@ -88,6 +122,7 @@ def saved_plan(folder: Path, *, trust: bool) -> tuple[Plan, Source | None]:
         require_harmless_jobs(jobs, [], source)
     use(plan.overrides)  # the plan's config folders
     admit([], code, trust=trust)
+    plan.overrides.extend(launcher)
     return plan, source
 
 
@@ -114,7 +149,8 @@ def tune(plan: Plan, folder: Path, source: Source | None = None) -> int:
     final = folder / FINAL
     if not (final / SWEEP_FILE).is_file():
         print(f"tuning folder: {folder}", *seed_lines(plan), sep="\n", flush=True)
-        search(plan, folder, _run, source)
+        if left := search(plan, folder, _run, source):
+            return show_unfinished(left, f"{program('tune')} resume={folder}")
     tuning = read_tuning(folder)
     command = final_command(plan, tuning, source)
     run_folders = launch(command, checked_jobs(command, final), final)
@@ -138,7 +174,7 @@ def seed_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def search(plan: Plan, folder: Path, run: Run, source: Source | None = None) -> None:
+def search(plan: Plan, folder: Path, run: Run, source: Source | None = None) -> Sequence[Path]:
     """Try the points of a plan, and those that depend on them.
 
     Args:
@@ -146,25 +182,69 @@ def search(plan: Plan, folder: Path, run: Run, source: Source | None = None) -> 
         folder: folder of the tuning.
         run: runs the jobs of a command in a folder.
         source: where the plan was read from, if it is not trusted.
+
+    Returns:
+        Runs that nobody trains, if this process has tried to and none has ended, as when somebody
+        cancelled their jobs; if there are none, the search is complete.
     """
     known: Known = {}
     while True:
-        command = search_command(plan, source)
-        run(command, folder / SEARCH, partial(_keep_plan, plan, folder), known)
-        if not _add_points(plan, folder):
-            break
+        runs: list[Path] = []
+        free: list[Path] = []
+        begin = partial(_begin, plan, folder, runs, free)
+        run(search_command(plan, source), folder / SEARCH, begin, known)
+        if free and not any(map(has_ended, free)) and (left := list(filter(is_untried, free))):
+            return left
+        complete = all(map(has_ended, runs))  # before it is asked, since others go on meanwhile
+        if _add_points(plan, folder):
+            continue
+        if complete:
+            return []
+        _wait(runs)
 
 
-def _run(command: Command, folder: Path, once_checked: Callable[[], None], known: Known) -> None:
+def _run(command: Command, folder: Path, once_checked: OnceChecked, known: Known) -> None:
     jobs = checked_jobs(command, folder, known=known)
-    once_checked()
+    once_checked([folder / job.subdir for job in jobs])
     launch(command, jobs, folder)
 
 
+def _begin(
+    plan: Plan, folder: Path, runs: list[Path], free: list[Path], checked: Sequence[Path]
+) -> None:
+    """Keep the plan of a new tuning, and note which of its runs there are, and which are free."""
+    if not (folder / PLAN_FILE).exists():
+        _keep_plan(plan, folder)
+    runs.extend(checked)
+    free.extend(filter(is_untried, checked))
+
+
+def _wait(runs: Sequence[Path]) -> None:
+    """Wait for runs that other processes train, until all have ended or one of them is free."""
+    left = [run for run in runs if not has_ended(run)]
+    if left:
+        tell(f"{some(len(left), 'runs')} of the search are trained by other processes: waiting")
+    while left and not any(map(is_untried, left)):
+        time.sleep(POLL_SECONDS)
+        left = [run for run in left if not has_ended(run)]
+
+
 def _add_points(plan: Plan, folder: Path) -> bool:
-    """Add the points to a plan that its sampler chooses by the results so far, if there are any."""
+    """Add the points to a plan that its sampler chooses by the results so far, if there are any.
+
+    One process does so at a time, and takes over the points that others have added.
+    """
     if plan.sampler != "optuna":
         return False
+    before = {loss: len(points) for loss, points in plan.points.items()}
+    with turn(folder / ASKING):
+        _ask(plan, folder)
+    return {loss: len(points) for loss, points in plan.points.items()} != before
+
+
+def _ask(plan: Plan, folder: Path) -> None:
+    saved = read_plan(folder)
+    plan.points.update(saved["points"])
     spare = {
         loss: points_of(ranges, 2 * plan.budget, plan.defaults[loss])
         for loss, ranges in plan.ranges.items()
@@ -172,7 +252,9 @@ def _add_points(plan: Plan, folder: Path) -> bool:
     found = new_points(read_tuning(folder), plan.budget, spare)
     for loss, point in found.items():
         plan.points[loss].append(point)
-    return bool(found)
+    if found:  # the launcher may be of this process only
+        content = json.dumps({**saved, "points": plan.points}, indent=2)
+        replace_file(folder / PLAN_FILE, content.encode())
 
 
 def _keep_plan(plan: Plan, folder: Path) -> None:

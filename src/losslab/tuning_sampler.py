@@ -1,17 +1,29 @@
 """Points of a tuning that depend on the results before them: ``sampler=optuna``.
 
+The points are in the plan of the tuning and the results in the records of its runs. ``study.log``
+in its folder has both as optuna's studies, one per loss, which any number of processes ask for
+points, one process at a time. Points whose runs have yet to end are running trials. Whichever
+process asks next tells optuna how they have ended, whoever trained them: the runs of a killed
+process are resumed, and end their trial. The file can be removed: it is made again, with points as
+they were tried, which are rounded.
+
 Source:
     Bergstra et al., "Algorithms for Hyper-Parameter Optimization", 2011 (TPE); Akiba et al.,
     "Optuna: A Next-generation Hyperparameter Optimization Framework", 2019.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from losslab.analysis.ranges import Range
-from losslab.analysis.search import Trial, Tuning
+from losslab.analysis.search import STARTUP, Trial, Tuning
 from losslab.config.errors import UserError
 from losslab.config.extras import is_installed, not_installed
+
+STUDY_FILE = "study.log"
+"""Journal of optuna's studies in the folder of a tuning."""
 
 
 def require_optuna() -> None:
@@ -27,33 +39,102 @@ def require_optuna() -> None:
 def next_point(tuning: Tuning, loss: str) -> dict[str, Any]:
     """Return the next point of a loss, a function of the ones before and their results.
 
-    A point of which a run failed counts as the worst that finished. A default setting outside of
-    its range is left out, since optuna's model has no place for it.
+    A point of which a run failed counts as the worst that finished until then. A default setting
+    outside of its range is left out, since optuna's model has no place for it.
     """
-    import optuna  # noqa: PLC0415 (an extra)
-    from optuna.trial import create_trial  # noqa: PLC0415
+    with _quiet():
+        study = tell(tuning, loss)
+        asked = study.ask(_distributions(tuning, loss))
+    return _options(asked.params, tuning.ranges[loss])
 
-    ranges, trials = tuning.ranges[loss], tuning.trials[loss]
-    distributions = {key: _distribution(each) for key, each in ranges.items()}
-    sampler = optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=1)
+
+def tell(tuning: Tuning, loss: str) -> Any:
+    """Tell the study of a loss how its points have ended, as far as it does not know; return it.
+
+    Trials that were asked for and became no point, since optuna repeated itself or the process was
+    killed, have failed.
+    """
+    from optuna.trial import TrialState, create_trial  # noqa: PLC0415 (an extra)
+
+    study, ranges = _study(tuning, loss), tuning.ranges[loss]
+    known = [trial for trial in study.get_trials() if trial.state != TrialState.FAIL]
+    for trial, value in _values(tuning.trials[loss], tuning.metric.sign):
+        if not all(_holds(ranges[key], each) for key, each in trial.options.items()):
+            continue
+        found = next((each for each in known if _is_of(each.params, trial, ranges)), None)
+        if found is None:
+            added = create_trial(
+                params=dict(trial.options),
+                distributions=_distributions(tuning, loss),
+                value=value,
+                state=TrialState.RUNNING if value is None else TrialState.COMPLETE,
+            )
+            study.add_trial(added)
+            continue
+        known.remove(found)
+        if value is not None and found.state == TrialState.RUNNING:
+            study.tell(found.number, value)
+    for other in known:
+        if other.state == TrialState.RUNNING:
+            study.tell(other.number, state=TrialState.FAIL)
+    return study
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    import optuna  # noqa: PLC0415 (an extra)
+
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        direction = "maximize" if tuning.metric.sign > 0 else "minimize"
-        study = optuna.create_study(direction=direction, sampler=sampler)
-        for trial, value in _values(trials, tuning.metric.sign):
-            if all(_holds(ranges[key], value) for key, value in trial.options.items()):
-                known = create_trial(
-                    params=dict(trial.options), distributions=distributions, value=value
-                )
-                study.add_trial(known)
-        asked = study.ask(distributions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
     finally:
         optuna.logging.set_verbosity(verbosity)
+
+
+def _study(tuning: Tuning, loss: str) -> Any:
+    """Return the study of a loss, from the tuning's folder if it has one."""
+    import optuna  # noqa: PLC0415 (an extra)
+    from optuna.storages.journal import (  # noqa: PLC0415
+        JournalFileBackend,
+        JournalFileOpenLock,
+    )
+
+    storage = None
+    if tuning.folder is not None:
+        path = str(tuning.folder / STUDY_FILE)
+        # a lock that network file systems have
+        backend = JournalFileBackend(path, lock_obj=JournalFileOpenLock(path))
+        storage = optuna.storages.JournalStorage(backend)
+    # running trials count as bad ones, so that no two processes try the same
+    sampler = optuna.samplers.TPESampler(
+        seed=len(tuning.trials[loss]), n_startup_trials=1, constant_liar=True
+    )
+    return optuna.create_study(
+        study_name=loss,
+        storage=storage,
+        load_if_exists=True,
+        direction="maximize" if tuning.metric.sign > 0 else "minimize",
+        sampler=sampler,
+    )
+
+
+def _is_of(params: Mapping[str, Any], trial: Trial, ranges: Mapping[str, Range]) -> bool:
+    """Return whether a point was made from the parameters of one of optuna's trials."""
+    return params == trial.options or _options(params, ranges) == trial.options
+
+
+def _options(params: Mapping[str, Any], ranges: Mapping[str, Range]) -> dict[str, Any]:
     return {
         key: value if ranges[key].choices else _rounded(value, ranges[key])
-        for key, value in asked.params.items()
+        for key, value in params.items()
     }
+
+
+def _distributions(tuning: Tuning, loss: str) -> dict[str, Any]:
+    return {key: _distribution(each) for key, each in tuning.ranges[loss].items()}
 
 
 def _distribution(range_: Range) -> Any:
@@ -67,13 +148,20 @@ def _distribution(range_: Range) -> Any:
     return FloatDistribution(range_.low, range_.high, log=range_.log)
 
 
-def _values(trials: Sequence[Trial], sign: int) -> list[tuple[Trial, float]]:
-    """Return the trials with their means; those with failed seeds have the worst of all."""
-    means = [trial.mean for trial in trials if trial.values]
+def _values(trials: Sequence[Trial], sign: int) -> list[tuple[Trial, float | None]]:
+    """Return the trials with their means; those with failed seeds have the worst of all.
+
+    Pending ones have no value; without any value there is nothing to choose by.
+    """
+    means = [trial.mean for trial in trials if trial.values and not trial.pending]
     worst = min(means, key=lambda mean: sign * mean, default=None)
     if worst is None:
         return []
-    return [(trial, worst if trial.failed else trial.mean) for trial in trials]
+    values = [worst if trial.failed else trial.mean for trial in trials]
+    return [
+        (trial, None if trial.pending else value)
+        for trial, value in zip(trials, values, strict=True)
+    ]
 
 
 def _holds(range_: Range, value: Any) -> bool:
@@ -99,11 +187,18 @@ def new_points(
         spare: points for the case that optuna repeats itself, as it does with few choices.
 
     Returns:
-        Points by loss, none for a loss whose settings have all been tried.
+        Points by loss, none for a loss whose settings have all been tried, and none as long as the
+        points that every search begins with are pending.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
+    if any(trial.pending for trials in tuning.trials.values() for trial in trials[:STARTUP]):
+        return found
     for loss, trials in tuning.trials.items():
-        if len(trials) >= budget or not tuning.ranges[loss]:
+        if not tuning.ranges[loss]:
+            continue
+        if len(trials) >= budget:
+            with _quiet():
+                tell(tuning, loss)
             continue
         tried = [dict(trial.options) for trial in trials]
         candidates = [next_point(tuning, loss), *map(dict, spare[loss])]

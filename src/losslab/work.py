@@ -13,11 +13,12 @@ from losslab.engines import is_retry_of
 from losslab.metrics.labels import some
 from losslab.progress import SweepProgress, show
 from losslab.resume import saved_commands
-from losslab.runs.check import has_failed, needs_running
+from losslab.runs.check import has_ended, is_untried, needs_running
 from losslab.runs.claims import Claim, Claimed, claim, holder
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import SWEEP_FILE
+from losslab.sequential_sweep import planned_looks
 from losslab.sweep_output import DONE, FAILED, show_unfinished
 from losslab.units import Unit, pack_unit, read_units
 
@@ -85,7 +86,8 @@ class Worker:
         If there is none, the code says whether all units are done.
         """
         for unit in self.units:
-            if self._is_free(unit) and self._is_untried(unit) and self._trains(unit):
+            untried = self._is_free(unit) and any(map(is_untried, unit.folders(self.folder)))
+            if untried and self._trains(unit):
                 return show_outcome(self.folder, [unit])
         return show_outcome(self.folder, self.units)
 
@@ -99,11 +101,6 @@ class Worker:
     def _is_free(self, unit: Unit) -> bool:
         """Return whether a unit may be left, which is known before its records are read."""
         return not unit.is_packed(self.folder) and holder(unit.claims(self.folder)) is None
-
-    def _is_untried(self, unit: Unit) -> bool:
-        """Return whether a unit has runs that are not done and have not failed."""
-        runs = unit.folders(self.folder)
-        return any(needs_running(run) and not has_failed(run) for run in runs)
 
     def _trains(self, unit: Unit) -> bool:
         """Train a unit; return False if another process works on it."""
@@ -162,6 +159,14 @@ def show_outcome(folder: Path, units: Sequence[Unit]) -> int:
     if code == DONE:
         show(f"{_named(units)} of {folder}: done")
     return code
+
+
+def show_next_look(folder: Path) -> None:
+    """Say how a sweep that adds seeds goes on, once all of its runs have ended."""
+    if not planned_looks(folder):
+        return
+    if all(has_ended(run) for unit in read_units(folder) for run in unit.folders(folder)):
+        show(f"to compare the losses and plan more seeds: losslab plan resume={folder}")
 
 
 def _again(folder: Path, units: Sequence[Unit]) -> str:

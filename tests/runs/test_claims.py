@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import platform
+import threading
 import time
 
 import pytest
@@ -186,3 +187,14 @@ def test_one_of_four_wins_each_stale_claim(tmp_path):
 def make(folder):
     folder.mkdir()
     return folder
+
+
+def test_processes_take_turns(tmp_path):
+    first = claim(tmp_path)
+    done = []
+    threading.Timer(0.3, lambda: (done.append("first"), first.release())).start()
+    with claims.turn(tmp_path):
+        done.append("second")
+        assert holder(tmp_path) is not None
+    assert done == ["first", "second"]
+    assert holder(tmp_path) is None

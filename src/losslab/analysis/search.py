@@ -40,6 +40,8 @@ class Trial:
     seeds: tuple[int, ...]
     default: bool = False
     """Whether it is the default setting."""
+    pending: bool = False
+    """Whether runs of it have yet to end."""
 
     @property
     def mean(self) -> float:
@@ -354,11 +356,13 @@ def read_tuning(folder: Path) -> Tuning:
                 loss,
                 number,
                 options,
-                _values(loss, options, metric, runs),
+                _values(found, metric),
                 seeds,
                 default=options == defaults.get(loss),
+                pending=_is_pending(found, seeds),
             )
             for number, options in enumerate(points)
+            for found in [_runs_of(loss, options, runs)]
         )
         for loss, points in plan["points"].items()
     }
@@ -379,15 +383,27 @@ def read_tuning(folder: Path) -> Tuning:
     )
 
 
-def _values(
-    loss: str, options: Mapping[str, Any], metric: Metric, runs: Sequence[Run]
-) -> dict[int, float]:
+def _values(runs: Sequence[Run], metric: Metric) -> dict[int, float]:
     """Return the validation metric by seed, of the finished runs of a point."""
     return {
         run.seed: value
         for run in runs
         if run.outcome == "done"
-        and chosen_loss(run) == loss
-        and all(run.settings.get(key) == wanted for key, wanted in options.items())
         and math.isfinite(value := run.metrics("val").get(metric.name, math.nan))
     }
+
+
+def _is_pending(runs: Sequence[Run], seeds: Sequence[int]) -> bool:
+    """Return whether a point lacks a run of a seed that is done or has failed."""
+    ended = {run.seed for run in runs if run.record["status"] in ("done", "failed")}
+    return not ended.issuperset(seeds)
+
+
+def _runs_of(loss: str, options: Mapping[str, Any], runs: Sequence[Run]) -> list[Run]:
+    """Return the runs of a point."""
+    return [
+        run
+        for run in runs
+        if chosen_loss(run) == loss
+        and all(run.settings.get(key) == wanted for key, wanted in options.items())
+    ]

@@ -37,7 +37,7 @@ def run_sweep(
     earlier: Sequence[Command] = (),
     *,
     whole: Path | None = None,
-    once_checked: Callable[[], None] | None = None,
+    once_checked: Callable[[Sequence[Path]], None] | None = None,
     known: dict[tuple[str, ...], Composed] | None = None,
 ) -> None:
     """Check all jobs of a sweep, then train those that are not done.
@@ -48,7 +48,7 @@ def run_sweep(
         engine: whether runs that can be are trained together.
         earlier: earlier commands of the sweep.
         whole: folder of the tuning that the sweep is a stage of.
-        once_checked: what to do between the checks and the first run.
+        once_checked: what to do between the checks and the first run, with the runs' folders.
         known: see :func:`~losslab.config.jobs.compose_jobs`.
 
     Raises:
@@ -56,7 +56,7 @@ def run_sweep(
     """
     jobs = checked_jobs(command, folder, earlier, known)
     if once_checked is not None:
-        once_checked()
+        once_checked([folder / job.subdir for job in jobs])
     keep_looks(folder)
     keep_commands(folder, [*earlier, command], jobs)
     waiting = [

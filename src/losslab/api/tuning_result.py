@@ -1,6 +1,6 @@
 """The result of a tuning: its search, and the comparison of the best settings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from losslab.config.trust import Source
 from losslab.metrics.labels import some
 from losslab.progress import show
 from losslab.runs.folder import SWEEP_FILE
-from losslab.tuning import Known, final_command, read_saved, saved_plan, search
+from losslab.tuning import Known, OnceChecked, final_command, read_saved, saved_plan, search
 from losslab.tuning_plan import Plan, require_apart
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def train_stages(plan: Plan, folder: Path, engine: Engine, source: Source | None
     """
 
     def train_points(
-        command: Command, place: Path, once_checked: Callable[[], None], known: Known
+        command: Command, place: Path, once_checked: OnceChecked, known: Known
     ) -> None:
         points = some(sum(map(len, plan.points.values())), "settings")
         show(f"search: {points} on {counted_seeds(plan.tuning_seeds)}")
@@ -112,7 +112,11 @@ def train_stages(plan: Plan, folder: Path, engine: Engine, source: Source | None
 
     final = folder / FINAL
     if not (final / SWEEP_FILE).is_file():
-        search(plan, folder, train_points, source)
+        if left := search(plan, folder, train_points, source):
+            raise UserError(
+                f"{some(len(left), 'runs')} of the search were not trained, such as {left[0]}: "
+                f'losslab.load("{folder}").extend(seeds=0) goes on'
+            )
         show(f"best settings on {counted_seeds(plan.seeds)}")
         command = _placed(final_command(plan, read_tuning(folder), source), final)
         run_sweep(command, final, engine, whole=folder)

@@ -1,6 +1,7 @@
 """Check the jobs of a sweep and divide them into units, without training.
 
 usage: losslab plan loss=mse,mae 'seed=range(10)' [KEY=VALUE ...]
+       losslab plan loss=mse,mae seeds=auto [looks=[8,12,16,24,32] KEY=VALUE ...]
        losslab plan resume=SWEEP [seed='range(20)' ...]
 
 The arguments are those of losslab -m. The sweep's folder gets its commands (sweep.json) and its
@@ -9,6 +10,9 @@ Any number of workers train them, on any machines that see the folder:
 
   losslab work SWEEP --next       one unit on which no worker works
   losslab report SWEEP            compare the runs that are done, at any time
+
+With seeds=auto, the units are those of the first block of seeds. Once they are trained, losslab
+plan resume=SWEEP compares the losses, and plans the next block for those that are undecided.
 
 options:
   hydra.launcher.max_jobs=N       runs per unit
@@ -27,6 +31,7 @@ from losslab.config.command import Command, parse
 from losslab.config.errors import UserError, cli_errors
 from losslab.config.user_code import use
 from losslab.metrics.labels import some
+from losslab.runs.check import has_ended
 from losslab.runs.disk import writing_to
 from losslab.runs.folder import SWEEP_FILE
 
@@ -59,7 +64,7 @@ def plan(command: Command) -> int:
             raise UserError(f"{folder} is not the folder of a sweep: it has no {SWEEP_FILE}")
         command, earlier = continued(command)
     if command.looks:
-        raise UserError("seeds=auto plans its seeds from look to look: use losslab -m")
+        return plan_block(command, folder)
     jobs = checked_jobs(command, folder, earlier)
     print_config(jobs)
     folder = folder or jobs[0].sweep_dir
@@ -68,6 +73,26 @@ def plan(command: Command) -> int:
         units = write_plan(command, jobs, folder, earlier)
     print(f"sweep folder: {folder}")
     print(f"{some(len(jobs), 'jobs')} in {_what_next(folder, len(units))}")
+    return DONE
+
+
+def plan_block(command: Command, folder: Path | None) -> int:
+    """Look at the blocks of seeds that were trained, and plan the next one if there is one."""
+    from losslab.sequential_sweep import SequentialSweep  # noqa: PLC0415 (as in main)
+    from losslab.sweep import plan as write_plan  # noqa: PLC0415
+    from losslab.sweep_output import DONE, print_config  # noqa: PLC0415
+
+    sweep = SequentialSweep.begin(command, folder)
+    print_config(sweep.jobs)
+    with writing_to(sweep.folder):
+        for seeds in sweep.blocks():
+            if not all(map(has_ended, sweep.run_folders)):
+                units = write_plan(sweep.command, sweep.jobs, sweep.folder)
+                print(f"sweep folder: {sweep.folder}")
+                print(f"{some(len(sweep.jobs), 'jobs')} in {_what_next(sweep.folder, len(units))}")
+                print(f"after them, to compare {seeds} seeds: losslab plan resume={sweep.folder}")
+                return DONE
+    print(f"no further look; to compare the losses: losslab report {sweep.folder}")
     return DONE
 
 

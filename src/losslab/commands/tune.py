@@ -19,7 +19,9 @@ options:
   KEY=VALUE            any other option, for all runs: data=digits trainer.max_epochs=20. An option
                        of a loss, or optimizer.lr, that is set here is not tuned
   --config-dir FOLDER  folder with configs of your own
-  resume=FOLDER        continue an interrupted tuning; trust=true runs any code that its plan names
+  resume=FOLDER        continue an interrupted tuning, or help the processes that work on it;
+                       hydra/launcher=... continues on another engine, and trust=true runs any code
+                       that its plan names
 
 The search makes losses x budget x tuning_seeds runs and chooses by validation, the final comparison
 losses x seeds. If seeds divide the same samples into splits, data.test_split_seed=0 is added: the

@@ -28,10 +28,13 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_code_args(given)
 
-    from losslab.work import Worker  # noqa: PLC0415 (--help needs none of it)
+    from losslab.work import Worker, show_next_look  # noqa: PLC0415 (--help needs none of it)
 
     with cli_errors():
         worker = Worker.of(arguments.sweep, trust=arguments.trust)
         if arguments.unit is not None:
-            return worker.train(arguments.unit)
-        return worker.train_next() if arguments.next else worker.train_all()
+            code = worker.train(arguments.unit)
+        else:
+            code = worker.train_next() if arguments.next else worker.train_all()
+        show_next_look(worker.folder)
+        return code

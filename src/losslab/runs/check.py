@@ -65,6 +65,16 @@ def has_failed(folder: Path) -> bool:
     return record is not None and record["status"] == "failed"
 
 
+def is_untried(folder: Path) -> bool:
+    """Return whether a run must be trained, nobody works on it, and it has not failed."""
+    return needs_running(folder) and not has_failed(folder)
+
+
+def has_ended(folder: Path) -> bool:
+    """Return whether a run is done or has failed: nobody has to train it, unless asked to."""
+    return is_finished(folder) or has_failed(folder)
+
+
 def _whole_record(folder: Path) -> Record | None:
     try:
         return read_record(folder)

@@ -14,8 +14,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,8 @@ BEAT_EVERY = 10.0
 """Seconds between two touches of a claim."""
 STALE_AFTER = 120.0
 """Seconds without a touch after which a claim is stale."""
+TURN_SECONDS = 0.1
+"""Seconds between two tries to have one's turn."""
 PREFIX = "claim."
 
 
@@ -157,6 +159,21 @@ def claim(folder: Path) -> "Claim":
         raise _refusal(latest_claim(folder))
     remove(_path(folder, number) for number in _numbers(folder) if number < made.number)
     return made
+
+
+@contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Hold a folder for a few steps that one process may do at a time; wait for others first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            held = claim(folder)
+        except Claimed:
+            time.sleep(TURN_SECONDS)
+        else:
+            break
+    with held:
+        yield
 
 
 @dataclass(eq=False)
