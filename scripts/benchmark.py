@@ -19,7 +19,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "batches": lambda given: batches(given.rounds, given.keep, given.page),
     "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds, given.page),
     "rl": lambda given: rl(given.rounds, given.overrides or RL, given.seeds, given.page),
-    "growth": lambda given: growth(given.overrides or SMALL, given.page),
+    "growth": lambda given: growth(given.overrides or SMALL, 8 * given.seeds, given.page),
     "start": lambda given: start(given.rounds, given.page),
     "many": lambda given: many(given.page),
     "whole": lambda given: whole(given.data_dir, given.rounds, given.page),

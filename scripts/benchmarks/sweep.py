@@ -1,5 +1,6 @@
 """Lockstep training, compared with the same jobs trained alone, sequentially or in parallel."""
 
+import json
 import multiprocessing
 import tempfile
 import time
@@ -17,6 +18,7 @@ from losslab.config.jobs import compose_jobs
 from losslab.lockstep.grouping import Job, place
 from losslab.lockstep.sweep import train_jobs
 from losslab.runs.environment import peak_memory_mb
+from losslab.runs.folder import SWEEP_FILE
 from losslab.training import train
 
 LOSSES = (
@@ -26,7 +28,7 @@ LOSSES = (
     "loss=focal loss.gamma=5",
 )
 Way = Callable[[Sequence[DictConfig], Path], None]
-COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
+COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def configs_of(overrides: Sequence[str], seeds: int) -> list[DictConfig]:
@@ -44,15 +46,17 @@ def configs_of(overrides: Sequence[str], seeds: int) -> list[DictConfig]:
 def sweep(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
     """Measure seconds per job of eight losses and some seeds, each way in turn.
 
-    The first round is a warm-up. Without lockstep only the jobs of one seed are trained.
+    The first round is a warm-up. Without lockstep only one job per loss is trained, each with
+    another seed, since jobs of the first seed draw figures.
     """
     configs = configs_of(overrides, seeds)
-    ways: dict[str, tuple[Way, list[DictConfig]]] = {"alone": (one_by_one, configs[:8])}
+    few = configs[::9][:8]
+    ways: dict[str, tuple[Way, list[DictConfig]]] = {"alone": (one_by_one, few)}
     if place(configs[0].trainer)[0].type == "cuda":
         ways["one process, kernel by kernel"] = (partial(in_lockstep, capture=False), configs)
         ways["one process, captured"] = (in_lockstep, configs)
     else:
-        ways["alone, by joblib"] = (side_by_side, configs[:8])
+        ways["alone, by joblib"] = (side_by_side, few)
         ways["one process"] = (in_lockstep, configs)
         ways["two processes"] = (partial(in_lockstep, workers=2), configs)
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -85,15 +89,20 @@ def rl(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> 
     show(page, f"rl {seeds} {what}", lines)
 
 
-def growth(overrides: Sequence[str], page: Path | None) -> None:
+def growth(overrides: Sequence[str], most: int, page: Path | None) -> None:
     """Measure seconds per job and memory of lockstep in one process, by the number of jobs.
 
     Each count runs in its own process, forked from this one after all imports.
+
+    Args:
+        overrides: overrides of all jobs.
+        most: largest number of jobs.
+        page: page to write the table to.
     """
-    configs = configs_of(overrides, COUNTS[-1] // 8)
+    configs = configs_of(overrides, -(-most // 8))
     timed(one_by_one, configs[:1])  # warm-up
     lines = ["| jobs | s per job | MB beyond the imports |", "|---|---|---|"]
-    for count in COUNTS:
+    for count in (each for each in COUNTS if each <= most):
         receiver, sender = multiprocessing.Pipe()
         process = multiprocessing.get_context("fork").Process(
             target=_report, args=(configs[:count], sender)
@@ -103,7 +112,7 @@ def growth(overrides: Sequence[str], page: Path | None) -> None:
         seconds, memory = receiver.recv()
         process.join()
         lines.append(f"| {count} | {seconds / count:.3f} | {memory:.0f} |")
-    show(page, "growth", lines)
+    show(page, f"growth {' '.join(overrides)}", lines)
 
 
 def _report(configs: Sequence[DictConfig], pipe: Any) -> None:
@@ -122,13 +131,13 @@ def trained(configs: Sequence[DictConfig], folder: Path) -> None:
 
 def one_by_one(configs: Sequence[DictConfig], folder: Path) -> None:
     """Train sequentially, as Hydra's basic launcher does."""
-    for number, config in enumerate(configs):
-        train(config, folder / str(number))
+    for job in placed(configs, folder):
+        train(job.config, job.folder)
 
 
 def side_by_side(configs: Sequence[DictConfig], folder: Path) -> None:
     """Train in two persistent processes, as Hydra's joblib launcher does."""
-    jobs = [delayed(train)(config, folder / str(number)) for number, config in enumerate(configs)]
+    jobs = [delayed(train)(job.config, job.folder) for job in placed(configs, folder)]
     Parallel(n_jobs=2)(jobs)
 
 
@@ -136,10 +145,20 @@ def in_lockstep(
     configs: Sequence[DictConfig], folder: Path, workers: int = 1, *, capture: bool = True
 ) -> None:
     """Train in lockstep."""
-    placed = [Job(config, folder / str(number)) for number, config in enumerate(configs)]
-    left = train_jobs(placed, workers=workers, capture=capture)
+    left = train_jobs(placed(configs, folder), workers=workers, capture=capture)
     if left:
         raise RuntimeError(f"not in lockstep: {left[0][1]}")
+
+
+def placed(configs: Sequence[DictConfig], folder: Path) -> list[Job]:
+    """Place configs as the jobs of one sweep, whose first seed draws figures."""
+    jobs = [[f"seed={config.seed}"] for config in configs]
+    content = {"version": 2, "commands": [], "jobs": jobs}
+    (folder / SWEEP_FILE).write_text(json.dumps(content))
+    return [
+        Job(config, folder / str(number) / f"seed{config.seed}")
+        for number, config in enumerate(configs)
+    ]
 
 
 def timed(
