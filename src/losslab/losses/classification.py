@@ -1,6 +1,8 @@
 """Classification losses: cross-entropies, focal and hinge."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -32,7 +34,14 @@ from losslab.losses.functional.classification import (
     index_weights,
     sparse_softmax_cross_entropy_total,
 )
-from losslab.losses.functional.fused import is_compiled
+from losslab.losses.functional.fused import (
+    FOCAL,
+    HINGE,
+    ClassFocalKernel,
+    ElementKernel,
+    Kernel,
+    fused,
+)
 from losslab.losses.linear_head import LinearHead
 from losslab.losses.links import FocalLink, InverseLink, SmoothedLink
 from losslab.losses.metric import require_labelled_embeddings
@@ -250,6 +259,18 @@ class IgnoringLoss(Loss):
         terms = self.elements(prediction, target)
         return (terms if counted is None else terms.where(counted, 0)), counted
 
+    def reduce_by(
+        self, kernel: Callable[[float], Kernel], prediction: Tensor, target: Tensor
+    ) -> Tensor:
+        """Reduce the elements, by a kernel with this divisor where it applies."""
+        self.require_reducible(prediction)
+
+        def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
+            return (self.reduce(self.elements(prediction, target)),)
+
+        divisor = target.numel() if self.reduction == "mean" else 1
+        return fused(kernel(divisor), definition, prediction, target)[0]
+
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
         return {} if self.ignore_index is None else {"ignored": (target == self.ignore_index).sum()}
@@ -309,13 +330,12 @@ class BCELoss(IgnoringLoss):
         """Compute the loss of a batch."""
         if self.ignore_index is not None:
             return self.reduce_counted(*self.terms(prediction, target))
+        weight = self.pos_weight
+        if self.reduction == "none" or (weight is not None and weight.numel() > 1):
+            return self.reduce(self.elements(prediction, target))
         require_same_shape(prediction, target)
-        pos_weight = self._weight_of(prediction)
-        per_class = pos_weight is not None and pos_weight.dim() > 0
-        if self.reduction == "none" or per_class or not is_compiled(prediction):
-            return self.reduce(functional.binary_cross_entropy(prediction, target, pos_weight))
-        total = functional.binary_focal_sums(prediction, target, 0.0, pos_weight).sum()
-        return self.reduce_total(total, prediction)
+        kernel = partial(ElementKernel, FOCAL, (0, weight, None))
+        return self.reduce_by(kernel, prediction, target)
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each element."""
@@ -406,8 +426,8 @@ class HingeLoss(IgnoringLoss):
             return self.reduce_counted(*self.terms(prediction, target))
         if not is_binary_target(prediction, target) or self.reduction == "none":
             return self.reduce(self.elements(prediction, target))
-        sums = functional.binary_hinge_sums(prediction, target, self.margin, self.squared)
-        return self.reduce_total(sums.sum(), prediction)
+        kernel = partial(ElementKernel, HINGE, (self.margin, self.squared, None))
+        return self.reduce_by(kernel, prediction, target)
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each target."""
@@ -483,11 +503,13 @@ class FocalLoss(IgnoringLoss):
         """Compute the loss of a batch."""
         if self.ignore_index is not None:
             return self.reduce_counted(*self.terms(prediction, target))
-        if not is_binary_target(prediction, target) or self.reduction == "none":
-            return self.reduce(self.elements(prediction, target))
-        options = self.gamma, *self._binary_weights(prediction)
-        sums = functional.binary_focal_sums(prediction, target, *options)
-        return self.reduce_total(sums.sum(), prediction)
+        if self.reduction == "none":
+            return self.elements(prediction, target)
+        if is_binary_target(prediction, target):
+            options = self.gamma, *self._binary_weights(prediction)
+            return self.reduce_by(partial(ElementKernel, FOCAL, options), prediction, target)
+        weight = self._class_weights(prediction)
+        return self.reduce_by(partial(ClassFocalKernel, self.gamma, weight), prediction, target)
 
     def link_for(self, target_format: TargetFormat) -> InverseLink | None:
         """Return the map from logits to the probabilities at which the loss is least."""
