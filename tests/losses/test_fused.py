@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from losslab.losses import (
     BCELoss,
+    CrossEntropyLoss,
     DiceLoss,
     FocalLoss,
     HingeLoss,
@@ -24,13 +25,15 @@ from losslab.losses.functional import fused, kernels
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler")
 
-FUSED = ("bce", "focal", "hinge", "dice", "tversky", "focal_tversky")
+FUSED = ("cross_entropy", "bce", "focal", "hinge", "dice", "tversky", "focal_tversky")
 CASES = [
     case
     for case in cases()
     if case.name in FUSED
-    # one class, and what is ignored element by element, is computed by the definition
-    and not ({"ignore_index", "multiclass"} & case.changed.keys())
+    # the others are computed by their definitions
+    and (case.name == "cross_entropy" or "ignore_index" not in case.changed)
+    and not ({"label_smoothing", "multiclass"} & case.changed.keys())
+    and case.form is not TargetFormat.LABELLED_EMBEDDINGS
     and not (case.name == "bce" and isinstance(case.changed.get("pos_weight"), list))
     and not (case.name == "hinge" and case.form is TargetFormat.CLASS_INDICES)
 ]
@@ -128,6 +131,27 @@ def test_soft_targets(loss):
     require_equal(loss, 4 * logits, target.sigmoid())
 
 
+@pytest.mark.parametrize("options", [{}, {"weight": [0.5, 1.0, 2.0]}], ids=str)
+def test_ignored_targets_of_classes_do_not_count(options):
+    """Even where their logits are not numbers; none counted gives 0."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3, 50, generator=generator)
+    target = torch.randint(3, (4, 50), generator=generator)
+    target[0], target[1, ::2] = -100, -100
+    loss = CrossEntropyLoss(**options)
+    require_equal(loss, logits, target)
+    value, gradient, _ = results(loss, logits, target)
+    logits[0] = torch.nan
+    assert_close(results(loss, logits, target)[:2], (value, gradient), rtol=0, atol=0)
+    assert [each.any().item() for each in results(loss, logits[:1], target[:1])[:2]] == [False] * 2
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss(), DiceLoss()], ids=str)
+def test_a_target_that_is_no_class_is_refused_as_by_the_definition(loss):
+    with pytest.raises((IndexError, RuntimeError), match=r"out of (bounds|range)"):
+        loss(torch.zeros(2, 3, 4), torch.full((2, 4), 3))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("shape", [(5000, 10), (3, 10, 40, 41), (2, 3, 1)], ids=str)
 def test_focal_loss_of_classes_in_any_layout(shape, dtype):
@@ -145,6 +169,12 @@ def test_errors_in_half_precision(loss, dtype):
     values, target = torch.randn(2, 300, 7, generator=generator).to(dtype)
     require_equal(loss, values, target)
     require_equal(loss, values, target.float())
+
+
+@pytest.mark.parametrize("loss", [MSELoss(), MAELoss(), HuberLoss(0.5), SmoothL1Loss(0.5)], ids=str)
+def test_large_errors_in_float32(loss):
+    generator = torch.Generator().manual_seed(0)
+    require_equal(loss, *torch.randn(2, 2**16, generator=generator))
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0])

@@ -124,6 +124,10 @@ class Loss(nn.Module):
         require_elements(elements)
         return elements.mean()
 
+    def divisor(self, elements: Tensor) -> int:
+        """Return what the reduction divides the sum of these elements by."""
+        return elements.numel() if self.reduction == "mean" else 1
+
     def reduce_counted(self, terms: Tensor, counts: Tensor | None) -> Tensor:
         """Apply the reduction to :meth:`terms`; the mean is 0 if the counts are."""
         if self.reduction == "none" or counts is None:

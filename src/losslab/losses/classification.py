@@ -1,8 +1,6 @@
 """Classification losses: cross-entropies, focal and hinge."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -16,7 +14,6 @@ from losslab.losses.base import (
     require_at_least,
     require_between,
     require_choice,
-    require_elements,
     require_same_shape,
 )
 from losslab.losses.class_targets import (
@@ -45,6 +42,9 @@ from losslab.losses.functional.fused import (
 from losslab.losses.linear_head import LinearHead
 from losslab.losses.links import FocalLink, InverseLink, SmoothedLink
 from losslab.losses.metric import require_labelled_embeddings
+
+# with more, torch vectorizes its sums over the classes and is faster than the kernel
+MOST_CLASSES = 16
 
 
 class CrossEntropyLoss(Loss):
@@ -117,12 +117,27 @@ class CrossEntropyLoss(Loss):
         """Compute the loss of a batch."""
         prediction = self._logits(prediction, target)
         weight = class_weights("weight", self.weight, prediction)
-        options = weight, self.label_smoothing, self.ignore_index
-        if self.reduction != "mean":
+        if self.reduction == "none":
             return functional.sparse_softmax_cross_entropy(
-                prediction, target, *options, reduction=self.reduction
+                prediction, target, weight, self.label_smoothing, self.ignore_index
             )
-        require_elements(prediction)
+        self.require_reducible(prediction)
+
+        def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
+            return (self._sum_or_mean(prediction, target, weight),)
+
+        if self.label_smoothing > 0 or prediction.shape[1] > MOST_CLASSES:
+            return definition(prediction, target)[0]
+        mean = self.reduction == "mean"
+        kernel = ClassFocalKernel(0, weight, mean, self.ignore_index, weighted=True)
+        return fused(kernel, definition, prediction, target)[0]
+
+    def _sum_or_mean(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        options = weight, self.label_smoothing, self.ignore_index
+        if self.reduction == "sum":
+            return functional.sparse_softmax_cross_entropy(
+                prediction, target, *options, reduction="sum"
+            )
         total, count = sparse_softmax_cross_entropy_total(prediction, target, *options)
         return total / count.clamp(min=1) if weight is None else divide(total, count)
 
@@ -259,17 +274,14 @@ class IgnoringLoss(Loss):
         terms = self.elements(prediction, target)
         return (terms if counted is None else terms.where(counted, 0)), counted
 
-    def reduce_by(
-        self, kernel: Callable[[float], Kernel], prediction: Tensor, target: Tensor
-    ) -> Tensor:
-        """Reduce the elements, by a kernel with this divisor where it applies."""
+    def reduce_by(self, kernel: Kernel, prediction: Tensor, target: Tensor) -> Tensor:
+        """Reduce the elements, by the kernel where it applies."""
         self.require_reducible(prediction)
 
         def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
             return (self.reduce(self.elements(prediction, target)),)
 
-        divisor = target.numel() if self.reduction == "mean" else 1
-        return fused(kernel(divisor), definition, prediction, target)[0]
+        return fused(kernel, definition, prediction, target)[0]
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
@@ -334,7 +346,7 @@ class BCELoss(IgnoringLoss):
         if self.reduction == "none" or (weight is not None and weight.numel() > 1):
             return self.reduce(self.elements(prediction, target))
         require_same_shape(prediction, target)
-        kernel = partial(ElementKernel, FOCAL, (0, weight, None))
+        kernel = ElementKernel(FOCAL, (0, weight, None), self.divisor(prediction))
         return self.reduce_by(kernel, prediction, target)
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -426,7 +438,8 @@ class HingeLoss(IgnoringLoss):
             return self.reduce_counted(*self.terms(prediction, target))
         if not is_binary_target(prediction, target) or self.reduction == "none":
             return self.reduce(self.elements(prediction, target))
-        kernel = partial(ElementKernel, HINGE, (self.margin, self.squared, None))
+        options = self.margin, self.squared, None
+        kernel = ElementKernel(HINGE, options, self.divisor(prediction))
         return self.reduce_by(kernel, prediction, target)
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -507,9 +520,11 @@ class FocalLoss(IgnoringLoss):
             return self.elements(prediction, target)
         if is_binary_target(prediction, target):
             options = self.gamma, *self._binary_weights(prediction)
-            return self.reduce_by(partial(ElementKernel, FOCAL, options), prediction, target)
-        weight = self._class_weights(prediction)
-        return self.reduce_by(partial(ClassFocalKernel, self.gamma, weight), prediction, target)
+            kernel: Kernel = ElementKernel(FOCAL, options, self.divisor(prediction))
+        else:
+            weight = self._class_weights(prediction)
+            kernel = ClassFocalKernel(self.gamma, weight, self.reduction == "mean")
+        return self.reduce_by(kernel, prediction, target)
 
     def link_for(self, target_format: TargetFormat) -> InverseLink | None:
         """Return the map from logits to the probabilities at which the loss is least."""

@@ -224,31 +224,38 @@ class RegionKernel(NamedTuple):
 
 
 class ClassFocalKernel(NamedTuple):
-    """Kernel of the sum of focal losses over classes, divided by a number."""
+    """Kernel of focal losses over classes, and cross-entropy; its values are those of regions."""
 
     gamma: float
     weight: Tensor | None
     """One number per class, float32."""
-    divisor: float
+    mean: bool
+    ignore_index: int | None = None
+    weighted: bool = False
+    """Whether the mean divides by the weights of the targets instead of their number."""
 
-    def forward(self, logits: Tensor, indices: Tensor) -> tuple[tuple[Tensor], None]:
-        """Compute the value."""
-        value = torch.empty(())
-        if call("class_focal_forward", *self._arguments(logits, indices), value):
+    def forward(self, logits: Tensor, indices: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Compute the sum or mean, and what the mean divides by."""
+        value, count = torch.empty(()), torch.empty(())
+        if call("class_focal_forward", *self._arguments(logits, indices), value, count):
             raise Refused
-        return (value,), None
+        return (value, count), count
 
-    def backward(self, weight: Tensor, _: None, logits: Tensor, indices: Tensor) -> Tensor:
+    def backward(self, weight: Tensor, count: Tensor, logits: Tensor, indices: Tensor) -> Tensor:
         """Compute the gradient."""
         given, indices = _with_indices(logits, indices)
         slopes = torch.empty_like(given)
-        call("class_focal_backward", *self._arguments(given, indices), weight, slopes)
+        call("class_focal_backward", *self._arguments(given, indices), count, weight, slopes)
         return slopes.to(logits.dtype)
 
     def _arguments(self, logits: Tensor, indices: Tensor) -> tuple[Any, ...]:
         logits, indices = _with_indices(logits, indices)
-        shape = _pixels(logits, merged=True)
-        return shape, logits, indices, self.weight, self.gamma, self.divisor
+        ignored = _NO_INDEX if self.ignore_index is None else self.ignore_index
+        options = self.weight, self.gamma, ignored, self.mean, self.weighted
+        return _pixels(logits, merged=True), logits, indices, *options
+
+
+_NO_INDEX = -(2**63)
 
 
 def _pixels(logits: Tensor, *, merged: bool) -> Pixels:

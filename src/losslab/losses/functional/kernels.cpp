@@ -19,6 +19,7 @@ namespace {
 
 constexpr long BLOCK = 1024;         // elements per sum in float
 constexpr long CHUNK = 128 * BLOCK;  // elements per turn of a thread
+constexpr int64_t NONE = INT64_MIN;  // ignores no class index
 constexpr long LANES = 64;           // positions whose classes are processed together
 
 // --- numbers -----------------------------------------------------------------------------------
@@ -367,7 +368,8 @@ struct Probability {
 
 inline Probability sigmoid(float z) {
   float small = exp_negative(-std::fabs(z)), larger = 1 / (1 + small), smaller = small * larger;
-  return {z > 0 ? larger : smaller, z > 0 ? smaller : larger};
+  float positive = z > 0, other = 1 - positive;  // sums are vectorized more often than branches
+  return {positive * larger + other * smaller, positive * smaller + other * larger};
 }
 
 template <bool SQUARED, bool IGNORES, class T>
@@ -401,8 +403,9 @@ Sums mask_sums(long count, const T* logits, const T* targets, const uint8_t* cou
   return sums;
 }
 
+// where it is inlined, gcc 12 does not vectorize it
 template <bool SQUARED, bool IGNORES, class T>
-void mask_slopes(long count, const T* logits, const T* targets, const uint8_t* counted,
+[[gnu::noinline]] void mask_slopes(long count, const T* logits, const T* targets, const uint8_t* counted,
                  const Slopes& by, float factor, T* slopes) {
   // the slope by p of a pixel with target t, for SQUARED without the squares
   float positive = by.tp - by.fn - (SQUARED ? 0 : by.errors) + (SQUARED ? 0 : by.level);
@@ -485,13 +488,15 @@ struct Lanes {
   float* of(long k) { return values.data() + k * LANES; }
 
   template <class T>
-  void read(const T* logits, const int64_t* indices, const uint8_t* counted, long count,
-            long class_step, long pixel_step) {
+  void read(const T* logits, const int64_t* indices, const uint8_t* counted, int64_t ignored,
+            long count, long class_step, long pixel_step) {
+    bool all = true;
     for (long i = 0; i < LANES; ++i) {
-      bool counts = i < count && (!counted || counted[i]);
+      bool counts = i < count && (!counted || counted[i]) && indices[i] != ignored;
       int64_t index = counts ? indices[i] : -1;
       outside |= counts && (index < 0 || index >= classes);
       target[i] = int32_t(index);
+      all &= counts;
     }
     for (long k = 0; k < classes; ++k) {
       const T* from = logits + k * class_step;
@@ -500,7 +505,7 @@ struct Lanes {
         for (long i = 0; i < LANES; ++i) to[i] = load(from[i]);
       else
         for (long i = 0; i < LANES; ++i) to[i] = i < count ? load(from[i * pixel_step]) : 0;
-      if (counted)
+      if (!all)
         for (long i = 0; i < LANES; ++i) to[i] = target[i] < 0 ? 0 : to[i];
     }
   }
@@ -521,22 +526,28 @@ struct Lanes {
   void softmax(float* rest) {
     float top[LANES], total[LANES];
     for (long i = 0; i < LANES; ++i) top[i] = -FLT_MAX, total[i] = 0, rest[i] = 0;
-    for (long k = 0; k < classes; ++k)
-      for (long i = 0; i < LANES; ++i) top[i] = std::max(top[i], of(k)[i]);
+    for (long k = 0; k < classes; ++k) {
+      const float* value = of(k);
+#pragma omp simd
+      for (long i = 0; i < LANES; ++i) top[i] = top[i] < value[i] ? value[i] : top[i];
+    }
     for (long k = 0; k < classes; ++k) {
       float* value = of(k);
 #pragma omp simd
       for (long i = 0; i < LANES; ++i) {
         value[i] = exp_negative(value[i] - top[i]);
         total[i] += value[i];
-        rest[i] += target[i] == k ? 0 : value[i];
+        rest[i] += target[i] == int32_t(k) ? 0 : value[i];
       }
     }
     // positions that do not count have probability 0
     for (long i = 0; i < LANES; ++i) total[i] = target[i] < 0 ? 0 : 1 / total[i];
     for (long i = 0; i < LANES; ++i) rest[i] *= total[i];
-    for (long k = 0; k < classes; ++k)
-      for (long i = 0; i < LANES; ++i) of(k)[i] *= total[i];
+    for (long k = 0; k < classes; ++k) {
+      float* value = of(k);
+#pragma omp simd
+      for (long i = 0; i < LANES; ++i) value[i] *= total[i];
+    }
   }
 };
 
@@ -556,10 +567,31 @@ void over_positions(const Pixels& shape, Work work) {
 // reads the lanes from a position on
 template <class T>
 void read(Lanes& lanes, const Pixels& shape, const T* logits, const int64_t* indices,
-          const uint8_t* counted, long image, long start, long count) {
+          const uint8_t* counted, int64_t ignored, long image, long start, long count) {
   long at = image * shape.pixels + start;
   lanes.read(logits + image * shape.image_step + start * shape.pixel_step, indices + at,
-             counted ? counted + at : nullptr, count, shape.class_step, shape.pixel_step);
+             counted ? counted + at : nullptr, ignored, count, shape.class_step, shape.pixel_step);
+}
+
+// sums over lanes of one class, given its probabilities
+template <bool SQUARED>
+Sums class_sums(const float* p, const float* rest, const int32_t* target, int32_t k) {
+  float tp = 0, fp = 0, fn = 0, errors = 0, level = 0;
+#pragma omp simd reduction(+ : tp, fp, fn, errors, level)
+  for (long i = 0; i < LANES; ++i) {
+    bool own = target[i] == k;
+    tp += own ? p[i] : 0;
+    fp += own ? 0 : p[i];
+    fn += own ? rest[i] : 0;
+    float error = own ? rest[i] : p[i];
+    if (SQUARED) errors += error * error;
+    if (SQUARED) level += p[i] * p[i];
+  }
+  Sums sums;
+  sums.tp = tp, sums.fp = fp, sums.fn = fn;
+  sums.errors = SQUARED ? errors : double(fp) + fn;
+  sums.level = SQUARED ? level : double(tp) + fp;
+  return sums;
 }
 
 template <class T>
@@ -569,28 +601,17 @@ std::vector<Sums> sums_of_classes(const Overlap& o, const Pixels& shape, const v
   std::vector<Sums> parts(shape.images * chunks * classes);
   std::atomic<bool> found{false};
   over_positions(shape, [&](Lanes& lanes, long start, long count, long image, long chunk) {
-    read(lanes, shape, static_cast<const T*>(logits), indices, counted, image, start, count);
+    read(lanes, shape, static_cast<const T*>(logits), indices, counted, NONE, image, start, count);
     if (lanes.outside) found = true;
     float rest[LANES], pixels = 0;
     lanes.softmax(rest);
     for (long i = 0; i < LANES; ++i) pixels += lanes.target[i] >= 0;
     for (long k = 0; k < classes; ++k) {
       const float* p = lanes.of(k);
-      float tp = 0, fp = 0, fn = 0, errors = 0, level = 0;
-#pragma omp simd reduction(+ : tp, fp, fn, errors, level)
-      for (long i = 0; i < LANES; ++i) {
-        bool own = lanes.target[i] == k;
-        float error = own ? rest[i] : p[i];
-        tp += own ? p[i] : 0;
-        fp += own ? 0 : p[i];
-        fn += own ? rest[i] : 0;
-        errors += o.squared ? error * error : error;
-        level += o.squared ? p[i] * p[i] : p[i];
-      }
-      Sums part;
-      part.counted = pixels, part.tp = tp, part.fp = fp, part.fn = fn;
-      part.errors = errors, part.level = level;
-      parts[(image * chunks + chunk) * classes + k] += part;
+      parts[(image * chunks + chunk) * classes + k] +=
+          o.squared ? class_sums<true>(p, rest, lanes.target, int32_t(k))
+                    : class_sums<false>(p, rest, lanes.target, int32_t(k));
+      parts[(image * chunks + chunk) * classes + k].counted += pixels;
     }
   });
   outside = found;
@@ -602,7 +623,7 @@ void slopes_of_classes(const Overlap& o, const Pixels& shape, const void* logits
                        const int64_t* indices, const uint8_t* counted, const Slopes* by,
                        float factor, void* slopes) {
   over_positions(shape, [&](Lanes& lanes, long start, long count, long image, long) {
-    read(lanes, shape, static_cast<const T*>(logits), indices, counted, image, start, count);
+    read(lanes, shape, static_cast<const T*>(logits), indices, counted, NONE, image, start, count);
     const Slopes* region = by + (o.per_image ? image * shape.classes : 0);
     float rest[LANES], own_slope[LANES], mean[LANES];
     lanes.softmax(rest);
@@ -618,7 +639,7 @@ void slopes_of_classes(const Overlap& o, const Pixels& shape, const void* logits
       for (long i = 0; i < LANES; ++i) {
         float slope = o.squared ? r.tp - r.fn + 2 * (r.level * p[i] - r.errors * rest[i])
                                 : r.tp - r.fn - r.errors + r.level;
-        own_slope[i] = lanes.target[i] == k ? slope : own_slope[i];
+        own_slope[i] = lanes.target[i] == int32_t(k) ? slope : own_slope[i];
       }
     }
     // relative to the slope by the target's own probability, so that nothing cancels where it is 1
@@ -627,14 +648,14 @@ void slopes_of_classes(const Overlap& o, const Pixels& shape, const void* logits
       const float* p = lanes.of(k);
 #pragma omp simd
       for (long i = 0; i < LANES; ++i)
-        mean[i] += lanes.target[i] == k ? 0 : p[i] * (other(r, p[i]) - own_slope[i]);
+        mean[i] += lanes.target[i] == int32_t(k) ? 0 : p[i] * (other(r, p[i]) - own_slope[i]);
     }
     for (long k = 0; k < shape.classes; ++k) {
       const Slopes r = region[k];
       float* p = lanes.of(k);
 #pragma omp simd
       for (long i = 0; i < LANES; ++i) {
-        float relative = lanes.target[i] == k ? 0 : other(r, p[i]) - own_slope[i];
+        float relative = lanes.target[i] == int32_t(k) ? 0 : other(r, p[i]) - own_slope[i];
         p[i] = factor * p[i] * (relative - mean[i]);
       }
     }
@@ -652,7 +673,7 @@ inline void rivals(Lanes& lanes, float* score, float* total) {
     float* value = lanes.of(k);
 #pragma omp simd
     for (long i = 0; i < LANES; ++i) {
-      bool is_own = lanes.target[i] == k;
+      bool is_own = lanes.target[i] == int32_t(k);
       own[i] = is_own ? value[i] : own[i];
       value[i] = value[i] < -FLT_MAX ? -FLT_MAX : value[i];
       top[i] = !is_own && top[i] < value[i] ? value[i] : top[i];
@@ -664,7 +685,7 @@ inline void rivals(Lanes& lanes, float* score, float* total) {
     for (long i = 0; i < LANES; ++i) {
       // an infinite logit is as large as the largest
       float relative = value[i] == top[i] ? 0 : value[i] - top[i];
-      value[i] = lanes.target[i] == k ? 0 : exp_negative(relative);
+      value[i] = lanes.target[i] == int32_t(k) ? 0 : exp_negative(relative);
       total[i] += value[i];
     }
   }
@@ -672,51 +693,75 @@ inline void rivals(Lanes& lanes, float* score, float* total) {
   for (long i = 0; i < LANES; ++i) score[i] = own[i] - (top[i] + log_normal(total[i]));
 }
 
+// Options of softmax_focal, or of cross-entropy if gamma is 0.
+struct ClassOptions {
+  const float* weights;  // of the classes, or none
+  float gamma;
+  int64_t ignored;  // class index that is ignored
+  bool mean;        // whether to divide by the targets that are not ignored
+  bool weighted;    // whether to count them by weight
+
+  float weight(int32_t target) const { return target < 0 ? 0 : (weights ? weights[target] : 1); }
+  double divisor(double count) const { return mean && count > 0 ? count : 1; }
+};
+
+struct Total {
+  double sum = 0, count = 0;
+};
+
 template <int POWER, class T>
-double focal_of_classes(const Pixels& shape, const T* logits, const int64_t* indices,
-                        const float* weights, float gamma, bool& outside) {
+Total focal_of_classes(const ClassOptions& o, const Pixels& shape, const T* logits,
+                       const int64_t* indices, bool& outside) {
   long chunks = ceiling(shape.pixels, CHUNK / 8);
-  std::vector<double> parts(shape.images * chunks);
+  std::vector<Total> parts(shape.images * chunks);
   std::atomic<bool> found{false};
-  Focal<POWER> focal{gamma, 1, 1};
+  const Focal<POWER> focal{o.gamma, 1, 1};
   over_positions(shape, [&](Lanes& lanes, long start, long count, long image, long chunk) {
-    read(lanes, shape, logits, indices, nullptr, image, start, count);
+    read(lanes, shape, logits, indices, nullptr, o.ignored, image, start, count);
     if (lanes.outside) return void(found = true);
-    float score[LANES], total[LANES], weight[LANES], sum = 0;
+    float score[LANES], total[LANES], weight[LANES], sum = 0, counted = 0;
     rivals(lanes, score, total);
-    for (long i = 0; i < LANES; ++i)
-      weight[i] = i < count ? (weights ? weights[lanes.target[i]] : 1) : 0;
+    for (long i = 0; i < LANES; ++i) {
+      weight[i] = o.weight(lanes.target[i]);
+      counted += o.weighted ? weight[i] : float(lanes.target[i] >= 0);
+    }
+    const Focal<POWER> own = focal;  // known to be unchanged in the loop
 #pragma omp simd reduction(+ : sum)
     for (long i = 0; i < LANES; ++i) {
-      float loss = focal.loss(score[i], 1);
+      float loss = own.loss(score[i], 1);
       sum += weight[i] == 0 ? 0 : weight[i] * loss;
     }
-    parts[image * chunks + chunk] += sum;
+    Total& part = parts[image * chunks + chunk];
+    part.sum += sum;
+    part.count += counted;
   });
   outside = found;
-  double total = 0;
-  for (double part : parts) total += part;
+  Total total;
+  for (const Total& part : parts) total.sum += part.sum, total.count += part.count;
   return total;
 }
 
 template <int POWER, class T>
-void focal_slopes_of_classes(const Pixels& shape, const T* logits, const int64_t* indices,
-                             const float* weights, float gamma, float factor, T* slopes) {
-  Focal<POWER> focal{gamma, 1, 1};
+void focal_slopes_of_classes(const ClassOptions& o, const Pixels& shape, const T* logits,
+                             const int64_t* indices, float factor, T* slopes) {
+  const Focal<POWER> focal{o.gamma, 1, 1};
   over_positions(shape, [&](Lanes& lanes, long start, long count, long image, long) {
-    read(lanes, shape, logits, indices, nullptr, image, start, count);
-    float score[LANES], total[LANES];
+    read(lanes, shape, logits, indices, nullptr, o.ignored, image, start, count);
+    float score[LANES], total[LANES], weight[LANES];
     rivals(lanes, score, total);
+    for (long i = 0; i < LANES; ++i) weight[i] = factor * o.weight(lanes.target[i]);
+    const Focal<POWER> own = focal;
+#pragma omp simd
     for (long i = 0; i < LANES; ++i) {
-      float weight = i < count ? (weights ? weights[lanes.target[i]] : 1) : 0;
-      score[i] = factor * weight * focal.slope(score[i], 1);
-      total[i] = -score[i] / total[i];
+      float slope = own.slope(score[i], 1);
+      score[i] = weight[i] == 0 ? 0 : weight[i] * slope;
+      total[i] = weight[i] == 0 ? 0 : -score[i] / total[i];
     }
     for (long k = 0; k < shape.classes; ++k) {
       float* value = lanes.of(k);
 #pragma omp simd
       for (long i = 0; i < LANES; ++i)
-        value[i] = lanes.target[i] == k ? score[i] : total[i] * value[i];
+        value[i] = lanes.target[i] == int32_t(k) ? score[i] : total[i] * value[i];
     }
     T* to = slopes + image * shape.image_step + start * shape.pixel_step;
     lanes.write(to, count, shape.class_step, shape.pixel_step);
@@ -800,32 +845,39 @@ extern "C" int classes_backward(const Overlap* o, const Pixels* shape, const voi
   return 0;
 }
 
-// The sum of softmax_focal, divided by the divisor; returns whether a target is none of the classes.
+// The sum or mean of softmax_focal and the number of targets that the mean divides by; returns
+// whether a target is none of the classes.
 extern "C" int class_focal_forward(const Pixels* shape, const void* logits, const int64_t* indices,
-                                   const float* weights, float gamma, double divisor,
-                                   float* value) {
+                                   const float* weights, float gamma, int64_t ignored, int mean,
+                                   int weighted, float* value, float* count) {
+  ClassOptions o{weights, gamma, ignored, mean != 0, weighted != 0};
   bool outside = false;
-  double total = with_power(gamma, [&](auto power) {
-    return shape->half ? focal_of_classes<power.value>(*shape, static_cast<const bfloat16*>(logits),
-                                                       indices, weights, gamma, outside)
-                       : focal_of_classes<power.value>(*shape, static_cast<const float*>(logits),
-                                                       indices, weights, gamma, outside);
+  Total total = with_power(gamma, [&](auto power) {
+    constexpr int p = power.value;
+    return shape->half ? focal_of_classes<p>(o, *shape, static_cast<const bfloat16*>(logits),
+                                             indices, outside)
+                       : focal_of_classes<p>(o, *shape, static_cast<const float*>(logits), indices,
+                                             outside);
   });
-  *value = float(total / divisor);
+  *value = float(total.sum / o.divisor(total.count));
+  *count = float(total.count);
   return outside;
 }
 
-extern "C" int class_focal_backward(const Pixels* shape, const void* logits,
-                                     const int64_t* indices, const float* weights, float gamma,
-                                     double divisor, const float* weight, void* slopes) {
-  float factor = float(*weight / divisor);
+extern "C" int class_focal_backward(const Pixels* shape, const void* logits, const int64_t* indices,
+                                    const float* weights, float gamma, int64_t ignored, int mean,
+                                    int weighted, const float* count, const float* weight,
+                                    void* slopes) {
+  ClassOptions o{weights, gamma, ignored, mean != 0, weighted != 0};
+  float factor = float(*weight / o.divisor(*count));
   with_power(gamma, [&](auto power) {
+    constexpr int p = power.value;
     if (shape->half)
-      focal_slopes_of_classes<power.value>(*shape, static_cast<const bfloat16*>(logits), indices,
-                                           weights, gamma, factor, static_cast<bfloat16*>(slopes));
+      focal_slopes_of_classes<p>(o, *shape, static_cast<const bfloat16*>(logits), indices, factor,
+                                 static_cast<bfloat16*>(slopes));
     else
-      focal_slopes_of_classes<power.value>(*shape, static_cast<const float*>(logits), indices,
-                                           weights, gamma, factor, static_cast<float*>(slopes));
+      focal_slopes_of_classes<p>(o, *shape, static_cast<const float*>(logits), indices, factor,
+                                 static_cast<float*>(slopes));
   });
   return 0;
 }

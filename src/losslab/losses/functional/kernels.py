@@ -65,7 +65,7 @@ class Pixels(ctypes.Structure):
 _OVERLAP, _PIXELS = ctypes.POINTER(Overlap), ctypes.POINTER(Pixels)
 _ELEMENTS = (LONG, LONG, INT, POINTER, POINTER, INT, FLOAT, FLOAT, FLOAT, DOUBLE)
 _REGIONS = (_OVERLAP, _PIXELS, POINTER, POINTER, POINTER, POINTER)
-_FOCAL = (_PIXELS, POINTER, POINTER, POINTER, FLOAT, DOUBLE)
+_FOCAL = (_PIXELS, POINTER, POINTER, POINTER, FLOAT, ctypes.c_int64, INT, INT)
 ARGUMENTS = {
     "element_forward": (*_ELEMENTS, POINTER),
     "element_backward": (*_ELEMENTS, POINTER, POINTER),
@@ -73,8 +73,8 @@ ARGUMENTS = {
     "masks_backward": (*_REGIONS, POINTER, POINTER),
     "classes_forward": (*_REGIONS, POINTER, POINTER, POINTER),
     "classes_backward": (*_REGIONS, POINTER, POINTER),
-    "class_focal_forward": (*_FOCAL, POINTER),
-    "class_focal_backward": (*_FOCAL, POINTER, POINTER),
+    "class_focal_forward": (*_FOCAL, POINTER, POINTER),
+    "class_focal_backward": (*_FOCAL, POINTER, POINTER, POINTER),
 }
 
 
@@ -99,9 +99,8 @@ def library() -> ctypes.CDLL | None:
 
 def call(name: str, *arguments: Any) -> int:
     """Call a kernel where :func:`library` has it; tensors are passed as pointers."""
-    result: int = getattr(library(), name)(
-        *(each.data_ptr() if isinstance(each, Tensor) else each for each in arguments)
-    )
+    pointers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
+    result: int = getattr(library(), name)(*pointers)
     return result
 
 

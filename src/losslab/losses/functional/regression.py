@@ -1,33 +1,37 @@
 """Formulas of the regression losses, with ``d = prediction - target``."""
 
 import math
-from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from losslab.losses.base import HALF, Reduction, full_precision
+from losslab.losses.base import HALF, Reduction
 from losslab.losses.functional.fused import ABSOLUTE, HUBER, SQUARED, ElementKernel, fused
+
+# elements of float32 from which a kernel, which Python calls, is faster than two or three of torch
+KERNEL_FROM = 2**16
+
+# the operators behind torch.nn.functional, without its checks, which take as long as a small batch
+_aten = torch.ops.aten
+_CODES = {"none": 0, "mean": 1, "sum": 2}
 
 
 def squared_error(prediction: Tensor, target: Tensor, reduction: Reduction = "none") -> Tensor:
     """Compute ``d**2``, element-wise, or its mean or sum, which is faster than reducing later."""
-    return _by_kernel_or_torch(SQUARED, 0, F.mse_loss, prediction, target, reduction)
+    return _by_kernel_or_torch(SQUARED, (), _aten.mse_loss, prediction, target, reduction)
 
 
 def absolute_error(prediction: Tensor, target: Tensor, reduction: Reduction = "none") -> Tensor:
     """Compute ``|d|``, element-wise; the gradient at 0 is 0."""
-    return _by_kernel_or_torch(ABSOLUTE, 0, F.l1_loss, prediction, target, reduction)
+    return _by_kernel_or_torch(ABSOLUTE, (), _aten.l1_loss, prediction, target, reduction)
 
 
 def huber(
     prediction: Tensor, target: Tensor, delta: float = 1.0, reduction: Reduction = "none"
 ) -> Tensor:
     """Compute ``d**2 / 2`` if ``|d| <= delta``, else ``delta * (|d| - delta / 2)``."""
-    by_torch = partial(F.huber_loss, delta=delta)
-    return _by_kernel_or_torch(HUBER, delta, by_torch, prediction, target, reduction)
+    return _by_kernel_or_torch(HUBER, (delta,), _aten.huber_loss, prediction, target, reduction)
 
 
 def smooth_l1(
@@ -36,8 +40,8 @@ def smooth_l1(
     """Compute ``huber(delta=beta) / beta``, or ``|d|`` for ``beta=0``, element-wise."""
     if beta == 0:
         return absolute_error(prediction, target, reduction)
-    by_torch = partial(F.smooth_l1_loss, beta=beta)
-    return _by_kernel_or_torch(HUBER, beta, by_torch, prediction, target, reduction, unit=beta)
+    by_torch = _aten.smooth_l1_loss
+    return _by_kernel_or_torch(HUBER, (beta,), by_torch, prediction, target, reduction, unit=beta)
 
 
 def root_mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
@@ -58,28 +62,40 @@ def root_mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
 
 def _by_kernel_or_torch(
     loss: int,
-    option: float,
-    by_torch: Callable[..., Tensor],
+    option: tuple[float, ...],
+    by_torch: Any,
     prediction: Tensor,
     target: Tensor,
     reduction: Reduction,
     unit: float = 1.0,
 ) -> Tensor:
-    """Compute a loss in units of ``unit`` by its kernel in half precision, else by torch.
+    """Compute a loss in units of ``unit``, by torch if that is faster than its kernel.
 
-    The kernel needs no copies in float32.
+    In half precision the kernel needs no copies in float32.
     """
+    large = prediction.numel() >= KERNEL_FROM or prediction.dtype in HALF
+    if reduction == "none" or not large:
+        value: Tensor = by_torch.default(
+            *_comparable(prediction, target), _CODES[reduction], *option
+        )
+        return value
 
     def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
-        return (by_torch(*_comparable(prediction, target), reduction=reduction),)
+        return (by_torch.default(*_comparable(prediction, target), _CODES[reduction], *option),)
 
-    if reduction == "none" or prediction.dtype not in HALF:
-        return definition(prediction, target)[0]
     divisor = unit * (prediction.numel() if reduction == "mean" else 1)
-    return fused(ElementKernel(loss, (option, 0, 0), divisor), definition, prediction, target)[0]
+    return fused(
+        ElementKernel(loss, (*option, None, None, None)[:3], divisor),
+        definition,
+        prediction,
+        target,
+    )[0]
 
 
 def _comparable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Convert both to the prediction's precision, float32 at least (half overflows at 256**2)."""
-    (prediction,) = full_precision(prediction)
-    return prediction, target.to(prediction.dtype)
+    if prediction.dtype in HALF:
+        prediction = prediction.float()
+    if target.dtype != prediction.dtype:
+        target = target.to(prediction.dtype)
+    return prediction, target
