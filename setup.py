@@ -5,6 +5,9 @@ from setuptools import find_namespace_packages, setup
 setup(
     packages=[*find_namespace_packages("src"), "losslab.conf"],
     package_dir={"": "src", "losslab.conf": "conf"},
-    package_data={"losslab": ["py.typed", "report/*.bib"], "losslab.conf": ["**/*.yaml"]},
+    package_data={
+        "losslab": ["py.typed", "report/*.bib", "losses/functional/*.cpp"],
+        "losslab.conf": ["**/*.yaml"],
+    },
     exclude_package_data={"losslab.conf": ["local/*"]},
 )

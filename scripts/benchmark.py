@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.batches import batches
 from benchmarks.losses import losses
 from benchmarks.many import many
+from benchmarks.ratios import ratios
 from benchmarks.start import start
 from benchmarks.sweep import growth, rl, sweep
 from benchmarks.training import training
@@ -16,6 +17,7 @@ from benchmarks.whole import whole
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "training": lambda given: training(given.data_dir, given.rounds, given.page),
     "losses": lambda given: losses(given.rounds, given.keep, given.page, given.only),
+    "ratios": lambda given: ratios(given.rounds, given.only, given.json),
     "batches": lambda given: batches(given.rounds, given.keep, given.page),
     "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds, given.page),
     "rl": lambda given: rl(given.rounds, given.overrides or RL, given.seeds, given.page),
@@ -38,7 +40,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="measurements of each side, in turn")
     parser.add_argument("--keep", action="store_true", help="keep freed memory, as allocator=keep")
     parser.add_argument("--page", type=Path, help="page to write the table to: docs/performance.md")
-    parser.add_argument("--only", help="measure only this loss, for losses: focal")
+    parser.add_argument("--only", help="measure only this loss, for losses and ratios: focal")
+    parser.add_argument("--json", type=Path, help="file to write ratios to: ratios.json")
     parser.add_argument("--seeds", type=int, default=10, help="seeds per loss, for sweeps")
     parser.add_argument(
         "overrides", nargs="*", help="overrides of sweeps: data=mnist model.hidden=[128]"

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ sys.path[:0] = [str(Path(__file__).parent / "losses"), str(Path(__file__).parent
 
 pytest_plugins = ["made_up_runs"]
 
-os.environ["LOSSLAB_CACHE"] = ""  # nothing is kept in the user's folder
+# nothing is kept in the user's folder
+os.environ["LOSSLAB_CACHE"] = ""
+os.environ["LOSSLAB_KERNELS"] = str(Path(tempfile.gettempdir(), f"losslab-tests-{os.getuid()}"))
 
 
 def pytest_addoption(parser):

@@ -37,7 +37,7 @@ def classes(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 def class_masks(size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Draw logits of ten classes and class indices per pixel, of two images."""
-    shape = (2, 10, 64, size // 1280)
+    shape = (2, 10, 8, size // 160)
     return torch.randn(shape).to(dtype), torch.randint(10, (2, *shape[2:]))
 
 

@@ -17,7 +17,7 @@ from losslab.losses import (
     HingeLoss,
     functional,
 )
-from losslab.losses.functional.classification import _focal_fast
+from losslab.losses.functional.fused import FOCAL, ElementKernel
 
 WEIGHT = [0.5, 1.0, 4.0]
 
@@ -495,10 +495,12 @@ def test_fused_sums_of_infinite_logits(gamma, weights):
     for kept in ([0, 1, 6, 7], list(range(8))):
         z, t = logits[kept].requires_grad_(), target[kept]
         expected = functional.binary_focal(z, t, gamma, *given)
-        total, slope = _focal_fast(None, gamma, z.detach().unsqueeze(0), t.unsqueeze(0), *given)
+        kernel = ElementKernel(FOCAL, (gamma, *given, None, None)[:3], 1)
+        [total], _ = kernel.forward(z.detach(), t)
         assert total.item() == pytest.approx(expected.sum().item(), rel=1e-5)
         [gradient] = torch.autograd.grad(expected.sum(), z)
-        torch.testing.assert_close(slope[0], gradient)
+        slope = kernel.backward(torch.tensor(1.0), None, z.detach(), t)
+        torch.testing.assert_close(slope, gradient)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
-"""The fused path, at sizes where it would not be taken yet, by the checks of every loss."""
+"""Compiled kernels against the definitions of the losses in float64."""
 
+import copy
 import sys
 
 import pytest
 import torch
-from conformance import CHECKS, cases
+from conformance import cases
 from torch.testing import assert_close
-from torch.utils._pytree import tree_map
 
 from losslab.losses import (
     BCELoss,
+    CrossEntropyLoss,
+    DiceLoss,
     FocalLoss,
     HingeLoss,
     HuberLoss,
@@ -17,149 +19,265 @@ from losslab.losses import (
     MSELoss,
     SmoothL1Loss,
     TargetFormat,
+    TverskyLoss,
 )
-from losslab.losses.functional import fused
-from losslab.losses.functional.regression import ABSOLUTE, HUBER, SQUARED
-from losslab.losses.functional.segmentation import MASKS
+from losslab.losses.functional import fused, kernels
 
-FUSED = ("bce", "focal", "hinge", "dice", "tversky", "bce_dice")
+pytestmark = pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler")
+
+FUSED = ("cross_entropy", "bce", "focal", "hinge", "dice", "tversky", "focal_tversky")
 CASES = [
     case
     for case in cases()
     if case.name in FUSED
-    and case.form in (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_PROBABILITIES)
+    # the others are computed by their definitions
+    and (case.name == "cross_entropy" or "ignore_index" not in case.changed)
+    and not ({"label_smoothing", "multiclass"} & case.changed.keys())
+    and case.form is not TargetFormat.LABELLED_EMBEDDINGS
+    and not (case.name == "bce" and isinstance(case.changed.get("pos_weight"), list))
+    and not (case.name == "hinge" and case.form is TargetFormat.CLASS_INDICES)
 ]
-PROMISES = ("value", "gradient", "extremes", "half_precision", "vmaps", "functional_gradient")
+TINY = torch.finfo(torch.float32).tiny
+VALUES = {"rtol": 1e-5, "atol": 1e-7}
 
 
-@pytest.fixture
-def always(monkeypatch):
-    """Fused whatever the size, in blocks of four elements."""
-    monkeypatch.setattr(fused, "FUSE_FROM", 0)
-    monkeypatch.setattr(fused, "BLOCK", 4)
+def results(loss, prediction, target):
+    """The value and its gradient; whether a kernel computed them."""
+    prediction = prediction.detach().requires_grad_()
+    value = loss(prediction, target)
+    (gradient,) = torch.autograd.grad(value, prediction)
+    return value.detach(), gradient, type(value.grad_fn).__name__ == "_FusedBackward"
 
 
-@pytest.mark.parametrize("check", PROMISES)
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_keeps_the_contract(case, check, always):
-    CHECKS[check](case)
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_second_derivatives_and_those_by_the_target(case, always):
-    prediction, target = case.example(n=2)
-    # hinge and ignored targets are about exact values, without a derivative
-    smooth = case.name != "hinge" and "ignore_index" not in str(case)
-    given = prediction.requires_grad_(), target.double().requires_grad_(smooth)
-    assert torch.autograd.gradcheck(case.build(), given)
-    assert torch.autograd.gradgradcheck(case.build(), given)
-
-
-@pytest.mark.parametrize("loss", [BCELoss(), FocalLoss(), HingeLoss()], ids=str)
-@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
-def test_a_large_batch_of_any_mask_is_that_of_its_elements(loss, dtype):
-    generator = torch.Generator().manual_seed(0)
-    logits = (3 * torch.randn(3, 5, 9001, generator=generator)).mT.requires_grad_()
-    masks = (torch.rand(logits.shape, generator=generator) < 0.3).to(dtype)
-    assert logits.numel() > fused.BLOCK
-    definition = type(loss)(reduction="none")
-    expected = definition(logits.double(), masks).mean()
-    assert_close(loss(logits, masks).double(), expected, rtol=1e-6, atol=0)
-    (slope,) = torch.autograd.grad(loss(logits, masks), logits)
-    assert_close(slope, torch.autograd.grad(expected, logits)[0], rtol=1e-5, atol=1e-12)
-
-
-def test_compiled_is_uncompiled(monkeypatch):
-    if not fused.has_compiler():
-        pytest.skip("no C++ compiler")
-    generator = torch.Generator().manual_seed(0)
-    logits = (3 * torch.randn(2**16, generator=generator)).requires_grad_()
-    masks = (torch.rand(2**16, generator=generator) < 0.3).float()
-    results = []
-    for least in (10**9, 0):
-        monkeypatch.setattr(fused, "COMPILE_FROM", least)
-        value = FocalLoss()(logits, masks)
-        results.append((value, *torch.autograd.grad(value, logits)))
-    assert not fused._uncompiled
-    assert_close(*results, rtol=1e-5, atol=1e-10)
-
-
-@pytest.mark.parametrize("loss", [MSELoss(), MAELoss(), HuberLoss(0.5), SmoothL1Loss(0.5)], ids=str)
-def test_large_errors_in_half_precision_are_compiled(loss, monkeypatch):
-    if not fused.has_compiler():
-        pytest.skip("no C++ compiler")
-    monkeypatch.setattr(fused, "COMPILE_FROM", 0)
-    generator = torch.Generator().manual_seed(0)
-    values, target = torch.randn(2, 300, 7, generator=generator).bfloat16()
-    values.requires_grad_()
-    wide = values.detach().double().requires_grad_()
-    value, expected = loss(values, target), loss(wide, target.double())
-    assert not fused._uncompiled
+def require_equal(loss, prediction, target):
+    """In float32, or half precision, a kernel gives what the definition gives in float64."""
+    wide = loss if prediction.dtype is torch.float64 else copy.deepcopy(loss).double()
+    soft = target.double() if target.is_floating_point() else target
+    expected, slope, by_kernel = results(wide, prediction.double(), soft)
+    assert not by_kernel
+    value, gradient, by_kernel = results(loss, prediction, target)
+    assert by_kernel
     assert value.dtype == torch.float32
-    assert_close(value.double(), expected, rtol=1e-5, atol=0)
-    (slope,), (expected,) = torch.autograd.grad(value, values), torch.autograd.grad(expected, wide)
-    assert_close(slope.double(), expected, rtol=torch.finfo(torch.bfloat16).eps, atol=1e-9)
+    assert_close(value.double(), expected, **VALUES)
+    half = prediction.dtype is not torch.float32
+    tolerance = torch.finfo(prediction.dtype).eps if half else 2e-5
+    assert_close(
+        gradient.double(), slope, rtol=tolerance, atol=tolerance * slope.abs().max().item()
+    )
 
 
-def test_where_compiling_fails_blocks_take_over(monkeypatch, caplog):
-    tried = []
-
-    def fails(*_):
-        tried.append(1)
-        raise RuntimeError("no such compiler")
-
-    monkeypatch.setattr(fused, "COMPILE_FROM", 0)
-    monkeypatch.setattr(fused, "has_compiler", lambda: True)
-    monkeypatch.setattr(fused, "_compiled", lambda function: fails)
-    monkeypatch.setattr(fused, "_uncompiled", set())
-    batch = tree_map(lambda values: values.repeat(2**14, 1), CASES[0].example(torch.float32))
-    for _ in range(2):
-        assert_close(BCELoss()(*batch), BCELoss(reduction="none")(*batch).mean())
-    assert "no such compiler" in caplog.text
-    assert len(tried) == 1
-
-
-@pytest.mark.parametrize("power", [1, 2])
-@pytest.mark.parametrize("ignores", [False, True])
-def test_the_slope_of_each_sum_over_regions(power, ignores, always):
-    """Any weights of the five sums, of masks with and without foreground."""
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 10, generator=generator, dtype=torch.float64, requires_grad=True)
-    masks = (torch.randn(3, 10, generator=generator) > 0).double() * torch.tensor([[1], [1], [0]])
-    counted = [torch.randn(3, 10, generator=generator) > -1] if ignores else []
-    sums = fused.row_sums(MASKS, 3, logits, masks, *counted, options=(power,))
-    elements = MASKS.elements(power, logits, masks, *counted)
-    expected = torch.stack([each.sum(dim=1) for each in elements], dim=1)
-    assert_close(sums, expected)
-    for weights in torch.eye(5, dtype=torch.float64):
-        own, other = (
-            torch.autograd.grad((each * weights).sum(), logits, retain_graph=True)[0]
-            for each in (sums, expected)
-        )
-        assert_close(own, other)
-
-
-@pytest.mark.parametrize(("command", "there"), [(sys.executable, True), ("no-such-program", False)])
-def test_the_compiler_is_that_of_the_environment(command, there, monkeypatch):
-    monkeypatch.setenv("CXX", command)
-    assert fused.has_compiler.__wrapped__() is there
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_value_and_gradient(case, dtype, reduction):
+    prediction, target = case.example(dtype=dtype, n=37)
+    require_equal(case.build(reduction=reduction), prediction, target)
 
 
 @pytest.mark.parametrize(
-    ("formula", "options"),
-    [(SQUARED, ()), (ABSOLUTE, ()), (HUBER, (0.5,))],
-    ids=["2", "1", "huber"],
+    "options",
+    [
+        {},
+        {"per_image": False},
+        {"ignore_index": 2, "empty": "skip"},
+        {"ignore_index": 2, "per_image": False, "include_background": False},
+        {"smooth": 1.0, "weight": [1.0, 2.0, 0.5, 4.0]},
+    ],
+    ids=str,
 )
-def test_sums_of_errors_in_several_rows(formula, options, always):
+@pytest.mark.parametrize("make", [DiceLoss, lambda **o: DiceLoss(power=2, **o), TverskyLoss])
+@pytest.mark.parametrize("classes", [False, True], ids=["masks", "classes"])
+def test_regions_larger_than_a_block(make, options, classes):
     generator = torch.Generator().manual_seed(0)
-    prediction, target = torch.randn(2, 3, 10, generator=generator)
-    prediction.requires_grad_()
-    sums = fused.row_sums(formula, 3, prediction, target, options=options)
-    [elements] = formula.elements(*options, prediction, target)
-    expected = elements.sum(dim=1, keepdim=True)
-    assert_close(sums, expected)
-    weights = torch.tensor([[1.0], [-2.0], [0.5]])
-    own, other = (
-        torch.autograd.grad((each * weights).sum(), prediction)[0] for each in (sums, expected)
+    logits = 3 * torch.randn(3, 4, 37, 53, generator=generator)
+    shape = (3, 37, 53) if classes else logits.shape
+    target = torch.randint(4 if classes else 2, shape, generator=generator)
+    if options.get("ignore_index") and not classes:
+        target[torch.rand(shape, generator=generator) < 0.25] = 2
+    if classes:
+        target[0] = 1  # regions without foreground
+    else:
+        target[0, 2:] = 0
+    loss = make(**options)
+    require_equal(loss, logits, target if classes else target.float())
+    wide = copy.deepcopy(loss).double()
+    assert_close(
+        [each.double() for each in loss.total(logits, target)],
+        [each.double() for each in wide.total(logits.double(), target)],
+        **VALUES,
     )
-    assert_close(own, other)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [BCELoss(), BCELoss(pos_weight=3.0), FocalLoss(), FocalLoss(0.5, alpha=0.3), HingeLoss()],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32], ids=str)
+def test_any_mask_in_any_layout(loss, dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = (5 * torch.randn(3, 5, 9001, generator=generator)).mT
+    target = (torch.rand(logits.shape, generator=generator) < 0.3).to(dtype)
+    assert logits.numel() > 2**17  # more than one chunk
+    require_equal(loss, logits, target)
+
+
+@pytest.mark.parametrize(
+    "loss", [BCELoss(), FocalLoss(1.0), DiceLoss(), DiceLoss(power=2)], ids=str
+)
+def test_soft_targets(loss):
+    generator = torch.Generator().manual_seed(0)
+    logits, target = torch.randn(2, 7, 1, 300, generator=generator)
+    require_equal(loss, 4 * logits, target.sigmoid())
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": [0.5, 1.0, 2.0]}], ids=str)
+def test_ignored_targets_of_classes_do_not_count(options):
+    """Even where their logits are not numbers; none counted gives 0."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3, 50, generator=generator)
+    target = torch.randint(3, (4, 50), generator=generator)
+    target[0], target[1, ::2] = -100, -100
+    loss = CrossEntropyLoss(**options)
+    require_equal(loss, logits, target)
+    value, gradient, _ = results(loss, logits, target)
+    logits[0] = torch.nan
+    assert_close(results(loss, logits, target)[:2], (value, gradient), rtol=0, atol=0)
+    assert [each.any().item() for each in results(loss, logits[:1], target[:1])[:2]] == [False] * 2
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss(), DiceLoss()], ids=str)
+def test_a_target_that_is_no_class_is_refused_as_by_the_definition(loss):
+    with pytest.raises((IndexError, RuntimeError), match=r"out of (bounds|range)"):
+        loss(torch.zeros(2, 3, 4), torch.full((2, 4), 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(5000, 10), (3, 10, 40, 41), (2, 3, 1)], ids=str)
+def test_focal_loss_of_classes_in_any_layout(shape, dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = (3 * torch.randn(shape, generator=generator)).to(dtype)
+    target = torch.randint(shape[1], shape[:1] + shape[2:], generator=generator)
+    alpha = torch.rand(shape[1], generator=generator)
+    require_equal(FocalLoss(alpha=alpha), logits, target)
+
+
+@pytest.mark.parametrize("loss", [MSELoss(), MAELoss(), HuberLoss(0.5), SmoothL1Loss(0.5)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_errors_in_half_precision(loss, dtype):
+    generator = torch.Generator().manual_seed(0)
+    values, target = torch.randn(2, 300, 7, generator=generator).to(dtype)
+    require_equal(loss, values, target)
+    require_equal(loss, values, target.float())
+
+
+@pytest.mark.parametrize("loss", [MSELoss(), MAELoss(), HuberLoss(0.5), SmoothL1Loss(0.5)], ids=str)
+def test_large_errors_in_float32(loss):
+    generator = torch.Generator().manual_seed(0)
+    require_equal(loss, *torch.randn(2, 2**16, generator=generator))
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_confident_logits_keep_their_loss(target):
+    """From certain to impossible, to the smallest normal number of float32."""
+    logits = torch.linspace(-80, 80, 4001)
+    exact = logits.double().requires_grad_()
+    given = logits.requires_grad_()
+    for loss in (BCELoss(reduction="sum"), FocalLoss(reduction="sum")):
+        for place in range(0, 4001, 100):
+            one, other = given[place : place + 1], exact[place : place + 1]
+            share = torch.tensor([target])
+            assert_close(
+                loss(one, share).double(), loss(other, share.double()), rtol=2e-6, atol=TINY
+            )
+            slopes = [
+                torch.autograd.grad(loss(z, share.to(z.dtype)), z, retain_graph=True)[0].double()
+                for z in (one, other)
+            ]
+            assert_close(*slopes, rtol=2e-6, atol=TINY)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name != "hinge"], ids=str)
+def test_second_derivatives(case):
+    prediction, target = case.example(dtype=torch.float32, n=3)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        z = prediction.to(dtype).requires_grad_()
+        t = target.to(dtype) if target.is_floating_point() else target
+        (slope,) = torch.autograd.grad(case.build()(z, t), z, create_graph=True)
+        found.append(torch.autograd.grad(slope.square().sum(), z)[0].double())
+    assert_close(*found, rtol=1e-4, atol=1e-5 * found[1].abs().max().item())
+
+
+def test_a_target_that_is_differentiated_has_its_gradient():
+    logits, target = torch.tensor([1.0, -2.0]), torch.tensor([0.25, 0.5], requires_grad=True)
+    (slope,) = torch.autograd.grad(BCELoss(reduction="sum")(logits, target), target)
+    assert_close(slope, -logits)
+
+
+def test_threads_do_not_change_the_result():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 3, 400, 500, generator=generator)
+    masks = (torch.rand(logits.shape, generator=generator) < 0.3).float()
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(
+                [results(loss, logits, masks)[:2] for loss in (FocalLoss(), DiceLoss())]
+                + [results(DiceLoss(), logits, masks[:, 0].long())[:2]]
+            )
+    finally:
+        torch.set_num_threads(before)
+    assert_close(*found, rtol=0, atol=0)
+
+
+def test_an_overlap_of_ones_own_is_not_that_of_the_base_class():
+    class Own(DiceLoss):
+        def overlap(self, region):
+            return 2 * super().overlap(region)
+
+    logits, masks = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
+    assert_close(Own()(logits, masks), 2 * DiceLoss()(logits, masks))
+
+
+@pytest.fixture
+def compiling():
+    """Look for the kernels as in a new process."""
+    kernels.library.cache_clear()
+    yield
+    kernels.library.cache_clear()
+
+
+def test_without_a_compiler_losses_have_their_definition(compiling, monkeypatch, tmp_path):
+    batch = CASES[0].example(dtype=torch.float32)
+    expected = results(BCELoss(), *batch)
+    kernels.library.cache_clear()
+    monkeypatch.setenv("CXX", "no-such-program")
+    monkeypatch.setenv(kernels.FOLDER, str(tmp_path))
+    found = results(BCELoss(), *batch)
+    assert (expected[2], found[2]) == (True, False)
+    assert_close(found[:2], expected[:2])
+
+
+def test_where_compiling_fails_the_reason_is_logged(compiling, monkeypatch, tmp_path, caplog):
+    compiler = tmp_path / "compiler"
+    compiler.write_text(f"#!{sys.executable}\nraise SystemExit('no such instruction')\n")
+    compiler.chmod(0o700)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv(kernels.FOLDER, str(tmp_path / "new"))
+    assert kernels.library() is None
+    assert "no such instruction" in caplog.text
+
+
+def test_kernels_can_be_turned_off(compiling, monkeypatch):
+    monkeypatch.setenv(kernels.FOLDER, "")
+    assert kernels.library() is None
+
+
+def test_no_kernel_for_tensors_without_memory():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        assert not fused.has_kernel(torch.zeros(3))
+    assert fused.has_kernel(torch.zeros(3))

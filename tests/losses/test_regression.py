@@ -110,20 +110,10 @@ def test_rmse_of_large_and_small_differences_is_finite():
     assert value.item() == pytest.approx(1e30 / math.sqrt(3))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("large", [False, True])
-def test_only_large_batches_of_half_precision_are_fused(dtype, large, monkeypatch):
-    monkeypatch.setattr(regression, "is_compiled", lambda _: large)
-    assert regression._is_large_half(torch.zeros(3, dtype=dtype)) == (
-        large and dtype == torch.bfloat16
-    )
-
-
 @pytest.mark.parametrize(
     "formula", [regression.squared_error, regression.absolute_error, regression.huber]
 )
-def test_elements_of_large_batches_are_not_summed(formula, monkeypatch):
-    monkeypatch.setattr(regression, "is_compiled", lambda _: True)
+def test_elements_in_half_precision_are_not_summed(formula):
     values = torch.tensor([[3.0, -0.5]], dtype=torch.bfloat16)
     assert formula(values, torch.zeros_like(values)).shape == (1, 2)
 

@@ -12,6 +12,7 @@ from losslab.losses.links import InverseLink
 
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = ("mean", "sum", "none")
+HALF = (torch.float16, torch.bfloat16)
 
 
 class TargetFormat(Enum):
@@ -123,10 +124,9 @@ class Loss(nn.Module):
         require_elements(elements)
         return elements.mean()
 
-    def reduce_total(self, total: Tensor, elements: Tensor) -> Tensor:
-        """Apply the reduction, sum or mean, to a total that was summed over the given elements."""
-        self.require_reducible(elements)
-        return total if self.reduction == "sum" else total / elements.numel()
+    def divisor(self, elements: Tensor) -> int:
+        """Return what the reduction divides the sum of these elements by."""
+        return elements.numel() if self.reduction == "mean" else 1
 
     def reduce_counted(self, terms: Tensor, counts: Tensor | None) -> Tensor:
         """Apply the reduction to :meth:`terms`; the mean is 0 if the counts are."""
@@ -192,8 +192,7 @@ def divide(total: Tensor, count: Tensor) -> Tensor:
 
 def full_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Convert half-precision tensors to float32 and return the others unchanged."""
-    half = (torch.float16, torch.bfloat16)
-    return tuple(tensor.float() if tensor.dtype in half else tensor for tensor in tensors)
+    return tuple(tensor.float() if tensor.dtype in HALF else tensor for tensor in tensors)
 
 
 def not_negative(value: Tensor) -> Tensor:

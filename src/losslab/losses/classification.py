@@ -14,7 +14,6 @@ from losslab.losses.base import (
     require_at_least,
     require_between,
     require_choice,
-    require_elements,
     require_same_shape,
 )
 from losslab.losses.class_targets import (
@@ -32,10 +31,20 @@ from losslab.losses.functional.classification import (
     index_weights,
     sparse_softmax_cross_entropy_total,
 )
-from losslab.losses.functional.fused import is_compiled
+from losslab.losses.functional.fused import (
+    FOCAL,
+    HINGE,
+    ClassFocalKernel,
+    ElementKernel,
+    Kernel,
+    fused,
+)
 from losslab.losses.linear_head import LinearHead
 from losslab.losses.links import FocalLink, InverseLink, SmoothedLink
 from losslab.losses.metric import require_labelled_embeddings
+
+# with more, torch vectorizes its sums over the classes and is faster than the kernel
+MOST_CLASSES = 16
 
 
 class CrossEntropyLoss(Loss):
@@ -108,12 +117,27 @@ class CrossEntropyLoss(Loss):
         """Compute the loss of a batch."""
         prediction = self._logits(prediction, target)
         weight = class_weights("weight", self.weight, prediction)
-        options = weight, self.label_smoothing, self.ignore_index
-        if self.reduction != "mean":
+        if self.reduction == "none":
             return functional.sparse_softmax_cross_entropy(
-                prediction, target, *options, reduction=self.reduction
+                prediction, target, weight, self.label_smoothing, self.ignore_index
             )
-        require_elements(prediction)
+        self.require_reducible(prediction)
+
+        def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
+            return (self._sum_or_mean(prediction, target, weight),)
+
+        if self.label_smoothing > 0 or prediction.shape[1] > MOST_CLASSES:
+            return definition(prediction, target)[0]
+        mean = self.reduction == "mean"
+        kernel = ClassFocalKernel(0, weight, mean, self.ignore_index, weighted=True)
+        return fused(kernel, definition, prediction, target)[0]
+
+    def _sum_or_mean(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        options = weight, self.label_smoothing, self.ignore_index
+        if self.reduction == "sum":
+            return functional.sparse_softmax_cross_entropy(
+                prediction, target, *options, reduction="sum"
+            )
         total, count = sparse_softmax_cross_entropy_total(prediction, target, *options)
         return total / count.clamp(min=1) if weight is None else divide(total, count)
 
@@ -250,6 +274,15 @@ class IgnoringLoss(Loss):
         terms = self.elements(prediction, target)
         return (terms if counted is None else terms.where(counted, 0)), counted
 
+    def reduce_by(self, kernel: Kernel, prediction: Tensor, target: Tensor) -> Tensor:
+        """Reduce the elements, by the kernel where it applies."""
+        self.require_reducible(prediction)
+
+        def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
+            return (self.reduce(self.elements(prediction, target)),)
+
+        return fused(kernel, definition, prediction, target)[0]
+
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Count the ignored targets, ``ignored``, if there is an ``ignore_index``."""
         return {} if self.ignore_index is None else {"ignored": (target == self.ignore_index).sum()}
@@ -309,13 +342,12 @@ class BCELoss(IgnoringLoss):
         """Compute the loss of a batch."""
         if self.ignore_index is not None:
             return self.reduce_counted(*self.terms(prediction, target))
+        weight = self.pos_weight
+        if self.reduction == "none" or (weight is not None and weight.numel() > 1):
+            return self.reduce(self.elements(prediction, target))
         require_same_shape(prediction, target)
-        pos_weight = self._weight_of(prediction)
-        per_class = pos_weight is not None and pos_weight.dim() > 0
-        if self.reduction == "none" or per_class or not is_compiled(prediction):
-            return self.reduce(functional.binary_cross_entropy(prediction, target, pos_weight))
-        total = functional.binary_focal_sums(prediction, target, 0.0, pos_weight).sum()
-        return self.reduce_total(total, prediction)
+        kernel = ElementKernel(FOCAL, (0, weight, None), self.divisor(prediction))
+        return self.reduce_by(kernel, prediction, target)
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each element."""
@@ -406,8 +438,9 @@ class HingeLoss(IgnoringLoss):
             return self.reduce_counted(*self.terms(prediction, target))
         if not is_binary_target(prediction, target) or self.reduction == "none":
             return self.reduce(self.elements(prediction, target))
-        sums = functional.binary_hinge_sums(prediction, target, self.margin, self.squared)
-        return self.reduce_total(sums.sum(), prediction)
+        options = self.margin, self.squared, None
+        kernel = ElementKernel(HINGE, options, self.divisor(prediction))
+        return self.reduce_by(kernel, prediction, target)
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of each target."""
@@ -483,11 +516,15 @@ class FocalLoss(IgnoringLoss):
         """Compute the loss of a batch."""
         if self.ignore_index is not None:
             return self.reduce_counted(*self.terms(prediction, target))
-        if not is_binary_target(prediction, target) or self.reduction == "none":
-            return self.reduce(self.elements(prediction, target))
-        options = self.gamma, *self._binary_weights(prediction)
-        sums = functional.binary_focal_sums(prediction, target, *options)
-        return self.reduce_total(sums.sum(), prediction)
+        if self.reduction == "none":
+            return self.elements(prediction, target)
+        if is_binary_target(prediction, target):
+            options = self.gamma, *self._binary_weights(prediction)
+            kernel: Kernel = ElementKernel(FOCAL, options, self.divisor(prediction))
+        else:
+            weight = self._class_weights(prediction)
+            kernel = ClassFocalKernel(self.gamma, weight, self.reduction == "mean")
+        return self.reduce_by(kernel, prediction, target)
 
     def link_for(self, target_format: TargetFormat) -> InverseLink | None:
         """Return the map from logits to the probabilities at which the loss is least."""

@@ -17,7 +17,8 @@ from losslab.losses.base import (
 )
 from losslab.losses.class_targets import Weights, computing, weights
 from losslab.losses.functional import segmentation as functional
-from losslab.losses.functional.classification import binary_focal_sums
+from losslab.losses.functional.classification import binary_cross_entropy
+from losslab.losses.functional.fused import KernelOptions, RegionKernel, fused
 from losslab.losses.functional.segmentation import Region
 from losslab.losses.links import InverseLink
 
@@ -120,7 +121,58 @@ class OverlapLoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss of a batch."""
         self.require_reducible(prediction)
-        return self.reduce_regions(*self.region_losses(self.regions(prediction, target)))
+        if self.reduction == "none":
+            return self.reduce_regions(*self.region_losses(self.regions(prediction, target)))
+        return self.sum_regions(prediction, target, mean=self.reduction == "mean")[0]
+
+    def kernel_options(self) -> KernelOptions | None:
+        """Return the options by which a kernel computes :meth:`overlap`; ``None`` for no kernel.
+
+        They apply to the class that defines them and not to its subclasses, which may override
+        something else.
+        """
+        return None
+
+    def sum_regions(
+        self, prediction: Tensor, target: Tensor, *, mean: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the sum of the regions, or their mean, and what the mean divides by."""
+
+        def definition(prediction: Tensor, target: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+            total, count = sum_terms(*self.terms(prediction, target), None)
+            return (divide(total, count) if mean else total), count
+
+        of_classes = prediction.shape != target.shape
+        if of_classes:
+            _require_class_indices(prediction, target)
+        else:
+            prediction, target = _with_channels(prediction), _with_channels(target)
+        kernel = self._kernel(prediction, of_classes, mean)
+        if kernel is None:
+            return definition(prediction, target)
+        counted = self.counted(target)
+        constants = (target,) if counted is None else (target, counted)
+        total, count = fused(kernel, definition, prediction, *constants)
+        return total, count
+
+    def _kernel(self, prediction: Tensor, of_classes: bool, mean: bool) -> RegionKernel | None:
+        """Return the kernel with all options and weights, if this class has one."""
+        options = self.kernel_options() if "kernel_options" in vars(type(self)) else None
+        if options is None:
+            return None
+        first = self.first_class if of_classes else 0
+        options = options._replace(
+            squared=self.power == 2,
+            per_image=self.per_image,
+            skip=self.empty == "skip",
+            mean=mean,
+            first_class=first,
+        )
+        weight = self.weight_of(prediction.shape[1] - first)
+        if weight is not None:
+            weight = torch.cat([weight.new_zeros(first), weight])
+            weight = weight.to(prediction.device, torch.float32)
+        return RegionKernel(options, of_classes, weight)
 
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Count the regions with an empty target and, with ``ignore_index``, the ignored pixels."""
@@ -177,6 +229,8 @@ class OverlapLoss(Loss):
             ValueError: if there are sample weights, but regions of the whole batch.
         """
         self.require_images(weights)
+        if weights is None:
+            return self.sum_regions(prediction, target, mean=False)
         return super().total(prediction, target, weights)
 
     def require_images(self, weights: Tensor | None) -> None:
@@ -190,16 +244,20 @@ class OverlapLoss(Loss):
 
     def weighted(self, values: Tensor) -> Tensor:
         """Multiply the values of regions, ``(N, K)`` or ``(K,)``, by the weights of the classes."""
+        weight = self.weight_of(values.shape[-1])
+        return values if weight is None else values * computing(weight, values)
+
+    def weight_of(self, regions: int) -> Tensor | None:
+        """Return the weight of each of the regions of an image."""
         if self.weight is None:
-            return values
-        regions, left_out = values.shape[-1], self.first_class
-        weight = computing(self.weight, values)
-        if weight.dim() == 1 and len(weight) not in (regions, regions + left_out):
+            return None
+        left_out = self.first_class
+        if self.weight.dim() == 1 and len(self.weight) not in (regions, regions + left_out):
             raise ValueError(
                 f"weight must hold one number per class, {regions + left_out} in total, got "
-                f"{len(weight)}"
+                f"{len(self.weight)}"
             )
-        return values * (weight if weight.dim() == 0 else weight[-regions:])
+        return self.weight.expand(regions) if self.weight.dim() == 0 else self.weight[-regions:]
 
     def counts(self, included: Tensor, like: Tensor) -> Tensor:
         """Return what is counted for the mean: the included regions, by weight."""
@@ -253,6 +311,12 @@ class DiceLoss(OverlapLoss):
         """Compute the loss of regions with foreground."""
         return functional.dice(region, self.smooth)
 
+    def kernel_options(self) -> KernelOptions:
+        """Return the options by which a kernel computes the overlap."""
+        if self.power == 2:
+            return KernelOptions(0, 0, 1, 2, self.smooth)
+        return KernelOptions(1, 1, 0, 2, self.smooth)
+
 
 class TverskyLoss(OverlapLoss):
     r"""Tversky loss: overlap with separate weights of false positives and false negatives.
@@ -302,6 +366,10 @@ class TverskyLoss(OverlapLoss):
     def overlap(self, region: Region) -> Tensor:
         """Compute the loss of regions with foreground."""
         return functional.tversky(region, self.fp_weight, self.fn_weight, self.smooth)
+
+    def kernel_options(self) -> KernelOptions:
+        """Return the options by which a kernel computes the overlap."""
+        return KernelOptions(self.fp_weight, self.fn_weight, 0, 1, self.smooth)
 
 
 class FocalTverskyLoss(TverskyLoss):
@@ -357,6 +425,10 @@ class FocalTverskyLoss(TverskyLoss):
         """Compute the loss of regions with foreground."""
         return functional.power_from_zero(super().overlap(region), self.exponent)
 
+    def kernel_options(self) -> KernelOptions:
+        """Return the options by which a kernel computes the overlap."""
+        return super().kernel_options()._replace(exponent=self.exponent, count_images=True)
+
     def empty_cost(self, region: Region) -> Tensor:
         """Compute the loss of regions without foreground for ``empty="soft"``."""
         return functional.power_from_zero(super().empty_cost(region), self.exponent)
@@ -398,7 +470,7 @@ class BCEDiceLoss(DiceLoss):
 
     Example:
         >>> logits, mask = torch.tensor([[0.3, -1.0, 2.0]]), torch.tensor([[1, 0, 1]])
-        >>> BCEDiceLoss(bce_weight=0.0)(logits, mask) == DiceLoss()(logits, mask)
+        >>> torch.isclose(BCEDiceLoss(bce_weight=0.0)(logits, mask), DiceLoss()(logits, mask))
         tensor(True)
     """
 
@@ -469,11 +541,10 @@ class BCEDiceLoss(DiceLoss):
 
     def cross_entropy(self, logits: Tensor, masks: Tensor, counted: Tensor | None) -> Tensor:
         """Compute the cross-entropy of each region, summed over its pixels."""
-        kept = logits.shape[:2]
-        weights = []
-        if counted is not None:  # a zero negative weight excludes the ignored pixels
-            weights = [logits.new_ones(()), counted.float()]
-        sums = binary_focal_sums(logits, masks, 0.0, *weights, rows=kept.numel()).view(kept)
+        elements = binary_cross_entropy(logits, masks)
+        if counted is not None:
+            elements = elements.where(counted, 0)
+        sums = elements.flatten(2).sum(dim=-1)
         return sums if self.per_image else sums.sum(dim=0)
 
     def regions(self, prediction: Tensor, target: Tensor) -> Region:

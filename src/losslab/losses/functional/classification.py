@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losslab.losses.base import full_precision
-from losslab.losses.functional.fused import Formula, row_sums
 
 
 def sparse_softmax_cross_entropy(
@@ -136,31 +135,6 @@ def binary_focal(
     return for_positive + for_negative
 
 
-def binary_focal_sums(
-    logits: Tensor,
-    target: Tensor,
-    gamma: float,
-    positive: Tensor | None = None,
-    negative: Tensor | None = None,
-    *,
-    rows: int = 1,
-) -> Tensor:
-    """Sum :func:`binary_focal` over each of R rows, ``(R, 1)``; large tensors in a fused loop.
-
-    The weights are zero-dimensional, or of the shape of the logits; ``negative`` requires
-    ``positive``.
-    """
-    weights = [weight for weight in (positive, negative) if weight is not None]
-    return row_sums(FOCAL, rows, logits, target, *weights, options=(gamma,))
-
-
-def binary_hinge_sums(
-    scores: Tensor, target: Tensor, margin: float, squared: bool, *, rows: int = 1
-) -> Tensor:
-    """Sum :func:`binary_hinge`, or its square, over each of R rows, ``(R, 1)``."""
-    return row_sums(HINGE, rows, scores, target, options=(margin, squared))
-
-
 def softmax_focal(
     logits: Tensor, indices: Tensor, gamma: float, weight: Tensor | None = None
 ) -> Tensor:
@@ -232,114 +206,3 @@ def _split_scores(scores: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
     indices = indices.unsqueeze(1)
     own = scores.gather(1, indices).squeeze(1)
     return own, scores.scatter(1, indices, -math.inf)
-
-
-def sigmoid_and_complement(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute ``sigmoid(z)`` and ``sigmoid(-z)``, each accurate when it is small."""
-    if not torch.compiler.is_compiling():  # one exponential and a select: faster compiled
-        return logits.sigmoid(), (-logits).sigmoid()
-    small = torch.exp(-logits.abs())
-    large_side = 1 / (1 + small)
-    positive, other_side = logits > 0, small * large_side
-    return (
-        torch.where(positive, large_side, other_side),
-        torch.where(positive, other_side, large_side),
-    )
-
-
-def log_of_larger(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the log of the larger of ``sigmoid(z)`` and ``sigmoid(-z)``, and ``exp(-|z|)``."""
-    size = logits.abs()
-    if not torch.compiler.is_compiling():  # on the CPU, this kernel also returns exp
-        log_larger, small = torch.ops.aten.log_sigmoid_forward.default(size)
-        return log_larger, small
-    small = torch.exp(-size)
-    return -2 * torch.atanh(small / (small + 2)), small
-
-
-def _focal_elements(
-    gamma: float, logits: Tensor, target: Tensor, *weights: Tensor
-) -> tuple[Tensor, ...]:
-    return (binary_focal(logits, target, gamma, *weights),)
-
-
-def _focal_fast(
-    weights: None,
-    gamma: float,
-    logits: Tensor,
-    target: Tensor,
-    positive: Tensor | None = None,
-    negative: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    (z,) = full_precision(logits)
-    share = target.to(z.dtype)
-    if gamma == 0 and positive is None:
-        return _cross_entropy_fast(z, share, logits.dtype)
-    other = 1 - share
-    if positive is not None:
-        share = positive * share
-    if negative is not None:
-        other = negative * other
-    largest = torch.finfo(z.dtype).max / 1024
-    infinite, z = z.abs() > largest, z.clamp(-largest, largest)  # so that 0 * gamma * z is 0
-    p, q = sigmoid_and_complement(z)
-    log_larger = log_of_larger(z)[0]
-    nll_p, nll_q = (-z).relu_().sub_(log_larger), z.relu().sub_(log_larger)  # -log p and -log q
-    if gamma == 0:
-        elements = share * nll_p + other * nll_q
-        slope = (other * p - share * q).to(logits.dtype)
-        return _row(torch.where(infinite, elements * largest, elements)), slope
-    share, other = share * _power(q, nll_q, gamma), other * _power(p, nll_p, gamma)
-    of_negative = torch.addcmul(p, nll_q, q, value=gamma).mul_(other)
-    of_positive = torch.addcmul(q, nll_p, p, value=gamma).mul_(share)
-    slope = of_negative.sub_(of_positive).to(logits.dtype)
-    elements = share.mul_(nll_p).addcmul_(other, nll_q)
-    return _row(torch.where(infinite, elements * largest, elements)), slope
-
-
-def _cross_entropy_fast(z: Tensor, target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Compute binary cross-entropy as ``|z| |h| - log max(p, q)`` and its slope.
-
-    h is the hard decision (0 or 1) minus the target, which is exact for a correct decision.
-    """
-    log_larger, small = log_of_larger(z)
-    decision = z.sign().clamp_(min=0)
-    error = decision - target
-    rest = small.div_(small + 1)  # the smaller of p and q
-    loss = torch.addcmul(log_larger, z, error, value=-1)
-    loss = torch.where(z.isinf() & (error == 0), log_larger, loss)  # instead of 0 * inf
-    slope = error.add_(rest).addcmul_(decision, rest, value=-2)
-    return -_row(loss), slope.to(dtype)
-
-
-def _power(probability: Tensor, nll: Tensor, gamma: float) -> Tensor:
-    """Compute ``probability**gamma``, given the negative logarithm of the probability."""
-    if gamma == 1:
-        return probability
-    return probability.square() if gamma == 2 else torch.exp(-gamma * nll)
-
-
-def _hinge_elements(
-    margin: float, squared: bool, scores: Tensor, target: Tensor
-) -> tuple[Tensor, ...]:
-    hinge = binary_hinge(scores, target, margin)
-    return (hinge.square() if squared else hinge,)
-
-
-def _hinge_fast(
-    _: None, margin: float, squared: bool, scores: Tensor, target: Tensor
-) -> tuple[Tensor, Tensor]:
-    (s,) = full_precision(scores)
-    sign = 2 * (target > 0).to(s.dtype) - 1
-    hinge = torch.relu(margin - sign * s)
-    if squared:
-        return _row(hinge.square()), (-2 * sign * hinge).to(scores.dtype)
-    return _row(hinge), (-sign * (hinge > 0)).to(scores.dtype)
-
-
-def _row(elements: Tensor) -> Tensor:
-    return elements.sum(dim=-1, keepdim=True)
-
-
-FOCAL = Formula(_focal_elements, _focal_fast)
-HINGE = Formula(_hinge_elements, _hinge_fast)

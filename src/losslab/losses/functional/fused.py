@@ -1,219 +1,283 @@
-"""Fused sums of element-wise losses over large CPU tensors, in one pass forward and one backward.
+"""Losses in one compiled pass over memory, with the gradient in another.
 
-With autograd, such a loss passes over memory once per operation, forward and backward, and stores
-intermediate results. Here the forward pass computes both the sums and their derivative (the slope)
-from closed formulas: in a compiled loop for large tensors if a C++ compiler is found, otherwise in
-blocks that fit the cache. Every formula is also written as plain tensor operations, its definition,
-which serves small tensors, other devices, second derivatives and ``torch.func``.
+With autograd, a loss passes over memory once per operation, forward and backward, stores
+intermediate results, and takes microseconds per operation even for a small batch. Here one autograd
+function computes the reduced value by a compiled kernel (``kernels.cpp``), and its gradient by
+another that reads the inputs again. Each loss is also written as plain tensor operations, its
+definition, which serves other devices and dtypes, second derivatives, ``torch.func``,
+``torch.compile``, and machines without a C++ compiler.
 """
 
-import inspect
-import logging
-import os
-import shutil
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-log = logging.getLogger(__name__)
-
-# number of elements below which plain autograd is as fast
-FUSE_FROM = 2**11
-# number of elements from which compiling pays: it takes seconds once and saves milliseconds a call
-COMPILE_FROM = 2**21
-# elements per thread and block: small enough for the cache, large enough to amortise the calls
-BLOCK = 2**17
-
-Fast = Callable[..., tuple[Tensor | None, Tensor]]
+from losslab.losses.functional.kernels import Overlap, Pixels, call, library
 
 
-class Formula(NamedTuple):
-    """K sums over each row of logits ``(R, P)``, as a definition and as a fast version."""
+class Kernel(Protocol):
+    """A compiled loss with its options."""
 
-    elements: Callable[..., tuple[Tensor, ...]]
-    """The definition: maps ``(*options, logits, *constants)`` to the elements of each sum, by
-    operations that autograd can differentiate any number of times."""
-    fast: Fast
-    """Maps ``(None, *options, logits, *constants)`` to the sums ``(R, K)`` and the tensor saved for
-    the backward pass, ``(R, P)`` in the dtype of the logits: for one sum, the slope itself."""
-    pull: Fast | None = None
-    """Maps ``(weights, *options, saved, logits, *constants)``, with weights ``(R, K)``, to ``None``
-    and the slope of the weighted sums; ``None`` for one sum."""
+    def forward(self, *inputs: Any, **named: Any) -> tuple[tuple[Tensor, ...], Any]:
+        """Compute the value and others, float32, and what the gradient needs beside the inputs.
+
+        Args:
+            inputs: logits and constants.
+            named: none.
+
+        Raises:
+            Refused: if the definition should raise an error.
+        """
+        ...
+
+    def backward(self, *inputs: Any, **named: Any) -> Tensor:
+        """Compute the gradient of the value by the logits, times a number in float32.
+
+        Args:
+            inputs: the number, what the gradient needs, logits and constants.
+            named: none.
+        """
+        ...
 
 
-def row_sums(
-    formula: Formula,
-    rows: int,
-    logits: Tensor,
-    *constants: Tensor,
-    options: tuple[float, ...] = (),
-) -> Tensor:
-    """Compute the sums of each row, ``(R, K)``, float32 at least.
+class Refused(Exception):  # noqa: N818
+    """A kernel cannot compute the loss of these inputs."""
 
-    The sums and their first derivative by the logits are fused; derivatives by the constants,
-    second derivatives and ``torch.func`` use the definition.
+
+Definition = Callable[..., tuple[Tensor, ...]]
+
+
+def fused(
+    kernel: Kernel, definition: Definition, logits: Tensor, *constants: Tensor
+) -> tuple[Tensor, ...]:
+    """Compute ``definition(logits, *constants)``, by the kernel where it applies.
 
     Args:
-        formula: formula of the sums.
-        rows: R, the number of rows into which the elements are divided in their order.
-        logits: any shape.
-        constants: tensors of the shape of the logits, or zero-dimensional.
-        options: numbers passed to the formula.
+        kernel: computes the same values, up to rounding, and the gradient of the first.
+        definition: plain tensor operations, which autograd can differentiate any number of times.
+        logits: what the value is differentiated by.
+        constants: tensors such as the target.
     """
-    small = logits.numel() < FUSE_FROM or logits.device.type != "cpu"
-    if small or torch.compiler.is_compiling():  # torch.compile fuses the definition
-        return _by_definition(formula, rows, options, logits, *constants)
-    sums: Tensor = _RowSums.apply(formula, rows, options, logits, *constants)[0]
-    return sums
-
-
-def is_compiled(logits: Tensor) -> bool:
-    """Return whether the sums of these logits use a compiled formula."""
-    large = logits.numel() >= COMPILE_FROM and logits.device.type == "cpu"
-    return large and not torch.compiler.is_compiling() and has_compiler()
-
-
-class _RowSums(torch.autograd.Function):
-    """Row sums with a fused first derivative."""
-
-    @staticmethod
-    def forward(*inputs: Any) -> tuple[Tensor, Tensor]:
-        formula, rows, options, logits, *constants = inputs
-        arguments = _in_rows(rows, logits.detach(), *constants)
-        sums, saved = _run(formula.fast, None, options, *arguments)
-        assert sums is not None
-        return sums, saved
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.formula, ctx.rows, ctx.options, *tensors = inputs
-        ctx.save_for_backward(output[1], *tensors)
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)
-
-    @staticmethod
-    def backward(ctx: Any, weights: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        saved, *tensors = ctx.saved_tensors
-        needed = ctx.needs_input_grad[3:]
-        if weights is None:
-            return None, None, None, *(None for _ in needed)
-        if torch.is_grad_enabled() or any(needed[1:]):  # second derivatives, constants
-            return None, None, None, *_pull_back(ctx, tensors, needed, weights)
-        pull = ctx.formula.pull
-        if pull is None:
-            grad = torch.mul(saved, weights, out=torch.empty_like(saved))
-        else:
-            grad = _run(pull, weights, ctx.options, saved, *_in_rows(ctx.rows, *tensors))[1]
-        return None, None, None, grad.view_as(tensors[0]), *(None for _ in needed[1:])
-
-    @staticmethod
-    def vmap(
-        info: Any,  # noqa: ARG004
-        in_dims: tuple[Any, ...],
-        formula: Formula,
-        rows: int,
-        options: tuple[float, ...],
-        *tensors: Tensor,
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, None]]:
-        def of_one(*tensors: Tensor) -> Tensor:
-            return _by_definition(formula, rows, options, *tensors)
-
-        sums = torch.func.vmap(of_one, in_dims[3:])(*tensors)
-        return (sums, sums.new_empty(0)), (0, None)
-
-
-# otherwise torch inspects it at every call, which takes as long as the loss of a small batch
-_RowSums.forward.__signature__ = inspect.signature(_RowSums.forward)  # type: ignore[attr-defined]
-
-
-def _in_rows(rows: int, *tensors: Tensor) -> list[Tensor]:
-    """Reshape the tensors to ``(R, P)``; keep zero-dimensional ones."""
-    shape = rows, tensors[0].numel() // max(1, rows)
-    return [tensor.reshape(shape) if tensor.dim() else tensor for tensor in tensors]
-
-
-def _by_definition(
-    formula: Formula, rows: int, options: tuple[float, ...], *tensors: Tensor
-) -> Tensor:
-    elements = formula.elements(*options, *_in_rows(rows, *tensors))
-    return torch.stack([values.sum(dim=-1) for values in elements], dim=-1)
-
-
-def _pull_back(
-    ctx: Any, tensors: Sequence[Tensor], needed: Sequence[bool], weights: Tensor
-) -> list[Tensor | None]:
-    """Compute differentiable gradients of the needed tensors from the definition."""
-    positions = [position for position, is_needed in enumerate(needed) if is_needed]
-
-    def of_needed(*leaves: Tensor) -> Tensor:
-        given = dict(zip(positions, leaves, strict=True))
-        arguments = (given.get(position, tensor) for position, tensor in enumerate(tensors))
-        return _by_definition(ctx.formula, ctx.rows, ctx.options, *arguments)
-
-    pull = torch.func.vjp(of_needed, *(tensors[position] for position in positions))[1]
-    gradients = dict(zip(positions, pull(weights), strict=True))
-    return [gradients.get(position) for position in range(len(tensors))]
-
-
-def _run(
-    function: Fast, weights: Tensor | None, options: tuple[float, ...], *tensors: Tensor
-) -> tuple[Tensor | None, Tensor]:
-    """Apply a fast formula to all rows, compiled if that pays and works, else in blocks."""
-    if is_compiled(tensors[0]) and function not in _uncompiled:
+    if has_kernel(logits, *constants):
         try:
-            sums, slope = _compiled(function)(weights, *options, *tensors)
-            return sums, slope
-        except Exception as error:  # compilers fail in many ways
-            _uncompiled.add(function)
-            log.warning("compiling %s failed; running it uncompiled: %s", function.__name__, error)
-    return _by_blocks(function, weights, options, *tensors)
+            values: tuple[Tensor, ...] = _Fused.apply(kernel, definition, logits, *constants)
+            return values
+        except Refused:
+            pass
+    return definition(logits, *constants)
 
 
-def _by_blocks(
-    function: Fast, weights: Tensor | None, options: tuple[float, ...], *tensors: Tensor
-) -> tuple[Tensor | None, Tensor]:
-    """Apply a fast formula to blocks of some rows, or of a part of one row."""
-    height, width = tensors[0].shape
-    block = BLOCK * torch.get_num_threads()
-    if height * width <= block:
-        return function(weights, *options, *tensors)
-    rows = max(1, block // width)
-    slopes = torch.empty_like(tensors[0], memory_format=torch.contiguous_format)
-    sums: list[Tensor] = []
-    for top in range(0, height, rows):
-        some = slice(top, top + rows)
-        parts = []
-        for left in range(0, width, block):
-            part = some, slice(left, left + block)
-            block_sums, slopes[part] = function(
-                None if weights is None else weights[some],
-                *options,
-                *(tensor[part] if tensor.dim() else tensor for tensor in tensors),
-            )
-            if block_sums is not None:
-                parts.append(block_sums)
-        if parts:
-            sums.append(torch.stack(parts).sum(dim=0))
-    return torch.cat(sums) if sums else None, slopes
+def has_kernel(logits: Tensor, *constants: Tensor) -> bool:
+    """Return whether kernels apply to these tensors."""
+    return (
+        logits.is_cpu
+        and logits.dtype in _DTYPES
+        and type(logits) in (Tensor, nn.Parameter)  # and no fake tensor without memory
+        and all(each.is_cpu and not each.requires_grad for each in constants)
+        and not torch.compiler.is_compiling()  # which fuses the definition itself
+        and not torch._C._are_functorch_transforms_active()
+        and library() is not None
+    )
 
 
-# Until a process has run a kernel such as this one, torch's log1p and log-sigmoid take 9 times as
-# long (torch 2.14 with AVX-512 on an AMD EPYC; the cause is unknown).
-torch.full((64,), 0.5).atanh()
-
-_uncompiled: set[Fast] = set()
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-@cache
-def has_compiler() -> bool:
-    """Return whether torch would find a C++ compiler."""
-    return bool(shutil.which(os.environ.get("CXX", "g++")))
+class _Fused(torch.autograd.Function):
+    """Values from a kernel, with the gradient of the first."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, kernel: Kernel, definition: Definition, logits: Tensor, *constants: Tensor
+    ) -> tuple[Tensor, ...]:
+        values, ctx.saved = kernel.forward(logits, *constants)
+        ctx.kernel, ctx.definition = kernel, definition
+        ctx.save_for_backward(logits, *constants)
+        ctx.mark_non_differentiable(*values[1:])
+        ctx.set_materialize_grads(False)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, weight: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        logits, *constants = ctx.saved_tensors
+        gradient: Tensor | None = None
+        if weight is not None and torch.is_grad_enabled():  # for second derivatives
+            pull = torch.func.vjp(lambda leaf: ctx.definition(leaf, *constants)[0], logits)[1]
+            gradient = pull(weight)[0]
+        elif weight is not None:
+            gradient = ctx.kernel.backward(weight, ctx.saved, logits, *constants)
+        return None, None, gradient, *(None for _ in constants)
 
 
-@cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    log.info("compiling %s for large batches", function.__name__)
-    return torch.compile(function, dynamic=True, fullgraph=True)
+class ElementKernel(NamedTuple):
+    """Kernel of the sum of a loss of single elements, divided by a number."""
+
+    loss: int
+    """One of the numbers below."""
+    options: tuple[float | Tensor | None, ...]
+    """Three numbers, those of the loss's struct in ``kernels.cpp`` first; ``None`` counts as 1."""
+    divisor: float
+
+    def forward(self, logits: Tensor, target: Tensor) -> tuple[tuple[Tensor], None]:
+        """Compute the value."""
+        value = torch.empty(())
+        arguments = self._arguments(*_in_one_format(logits, target))
+        call("element_forward", *arguments, value)
+        return (value,), None
+
+    def backward(self, weight: Tensor, _: None, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute the gradient."""
+        given, target = _in_one_format(logits, target)
+        slopes = torch.empty_like(given)
+        arguments = self._arguments(given, target)
+        call("element_backward", *arguments, weight, slopes)
+        return slopes.to(logits.dtype)
+
+    def _arguments(self, logits: Tensor, target: Tensor) -> tuple[Any, ...]:
+        return (
+            *(logits.numel(), torch.get_num_threads(), logits.dtype is torch.bfloat16),
+            *(logits, target),
+            *(self.loss, *(1.0 if each is None else float(each) for each in self.options)),
+            self.divisor,
+        )
+
+
+FOCAL, HINGE, SQUARED, ABSOLUTE, HUBER = range(5)
+
+
+class KernelOptions(NamedTuple):
+    """Options of a region-based loss ``(E / (O + E + smooth)) ** exponent``.
+
+    E is ``fp_weight FP + fn_weight FN + errors_weight errors`` and O is ``tp_weight TP``, with the
+    sums of :class:`~losslab.losses.functional.segmentation.Region`.
+    """
+
+    fp_weight: float
+    fn_weight: float
+    errors_weight: float
+    tp_weight: float
+    smooth: float
+    exponent: float = 1.0
+    count_images: bool = False
+    """Whether the mean divides by images instead of regions."""
+    squared: bool = False
+    """Whether errors and level are sums of squares."""
+    per_image: bool = True
+    """Whether each image has regions of its own."""
+    skip: bool = False
+    """Whether regions without foreground are left out."""
+    mean: bool = True
+    """Whether to divide the sum."""
+    first_class: int = 0
+    """The first class that is a region."""
+
+
+class RegionKernel(NamedTuple):
+    """Kernel of a region-based loss; its values are the mean or sum, and the mean's divisor."""
+
+    options: KernelOptions
+    of_classes: bool
+    """Whether the targets are class indices, instead of masks of the shape of the logits."""
+    weight: Tensor | None
+    """One number per class, float32 and contiguous."""
+
+    def forward(
+        self, logits: Tensor, target: Tensor, counted: Tensor | None = None
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Compute value and divisor, and the slopes of the value by the sums of each region."""
+        shape, *tensors = self._arguments(logits, target, counted)
+        value, count = torch.empty(()), torch.empty(())
+        regions = shape.classes * (shape.images if self.options.per_image else 1)
+        slopes = torch.empty(regions, 5)
+        name = "classes_forward" if self.of_classes else "masks_forward"
+        if call(name, Overlap(*self.options), shape, *tensors, self.weight, value, count, slopes):
+            raise Refused
+        return (value, count), slopes
+
+    def backward(
+        self,
+        weight: Tensor,
+        by_sums: Tensor,
+        logits: Tensor,
+        target: Tensor,
+        counted: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the gradient."""
+        shape, given, *others = self._arguments(logits, target, counted)
+        slopes = torch.empty_like(given)
+        name = "classes_backward" if self.of_classes else "masks_backward"
+        call(name, Overlap(*self.options), shape, given, *others, by_sums, weight, slopes)
+        return slopes.to(logits.dtype)
+
+    def _arguments(
+        self, logits: Tensor, target: Tensor, counted: Tensor | None
+    ) -> tuple[Any, Tensor, Tensor, Tensor | None]:
+        if self.of_classes:
+            logits, target = _with_indices(logits, target)
+        else:
+            logits, target = _in_one_format(logits, target)
+        merged = self.of_classes and not self.options.per_image
+        counted = None if counted is None else counted.contiguous()
+        return _pixels(logits, merged=merged), logits, target, counted
+
+
+class ClassFocalKernel(NamedTuple):
+    """Kernel of focal losses over classes, and cross-entropy; its values are those of regions."""
+
+    gamma: float
+    weight: Tensor | None
+    """One number per class, float32."""
+    mean: bool
+    ignore_index: int | None = None
+    weighted: bool = False
+    """Whether the mean divides by the weights of the targets instead of their number."""
+
+    def forward(self, logits: Tensor, indices: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Compute the sum or mean, and what the mean divides by."""
+        value, count = torch.empty(()), torch.empty(())
+        if call("class_focal_forward", *self._arguments(logits, indices), value, count):
+            raise Refused
+        return (value, count), count
+
+    def backward(self, weight: Tensor, count: Tensor, logits: Tensor, indices: Tensor) -> Tensor:
+        """Compute the gradient."""
+        given, indices = _with_indices(logits, indices)
+        slopes = torch.empty_like(given)
+        call("class_focal_backward", *self._arguments(given, indices), count, weight, slopes)
+        return slopes.to(logits.dtype)
+
+    def _arguments(self, logits: Tensor, indices: Tensor) -> tuple[Any, ...]:
+        logits, indices = _with_indices(logits, indices)
+        ignored = _NO_INDEX if self.ignore_index is None else self.ignore_index
+        options = self.weight, self.gamma, ignored, self.mean, self.weighted
+        return _pixels(logits, merged=True), logits, indices, *options
+
+
+_NO_INDEX = -(2**63)
+
+
+def _pixels(logits: Tensor, *, merged: bool) -> Pixels:
+    """Describe contiguous logits (N, C, *); images of one pixel each may be merged into one."""
+    images, classes = logits.shape[:2]
+    pixels = logits.shape[2:].numel()
+    steps = classes * pixels, pixels, 1
+    if merged and pixels == 1:
+        images, pixels, steps = 1, images, (0, 1, classes)
+    half, threads = logits.dtype is torch.bfloat16, torch.get_num_threads()
+    return Pixels(images, classes, pixels, *steps, half, threads)
+
+
+def _in_one_format(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both as contiguous bfloat16, or else as float32."""
+    if target.dtype is not logits.dtype or logits.dtype is torch.float16:
+        logits, target = logits.float(), target.float()
+    return logits.contiguous(), target.contiguous()
+
+
+def _with_indices(logits: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return contiguous logits in float32 or bfloat16, and contiguous int64 indices."""
+    if logits.dtype is torch.float16:
+        logits = logits.float()
+    return logits.contiguous(), indices.long().contiguous()

@@ -1,45 +1,47 @@
 """Formulas of the regression losses, with ``d = prediction - target``."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from losslab.losses.base import Reduction, full_precision
-from losslab.losses.functional.fused import Formula, is_compiled, row_sums
+from losslab.losses.base import HALF, Reduction
+from losslab.losses.functional.fused import ABSOLUTE, HUBER, SQUARED, ElementKernel, fused
+
+# elements of float32 from which a kernel, which Python calls, is faster than two or three of torch
+KERNEL_FROM = 2**16
+
+# the operators behind torch.nn.functional, without its checks, which take as long as a small batch
+_aten = torch.ops.aten
+_CODES = {"none": 0, "mean": 1, "sum": 2}
 
 
 def squared_error(prediction: Tensor, target: Tensor, reduction: Reduction = "none") -> Tensor:
     """Compute ``d**2``, element-wise, or its mean or sum, which is faster than reducing later."""
-    if reduction != "none" and _is_large_half(prediction):
-        return _reduced(SQUARED, prediction, target, reduction)
-    return F.mse_loss(*_comparable(prediction, target), reduction=reduction)
+    return _by_kernel_or_torch(SQUARED, (), _aten.mse_loss, prediction, target, reduction)
 
 
 def absolute_error(prediction: Tensor, target: Tensor, reduction: Reduction = "none") -> Tensor:
     """Compute ``|d|``, element-wise; the gradient at 0 is 0."""
-    if reduction != "none" and _is_large_half(prediction):
-        return _reduced(ABSOLUTE, prediction, target, reduction)
-    return F.l1_loss(*_comparable(prediction, target), reduction=reduction)
+    return _by_kernel_or_torch(ABSOLUTE, (), _aten.l1_loss, prediction, target, reduction)
 
 
 def huber(
     prediction: Tensor, target: Tensor, delta: float = 1.0, reduction: Reduction = "none"
 ) -> Tensor:
     """Compute ``d**2 / 2`` if ``|d| <= delta``, else ``delta * (|d| - delta / 2)``."""
-    if reduction != "none" and _is_large_half(prediction):
-        return _reduced(HUBER, prediction, target, reduction, delta)
-    return F.huber_loss(*_comparable(prediction, target), reduction=reduction, delta=delta)
+    return _by_kernel_or_torch(HUBER, (delta,), _aten.huber_loss, prediction, target, reduction)
 
 
 def smooth_l1(
     prediction: Tensor, target: Tensor, beta: float = 1.0, reduction: Reduction = "none"
 ) -> Tensor:
     """Compute ``huber(delta=beta) / beta``, or ``|d|`` for ``beta=0``, element-wise."""
-    if beta > 0 and reduction != "none" and _is_large_half(prediction):
-        return huber(prediction, target, beta, reduction) / beta
-    return F.smooth_l1_loss(*_comparable(prediction, target), reduction=reduction, beta=beta)
+    if beta == 0:
+        return absolute_error(prediction, target, reduction)
+    by_torch = _aten.smooth_l1_loss
+    return _by_kernel_or_torch(HUBER, (beta,), by_torch, prediction, target, reduction, unit=beta)
 
 
 def root_mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
@@ -58,44 +60,42 @@ def root_mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     return unit * (norm / math.sqrt(difference.numel()))
 
 
+def _by_kernel_or_torch(
+    loss: int,
+    option: tuple[float, ...],
+    by_torch: Any,
+    prediction: Tensor,
+    target: Tensor,
+    reduction: Reduction,
+    unit: float = 1.0,
+) -> Tensor:
+    """Compute a loss in units of ``unit``, by torch if that is faster than its kernel.
+
+    In half precision the kernel needs no copies in float32.
+    """
+    large = prediction.numel() >= KERNEL_FROM or prediction.dtype in HALF
+    if reduction == "none" or not large:
+        value: Tensor = by_torch.default(
+            *_comparable(prediction, target), _CODES[reduction], *option
+        )
+        return value
+
+    def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
+        return (by_torch.default(*_comparable(prediction, target), _CODES[reduction], *option),)
+
+    divisor = unit * (prediction.numel() if reduction == "mean" else 1)
+    return fused(
+        ElementKernel(loss, (*option, None, None, None)[:3], divisor),
+        definition,
+        prediction,
+        target,
+    )[0]
+
+
 def _comparable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Convert both to the prediction's precision, float32 at least (half overflows at 256**2)."""
-    (prediction,) = full_precision(prediction)
-    return prediction, target.to(prediction.dtype)
-
-
-# --- large half-precision batches: compiled, which avoids two float32 copies in memory
-
-
-def _is_large_half(prediction: Tensor) -> bool:
-    return prediction.dtype in (torch.float16, torch.bfloat16) and is_compiled(prediction)
-
-
-def _reduced(
-    formula: Formula, prediction: Tensor, target: Tensor, reduction: Reduction, *options: float
-) -> Tensor:
-    total = row_sums(formula, 1, prediction, target, options=options).sum()
-    return total / prediction.numel() if reduction == "mean" else total
-
-
-def _squared_fast(_: None, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    difference = prediction.float() - target.float()
-    total = difference.square().sum(dim=-1, keepdim=True)
-    return total, (2 * difference).to(prediction.dtype)
-
-
-def _absolute_fast(_: None, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    difference = prediction.float() - target.float()
-    return difference.abs().sum(dim=-1, keepdim=True), difference.sign().to(prediction.dtype)
-
-
-def _huber_fast(_: None, delta: float, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    difference = prediction.float() - target.float()
-    slope = difference.clamp(-delta, delta)
-    elements = slope * (difference - slope / 2)
-    return elements.sum(dim=-1, keepdim=True), slope.to(prediction.dtype)
-
-
-SQUARED = Formula(lambda z, y: (squared_error(z, y),), _squared_fast)
-ABSOLUTE = Formula(lambda z, y: (absolute_error(z, y),), _absolute_fast)
-HUBER = Formula(lambda delta, z, y: (huber(z, y, delta),), _huber_fast)
+    if prediction.dtype in HALF:
+        prediction = prediction.float()
+    if target.dtype != prediction.dtype:
+        target = target.to(prediction.dtype)
+    return prediction, target

@@ -12,8 +12,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losslab.losses.base import full_precision
-from losslab.losses.functional.classification import sigmoid_and_complement
-from losslab.losses.functional.fused import Formula, row_sums
 
 
 class Region(NamedTuple):
@@ -50,17 +48,26 @@ def mask_regions(
         power: exponent k.
         per_image: whether to sum per image or over the batch.
     """
-    kept = logits.shape[:2]
-    tensors = (masks,) if counted is None else (masks, counted)
-    sums = row_sums(MASKS, kept.numel(), logits, *tensors, options=(power,))
-    sums = sums.view(*kept, sums.shape[1])
+    (logits,) = full_precision(logits)
+    logits, target = logits.flatten(2), masks.flatten(2).to(logits.dtype)
+    background = 1 - target
     if counted is None:
-        counts = sums.new_full(kept, logits.shape[2:].numel())
+        counts = logits.new_full(logits.shape[:2], logits.shape[2])
     else:
-        counts = counted.flatten(2).sum(dim=-1, dtype=sums.dtype)
-    if not per_image:
-        sums, counts = sums.sum(dim=0), counts.sum(dim=0)
-    return Region(counts, *sums.unbind(-1))
+        counted = counted.flatten(2)
+        target, background = target.where(counted, 0), background.where(counted, 0)
+        counts = counted.sum(dim=-1, dtype=logits.dtype)
+    # the gradient of sigmoid, p (1 - p), is 0 if p rounds to 1; that of this form is not
+    p, q = F.logsigmoid(logits).exp(), F.logsigmoid(-logits).exp()
+    false = p * background, q * target
+    tp, fp, fn = (each.sum(dim=-1) for each in (p * target, *false))
+    if power == 1:
+        errors, level = fp + fn, tp + fp
+    else:
+        errors = (false[0] - false[1]).square().sum(dim=-1)
+        level = (p * (target + background)).square().sum(dim=-1)
+    sums = counts, tp, fp, fn, errors, level
+    return Region(*(each if per_image else each.sum(dim=0) for each in sums))
 
 
 def class_regions(
@@ -171,68 +178,3 @@ def _share(errors: Tensor, overlap: Tensor, smooth: float, region: Region) -> Te
     """Compute ``errors / (overlap + errors + s)``; finite but arbitrary for empty targets."""
     whole = overlap + errors + empty_target(region)
     return errors / (whole + smooth if smooth else whole)
-
-
-def _mask_elements(
-    power: int, logits: Tensor, masks: Tensor, counted: Tensor | None = None
-) -> tuple[Tensor, ...]:
-    """Compute each pixel's contributions to the five sums; p is the sigmoid."""
-    (z,) = full_precision(logits)
-    target, background = _sides(masks, z.dtype, counted)
-    # the gradient of sigmoid, p (1 - p), is 0 if p rounds to 1; that of this form is not
-    p, q = F.logsigmoid(z).exp(), F.logsigmoid(-z).exp()
-    tp, fp, fn = p * target, p * background, q * target
-    if power == 1:
-        errors, level = fp + fn, tp + fp
-    else:
-        errors, level = (fp - fn).square(), (tp + fp).square()
-    return tp, fp, fn, errors, level
-
-
-def _mask_fast(
-    _: None, power: int, logits: Tensor, masks: Tensor, counted: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Compute the five sums, and ``p (1 - p)``, the slope of p, for the backward pass."""
-    (z,) = full_precision(logits)
-    target, background = _sides(masks, z.dtype, counted)
-    p, q = sigmoid_and_complement(z)
-    tp, fp, fn = p * target, p * background, q * target
-    sums = [values.sum(dim=-1) for values in (tp, fp, fn)]
-    if power == 1:
-        sums += [sums[1] + sums[2], sums[0] + sums[1]]
-    else:
-        sums += [fp.sub(fn).square().sum(-1), tp.add(fp).square().sum(-1)]
-    return torch.stack(sums, dim=-1), (p * q).to(logits.dtype)
-
-
-def _mask_pull(
-    weights: Tensor,
-    power: int,
-    slope_of_p: Tensor,
-    logits: Tensor,
-    masks: Tensor,
-    counted: Tensor | None = None,
-) -> tuple[None, Tensor]:
-    tp, fp, fn, errors, level = weights.unsqueeze(1).unbind(-1)
-    if power == 1:  # errors and level are sums of the others
-        fp, fn, tp = fp + errors + level, fn + errors, tp + level
-    target = masks.to(weights.dtype)
-    by_p = torch.addcmul(fp, target, tp - fn - fp)
-    if power == 2:
-        p, q = sigmoid_and_complement(logits.to(weights.dtype))
-        by_p += 2 * (errors * (p * (1 - target) - q * target) + level * p)
-    if counted is not None:
-        by_p = torch.where(counted, by_p, 0)
-    return None, by_p.mul_(slope_of_p).to(logits.dtype)
-
-
-def _sides(masks: Tensor, dtype: torch.dtype, counted: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return ``t`` and ``1 - t``, both 0 for ignored pixels."""
-    target = masks.to(dtype)
-    background = 1 - target
-    if counted is None:
-        return target, background
-    return torch.where(counted, target, 0), torch.where(counted, background, 0)
-
-
-MASKS = Formula(_mask_elements, _mask_fast, _mask_pull)

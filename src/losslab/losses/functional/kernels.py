@@ -1,0 +1,132 @@
+"""Compile the kernels of ``kernels.cpp`` once per machine, load and call them.
+
+A C++ compiler is looked for when a loss is first computed. It takes a few seconds, and the library
+stays in the user's cache. Without a compiler losses use their definitions, whose values differ by
+rounding.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+FOLDER = "LOSSLAB_KERNELS"
+"""Environment variable of the folder of the compiled kernels; an empty one turns them off."""
+SOURCE = Path(__file__).with_suffix(".cpp")
+FLAGS = (
+    *("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread", "-fopenmp-simd"),
+    # neither changes a result: errno is not read, and exceptions of arithmetic are not caught
+    *("-fno-math-errno", "-fno-trapping-math"),
+)
+# the instructions that torch uses on this processor, so that a cache may be shared by several
+LEVELS = {
+    "AVX512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+    "AVX2": ("-march=x86-64-v3",),
+}
+
+LONG, INT, FLOAT, DOUBLE, POINTER = (
+    *(ctypes.c_long, ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p),
+)
+
+
+class Overlap(ctypes.Structure):
+    """Options of a region-based loss, as in ``kernels.cpp``."""
+
+    _fields_ = (
+        *((name, DOUBLE) for name in ("fp_weight", "fn_weight", "errors_weight", "tp_weight")),
+        *((name, DOUBLE) for name in ("smooth", "exponent")),
+        *((name, INT) for name in ("count_images", "squared", "per_image", "skip", "mean")),
+        ("first_class", INT),
+    )
+
+
+class Pixels(ctypes.Structure):
+    """Shape of logits and the steps between them in memory, as in ``kernels.cpp``."""
+
+    _fields_ = (
+        *((name, LONG) for name in ("images", "classes", "pixels")),
+        *((name, LONG) for name in ("image_step", "class_step", "pixel_step")),
+        *(("half", INT), ("threads", LONG)),
+    )
+
+
+_OVERLAP, _PIXELS = ctypes.POINTER(Overlap), ctypes.POINTER(Pixels)
+_ELEMENTS = (LONG, LONG, INT, POINTER, POINTER, INT, FLOAT, FLOAT, FLOAT, DOUBLE)
+_REGIONS = (_OVERLAP, _PIXELS, POINTER, POINTER, POINTER, POINTER)
+_FOCAL = (_PIXELS, POINTER, POINTER, POINTER, FLOAT, ctypes.c_int64, INT, INT)
+ARGUMENTS = {
+    "element_forward": (*_ELEMENTS, POINTER),
+    "element_backward": (*_ELEMENTS, POINTER, POINTER),
+    "masks_forward": (*_REGIONS, POINTER, POINTER, POINTER),
+    "masks_backward": (*_REGIONS, POINTER, POINTER),
+    "classes_forward": (*_REGIONS, POINTER, POINTER, POINTER),
+    "classes_backward": (*_REGIONS, POINTER, POINTER),
+    "class_focal_forward": (*_FOCAL, POINTER, POINTER),
+    "class_focal_backward": (*_FOCAL, POINTER, POINTER, POINTER),
+}
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled kernels, or ``None`` if they cannot be compiled here."""
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    if os.environ.get(FOLDER) == "":
+        return None
+    if compiler is None:
+        log.info("no C++ compiler: losses are computed by their definitions, which takes longer")
+        return None
+    try:
+        loaded = ctypes.CDLL(str(_compiled(compiler)))
+        for name, arguments in ARGUMENTS.items():
+            getattr(loaded, name).argtypes = arguments
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        log.warning("compiling the losses failed; using their definitions: %s", _reason(error))
+        return None
+    return loaded
+
+
+def call(name: str, *arguments: Any) -> int:
+    """Call a kernel where :func:`library` has it; tensors are passed as pointers."""
+    pointers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
+    result: int = getattr(library(), name)(*pointers)
+    return result
+
+
+def _compiled(compiler: str) -> Path:
+    """Compile the kernels, unless the cache has them, and return the library's path."""
+    flags = *FLAGS, *LEVELS.get(torch.backends.cpu.get_cpu_capability(), ())
+    described = "\n".join((compiler, platform.platform(), *flags)).encode()
+    key = hashlib.sha256(described + SOURCE.read_bytes()).hexdigest()[:16]
+    path = _cache() / f"kernels-{key}.so"
+    if not path.exists():
+        log.info("compiling the losses, once on this machine")
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            new = Path(folder, path.name)
+            command = [compiler, *flags, str(SOURCE), "-o", str(new)]
+            subprocess.run(command, check=True, capture_output=True, text=True)
+            new.replace(path)  # whole or not at all, whoever else compiles it now
+    return path
+
+
+def _cache() -> Path:
+    """Return the folder of compiled kernels."""
+    common = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "losslab")
+    folder = Path(os.environ.get(FOLDER) or common).expanduser()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # libraries from others are not loaded
+    return folder
+
+
+def _reason(error: Exception) -> str:
+    return error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
