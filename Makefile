@@ -9,7 +9,7 @@ three_times = for attempt in 1 2 3; do $(1) && break; \
 # two test processes of one thread each: more threads than cores make them crawl
 TEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help install train sweep compare gallery tensorboard test test-fast test-loss lint format docs clean
+.PHONY: help install train sweep compare gallery tensorboard test test-fast test-loss benchmark lint format docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test-fast: install ## the tests without whole commands and long trainings
 
 test-loss: install ## the conformance suite of one loss: make test-loss LOSS=focal
 	$(TEST) tests/losses/test_conformance.py --loss $(LOSS)
+
+benchmark: install ## speed of the losses relative to other libraries, against the last committed ratios
+	$(BIN)/python scripts/benchmark.py guard
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.batches import batches
+from benchmarks.guard import guard
 from benchmarks.losses import losses
 from benchmarks.many import many
-from benchmarks.ratios import ratios
 from benchmarks.start import start
 from benchmarks.sweep import growth, rl, sweep
 from benchmarks.training import training
 from benchmarks.whole import whole
 
-MEASUREMENTS: dict[str, Callable[[argparse.Namespace], None]] = {
+MEASUREMENTS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "training": lambda given: training(given.data_dir, given.rounds, given.page),
     "losses": lambda given: losses(given.rounds, given.keep, given.page, given.only),
-    "ratios": lambda given: ratios(given.rounds, given.only, given.json),
+    "guard": lambda given: guard(given.rounds, given.page, update=given.update),
     "batches": lambda given: batches(given.rounds, given.keep, given.page),
     "sweep": lambda given: sweep(given.rounds, given.overrides or SMALL, given.seeds, given.page),
     "rl": lambda given: rl(given.rounds, given.overrides or RL, given.seeds, given.page),
@@ -40,15 +40,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="measurements of each side, in turn")
     parser.add_argument("--keep", action="store_true", help="keep freed memory, as allocator=keep")
     parser.add_argument("--page", type=Path, help="page to write the table to: docs/performance.md")
-    parser.add_argument("--only", help="measure only this loss, for losses and ratios: focal")
-    parser.add_argument("--json", type=Path, help="file to write ratios to: ratios.json")
+    parser.add_argument("--only", help="measure only this loss, for losses: focal")
+    parser.add_argument(
+        "--update", action="store_true", help="replace the committed ratios, for guard"
+    )
     parser.add_argument("--seeds", type=int, default=10, help="seeds per loss, for sweeps")
     parser.add_argument(
         "overrides", nargs="*", help="overrides of sweeps: data=mnist model.hidden=[128]"
     )
     given = parser.parse_intermixed_args()
-    MEASUREMENTS[given.what](given)
-    return 0
+    return MEASUREMENTS[given.what](given) or 0
 
 
 if __name__ == "__main__":

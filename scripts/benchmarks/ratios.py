@@ -1,10 +1,8 @@
-"""Speed of losses at the sizes of common batches, relative to the best peer, as JSON."""
+"""Speed of losses at the sizes of common batches, relative to the best peer."""
 
-import json
 import statistics
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,28 +16,26 @@ TURN = 2e-3
 """Seconds of CPU time that a call is repeated for before it is the next one's turn."""
 
 
-def ratios(rounds: int, only: str | None, path: Path | None) -> None:
+def measured(rounds: int, only: Container[str] | None = None) -> Iterator[dict[str, Any]]:
     """Measure value and gradient of each loss and its peers in turn, on one thread.
 
     Args:
         rounds: number of turns of each call.
-        only: loss to measure alone; ``None`` for all.
-        path: JSON file to write a list to, one entry per loss, size and dtype.
+        only: losses to measure; ``None`` for all.
+
+    Yields:
+        One entry per loss, size and dtype.
     """
     torch.set_num_threads(1)
     keep_freed_memory()
-    found = []
     for dtype, sizes in SIZES.items():
         for name, batch, ours, peers in pairs():
-            if not peers or only not in (None, name):
+            if not peers or (only is not None and name not in only):
                 continue
             for size in sizes:
                 prediction, target = batch(size, dtype)
                 times = in_short_turns({"ours": ours, **peers}, prediction, target, rounds)
-                found.append(entry(name, size, dtype, times))
-                print(json.dumps(found[-1]), flush=True)
-    if path:
-        path.write_text(json.dumps(found, indent=1) + "\n")
+                yield entry(name, size, dtype, times)
 
 
 def entry(

@@ -16,10 +16,12 @@ from losslab.config import schema, secrets
 from losslab.config.errors import UserError, raised_at
 from losslab.config.instantiate import build
 from losslab.config.interruption import interruption
+from losslab.losses.functional import kernels
 from losslab.metrics.labels import primary_metric
 from losslab.modules.step_values import Diverged
 from losslab.runs.claims import TakenOver
 from losslab.runs.disk import FULL, disk_error, unwritable
+from losslab.runs.environment import versions
 from losslab.runs.folder import in_sweep, job_name
 from losslab.runs.writer import RunWriter
 
@@ -107,6 +109,8 @@ def open_record(
                 "data_notes": list(getattr(components.data, "notes", ())),
                 "loss_notes": components.loss_notes,
                 "network_notes": components.network_notes,
+                # values of losses that are compiled differ from the others by rounding
+                "versions": versions() | {"kernels": kernels.version()},
             },
             config=text,
             again=again,

@@ -281,3 +281,13 @@ def test_no_kernel_for_tensors_without_memory():
     with FakeTensorMode():
         assert not fused.has_kernel(torch.zeros(3))
     assert fused.has_kernel(torch.zeros(3))
+
+
+def test_the_compiled_kernels_are_named_in_records(monkeypatch):
+    assert kernels.version().startswith("kernels-")
+    monkeypatch.setenv(kernels.FOLDER, "")
+    kernels.library.cache_clear()
+    assert kernels.version() == "none"  # before a loss was computed
+    assert kernels.library() is None
+    assert kernels.version() == "none"
+    kernels.library.cache_clear()

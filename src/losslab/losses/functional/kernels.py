@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -97,6 +98,12 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
+def version() -> str:
+    """Return the name of the compiled kernels that this process uses, or ``none``."""
+    loaded = library() if library.cache_info().currsize else None
+    return "none" if loaded is None else Path(loaded._name).stem
+
+
 def call(name: str, *arguments: Any) -> int:
     """Call a kernel where :func:`library` has it; tensors are passed as pointers."""
     pointers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
@@ -112,6 +119,8 @@ def _compiled(compiler: str) -> Path:
     path = _cache() / f"kernels-{key}.so"
     if not path.exists():
         log.info("compiling the losses, once on this machine")
+        if sys.stderr.isatty():  # of a first command somebody may wonder why it waits
+            print("compiling the losses, once on this machine ...", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             new = Path(folder, path.name)
             command = [compiler, *flags, str(SOURCE), "-o", str(new)]
