@@ -1,12 +1,15 @@
 """Every file of conf/ composes, and every choice brings its home along."""
 
+import itertools
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from omegaconf import OmegaConf
 
+import losslab.config.jobs
 from losslab.config import groups, overrides
-from losslab.config.compose import compose
+from losslab.config.compose import compose, require_complete
 from losslab.config.errors import UserError
 from losslab.config.expansion import complete, jobs_of, values_of
 from losslab.config.jobs import SharedConfig, compose_jobs, finished_config
@@ -41,7 +44,6 @@ def test_every_file_composes_and_resolves(group, name):
     shared = SharedConfig([*complete([choice, *NEEDS.get(choice, [])]), "seed=3"])
     assert shared.config.hydra.runtime.choices[group] == name
     OmegaConf.to_container(shared.composed().config, resolve=True, throw_on_missing=True)
-    assert shared.own_seeds is not None
     shared.become([*shared.job[:-1], "seed=40"])
     assert shared.composed().config == finished_config(shared.config, shared.config.hydra)
 
@@ -137,6 +139,11 @@ ALONE = [
     ("loss=focal", "tags=[a,seed]", "label=name"),
     ("loss=sum", "++loss.of.bce=1,2", "++loss.of.dice=${seed}"),
     ("loss=focal", "hydra.job.config.override_dirname.item_sep=+", "loss.gamma=1,2"),
+    ("loss=focal", "hydra.sweep.subdir=${loss.gamma}/${data.seed}", "loss.gamma=1,2"),
+    ("loss=focal", "++logger.extra.csv={_target_:a.Csv,of:'${data}'}", "data.label_noise=0.1,0.2"),
+    ("loss=focal", "+data.augment=[{_target_:a.Crop,size:['${seed}',2]}]"),
+    ("loss=focal", "task.epochs=3,4", "trainer.precision=64-true,32-true", "scheduler=cosine"),
+    ("loss=focal", "loss._target_=torch.nn.CrossEntropyLoss,losslab.losses.HingeLoss"),
 ]
 
 
@@ -147,6 +154,20 @@ def test_whatever_depends_on_the_seed_or_an_option_follows_it(given):
     assert together.config == finished_config(alone, alone.hydra)
     assert together.overrides == tuple(alone.hydra.overrides.task)
     assert together.subdir == alone.hydra.sweep.subdir
+
+
+def test_seeds_and_options_on_which_nothing_depends_are_set_without_another_composition(
+    monkeypatch,
+):
+    jobs = jobs_of(["loss=focal", "loss.gamma=0.5,1,2", "optimizer.lr=0.1,0.2", "seed=range(3)"])
+    composed, completed = Mock(wraps=compose), Mock(wraps=require_complete)
+    monkeypatch.setattr(losslab.config.jobs, "compose", composed)
+    monkeypatch.setattr(losslab.config.jobs, "require_complete", completed)
+    options = [job.options for job in compose_jobs(jobs)]
+    assert composed.call_count + completed.call_count == 1
+    found = [(each["loss"]["gamma"], each["optimizer"]["lr"], each["seed"]) for each in options]
+    assert found == list(itertools.product((0.5, 1, 2), (0.1, 0.2), range(3)))
+    assert [each["data"]["seed"] for each in options] == [each["seed"] for each in options]
 
 
 def test_a_value_that_is_wrong_is_refused_although_the_others_of_its_key_are_not():

@@ -1,5 +1,7 @@
 """What is found out about a loss by trying it, against what is known about it."""
 
+import copy
+
 import pytest
 import torch
 from conformance import cases
@@ -19,14 +21,16 @@ from losslab.losses import (
     OnSigmoid,
     SumLoss,
     TargetFormat,
+    UncertaintySumLoss,
     WithOneHotTargets,
     WithSignedTargets,
 )
 from losslab.losses.function import FunctionLoss
 from losslab.losses.links import FocalLink, SmoothedLink
 from losslab.passport import NumericLink, find_adapters, overrides, probe, try_format
+from losslab.passport.fitting import LEARNING_RATE, STEPS, fitted
 from losslab.passport.passport import warnings_of
-from losslab.passport.problems import PROBED
+from losslab.passport.problems import PROBED, example
 from losslab.passport.trial import LOGITS
 
 INDICES, HOT = TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES
@@ -225,6 +229,21 @@ def test_losses_of_embeddings_are_probed_with_vectors_that_fit(name):
 
 def test_a_loss_that_may_have_vectors_is_probed_without_them():
     assert "not class indices" not in passport_of(["loss=cross_entropy"])
+
+
+def test_a_loss_and_its_parameters_are_fitted_as_by_adam_of_torch():
+    loss = UncertaintySumLoss(
+        {"one": nn.CrossEntropyLoss(), "other": nn.MultiMarginLoss()}
+    ).double()
+    problem, theirs = example(INDICES), copy.deepcopy(loss)
+    expected = problem.start.clone().requires_grad_()
+    adam = torch.optim.Adam([expected, *theirs.parameters()], lr=LEARNING_RATE)
+    for _ in range(STEPS):
+        adam.zero_grad()
+        theirs(expected, problem.target).backward()
+        adam.step()
+    assert torch.equal(fitted(loss, problem), expected)
+    assert all(map(torch.equal, loss.parameters(), theirs.parameters()))
 
 
 def test_a_sum_is_probed_as_one_loss():

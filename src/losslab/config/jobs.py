@@ -1,6 +1,7 @@
 """Composition of the jobs of a sweep, those that differ only in plain values once.
 
-Composing a job takes a tenth of a second, and setting the values of a composed one a millisecond.
+Composing a job takes a tenth of a second, and setting values in the options of a composed one a
+tenth of a millisecond.
 """
 
 import functools
@@ -22,11 +23,12 @@ from losslab.config.compose import (
     without_hydra,
 )
 from losslab.config.errors import UserError
+from losslab.config.interpolations import Interpolations
 from losslab.config.overrides import parsed, replaces
 from losslab.config.user_code import code_dirs, config_dirs
 from losslab.config.validation import require_valid
 from losslab.config.values import refusal
-from losslab.runs.folder import named
+from losslab.runs.folder import job_name, named
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,6 @@ SEED = re.compile(r"seed=(0|[1-9]\d*)")  # as Hydra reads a whole number
 PLAIN = re.compile(r"(?!hydra\.)(\w+(?:\.\w+)+)=[\w.+-]+")
 """Override that gives an option one number or word, and so does not change what is composed."""
 
-_FREE_OF_SEED = re.compile(
-    r"\$\{(oc\.(env|select):((?!seed|hydra)[^${}])*|((?!seed|hydra)[\w.])+)\}"
-)
-"""Interpolation that the seed does not change, unless it changes what is named."""
-
 
 def _without_value(override: str) -> str:
     if SEED.fullmatch(override):
@@ -106,23 +103,45 @@ def _without_value(override: str) -> str:
 
 
 class SharedConfig:
-    """Composed config of a job, which becomes that of other jobs with the same keys."""
+    """Composed config of a job, which becomes that of other jobs with the same keys.
+
+    A value that determines no more than the options that repeat it is set in plain options, a
+    hundred times faster than in the config, which follows when it is needed.
+    """
 
     def __init__(self, job: Sequence[str]) -> None:
-        self.job = list(job)
-        self.config = compose(job)
-        self.own_seeds = _own_seeds(without_hydra(self.config))
-        self.options = _finished(without_hydra(self.config), self.config.hydra)
-        self.sweep_dir = Path(self.config.hydra.sweep.dir)
+        self.job = self._job_of_config = list(job)
+        self._config = compose(job)
+        self._interpolations = Interpolations(self._config)
+        self._typed: list[str] = secrets.resolved(self._config.hydra.overrides.task)
+        written: Any = OmegaConf.to_container(self._config.hydra)
+        self._subdir: str = written["sweep"]["subdir"]
+        self._usual_dirname = written["job"]["override_dirname"] == self._dirname
+        self._content: Any = OmegaConf.to_container(without_hydra(self._config), resolve=True)
+        self.options: dict[str, Any]
+        self._read()
+
+    @property
+    def config(self) -> DictConfig:
+        """Return the config of the job, including Hydra's node."""
+        differing = _differing(self._job_of_config, self.job)
+        for key, value in _values(differing).items():
+            OmegaConf.update(self._config, key, value)
+        if differing:
+            node = self._config.hydra
+            with read_write(node):
+                node.overrides.task = self._typed
+                node.job.override_dirname = self._dirname
+        self._job_of_config = self.job
+        return self._config
 
     def can_become(self, job: Sequence[str]) -> bool:
         """Return whether setting the values that differ gives what composing the job would."""
-        differing, typed = self._differing(job), self._typed
-        dirname = secrets.plain(self.config.hydra.job, resolve=False)["override_dirname"]
+        differing = _differing(self.job, job)
         return (
-            all(typed.count(before) == 1 for before in differing)
-            and dirname == ",".join(sorted(typed))
-            and (all(map(SEED.fullmatch, differing)) or "of" not in self.config.loss)
+            self._usual_dirname
+            and all(self._typed.count(before) == 1 for before in differing)
+            and (all(map(SEED.fullmatch, differing)) or "of" not in self.options["loss"])
         )
 
     def become(self, job: Sequence[str]) -> None:
@@ -131,60 +150,101 @@ class SharedConfig:
         Raises:
             UserError: if a value is invalid.
         """
-        differing = self._differing(job)
-        self.job = list(job)
-        self._set(differing)
-        if all(map(SEED.fullmatch, differing)) and self.own_seeds is not None:
-            if reason := refusal("seed", self.config.seed):
-                raise UserError(reason)
-            self.options = self._reseeded(self.own_seeds)
-            return
-        with composition_errors():
-            content = require_complete(self.config)
-        require_valid(self.config, content, job, functools.cache(lambda: defaults_of(job)))
-        self.options = _finished(without_hydra(self.config), self.config.hydra)
-        self.sweep_dir = Path(self.config.hydra.sweep.dir)
+        differing = _differing(self.job, job)
+        self.job, self._typed = list(job), [differing.get(each, each) for each in self._typed]
+        values = self._with_followers(_values(differing))
+        if values is None:
+            with composition_errors():
+                self._content = require_complete(self.config)
+        else:
+            self._content = _with_values(self._content, values)
+        self._require_valid(only_seed=values is not None and all(map(SEED.fullmatch, differing)))
+        if values is None:
+            self._read()
+        else:
+            self.options = _with_values(self.options, values) | {"overrides": self._typed}
 
     def composed(self) -> Composed:
         """Return the job that the config is of."""
-        overrides = tuple(self.options["overrides"])
-        return Composed(overrides, self.options, self.sweep_dir, self.config.hydra.sweep.subdir)
+        return Composed(tuple(self._typed), self.options, self._sweep_dir, self.subdir)
 
     @property
-    def _typed(self) -> list[str]:
-        typed: list[str] = secrets.resolved(self.config.hydra.overrides.task)
-        return typed
+    def subdir(self) -> str:
+        """Return the output subdirectory of the job."""
+        text = self._subdir.replace("${seed}", str(self.options["seed"]))
+        if JOB_FOLDER in text:
+            seedless = tuple(each for each in self._typed if not SEED.fullmatch(each))
+            text = text.replace(JOB_FOLDER, _job_folder(seedless))
+        return str(self.config.hydra.sweep.subdir) if "${" in text else text
 
-    def _differing(self, job: Sequence[str]) -> dict[str, str]:
-        return {old: new for old, new in zip(self.job, job, strict=True) if old != new}
+    @property
+    def _dirname(self) -> str:
+        return ",".join(sorted(self._typed))
 
-    def _set(self, differing: Mapping[str, str]) -> None:
-        for override in parsed(list(differing.values())):
-            OmegaConf.update(self.config, override.key_or_group, override.value())
-        typed = [differing.get(given, given) for given in self._typed]
-        node = self.config.hydra
-        with read_write(node):
-            node.overrides.task = typed
-            node.job.override_dirname = ",".join(sorted(typed))
+    def _read(self) -> None:
+        """Read the options from the config."""
+        self.options = _finished(without_hydra(self._config), self._config.hydra)
+        self._sweep_dir = Path(self._config.hydra.sweep.dir)
 
-    def _reseeded(self, own: Sequence[str]) -> dict[str, Any]:
-        """Return the options with the seed of the config, of which the others are shared."""
-        seed = {"seed": self.config.seed}
-        options = self.options | seed
-        options |= {key: options[key] | seed for key in own if "seed" in options[key]}
-        return options | {"overrides": self._typed}
+    def _require_valid(self, *, only_seed: bool) -> None:
+        if not only_seed:
+            defaults = functools.cache(lambda: defaults_of(self.job))
+            require_valid(self._config, self._content, self.job, defaults)
+        elif reason := refusal("seed", self._content["seed"]):
+            raise UserError(reason)
 
-
-def _own_seeds(own: DictConfig) -> list[str] | None:
-    """Return the groups with a ``seed: ${seed}``; ``None`` if more may depend on the seed."""
-    found = []
-    for key, value in schema.flat(OmegaConf.to_container(own)):
-        for text in value if isinstance(value, tuple) else (value,):
-            if text == "${seed}" and re.fullmatch(r"\w+\.seed", key):
-                found.append(key.partition(".")[0])
-            elif isinstance(text, str) and "${" in _FREE_OF_SEED.sub("", text):
+    def _with_followers(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return all that changes with some options; ``None`` if the config has to tell."""
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            followers = self._interpolations.followers(key)
+            if followers is None or key.endswith("._target_"):
                 return None
-    return found
+            found |= dict.fromkeys(followers, value)
+        return found if all(_has(self._content, key) for key in found) else None
+
+
+JOB_FOLDER = "${job_folder:${hydra.overrides.task}}"
+"""Part of the output subdirectory as conf/hydra writes it."""
+
+_job_folder = functools.lru_cache(maxsize=1)(job_name)  # that of all seeds
+
+
+def _differing(before: Sequence[str], after: Sequence[str]) -> dict[str, str]:
+    return {old: new for old, new in zip(before, after, strict=True) if old != new}
+
+
+def _values(differing: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of overrides by key; a seed is not worth a parser."""
+    values = {}
+    for given in differing.values():
+        if SEED.fullmatch(given):
+            values["seed"] = int(given[5:])
+        else:
+            [override] = parsed([given])
+            values[override.key_or_group] = override.value()
+    return values
+
+
+def _has(options: Any, key: str) -> bool:
+    """Return whether nested options have a key; it does not lead into lists."""
+    top, _, rest = key.partition(".")
+    present = isinstance(options, Mapping) and top in options
+    return _has(options[top], rest) if present and rest else present
+
+
+def _with_values(options: Any, values: Mapping[str, Any]) -> Any:
+    """Return options with other values, those of options that they have; the rest is shared."""
+    for key, value in values.items():
+        if _has(options, key):
+            options = _with_value(options, key.split("."), value)
+    return options
+
+
+def _with_value(options: Any, names: Sequence[str], value: Any) -> Any:
+    if not names:
+        return value
+    return options | {names[0]: _with_value(options[names[0]], names[1:], value)}
 
 
 def _drop_replaced_options(node: dict[str, Any], group: str, overrides: Sequence[str]) -> None:
