@@ -11,7 +11,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from unittest import mock
 
-LIBRARIES = ("torch", "scipy", "pandas", "matplotlib")
+LIBRARIES = ("torch", "numpy", "scipy", "sklearn", "pandas", "matplotlib", "tensorboard")
 """Libraries that take seconds to import."""
 
 

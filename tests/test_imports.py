@@ -42,6 +42,7 @@ def imported(name):
         (["config"], TORCH),
         (["runs", "analysis", "report", "engines"], TORCH | {"submitit", "ray"}),
         (["sweep"], TORCH | {"rich.syntax"}),
+        (["cli"], TORCH | {"numpy", "scipy", "sklearn", "pandas", "matplotlib", "tensorboard"}),
         (["dictionary"], TORCH | HYDRA),
         ([""], TORCH | HYDRA),
     ],
@@ -55,6 +56,40 @@ def test_a_layer_loads_only_what_it_needs(folders, without):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_a_run_loads_no_library_that_its_data_and_task_do_not_need(tmp_path):
+    program = (
+        "import gc, sys\n"
+        "from losslab import cli\n"
+        "assert cli.run(sys.argv[1:]) == 0\n"
+        "unneeded = {'sklearn', 'pandas', 'gymnasium', 'losslab.analysis.comparison'}\n"
+        "assert not unneeded & set(sys.modules), unneeded & set(sys.modules)\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 0\n"
+    )
+    arguments = ["loss=focal", "trainer.max_epochs=1", f"paths.log_dir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], check=False, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.slow
+def test_torch_is_imported_without_searching_for_garbage():
+    program = (
+        "import gc, sys\n"
+        "from losslab.torch_import import import_torch\n"
+        "searches = []\n"
+        "gc.callbacks.append(lambda *told: searches.append(told))\n"
+        "import_torch()\n"
+        "found = len(searches), gc.isenabled(), gc.get_freeze_count() > 0\n"
+        "print(found, 'pytorch_lightning' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(0, True, True) True\n"
 
 
 def test_only_the_command_line_imports_the_command_line():

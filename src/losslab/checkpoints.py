@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from losslab.components import Components
 from losslab.config.errors import UserError, described
 from losslab.modules.base import forget_copies
-from losslab.rl.module import ReinforcementModule
 from losslab.runs.files import FileError
 
 Checkpoint = dict[str, Any]
@@ -78,8 +77,7 @@ def require_resumable(
     """
     loops = {"fit_loop": trainer.fit_loop.state_dict()}
     expected: dict[str, Any] = {"epoch": 0, "global_step": 0, "loops": loops}
-    if isinstance(components.module, ReinforcementModule):
-        expected["reinforcement"] = {}
+    expected |= {name: {} for name in getattr(components.module, "saved_entries", ())}
     if "record" in saved:  # of a run that was trained in a stack
         epoch = {"epoch": 0, "metrics": {}}
         expected["record"] = {"epochs": 0, "steps": 0, "best": epoch, "final": epoch}

@@ -33,6 +33,7 @@ from losslab.resume import resume
 from losslab.sequential_sweep import sequential_sweep
 from losslab.sweep import hydra_main, sweep, train_job
 from losslab.sweep_output import DONE, print_tree, show_run
+from losslab.torch_import import import_torch
 
 
 def main() -> None:
@@ -116,6 +117,7 @@ def _remove_empty(folder: Path) -> None:
 
 def _follow(place: Place) -> int:
     """Train as another rank of the command's runs; return the first rank's exit status."""
+    import_torch()
     from losslab.ranks.follower import follow  # noqa: PLC0415 (torch)
     from losslab.training import join  # noqa: PLC0415
 

@@ -14,6 +14,7 @@ from losslab.config.expansion import jobs_of, values_of
 from losslab.config.instantiate import target_of
 from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import parsed
+from losslab.torch_import import import_torch
 
 Job = list[str]
 
@@ -78,9 +79,6 @@ def _jobs(overrides: Sequence[str]) -> list[Job]:
 
 def _refusals(losses: Sequence[str], jobs: Sequence[Job]) -> dict[str, str]:
     """Return why losses do not fit the jobs, by loss; those that fit are left out."""
-    from losslab.components import built_task  # noqa: PLC0415 (torch)
-    from losslab.target_formats import matching_format  # noqa: PLC0415
-
     refusals: dict[str, str] = {}
     for job in jobs:
         task = None
@@ -89,8 +87,8 @@ def _refusals(losses: Sequence[str], jobs: Sequence[Job]) -> dict[str, str]:
                 continue
             try:
                 config = _fitting(loss, job)
-                task = task or built_task(config)  # the data decide which formats it provides
-                matching_format(config, target_of(config.loss, "loss"), task.provides)
+                task = task or _task(config)
+                _require_format(config, task)
             except UserError as error:
                 refusals[loss] = str(error)
     return refusals
@@ -102,8 +100,6 @@ def _fitting(loss: str, job: Job) -> DictConfig:
     Raises:
         UserError: if it does not.
     """
-    from losslab.target_formats import require_fit  # noqa: PLC0415 (torch)
-
     [composed] = compose_jobs([[*job, f"loss={loss}"]])
     config = composed.config
     given = {each.partition("=")[0] for each in job}
@@ -113,8 +109,29 @@ def _fitting(loss: str, job: Job) -> DictConfig:
             f"loss={loss} is for task={config.choices.task}, but data={config.choices.data} for "
             f"task={usual}"
         )
+    import_torch()
+    from losslab.target_formats import require_fit  # noqa: PLC0415 (torch)
+
     require_fit(config)
     return config
+
+
+def _task(config: DictConfig) -> Any:
+    """Return the task of a config with its data, which decide which formats it provides."""
+    from losslab.components import built_task  # noqa: PLC0415 (torch)
+
+    return built_task(config)
+
+
+def _require_format(config: DictConfig, task: Any) -> None:
+    """Check that the loss accepts a target format of the task.
+
+    Raises:
+        UserError: if it does not.
+    """
+    from losslab.target_formats import matching_format  # noqa: PLC0415 (torch)
+
+    matching_format(config, target_of(config.loss, "loss"), task.provides)
 
 
 def data_for_all(losses: Sequence[str]) -> list[str]:

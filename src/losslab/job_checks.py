@@ -23,6 +23,7 @@ from losslab.runs.disk import free_space
 from losslab.runs.files import FileError
 from losslab.runs.folder import find_runs, job_name, label_of, own_names
 from losslab.runs.record import read_record
+from losslab.torch_import import import_torch
 
 
 def checked_jobs(
@@ -135,6 +136,7 @@ def check_configs(configs: Iterable[DictConfig]) -> str:
         Description of the data of the last one (sizes of the splits, class counts), and notes on
         the networks.
     """
+    import_torch()
     from losslab.training import check  # noqa: PLC0415
 
     components, shared = None, ""

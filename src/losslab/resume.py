@@ -23,10 +23,12 @@ from losslab.runs.check import never_recorded
 from losslab.runs.files import advising
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, RunFolder, is_run
 from losslab.runs.record import read_record
+from losslab.saved_config import saved_config
 from losslab.sequential_sweep import planned_looks, sequential_sweep
 from losslab.sweep import sweep
 from losslab.sweep_file import extended, read_code_dirs, read_commands
 from losslab.sweep_output import show_run
+from losslab.torch_import import import_torch
 
 _ABSENT = object()
 
@@ -123,8 +125,6 @@ def _elsewhere(command: Command) -> Command:
 
 
 def _resume_run(folder: Path, overrides: Sequence[str], *, trust: bool) -> int:
-    from losslab.training import saved_config, train  # noqa: PLC0415
-
     config = changed_config(saved_config(folder, trust=trust), overrides)
     if not trust:  # options that depend on the changed ones come from the saved command
         require_harmless([config], Source(folder, config.get("code_dirs", {})))
@@ -143,6 +143,9 @@ def _resume_run(folder: Path, overrides: Sequence[str], *, trust: bool) -> int:
     require_supported(config)
     if "code_dirs" in config:  # where the user's modules are now
         config.code_dirs = code_dirs(schema.targets(OmegaConf.to_container(config)))
+    import_torch()  # only once the changes are checked
+    from losslab.training import train  # noqa: PLC0415
+
     with resumable(f"{program()} resume={folder}"):
         train(config, folder, resume=True)
     return show_run(folder, Path(config.paths.log_dir))

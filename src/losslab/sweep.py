@@ -41,6 +41,7 @@ from losslab.sweep_output import (
     show_unfinished,
     write_summary,
 )
+from losslab.torch_import import import_torch
 from losslab.units import Unit, pack_units, plan_units
 
 PLANNING = "units/plan"
@@ -146,7 +147,7 @@ def sweep_job(config: DictConfig) -> None:
     folder = Path(node.runtime.output_dir)
     if not needs_running(folder):
         return
-    # torch: only once the command is checked
+    import_torch()  # only once the command is checked
     from losslab.continuing import train_run  # noqa: PLC0415
     from losslab.lockstep.grouping import Job  # noqa: PLC0415
 

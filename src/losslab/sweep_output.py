@@ -13,7 +13,6 @@ from losslab.config import schema
 from losslab.config.jobs import Composed
 from losslab.metrics.labels import first_few, primary_metric
 from losslab.report.run_table import run_table
-from losslab.report.sweep_summary import write_sweep_summary
 from losslab.runs.check import damage, is_finished, worker_of
 from losslab.runs.files import FileError
 from losslab.runs.folder import is_run
@@ -50,6 +49,10 @@ def write_summary(folder: Path, configs: Mapping[Path, Mapping[str, Any]]) -> No
         folder: folder of the sweep.
         configs: resolved config of each run, as plain values, by its folder.
     """
+    from losslab.report.sweep_summary import (  # noqa: PLC0415 (TensorBoard: after training)
+        write_sweep_summary,
+    )
+
     columns = {run: schema.hparams(config) for run, config in configs.items()}
     [first, *_] = configs.values()
     write_sweep_summary(folder, columns, primary_metric(first["task"]))

@@ -11,15 +11,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from losslab.callbacks.figures import Figures
 from losslab.checkpoints import checkpoint_path, read_checkpoint, require_resumable
 from losslab.components import Components, build_components
 from losslab.config.errors import UserError
 from losslab.config.instantiate import build
-from losslab.config.trust import Source, admit, require_harmless
 from losslab.data.limits import limited_count
 from losslab.data.val_then_test import ValThenTest
 from losslab.first_batch import try_batch
@@ -32,14 +30,12 @@ from losslab.process_checks import require_processes, require_strategy, spawns
 from losslab.ranks.first import FIRST_RANK
 from losslab.ranks.follower import Together
 from losslab.recording import make_run_writer, open_record, recorded
-from losslab.runs.check import never_recorded, require_curves_until
-from losslab.runs.config_file import read_config
-from losslab.runs.files import FileError
-from losslab.runs.folder import find_runs, in_sweep, is_run
-from losslab.runs.packs import is_packed, unpack
+from losslab.runs.check import require_curves_until
+from losslab.runs.folder import in_sweep, is_run
 from losslab.runs.record import Record, read_record
 from losslab.runs.writer import RunWriter
 from losslab.runtime import keep_freed_memory
+from losslab.saved_config import saved_config
 from losslab.trainer import is_double, make_callbacks, make_trainer, quiet_trainer
 
 IN_ONE_PROCESS = {"strategy": "auto", "devices": 1, "num_nodes": 1}
@@ -330,43 +326,3 @@ def ranks_together(
             dist.destroy_process_group()
         os.environ.clear()
         os.environ.update(before)
-
-
-def saved_config(folder: Path, *, trust: bool = False) -> DictConfig:
-    """Read the resolved config of a run.
-
-    Args:
-        folder: the run's folder.
-        trust: whether what the config names may be run, whatever it is.
-
-    Raises:
-        UserError: if the folder is not a run folder, if its record or config is damaged, or if its
-            config names code that is not known.
-    """
-    if not (is_run(folder) or never_recorded(folder)):
-        runs = find_runs(folder)
-        holds = f": it holds runs, such as {runs[0]}" if runs else ""
-        raise UserError(f"{folder} is not the folder of a run{holds}")
-    if is_packed(folder):
-        unpack(folder)
-    if not never_recorded(folder):
-        read_record(folder)
-    try:
-        config = OmegaConf.create(read_config(folder))
-    except FileNotFoundError as error:
-        raise FileError(Path(error.filename), "is missing") from error
-    _require_environment(config, folder)
-    code = config.get("code_dirs", {})
-    admit(config.get("config_dirs", []), code, trust=trust)
-    if not trust:
-        require_harmless([config], Source(folder, code))
-    return config
-
-
-def _require_environment(config: DictConfig, folder: Path) -> None:
-    """Check that the environment variables of a saved config are set, but for its loggers."""
-    of_run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "logger"])
-    try:
-        OmegaConf.to_container(of_run, resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{folder / 'config.yaml'}: {str(error).splitlines()[0]}") from error

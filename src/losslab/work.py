@@ -20,6 +20,7 @@ from losslab.runs.files import advising
 from losslab.runs.folder import SWEEP_FILE
 from losslab.sequential_sweep import planned_looks
 from losslab.sweep_output import DONE, FAILED, show_unfinished
+from losslab.torch_import import import_torch
 from losslab.units import Unit, pack_unit, read_units
 
 
@@ -117,7 +118,7 @@ class Worker:
         return True
 
     def _train(self, unit: Unit) -> None:
-        # torch: only once there is something to train
+        import_torch()  # only once there is something to train
         from losslab.continuing import train_runs  # noqa: PLC0415
         from losslab.lockstep.grouping import Job  # noqa: PLC0415
 

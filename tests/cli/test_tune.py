@@ -11,7 +11,7 @@ import pytest
 
 from losslab.components import ready_data
 from losslab.runs.folder import find_runs
-from losslab.training import saved_config
+from losslab.saved_config import saved_config
 
 pytestmark = pytest.mark.slow
 

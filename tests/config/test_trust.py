@@ -20,7 +20,8 @@ from losslab.config.errors import UserError
 from losslab.config.past import translated
 from losslab.config.trust import Source, require_harmless, require_harmless_jobs
 from losslab.runs.folder import SWEEP_FILE
-from losslab.training import evaluate, saved_config
+from losslab.saved_config import saved_config
+from losslab.training import evaluate
 
 PAST = Path(__file__).parents[1] / "past" / "v0_1"
 RUN = PAST / "runs" / "focal"

@@ -10,7 +10,7 @@ from torch import nn
 
 from losslab.config import user_code
 from losslab.config.errors import UserError
-from losslab.training import saved_config
+from losslab.saved_config import saved_config
 
 RUN = Path(__file__).parents[1] / "past" / "v0_1" / "runs" / "focal"
 

@@ -83,7 +83,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("trust", [True, False])
 def test_a_saved_run_makes_its_modules_importable_if_it_is_trusted(tmp_path, trust):
-    from losslab.training import saved_config
+    from losslab.saved_config import saved_config
 
     run = tmp_path / "run"
     shutil.copytree(Path(__file__).parents[1] / "past" / "v0_1" / "runs" / "focal", run)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from losslab.data import mnist, small_images
+from losslab.data import digits, mnist, small_images
 from losslab.data.digits import Digits
 from losslab.data.mnist import MNIST
 from losslab.data.regression import Regression
@@ -33,6 +33,13 @@ def test_digits_are_those_of_scikit_learn():
     expected = table(bunch.images, bunch.target)
     assert np.array_equal(table(images.numpy() * 16, labels.numpy()), expected)
     assert (data.input_shape, data.outputs, data.class_names[3]) == ((1, 8, 8), 10, "3")
+
+
+def test_digits_are_found_if_scikit_learn_has_them_elsewhere(monkeypatch):
+    near = digits._digits()
+    digits._digits.cache_clear()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    assert all(map(torch.equal, near, digits._digits()))
 
 
 def test_flat_digits_are_the_same_digits():

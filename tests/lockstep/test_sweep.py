@@ -1,5 +1,6 @@
 """A run trained together with others leaves what it leaves when it is trained alone."""
 
+import gc
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 
 from losslab.components import fingerprint
 from losslab.config.overrides import quoted
+from losslab.lockstep import sweep
 from losslab.lockstep.sweep import train_jobs
 from losslab.runs.curves import read_curves
 from losslab.runs.record import read_record
@@ -329,6 +331,17 @@ def test_a_stacked_run_is_resumed_alone(both, jobs, given):
     saved = [checkpoint_of(folder, "last") for folder in pairs[1]]
     assert not differences(*saved, tolerance=1e-10)
     assert not differences(*map(record_of, pairs[1]), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("exempt", [True, False])
+def test_imports_stay_exempt_from_garbage_collection_only_if_they_were(jobs, monkeypatch, exempt):
+    monkeypatch.setattr(sweep, "train_in_process", lambda *_, **__: [])
+    (gc.freeze if exempt else gc.unfreeze)()
+    try:
+        assert not train_jobs(jobs("one", *DIGITS, "loss=bce", "seed=0,1"), workers=1)
+        assert (gc.get_freeze_count() > 0) == exempt
+    finally:
+        gc.unfreeze()
 
 
 def test_what_cannot_be_stacked_is_left_with_the_reason(jobs):

@@ -12,7 +12,8 @@ from losslab.config.errors import UserError
 from losslab.resume import changed_config
 from losslab.runs.curves import read_curves
 from losslab.runs.record import read_record
-from losslab.training import check, evaluate, saved_config, train
+from losslab.saved_config import saved_config
+from losslab.training import check, evaluate, train
 
 PATIENCE = ["task.checkpoint=best", "callbacks.run_writer.patience=1", "optimizer.lr=1e-30"]
 FEW = ["data.batch_size=16"]  # 8 training, 3 validation and 3 test batches of the line

@@ -16,7 +16,8 @@ from losslab.analysis.load import collect
 from losslab.analysis.search import read_tuning
 from losslab.runs.folder import PLAN_FILE
 from losslab.runs.record import read_record
-from losslab.training import evaluate, saved_config
+from losslab.saved_config import saved_config
+from losslab.training import evaluate
 from losslab.tuning import run_tuning
 
 PAST = Path(__file__).parent / "v0_1"

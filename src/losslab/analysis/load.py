@@ -13,7 +13,7 @@ from losslab.config.schema import flat, meaning
 from losslab.metrics.labels import metric_of
 from losslab.runs.check import is_live, require_curves
 from losslab.runs.config_file import read_config
-from losslab.runs.curves import NO_CURVES, Curves, as_frame, read_columns
+from losslab.runs.curves import Curves, as_frame, no_curves, read_columns
 from losslab.runs.figure_data import require_figure
 from losslab.runs.files import FileError, require_zip
 from losslab.runs.folder import SWEEP_FILE, RunFolder, find_runs
@@ -144,7 +144,7 @@ class Run:
         try:
             return read_columns(self.folder)
         except FileNotFoundError:
-            return NO_CURVES
+            return no_curves()
 
     @functools.cached_property
     def monitored(self) -> np.ndarray:

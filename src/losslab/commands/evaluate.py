@@ -7,6 +7,7 @@ from rich.console import Console
 
 from losslab.commands.parser import CodeParser
 from losslab.config.errors import UserError, cli_errors
+from losslab.torch_import import import_torch
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -27,9 +28,13 @@ def main(given: Sequence[str] | None = None) -> int:
     from losslab.report.run_table import metrics_table, title  # noqa: PLC0415
     from losslab.runs.files import advising  # noqa: PLC0415
     from losslab.runs.record import read_record  # noqa: PLC0415
-    from losslab.training import evaluate  # noqa: PLC0415
+    from losslab.saved_config import saved_config  # noqa: PLC0415
 
     with cli_errors(), advising("restore the file, or train the run again"):
+        saved_config(arguments.run, trust=arguments.trust)  # refuse what is no run before torch
+        import_torch()
+        from losslab.training import evaluate  # noqa: PLC0415
+
         metrics = evaluate(
             arguments.run,
             tuple(arguments.split or ("val", "test")),

@@ -25,6 +25,7 @@ from typing import Any
 from losslab.commands.parser import prints_help
 from losslab.config.errors import UserError, cli_errors
 from losslab.config.user_code import use
+from losslab.torch_import import import_torch
 
 OWN = ("start", "end", "steps")
 
@@ -68,6 +69,7 @@ def find(arguments: Sequence[str]) -> int:
     log_dir = str(jobs[0].config.paths.log_dir)
     require_log_dir(log_dir)
 
+    import_torch()
     from losslab.range_test import Span, find_rates  # noqa: PLC0415 (torch)
 
     span = Span(**own)

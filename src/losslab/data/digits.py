@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Unpack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Unpack
 
+import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from losslab.data.base import InMemoryData, Options, Raw
@@ -60,6 +62,21 @@ def _require_some_digits(positive: Sequence[int]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1)  # read once per process, for all jobs of a sweep
 def _digits() -> tuple[Tensor, Tensor]:
-    bunch = load_digits()
-    images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16
-    return images, torch.from_numpy(bunch.target).long()
+    table = torch.from_numpy(_table())
+    return table[:, :-1].float().reshape(-1, 1, 8, 8) / 16, table[:, -1].long()
+
+
+def _table() -> "np.ndarray[Any, Any]":
+    """Return a row of 64 grey values from 0 to 16 and the digit for each image.
+
+    The file that scikit-learn includes is read without importing scikit-learn, which takes a
+    second; if a version of it has the file elsewhere, it is asked.
+    """
+    found = find_spec("sklearn")
+    for folder in (found and found.submodule_search_locations) or ():
+        file = Path(folder, "datasets", "data", "digits.csv.gz")
+        if file.is_file():
+            return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+
+    return np.column_stack(load_digits(return_X_y=True))

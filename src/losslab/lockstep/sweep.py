@@ -71,6 +71,7 @@ def train_jobs(
         f"{some(len(groups), 'groups')}, {some(len(parts), 'stacks')} of up to {len(parts[0])}, "
         f"{some(workers, 'processes')}"
     )
+    frozen = gc.get_freeze_count() > 0  # as by import_torch
     gc.freeze()  # imported objects stay: do not search them for garbage or copy them in forks
     try:
         train = partial(train_in_process, sharing=workers, capture=capture)
@@ -78,7 +79,8 @@ def train_jobs(
         for more in together:
             left += more
     finally:
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
     return left
 
 

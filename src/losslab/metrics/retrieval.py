@@ -1,7 +1,6 @@
 """Metrics of embeddings: retrieval of samples of the same class, and silhouette."""
 
 import torch
-from sklearn.metrics import silhouette_samples
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
@@ -89,6 +88,8 @@ def silhouette(embeddings: Tensor, labels: Tensor) -> Tensor:
     classes = labels[:SILHOUETTE_SAMPLES].cpu()
     values = rows.new_full((len(embeddings),), torch.nan)
     if 1 < len(set(classes.tolist())) < len(classes):
+        from sklearn.metrics import silhouette_samples  # noqa: PLC0415 (half a second)
+
         # from differences, so that equal embeddings have distance 0
         distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
         found = silhouette_samples(distances.numpy(), classes.numpy(), metric="precomputed")

@@ -28,6 +28,8 @@ class Module(pl.LightningModule):
 
     shares_batches: ClassVar[bool] = True
     """Whether several processes can train it together, each with a part of a batch."""
+    saved_entries: ClassVar[tuple[str, ...]] = ()
+    """Entries of a checkpoint, each a mapping, that a module adds and needs to resume."""
     loss: Any
     metrics: dict[str, dict[str, float]]
     """Metrics of the last evaluation by split, as records hold them."""

@@ -54,6 +54,7 @@ class ReinforcementModule(Module):
     """
 
     shares_batches = False  # each process would act in the same episodes
+    saved_entries = ("reinforcement",)
     algorithm_class: ClassVar[type[Algorithm]]
 
     def __init__(

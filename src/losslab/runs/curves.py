@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from losslab.runs.disk import append
 from losslab.runs.files import FileError, read_text
 from losslab.runs.folder import RunFolder, replace_file
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas
 
 COLUMNS = ("epoch", "step", "seconds", "name", "value")
@@ -76,20 +75,24 @@ class CurveWriter:
 class Curves:
     """Curves of a run as columns, one entry per value, in the order written."""
 
-    epoch: np.ndarray
-    step: np.ndarray
-    seconds: np.ndarray
-    name: np.ndarray
+    epoch: "np.ndarray"
+    step: "np.ndarray"
+    seconds: "np.ndarray"
+    name: "np.ndarray"
     """Names, as objects: of many runs, each name is one text."""
-    value: np.ndarray
+    value: "np.ndarray"
 
-    def of(self, name: str) -> np.ndarray:
+    def of(self, name: str) -> "np.ndarray":
         """Return the values of one curve."""
         values: np.ndarray = self.value[self.name == name]
         return values
 
 
-NO_CURVES = Curves(*(np.array([], kind) for kind in ("int64", "int64", "float64", "O", "float64")))
+def no_curves() -> Curves:
+    """Return columns without entries."""
+    import numpy as np  # noqa: PLC0415 (refused commands read no curves)
+
+    return Curves(*(np.array([], kind) for kind in ("int64", "int64", "float64", "O", "float64")))
 
 
 def read_columns(folder: Path) -> Curves:
@@ -101,10 +104,12 @@ def read_columns(folder: Path) -> Curves:
         FileNotFoundError: if the folder has no curves.
         FileError: if the file does not have the expected format.
     """
+    import numpy as np  # noqa: PLC0415 (refused commands read no curves)
+
     path = RunFolder(folder).metrics
     _, *rows = csv.reader(_whole_lines(path))
     if not rows:
-        return NO_CURVES
+        return no_curves()
     try:
         epoch, step, seconds, name, value = zip(*rows, strict=True)
         return Curves(

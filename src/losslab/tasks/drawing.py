@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from sklearn.decomposition import PCA
 from torch import Tensor
 from torchmetrics.functional.classification import binary_precision_recall_curve
 
@@ -222,6 +221,8 @@ def _in_three_dimensions(clouds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any
 
 def embedding(rows: Tensor, labels: Tensor, names: Sequence[str]) -> Scatter:
     """Return normalised embeddings on their first two principal axes, coloured by class."""
+    from sklearn.decomposition import PCA  # noqa: PLC0415 (half a second, for this figure only)
+
     points = array(rows)
     points = points / np.linalg.norm(points, axis=1, keepdims=True).clip(min=1e-12)
     pca = PCA(min(2, *points.shape), random_state=0).fit(points)

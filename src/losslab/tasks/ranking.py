@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.stats import kendalltau
-from sklearn.metrics import ndcg_score
 from torch import Tensor, nn
 
 from losslab.data.kinds import grades_of
@@ -95,6 +93,10 @@ def query_metrics(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float,
         >>> query_metrics(np.array([3.0, 2.0, 1.0]), np.array([2, 1, 0]))
         (1.0, 1.0, 1.0)
     """
+    # half a second that other tasks do not need
+    from scipy.stats import kendalltau  # noqa: PLC0415
+    from sklearn.metrics import ndcg_score  # noqa: PLC0415
+
     # relative to the largest one, which changes no ratio of gains and does not overflow
     gains = 2.0 ** (grades - grades.max()) - 2.0 ** (min(grades.min(), 0) - grades.max())
     above = grades[:, None] > grades[None, :]

@@ -1,9 +1,11 @@
 """What the pictures of a comparison show, read off their axes."""
 
+import io
 import math
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from losslab.analysis.comparison import compare
 from losslab.analysis.load import Collection
@@ -22,6 +24,8 @@ from losslab.report.figures.style import (
     logarithmic,
     new_figure,
     panels,
+    styled,
+    svg,
 )
 from losslab.report.figures.validation_curves import curve_metrics, validation_curves
 
@@ -37,6 +41,16 @@ def texts(axes):
 
 def names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_an_svg_is_that_of_savefig_drawn_once(table, monkeypatch):
+    figure, buffer = validation_curves(table), io.StringIO()
+    styled(figure.savefig)(buffer, format="svg", metadata={"Date": None})
+    drawn = []
+    draw = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda *given: drawn.append(1) or draw(*given))
+    assert buffer.getvalue().endswith(svg(validation_curves(table)))
+    assert len(drawn) == 1
 
 
 class TestCurves:

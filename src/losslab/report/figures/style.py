@@ -14,16 +14,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from losslab.analysis.comparison import ComparisonTable
+if TYPE_CHECKING:
+    from losslab.analysis.comparison import ComparisonTable
 
 INK, FAINT, RULE, PAPER = "#222222", "#666666", "#dddddd", "#ffffff"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -168,7 +170,7 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     }
 
 
-def table_looks(table: ComparisonTable) -> dict[str, Look]:
+def table_looks(table: "ComparisonTable") -> dict[str, Look]:
     """Return a look for each row, independent of the rows' ranking."""
     return looks(sorted(row.label for row in table.rows))
 
@@ -292,11 +294,25 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) 
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Lay out a figure before it is saved; savefig would draw all of it once more for that."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+    figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+
+
 @styled
 def svg(figure: Figure) -> str:
     """Render the figure as an ``<svg>`` element to embed in a page."""
+    FigureCanvasSVG(figure)  # the layout measures texts as SVG does
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with _laid_out(figure):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
 
 
