@@ -1,8 +1,9 @@
 """Checks of the jobs of a sweep, before the first one starts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -63,7 +64,10 @@ def checked_jobs(
         different = _one_of_each(to_run, _without_seeds)
         require_harmless((job.config for job in different), command.source)
     refuse_mixture(command, jobs)
-    check_configs(job.config for job in _one_of_each(to_run, _what_can_fail))
+    different = _one_of_each(to_run, _what_can_fail)
+    check_configs(
+        (job.config for job in different), own_names([job.overrides for job in different])
+    )
     return jobs
 
 
@@ -129,27 +133,46 @@ def _is_of_another(runs: Sequence[Path], names: Sequence[str]) -> bool:
     return False
 
 
-def check_configs(configs: Iterable[DictConfig]) -> str:
+def check_configs(configs: Iterable[DictConfig], names: Iterable[str] = repeat("")) -> str:
     """Check that the configs can run.
+
+    Args:
+        configs: the resolved configs.
+        names: names of their jobs, for errors; those that are a loss alone are in them already.
 
     Returns:
         Description of the data of the last one (sizes of the splits, class counts), and notes on
         the networks.
     """
     import_torch()
-    from losslab.training import check  # noqa: PLC0415
+    from losslab.training import bare_trainer, check  # noqa: PLC0415
 
-    components, shared = None, ""
+    components, trainer, shared, of_trainer = None, None, "", None
     notes: dict[str, None] = {}
-    for config in configs:
+    for config, name in zip(configs, names, strict=False):
         settings = _what_can_fail(OmegaConf.to_container(config))
         data = repr([item for item in settings if item[0].startswith(("data.", "task."))])
-        components = check(config, like=components if data == shared else None)
+        with _of_job(name):
+            if trainer is None or config.trainer != of_trainer:
+                trainer, of_trainer = bare_trainer(config), config.trainer
+            components = check(config, components if data == shared else None, trainer)
         notes |= dict.fromkeys(components.network_notes)
         shared = data
     if components is None:
         return ""
     return "\n".join([components.data.describe(), *notes])
+
+
+@contextmanager
+def _of_job(name: str) -> Iterator[None]:
+    """Add to an error which of the jobs of its loss is meant."""
+    try:
+        yield
+    except UserError as error:
+        if "," not in name:
+            raise
+        of_python = error.in_python and f"{error.in_python} (in the job {name})"
+        raise UserError(f"{error} (in the job {name})", of_python) from error
 
 
 def _one_of_each(jobs: Iterable[Composed], read: Callable[[Any], Any]) -> list[Composed]:

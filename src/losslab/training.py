@@ -110,12 +110,15 @@ def fit(trainer: pl.Trainer, components: Components, last: Path | None) -> None:
     )
 
 
-def check(config: DictConfig, like: Components | None = None) -> Components:
+def check(
+    config: DictConfig, like: Components | None = None, trainer: pl.Trainer | None = None
+) -> Components:
     """Check that a config can run: build its components and try one batch, without training.
 
     Args:
         config: the resolved config.
         like: components of a run with the same config of data and task, which are shared with it.
+        trainer: the config's :func:`bare_trainer`, or that of another one with the same Trainer.
 
     Raises:
         UserError: if the config cannot run.
@@ -125,13 +128,20 @@ def check(config: DictConfig, like: Components | None = None) -> Components:
     if like is None:
         require_new_networks(config, components.data, components.task)
     require_strategy(config)
-    trainer = build(config.trainer, "trainer", **quiet_trainer())
+    trainer = trainer or bare_trainer(config)
     require_processes(config, trainer, components)
     make_callbacks(config, make_run_writer(config, Path()))
     require_loggers(config)
     require_batches(config, components.data)
     try_batch(config, components, trainer.world_size)
     return components
+
+
+def bare_trainer(config: DictConfig) -> pl.Trainer:
+    """Build the Trainer of a run without callbacks and loggers, for checks."""
+    configure_process(config)
+    trainer: pl.Trainer = build(config.trainer, "trainer", **quiet_trainer())
+    return trainer
 
 
 def require_batches(config: DictConfig, data: Any) -> None:

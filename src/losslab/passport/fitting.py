@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor, nn
 
 from losslab.passport.calls import Refusal, gradient_of, value_of
@@ -48,23 +50,18 @@ def fitted(loss: nn.Module, problem: Problem) -> Tensor:
 
 def minimiser(risk: Callable[[Tensor], Tensor], size: int) -> Tensor:
     """Return where a smooth function of ``size`` numbers is smallest, found from 0."""
-    point = torch.zeros(size, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [point],
-        max_iter=200,
-        tolerance_grad=1e-10,
-        tolerance_change=1e-14,
-        line_search_fn="strong_wolfe",
-    )
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
+    def value_and_gradient(numbers: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
+        point = torch.from_numpy(numbers).requires_grad_()
         value = risk(point)
-        value.backward()
-        return value
+        (gradient,) = torch.autograd.grad(value, point, materialize_grads=True)
+        return value.item(), gradient.numpy()
 
-    optimizer.step(closure)
-    return point.detach()
+    options = {"maxiter": 200, "gtol": 1e-10, "ftol": 1e-15}
+    found = minimize(
+        value_and_gradient, np.zeros(size), jac=True, method="L-BFGS-B", options=options
+    )
+    return torch.from_numpy(found.x)
 
 
 def lowest(risk: Callable[[float], float], low: float, high: float) -> float:
