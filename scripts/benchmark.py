@@ -9,7 +9,7 @@ from benchmarks.batches import batches
 from benchmarks.guard import guard
 from benchmarks.losses import losses
 from benchmarks.many import many
-from benchmarks.start import start
+from benchmarks.start import cost, start
 from benchmarks.sweep import growth, rl, sweep
 from benchmarks.training import training
 from benchmarks.whole import whole
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "rl": lambda given: rl(given.rounds, given.overrides or RL, given.seeds, given.page),
     "growth": lambda given: growth(given.overrides or SMALL, 8 * given.seeds, given.page),
     "start": lambda given: start(given.rounds, given.page),
+    "cost": lambda given: cost(given.rounds, given.page),
     "many": lambda given: many(given.page),
     "whole": lambda given: whole(given.data_dir, given.rounds, given.page),
 }
