@@ -45,6 +45,9 @@ from losslab.losses.metric import require_labelled_embeddings
 
 # with more, torch vectorizes its sums over the classes and is faster than the kernel
 MOST_CLASSES = 16
+# with fewer logits, torch's operators are faster than a call of the kernel from Python, and a run
+# has the bits of one with torch's loss
+CROSS_ENTROPY_KERNEL_FROM = 2**11
 
 
 class CrossEntropyLoss(Loss):
@@ -126,7 +129,8 @@ class CrossEntropyLoss(Loss):
         def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
             return (self._sum_or_mean(prediction, target, weight),)
 
-        if self.label_smoothing > 0 or prediction.shape[1] > MOST_CLASSES:
+        small = prediction.numel() < CROSS_ENTROPY_KERNEL_FROM
+        if small or self.label_smoothing > 0 or prediction.shape[1] > MOST_CLASSES:
             return definition(prediction, target)[0]
         mean = self.reduction == "mean"
         kernel = ClassFocalKernel(0, weight, mean, self.ignore_index, weighted=True)
