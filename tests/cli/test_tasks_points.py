@@ -15,7 +15,8 @@ def test_both_distances_are_judged_under_either_loss(command):
     assert set(found) == {(loss, seed) for loss in ("chamfer", "emd") for seed in (0, 1)}
     for test in found.values():
         assert {"chamfer", "emd", "f_score", "coverage"} <= test.keys()
-    assert all(list(folder.glob("figures/*clouds*")) for folder in outcome.records())
+    drawn = {folder.name for folder in outcome.records() if any(folder.glob("figures/*clouds*"))}
+    assert drawn == {"seed0"}
 
 
 def test_metric_learning_beats_raw_pixels_and_the_untrained_network(command):
