@@ -99,8 +99,8 @@ def library() -> ctypes.CDLL | None:
 
 
 def version() -> str:
-    """Return the name of the compiled kernels that this process uses, or ``none``."""
-    loaded = library() if library.cache_info().currsize else None
+    """Return the name of the compiled kernels of this machine, or ``none``."""
+    loaded = library()
     return "none" if loaded is None else Path(loaded._name).stem
 
 
