@@ -58,6 +58,15 @@ def test_nothing_fails_on_another_machine(committed, monkeypatch, capsys):
     assert "nothing fails" in capsys.readouterr().out
 
 
+def test_libraries_that_are_not_installed_here_do_not_make_another_machine():
+    facts = script.facts()
+    more = facts | {"versions": facts["versions"] | {"monai": "1.6.1"}}
+    assert script.is_same(more, facts)
+    assert script.is_same(facts, more)
+    assert not script.is_same(facts | {"versions": {"torch": "1.0"}}, facts)
+    assert not script.is_same(facts | {"cores": 99}, facts)
+
+
 def test_the_summary_shows_who_is_faster(committed):
     found = [entry(1.1, 1.2, 1.3), entry(0.9, 1.0, 1.1, "bce", "torch"), entry(0.5, 0.6, 0.7, "x")]
     assert script.summary(found)[2:] == [

@@ -34,3 +34,8 @@ def test_those_that_the_report_shows(tmp_path, launcher, capsys):
 
 def test_a_run_that_is_in_no_sweep_is_drawn(tmp_path):
     assert first_seed(tmp_path) is None
+
+
+def test_a_damaged_sweep_file_does_not_end_a_run(tmp_path):
+    (tmp_path / "sweep.json").write_text("{")
+    assert first_seed(tmp_path) is None

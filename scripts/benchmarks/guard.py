@@ -45,7 +45,7 @@ def guard(rounds: int, page: Path | None, *, update: bool) -> int:
         show(page, "ratios", summary(found))
     if update or before is None:
         return 0
-    same = before["machine"] == machine
+    same = is_same(before["machine"], machine)
     measure: Measure = lambda names: list(measured(rounds, names))  # noqa: E731
     fallen = confirmed(before["ratios"], found, measure if same else lambda names: found)
     for line in fallen:
@@ -59,13 +59,23 @@ def guard(rounds: int, page: Path | None, *, update: bool) -> int:
 def facts() -> dict[str, Any]:
     """Return what the ratios depend on: processor, cores and versions."""
     found = re.search(r"model name\s*: (.*)", _cpu_info())
-    installed = {each.metadata["Name"].lower(): each.version for each in metadata.distributions()}
+    installed = {
+        each.metadata["Name"].lower().replace("_", "-"): each.version
+        for each in metadata.distributions()
+    }
     return {
         "processor": found[1] if found else platform.processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: installed[name] for name in LIBRARIES if name in installed},
     }
+
+
+def is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return whether ratios can be compared: a library that one of them lacks is not measured."""
+    before, now = dict(before), dict(now)
+    known, installed = before.pop("versions"), now.pop("versions")
+    return before == now and all(known.get(name, at) == at for name, at in installed.items())
 
 
 def _cpu_info() -> str:

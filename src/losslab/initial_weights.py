@@ -8,7 +8,7 @@ from losslab.config.errors import UserError
 from losslab.config.overrides import is_path
 from losslab.models.weights import load_file
 from losslab.runs.folder import RunFolder, find_runs, is_run
-from losslab.runs.packs import is_packed, unpack
+from losslab.runs.packs import unpack
 from losslab.runs.record import read_record
 
 
@@ -35,8 +35,7 @@ def _file(path: Path) -> Path:
     name = f"ckpt_path={path}"
     if not is_path(str(path)):
         raise UserError(f"{name} does not exist")
-    if is_packed(path):
-        unpack(path)
+    unpack(path)
     if path.is_file():
         return path
     if is_run(path):

@@ -109,18 +109,19 @@ def placed(jobs: Sequence[Composed], folder: Path) -> list[Composed]:
     for run in find_runs(folder):
         runs.setdefault(run.parent.name, []).append(run)
     return [
-        replace(job, subdir=_subdir(job, name, runs)) for job, name in zip(jobs, names, strict=True)
+        replace(job, subdir=_subdir(job, name, folder, runs))
+        for job, name in zip(jobs, names, strict=True)
     ]
 
 
-def _subdir(job: Composed, name: str, runs: Mapping[str, Sequence[Path]]) -> str:
+def _subdir(job: Composed, name: str, folder: Path, runs: Mapping[str, Sequence[Path]]) -> str:
     """Return the subdirectory of a job, given the runs that the sweep has by the names of jobs."""
     full = job_name(job.overrides)
     composed = Path(job.subdir)
     if composed.parent.name not in (name, full):  # hydra.sweep.subdir was given
         return job.subdir
     earlier = [full, job_name([earlier_override(each) for each in job.overrides])]
-    if kept := [each for each in earlier if each in runs]:
+    if kept := [each for each in earlier if each in runs or (folder / each).is_dir()]:
         return f"{kept[0]}/{composed.name}"
     return f"{full if _is_of_another(runs.get(name, []), earlier) else name}/{composed.name}"
 

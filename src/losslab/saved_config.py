@@ -11,7 +11,7 @@ from losslab.runs.check import never_recorded
 from losslab.runs.config_file import read_config
 from losslab.runs.files import FileError
 from losslab.runs.folder import find_runs, is_run
-from losslab.runs.packs import is_packed, unpack
+from losslab.runs.packs import unpack
 from losslab.runs.record import read_record
 
 
@@ -30,8 +30,7 @@ def saved_config(folder: Path, *, trust: bool = False) -> DictConfig:
         runs = find_runs(folder)
         holds = f": it holds runs, such as {runs[0]}" if runs else ""
         raise UserError(f"{folder} is not the folder of a run{holds}")
-    if is_packed(folder):
-        unpack(folder)
+    unpack(folder)
     if not never_recorded(folder):
         read_record(folder)
     try:

@@ -32,6 +32,7 @@ from losslab.runs.claims import turn
 from losslab.runs.disk import writing_to
 from losslab.runs.environment import TYPED
 from losslab.runs.folder import SWEEP_FILE, remove
+from losslab.runs.packs import UNITS
 from losslab.sweep_file import write_commands
 from losslab.sweep_output import (
     DONE,
@@ -44,7 +45,7 @@ from losslab.sweep_output import (
 from losslab.torch_import import import_torch
 from losslab.units import Unit, pack_units, plan_units
 
-PLANNING = "units/plan"
+PLANNING = f"{UNITS}/plan"
 """Folder in that of a sweep which the process that plans its units claims."""
 
 

@@ -130,20 +130,21 @@ def unfinished(folder: Path) -> list[Unit]:
     return [unit for unit in read_units(folder) if not unit.is_done(folder)]
 
 
+def packs_units(folder: Path) -> bool:
+    """Return whether the finished units of a sweep are packed."""
+    return _read(folder)["pack"]
+
+
 def pack_unit(folder: Path, unit: Unit) -> None:
-    """Pack a unit that this process has claimed, if its sweep is packed and all runs are done."""
-    if not _read(folder)["pack"] or unit.is_packed(folder):
-        return
+    """Pack a unit that this process has claimed, if all of its runs are done."""
     runs = unit.folders(folder)
-    if runs and all(map(is_finished, runs)):
+    if runs and not unit.is_packed(folder) and all(map(is_finished, runs)):
         write_pack(folder, unit.number, runs)
 
 
 def pack_units(folder: Path) -> None:
     """Pack the finished units of a sweep, if it is packed, on which no process works."""
-    if not _read(folder)["pack"]:
-        return
-    for unit in read_units(folder):
+    for unit in read_units(folder) if packs_units(folder) else []:
         if not unit.is_packed(folder):
             unit.claims(folder).mkdir(parents=True, exist_ok=True)
             with suppress(Claimed), claim(unit.claims(folder)):

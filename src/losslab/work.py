@@ -21,7 +21,7 @@ from losslab.runs.folder import SWEEP_FILE
 from losslab.sequential_sweep import planned_looks
 from losslab.sweep_output import DONE, FAILED, show_unfinished
 from losslab.torch_import import import_torch
-from losslab.units import Unit, pack_unit, read_units
+from losslab.units import Unit, pack_unit, packs_units, read_units
 
 
 def planned_units(folder: Path) -> list[Unit]:
@@ -114,7 +114,8 @@ class Worker:
                 return False
             with held:
                 self._train(unit)
-                pack_unit(self.folder, unit)
+                if packs_units(self.folder):
+                    pack_unit(self.folder, unit)
         return True
 
     def _train(self, unit: Unit) -> None:

@@ -69,8 +69,11 @@ def write_pack(sweep: Path, number: int, runs: Iterable[Path]) -> None:
 
 
 def unpack(run: Path) -> None:
-    """Write the files of a packed run to its folder, the record last: until then it is packed."""
-    found = _found(run)
+    """Write the files of a packed run to its folder, the record last: until then it is packed.
+
+    A run that is on disk stays as it is.
+    """
+    found = None if (run / RECORD).exists() else _found(run)
     if found is None:
         return
     pack, name = found
@@ -103,7 +106,12 @@ def runs_within(folder: Path) -> list[Path]:
 
 def exists(path: Path) -> bool:
     """Return whether a file of a run exists, on disk or in a pack."""
-    return path.exists() or packed(path) is not None
+    if path.exists():
+        return True
+    found = _found(path)
+    return found is not None and bool(
+        _select(found[0], "SELECT 1 FROM sqlar WHERE name = ?", found[1])
+    )
 
 
 def packed(path: Path) -> bytes | None:

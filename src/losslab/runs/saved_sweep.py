@@ -9,7 +9,7 @@ import functools
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
-from losslab.runs.files import read_json, require_types, require_version
+from losslab.runs.files import FileError, read_json, require_types, require_version
 from losslab.runs.folder import SWEEP_FILE
 
 VERSION = 2
@@ -49,12 +49,11 @@ def read_sweep(folder: Path) -> SavedSweep:
 
 
 def first_seed(folder: Path) -> int | None:
-    """Return the smallest seed of a sweep's jobs; ``None`` without seeds or a sweep."""
+    """Return the smallest seed of a sweep's jobs; ``None`` without seeds or a whole sweep file."""
     try:
-        changed = (folder / SWEEP_FILE).stat().st_mtime_ns
-    except OSError:
+        return _first_seed(folder, (folder / SWEEP_FILE).stat().st_mtime_ns)
+    except (OSError, FileError):
         return None
-    return _first_seed(folder, changed)
 
 
 @functools.lru_cache(maxsize=16)

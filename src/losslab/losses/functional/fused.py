@@ -33,7 +33,7 @@ class Kernel(Protocol):
         ...
 
     def backward(self, *inputs: Any, **named: Any) -> Tensor:
-        """Compute the gradient of the value by the logits, times a number in float32.
+        """Compute the gradient of the value by the logits, times a number; float16 in float32.
 
         Args:
             inputs: the number, what the gradient needs, logits and constants.
@@ -113,6 +113,8 @@ class _Fused(torch.autograd.Function):
             gradient = pull(weight)[0]
         elif weight is not None:
             gradient = ctx.kernel.backward(weight, ctx.saved, logits, *constants)
+            if gradient.dtype != logits.dtype:
+                gradient = gradient.to(logits.dtype)
         return None, None, gradient, *[None] * len(constants)
 
 
@@ -138,7 +140,7 @@ class ElementKernel(NamedTuple):
         slopes = torch.empty_like(given)
         arguments = self._arguments(given, target)
         call("element_backward", *arguments, weight, slopes)
-        return slopes if slopes.dtype == logits.dtype else slopes.to(logits.dtype)
+        return slopes
 
     def _arguments(self, logits: Tensor, target: Tensor) -> tuple[Any, ...]:
         return (
@@ -214,7 +216,7 @@ class RegionKernel(NamedTuple):
         slopes = torch.empty_like(given)
         name = "classes_backward" if self.of_classes else "masks_backward"
         call(name, Overlap(*self.options), shape, given, *others, by_sums, weight, slopes)
-        return slopes if slopes.dtype == logits.dtype else slopes.to(logits.dtype)
+        return slopes
 
     def _arguments(
         self, logits: Tensor, target: Tensor, counted: Tensor | None
@@ -251,7 +253,7 @@ class ClassFocalKernel(NamedTuple):
         given, indices = _with_indices(logits, indices)
         slopes = torch.empty_like(given)
         call("class_focal_backward", *self._arguments(given, indices), count, weight, slopes)
-        return slopes if slopes.dtype == logits.dtype else slopes.to(logits.dtype)
+        return slopes
 
     def _arguments(self, logits: Tensor, indices: Tensor) -> tuple[Any, ...]:
         logits, indices = _with_indices(logits, indices)

@@ -73,16 +73,13 @@ def _by_kernel_or_torch(
 
     In half precision the kernel needs no copies in float32.
     """
-    large = prediction.numel() >= KERNEL_FROM or prediction.dtype in HALF
-    if reduction == "none" or not large:
-        value: Tensor = by_torch.default(
-            *_comparable(prediction, target), _CODES[reduction], *option
-        )
-        return value
 
     def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
         return (by_torch.default(*_comparable(prediction, target), _CODES[reduction], *option),)
 
+    large = prediction.numel() >= KERNEL_FROM or prediction.dtype in HALF
+    if reduction == "none" or not large:
+        return definition(prediction, target)[0]
     divisor = unit * (prediction.numel() if reduction == "mean" else 1)
     return fused(
         ElementKernel(loss, (*option, None, None, None)[:3], divisor),
