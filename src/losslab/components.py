@@ -23,7 +23,7 @@ from losslab.losses import Regularizer
 from losslab.losses.base import TargetFormat
 from losslab.models.freezing import normalizes_batches
 from losslab.network_building import initial_network, network_notes
-from losslab.passport import notes_on
+from losslab.passport import Trial, notes_on
 from losslab.runtime import return_freed_memory
 from losslab.target_formats import accepted_format, inverse_link_of, require_fit
 from losslab.tasks import Task
@@ -41,10 +41,17 @@ class Components:
     weights_hash: str
     module: Any
     references: References
-    loss_notes: dict[str, Any]
-    """What the loss is, what it estimates, and what is odd about it; for the record."""
+    loss_class: str
+    trial: Trial | None
+    """Trial of the loss in its target format; ``None`` if the format has no problem to try."""
     network_notes: list[str]
     """How the network was made and is trained, where that is not plain; for the record."""
+
+    @property
+    def loss_notes(self) -> dict[str, Any]:
+        """What the loss is, what it estimates, and what is odd about it; for the record."""
+        found = {} if self.trial is None else notes_on(self.trial)
+        return {**found, "class": self.loss_class}
 
 
 def build_components(
@@ -102,10 +109,9 @@ def build_components(
         _require_whole_schedule(module.configure_optimizers(), config.trainer.max_epochs)
     except (ValueError, TypeError) as error:
         raise UserError(f"optimizer or scheduler: {error}") from error
-    notes = {} if trial is None else notes_on(trial)
-    notes["class"] = path_of(loss)
+    own = path_of(loss), trial
     about = network_notes(config, network, data)
-    return Components(data, task, network, weights_hash, module, references, notes, about)
+    return Components(data, task, network, weights_hash, module, references, *own, about)
 
 
 def _require_taken(

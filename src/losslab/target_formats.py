@@ -183,10 +183,10 @@ def inverse_link_of(
 ) -> InverseLink | None:
     """Return the inverse link that a loss declares, else the one that was found."""
     declared = loss.link_for(target_format) if isinstance(loss, Loss) else None
-    found = None if trial is None or trial.estimate is None else trial.estimate.link
-    if isinstance(loss, SumLoss) and loss.changes:
-        return declared  # what was found holds for the first epoch
-    return found if declared is None else declared
+    # what is found holds for the first epoch of a sum that changes
+    if declared is not None or (isinstance(loss, SumLoss) and loss.changes):
+        return declared
+    return None if trial is None or trial.estimate is None else trial.estimate.link
 
 
 def _shape_of(target_format: TargetFormat, task: Task) -> Shape:

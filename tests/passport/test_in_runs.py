@@ -14,7 +14,7 @@ from losslab.components import build_components
 from losslab.losses.links import FocalLink, SmoothedLink
 from losslab.metrics.probability import predictive_entropy
 from losslab.report.console import show
-from losslab.training import train
+from losslab.training import check, train
 
 
 def forbidden(*_):
@@ -26,6 +26,13 @@ def test_a_declared_format_needs_no_prediction(monkeypatch):
     for given in (["loss=focal"], ["loss=dice", "data.n=20"], ["loss=triplet", "data.copies=1"]):
         notes = build_components(config_of(*given)).loss_notes
         assert notes["warnings"] == []
+
+
+def test_a_check_does_not_ask_what_a_loss_estimates(monkeypatch):
+    found = property(lambda estimation: pytest.fail("it asked"))
+    monkeypatch.setattr("losslab.passport.trial.Estimation.found", found)
+    monkeypatch.setattr("losslab.passport.trial._TRIALS", {})
+    check(config_of("data=digits", "loss=focal"))
 
 
 @pytest.mark.parametrize(

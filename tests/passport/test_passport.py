@@ -28,7 +28,7 @@ from losslab.losses import (
 from losslab.losses.function import FunctionLoss
 from losslab.losses.links import FocalLink, SmoothedLink
 from losslab.passport import NumericLink, find_adapters, overrides, probe, try_format
-from losslab.passport.fitting import LEARNING_RATE, STEPS, fitted
+from losslab.passport.fitting import LEARNING_RATE, LOOK, STEPS, fitted
 from losslab.passport.passport import warnings_of
 from losslab.passport.problems import PROBED, example
 from losslab.passport.trial import LOGITS
@@ -244,6 +244,21 @@ def test_a_loss_and_its_parameters_are_fitted_as_by_adam_of_torch():
         adam.step()
     assert torch.equal(fitted(loss, problem), expected)
     assert all(map(torch.equal, loss.parameters(), theirs.parameters()))
+
+
+def test_a_fit_of_logits_stops_once_they_are_right_at_two_looks():
+    calls = 0
+
+    class Counted(nn.CrossEntropyLoss):
+        def forward(self, prediction, target):
+            nonlocal calls
+            calls += 1
+            return super().forward(prediction, target)
+
+    problem = example(INDICES)
+    right = fitted(Counted(), problem, stop_when_right=True)
+    assert problem.agreement(right) == 1
+    assert calls == 2 * LOOK < STEPS
 
 
 def test_a_sum_is_probed_as_one_loss():

@@ -13,17 +13,25 @@ from losslab.passport.calls import Refusal, gradient_of, value_of
 from losslab.passport.problems import Problem
 
 STEPS = 250
+LOOK = 50
+"""Steps between two looks at whether the predictions are right."""
 LEARNING_RATE = 0.1
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 GRID = 400
 
 
-def fitted(loss: nn.Module, problem: Problem) -> Tensor:
+def fitted(loss: nn.Module, problem: Problem, *, stop_when_right: bool = False) -> Tensor:
     """Minimise a loss over the predictions of a problem, and over its own parameters.
 
     Adam is used since its steps do not depend on the scale of the loss. They are written out, as
     ``torch.optim.Adam`` takes longer than most losses on a dozen numbers, and each loss of a sweep
     is fitted. They equal its steps to the bit, since some losses turn rounding into another answer.
+
+    Args:
+        loss: the loss.
+        problem: predictions and their answers.
+        stop_when_right: whether to stop once all predictions agree with the answers at two looks in
+            a row. More steps would only make logits more confident.
 
     Raises:
         Refusal: if the loss fails or becomes NaN on the way.
@@ -32,6 +40,7 @@ def fitted(loss: nn.Module, problem: Problem) -> Tensor:
     own = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     points = [prediction, *own]
     moments = [(torch.zeros_like(point), torch.zeros_like(point)) for point in points]
+    is_right = False
     for step in range(1, STEPS + 1):
         value = value_of(loss, prediction, problem.target)
         if not math.isfinite(number := value.item()):
@@ -45,6 +54,10 @@ def fitted(loss: nn.Module, problem: Problem) -> Tensor:
                     scale = (second.sqrt() / (1 - BETAS[1] ** step) ** 0.5).add_(EPSILON)
                     rate = LEARNING_RATE / (1 - BETAS[0] ** step)
                     point.addcdiv_(first, scale, value=-rate)
+        if stop_when_right and step % LOOK == 0:
+            was_right, is_right = is_right, problem.agreement(prediction.detach()) == 1
+            if was_right and is_right:
+                break
     return prediction.detach()
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -35,6 +36,31 @@ CONFIDENCES = (0.0, 3.0, 20.0)
 """Scales of right logits, at which a loss must not grow."""
 
 
+class Estimation:
+    """What a loss estimates, found when it is asked for: plans of sweeps do not ask.
+
+    Args:
+        loss: a private copy of the loss.
+        target_format: format of the target.
+        shape: shape of one sample's prediction.
+    """
+
+    def __init__(self, loss: nn.Module, target_format: TargetFormat, shape: Shape) -> None:
+        self._loss = loss
+        self._target_format = target_format
+        self._shape = shape
+
+    @cached_property
+    def found(self) -> Estimate | None:
+        """What the loss estimates; ``None`` if values are estimated outside their range."""
+        with calls.in_private():
+            if self._target_format is TargetFormat.VALUES:
+                return estimate_values(self._loss, self._shape)
+            if self._target_format is TargetFormat.BINARY_TARGETS:
+                return estimate_binary(self._loss, self._shape)
+            return estimate_classes(self._loss, self._target_format, self._shape)
+
+
 @dataclass(frozen=True)
 class Trial:
     """What was found when a loss was called in one target format.
@@ -49,7 +75,7 @@ class Trial:
             :class:`~losslab.losses.totals.TotalsOfOther`.
         value, gradient: loss and norm of its gradient for predictions near 0.
         learned: whether predictions agree with the targets after the loss was minimised over them.
-        estimate: what the loss estimates; ``None`` if that is not defined.
+        estimation: what the loss estimates; ``None`` if that is not defined.
         shift_invariant: whether adding a number to all logits changes nothing.
         double_backward, vmap: whether these work.
         changed: names of buffers that a call changed.
@@ -66,13 +92,18 @@ class Trial:
     value: float = float("nan")
     gradient: float = float("nan")
     learned: bool = True
-    estimate: Estimate | None = None
+    estimation: Estimation | None = None
     shift_invariant: bool | None = None
     double_backward: bool = False
     vmap: bool = False
     changed: Sequence[str] = ()
     edges: Mapping[str, str] = field(default_factory=dict)
     components: Mapping[str, "Trial"] = field(default_factory=dict)
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """What the loss estimates; ``None`` if that is not defined."""
+        return None if self.estimation is None else self.estimation.found
 
 
 def try_format(loss: nn.Module, target_format: TargetFormat, shape: Shape | None = None) -> Trial:
@@ -158,7 +189,7 @@ def _tried(loss: nn.Module, problem: Problem, target_format: TargetFormat, shape
         value,
         gradient,
         learned,
-        _estimate(loss, target_format, shape, separable),
+        _estimation(loss, target_format, shape, separable),
         _shift_invariance(loss, problem, target_format),
         calls.is_twice_differentiable(loss, problem.start, problem.target),
         calls.is_mapped(loss, problem.start, problem.target),
@@ -194,7 +225,7 @@ def _learns(
     Raises:
         Refusal: if it does not, although the problem suffices.
     """
-    prediction = fitted(loss, problem)
+    prediction = fitted(loss, problem, stop_when_right=target_format in LOGITS)
     if target_format in LOGITS:
         if not is_bounded(loss, problem, prediction):
             raise Refusal("is unbounded below on logits")
@@ -242,20 +273,16 @@ def _require_confidence(loss: nn.Module, problem: Problem, target_format: Target
         )
 
 
-def _estimate(
+def _estimation(
     loss: nn.Module, target_format: TargetFormat, shape: Shape, separable: bool
-) -> Estimate | None:
-    """Find what a loss estimates, if its terms are those of single samples."""
+) -> Estimation | None:
+    """Return what a loss estimates, if its terms are those of single samples."""
+    estimation = Estimation(loss, target_format, shape)
     if target_format is TargetFormat.VALUES and (separable or len(shape) == 1):
-        estimate = estimate_values(loss, shape)
-        if estimate is None:
+        if estimation.found is None:
             raise Refusal("is smallest outside the range of the targets")
-        return estimate
-    if not separable or target_format not in LOGITS:
-        return None
-    if target_format is TargetFormat.BINARY_TARGETS:
-        return estimate_binary(loss, shape)
-    return estimate_classes(loss, target_format, shape)
+        return estimation
+    return estimation if separable and target_format in LOGITS else None
 
 
 def _shift_invariance(
