@@ -29,6 +29,7 @@ from losslab.losses.class_targets import (
 from losslab.losses.functional.classification import (
     along_classes,
     index_weights,
+    sparse_softmax_cross_entropy_mean,
     sparse_softmax_cross_entropy_total,
 )
 from losslab.losses.functional.fused import (
@@ -137,6 +138,10 @@ class CrossEntropyLoss(Loss):
         return fused(kernel, definition, prediction, target)[0]
 
     def _sum_or_mean(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is None and self.label_smoothing == 0 and self.reduction == "mean":
+            mean = sparse_softmax_cross_entropy_mean(prediction, target, self.ignore_index)
+            if mean is not None:
+                return mean
         options = weight, self.label_smoothing, self.ignore_index
         if self.reduction == "sum":
             return functional.sparse_softmax_cross_entropy(

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from losslab.losses.base import full_precision
+from losslab.losses.functional.fused import is_readable
 
 
 def sparse_softmax_cross_entropy(
@@ -54,6 +55,21 @@ def sparse_softmax_cross_entropy_total(
         logits, indices, weight, label_smoothing, ignore_index, reduction="sum"
     )
     return total, index_weights(indices, weight, ignore_index).sum(dtype=total.dtype)
+
+
+def sparse_softmax_cross_entropy_mean(
+    logits: Tensor, indices: Tensor, ignore_index: int = -100
+) -> Tensor | None:
+    """Compute the mean of :func:`sparse_softmax_cross_entropy` by torch's own operator.
+
+    Returns:
+        ``None`` if it is NaN, as for a batch of ignored targets, or if that cannot be read.
+    """
+    if not is_readable(logits):
+        return None
+    (logits,) = full_precision(logits)
+    mean = F.cross_entropy(logits, indices, ignore_index=ignore_index)
+    return None if math.isnan(mean.item()) else mean
 
 
 def index_weights(indices: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:

@@ -76,13 +76,20 @@ def fused(
 def has_kernel(logits: Tensor, *constants: Tensor) -> bool:
     """Return whether kernels apply to these tensors."""
     return (
-        logits.is_cpu
-        and logits.dtype in _DTYPES
-        and type(logits) in (Tensor, nn.Parameter)  # and no fake tensor without memory
+        logits.dtype in _DTYPES
+        and is_readable(logits)
         and all(each.is_cpu and not each.requires_grad for each in constants)
-        and not torch.compiler.is_compiling()  # which fuses the definition itself
-        and not torch._C._are_functorch_transforms_active()
         and library() is not None
+    )
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Return whether a tensor's numbers can be read at no cost."""
+    return (
+        tensor.is_cpu
+        and type(tensor) in (Tensor, nn.Parameter)  # and no fake tensor without memory
+        and not torch.compiler.is_compiling()  # which fuses definitions itself
+        and not torch._C._are_functorch_transforms_active()
     )
 
 
