@@ -1,4 +1,4 @@
-"""What all tests share: made-up runs, the folder of the conformance suite, and its option."""
+"""What all tests share: made-up runs, the folder of the conformance suite, and options."""
 
 import gc
 import os
@@ -22,6 +22,13 @@ def pytest_addoption(parser):
         "--loss",
         metavar="NAME",
         help="run the conformance suite for this conf/loss/NAME.yaml alone",
+    )
+    parser.addoption(
+        "--moments",
+        metavar="N",
+        type=int,
+        default=2,
+        help="how many jobs of Slurm tests/engines/test_kill_moments.py ends early",
     )
 
 

@@ -10,6 +10,7 @@ from losslab.config.errors import UserError, resumable
 from losslab.config.jobs import compose_jobs
 from losslab.config.trust import Source, require_harmless, require_harmless_jobs
 from losslab.engines import is_retry_of
+from losslab.engines.launched import waiting_units
 from losslab.metrics.labels import some
 from losslab.progress import SweepProgress, show
 from losslab.resume import saved_commands
@@ -153,7 +154,12 @@ def show_outcome(folder: Path, units: Sequence[Unit]) -> int:
     for number, held in claims.items():
         if held is not None:
             show(f"unit {number} is running: {held.where}")
-    free = [unit for unit in left if claims[unit.number] is None]
+    idle = [unit for unit in left if claims[unit.number] is None and not unit.is_done(folder)]
+    queued = waiting_units(folder) if idle else {}
+    for unit in idle:
+        if unit.number in queued:
+            show(f"unit {unit.number} is in the queue of Slurm: job {queued[unit.number]}")
+    free = [unit for unit in left if claims[unit.number] is None and unit.number not in queued]
     runs = [run for unit in free for run in unit.folders(folder)]
     code = show_unfinished(runs, _again(folder, units))
     if len(free) < len(left):

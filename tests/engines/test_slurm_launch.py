@@ -6,10 +6,12 @@ import pytest
 
 from losslab.config.errors import UserError
 from losslab.engines import slurm as engine
-from losslab.engines.launched import read_launched
+from losslab.engines.launched import read_launched, waiting_units
 from losslab.engines.options import SlurmOptions
 from losslab.engines.slurm_task import Task
 from losslab.units import Unit
+from losslab.work import show_outcome
+from wait_for_slurm import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +74,23 @@ def test_units_in_the_queue_are_not_submitted_again(sweep, monkeypatch):
     assert list(second.units.values()) == [2, 4, 1]
     assert set(second.units) & set(first.units) == set(list(first.units)[1:])
     subprocess.run(["scancel", *second.jobs], check=True)
+
+
+def test_a_report_says_which_units_are_in_the_queue(sweep, monkeypatch, capsys):
+    monkeypatch.setenv("SECONDS_PER_CALL", "100")
+    engine.launch(sweep, SlurmOptions(report=False, array_parallelism=1))
+    launched = read_launched(sweep)
+    runs = [{"folder": "mse/seed0", "overrides": []}]
+    units = [Unit(number, runs, stacked=False) for number in launched.units.values()]
+    wait_for(lambda: len(waiting_units(sweep)) == 2, launched.jobs)
+    capsys.readouterr()
+    assert show_outcome(sweep, units[1:]) == 1
+    told = capsys.readouterr().err.splitlines()
+    [job] = launched.jobs
+    assert told == [
+        f"unit {n} is in the queue of Slurm: job {job}_{k}" for n, k in ((2, 1), (4, 2))
+    ]
+    subprocess.run(["scancel", job], check=True)
 
 
 @pytest.mark.parametrize(

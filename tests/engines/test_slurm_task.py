@@ -1,7 +1,6 @@
 """Tasks on a real Slurm: what they inherit, how they end, and when they are queued again."""
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from losslab.engines.options import SlurmOptions
 from losslab.engines.slurm import submit
 from losslab.engines.slurm_queue import states
 from losslab.engines.slurm_task import Task
+from wait_for_slurm import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +31,6 @@ def count(slurm, tmp_path, monkeypatch):
         return job, file
 
     return start
-
-
-def wait_for(condition, jobs, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, states(jobs)
-        time.sleep(0.1)
 
 
 def wait_for_end(jobs):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from losslab.engines.slurm_queue import WAITING, states
 from losslab.metrics.labels import some
 from losslab.runs.files import read_json, require_types, require_version
 from losslab.runs.folder import replace_file
@@ -56,6 +57,21 @@ class Launched:
         """Write the file into the folder of the sweep."""
         content = json.dumps({"version": VERSION, **asdict(self)})
         replace_file(folder / ENGINE_FILE, content.encode())
+
+
+def waiting_units(folder: Path) -> dict[int, str]:
+    """Return the units of a sweep that Slurm has yet to start, with their tasks.
+
+    It is asked only where it was used; there are none if it does not answer.
+    """
+    launched = read_launched(folder)
+    known = states(launched.jobs) if launched and launched.engine == "slurm" else None
+    units = launched.units if launched else {}
+    return {
+        unit: task
+        for task, unit in units.items()
+        if known and task in known and known[task].name in WAITING
+    }
 
 
 def read_launched(folder: Path) -> Launched | None:
