@@ -12,6 +12,7 @@ from benchmarks.many import many
 from benchmarks.start import cost, start
 from benchmarks.sweep import growth, rl, sweep
 from benchmarks.training import training
+from benchmarks.transport import transport
 from benchmarks.whole import whole
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], int | None]] = {
@@ -25,6 +26,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "start": lambda given: start(given.rounds, given.page),
     "cost": lambda given: cost(given.rounds, given.page),
     "many": lambda given: many(given.page),
+    "transport": lambda given: transport(given.rounds, given.page),
     "whole": lambda given: whole(given.data_dir, given.rounds, given.page),
 }
 SMALL = ["data=digits", "model=mlp"]

@@ -120,15 +120,6 @@ def of_batches() -> Iterator[tuple[str, str, tuple[Tensor, Tensor], Call, dict[s
         yield "emd", "16 of 1,024 points", (sphere(16, 1024), sphere(16, 1024)), EMD, emd
         collapsed = 0.001 * torch.randn(16, 1024, 3), sphere(16, 1024)
         yield "emd", "16 of 1,024 points, collapsed", collapsed, EMD, emd
-    if geomloss := peer("geomloss", "geomloss.SamplesLoss"):
-        annealed = losses.EMDLoss(method="sinkhorn")
-        of_geomloss: dict[str, Call] = {}
-        # by default, and annealed slowly enough to be as close to the exact value as ours
-        for name, scaling in (("geomloss", 0.5), ("geomloss, scaling 0.95", 0.95)):
-            options = {"p": 1, "blur": annealed.blur, "scaling": scaling, "debias": False}
-            of_geomloss[name] = averaged(geomloss("sinkhorn", **options))
-        clouds = sphere(4, 256), sphere(4, 256)
-        yield "emd, sinkhorn", "4 of 256 points", clouds, annealed, of_geomloss
     library = "pytorch_metric_learning"
     if pml := peer(library, f"{library}.losses.TripletMarginLoss"):
         mean = peer(library, f"{library}.reducers.MeanReducer")

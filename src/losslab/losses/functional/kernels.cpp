@@ -777,6 +777,162 @@ auto with_power(float gamma, Action action) {
   return action(std::integral_constant<int, 3>());
 }
 
+// --- transport ---------------------------------------------------------------------------------
+
+constexpr long SPAN = 32;       // points whose exponents are summed or left out together
+constexpr float FAR = 25;       // exponents this far below the largest are lost in a sum in float
+constexpr float NEVER = 1e30f;  // cost of points that only fill a span
+
+inline long padded(long count) { return ceiling(count, SPAN) * SPAN; }
+
+struct Cloud {
+  long count, axes;
+  const float* at;             // one row per point
+  std::vector<float> columns;  // one row per axis, padded
+
+  Cloud(long count, long axes, const float* at)
+      : count(count), axes(axes), at(at), columns(axes * padded(count)) {
+    for (long a = 0; a < axes; ++a)
+      for (long j = 0; j < count; ++j) columns[a * padded(count) + j] = at[j * axes + a];
+  }
+  const float* column(long a) const { return &columns[a * padded(count)]; }
+};
+
+// Points that are transported to others, or the other way round, with their potentials.
+class Side {
+ public:
+  const Cloud &ours, &theirs;
+  std::vector<float> potentials;  // padded
+
+  Side(const Cloud& ours, const Cloud& theirs, int p)
+      : ours(ours), theirs(theirs), potentials(padded(ours.count)), width(padded(theirs.count)), p(p),
+        costs(ours.count * width), renewed(potentials.size()), peaks(width / SPAN), pulls(width) {
+    for (long i = 0; i < ours.count; ++i) fill_costs(i);
+  }
+
+  // a Sinkhorn step, to be accepted when the other side has made its own
+  void renew(const float* others, float epsilon, float rate, float momentum) {
+    for (long i = 0; i < ours.count; ++i) {
+      float now = potentials[i], before = renewed[i];
+      renewed[i] = now + rate * (soft_minimum(i, others, epsilon) - now) + momentum * (now - before);
+    }
+  }
+  void accept() { potentials.swap(renewed); }
+
+  // -epsilon log mean_j exp((h_j - C_ij) / epsilon)
+  float soft_minimum(long i, const float* h, float epsilon) {
+    float top = find_peaks(i, h), inverse = 1 / epsilon, sum = 0;
+    const float* cost = &costs[i * width];
+    for (long start = 0; start < width; start += SPAN) {
+      if ((peaks[start / SPAN] - top) * inverse < -FAR) continue;
+#pragma omp simd reduction(+ : sum)
+      for (long j = start; j < start + SPAN; ++j)
+        sum += exp_negative((h[j] - cost[j] - top) * inverse);
+    }
+    return -(top + epsilon * std::log(sum / theirs.count));
+  }
+
+  // adds factor times the gradient of a soft minimum, given its value, by point i
+  void add_slope(long i, const float* h, float epsilon, float value, float factor, float* slope) {
+    const float* cost = &costs[i * width];
+    float inverse = 1 / epsilon, level = epsilon * std::log(float(theirs.count)) - value;
+#pragma omp simd
+    for (long j = 0; j < width; ++j) {
+      float weight = exp_negative(std::min((h[j] - cost[j] - level) * inverse, 0.0f));
+      pulls[j] = factor * weight * (p == 2 ? 2.0f : (cost[j] > 0 ? 1 / cost[j] : 0.0f));
+    }
+    for (long a = 0; a < ours.axes; ++a) {
+      const float* to = theirs.column(a);
+      float from = ours.at[i * ours.axes + a], sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (long j = 0; j < width; ++j) sum += pulls[j] * (from - to[j]);
+      slope[a] += sum;
+    }
+  }
+
+ private:
+  long width;
+  int p;
+  std::vector<float> costs, renewed, peaks, pulls;
+
+  void fill_costs(long i) {
+    float* cost = &costs[i * width];
+    for (long a = 0; a < ours.axes; ++a) {
+      const float* to = theirs.column(a);
+      float from = ours.at[i * ours.axes + a];
+#pragma omp simd
+      for (long j = 0; j < width; ++j) cost[j] += (from - to[j]) * (from - to[j]);
+    }
+    if (p == 1)
+#pragma omp simd
+      for (long j = 0; j < width; ++j) cost[j] = std::sqrt(cost[j]);
+    std::fill(cost + theirs.count, cost + width, NEVER);
+  }
+
+  // the largest h_j - C_ij of each span, and of all
+  float find_peaks(long i, const float* h) {
+    const float* cost = &costs[i * width];
+    float top = -FLT_MAX;
+    for (long start = 0; start < width; start += SPAN) {
+      float peak = -FLT_MAX;
+#pragma omp simd reduction(max : peak)
+      for (long j = start; j < start + SPAN; ++j) {
+        float each = h[j] - cost[j];
+        peak = peak > each ? peak : each;
+      }
+      peaks[start / SPAN] = peak;
+      top = top > peak ? top : peak;
+    }
+    return top;
+  }
+};
+
+struct Annealing {
+  int p;
+  long steps;
+  double blur;
+  float rate, momentum;
+
+  float epsilon(long step) const { return float(std::pow(blur, double(p * step) / steps)); }
+
+  void anneal(Side& one, Side& other) const {
+    bool alone = &one == &other;
+    for (long step = 0; step <= steps; ++step) {
+      one.renew(other.potentials.data(), epsilon(step), rate, momentum);
+      if (!alone) other.renew(one.potentials.data(), epsilon(step), rate, momentum);
+      one.accept();
+      if (!alone) other.accept();
+    }
+  }
+
+  // the mean soft minimum of a side; adds factor times its gradient by the points, if there is room
+  double value(Side& side, const Side& other, float factor = 0, float* slopes = nullptr) const {
+    float last = epsilon(steps);
+    const float* h = other.potentials.data();
+    double total = 0;
+    for (long i = 0; i < side.ours.count; ++i) {
+      float each = side.soft_minimum(i, h, last);
+      total += each;
+      if (slopes)
+        side.add_slope(i, h, last, each, factor / side.ours.count, slopes + i * side.ours.axes);
+    }
+    return total / side.ours.count;
+  }
+};
+
+// The Sinkhorn divergence of two clouds, and its gradient by the points of the first. All transport
+// problems use the same operations, so that identical clouds give exactly 0.
+float divergence(const Annealing& how, const Cloud& x, const Cloud& y, float* slopes) {
+  std::fill(slopes, slopes + x.count * x.axes, 0.0f);
+  Side forth(x, y, how.p), back(y, x, how.p);
+  how.anneal(forth, back);
+  double there = how.value(forth, back, 1, slopes), again = how.value(back, forth);
+  Side of_x(x, x, how.p), of_y(y, y, how.p);
+  how.anneal(of_x, of_x);
+  how.anneal(of_y, of_y);
+  return float((there - how.value(of_x, of_x, -1, slopes)) + (again - how.value(of_y, of_y)));
+}
+
 }  // namespace
 
 // All functions return 0 if all went well.
@@ -878,6 +1034,19 @@ extern "C" int class_focal_backward(const Pixels* shape, const void* logits, con
     else
       focal_slopes_of_classes<p>(o, *shape, static_cast<const float*>(logits), indices, factor,
                                  static_cast<float*>(slopes));
+  });
+  return 0;
+}
+
+// The Sinkhorn divergences of pairs of clouds, which are in rows of one number per axis, and their
+// gradients by the points of the first.
+extern "C" int sinkhorn(long clouds, long ours, long theirs, long axes, long threads, int p,
+                        long steps, double blur, float rate, float momentum, const float* x,
+                        const float* y, float* values, float* slopes) {
+  Annealing how{p, steps, blur, rate, momentum};
+  in_parallel(clouds, threads, [&](long n) {
+    Cloud first(ours, axes, x + n * ours * axes), second(theirs, axes, y + n * theirs * axes);
+    values[n] = divergence(how, first, second, slopes + n * ours * axes);
   });
   return 0;
 }

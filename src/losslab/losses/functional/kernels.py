@@ -76,6 +76,7 @@ ARGUMENTS = {
     "classes_backward": (*_REGIONS, POINTER, POINTER),
     "class_focal_forward": (*_FOCAL, POINTER, POINTER),
     "class_focal_backward": (*_FOCAL, POINTER, POINTER, POINTER),
+    "sinkhorn": (*[LONG] * 5, INT, LONG, DOUBLE, FLOAT, FLOAT, *[POINTER] * 4),
 }
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from losslab.losses.base import full_precision, not_negative
+from losslab.losses.functional.fused import fused
+from losslab.losses.functional.kernels import call
 from losslab.losses.functional.points import (
     euclidean_norm,
     fold_vmap,
@@ -26,9 +29,10 @@ LARGE = 2048
 MOST_PIVOTS = 10**8
 # a cloud counts as collapsed if its spread is below this fraction of the other's
 COLLAPSED = 0.1
-# weight of the new potentials in a Sinkhorn step: both are updated at once, which oscillates with
-# weight 1 and takes twice the steps with 1/2
-MIX = 0.9
+# A Sinkhorn step moves all potentials at once by RATE of the way to the new ones, and again by
+# MOMENTUM of the step before. 50 steps of this over-relaxation leave about the error of 200 with
+# 0.9 and 0; larger values oscillate if there are few steps.
+RATE, MOMENTUM = 1.44, 0.6
 
 
 def exact_transport_cost(prediction: Tensor, target: Tensor, p: int = 1) -> Tensor:
@@ -160,7 +164,7 @@ def _sparse(plan: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def sinkhorn_cost(
-    prediction: Tensor, target: Tensor, p: int = 1, blur: float = 0.001, steps: int = 200
+    prediction: Tensor, target: Tensor, p: int = 1, blur: float = 0.001, steps: int = 100
 ) -> Tensor:
     r"""Compute the Sinkhorn divergence :math:`S = OT(x, y) - OT(x, x)/2 - OT(y, y)/2`, ``(N,)``.
 
@@ -176,31 +180,56 @@ def sinkhorn_cost(
     diameter = euclidean_norm(high - low)[..., None]
     unit = torch.where(diameter > 0, diameter, 1)
     x, y = (prediction - low) / unit, (target - low) / unit
-    return not_negative(_divergence(x, y, p, blur, steps)) * unit.flatten() ** p
+    definition = partial(_divergence, p=p, blur=blur, steps=steps)
+    (divergence,) = fused(SinkhornKernel(p, blur, steps), definition, x, y)
+    return not_negative(divergence) * unit.flatten() ** p
 
 
-def _divergence(x: Tensor, y: Tensor, p: int, blur: float, steps: int) -> Tensor:
+class SinkhornKernel(NamedTuple):
+    """Kernel of the Sinkhorn divergence of clouds of diameter 1."""
+
+    p: int
+    blur: float
+    steps: int
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[tuple[Tensor], Tensor]:
+        """Compute the divergence of each pair of clouds, and its gradient."""
+        x, y = x.contiguous(), y.contiguous()
+        values, slopes = x.new_empty(len(x)), torch.empty_like(x)
+        sizes = *x.shape[:2], *y.shape[1:], torch.get_num_threads()
+        how = self.p, self.steps, self.blur, RATE, MOMENTUM
+        call("sinkhorn", *sizes, *how, x, y, values, slopes)
+        return (values,), slopes
+
+    def backward(self, weight: Tensor, slopes: Tensor, *_: Tensor) -> Tensor:
+        """Compute the gradient."""
+        return weight[:, None, None] * slopes
+
+
+def _divergence(x: Tensor, y: Tensor, p: int, blur: float, steps: int) -> tuple[Tensor]:
     """Compute the Sinkhorn divergence of clouds of diameter 1."""
     # all four transport problems use the same operations on rows, so that identical clouds give
     # exactly 0
     pairs = ((x, y), (y, x), (x, x), (y, y))
+    costs = [_pair_costs(ours, theirs.detach(), p) for ours, theirs in pairs]
     with torch.no_grad():
-        costs = [_pair_costs(ours, theirs, p) for ours, theirs in pairs]
-        f, g, own_f, own_g = (cost.new_zeros(cost.shape[:2]) for cost in costs)
+        now = before = [cost.new_zeros(cost.shape[:2]) for cost in costs]
         for step in range(steps + 1):
-            epsilon = blur ** (p * step / steps)
-            found = [
-                _soft_minimum(cost, potential, epsilon)
-                for cost, potential in zip(costs, (g, f, own_f, own_g), strict=True)
+            found = _soft_minima(costs, now, blur ** (p * step / steps))
+            moved = [
+                old + RATE * (new - old) + MOMENTUM * (old - older)
+                for new, old, older in zip(found, now, before, strict=True)
             ]
-            f, g, own_f, own_g = (
-                old.lerp(new, MIX) for old, new in zip((f, g, own_f, own_g), found, strict=True)
-            )
-    parts = [
-        _soft_minimum(_pair_costs(ours, theirs.detach(), p), potential, blur**p).mean(dim=1)
-        for (ours, theirs), potential in zip(pairs, (g, f, own_f, own_g), strict=True)
-    ]
-    return (parts[0] - parts[2]) + (parts[1] - parts[3])
+            now, before = moved, now
+    there, back, own_x, own_y = (each.mean(dim=1) for each in _soft_minima(costs, now, blur**p))
+    return ((there - own_x) + (back - own_y),)
+
+
+def _soft_minima(costs: list[Tensor], potentials: list[Tensor], epsilon: float) -> list[Tensor]:
+    """Compute the potentials of x to y, y to x, x to x and y to y from those of the other side."""
+    f, g, own_f, own_g = potentials
+    others = (g, f, own_f, own_g)
+    return [_soft_minimum(cost, h, epsilon) for cost, h in zip(costs, others, strict=True)]
 
 
 def _pair_costs(x: Tensor, y: Tensor, p: int) -> Tensor:
