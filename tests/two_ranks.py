@@ -25,10 +25,15 @@ TORCHRUN = {  # the last of two processes on the last of two nodes
 ONE_NODE = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
 
 
-def train_on_two(folder: Path, configs: dict[str, DictConfig]) -> None:
+def train_on_two(folder: Path, configs: dict[str, DictConfig], strategy: str = "ddp") -> None:
     """Train runs one after the other on two ranks, each in a folder of its name."""
+    train_in_order(folder, [(name, together(each, strategy)) for name, each in configs.items()])
+
+
+def train_in_order(folder: Path, runs: list[tuple[str, DictConfig]]) -> None:
+    """Train runs one after the other on two ranks; one whose name was there before goes on."""
     context = multiprocessing.get_context("spawn")
-    rest = _free_port(), folder, [together(each) for each in configs.values()], list(configs)
+    rest = _free_port(), folder, runs
     ranks = [context.Process(target=_rank, args=(rank, sys.path, *rest)) for rank in (0, 1)]
     for each in ranks:
         each.start()
@@ -38,14 +43,14 @@ def train_on_two(folder: Path, configs: dict[str, DictConfig]) -> None:
     assert [each.exitcode for each in ranks] == [0, 0]
 
 
-def together(config: DictConfig) -> DictConfig:
+def together(config: DictConfig, strategy: str = "ddp") -> DictConfig:
     """Return the config of the same run on two processes."""
     changed = config.copy()
-    changed.trainer.update({"accelerator": "cpu", "strategy": "ddp", "devices": 2})
+    changed.trainer.update({"accelerator": "cpu", "strategy": strategy, "devices": 2})
     return changed
 
 
-def _rank(rank, path, port, folder, configs, names) -> None:
+def _rank(rank, path, port, folder, runs) -> None:
     sys.path[:] = path
     from losslab.ranks.first import ranks_ended
     from losslab.ranks.follower import follow
@@ -60,8 +65,8 @@ def _rank(rank, path, port, folder, configs, names) -> None:
         sys.exit(follow(place, join))
     enter(place)
     with ranks_ended():
-        for name, config in zip(names, configs, strict=True):
-            train(config, folder / name)
+        for name, config in runs:
+            train(config, folder / name, resume=(folder / name).exists())
         sys.exit(0)
 
 

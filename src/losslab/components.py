@@ -22,6 +22,7 @@ from losslab.loss_totals import adds_up, has_sample_weights, loss_totals
 from losslab.losses import Regularizer
 from losslab.losses.base import TargetFormat
 from losslab.models.freezing import normalizes_batches
+from losslab.modules.sharding import whole
 from losslab.network_building import initial_network, network_notes
 from losslab.passport import Trial, notes_on
 from losslab.runtime import return_freed_memory
@@ -228,7 +229,7 @@ class Penalty:
 
     def __call__(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Compute the penalty of a network's named parameters."""
-        chosen = {name: value for name, value in parameters.items() if name in self.names}
+        chosen = {name: whole(value) for name, value in parameters.items() if name in self.names}
         penalty: Tensor = self.regularizer(chosen)
         return penalty
 

@@ -1,27 +1,30 @@
 """Check whether a run can be trained by the processes that its Trainer asks for."""
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from losslab.components import Components
 from losslab.config.errors import UserError
 from losslab.models.freezing import normalizes_batches
+from losslab.modules.sharding import FULLY_SHARD
 from losslab.ranks.place import here
 
 DIVIDES_WEIGHTS = ("fsdp", "deepspeed", "model_parallel")
+"""Beginnings of the names of Lightning's own strategies that divide weights."""
 
 
 def require_strategy(config: DictConfig) -> None:
-    """Check that each process holds the whole network, whose weights and gradients runs read.
+    """Check that a Trainer's strategy leaves weights and gradients where runs read them.
 
     Raises:
-        UserError: if the Trainer's strategy divides it.
+        UserError: if it divides them in another way than ``fully_shard``.
     """
     strategy = str(config.trainer.strategy)
     if strategy.startswith(DIVIDES_WEIGHTS):
         raise UserError(
-            f"trainer.strategy={strategy} divides the network, whose regularizers and norms of "
-            "gradients need all weights: use trainer=ddp"
+            f"trainer.strategy={strategy} divides weights or gradients, which has not been tried "
+            "with the curves and checkpoints of runs: use trainer=fsdp to divide them, or "
+            "trainer=ddp"
         )
 
 
@@ -32,13 +35,14 @@ def require_processes(config: DictConfig, trainer: pl.Trainer, components: Compo
         UserError: if it cannot.
     """
     _require_place(config, trainer)
-    if trainer.world_size == 1:
-        return
     many = f"{trainer.world_size} processes"
-    if not getattr(components.module, "shares_batches", True):
+    if trainer.world_size > 1 and not getattr(components.module, "shares_batches", True):
         raise UserError(
             f"task={config.choices.task} trains in one process, got {many}: use trainer=auto"
         )
+    _require_divisible(config, components)
+    if trainer.world_size == 1:
+        return
     if normalizes_batches(components.network) and not config.trainer.get("sync_batchnorm"):
         on_gpus = trainer.strategy.root_device.type == "cuda"
         advice = "add +trainer.sync_batchnorm=true" if on_gpus else "use GPUs or trainer=auto"
@@ -46,6 +50,34 @@ def require_processes(config: DictConfig, trainer: pl.Trainer, components: Compo
             f"model={config.choices.model} has batch normalization, which {many} would apply to "
             f"parts of a batch: {advice}"
         )
+
+
+def _require_divisible(config: DictConfig, components: Components) -> None:
+    """Check that a run can be trained with divided weights, if the Trainer divides them."""
+    if config.trainer.strategy != FULLY_SHARD:
+        return
+    if not getattr(components.module, "divides_weights", False):
+        other = "ddp" if getattr(components.module, "shares_batches", True) else "auto"
+        raise UserError(
+            f"task={config.choices.task} has its own training step, which needs whole weights: use "
+            f"trainer={other}"
+        )
+    if normalizes_batches(components.network):
+        raise UserError(
+            f"model={config.choices.model} has batch normalization, which trainer=fsdp would apply "
+            "to parts of a batch: use trainer=ddp +trainer.sync_batchnorm=true on GPUs"
+        )
+    refused = {
+        "compile": config.compile,
+        # autograd.grad finds no gradients of parts
+        "component_gradients": config.component_gradients is True,
+        # whose scaler was not tried with them
+        "trainer.precision": str(config.trainer.precision).startswith("16"),
+    }
+    for key, is_refused in refused.items():
+        if is_refused:
+            value = str(OmegaConf.select(config, key)).lower()
+            raise UserError(f"{key}={value} does not work with trainer=fsdp: use trainer=ddp")
 
 
 def _require_place(config: DictConfig, trainer: pl.Trainer) -> None:

@@ -24,6 +24,7 @@ from losslab.first_batch import try_batch
 from losslab.loggers import finish_loggers, require_loggers, run_urls
 from losslab.metrics.labels import primary_metric
 from losslab.modules.scores import ScoreOptions
+from losslab.modules.sharding import FULLY_SHARD
 from losslab.modules.supervised import SupervisedModule
 from losslab.network_building import require_new_networks
 from losslab.process_checks import require_processes, require_strategy, spawns
@@ -246,7 +247,8 @@ def watch_components(config: DictConfig, folder: Path, module: Any) -> None:
     """Tell a supervised module whether to log gradients of the components of its objective."""
     chosen = config.component_gradients
     if isinstance(module, SupervisedModule):
-        module.component_gradients = not in_sweep(folder) if chosen == "auto" else bool(chosen)
+        shown = not in_sweep(folder) and config.trainer.strategy != FULLY_SHARD
+        module.component_gradients = shown if chosen == "auto" else bool(chosen)
 
 
 def configure_process(config: DictConfig) -> None:

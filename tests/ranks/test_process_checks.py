@@ -10,6 +10,8 @@ from losslab.training import check
 from two_ranks import TORCHRUN
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
+DIVIDED = ["trainer=fsdp", "trainer.accelerator=cpu"]
+BATCH_NET = "small_networks.BatchNet"
 
 
 @pytest.fixture
@@ -28,20 +30,53 @@ def started_by_torchrun(monkeypatch):
     [
         ([*RUNS["episodes"], *TWO], "task=policy_gradient trains in one process, got 2 processes"),
         (
-            [*RUNS["line"], "trainer.strategy=fsdp"],
-            "trainer.strategy=fsdp divides the network, .* use trainer=ddp",
+            [*RUNS["line"], "trainer.strategy=fsdp_cpu_offload"],
+            "trainer.strategy=fsdp_cpu_offload .* has not been tried .* use trainer=fsdp",
         ),
-        ([*RUNS["line"], "trainer.strategy=deepspeed_stage_2"], "divides the network"),
+        (
+            [*RUNS["line"], "trainer.strategy=deepspeed_stage_2"],
+            "trainer.strategy=deepspeed_stage_2 .* has not been tried .* use trainer=fsdp",
+        ),
+        ([*RUNS["generated"], *DIVIDED], "task=generation .* needs whole weights: use trainer=ddp"),
+        (
+            [*RUNS["episodes"], *DIVIDED, "trainer.devices=1"],
+            "task=policy_gradient .* needs whole weights: use trainer=auto",
+        ),
+        (
+            ["data=digits", "loss=cross_entropy", f"model._target_={BATCH_NET}", *DIVIDED],
+            "has batch normalization, which trainer=fsdp would apply to parts of a batch",
+        ),
+        ([*RUNS["line"], *DIVIDED, "compile=true"], "compile=true .* trainer=fsdp"),
+        (
+            [*RUNS["line"], *DIVIDED, "component_gradients=true"],
+            "component_gradients=true .* trainer=fsdp",
+        ),
+        (
+            [*RUNS["line"], *DIVIDED, "trainer.precision=16-true"],
+            "trainer.precision=16-true .* trainer=fsdp",
+        ),
         (
             [*RUNS["line"], *TWO, "+trainer.num_nodes=2"],
             "trainer.num_nodes=2 .* start the command with torchrun or srun",
         ),
         (
-            ["data=digits", "loss=cross_entropy", "model._target_=small_networks.BatchNet", *TWO],
+            ["data=digits", "loss=cross_entropy", f"model._target_={BATCH_NET}", *TWO],
             "has batch normalization, which 2 processes would apply to parts .* use GPUs or",
         ),
     ],
-    ids=["episodes", "fsdp", "deepspeed", "nodes", "batch normalization"],
+    ids=[
+        "episodes",
+        "fsdp of Lightning",
+        "deepspeed",
+        "divided: adversarial",
+        "divided: episodes",
+        "divided: batch normalization",
+        "divided: compiled",
+        "divided: components",
+        "divided: half precision",
+        "nodes",
+        "batch normalization",
+    ],
 )
 def test_refused(given, words):
     with pytest.raises(UserError, match=words):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 
+from losslab.modules.sharding import gathered_weights
 from losslab.runs.figure_data import FigureData, to_bytes
 from losslab.runs.saved_sweep import first_seed
 from losslab.runs.writer import RunWriter
@@ -39,16 +40,21 @@ class Figures(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw the validation split if figures are due."""
-        if trainer.is_global_zero and self.is_due(trainer.current_epoch):
-            self.draw(pl_module, trainer.val_dataloaders, "val", trainer.global_step)
+        if self.is_due(trainer.current_epoch):
+            self._draw_on_first(trainer, pl_module, trainer.val_dataloaders, "val")
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw the last split that was evaluated, with the same weights."""
-        if trainer.is_global_zero:
-            loaders: Any = trainer.test_dataloaders
-            batches = loaders[-1] if isinstance(loaders, list) else loaders
-            split = str(getattr(pl_module, "splits", ("test",))[-1])
-            self.draw(pl_module, batches, split, trainer.global_step)
+        loaders: Any = trainer.test_dataloaders
+        batches = loaders[-1] if isinstance(loaders, list) else loaders
+        split = str(getattr(pl_module, "splits", ("test",))[-1])
+        self._draw_on_first(trainer, pl_module, batches, split)
+
+    def _draw_on_first(self, trainer: pl.Trainer, module: Any, batches: Any, split: str) -> None:
+        """Draw on the first rank, which gets the whole weights from the others."""
+        with gathered_weights(module):
+            if trainer.is_global_zero:
+                self.draw(module, batches, split, trainer.global_step)
 
     def is_due(self, epoch: int) -> bool:
         """Return whether figures are drawn after this epoch, counted from 0."""

@@ -28,6 +28,8 @@ class Module(pl.LightningModule):
 
     shares_batches: ClassVar[bool] = True
     """Whether several processes can train it together, each with a part of a batch."""
+    divides_weights: ClassVar[bool] = False
+    """Whether it trains a network whose weights are divided between processes."""
     saved_entries: ClassVar[tuple[str, ...]] = ()
     """Entries of a checkpoint, each a mapping, that a module adds and needs to resume."""
     loss: Any

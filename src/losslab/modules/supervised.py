@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 
 from losslab.losses.base import TargetFormat, sum_of
 from losslab.losses.links import InverseLink
@@ -18,8 +17,17 @@ from losslab.modules.accumulation import Window
 from losslab.modules.base import Module
 from losslab.modules.component_gradients import gradient_values
 from losslab.modules.cost import LossCall, supervised_call
-from losslab.modules.global_batch import GlobalBatch
+from losslab.modules.global_batch import GlobalBatch, average_over_ranks, gradients_of
 from losslab.modules.objective import Supervision
+from losslab.modules.sharding import (
+    FullyShardedStrategy,
+    clip,
+    fit_to_parts,
+    gathered_weights,
+    is_divided,
+    shard,
+    total_norm,
+)
 from losslab.modules.shared_draws import SharedDraws
 from losslab.modules.step_values import Diverged, StepValues, is_due
 from losslab.rng import Purpose, derive_seed, seed_global
@@ -53,6 +61,8 @@ class SupervisedModule(Module):
         layer_decay: factor of the learning rate from each layer of the network to the one before
             it; ``None`` for one learning rate.
     """
+
+    divides_weights = True
 
     def __init__(
         self,
@@ -101,11 +111,19 @@ class SupervisedModule(Module):
         self.component_gradients = False
         """Whether to log norms and cosines of the components' gradients."""
         self.due = False
+        self._is_divided = False
         self.splits: tuple[str, ...] = ("val", "test")
         self.chosen: dict[str, float] = {}
         self._optimizer, self._scheduler = optimizer, scheduler
         self._seen: dict[int, list[Pair]] = {}
         self._validated: Pair | None = None
+
+    def configure_model(self) -> None:
+        """Divide the network's weights between the processes if the Trainer's strategy does."""
+        trainer: Any = self.trainer
+        self._is_divided = isinstance(trainer.strategy, FullyShardedStrategy)
+        if self._is_divided:
+            shard(self.network, trainer.world_size, trainer.strategy.root_device)
 
     def train(self, mode: bool = True) -> "SupervisedModule":
         """Set the mode; statistics of frozen layers stay as they are."""
@@ -211,12 +229,26 @@ class SupervisedModule(Module):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Scale accumulated gradients, and keep the norm of the gradient before clipping."""
+        trained = [each for group in optimizer.param_groups for each in group["params"]]
+        if self._is_divided:
+            average_over_ranks(gradients_of(each for each in trained if not is_divided(each)))
         if self._accumulated > 1:
             self._window.finish(optimizer, dict(self.network.named_parameters()))
         if self.due:
-            trained = (p for group in optimizer.param_groups for p in group["params"])
-            gradients = [p.grad for p in trained if p.grad is not None]
-            self.step_values.watch({"grad_norm": get_total_norm(gradients)})
+            self.step_values.watch({"grad_norm": total_norm(gradients_of(trained))})
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients, which may be divided between processes."""
+        if gradient_clip_val and self._is_divided:
+            trained = (each for group in optimizer.param_groups for each in group["params"])
+            clip(trained, gradient_clip_val, by_value=gradient_clip_algorithm == "value")
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and the scheduler, which steps once per epoch.
@@ -225,6 +257,8 @@ class SupervisedModule(Module):
         ``layer_decay`` each layer of the network is a group, the head first.
         """
         optimizer = self._optimizer(self._groups())
+        if self._is_divided:
+            fit_to_parts(optimizer)
         if self._scheduler is None:
             return optimizer
         before = [group["lr"] for group in optimizer.param_groups]
@@ -311,7 +345,9 @@ class SupervisedModule(Module):
             self._raise_if_diverged(prediction, error, steps=0)
             raise
         numbers = torch.stack([value.to("cpu").double() for value in values.values()]).tolist()
-        return dict(zip(values, numbers, strict=True)) | self.task.network_metrics(self.network)
+        with gathered_weights(self.network):
+            of_network = self.task.network_metrics(self.network)
+        return dict(zip(values, numbers, strict=True)) | of_network
 
     def _gather(self, index: int) -> Pair:
         """Gather the split's predictions and targets from all ranks, in stored order."""

@@ -1,0 +1,66 @@
+"""Runs of every loss, with global batches whose last one is uneven, and their comparison."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from kinds_of_run import config_of
+from losslab.config import groups
+from losslab.training import train
+from two_ranks import metric_differences, weight_difference
+
+COMMON = ["trainer.precision=64-true", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
+# Adam would turn gradients that are 0 but for rounding into steps
+SGD = ["optimizer=sgd", "optimizer.momentum=0", "threads=1"]
+DIGITS = ["data=digits", "data.batch_size=359", "model=mlp", "model.hidden=[16]"]
+RETRIEVAL = ["data.copies=1", "data.batch_size=267", "model.channels=[2,4]"]
+MASKS = ["data.n=40", "data.image_size=16", "data.batch_size=9", "model.channels=[4,8]"]
+CLOUDS = ["data.n=60", "data.points=16", "data.batch_size=21", "task.definition.emd_clouds=5"]
+LINE = ["data.n=101", "data.batch_size=21"]
+OF_DATA = {
+    "digits": DIGITS,
+    "digits_retrieval": RETRIEVAL,
+    "segmentation": MASKS,
+    "pointcloud": CLOUDS,
+    "regression": LINE,
+    "ranking": ["data.queries=60", "data.batch_size=13"],
+    "digit_sequences": ["data.rows=60", "data.batch_size=13"],
+}
+OF_BOTH = ["++loss.of.bce=1", "++loss.of.dice=1", "data=segmentation", *MASKS]
+OPTIONS = {
+    "adversarial": ["data=ring", "data.n=103", "data.batch_size=21"],
+    "reconstruction": ["data.batch_size=359"],
+    "sse": [*LINE, "optimizer.lr=1e-4"],
+    "sum": OF_BOTH,
+    "uncertainty_sum": OF_BOTH,
+}
+ALONE = ("policy_gradient", "q_learning")
+LOSSES = {
+    name: [f"loss={name}", *OPTIONS.get(name, OF_DATA.get(groups.default_data(name), []))]
+    for name in groups.names("loss")
+    if name not in ALONE
+}
+OPTIONS_OF_RUNS = {
+    "balanced weights": [*DIGITS, "loss=cross_entropy", "loss.weight=balanced"],
+    "regions of batches": [*MASKS, "loss=dice", "loss.per_image=false"],
+    "skipped regions": [*MASKS, "loss=bce_dice", "++loss.of.dice.loss.empty=skip"],
+    "regularizer": [*LINE, "loss=mse", "regularizer=l2", "regularizer.strength=0.1"],
+    "accumulated": [*LINE, "loss=rmse", "trainer.accumulate_grad_batches=2"],
+    "clipped": [*DIGITS, "loss=focal", "trainer.gradient_clip_val=0.01"],
+    "of torch": [*DIGITS, "loss=cross_entropy", "loss._target_=torch.nn.MultiMarginLoss"],
+    "gradient penalty": [*OPTIONS["adversarial"], "loss=adversarial", "loss.kind=wasserstein"],
+}
+
+
+def configs_of(runs: dict[str, list[str]]) -> dict[str, DictConfig]:
+    """Return the configs of runs in float64, with plain SGD."""
+    return {name: config_of(*SGD, *given, *COMMON) for name, given in runs.items()}
+
+
+def require_equal(folder: Path, configs: dict[str, DictConfig]) -> None:
+    """Train runs in this process, and compare them with those in another folder."""
+    for name, config in configs.items():
+        train(config, folder / "one" / name)
+        one, two = folder / "one" / name, folder / "two" / name
+        assert weight_difference(one, two) < 1e-9, name
+        assert max(metric_differences(one, two).values()) < 1e-8, name
