@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig
 
-from losslab.config import groups, schema
+from losslab.config import declared, groups, schema
 from losslab.config.command import split_flags
 from losslab.config.errors import UserError
 from losslab.config.expansion import jobs_of, values_of
@@ -109,15 +109,19 @@ def _fitting(loss: str, job: Job) -> DictConfig:
             f"loss={loss} is for task={config.choices.task}, but data={config.choices.data} for "
             f"task={usual}"
         )
-    import_torch()
-    from losslab.target_formats import require_fit  # noqa: PLC0415 (torch)
+    try:
+        declared.require_fit(config)
+    except declared.NotInSource:
+        import_torch()
+        from losslab.target_formats import require_fit  # noqa: PLC0415 (torch)
 
-    require_fit(config)
+        require_fit(config)
     return config
 
 
 def _task(config: DictConfig) -> Any:
     """Return the task of a config with its data, which decide which formats it provides."""
+    import_torch()
     from losslab.components import built_task  # noqa: PLC0415 (torch)
 
     return built_task(config)

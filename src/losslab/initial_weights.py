@@ -1,18 +1,22 @@
-"""Initial weights from a checkpoint instead of a draw: ``ckpt_path=FILE``."""
+"""Initial weights from a checkpoint instead of a draw: ``ckpt_path=FILE``.
+
+A file that does not exist is refused without torch, which is imported to read it.
+"""
 
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from losslab.config.errors import UserError
 from losslab.config.overrides import is_path
-from losslab.models.weights import load_file
 from losslab.runs.folder import RunFolder, find_runs, is_run
 from losslab.runs.packs import unpack
 from losslab.runs.record import read_record
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def start_from(network: nn.Module, path: str) -> None:
+
+def start_from(network: "nn.Module", path: str) -> None:
     """Load the weights of a checkpoint that fit a network, and note which do not.
 
     Args:
@@ -24,14 +28,20 @@ def start_from(network: nn.Module, path: str) -> None:
     Raises:
         UserError: if the file is not a checkpoint, or nothing fits.
     """
+    from losslab.models.weights import load_file  # noqa: PLC0415 (torch)
+
     try:
-        load_file(network, _file(Path(path)), "ckpt_path")
+        load_file(network, checkpoint_file(Path(path)), "ckpt_path")
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
-def _file(path: Path) -> Path:
-    """Return the file, or the best checkpoint of a finished run."""
+def checkpoint_file(path: Path) -> Path:
+    """Return the file, or the best checkpoint of a finished run.
+
+    Raises:
+        UserError: if it is neither.
+    """
     name = f"ckpt_path={path}"
     if not is_path(str(path)):
         raise UserError(f"{name} does not exist")

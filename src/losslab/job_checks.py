@@ -10,15 +10,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.config import schema
+from losslab.config import declared, schema
 from losslab.config.command import Command, all_jobs, without_launcher
 from losslab.config.errors import UserError
+from losslab.config.instantiate import require_installed
 from losslab.config.jobs import Composed, compose_jobs
 from losslab.config.overrides import parsed
 from losslab.config.past import earlier_override
 from losslab.config.trust import require_harmless
 from losslab.engines.launchers import require_engine
 from losslab.fitting import data_for_all
+from losslab.initial_weights import checkpoint_file
 from losslab.runs.check import needs_running
 from losslab.runs.disk import free_space
 from losslab.runs.files import FileError
@@ -65,10 +67,30 @@ def checked_jobs(
         require_harmless((job.config for job in different), command.source)
     refuse_mixture(command, jobs)
     different = _one_of_each(to_run, _what_can_fail)
-    check_configs(
-        (job.config for job in different), own_names([job.overrides for job in different])
-    )
+    names = own_names([job.overrides for job in different])
+    for job, name in zip(different, names, strict=True):
+        require_possible(job.options, name)
+    check_configs((job.config for job in different), names)
     return jobs
+
+
+def require_possible(options: Mapping[str, Any], name: str = "") -> None:
+    """Check what can be known of a job without torch, which takes seconds to import.
+
+    Args:
+        options: resolved config.
+        name: name of the job, for the error.
+
+    Raises:
+        UserError: if its loss does not fit its task, a package that it names is not installed, or
+            the checkpoint that it starts from does not exist.
+    """
+    with _of_job(name):
+        require_installed(options)
+        with suppress(declared.NotInSource):  # the checks with torch find it
+            declared.require_fit(options)
+        if options.get("ckpt_path"):
+            checkpoint_file(Path(options["ckpt_path"]))
 
 
 def require_log_dir(log_dir: str, key: str = "paths.log_dir") -> None:

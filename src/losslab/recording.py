@@ -80,7 +80,7 @@ def open_record(
     Raises:
         UserError: if the run is done, or another process works on it.
     """
-    text = OmegaConf.to_yaml(secrets.for_saving(config))
+    text = secrets.saved_text(config)
     overrides = secrets.plain(config.overrides, resolve=False)
     try:
         writer.folder.mkdir(parents=True, exist_ok=True)

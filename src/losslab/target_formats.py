@@ -1,21 +1,20 @@
 """Target formats: the one in which a task gives a loss its targets, and whether the loss fits."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from losslab.config import groups
+from losslab.config import declared
 from losslab.config.errors import UserError, described
 from losslab.config.instantiate import target_of
 from losslab.data_building import first_batch
 from losslab.loss_building import is_sum, path_of
 from losslab.losses import SumLoss
 from losslab.losses.base import Loss, TargetFormat
-from losslab.losses.compound import common_formats
 from losslab.losses.function import FunctionLoss
 from losslab.losses.links import InverseLink
 from losslab.network_building import kept_buffers
@@ -49,42 +48,25 @@ def matching_format(
     Raises:
         UserError: if there is no such format.
     """
-    accepts = _declared(config.loss, loss)
-    if accepts is None:
-        return None
-    for target_format in provides:
-        if target_format in accepts:
-            return target_format
-    chosen = config.choices
-    names = [each[5:] for each in config.get("overrides", ()) if each.startswith("loss=")]
-    loss_name = names[-1] if names else chosen.loss  # the latter may be a label
-    task = groups.task_of_other_kind(loss_name, chosen.data, chosen.task)
-    advice = f"If the targets suit it, add task={task}. " if task else ""
-    raise UserError(
-        f"loss={chosen.loss} accepts {_names(accepts)}, but task={chosen.task} provides "
-        f"{_names(provides)}. {advice}Losses that fit: {_fitting(provides)}"
-    )
+    return declared.matching_format(config, _declared(config.loss, loss), provides, _accepts)
 
 
-def _declared(node: DictConfig, loss: Any, key: str = "loss") -> tuple[TargetFormat, ...] | None:
+def _declared(node: DictConfig, loss: Any) -> tuple[TargetFormat, ...] | None:
     """Return the target formats that a loss, or the components of a sum, declare.
 
     Raises:
         UserError: if the components have none in common.
     """
-    if not (is_sum(loss) or isinstance(loss, SumLoss)):
-        accepts: tuple[TargetFormat, ...] | None = getattr(loss, "accepts", None)
-        return accepts
-    components = {name: (each.loss, f"{key}.of.{name}") for name, each in node.of.items()}
-    try:
-        return common_formats(
-            {
-                name: _declared(own, target_of(own, place), place)
-                for name, (own, place) in components.items()
-            }
-        )
-    except ValueError as error:
-        raise UserError(f"{key}: {error}") from error
+    if is_sum(loss) or isinstance(loss, SumLoss):
+        return declared.accepted(node, _accepts)
+    accepts: tuple[TargetFormat, ...] | None = getattr(loss, "accepts", None)
+    return accepts
+
+
+def _accepts(node: Mapping[str, Any], key: str) -> tuple[TargetFormat, ...] | None:
+    """Return the target formats that the class or function of a loss declares."""
+    accepts: tuple[TargetFormat, ...] | None = getattr(target_of(node, key), "accepts", None)
+    return accepts
 
 
 def accepted_format(
@@ -98,14 +80,14 @@ def accepted_format(
     Raises:
         UserError: if there is none.
     """
-    declared = matching_format(config, loss, task.provides)
+    found = matching_format(config, loss, task.provides)
     shape: Shape | None
-    if declared is None or not _declares(loss):
+    if found is None or not _declares(loss):
         formats, shape = _formats_of_batch(config, loss, task, data, network)
-    elif declared in PROBED:
-        formats, shape = [declared], _shape_of(declared, task)
+    elif found in PROBED:
+        formats, shape = [found], _shape_of(found, task)
     else:
-        return declared, None
+        return found, None
     refusals = []
     for target_format in formats:
         trial = _trial(config.loss, loss, target_format, shape)
@@ -116,7 +98,8 @@ def accepted_format(
     listed = "; ".join(dict.fromkeys(refusals))
     chain = None if isinstance(loss, SumLoss) else find_adapters(loss, formats, shape)
     if chain is None:
-        raise UserError(f"{name} {listed}. Losses that fit: {_fitting(task.provides)}")
+        fitting = declared.fitting(task.provides, _accepts)
+        raise UserError(f"{name} {listed}. Losses that fit: {fitting}")
     own = call(chain, _written(loss, config.choices.loss))
     raise UserError(
         f"{name} {listed}. It fits as {overrides(chain, str(config.loss['_target_']))}",
@@ -182,10 +165,10 @@ def inverse_link_of(
     loss: nn.Module, target_format: TargetFormat, trial: Trial | None
 ) -> InverseLink | None:
     """Return the inverse link that a loss declares, else the one that was found."""
-    declared = loss.link_for(target_format) if isinstance(loss, Loss) else None
+    own = loss.link_for(target_format) if isinstance(loss, Loss) else None
     # what is found holds for the first epoch of a sum that changes
-    if declared is not None or (isinstance(loss, SumLoss) and loss.changes):
-        return declared
+    if own is not None or (isinstance(loss, SumLoss) and loss.changes):
+        return own
     return None if trial is None or trial.estimate is None else trial.estimate.link
 
 
@@ -211,9 +194,9 @@ def _formats_of_batch(
     chosen = config.choices
     if TargetFormat.DISCRIMINATOR in task.provides:
         raise UserError(
-            f"loss={chosen.loss} must declare {_names(task.provides)} in its attribute accepts, "
-            f"since task={chosen.task} has no targets to try it on. "
-            f"Losses that fit: {_fitting(task.provides)}"
+            f"loss={chosen.loss} must declare {declared.listed(task.provides)} in its attribute "
+            f"accepts, since task={chosen.task} has no targets to try it on. "
+            f"Losses that fit: {declared.fitting(task.provides, _accepts)}"
         )
     inputs, targets = task.pair(first_batch(config, data))
     prediction = checked_prediction(config, task, network, inputs)
@@ -224,8 +207,8 @@ def _formats_of_batch(
     fails = f"loss={chosen.loss} fails on a batch of data={chosen.data}"
     refusals = {}
     formats: list[TargetFormat] = []
-    declared = _declared(config.loss, loss)
-    for target_format in task.provides if declared is None else declared:
+    accepts = _declared(config.loss, loss)
+    for target_format in task.provides if accepts is None else accepts:
         if target_format not in task.provides:
             continue
         try:
@@ -249,7 +232,7 @@ def _formats_of_batch(
     listed = "; ".join(f"{name}: {text[:300]}" for name, text in refusals.items())
     raise UserError(
         f"loss={chosen.loss} accepts nothing that task={chosen.task} provides ({listed}). "
-        f"Losses that fit: {_fitting(task.provides)}"
+        f"Losses that fit: {declared.fitting(task.provides, _accepts)}"
     )
 
 
@@ -298,20 +281,3 @@ def checked_prediction(config: DictConfig, task: Task, network: nn.Module, input
     except ValueError as error:
         raise UserError(f"{name} on {data}: {error}") from error
     return prediction
-
-
-def _fitting(provides: tuple[TargetFormat, ...]) -> str:
-    """Name the losses in conf/ that accept one of the target formats."""
-    fitting = []
-    for name in groups.names("loss"):
-        try:
-            accepts = getattr(target_of(groups.node("loss", name), f"loss={name}"), "accepts", ())
-        except UserError:  # another loss of the user, which is invalid
-            continue
-        if set(accepts) & set(provides):
-            fitting.append(name)
-    return ", ".join(fitting)
-
-
-def _names(target_formats: Iterable[TargetFormat]) -> str:
-    return " or ".join(target_format.value for target_format in target_formats)

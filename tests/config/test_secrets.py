@@ -168,3 +168,15 @@ def test_a_sweep_and_its_files(tmp_path, monkeypatch, capfd, launcher):
     assert files_with_the_secret(tmp_path) == []
     assert SECRET not in "".join(capfd.readouterr())
     assert len(list(tmp_path.rglob("record.json"))) == 2
+
+
+def test_the_text_of_a_file_is_that_of_the_whole_config(monkeypatch):
+    written, to_yaml = [], OmegaConf.to_yaml
+    monkeypatch.setattr(OmegaConf, "to_yaml", lambda own: written.append(own) or to_yaml(own))
+    monkeypatch.setattr(secrets, "_SECTIONS", {})
+    jobs = [[f"loss={loss}", f"seed={seed}"] for loss in ("focal", "bce_dice") for seed in (1, 2)]
+    for job in compose_jobs(jobs):
+        written.clear()
+        assert secrets.saved_text(job.config) == to_yaml(secrets.for_saving(job.config))
+        if job.options["seed"] == 2:  # all but these sections are those of the other seed
+            assert {key for own in written for key in own} <= {"seed", "data", "overrides"}

@@ -1,5 +1,9 @@
 """Reports of more rows than a screen has lines."""
 
+import sys
+from types import SimpleNamespace
+
+import pytest
 from rich.console import Console
 
 from losslab.analysis.comparison import compare
@@ -90,3 +94,16 @@ def test_figures_rendered_by_several_processes_are_the_same(tmp_path, monkeypatc
     one, several = ({each.name: each.read_bytes() for each in f.iterdir()} for f in folders)
     assert one == several
     assert set(one) == {"a.png", "a.svg", "b.png", "b.svg"}
+
+
+@pytest.mark.parametrize(
+    ("threads", "on_device", "forks"), [(1, False, True), (2, False, False), (1, True, False)]
+)
+def test_figures_are_rendered_in_forks_unless_torch_has_threads(
+    monkeypatch, threads, on_device, forks
+):
+    cuda = SimpleNamespace(is_initialized=lambda: on_device)
+    torch = SimpleNamespace(get_num_threads=lambda: threads, cuda=cuda)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(rendering.threading, "active_count", lambda: 1)
+    assert rendering._can_fork() is (forks and sys.platform == "linux")

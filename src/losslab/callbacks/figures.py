@@ -90,7 +90,9 @@ class Figures(pl.Callback):
 
     def _save(self, tag: str, content: Any, step: int) -> None:
         """Save a figure, or figure data together with their figure."""
-        from losslab.report.figures.predictions import predictions  # noqa: PLC0415 (matplotlib)
+        # matplotlib: once there is something to draw
+        from losslab.report.figures.predictions import predictions  # noqa: PLC0415
+        from losslab.report.figures.style import laid_out  # noqa: PLC0415
 
         figure = content
         if isinstance(content, FigureData):
@@ -98,7 +100,8 @@ class Figures(pl.Callback):
             figure = predictions({"": content})
         buffer = io.BytesIO()
         # the default compression makes the file a fifth smaller but takes three times as long
-        figure.savefig(buffer, format="png", dpi=100, pil_kwargs={"compress_level": 1})
+        with laid_out(figure):
+            figure.savefig(buffer, format="png", dpi=100, pil_kwargs={"compress_level": 1})
         self.writer.image(tag, buffer.getvalue(), step)
 
     def _predict(self, module: Any, batches: Any) -> list[torch.Tensor]:

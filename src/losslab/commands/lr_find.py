@@ -52,7 +52,11 @@ def find(arguments: Sequence[str]) -> int:
     from losslab.config.overrides import refuse_rate, require_distinct  # noqa: PLC0415
     from losslab.config.typed_jobs import run_overrides  # noqa: PLC0415
     from losslab.fitting import with_losses  # noqa: PLC0415
-    from losslab.job_checks import refuse_mixture, require_log_dir  # noqa: PLC0415
+    from losslab.job_checks import (  # noqa: PLC0415
+        refuse_mixture,
+        require_log_dir,
+        require_possible,
+    )
     from losslab.runs.disk import writing_to  # noqa: PLC0415
     from losslab.runs.folder import own_names  # noqa: PLC0415
 
@@ -66,6 +70,8 @@ def find(arguments: Sequence[str]) -> int:
     names = own_names([run_overrides(job.overrides) for job in jobs])
     if len({job.config.seed for job in jobs}) > 1 or len(set(names)) < len(names):
         raise UserError("lr_find takes one seed, and each loss with its options once")
+    for job in jobs:
+        require_possible(job.options)
     log_dir = str(jobs[0].config.paths.log_dir)
     require_log_dir(log_dir)
 

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from losslab.config.validation import (
     require_option_of_launcher,
     require_valid,
 )
+from losslab.config.values import kind_of
 from losslab.runs.folder import job_name, named
 
 
@@ -60,17 +62,24 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         compound.expand(config)
         content = require_complete(config)
     require_valid(config, content, overrides, defaults)
+    _LATEST[tuple(overrides), tuple(search_path())] = config.hydra
+    while len(_LATEST) > MOST_KEPT:
+        _LATEST.popitem(last=False)
     return config
+
+
+_LATEST: OrderedDict[tuple[tuple[str, ...], tuple[str, ...]], DictConfig] = OrderedDict()
+"""Hydra's nodes of what was composed last, by overrides and folders of configs.
+
+Each step of a sweep asks for the launcher of its first job, and composition takes 0.1 s.
+"""
+MOST_KEPT = 8
 
 
 def launcher_of(overrides: Sequence[str]) -> tuple[str, DictConfig]:
     """Return the name and the options of the launcher that the overrides of a job choose."""
-    return _launcher(tuple(overrides), tuple(search_path()))
-
-
-@functools.lru_cache(maxsize=8)  # each step of a sweep asks, and composition takes 0.1 s
-def _launcher(overrides: tuple[str, ...], search: tuple[str, ...]) -> tuple[str, DictConfig]:
-    hydra_node = compose(overrides).hydra
+    known = tuple(overrides), tuple(search_path())
+    hydra_node = _LATEST[known] if known in _LATEST else compose(overrides).hydra
     return str(hydra_node.runtime.choices["hydra/launcher"]), hydra_node.launcher
 
 
@@ -147,6 +156,8 @@ def _require_known(overrides: Sequence[str], defaults: Callable[[], DictConfig])
         adds = override.is_add() or override.is_force_add()
         if is_read(key, overrides, defaults().hydra) if adds else top == "hydra":
             continue
+        if key in schema.TOP_LEVEL and kind_of(key) is not None:
+            continue  # such as the seed: every run has it
         if not replaces(top, overrides) and not _has(defaults(), key):
             chosen = defaults().hydra.runtime.choices.get(top)
             whose = f" of {top}={chosen}" if chosen and top != "hydra" else ""

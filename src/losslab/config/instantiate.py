@@ -3,6 +3,8 @@
 import importlib
 import inspect
 import logging
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from losslab.config import groups, schema, secrets
-from losslab.config.errors import UserError, described, is_own, raised_at, shown
+from losslab.config.errors import FRAMEWORKS, UserError, described, is_own, raised_at, shown
 from losslab.config.extras import is_installed, not_installed
 from losslab.config.user_code import SAVED_CODE, config_dirs
 
@@ -108,6 +110,26 @@ def target_of(node: Mapping[str, Any], name: str) -> Any:
     if not callable(found):
         raise UserError(f"{name}: {target} must be a class or a function, got {found!r:.60}")
     return found
+
+
+def require_installed(options: Mapping[str, Any]) -> None:
+    """Check that the packages exist whose classes and functions a config names.
+
+    Args:
+        options: resolved config.
+
+    Raises:
+        UserError: if one does not.
+    """
+    for key, target in schema.flat(options):
+        top = str(target).partition(".")[0]
+        if not key.endswith("._target_") or top in (*FRAMEWORKS, *sys.modules):
+            continue
+        if top.isidentifier() and not is_installed(top):
+            # named as by what would build it
+            name = re.sub(r"(\.of\.[^.]+)\.loss\b", r"\1", key.removesuffix("._target_"))
+            name = name.replace("logger.extra.", "logger.")
+            target_of({"_target_": target}, re.sub(r"^task\..*", "task", name))
 
 
 def _imported(parts: Sequence[str]) -> Any:

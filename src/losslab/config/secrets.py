@@ -62,10 +62,34 @@ def masked(node: Any, name: str = "") -> Any:
 
 def for_saving(config: DictConfig) -> DictConfig:
     """Return the config of a run as its file holds it."""
+    saved: DictConfig = OmegaConf.create(_for_saving(config))
+    return saved
+
+
+def _for_saving(config: DictConfig) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(config)
     plain["overrides"] = [masked_override(override) for override in plain["overrides"]]
-    saved: DictConfig = OmegaConf.create(masked(plain))
-    return saved
+    found: dict[str, Any] = masked(plain)
+    return found
+
+
+_SECTIONS: dict[str, str] = {}
+"""Texts of the sections of configs that were saved last: runs of a sweep share most of them."""
+MOST_SECTIONS = 256
+
+
+def saved_text(config: DictConfig) -> str:
+    """Return the text of a run's config file, in YAML."""
+    if len(_SECTIONS) > MOST_SECTIONS:
+        _SECTIONS.clear()
+    return "".join(_section({key: value}) for key, value in _for_saving(config).items())
+
+
+def _section(options: dict[str, Any]) -> str:
+    known = repr(options)
+    if known not in _SECTIONS:
+        _SECTIONS[known] = OmegaConf.to_yaml(OmegaConf.create(options))
+    return _SECTIONS[known]
 
 
 _OPTION = re.compile(r"([\w.@-]+)(\s*:\s*)('[^']*'|\"[^\"]*\"|[^,{}]+)")

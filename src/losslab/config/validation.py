@@ -62,7 +62,8 @@ def _refusal_of_override(
     if value is _ABSENT or key == "within":
         return None
     default = None
-    if not override.is_add() and not replaces(key.partition(".")[0], overrides):
+    known = key in schema.TOP_LEVEL and values.kind_of(key) is not None  # such as the seed
+    if not known and not override.is_add() and not replaces(key.partition(".")[0], overrides):
         default = OmegaConf.select(defaults(), key)
     if OmegaConf.is_dict(default):
         if isinstance(value, dict):

@@ -2,34 +2,17 @@
 
 import copy
 from collections.abc import Mapping
-from enum import Enum
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from losslab.losses.formats import TargetFormat as TargetFormat  # noqa: PLC0414 (exported)
 from losslab.losses.links import InverseLink
 
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = ("mean", "sum", "none")
 HALF = (torch.float16, torch.bfloat16)
-
-
-class TargetFormat(Enum):
-    """Format of the prediction and target that a loss accepts; error messages show the value."""
-
-    VALUES = "values"  # (N, *) with (N, *), real numbers in the same unit
-    CLASS_INDICES = "class indices"  # logits (N, C, *) with int64 indices (N, *)
-    CLASS_PROBABILITIES = "class probabilities"  # logits (N, C, *) with one-hot or soft (N, C, *)
-    CLASS_MASKS = "class masks"  # logits (N, C, H, W) with int64 indices (N, H, W)
-    BINARY_TARGETS = "binary targets"  # logits (N, *) with 0/1 or soft targets of the same shape
-    SEQUENCES = "sequences with lengths"  # logits (N, T, C) with a SequenceTarget
-    POINT_SETS = "point sets"  # (N, P, D) with (N, Q, D)
-    LABELLED_EMBEDDINGS = "embeddings with labels"  # (N, D) with int64 labels (N,)
-    RELEVANCE = "scores with relevance"  # (Q, D) with grades (Q, D) or a RelevanceTarget
-    ADVANTAGES = "log-probabilities with advantages"  # (B,) with a PolicyTarget
-    ACTION_VALUES = "Q-values with actions and returns"  # (B, A) with a TransitionTarget
-    DISCRIMINATOR = "discriminator logits"  # real (N,) with generated (N,)
 
 
 class Loss(nn.Module):

@@ -1,6 +1,6 @@
 """Weighted sums of losses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,16 +10,15 @@ from losslab.losses.adapters import one_hot_targets
 from losslab.losses.base import (
     Loss,
     Reduction,
-    TargetFormat,
     require_at_least,
     sum_of,
 )
+from losslab.losses.formats import INDICES, TargetFormat, common_formats
 from losslab.losses.links import InverseLink
 from losslab.losses.schedule import WeightSchedule
 from losslab.losses.totals import Totals, totals_of
 
 Weight = float | WeightSchedule
-INDICES = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_MASKS)
 
 
 class SumLoss(Loss):
@@ -176,46 +175,6 @@ class SumLoss(Loss):
                 own = loss.diagnostics(prediction, _target_for(loss, prediction, target))
                 found |= {f"{name}_{key}": value for key, value in own.items()}
         return found
-
-
-def common_formats(
-    accepts: Mapping[str, tuple[TargetFormat, ...] | None],
-) -> tuple[TargetFormat, ...] | None:
-    """Return the target formats that all losses of a sum accept, as far as they declare them.
-
-    Args:
-        accepts: formats that each loss accepts, by its name; ``None`` if it declares none.
-
-    Returns:
-        The formats; ``None`` if no loss declares any.
-
-    Raises:
-        ValueError: if the losses have none in common.
-
-    Example:
-        >>> common_formats({"a": (TargetFormat.CLASS_INDICES,), "b": None})[0].value
-        'class indices'
-    """
-    declared = {name: formats for name, formats in accepts.items() if formats is not None}
-    if not declared:
-        return None
-    possible = [{*formats, *_further(formats)} for formats in declared.values()]
-    common = tuple(each for each in TargetFormat if all(each in formats for formats in possible))
-    if not common:
-        named = (
-            f"{name} accepts {' or '.join(each.value for each in formats)}"
-            for name, formats in declared.items()
-        )
-        raise ValueError(f"the losses of a sum take different targets: {', '.join(named)}")
-    return common
-
-
-def _further(formats: tuple[TargetFormat, ...]) -> Iterator[TargetFormat]:
-    """Yield the formats that are, or are converted to, one that is accepted."""
-    if TargetFormat.CLASS_INDICES in formats:
-        yield TargetFormat.CLASS_MASKS
-    if TargetFormat.CLASS_PROBABILITIES in formats:
-        yield from INDICES
 
 
 def _target_for(loss: nn.Module, prediction: Tensor, target: Any) -> Any:

@@ -5,12 +5,14 @@ Most of a small report's time is that of rendering its figures.
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from losslab.config.interruption import TERMINATING, end_with_parent
 from losslab.report.figures.selection import ReportFigure
 
 MOST_PROCESSES = 4
@@ -29,7 +31,7 @@ def save_figures(figures: Sequence[ReportFigure], folder: Path) -> None:
     _FIGURES[:] = [(figure, folder) for figure in figures]
     try:
         context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        with ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
             rendered = list(pool.map(_render, range(len(figures))))
     finally:
         _FIGURES.clear()
@@ -37,10 +39,18 @@ def save_figures(figures: Sequence[ReportFigure], folder: Path) -> None:
         figure.__dict__.update(texts)
 
 
+def _begin(parent: int) -> None:
+    """Leave interruptions to the process that started this one, and end with it."""
+    for each in (signal.SIGINT, *TERMINATING):
+        signal.signal(each, signal.SIG_IGN)
+    end_with_parent(parent)
+
+
 def _can_fork() -> bool:
     """Return whether a fork is safe: it copies the locks of other threads as they are."""
-    alone = threading.active_count() == 1 and "torch" not in sys.modules
-    return sys.platform == "linux" and alone
+    torch = sys.modules.get("torch")  # which keeps threads of its own, unless it has only one
+    alone = torch is None or (torch.get_num_threads() == 1 and not torch.cuda.is_initialized())
+    return sys.platform == "linux" and alone and threading.active_count() == 1
 
 
 def _render(place: int) -> dict[str, str]:

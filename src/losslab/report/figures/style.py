@@ -295,7 +295,7 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) 
 
 
 @contextmanager
-def _laid_out(figure: Figure) -> Iterator[None]:
+def laid_out(figure: Figure) -> Iterator[None]:
     """Lay out a figure before it is saved; savefig would draw all of it once more for that."""
     if engine := figure.get_layout_engine():
         engine.execute(figure)
@@ -311,7 +311,7 @@ def svg(figure: Figure) -> str:
     """Render the figure as an ``<svg>`` element to embed in a page."""
     FigureCanvasSVG(figure)  # the layout measures texts as SVG does
     buffer = io.StringIO()
-    with _laid_out(figure):
+    with laid_out(figure):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
 
