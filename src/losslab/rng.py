@@ -61,6 +61,7 @@ class Purpose(StrEnum):
     LOSS_WEIGHTS = "loss weights"
     READING = "reading"
     AUGMENTATION = "augmentation"
+    CHANNEL = "channel"
 
 
 def derive_seed(seed: int, purpose: Purpose, *counters: int) -> int:

@@ -16,6 +16,7 @@ from losslab.lockstep.sweep import train_jobs
 from losslab.runs.curves import read_curves
 from losslab.runs.record import read_record
 from losslab.runs.scores import read_scores
+from losslab.tasks import ClassificationTask
 from losslab.training import train
 
 # what tells when and where a run ran
@@ -114,6 +115,7 @@ SWEEPS = {
     "dqn": [*DQN, "seed=0,1,2"],
     "dqn, options": [*DQN, "loss.double=true,false", "loss.td=huber,mse", "regularizer=l2"],
     "dqn elsewhere": [*DQN, "data.env_id=Acrobot-v1", "data.max_episode_steps=60", "seed=0,1"],
+    "channel": ["data=channel", "data.n=400", "loss=cross_entropy,bce", "seed=0,1", SMALL[-1]],
     "line": ["data=regression", "data.outliers=0.1", "loss=mse,huber", "seed=0,1", SMALL[-1]],
 }
 
@@ -178,6 +180,28 @@ def test_runs_choose_among_equal_epochs_alone_as_together(both, separable, optio
         assert not differences(*best, tolerance=1e-6)
         epochs.add(best[0]["epoch"])
     assert epochs == expected
+
+
+def test_tasks_that_differ_in_tensors_only_are_evaluated_together(jobs, monkeypatch):
+    """Each seed has other shares of the classes, by which guessing is measured."""
+    calls = []
+    metrics = ClassificationTask.metrics
+
+    def counted(task, *given):
+        calls.append(task)
+        return metrics(task, *given)
+
+    monkeypatch.setattr(ClassificationTask, "metrics", counted)
+    rare = ["data=channel", "data.n=400", "data.alphabet=2", "data.constant=true"]
+    numbers = []
+    for seeds in ("0,1", "0,1,2,3"):
+        calls.clear()
+        stacked = jobs(seeds, *rare, "loss=cross_entropy", f"seed={seeds}", SMALL[-1])
+        assert not train_jobs(stacked, workers=1)
+        numbers.append(len(calls))
+    assert numbers[0] == numbers[1]
+    gains = [record_of(job.folder)["test"]["bits"] for job in stacked]
+    assert len(set(gains)) == 4
 
 
 def require_same_runs(pairs: list[tuple[Path, Path]], left: list) -> None:

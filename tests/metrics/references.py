@@ -240,6 +240,35 @@ def negative_log_likelihood(case):
     return [softmax, np.logaddexp(0, case.z * (1 - 2 * case.hot)).sum(axis=1)]
 
 
+def shares(case: Case) -> np.ndarray:
+    """Shares of the classes in the training labels, of which the last has none."""
+    return np.append(np.linspace(1, 2, case.z.shape[1] - 1), 0) / 1.5 / (case.z.shape[1] - 1)
+
+
+@reference_of(
+    probability.log_likelihood,
+    lambda c: [probability.log_likelihood(c.logits, c.labels, k) for k in LINKS],
+)
+def log_likelihood(case):
+    own = np.arange(len(case.y)), case.y
+    log = -np.logaddexp(0, -case.z)
+    softmax = -np.array(negative_log_likelihood(case)[0])
+    return [softmax, log[own] - special.logsumexp(log, axis=1)]
+
+
+@reference_of(
+    probability.information_gain,
+    lambda c: probability.information_gain(
+        probability.log_likelihood(c.logits, c.labels, "softmax"), tensor(shares(c))[c.labels].log()
+    ),
+)
+def information_gain(case):
+    with np.errstate(divide="ignore"):
+        guessed = np.log2(shares(case)[case.y])
+    gain = -np.array(negative_log_likelihood(case)[0]) / np.log(2) - guessed
+    return np.where(np.isinf(guessed), np.nan, gain)
+
+
 @reference_of(
     probability.fit_temperature,
     lambda c: [probability.fit_temperature(c.logits, tensor(c.hot).long(), k)[1] for k in LINKS],

@@ -42,6 +42,13 @@ def test_the_table(collected):
     assert second[:7] == ["2", "mae", "11,", "1", "of", "12", "failed"]
 
 
+def test_units_are_shown(collected):
+    collection = collected({"mse": MSE, "mae": MAE}, settings={"task.metrics": ["mae", "psnr"]})
+    for run in collection.runs:
+        run.record["test"]["psnr"] = 20 + run.record["test"]["mae"]
+    assert "psnr [dB] ↑" in text_of(compare(collection))
+
+
 def test_the_title_tells_which_location_is_shown(collected):
     text = text_of(compare(collected({"mse": MSE, "mae": MAE}), center="iqm"))
     assert text.startswith("regression: test metrics, interquartile mean [95 % interval] over")

@@ -86,8 +86,8 @@ class Case:
 
 
 CLASSES = "accuracy rare_recall"
-COOLED = "brier_temperature_scaled nll_temperature_scaled"
-SOFT = f"{CLASSES} brier entropy {COOLED}"
+COOLED = "brier_temperature_scaled bits_temperature_scaled nll_temperature_scaled"
+SOFT = f"{CLASSES} brier entropy bits {COOLED}"
 RARE = "rare_recall_best_threshold"
 OVERLAP = "iou dice precision recall"
 QUERIES = "ndcg_at_10 kendall_tau pairwise_accuracy"
@@ -103,18 +103,19 @@ CASES = {
         "nll", "sigmoid", partly=("rare_recall", RARE),
     ),
     "no link": Case(
-        ClassificationTask, Digits(), of_shape(10), f"{CLASSES} brier_raw nll_raw {COOLED}",
+        ClassificationTask, Digits(), of_shape(10),
+        f"{CLASSES} brier_raw bits_raw nll_raw {COOLED}",
         partly=("rare_recall",),
     ),
     "no choice": Case(
-        ClassificationTask, Digits(), of_shape(10), f"{CLASSES} brier entropy", "nll", "softmax",
-        chooses=False, partly=("rare_recall",),
+        ClassificationTask, Digits(), of_shape(10), f"{CLASSES} brier entropy bits", "nll",
+        "softmax", chooses=False, partly=("rare_recall",),
     ),
     "labels": Case(
-        MultiLabelTask, Labels(), of_shape(3), "accuracy brier entropy", "nll", "sigmoid"
+        MultiLabelTask, Labels(), of_shape(3), "accuracy brier entropy bits", "nll", "sigmoid"
     ),
     "some labels": Case(
-        MultiLabelTask, PartlyKnownLabels(), of_shape(3), "accuracy brier entropy", "nll",
+        MultiLabelTask, PartlyKnownLabels(), of_shape(3), "accuracy brier entropy bits", "nll",
         "sigmoid", partly=("accuracy", "brier"),
     ),
     "line": Case(RegressionTask, Regression(), of_shape(1), "mae", "squared_error", "identity"),

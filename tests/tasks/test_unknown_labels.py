@@ -1,5 +1,7 @@
 """Labels that are not known count for no loss, no metric and no class weight."""
 
+import math
+
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, log_loss, roc_auc_score
@@ -71,6 +73,17 @@ def test_scores_are_those_of_the_known_labels(sample):
             brier_score_loss(truth, p, labels=[0, 1])
         )
         assert scores["nll"][row].item() == pytest.approx(log_loss(truth, p, labels=[0, 1]))
+        rate = task.base_rates[known[row]].numpy()
+        saved = log_loss(truth, rate, labels=[0, 1]) - log_loss(truth, p, labels=[0, 1])
+        assert scores["bits"][row].item() == pytest.approx(saved / math.log(2))
+
+
+def test_base_rates_are_those_of_the_known_labels(data):
+    targets = data.train.targets
+    known = [column[column != IGNORED] for column in targets.unbind(dim=1)]
+    assert MultiLabelTask(data).base_rates.tolist() == pytest.approx(
+        [column.mean().item() for column in known]
+    )
 
 
 def test_predictions_there_change_nothing(sample):

@@ -17,6 +17,7 @@ COMMANDS = {
     "lr_find": "Find learning rates for losses",
     "gallery": "Test the claims of the gallery",
     "probe": "Find out what a loss estimates and accepts",
+    "information": "Compute the entropy and cross-entropy of known distributions",
     "convert": "Write a loss of another library as one of ours",
 }
 """Description by name; each is a module of this package, imported when it is called."""

@@ -28,6 +28,7 @@ Use runs (COMMAND --help lists the options)
   losslab tune loss=focal,hinge protocol=tuned                tune losses equally and compare them
   losslab lr_find loss=bce,focal data=segmentation            find a learning rate for each loss
   losslab gallery [CLAIM]...                                  test claims about losses
+  losslab information 0.5,0.5 0.9,0.1                         entropy and cross-entropy in bits
   losslab convert torch.nn.HuberLoss delta=2                  write a loss of others as one of ours
 
 Losses and data by task

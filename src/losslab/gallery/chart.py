@@ -25,7 +25,7 @@ def draw_chart(chart: Chart, rows: Sequence[Row]) -> Figure:
     """Draw a chart, one panel per metric."""
     shown = [row for row in rows if has(row, chart.where or {})]
     if chart.baselines:
-        shown += _baselines(shown, chart.baselines)
+        shown += _baselines(shown, chart)
     panels = len(chart.metrics)
     height = 3.4 if chart.along else 0.9 + 0.32 * len(shown)
     figure = Figure(figsize=(min(4.2 * panels, 13), height), layout="constrained")
@@ -42,9 +42,10 @@ def draw_chart(chart: Chart, rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _baselines(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """Return one row per baseline, taken from any loss since baselines do not depend on it."""
-    return [baseline(rows[0], name) for name in names]
+def _baselines(rows: Sequence[Row], chart: Chart) -> list[Row]:
+    """Return one row per baseline and place on the axis, of any loss: they do not depend on it."""
+    places = {setting(row, chart.along) if chart.along else None: row for row in reversed(rows)}
+    return [baseline(row, name) for name in chart.baselines for row in places.values()]
 
 
 def _lines(axes: Axes, rows: Sequence[Row], metric: Metric, chart: Chart) -> None:

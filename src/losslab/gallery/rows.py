@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run, group_by, settings_key
 from losslab.config.schema import meaning
 from losslab.gallery.claim import Picked
+from losslab.information import NATS_PER_BIT, self_information
 from losslab.metrics.labels import Metric, metric_of
 from losslab.runs.scores import Scores
 
@@ -195,6 +198,29 @@ def _median_error(run: Run) -> float:
     return abs(run.record["test"].get("intercept", math.nan) - float(median))
 
 
+def _of_one_symbol(run: Run) -> float:
+    """Divide the test cross-entropy by the number of symbols of a sample."""
+    loss: float = run.record["test"].get("ref/cross_entropy", math.nan)
+    return loss / float(run.settings.get("data.symbols", math.nan))
+
+
+def _rare_information(run: Run) -> float:
+    """Average the bits that the test samples of the rarest class cost, if inputs say nothing."""
+    scores = run.scores
+    if scores is None or not run.settings.get("data.constant"):
+        return math.nan
+    rare = ~np.isnan(scores.values["rare_recall"])
+    return float(scores.values["nll"][rare].mean()) / NATS_PER_BIT
+
+
+def _information_of_share(run: Run) -> float:
+    """Compute the information of the rarest class of a channel whose input says nothing."""
+    if not run.settings.get("data.constant"):
+        return math.nan
+    others = run.settings["data.alphabet"] - 1
+    return self_information(run.settings["data.noise"] / others)
+
+
 MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
     "gradient_norm": (
         Metric("gradient_norm", "first logged gradient norm", low=0),
@@ -207,6 +233,18 @@ MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
     "median_error": (
         Metric("median_error", "intercept's distance from the line of medians", "lower", low=0),
         _median_error,
+    ),
+    "loss_per_symbol": (
+        Metric("loss_per_symbol", "cross-entropy per symbol", "lower", unit="nats", low=0),
+        _of_one_symbol,
+    ),
+    "rare_information": (
+        Metric("rare_information", "test loss of the rarest class", unit="bits", low=0),
+        _rare_information,
+    ),
+    "information_of_share": (
+        Metric("information_of_share", "share in bits, -log2 p", unit="bits", low=0),
+        _information_of_share,
     ),
 }
 """Metrics that are computed from a run's curves and settings, with their functions."""

@@ -34,6 +34,7 @@ ORDER = (
     "mean_median",
     "calibration",
     "calibration_mnist",
+    "information",
     "imbalance",
     "regularization",
     "foreground",

@@ -1,5 +1,6 @@
 """Objectives of stacked runs: each loss on its rows of the predictions."""
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from losslab.lockstep.passes import Unstackable, first_line
 from losslab.losses.base import sum_of
 from losslab.modules.objective import Supervision
 from losslab.rng import global_state
+from losslab.tasks.base import Task
 
 Values = dict[str, Tensor]
 
@@ -145,18 +147,46 @@ class StackedObjective:
         for places in self._alike():
             index = torch.tensor(places, device=prediction.device) + self.rows.start
             own = {name: value[places] for name, value in self.losses.values.items()}
-            given: list[Any] = [own, prediction[index], target[index]]
+            tasks = [_tensors(self.supervisions[place].task) for place in places]
+            of_tasks = {
+                name: torch.stack([each[name] for each in tasks]).to(prediction.device)
+                for name in tasks[0]
+            }
+            given: list[Any] = [own, of_tasks, prediction[index], target[index]]
             given.append(_columns([chosen[place] for place in places], prediction))
-            functions = [partial(self._functional[place].call, method) for place in places]
+            functions = [
+                partial(self._functional[place].call, partial(_evaluated_with, method))
+                for place in places
+            ]
             mapped = self.mapped and self.supervisions[0].maps_metrics
             yield places, over_rows(functions, given, mapped=mapped)
 
     def _alike(self) -> list[list[int]]:
-        """Group the rows whose tasks evaluate alike: a task may depend on its run's data."""
+        """Group the rows whose tasks evaluate alike: a task may depend on its run's data.
+
+        They may differ in tensors, which are given per row.
+        """
         alike: dict[str, list[int]] = {}
         for place, supervision in enumerate(self.supervisions):
-            alike.setdefault(repr(sorted(vars(supervision.task).items())), []).append(place)
+            task = supervision.task
+            shapes = {name: tensor.shape for name, tensor in _tensors(task).items()}
+            alike.setdefault(repr(sorted((vars(task) | shapes).items())), []).append(place)
         return list(alike.values())
+
+
+def _tensors(task: Task) -> Values:
+    """Return the tensors among the attributes of a task, by name."""
+    return {name: value for name, value in vars(task).items() if isinstance(value, Tensor)}
+
+
+def _evaluated_with(
+    method: Callable[..., Values], supervision: Supervision, tensors: Values, *arguments: Any
+) -> Values:
+    """Call a method of a supervision whose task has these tensors in place of its own."""
+    supervision, task = copy.copy(supervision), copy.copy(supervision.task)
+    vars(task).update(tensors)
+    supervision.task = task
+    return method(supervision, *arguments)
 
 
 class _Functional(nn.Module):

@@ -142,6 +142,7 @@ _KNOWN = (
     Metric("brier", "Brier score", "lower", low=0, high=2),
     Metric("nll", "negative log-likelihood", "lower", low=0),
     Metric("entropy", "predictive entropy", low=0),
+    Metric("bits", "information gain over guessing", "higher", unit="bits"),
     Metric("mae", "mean absolute error", "lower", low=0),
     Metric("rmse", "root mean squared error", "lower", low=0),
     Metric("mae_rmse", "geometric mean of MAE and RMSE", "lower", low=0),

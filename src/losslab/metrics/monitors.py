@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-_CLASSES = "accuracy f1_macro auroc ece brier entropy"
+_CLASSES = "accuracy f1_macro auroc ece brier entropy bits"
 _RETRIEVAL = "map_at_r recall_at_1"
 _RETURNS = "return_choice return_mean"
 _OF_TASKS: dict[str, str] = {

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from losslab.losses.links import (
     InverseLink,
@@ -129,6 +129,65 @@ def negative_log_likelihood(logits: Tensor, target: Tensor, inverse_link: Invers
         log = logits.log()
     # a class without probability counts only where it is the target
     return -torch.where(target > 0, target * log, 0).sum(dim=1)
+
+
+def log_likelihood(logits: Tensor, target: Tensor, inverse_link: InverseLink) -> Tensor:
+    """Compute the log-probability of the one true class of each sample in nats.
+
+    One-vs-rest probabilities are divided by their sum, so that those of all losses sum to one.
+
+    Args:
+        logits: (N, C).
+        target: true classes (N,).
+        inverse_link: how logits are converted to probabilities.
+
+    Returns:
+        One value per sample, float64 (N,); minus infinity for a probability of 0.
+
+    Example:
+        >>> round(log_likelihood(torch.zeros(1, 4), torch.tensor([2]), "sigmoid").exp().item(), 4)
+        0.25
+    """
+    if isinstance(inverse_link, Link):
+        log = inverse_link.log_probability(logits)
+    elif inverse_link == "sigmoid":
+        log = logsigmoid(logits.double())
+    else:
+        log = logits.double() if inverse_link == "softmax" else logits.double().log()
+    if inverse_link == "softmax" or is_one_vs_rest(inverse_link):
+        log = log.log_softmax(dim=1)
+    return log.gather(1, target.unsqueeze(1)).squeeze(1)
+
+
+def information_gain(predicted: Tensor, guessed: Tensor) -> Tensor:
+    r"""Compute the bits per sample that predictions save over guessing.
+
+    .. math:: \log_2 p_y - \log_2 r_y
+
+    p is the predicted distribution, r that of the training labels, and y what was true. The mean
+    over samples is the cross-entropy of guessing minus that of the predictions. It is 0 for
+    predictions that ignore the input, negative for worse ones, and at most the cross-entropy of
+    guessing.
+
+    Args:
+        predicted: :math:`\log p_y` of each sample in nats, (N,).
+        guessed: :math:`\log r_y` of each sample in nats, (N,).
+
+    Returns:
+        One value per sample, (N,): minus infinity if the prediction ruled out what was true, NaN if
+        training never had it, so that there is nothing to compare with.
+
+    Source:
+        Roulston and Smith, "Evaluating Probabilistic Forecasts Using Information Theory", 2002.
+
+    Example:
+        Certainty saves the two bits of one of four equally frequent classes.
+
+        >>> information_gain(torch.tensor([1.0]).log(), torch.tensor([0.25]).log()).item()
+        2.0
+    """
+    gain = (predicted - guessed) / math.log(2)
+    return torch.where(guessed.isinf(), torch.nan, gain)
 
 
 def fit_temperature(logits: Tensor, target: Tensor, inverse_link: NamedLink) -> tuple[float, float]:

@@ -169,7 +169,8 @@ class _Columns:
         for metric in metrics:
             header = metric.short_header
             header = _ascii(header) if options.ascii_only else header
-            grid.add_column(header, justify="right", no_wrap=True)
+            # as it is: a unit in brackets is not markup
+            grid.add_column(Text(header), justify="right", no_wrap=True)
         if costs:
             grid.add_column(COST, no_wrap=True)
         if first and compared:

@@ -93,6 +93,11 @@ TERMS: dict[str, tuple[str, str]] = {
         r"\bBrier\b|\bbrier\b",
         "mean squared distance of probabilities from what was true",
     ),
+    "information gain": (
+        r"information gain",
+        "bits per sample by which probabilities beat the shares of the classes in training; 0 is "
+        "guessing",
+    ),
     "AUROC": (
         r"\bAUROC\b|\bauroc\b",
         "probability that a positive scores above a negative; 0.5 is chance",

@@ -52,7 +52,8 @@ class Task:
     """Whether :meth:`metrics` may be mapped over many runs by ``torch.func.vmap``.
 
     Set it if that works and needs no memory quadratic in the samples. It holds for
-    :meth:`scores` too.
+    :meth:`scores` too. Runs that are mapped together may differ in the tensors among the task's
+    attributes, but in no other attribute.
     """
     derived: tuple[str, ...] = ()
     """Metrics that are not means, but follow from :meth:`scores`, such as the root of a mean."""

@@ -23,6 +23,8 @@ from losslab.metrics.decisions import best_f1_threshold, binary_f1
 from losslab.metrics.probability import (
     brier_score,
     fit_temperature,
+    information_gain,
+    log_likelihood,
     log_odds,
     negative_log_likelihood,
     predictive_entropy,
@@ -45,15 +47,18 @@ class ClassificationTask(Task):
         near_zero_weights of the network (:mod:`losslab.metrics.weights`).
         auroc: of the probabilities or, if the loss has no inverse link, of the margins
         (:func:`~losslab.metrics.classes.margins`).
-        If the loss has an inverse link: ece (15 bins), brier and entropy.
-        After :meth:`choose` also ece, brier and nll with the temperature fitted on validation and,
-        if the loss has no inverse link, those of its raw scores, read as logits (ece_raw ...).
+        If the loss has an inverse link: ece (15 bins), brier, entropy and bits, which are saved
+        over guessing by the shares of the classes in training
+        (:func:`~losslab.metrics.probability.information_gain`).
+        After :meth:`choose` also ece, brier, bits and nll with the temperature fitted on validation
+        and, if the loss has no inverse link, those of its raw scores, read as logits (ece_raw ...).
         If a class has less than half the training samples of another: rare_f1 and
         rare_average_precision of the rarest class against the rest; after :meth:`choose` also
         rare_recall and rare_f1 at the threshold with the best F1 on validation.
 
     Scores of samples: accuracy, rare_recall (of the samples of the rarest class), brier, entropy,
-        and the negative log-likelihood, nll; for the sigmoid see
+        bits (NaN for a class that training lacks), and the negative log-likelihood, nll; for the
+        sigmoid see
         :func:`~losslab.metrics.probability.negative_log_likelihood`.
 
     Raises:
@@ -73,8 +78,9 @@ class ClassificationTask(Task):
             )
         self.class_names: list[str] = data.class_names or [str(c) for c in range(data.outputs)]
         self.rarest: int | None = data.rarest
-        counts = data.class_counts
-        self.uneven = counts is not None and bool(2 * counts.min() < counts.max())
+        counts: Tensor = data.class_counts
+        self.uneven = bool(2 * counts.min() < counts.max())
+        self.base_rates = counts.double() / counts.sum()
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
         """Return class indices (N,) or one-hot targets (N, C)."""
@@ -107,6 +113,7 @@ class ClassificationTask(Task):
             confidence = probability.gather(1, best.unsqueeze(1)).squeeze(1)
             values[f"ece{suffix}"] = calibration_error(confidence, best == target)
             values[f"brier{suffix}"] = brier_score(probability, hot).mean()
+            values[f"bits{suffix}"] = self._bits(logits, target, link).nanmean()
             if suffix:
                 values[f"nll{suffix}"] = negative_log_likelihood(logits, hot, link).mean()
             else:
@@ -134,9 +141,15 @@ class ClassificationTask(Task):
             probability = to_probability(logits, link)
             values[f"brier{suffix}"] = brier_score(probability, hot)
             values[f"nll{suffix}"] = negative_log_likelihood(logits, hot, link)
+            values[f"bits{suffix}"] = self._bits(logits, target, link)
             if not suffix:
                 values["entropy"] = predictive_entropy(logits, link, probability)
         return values
+
+    def _bits(self, logits: Tensor, target: Tensor, link: InverseLink) -> Tensor:
+        """Compute the bits that are saved over guessing, per sample."""
+        guessed = self.base_rates.to(logits.device)[target].log()
+        return information_gain(log_likelihood(logits, target, link), guessed)
 
     def tie_break(
         self, prediction: Tensor, target: Tensor, inverse_link: InverseLink | None
@@ -156,6 +169,11 @@ class ClassificationTask(Task):
                 _lead(prediction, self.rarest), target.eq(self.rarest)
             )
         return chosen
+
+    def baselines(self, data: Any, untrained: nn.Module) -> dict[str, dict[str, float]]:
+        """Return what the true distribution is expected to have, if the data know it."""
+        expected: Mapping[str, float] = getattr(data, "expected_metrics", {})
+        return {"true_distribution": dict(expected)} if expected else {}
 
     def network_metrics(self, network: nn.Module) -> dict[str, float]:
         """Compute the size of the weights, and the share near zero."""
@@ -179,12 +197,14 @@ class MultiLabelTask(Task):
 
     Metrics:
         f1_macro and accuracy over labels, at a probability of 0.5; auroc.
-        If the loss has an inverse link: ece, brier and entropy.
+        If the loss has an inverse link: ece, brier, entropy and bits, which are saved over guessing
+        by the share of each label in training, summed over the labels
+        (:func:`~losslab.metrics.probability.information_gain`).
 
     Labels that are not known (:data:`~losslab.data.raw.IGNORED`) count for no metric.
 
-    Scores of samples: accuracy, brier, entropy, and the negative log-likelihood, nll, which is
-        summed over the labels.
+    Scores of samples: accuracy, brier, entropy, bits, and the negative log-likelihood, nll, which
+        is summed over the labels.
 
     Raises:
         ValueError: if the targets are not labels.
@@ -203,6 +223,8 @@ class MultiLabelTask(Task):
             )
         self.ignores: bool = getattr(data, "ignores", False)
         self.maps_metrics = not self.ignores
+        known = (data.train.targets != IGNORED).sum(dim=0)
+        self.base_rates = data.class_counts.double() / known
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor:
         """Return 0/1 targets (N, K) as floats."""
@@ -257,6 +279,9 @@ class MultiLabelTask(Task):
             certain = torch.where(known, prediction, torch.finfo(prediction.dtype).min)
             values["entropy"] = predictive_entropy(certain, inverse_link)
             values["nll"] = negative_log_likelihood(certain, truth, inverse_link)
+            rates = self.base_rates.to(prediction.device)
+            guessed = torch.where(truth, rates, 1 - rates).where(known, 1).log().sum(dim=1)
+            values["bits"] = information_gain(-values["nll"], guessed)
         return values
 
     def tie_break(

@@ -53,14 +53,13 @@ class RegressionTask(Task):
             )
         self.truth: Mapping[str, float] | None = getattr(data, "truth", None)
         scaling: TargetScaling | None = getattr(data, "target_scaling", None)
-        # numbers, not tensors: lockstep compares tasks by the text of their attributes
-        self.scaling = None if scaling is None else [part.tolist() for part in scaling]
+        self.scaling = None if scaling is None else torch.stack([*scaling]).double()
 
     def in_target_unit(self, values: Tensor) -> Tensor:
         """Undo the standardization of the targets, in float64."""
         if self.scaling is None:
             return values
-        mean, scale = torch.tensor(self.scaling, dtype=torch.float64, device=values.device)
+        mean, scale = self.scaling.to(values.device)
         restored: Tensor = values.double() * scale + mean
         return restored
 
