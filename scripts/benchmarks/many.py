@@ -18,7 +18,8 @@ from benchmarks.page import show
 from losslab.commands.compare import main as compare
 from losslab.config.command import parse
 from losslab.runs.folder import RunFolder, find_runs
-from losslab.runs.packs import UNITS, write_pack
+from losslab.runs.packing import write_pack
+from losslab.runs.packs import UNITS
 
 SHAPES = ((20, 500), (500, 20))
 """Numbers of rows and seeds."""

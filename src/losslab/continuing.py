@@ -5,7 +5,7 @@ in a stack, if need be of one run, and a run that was alone goes on alone, whate
 Runs of reinforcement learning always go on alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from losslab.config.errors import UserError
@@ -17,15 +17,19 @@ from losslab.runs.files import FileError
 from losslab.training import train
 
 
-def train_runs(jobs: Sequence[Job], *, stacked: bool) -> None:
-    """Train runs in this process; the outcome of each is in its record.
+def train_stacks(jobs: Sequence[Job], publish: Callable[[], None] | None = None) -> list[Job]:
+    """Train the runs together, in this process, that can be; return the others.
 
     Args:
         jobs: the runs, none of them done.
-        stacked: whether to train those together that can be.
+        publish: function that is called whenever the runs of a stack have begun or been saved.
     """
-    left = [job for job, _ in train_jobs(jobs, workers=1)] if stacked else jobs
-    for job in left:
+    return [job for job, _ in train_jobs(jobs, workers=1, publish=publish)]
+
+
+def train_alone(jobs: Sequence[Job]) -> None:
+    """Train runs one by one in this process; the outcome of each is in its record."""
+    for job in jobs:
         try:
             with run_logs([job.folder]):
                 train_run(job)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from losslab.config.errors import UserError
 from losslab.config.overrides import is_path
 from losslab.runs.folder import RunFolder, find_runs, is_run
-from losslab.runs.packs import unpack
+from losslab.runs.packing import unpack
 from losslab.runs.record import read_record
 
 if TYPE_CHECKING:

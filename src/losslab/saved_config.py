@@ -11,7 +11,7 @@ from losslab.runs.check import never_recorded
 from losslab.runs.config_file import read_config
 from losslab.runs.files import FileError
 from losslab.runs.folder import find_runs, is_run
-from losslab.runs.packs import unpack
+from losslab.runs.packing import unpack
 from losslab.runs.record import read_record
 
 

@@ -24,7 +24,7 @@ from losslab.config.jobs import COMPOSED, Composed, finished_config
 from losslab.config.overrides import quoted
 from losslab.config.typed_jobs import run_overrides
 from losslab.engines.launched import ENGINE_FILE, read_launched
-from losslab.engines.launchers import for_launcher
+from losslab.engines.launchers import REQUIRE, for_launcher
 from losslab.job_checks import checked_jobs
 from losslab.progress import SweepProgress, show_job
 from losslab.runs.check import interrupt_dead, needs_running
@@ -43,7 +43,7 @@ from losslab.sweep_output import (
     write_summary,
 )
 from losslab.torch_import import import_torch
-from losslab.units import Unit, pack_units, plan_units
+from losslab.units import Unit, pack_units, plan_units, unpack_units
 
 PLANNING = f"{UNITS}/plan"
 """Folder in that of a sweep which the process that plans its units claims."""
@@ -98,6 +98,8 @@ def launch(
     launcher, _ = launcher_of(all_jobs(command)[0])
     if launcher != "slurm":  # only Slurm goes on with what it was given before
         remove([folder / ENGINE_FILE])
+    if launcher not in REQUIRE:
+        unpack_units(folder)  # where this command's processes train them
     of_runs = run_overrides(command.overrides)
     of_hydra = [given for given in command.overrides if given not in of_runs]
     of_hydra += [

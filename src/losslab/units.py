@@ -1,11 +1,7 @@
 """Units of a sweep: a unit is what one worker trains, a lockstep stack of runs or a single run.
 
-``units.json`` in the sweep's folder holds ``{"version": 2, "most": 100, "pack": false, "units":
-[{"stacked": true, "runs": [{"folder": "mse/seed0", "overrides": ["loss=mse", "seed=0"]}, ...]},
-...]}``, where ``most`` is the number of runs that a unit may have, and ``pack`` says whether
-finished units are packed (:mod:`losslab.runs.packs`); version 1 lacks it. Units are numbered from 1
-in the order of the file, and keep their numbers when the sweep grows. A unit is claimed in
-``units/<number>`` (:mod:`losslab.runs.claims`).
+``units.json`` in the sweep's folder lists them (:mod:`losslab.runs.saved_units`). A unit is claimed
+in ``units/<number>`` (:mod:`losslab.runs.claims`).
 """
 
 import json
@@ -14,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, cast
 
 from losslab.config.command import Command, all_jobs
 from losslab.config.compose import launcher_of
@@ -23,12 +18,18 @@ from losslab.config.secrets import masked_override
 from losslab.config.typed_jobs import without_seeds
 from losslab.runs.check import is_finished, needs_running
 from losslab.runs.claims import Claimed, claim
-from losslab.runs.files import read_json, require_types, require_version
 from losslab.runs.folder import replace_file
-from losslab.runs.packs import UNITS, pack_file, write_pack
-
-UNITS_FILE = "units.json"
-VERSION = 2
+from losslab.runs.packing import unpack, write_pack
+from losslab.runs.packs import open_pack_file, pack_file
+from losslab.runs.saved_units import (
+    UNITS_FILE,
+    VERSION,
+    PlannedRun,
+    SavedUnit,
+    SavedUnits,
+    claims_of,
+    read_saved_units,
+)
 
 RUNS_PER_UNIT = 100
 """Largest number of runs per stack, unless ``hydra.launcher.max_jobs`` says another one."""
@@ -36,27 +37,6 @@ RUNS_ON_DISK = 1000
 """Number of runs of a sweep from which on finished units are packed, if it is not said."""
 ONE_BY_ONE = ("basic", "joblib")
 """Launchers whose units are single runs."""
-
-
-class PlannedRun(TypedDict):
-    """Run of a unit, in the file."""
-
-    folder: str
-    """Relative to the sweep's folder."""
-    overrides: list[str]
-    """Overrides of the run; secrets are masked."""
-
-
-class _SavedUnit(TypedDict):
-    runs: list[PlannedRun]
-    stacked: bool
-
-
-class _SavedUnits(TypedDict):
-    version: int
-    most: int
-    pack: bool
-    units: list[_SavedUnit]
 
 
 @dataclass(frozen=True)
@@ -79,7 +59,7 @@ class Unit:
 
     def claims(self, sweep: Path) -> Path:
         """Return the folder in which the unit is claimed."""
-        return sweep / UNITS / str(self.number)
+        return claims_of(sweep, self.number)
 
     def is_packed(self, sweep: Path) -> bool:
         """Return whether the runs are in a pack, and thus done."""
@@ -101,8 +81,8 @@ def write_units(
         most: number of runs that a unit may have.
         pack: whether finished units are packed.
     """
-    saved = [_SavedUnit(runs=list(unit.runs), stacked=unit.stacked) for unit in units]
-    content = json.dumps(_SavedUnits(version=VERSION, most=most, pack=pack, units=saved))
+    saved = [SavedUnit(runs=list(unit.runs), stacked=unit.stacked) for unit in units]
+    content = json.dumps(SavedUnits(version=VERSION, most=most, pack=pack, units=saved))
     replace_file(folder / UNITS_FILE, content.encode())
 
 
@@ -113,16 +93,9 @@ def read_units(folder: Path) -> list[Unit]:
         FileNotFoundError: if the sweep has no such file.
         FileError: if the file is damaged, or a later version of losslab wrote it.
     """
-    return [Unit(number, **unit) for number, unit in enumerate(_read(folder)["units"], 1)]
-
-
-def _read(folder: Path) -> _SavedUnits:
-    path = folder / UNITS_FILE
-    content: Any = read_json(path)
-    require_version(content, "version", VERSION, path)
-    content.setdefault("pack", False)
-    require_types(content, _SavedUnits, path)
-    return cast(_SavedUnits, content)
+    return [
+        Unit(number, **unit) for number, unit in enumerate(read_saved_units(folder)["units"], 1)
+    ]
 
 
 def unfinished(folder: Path) -> list[Unit]:
@@ -132,7 +105,7 @@ def unfinished(folder: Path) -> list[Unit]:
 
 def packs_units(folder: Path) -> bool:
     """Return whether the finished units of a sweep are packed."""
-    return _read(folder)["pack"]
+    return read_saved_units(folder)["pack"]
 
 
 def pack_unit(folder: Path, unit: Unit) -> None:
@@ -149,6 +122,20 @@ def pack_units(folder: Path) -> None:
             unit.claims(folder).mkdir(parents=True, exist_ok=True)
             with suppress(Claimed), claim(unit.claims(folder)):
                 pack_unit(folder, unit)
+
+
+def unpack_units(folder: Path) -> None:
+    """Write the runs of open packs to their folders, for commands that train runs there.
+
+    Units on which a process works are left to it.
+    """
+    for unit in read_units(folder):
+        opened = open_pack_file(folder, unit.number)
+        if opened.exists():
+            with suppress(Claimed), claim(unit.claims(folder)):
+                for run in unit.folders(folder):
+                    unpack(run, held=True)
+                opened.unlink(missing_ok=True)
 
 
 def plan_units(folder: Path, command: Command, jobs: Sequence[Composed]) -> list[Unit]:
@@ -181,7 +168,7 @@ def _known(folder: Path, most: int) -> list[Unit]:
     """Return the units of a sweep, without the runs that must be divided anew."""
     if not (folder / UNITS_FILE).exists():
         return []
-    same = _read(folder)["most"] == most
+    same = read_saved_units(folder)["most"] == most
     return [
         unit if same or _is_begun(unit, folder) else replace(unit, runs=[])
         for unit in read_units(folder)

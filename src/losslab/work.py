@@ -1,9 +1,10 @@
 """Work on a planned sweep: any process that sees its folder can train its units."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from losslab.config.command import program
 from losslab.config.errors import UserError, resumable
@@ -19,10 +20,15 @@ from losslab.runs.claims import Claim, Claimed, claim, holder
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.folder import SWEEP_FILE
+from losslab.runs.open_packs import OpenPack, open_pack
+from losslab.runs.packing import unpack
 from losslab.sequential_sweep import planned_looks
 from losslab.sweep_output import DONE, FAILED, show_unfinished
 from losslab.torch_import import import_torch
 from losslab.units import Unit, pack_unit, packs_units, read_units
+
+if TYPE_CHECKING:
+    from losslab.lockstep.grouping import Job
 
 
 def planned_units(folder: Path) -> list[Unit]:
@@ -114,15 +120,14 @@ class Worker:
             except Claimed:
                 return False
             with held:
-                self._train(unit)
+                self._train(unit, held)
                 if packs_units(self.folder):
                     pack_unit(self.folder, unit)
         return True
 
-    def _train(self, unit: Unit) -> None:
+    def _train(self, unit: Unit, held: Claim) -> None:
         import_torch()  # only once there is something to train
-        from losslab.continuing import train_runs  # noqa: PLC0415
-        from losslab.lockstep.grouping import Job  # noqa: PLC0415
+        from losslab.lockstep.grouping import Job  # noqa: PLC0415 (torch)
 
         runs = [run for run in unit.runs if needs_running(self.folder / run["folder"])]
         if not runs:  # another worker was faster
@@ -138,8 +143,36 @@ class Worker:
             for config, run in zip(configs, runs, strict=True)
         ]
         show(f"unit {unit.number}: {some(len(jobs), 'jobs')}")
-        with SweepProgress({job.folder: job.config.trainer.max_epochs for job in jobs}):
-            train_runs(jobs, stacked=unit.stacked)
+        stacked = unit.stacked
+        if stacked and packs_units(self.folder):
+            with open_pack(self.folder, unit.number, held) as pack:
+                jobs, stacked = _train_in_pack(jobs, pack), False
+        if jobs:
+            _train_on_disk(jobs, stacked=stacked)
+
+
+def _train_in_pack(jobs: "Sequence[Job]", pack: OpenPack) -> "list[Job]":
+    """Train the jobs of a unit that can be stacked in its open pack; return the others."""
+    from losslab.continuing import train_stacks  # noqa: PLC0415 (torch)
+
+    placed = {pack.place(job.folder): job for job in jobs}
+    with _progress(placed):
+        own = [replace(job, folder=place) for place, job in placed.items()]
+        return [placed[job.folder] for job in train_stacks(own, pack.publish)]
+
+
+def _train_on_disk(jobs: "Sequence[Job]", *, stacked: bool) -> None:
+    """Train the jobs of a unit in their folders."""
+    from losslab.continuing import train_alone, train_stacks  # noqa: PLC0415 (torch)
+
+    for job in jobs:
+        unpack(job.folder, held=True)
+    with _progress({job.folder: job for job in jobs}):
+        train_alone(train_stacks(jobs) if stacked else jobs)
+
+
+def _progress(jobs: "Mapping[Path, Job]") -> SweepProgress:
+    return SweepProgress({place: job.config.trainer.max_epochs for place, job in jobs.items()})
 
 
 def show_outcome(folder: Path, units: Sequence[Unit]) -> int:

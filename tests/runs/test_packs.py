@@ -12,6 +12,7 @@ from losslab.config.overrides import with_quoted_path
 from losslab.runs import packs
 from losslab.runs.files import FileError
 from losslab.runs.folder import find_runs, is_run, is_sweep
+from losslab.runs.packing import unpack, write_pack
 from losslab.runs.record import read_record, write_record
 from made_up_runs import made_up
 
@@ -35,8 +36,8 @@ def sweep(tmp_path):
     (folder / packs.UNITS).mkdir(parents=True)
     runs = [write_run(folder, *each) for each in RUNS]
     shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("claim.*"))
-    packs.write_pack(folder, 1, runs[:2])
-    packs.write_pack(folder, 2, runs[2:])
+    write_pack(folder, 1, runs[:2])
+    write_pack(folder, 2, runs[2:])
     write_run(folder, "mae", 3)
     return folder
 
@@ -85,7 +86,7 @@ def test_their_files_are_read_as_if_they_were_on_disk(sweep):
 def test_they_are_written_back_as_they_were(sweep):
     for run in packs.packed_runs(sweep):
         assert packs.is_packed(run)
-        packs.unpack(run)
+        unpack(run)
         assert not packs.is_packed(run)
     shutil.rmtree(sweep / "mae")
     shutil.rmtree(sweep / packs.UNITS)
@@ -94,7 +95,7 @@ def test_they_are_written_back_as_they_were(sweep):
 
 def test_a_file_on_disk_comes_first(sweep):
     run = sweep / "mse" / "seed0"
-    packs.unpack(run)
+    unpack(run)
     record = read_record(run)
     record["epochs"] = 77
     write_record(run, record)
@@ -111,7 +112,7 @@ def test_a_kill_while_folders_are_removed_loses_nothing(sweep, killed_after):
         (run / packs.RECORD).unlink()
         (run / "metrics.csv").unlink()
         assert packs.is_packed(run)
-        packs.unpack(run)
+        unpack(run)
     assert contents(run) == contents(copy / "mse" / "seed1")
     assert read_record(run)["seed"] == 1
 
@@ -120,7 +121,7 @@ def test_a_kill_while_a_pack_is_written_leaves_the_folders(sweep, monkeypatch):
     monkeypatch.setattr(Path, "replace", lambda *arguments: pytest.fail("killed"))
     run = sweep / "mae" / "seed3"
     with pytest.raises(pytest.fail.Exception):
-        packs.write_pack(sweep, 3, [run])
+        write_pack(sweep, 3, [run])
     assert not packs.pack_file(sweep, 3).exists()
     assert not packs.is_packed(run)
     assert is_run(run)
@@ -134,7 +135,7 @@ def test_the_path_of_a_packed_run_is_quoted_for_hydra(sweep):
 def test_a_new_pack_is_noticed_by_readers(sweep):
     run = sweep / "mae" / "seed3"
     assert not packs.is_packed(run)
-    packs.write_pack(sweep, 3, [run])
+    write_pack(sweep, 3, [run])
     assert packs.is_packed(run)
     assert read_record(run)["seed"] == 3
 

@@ -8,8 +8,9 @@ from losslab.commands.parser import Parser
 from losslab.config.errors import UserError, cli_errors
 
 EPILOG = """\
-A sweep of more than 1,000 runs, or one with pack=true, keeps the runs of a finished unit in one
-file, units/<number>.sqlar. Commands read them there: export is for other programs.
+A sweep of more than 1,000 runs, or one with pack=true, keeps the runs of a unit in one file,
+units/<number>.sqlar. Commands read them there: export is for other programs. Runs on which a
+process works are left out.
 """
 
 
@@ -32,25 +33,33 @@ def main(given: Sequence[str] | None = None) -> int:
     with cli_errors():
         for folder in arguments.folders:
             with writing_to(folder):
-                written = exported(folder)
+                written, left = exported(folder)
             done = f"{some(len(written), 'runs')} written" if written else "all runs are on disk"
-            print(f"{folder}: {done}")
+            working = f", {some(len(left), 'runs')} in training left out" if left else ""
+            print(f"{folder}: {done}{working}")
     return 0
 
 
-def exported(folder: Path) -> list[Path]:
-    """Write the packed runs in and below a folder to disk; return their folders.
+def exported(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Write the packed runs in and below a folder to disk.
+
+    Returns:
+        Their folders, and those of packed runs that are left out, since a process works on them.
 
     Raises:
         UserError: if it has no runs at all.
     """
-    from losslab.runs.folder import find_runs  # noqa: PLC0415 (as in main)
-    from losslab.runs.packs import is_packed, unpack  # noqa: PLC0415
+    from losslab.runs.check import unit_worker  # noqa: PLC0415 (as in main)
+    from losslab.runs.folder import find_runs  # noqa: PLC0415
+    from losslab.runs.packing import unpack  # noqa: PLC0415
+    from losslab.runs.packs import is_packed  # noqa: PLC0415
 
     runs = find_runs(folder)
     if not runs:
         raise UserError(f"there are no runs in {folder}")
     packed = [run for run in runs if is_packed(run)]
-    for run in packed:
+    left = [run for run in packed if unit_worker(run) is not None]
+    written = [run for run in packed if run not in left]
+    for run in written:
         unpack(run)
-    return packed
+    return written, left

@@ -39,10 +39,12 @@ class StackedRuns(Generic[RunT, BlockT]):
         members: the runs in the stack, one per row.
         blocks: rows with the same objective.
         refused: runs whose loss cannot be stacked, with the reason; they are not in the stack.
+        publish: function that is called whenever the runs have been saved.
     """
 
     members: list[RunT]
     blocks: list[BlockT]
+    publish: Callable[[], None] | None = None
 
     def __init__(self) -> None:
         self.members, self.blocks = [], []
@@ -98,6 +100,8 @@ class StackedRuns(Generic[RunT, BlockT]):
             return
         for member in members:
             member.writer.save()
+        if self.publish:
+            self.publish()
         ended = time.monotonic()
         self._next_save = ended + max(SAVE_EVERY, (ended - began) / SAVE_SHARE)
 

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,8 @@ from losslab.training import configure_process
 
 log = logging.getLogger(__name__)
 
+Publish = Callable[[], None] | None
+
 
 def train_jobs(
     jobs: Sequence[Job],
@@ -43,6 +45,7 @@ def train_jobs(
     max_jobs: int | None = None,
     workers: int | None = None,
     capture: bool = True,
+    publish: Publish = None,
 ) -> Left:
     """Train the jobs that can be stacked, and return the others with the reason.
 
@@ -51,6 +54,8 @@ def train_jobs(
         max_jobs: maximum number of jobs per stack; ``None`` for as many as fit into memory.
         workers: number of processes; ``None`` for one per core, or fewer if ``threads`` is set.
         capture: whether training steps on a GPU are captured and replayed.
+        publish: function that is called whenever the runs of a stack have begun or been saved, in
+            the process that trains them.
 
     Returns:
         The jobs that must be run one by one, with the reason.
@@ -74,7 +79,7 @@ def train_jobs(
     frozen = gc.get_freeze_count() > 0  # as by import_torch
     gc.freeze()  # imported objects stay: do not search them for garbage or copy them in forks
     try:
-        train = partial(train_in_process, sharing=workers, capture=capture)
+        train = partial(train_in_process, sharing=workers, capture=capture, publish=publish)
         together = train_in_workers(parts, workers, train) if workers > 1 else map(train, parts)
         for more in together:
             left += more
@@ -100,13 +105,16 @@ def _reads_again(config: DictConfig) -> bool:
     return False
 
 
-def train_in_process(jobs: Sequence[Job], sharing: int = 1, *, capture: bool = True) -> Left:
+def train_in_process(
+    jobs: Sequence[Job], sharing: int = 1, *, capture: bool = True, publish: Publish = None
+) -> Left:
     """Train jobs of one group in this process, as many at once as fit into memory.
 
     Args:
         jobs: jobs of the group.
         sharing: number of processes that share the memory.
         capture: see :func:`train_jobs`.
+        publish: see :func:`train_jobs`.
 
     Returns:
         The jobs that must be run one by one, with the reason.
@@ -124,16 +132,18 @@ def train_in_process(jobs: Sequence[Job], sharing: int = 1, *, capture: bool = T
     if len(some) > 1:
         log.info(f"{len(jobs)} jobs in {len(some)} stacks, one after the other, to fit into memory")
     for together in some:
-        left += _train_together(together, known, capture=capture)
+        left += _train_together(together, known, capture=capture, publish=publish)
         gc.collect()  # a stack has reference cycles, and the next one may need its memory
     return left
 
 
-def _train_together(jobs: Sequence[Job], known: Mapping[str, Components], *, capture: bool) -> Left:
+def _train_together(
+    jobs: Sequence[Job], known: Mapping[str, Components], *, capture: bool, publish: Publish
+) -> Left:
     """Train jobs that fit into memory, and release them."""
     members, left = _members(jobs, known)
     for same_sizes in _same_sizes(members):
-        left += _train(same_sizes, capture=capture)
+        left += _train(same_sizes, capture=capture, publish=publish)
     return left
 
 
@@ -178,7 +188,7 @@ def _same_sizes(members: Iterable[StackedRun]) -> list[list[StackedRun]]:
     return list(sizes.values())
 
 
-def _train(members: Sequence[StackedRun], *, capture: bool) -> Left:
+def _train(members: Sequence[StackedRun], *, capture: bool, publish: Publish) -> Left:
     """Train runs in one stack."""
     device, dtype = place(members[0].config.trainer)
     with _default_dtype(dtype):
@@ -188,6 +198,7 @@ def _train(members: Sequence[StackedRun], *, capture: bool) -> Left:
             stack = loop(members, device, dtype)
         except Unstackable as reason:
             return [(Job(member.config, member.folder), str(reason)) for member in members]
+        stack.publish = publish
         if stack.members:
             _train_members(stack)
     return [(Job(member.config, member.folder), reason) for member, reason in stack.refused]
@@ -205,6 +216,8 @@ def _train_members(stack: Any) -> None:
             run_logs([each.folder for each in members]),
             recorded(*(member.writer for member in members)),
         ):
+            if stack.publish:
+                stack.publish()
             stack.train()
     except UserError as error:  # a full disk, on which not even that could be recorded
         show(f"error: {error}")

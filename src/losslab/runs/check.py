@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from losslab.runs.claims import holder, latest_claim
+from losslab.runs.claims import Holder, holder, latest_claim
 from losslab.runs.config_file import read_config
 from losslab.runs.curves import Curves, read_columns
 from losslab.runs.files import FileError, LaterVersionError, require_zip
 from losslab.runs.folder import RunFolder
 from losslab.runs.packs import is_packed
 from losslab.runs.record import Record, is_stale, read_record, write_record
+from losslab.runs.saved_units import unit_claims
 
 
 def needs_running(folder: Path) -> bool:
@@ -19,8 +20,8 @@ def needs_running(folder: Path) -> bool:
     """
     record = _whole_record(folder)
     if record is None:
-        return holder(folder) is None
-    return not (is_live(folder, record) or _is_whole(folder, record))
+        return holder(folder) is None and unit_worker(folder) is None
+    return not (_is_whole(folder, record) or is_live(folder, record))
 
 
 def is_live(folder: Path, record: Record) -> bool:
@@ -31,20 +32,33 @@ def is_live(folder: Path, record: Record) -> bool:
 def worker_of(folder: Path, record: Record) -> str | None:
     """Return which process works on a run, such as ``process 12 on node3``; ``None`` if none does.
 
-    Runs of earlier versions have no claim: their records tell.
+    Whoever works on a unit works on its runs. Runs of earlier versions have no claim: their records
+    tell.
     """
-    if record["status"] != "running":
+    if record["status"] == "done":
         return None
-    latest = latest_claim(folder)
-    if latest is not None:
-        return latest.where if latest.is_live() else None
-    return None if is_stale(record) else f"process {record['pid']} on {record['host']}"
+    if record["status"] == "running" and not is_packed(folder):
+        latest = latest_claim(folder)
+        if latest is None and not is_stale(record):
+            return f"process {record['pid']} on {record['host']}"
+        if latest is not None and latest.is_live():
+            return latest.where
+    other = unit_worker(folder)
+    return None if other is None else other.where
+
+
+def unit_worker(folder: Path) -> Holder | None:
+    """Return the claim of the unit of a run by another process; ``None`` if none works on it."""
+    claims = unit_claims(folder)
+    held = None if claims is None else holder(claims)
+    return None if held is None or held.is_own else held
 
 
 def interrupt_dead(folder: Path) -> None:
     """Record that a run is interrupted if it is running according to a process that is gone."""
     record = _whole_record(folder)  # a damaged record is told when it is read
-    if record is not None and record["status"] == "running" and not is_live(folder, record):
+    running = record is not None and record["status"] == "running" and not is_packed(folder)
+    if record is not None and running and not is_live(folder, record):
         record["status"] = "interrupted"
         write_record(folder, record)
 

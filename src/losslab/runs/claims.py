@@ -105,10 +105,14 @@ class Holder:
             return False
         if self.owner is None:
             return True
-        here = (platform.node(), pid_namespace())
-        if (self.owner["host"], self.owner["namespace"]) == here:
+        if _is_here(self.owner):
             return is_running(self.owner["pid"], self.owner["process_start"])
         return not (self.owner["job"] and _engine.is_gone(self.owner["job"]))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a claim of this process."""
+        return self.owner is not None and _is_here(self.owner) and self.owner["pid"] == os.getpid()
 
 
 def holder(folder: Path) -> Holder | None:
@@ -315,6 +319,11 @@ _heart = _Heart()
 if hasattr(os, "register_at_fork"):
     # a forked process has neither the thread nor the claims of its parent, which keeps them
     os.register_at_fork(after_in_child=_heart.forget)
+
+
+def _is_here(owner: Owner) -> bool:
+    """Return whether a process has its pid on this host."""
+    return (owner["host"], owner["namespace"]) == (platform.node(), pid_namespace())
 
 
 def _owner(path: Path) -> Owner | None:

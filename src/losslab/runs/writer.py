@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from losslab.runs.check import is_finished, worker_of
+from losslab.runs.check import is_finished, unit_worker, worker_of
 from losslab.runs.checkpoint_files import CheckpointFiles, Save
 from losslab.runs.claims import Claim, Claimed, claim
 from losslab.runs.curves import CurveWriter, Point
@@ -397,6 +397,10 @@ class RunWriter:
                 raise Claimed(f"{worker} is working on {self.folder}: wait for it or end it")
         self._claim = claim(self.folder)
         try:
+            # looked at after the run is claimed: whoever works on the unit claims it first, and
+            # leaves the runs that are claimed
+            if other := unit_worker(self.folder):
+                raise Claimed(f"{other.where} is working on the unit of {self.folder}")
             yield
         except BaseException:
             self._release(done=is_finished(self.folder))
