@@ -21,6 +21,7 @@ import torch
 
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import PLAN_FILE, SWEEP_FILE, RunFolder, find_runs
+from losslab.runs.packs import open_file
 from losslab.runs.record import read_record
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,7 @@ CASES: dict[str, list[str]] = {
     "stack": [*LOCKSTEP, "hydra.launcher.workers=1"],
     "lockstep sweep": [*LOCKSTEP, "hydra.launcher.workers=2"],
     "work on stacks": ["work", *LOCKSTEP, "hydra.launcher.max_jobs=5"],
+    "work on packed stacks": ["work", *LOCKSTEP, "hydra.launcher.max_jobs=5", "pack=true"],
     "work on runs": ["work", *SWEEP, "hydra/launcher=basic"],
     "tuning": ["tune", *TUNING, *QUICK],
 }
@@ -175,7 +177,8 @@ def results(logs: Path) -> dict[str, str]:
         record = read_record(folder)
         curves = read_curves(folder).drop(columns="seconds").to_csv()
         checkpoints = (RunFolder(folder).best, RunFolder(folder).last)
-        weights = [torch.load(path, weights_only=True)["state_dict"] for path in checkpoints]
+        saved = [torch.load(open_file(path), weights_only=True) for path in checkpoints]
+        weights = [each["state_dict"] for each in saved]
         values = [{name: value.tolist() for name, value in own.items()} for own in weights]
         job = f"{record['cell']} seed {record['seed']}"
         found[job] = repr((record["status"], record["best"], record["test"], curves, values))

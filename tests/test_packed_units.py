@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,28 +23,36 @@ EPOCHS = 6
 SWEEP = [
     *("loss=cross_entropy,focal", "seed=0,1,2", "data=digits", "model=mlp", "model.hidden=[16]"),
     *("data.val_fraction=0.1", "data.test_fraction=0.7", "model.dropout=0.3", "trainer=cpu"),
-    *("callbacks=quiet", "hydra.launcher.max_jobs=3"),
+    *("callbacks=quiet", "hydra.launcher.max_jobs=3", f"trainer.max_epochs={EPOCHS}", "pack=true"),
 ]
 # what tells when and how a run ran
 APART = {"pid", "process_start", "heartbeat", "seconds", "peak_memory_mb", "cost", "command"}
 
 
-def planned(folder, epochs=EPOCHS, pack="true"):
-    given = [*SWEEP, f"trainer.max_epochs={epochs}", f"pack={pack}"]
-    assert cli.run(["plan", *given, f"hydra.sweep.dir={folder}"]) == 0
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planned") / "sweep"
+    assert cli.run(["plan", *SWEEP, f"hydra.sweep.dir={folder}"]) == 0
     return folder
 
 
-def work(folder, *arguments):
-    return cli.run(["work", str(folder), *map(str, arguments)])
+@pytest.fixture
+def sweep(planned, tmp_path):
+    """A packed sweep of two stacks of three runs."""
+    return Path(shutil.copytree(planned, tmp_path / "sweep"))
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """What the runs of the sweep find if they are trained in their folders, without a break."""
-    folder = planned(tmp_path_factory.mktemp("whole") / "sweep", pack="false")
-    assert work(folder, "--all") == 0
-    return results(folder)
+def whole(planned, tmp_path_factory):
+    """What its runs find if they are trained in their folders, without a break."""
+    sweep = Path(shutil.copytree(planned, tmp_path_factory.mktemp("whole") / "sweep"))
+    write_units(sweep, read_units(sweep), pack=False)
+    assert work(sweep, "--all") == 0
+    return results(sweep)
+
+
+def work(sweep, *arguments):
+    return cli.run(["work", str(sweep), *map(str, arguments)])
 
 
 def results(sweep):
@@ -59,6 +68,10 @@ def results(sweep):
         scores = packs.open_file(run / "scores.npz").read()
         found[run.relative_to(sweep).as_posix()] = (record, weights, states, curves, scores)
     return found
+
+
+def of_first_unit(found):
+    return {run: own for run, own in found.items() if run.startswith("cross_entropy")}
 
 
 def files(sweep):
@@ -82,8 +95,7 @@ def after_each_publication(monkeypatch, see):
     monkeypatch.setattr(OpenPack, "publish", publish_and_see)
 
 
-def test_a_stack_is_a_few_files_from_the_beginning(tmp_path, monkeypatch, whole):
-    sweep = planned(tmp_path / "sweep")
+def test_a_stack_is_a_few_files_from_the_beginning(sweep, monkeypatch, whole):
     before, seen = files(sweep), []
 
     def see():
@@ -96,8 +108,7 @@ def test_a_stack_is_a_few_files_from_the_beginning(tmp_path, monkeypatch, whole)
     assert seen == [opened] * len(seen)
     assert [epochs[0] for _, epochs in seen] == [*range(EPOCHS + 1), EPOCHS]
     assert files(sweep) - before == {"units/1/claim.1", "units/1.sqlar"}
-    assert work(sweep, "--all") == 0
-    assert results(sweep) == whole
+    assert results(sweep) == of_first_unit(whole)
 
 
 def kill(sweep, at):
@@ -144,21 +155,26 @@ def trained(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("at", [1, 4], ids=["before its first save", "in a later save"])
-def test_a_killed_unit_goes_on_where_it_was_published(tmp_path, whole, trained, at):
-    sweep = planned(tmp_path / "sweep")
+@pytest.mark.parametrize(
+    "at",
+    [pytest.param(1, marks=pytest.mark.slow), 4],
+    ids=["before its first save", "in a later save"],
+)
+def test_a_killed_unit_goes_on_where_it_was_published(sweep, whole, trained, at):
     kill(sweep, at)
     assert statuses(sweep) == ["running"] * (3 if at > 1 else 0)
     assert [unit.number for unit in unfinished(sweep)] == [1, 2]
-    assert work(sweep, "--all") == 0
+    assert work(sweep, "--unit", 1) == 0
     first = max(at - 2, 0)  # the first publication is that of runs that have begun
-    assert trained == [(epoch, 3) for epoch in [*range(first, EPOCHS), *range(EPOCHS)]]
-    assert results(sweep) == whole
+    assert trained == [(epoch, 3) for epoch in range(first, EPOCHS)]
+    assert results(sweep) == of_first_unit(whole)
     assert not [name for name in files(sweep) if name.endswith(".tmp") or "open" in name]
 
 
-def interrupted(sweep, monkeypatch):
-    """Interrupt a worker in the middle of an epoch."""
+@pytest.fixture(scope="module")
+def stopped(planned, tmp_path_factory):
+    """The sweep, whose worker was interrupted in the middle of an epoch of the first unit."""
+    sweep = Path(shutil.copytree(planned, tmp_path_factory.mktemp("stopped") / "sweep"))
     train_epoch = RunBatch._train_epoch
 
     def interrupt(self, epoch):
@@ -166,48 +182,51 @@ def interrupted(sweep, monkeypatch):
         if epoch == 3:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as during:
+    with pytest.MonkeyPatch.context() as during:
         during.setattr(RunBatch, "_train_epoch", interrupt)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             work(sweep, "--all")
     assert statuses(sweep) == ["interrupted"] * 3
+    return sweep
 
 
-def test_an_interrupted_unit_goes_on_at_its_last_epoch(tmp_path, monkeypatch, whole, trained):
-    sweep = planned(tmp_path / "sweep")
-    interrupted(sweep, monkeypatch)
-    trained.clear()
-    assert work(sweep, "--unit", 1) == 0
+@pytest.fixture
+def interrupted(stopped, tmp_path):
+    return Path(shutil.copytree(stopped, tmp_path / "sweep"))
+
+
+def test_an_interrupted_unit_goes_on_at_its_last_epoch(interrupted, whole, trained):
+    assert work(interrupted, "--unit", 1) == 0
     assert trained == [(epoch, 3) for epoch in range(3, EPOCHS)]
-    assert work(sweep, "--next") == 0
-    assert results(sweep) == whole
+    assert results(interrupted) == of_first_unit(whole)
 
 
-def test_other_launchers_go_on_with_it_in_its_folders(tmp_path, monkeypatch, whole, trained):
-    sweep = planned(tmp_path / "sweep")
-    interrupted(sweep, monkeypatch)
-    trained.clear()
-    assert cli.run([f"resume={sweep}", "hydra.launcher.workers=1"]) == 0
+def test_other_launchers_go_on_with_it_in_its_folders(interrupted, whole, trained):
+    assert cli.run([f"resume={interrupted}", "hydra.launcher.workers=1"]) == 0
     assert trained == [(epoch, 3) for epoch in [*range(3, EPOCHS), *range(EPOCHS)]]
-    assert results(sweep) == whole
-    assert {"units/1.sqlar", "units/2.sqlar"} < files(sweep)
-    assert not any((sweep / "units" / "open").iterdir())
+    assert results(interrupted) == whole
+    assert {"units/1.sqlar", "units/2.sqlar"} < files(interrupted)
+    assert not any((interrupted / "units" / "open").iterdir())
 
 
-def test_a_run_of_it_is_exported_and_goes_on_in_its_folder(tmp_path, monkeypatch, whole, capsys):
-    sweep = planned(tmp_path / "sweep")
-    interrupted(sweep, monkeypatch)
-    run = sweep / "cross_entropy" / "seed1"
+def test_a_unit_that_is_no_longer_packed_goes_on_in_its_folders(interrupted, whole, trained):
+    write_units(interrupted, read_units(interrupted), pack=False)
+    assert work(interrupted, "--unit", 1) == 0
+    assert trained == [(epoch, 3) for epoch in range(3, EPOCHS)]
+    assert results(interrupted) == of_first_unit(whole)
+    assert not [name for name in files(interrupted) if name.endswith(".sqlar")]
+
+
+def test_a_run_of_it_is_exported_and_goes_on_in_its_folder(interrupted, whole):
+    run = interrupted / "cross_entropy" / "seed1"
     assert cli.run(["export", str(run)]) == 0
     assert (run / "checkpoints" / "last.ckpt").exists()
-    assert work(sweep, "--all") == 0
+    assert work(interrupted, "--unit", 1) == 0
     assert not run.exists()
-    assert results(sweep) == whole
-    capsys.readouterr()
+    assert results(interrupted) == of_first_unit(whole)
 
 
-def test_runs_that_cannot_be_stacked_are_trained_in_their_folders(tmp_path):
-    sweep = planned(tmp_path / "sweep", epochs=1)
+def test_runs_that_cannot_be_stacked_are_trained_in_their_folders(sweep):
     unit = read_units(sweep)[0]
     alone = {**unit.runs[2], "overrides": [*unit.runs[2]["overrides"], "model.hidden=[8]"]}
     write_units(sweep, [Unit(1, [*unit.runs[:2], alone], stacked=True)], pack=True)
@@ -217,8 +236,7 @@ def test_runs_that_cannot_be_stacked_are_trained_in_their_folders(tmp_path):
     assert not list(sweep.glob("*/seed*"))
 
 
-def test_a_run_that_fails_leaves_its_unit_open(tmp_path, capsys):
-    sweep = planned(tmp_path / "sweep", epochs=1)
+def test_a_run_that_fails_leaves_its_unit_open(sweep, capsys):
     unit = read_units(sweep)[0]
     failing = {**unit.runs[1], "overrides": [*unit.runs[1]["overrides"], "optimizer.lr=1e30"]}
     runs = [unit.runs[0], failing, unit.runs[2]]

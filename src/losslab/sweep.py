@@ -99,7 +99,7 @@ def launch(
     if launcher != "slurm":  # only Slurm goes on with what it was given before
         remove([folder / ENGINE_FILE])
     if launcher not in REQUIRE:
-        unpack_units(folder)  # where this command's processes train them
+        unpack_units(folder)  # in which this command trains them
     of_runs = run_overrides(command.overrides)
     of_hydra = [given for given in command.overrides if given not in of_runs]
     of_hydra += [

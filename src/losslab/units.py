@@ -34,7 +34,7 @@ from losslab.runs.saved_units import (
 RUNS_PER_UNIT = 100
 """Largest number of runs per stack, unless ``hydra.launcher.max_jobs`` says another one."""
 RUNS_ON_DISK = 1000
-"""Number of runs of a sweep from which on finished units are packed, if it is not said."""
+"""Number of runs of a sweep from which on units are packed, if it is not said."""
 ONE_BY_ONE = ("basic", "joblib")
 """Launchers whose units are single runs."""
 
@@ -79,7 +79,7 @@ def write_units(
         folder: folder of the sweep.
         units: the units.
         most: number of runs that a unit may have.
-        pack: whether finished units are packed.
+        pack: whether units are packed.
     """
     saved = [SavedUnit(runs=list(unit.runs), stacked=unit.stacked) for unit in units]
     content = json.dumps(SavedUnits(version=VERSION, most=most, pack=pack, units=saved))
@@ -104,7 +104,7 @@ def unfinished(folder: Path) -> list[Unit]:
 
 
 def packs_units(folder: Path) -> bool:
-    """Return whether the finished units of a sweep are packed."""
+    """Return whether the units of a sweep are packed."""
     return read_saved_units(folder)["pack"]
 
 
@@ -124,18 +124,21 @@ def pack_units(folder: Path) -> None:
                 pack_unit(folder, unit)
 
 
-def unpack_units(folder: Path) -> None:
-    """Write the runs of open packs to their folders, for commands that train runs there.
+def unpack_unit(folder: Path, unit: Unit) -> None:
+    """Write the runs of a unit's open pack to their folders; this process has claimed the unit."""
+    opened = open_pack_file(folder, unit.number)
+    if opened.exists():
+        for run in unit.folders(folder):
+            unpack(run, held=True)
+        opened.unlink()
 
-    Units on which a process works are left to it.
-    """
+
+def unpack_units(folder: Path) -> None:
+    """Write the runs of open packs to their folders, unless a process works on them."""
     for unit in read_units(folder):
-        opened = open_pack_file(folder, unit.number)
-        if opened.exists():
+        if open_pack_file(folder, unit.number).exists():
             with suppress(Claimed), claim(unit.claims(folder)):
-                for run in unit.folders(folder):
-                    unpack(run, held=True)
-                opened.unlink(missing_ok=True)
+                unpack_unit(folder, unit)
 
 
 def plan_units(folder: Path, command: Command, jobs: Sequence[Composed]) -> list[Unit]:

@@ -25,7 +25,7 @@ from losslab.runs.packing import unpack
 from losslab.sequential_sweep import planned_looks
 from losslab.sweep_output import DONE, FAILED, show_unfinished
 from losslab.torch_import import import_torch
-from losslab.units import Unit, pack_unit, packs_units, read_units
+from losslab.units import Unit, pack_unit, packs_units, read_units, unpack_unit
 
 if TYPE_CHECKING:
     from losslab.lockstep.grouping import Job
@@ -147,6 +147,8 @@ class Worker:
         if stacked and packs_units(self.folder):
             with open_pack(self.folder, unit.number, held) as pack:
                 jobs, stacked = _train_in_pack(jobs, pack), False
+        else:
+            unpack_unit(self.folder, unit)
         if jobs:
             _train_on_disk(jobs, stacked=stacked)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from losslab.config.interruption import uninterrupted
 from losslab.runs.claims import Claim, TakenOver, claim, latest_claim
+from losslab.runs.disk import writing_to
 from losslab.runs.files import FileError
 from losslab.runs.folder import SWEEP_FILE, remove
 from losslab.runs.packing import (
@@ -69,6 +70,9 @@ class OpenPack:
         """Return the folder in which a run of the unit is trained, with the files that it has.
 
         A run that another command has begun in its folder goes on there.
+
+        Raises:
+            UserError: if there is no space for them.
         """
         if (run / RECORD).exists():
             return run
@@ -76,7 +80,8 @@ class OpenPack:
             remove_run(run)  # left by a process that was killed before it wrote the record
         name = run.relative_to(self._sweep).as_posix()
         place = self._folder / name
-        write_files(self._content.execute(FILES, {"name": name}), place)
+        with writing_to(self._folder):
+            write_files(self._content.execute(FILES, {"name": name}), place)
         self._places.append(place)
         self._written |= {path: _stamp(path) for path in files_of(place)}
         return place
