@@ -390,19 +390,27 @@ REFERENCES["angular"] = angular
 
 
 # ranking
-def margin_ranking(prediction, target, margin=1.0):
+def _ordered_differences(prediction, target):
     every = np.ones(prediction.shape, dtype=bool)
     graded, documents = target if isinstance(target, tuple) else (target, every)
-    values = [
-        max(0, margin - (scores[i] - scores[j]))
+    return [
+        scores[i] - scores[j]
         for scores, grades, counted in zip(prediction, graded, documents, strict=True)
         for i, j in itertools.permutations(range(len(scores)), 2)
         if grades[i] > grades[j] and counted[i] and counted[j]
     ]
-    return _mean(values)
+
+
+def margin_ranking(prediction, target, margin=1.0):
+    return _mean([max(0, margin - each) for each in _ordered_differences(prediction, target)])
+
+
+def bpr(prediction, target):
+    return _mean([np.logaddexp(0, -each) for each in _ordered_differences(prediction, target)])
 
 
 REFERENCES["margin_ranking"] = margin_ranking
+REFERENCES["bpr"] = bpr
 
 
 # reinforcement learning

@@ -1,4 +1,4 @@
-"""Margin ranking beside torch's loss on the same pairs."""
+"""Pairwise losses beside those of torch on the same pairs."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from losslab.losses import MarginRankingLoss, RelevanceTarget
+from losslab.losses import BPRLoss, MarginRankingLoss, RelevanceTarget
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.5, 2.0])
@@ -75,3 +75,27 @@ def test_what_does_not_fit_is_refused(scores, grades, message):
 def test_a_negative_margin_is_refused():
     with pytest.raises(ValueError, match="margin must be >= 0, got -1"):
         MarginRankingLoss(margin=-1.0)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_bpr_of_pairs_is_the_cross_entropy_of_their_differences(reduction):
+    generator = torch.Generator().manual_seed(0)
+    scores = 9 * torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    grades = torch.randint(-1, 3, (4, 6), generator=generator)
+    differences = [
+        scores[query, i] - scores[query, j]
+        for query in range(4)
+        for i, j in itertools.permutations(range(6), 2)
+        if grades[query, i] > grades[query, j]
+    ]
+    torchs = torch.nn.BCEWithLogitsLoss(reduction=reduction)
+    expected = torchs(torch.stack(differences), torch.ones(len(differences), dtype=torch.float64))
+    assert_close(BPRLoss(reduction)(scores, grades), expected, rtol=1e-14, atol=0)
+
+
+def test_bpr_is_exact_far_from_the_boundary():
+    """softplus of torch is 0 and linear from 20 on."""
+    scores, liked = torch.tensor([[30.0, 0.0]], dtype=torch.float64), torch.tensor([[1, 0]])
+    small = 9.357622968839737e-14  # log(1 + exp(-30)), calculated with 30 digits
+    assert BPRLoss()(scores, liked).item() == pytest.approx(small, rel=1e-14, abs=0)
+    assert BPRLoss()(-scores, liked).item() == pytest.approx(30 + small, rel=1e-15, abs=0)

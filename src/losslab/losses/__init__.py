@@ -36,7 +36,7 @@ from losslab.losses.functional.information import (
 from losslab.losses.links import ClippedLink, FocalLink, InverseLink, Link, SmoothedLink
 from losslab.losses.metric import AngularLoss, ContrastiveLoss, TripletLoss
 from losslab.losses.points import ChamferLoss, EMDLoss, PaddedPoints
-from losslab.losses.ranking import MarginRankingLoss, RelevanceTarget
+from losslab.losses.ranking import BPRLoss, MarginRankingLoss, RelevanceTarget
 from losslab.losses.reconstruction import ReconstructionLoss
 from losslab.losses.regression import (
     HuberLoss,
@@ -71,6 +71,7 @@ __all__ = [
     "Averaged",
     "BCEDiceLoss",
     "BCELoss",
+    "BPRLoss",
     "CTCLoss",
     "CategoricalCrossEntropyLoss",
     "CenterLoss",

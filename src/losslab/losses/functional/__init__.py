@@ -31,7 +31,7 @@ from losslab.losses.functional.metric import (
     triplet_softplus_sums,
 )
 from losslab.losses.functional.points import nearest_distance, nearest_squared_distance
-from losslab.losses.functional.ranking import ordered_pairs, pairwise_hinge
+from losslab.losses.functional.ranking import ordered_pairs, pairwise_hinge, pairwise_logistic
 from losslab.losses.functional.regression import (
     absolute_error,
     huber,
@@ -69,6 +69,7 @@ __all__ = [
     "ordered_pairs",
     "pairwise_distance",
     "pairwise_hinge",
+    "pairwise_logistic",
     "proxy_anchor",
     "root_mean_squared_error",
     "self_information",
