@@ -27,6 +27,7 @@ from losslab.metrics import (
     decisions,
     overlap,
     probability,
+    ranking,
     retrieval,
     samples,
     text,
@@ -405,6 +406,36 @@ def silhouette(case):
     if not 1 < len(set(labels)) < len(labels):
         return np.full(len(labels), np.nan)
     return sk.silhouette_samples(distance, labels, metric="precomputed")
+
+
+# --- rankings -------------------------------------------------------------------------------------
+
+
+def gains(case: Case) -> Tensor:
+    """Return the gains of four documents per query; all are 0 if its label is 3."""
+    return (case.labels[:, None] + torch.arange(4)) % 3 * (case.labels[:, None] != 3)
+
+
+@reference_of(ranking.ndcg, lambda c: ranking.ndcg(c.logits, gains(c), k=3))
+def ndcg(case):
+    return [
+        sk.ndcg_score([gained], [scores], k=3) if gained.any() else np.nan
+        for scores, gained in zip(case.z, gains(case).numpy(), strict=True)
+    ]
+
+
+@reference_of(ranking.recall, lambda c: ranking.recall(c.logits, gains(c) > 0, k=2))
+def recall_of_first(case):
+    """Average over all orders of documents with equal scores."""
+    values = []
+    for scores, relevant in zip(case.z, (gains(case) > 0).numpy(), strict=True):
+        orders = [
+            sorted(arranged, key=lambda each, scores=scores: -scores[each])
+            for arranged in itertools.permutations(range(4))
+        ]
+        found = np.mean([relevant[order[:2]].sum() for order in orders])
+        values.append(found / relevant.sum() if relevant.any() else np.nan)
+    return values
 
 
 # --- samples, texts, weights ----------------------------------------------------------------------

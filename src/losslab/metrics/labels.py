@@ -171,6 +171,7 @@ _KNOWN = (
     _share("sample_precision", "precision of the samples"),
     _share("sample_recall", "recall of the samples"),
     _share("recall_at_1", "recall@1"),
+    _share("recall_at_10", "recall@10"),
     _share("map_at_r", "MAP@R"),
     Metric("silhouette", "silhouette", "higher", low=-1, high=1),
     Metric("ndcg_at_10", "NDCG@10", "higher", low=0, high=1),

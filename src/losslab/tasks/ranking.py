@@ -11,6 +11,7 @@ from losslab.data.kinds import grades_of
 from losslab.losses import RelevanceTarget
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
+from losslab.metrics.ranking import ndcg
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ def query_metrics(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float,
         >>> query_metrics(np.array([3.0, 2.0, 1.0]), np.array([2, 1, 0]))
         (1.0, 1.0, 1.0)
     """
-    # half a second that other tasks do not need
-    from scipy.stats import kendalltau  # noqa: PLC0415
-    from sklearn.metrics import ndcg_score  # noqa: PLC0415
+    from scipy.stats import kendalltau  # noqa: PLC0415 (half a second)
 
     # relative to the largest one, which changes no ratio of gains and does not overflow
     gains = 2.0 ** (grades - grades.max()) - 2.0 ** (min(grades.min(), 0) - grades.max())
@@ -104,7 +103,7 @@ def query_metrics(scores: np.ndarray, grades: np.ndarray) -> tuple[float, float,
     right = (difference[above] > 0) + (difference[above] == 0) / 2
     tau = kendalltau(scores, grades).statistic
     return (
-        float(ndcg_score([gains], [scores], k=10)),
+        float(ndcg(torch.from_numpy(scores)[None], torch.from_numpy(gains)[None])),
         float(tau) if np.isfinite(tau) else 0.0,
         float(np.mean(right)),
     )
