@@ -83,6 +83,7 @@ def test_gradients_of_rows_are_clipped_as_those_of_runs_alone(largest):
     rows = {
         "weight": torch.randn(3, 4, 2, generator=draw) * sizes.view(3, 1, 1),
         "bias": torch.randn(3, 4, generator=draw) * sizes.view(3, 1),
+        "scalar": torch.randn(3, generator=draw) * sizes,
     }
     alone = [{name: value[row].clone() for name, value in rows.items()} for row in range(3)]
     clip_rows(rows, norms_of_rows(rows), largest)

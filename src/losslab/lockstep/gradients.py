@@ -74,7 +74,8 @@ def gradients_of(objective: Tensor, groups: Sequence[Mapping[str, Tensor]]) -> l
 
 def norms_of_rows(gradients: Mapping[str, Tensor]) -> Tensor:
     """Compute the norm of each row of the gradients together, (K,)."""
-    each = [gradient.flatten(1).norm(dim=1) for gradient in gradients.values()]
+    # a scalar parameter has a gradient (K,)
+    each = [gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients.values()]
     norms: Tensor = torch.stack(each).norm(dim=0)
     return norms
 
