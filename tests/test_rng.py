@@ -20,4 +20,4 @@ def test_a_seed_never_changes(arguments, seed):
 
 
 def test_purposes_share_no_seed():
-    assert len({derive_seed(0, purpose) for purpose in Purpose}) == len(Purpose) == 45
+    assert len({derive_seed(0, purpose) for purpose in Purpose}) == len(Purpose) == 50

@@ -47,6 +47,7 @@ def initial_network(config: DictConfig, data: Any, task: Task, *, starts: bool =
     node = config.model if starts else _without_weights(config.model)
     own, options = _separated(node, target)
     sizes = {"input_shape": data.input_shape, "outputs": task.outputs}
+    sizes |= getattr(data, "sizes_of_embeddings", {})  # of data whose inputs are numbers of things
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Initializing zero-element tensors"

@@ -213,7 +213,7 @@ def _formats_of_batch(
             continue
         try:
             with warnings.catch_warnings(action="ignore"):  # about shapes of another format
-                value = loss(prediction, task.target(targets, target_format))
+                value = loss(*task.seen_by_loss(prediction, targets, target_format))
                 require_one_number(config, value)
                 value.sum().backward()
         except UserError:

@@ -31,6 +31,7 @@ NEEDS = {
     "data=image_masks": ["data.path=x"],
     "data=letor": ["data.path=x"],
     "data=meshes": ["data.path=x"],
+    "data=movielens": ["data.path=x"],
     "task=multilabel": ["data.path=x.npz"],
     "loss=sum": ["loss.of.mse=1"],
     "loss=uncertainty_sum": ["loss.of.mse=1"],

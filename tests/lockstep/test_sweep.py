@@ -92,6 +92,7 @@ SWEEPS = {
     ],
     "clouds": ["data.n=60", "data.points=32", "loss=chamfer,emd", SMALL[-1]],
     "ranking": ["data.queries=100", "loss=margin_ranking", "loss.margin=0.1,1", SMALL[-1]],
+    "ratings": ["data=ratings", "data.users=60", "loss=bpr,margin_ranking,mse", SMALL[-1]],
     "embeddings": ["data.copies=1", "loss=triplet,contrastive,angular", SMALL[-1]],
     "images": ["loss=reconstruction", "task=reconstruction", "seed=0,1", SMALL[-1]],
     "reinforce": [*REINFORCE, "seed=0,1,2"],

@@ -15,6 +15,7 @@ RUNS = {
     "regression": ["loss=mse"],
     "segmentation": ["loss=dice", "data.n=40", "model.channels=[4,8]"],
     "ranking": ["loss=margin_ranking", "data.queries=60"],
+    "recommendation": ["loss=bpr", "data.users=40", "data.items=60"],
     "metric learning": ["loss=triplet", "data.copies=1", "data.held_out_classes=[8,9]"],
     "reconstruction": ["loss=reconstruction"],
     "generation": ["loss=adversarial", "data=ring"],

@@ -16,6 +16,7 @@ _OF_TASKS: dict[str, str] = {
     ),
     "losslab.tasks.SegmentationTask": "loss average_precision dice iou precision recall",
     "losslab.tasks.RankingTask": "loss ndcg_at_10 kendall_tau pairwise_accuracy",
+    "losslab.tasks.RecommendationTask": "loss ndcg_at_10 recall_at_10",
     "losslab.tasks.MetricLearningTask": (
         f"loss {_RETRIEVAL} silhouette map_at_r_held_out recall_at_1_held_out"
     ),

@@ -3,6 +3,7 @@
 from losslab.models.adapters import smp_model, timm_model, torchvision_model
 from losslab.models.autoencoder import ConvAutoencoder
 from losslab.models.cnn import CNN
+from losslab.models.factorization import Factorization
 from losslab.models.gan import GAN
 from losslab.models.mlp import MLP
 from losslab.models.pointnet import PointAutoencoder
@@ -16,6 +17,7 @@ __all__ = [
     "GAN",
     "MLP",
     "ConvAutoencoder",
+    "Factorization",
     "PointAutoencoder",
     "Scorer",
     "UNet",

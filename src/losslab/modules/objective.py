@@ -89,7 +89,9 @@ class Supervision:
         """Compute the components of the loss alone; see :meth:`components`."""
         if weights is not None or self.sums_ranks:
             return {"loss": self.from_total(*self.total(prediction, target, weights))}
-        return loss_components(self.loss, prediction, self.task.target(target, self.target_format))
+        return loss_components(
+            self.loss, *self.task.seen_by_loss(prediction, target, self.target_format)
+        )
 
     def total(
         self, prediction: Tensor, target: Tensor, weights: Tensor | None = None
@@ -98,8 +100,8 @@ class Supervision:
 
         See :meth:`Loss.total`.
         """
-        target = self.task.target(target, self.target_format)
-        total, count = self.totals.total(prediction, target, weights)
+        seen = self.task.seen_by_loss(prediction, target, self.target_format)
+        total, count = self.totals.total(*seen, weights)
         if self.sums_ranks:
             total, count = sum_over_ranks(torch.stack([total, count.to(total)])).unbind()
         return total, count
@@ -120,7 +122,7 @@ class Supervision:
             return {}
         with torch.no_grad():
             diagnostics = self.loss.diagnostics(
-                prediction.detach(), self.task.target(target, self.target_format)
+                *self.task.seen_by_loss(prediction.detach(), target, self.target_format)
             )
         return {f"fact/{name}": value for name, value in diagnostics.items()}
 
@@ -157,7 +159,7 @@ class Supervision:
         training = loss.training
         loss.eval()  # weights that change have their last value
         try:
-            value: Tensor = loss(prediction, self.task.target(target, target_format))
+            value: Tensor = loss(*self.task.seen_by_loss(prediction, target, target_format))
         finally:
             loss.train(training)
         return value.mean()

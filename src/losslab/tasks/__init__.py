@@ -6,6 +6,7 @@ from losslab.tasks.generation import GenerationTask
 from losslab.tasks.metric_learning import MetricLearningTask
 from losslab.tasks.pointcloud import PointCloudTask
 from losslab.tasks.ranking import RankingTask
+from losslab.tasks.recommendation import RecommendationTask
 from losslab.tasks.reconstruction import ReconstructionTask
 from losslab.tasks.regression import RegressionTask
 from losslab.tasks.segmentation import SegmentationTask
@@ -18,6 +19,7 @@ __all__ = [
     "MultiLabelTask",
     "PointCloudTask",
     "RankingTask",
+    "RecommendationTask",
     "ReconstructionTask",
     "RegressionTask",
     "SegmentationTask",

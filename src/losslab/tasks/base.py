@@ -97,6 +97,12 @@ class Task:
         """Convert the data's target to a target format."""
         return target
 
+    def seen_by_loss(
+        self, prediction: Any, target: Tensor, target_format: TargetFormat
+    ) -> tuple[Any, Any]:
+        """Return prediction and target as a loss gets them; a task may leave a part out."""
+        return prediction, self.target(target, target_format)
+
     def metrics(
         self,
         prediction: Tensor,
