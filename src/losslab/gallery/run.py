@@ -44,6 +44,7 @@ ORDER = (
     "blur",
     "embeddings",
     "ranking",
+    "recommendation",
     "control",
 )
 """Order of the claims in the index."""
