@@ -105,7 +105,9 @@ def _unrated(user: Ints, width: int, rated: Rated, items: int, rng: torch.Genera
     drawn = torch.randint(items, (len(user), width), generator=rng).numpy()
     rows = np.arange(len(user))
     while len(rows):
-        wrong = _repeated(drawn[rows]) | np.isin(user[rows, None] * items + drawn[rows], known)
+        asked = user[rows, None] * items + drawn[rows]
+        place = np.searchsorted(known, asked).clip(max=len(known) - 1)  # np.isin would sort again
+        wrong = _repeated(drawn[rows]) | (known[place] == asked)
         rows, wrong = rows[wrong.any(axis=1)], wrong[wrong.any(axis=1)]
         again = torch.randint(items, wrong.shape, generator=rng).numpy()
         drawn[rows] = np.where(wrong, again, drawn[rows])
