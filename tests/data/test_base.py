@@ -153,7 +153,7 @@ def test_class_counts_and_rarest_are_those_of_the_corrupted_training_split(blobs
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (Digits, {"outliers": 0.1}, "outliers needs targets that are values, got classes"),
+        (Digits, {"outliers": 0.1}, "outliers needs targets that are values or boxes, got classes"),
         (Regression, {"imbalance": 0.1}, "imbalance needs targets that are classes, got values"),
         (
             Regression,

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from losslab.data.image_masks import ImageMasks
-from losslab.data.segmentation import DISTRACTORS, FOREGROUND, ShapesSegmentation, coordinates
+from losslab.data.segmentation import ShapesSegmentation
+from losslab.data.shapes import DISTRACTORS, FOREGROUND, coordinates
 
 
 def ready(data):

@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
     outlier_size: float
     outlier_kind: corruption.OutlierKind
     pixel_outliers: float
+    edge_noise: float
     corrupt_val: bool
     augment: Sequence[Transform]
     num_workers: int | Literal["auto"]
@@ -66,12 +67,15 @@ class InMemoryData(pl.LightningDataModule):
         imbalance: fraction of its training samples that each class of the rarest half keeps, see
             :func:`~losslab.data.corruption.rarest_half`; the rarest classes are those of the whole
             data set.
-        outliers: fraction of the training samples of a regression that become outliers.
+        outliers: fraction of the training samples of a regression that become outliers, or of the
+            training boxes that are replaced by random ones.
         outlier_size: shift of an outlier, in the unit of the target.
         outlier_kind: ``"vertical"`` or ``"leverage"``, see
             :func:`~losslab.data.corruption.outliers`.
         pixel_outliers: fraction of the pixels of training images set to black or white, see
             :func:`~losslab.data.corruption.pixel_outliers`.
+        edge_noise: standard deviation of noise on the edges of training boxes, as a fraction of the
+            box's width or height.
         corrupt_val: whether to corrupt validation like training. Test is never corrupted.
         augment: transforms of each training sample, drawn anew in each epoch, the same for all
             losses at a seed; see :class:`~losslab.data.augmentation.Augmentation`.
@@ -84,13 +88,14 @@ class InMemoryData(pl.LightningDataModule):
             samples are generated, it identifies a sample only for the same ``data_seed``.
         sampling: what differs between seeds, see :data:`~losslab.data.raw.Sampling`.
         input_shape: shape of one input.
-        target_kind: ``"classes"``, ``"values"``, ``"multilabel"`` or ``"masks"``.
+        target_kind: ``"classes"``, ``"values"``, ``"multilabel"``, ``"masks"`` or ``"boxes"``.
         target_scaling: means and standard deviations with which the splits' values are
             standardized, ``None`` if they are in their own unit.
-        outputs: number of classes, values or labels; 1 for masks of one foreground class.
+        outputs: number of classes, values or labels; 1 for masks of one foreground class; for boxes
+            the number of classes.
         class_names: their names, or ``None``.
         class_counts: number of training samples per class (per label, those that have it; pixels,
-            for masks), after corruption; ``None`` for values.
+            for masks; boxes, for boxes), after corruption; ``None`` for values.
         rarest: class with the fewest training samples; ``None`` for other targets than classes.
         ignores: whether pixels or labels are ignored, see :data:`~losslab.data.raw.IGNORED`.
         notes: what reading changed or left out, see :class:`~losslab.data.raw.Raw`.
@@ -146,6 +151,7 @@ class InMemoryData(pl.LightningDataModule):
         outlier_size: float = 30.0,
         outlier_kind: corruption.OutlierKind = "vertical",
         pixel_outliers: float = 0.0,
+        edge_noise: float = 0.0,
         corrupt_val: bool = False,
         augment: Sequence[Transform] = (),
         num_workers: int | Literal["auto"] = "auto",
@@ -184,6 +190,7 @@ class InMemoryData(pl.LightningDataModule):
             outlier_size=outlier_size,
             outlier_kind=outlier_kind,
             pixel_outliers=pixel_outliers,
+            edge_noise=edge_noise,
             corrupt_val=corrupt_val,
         )
         self.smallest_batch = 1
@@ -301,6 +308,8 @@ class InMemoryData(pl.LightningDataModule):
 
     def _drawn_anew(self, whole: Split, index: Tensor) -> Split:
         """Select training samples, whose transforms are drawn in each epoch from the run's seed."""
+        if self.augment is not None and self._kind.name == "boxes":
+            raise ValueError("augment does not move boxes: leave it out")
         inputs: Any = whole.inputs
         if isinstance(inputs, Tensor):
             masks = whole.targets if self._kind.name == "masks" else None

@@ -37,6 +37,7 @@ class CorruptionOptions:
     outlier_size: float = 30.0
     outlier_kind: OutlierKind = "vertical"
     pixel_outliers: float = 0.0
+    edge_noise: float = 0.0
     corrupt_val: bool = False
 
     def __post_init__(self) -> None:
@@ -46,6 +47,7 @@ class CorruptionOptions:
         checks.require_number("outlier_size", self.outlier_size)
         checks.require_choice("outlier_kind", self.outlier_kind, OUTLIER_KINDS)
         checks.require_number("pixel_outliers", self.pixel_outliers, 0, 1)
+        checks.require_number("edge_noise", self.edge_noise, 0)
         checks.require_choice("corrupt_val", self.corrupt_val, (True, False))
 
     def of_targets(self) -> list[str]:
@@ -54,6 +56,7 @@ class CorruptionOptions:
             "label_noise": self.label_noise > 0,
             "imbalance": self.imbalance < 1,
             "outliers": self.outliers > 0,
+            "edge_noise": self.edge_noise > 0,
         }
         return [name for name, on in enabled.items() if on]
 
@@ -222,6 +225,68 @@ def pixel_outliers(inputs: Tensor, share: float, generator: torch.Generator) -> 
     hit = torch.rand(inputs.shape, generator=generator) < share
     white = torch.rand(inputs.shape, generator=generator) < 0.5
     return torch.where(hit, torch.where(white, high, low), inputs)
+
+
+def random_boxes(
+    targets: Tensor, share: float, size: tuple[int, int], generator: torch.Generator
+) -> Tensor:
+    """Replace exactly ``round(share * boxes)`` boxes by random ones in the same image.
+
+    Their corners are uniform in the image, at least a pixel apart.
+
+    Args:
+        targets: boxes, see :class:`~losslab.data.kinds.Boxes`.
+        share: fraction of the boxes.
+        size: height and width of the images in pixels.
+        generator: random generator on the CPU.
+
+    Example:
+        >>> box = torch.tensor([0.0, 1, 1, 3, 3]).repeat(10, 1, 1)
+        >>> spoiled = random_boxes(box, 0.2, (8, 8), torch.Generator())
+        >>> int((spoiled != box).any(dim=2).sum())
+        2
+    """
+    rows = targets.flatten(0, 1).clone()
+    order = torch.randperm(len(rows), generator=generator)
+    order = order[rows[order, 0] >= 0]
+    corners = torch.rand(len(rows), 2, 2, generator=generator) * torch.tensor(size).flip(0)
+    chosen = order[: round(share * len(order))]
+    rows[chosen, 1:] = _spread(corners.flatten(1), size)[chosen]
+    return rows.view_as(targets)
+
+
+def edge_noise(
+    targets: Tensor, deviation: float, size: tuple[int, int], generator: torch.Generator
+) -> Tensor:
+    """Move each edge of the boxes by normal noise; boxes stay in the image, a pixel wide at least.
+
+    Args:
+        targets: boxes, see :class:`~losslab.data.kinds.Boxes`.
+        deviation: standard deviation, as a fraction of the box's width (left and right edge) or
+            height.
+        size: height and width of the images in pixels.
+        generator: random generator on the CPU.
+
+    Example:
+        >>> box = torch.tensor([[[0.0, 10, 10, 20, 20], [-1, 0, 0, 0, 0]]])
+        >>> noisy = edge_noise(box, 0.1, (40, 40), torch.Generator())
+        >>> (noisy != box).sum(dim=2)  # padding stays
+        tensor([[4, 0]])
+    """
+    corners = targets[..., 1:]
+    sides = (corners[..., 2:] - corners[..., :2]).repeat(1, 1, 2)
+    moved = corners + deviation * sides * torch.randn(corners.shape, generator=generator)
+    real = targets[..., :1] >= 0
+    return torch.cat([targets[..., :1], _spread(moved, size).where(real, corners)], dim=2)
+
+
+def _spread(corners: Tensor, size: tuple[int, int]) -> Tensor:
+    """Order corners ``(*, 4)``, keep them in the image, and at least a pixel apart."""
+    edge = torch.tensor(size).flip(0)
+    low = torch.minimum(corners[..., :2], corners[..., 2:])
+    high = torch.maximum(corners[..., :2], corners[..., 2:])
+    low = low.clamp(min=0).minimum(edge - 1)
+    return torch.cat([low, high.minimum(edge).maximum(low + 1)], dim=-1)
 
 
 def _correlation(features: Tensor, targets: Tensor) -> Tensor:

@@ -271,6 +271,70 @@ class StreamedMasks(Masks):
         return float(targets[:, -1].sum() / targets.sum())
 
 
+class Boxes(TargetKind):
+    """Boxes of an image, ``(n, M, 5)`` float32: class, then corners x1, y1, x2, y2 in pixels.
+
+    The class of rows that pad images with fewer than M boxes is -1. One box per image of a single
+    class may be given as ``(n, 4)``.
+    """
+
+    name = "boxes"
+    corruptions = ("outliers", "edge_noise")
+
+    @staticmethod
+    def convert(raw: Raw) -> tuple[Tensor, int]:
+        """Require known classes, and corners in order."""
+        inputs, targets = raw.inputs, raw.targets.float()
+        if targets.ndim == 2 and targets.shape[1] == 4:
+            targets = torch.cat([torch.zeros(len(targets), 1), targets], dim=1).unsqueeze(1)
+        if len(inputs.shape) != 4 or targets.ndim != 3 or targets.shape[2] != 5:
+            raise ValueError(
+                "targets must be boxes of images, (n, M, 5), got inputs of shape "
+                f"{tuple(inputs.shape)} and targets of shape {tuple(raw.targets.shape)}"
+            )
+        labels, low, high = targets.split([1, 2, 2], dim=2)
+        classes = len(raw.class_names or []) or max(1, int(labels.max()) + 1)
+        known = (labels[..., 0] >= -1) & (labels[..., 0] < classes)
+        wrong = ~known | (labels != labels.round())[..., 0]
+        wrong |= (labels[..., 0] >= 0) & (low >= high).any(dim=2)
+        if bool(wrong.any()):
+            sample, row = wrong.nonzero()[0].tolist()
+            shown = ", ".join(f"{value:g}" for value in targets[sample, row].tolist())
+            raise ValueError(
+                f"targets must be boxes (class, x1, y1, x2, y2) with x1 < x2, y1 < y2 and classes "
+                f"in [0, {classes}), or -1 for padding, got ({shown}) in sample {sample}"
+            )
+        return targets, classes
+
+    def corrupt(self, split: Split, options: CorruptionOptions, rng: Rng) -> Split:
+        """Move edges, and replace boxes by random ones."""
+        height, width = split.inputs.shape[-2:]
+        size, targets = (height, width), split.targets
+        if options.edge_noise > 0:
+            noise = rng(Purpose.EDGE_NOISE)
+            targets = corruption.edge_noise(targets, options.edge_noise, size, noise)
+        targets = corruption.random_boxes(targets, options.outliers, size, rng(Purpose.OUTLIERS))
+        return split._replace(targets=targets)
+
+    def counts(self, targets: Tensor) -> Tensor:
+        """Count the boxes per class."""
+        labels = targets[..., 0]
+        return torch.bincount(labels[labels >= 0].long(), minlength=self.outputs)
+
+    def describe(self, targets: Tensor) -> str:
+        """Return the number of boxes in total, per image and per class, and their sizes."""
+        real = targets[..., 0] >= 0
+        least, most = real.sum(dim=1).aminmax()
+        numbers = f"{least}" if least == most else f"{least} to {most}"
+        line = f"boxes in training: {real.sum()}, {numbers} per image"
+        if real.any():
+            boxes = targets[real]
+            low, high = (boxes[:, 3:] - boxes[:, 1:3]).aminmax()
+            line += f", sides of {low:.3g} to {high:.3g} pixels"
+        counts = self.counts(targets).tolist()
+        return line if self.outputs == 1 else f"{line}; {_listed(self._names(counts), counts)}"
+
+
 class Sequences(TargetKind):
     """Labels from 1 of a row of symbols, padded with 0, then the row's width; ``(n, L + 1)``."""
 
@@ -303,7 +367,7 @@ class Relevance(TargetKind):
 
 
 KINDS: dict[str, type[TargetKind]] = {
-    kind.name: kind for kind in (Classes, Values, MultiLabel, Masks, Sequences, Relevance)
+    kind.name: kind for kind in (Classes, Values, MultiLabel, Masks, Boxes, Sequences, Relevance)
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-KindName = Literal["classes", "values", "multilabel", "masks", "sequences", "relevance"]
+KindName = Literal["classes", "values", "multilabel", "masks", "boxes", "sequences", "relevance"]
 """Name of a kind of target, see :mod:`losslab.data.kinds`."""
 
 Sampling = Literal["fresh", "redrawn", "fixed_test"]
@@ -31,7 +31,8 @@ class Raw:
         targets: class indices ``(n,)``, values ``(n, K)``, 0/1 labels ``(n, K)``, or masks
             ``(n, H, W)`` of class indices, where 0 is the background. Labels and pixels that are
             :data:`IGNORED` are left out of losses, metrics and class counts. For masks that are
-            streamed, see :class:`~losslab.data.kinds.StreamedMasks`.
+            streamed, see :class:`~losslab.data.kinds.StreamedMasks`; for boxes
+            :class:`~losslab.data.kinds.Boxes`.
         target_kind: kind of the targets; by default integers are classes and floats are values.
         class_names: names of the classes or labels.
         fixed: 0, 1 or 2 ``(n,)``, to assign samples to training, validation or test; a split

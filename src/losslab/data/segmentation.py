@@ -1,7 +1,5 @@
 """Synthetic images of shapes with masks, of configurable rarity and noise."""
 
-import math
-from collections.abc import Callable
 from typing import Unpack
 
 import torch
@@ -9,28 +7,9 @@ from torch import Tensor
 
 from losslab.data import checks
 from losslab.data.base import InMemoryData, Options, Raw
+from losslab.data.shapes import DISTRACTORS, FOREGROUND, draw_shapes, textures
 from losslab.rng import Purpose, generator
 
-# Each shape is a function of coordinates relative to the radius of a disc of the same area.
-Shape = Callable[[Tensor, Tensor], Tensor]
-FOREGROUND: dict[str, Shape] = {
-    "disc": lambda x, y: x**2 + y**2 < 1,
-    "square": lambda x, y: torch.maximum(x.abs(), y.abs()) < math.sqrt(math.pi) / 2,
-    "triangle": lambda x, y: (
-        torch.maximum(-y, (math.sqrt(3) * x.abs() + y) / 2)
-        < math.sqrt(math.pi / (3 * math.sqrt(3)))
-    ),
-    "cross": lambda x, y: (
-        (torch.minimum(x.abs(), y.abs()) < math.sqrt(math.pi / 20))
-        & (torch.maximum(x.abs(), y.abs()) < 3 * math.sqrt(math.pi / 20))
-    ),
-}
-DISTRACTORS: dict[str, Shape] = {
-    "ring": lambda x, y: (x**2 + y**2 < 4 / 3) & (x**2 + y**2 > 1 / 3),
-    "bar": lambda x, y: (x.abs() < math.sqrt(math.pi)) & (y.abs() < math.sqrt(math.pi) / 4),
-}
-REACH = 2.0
-"""Maximum extent of a shape from its centre, in radii."""
 SMALLEST = 12.0
 """Area of the smallest shape in pixels."""
 
@@ -112,12 +91,14 @@ class ShapesSegmentation(InMemoryData):
         areas = self._areas(rng).amax(dim=1)
         for index in range(self.distractors):
             present = torch.rand(self.n, generator=rng) < 1 - (index + 0.5) / self.distractors
-            self._draw(brightness, DISTRACTORS, areas * present, rng)
+            drawn = draw_shapes(self.image_size, DISTRACTORS, areas * present, rng)
+            drawn.paint(brightness, self.contrast)
         rng = generator(self.data_seed, Purpose.SHAPES_FOREGROUND)
         full = torch.rand(self.n, generator=rng) >= self.empty_images
         for area in self._areas(rng).unbind(dim=1):
-            inside, kind = self._draw(brightness, shapes, area * full, rng)
-            masks = torch.where(inside, 1 + kind.view(-1, 1, 1), masks)
+            drawn = draw_shapes(self.image_size, shapes, area * full, rng)
+            drawn.paint(brightness, self.contrast)
+            masks = torch.where(drawn.inside, 1 + drawn.kind.view(-1, 1, 1), masks)
         texture = textures(size, generator(self.data_seed, Purpose.SHAPES_TEXTURE))
         noise = torch.randn(size, generator=generator(self.data_seed, Purpose.SHAPES_NOISE))
         images = (brightness + self.texture * texture + self.noise * noise).unsqueeze(1)
@@ -130,40 +111,3 @@ class ShapesSegmentation(InMemoryData):
         drawn = torch.randint(1, 4, (self.n,), generator=rng)
         count = torch.minimum(drawn, (area / SMALLEST).long().clamp(min=1))
         return (area / count).unsqueeze(1) * (torch.arange(3) < count.unsqueeze(1))
-
-    def _draw(
-        self, brightness: Tensor, shapes: dict[str, Shape], area: Tensor, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Draw one shape into each image; return its pixels ``(n, H, W)`` and its kind."""
-        radius = (area / math.pi).sqrt()
-        spread = (self.image_size / 2 - REACH * radius).clamp(min=0)
-        centre = self.image_size / 2 + spread * (2 * torch.rand(2, self.n, generator=rng) - 1)
-        angle = 2 * math.pi * torch.rand(self.n, generator=rng)
-        bright = self.contrast * (0.5 + torch.rand(self.n, generator=rng))
-        kind = torch.randint(len(shapes), (self.n,), generator=rng)
-        x, y = coordinates(self.image_size, centre, angle, radius)
-        inside = torch.zeros_like(brightness, dtype=torch.bool)
-        for index, shape in enumerate(shapes.values()):
-            inside |= shape(x, y) & ((kind == index) & (area > 0)).view(-1, 1, 1)
-        brightness.copy_(torch.where(inside, bright.view(-1, 1, 1), brightness))
-        return inside, kind
-
-
-def coordinates(size: int, centre: Tensor, angle: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute rotated pixel coordinates in units of the radius, two of ``(n, size, size)``."""
-    grid = torch.arange(size) + 0.5
-    x = grid.view(1, 1, -1) - centre[0].view(-1, 1, 1)
-    y = grid.view(1, -1, 1) - centre[1].view(-1, 1, 1)
-    cos, sin = angle.cos().view(-1, 1, 1), angle.sin().view(-1, 1, 1)
-    scale = radius.clamp(min=1e-6).view(-1, 1, 1)
-    return (cos * x + sin * y) / scale, (cos * y - sin * x) / scale
-
-
-def textures(size: tuple[int, int, int], rng: torch.Generator) -> Tensor:
-    """Generate smooth random fields ``(n, H, W)`` with mean 0 and standard deviation 1."""
-    n, height, width = size
-    coarse = torch.randn(n, 1, height // 6 + 2, width // 6 + 2, generator=rng)
-    smooth = torch.nn.functional.interpolate(
-        coarse, size=(height, width), mode="bicubic", align_corners=False
-    ).squeeze(1)
-    return (smooth - smooth.mean()) / smooth.std()
