@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 
 from losslab.runs.figure_data import (
+    Boxes,
     Clouds,
     Images,
     Line,
@@ -38,6 +39,8 @@ EXAMPLES = {
         RNG.random((1, 3, 4, 4)),
         np.array(["made"]),
     ),
+    "boxes": Boxes("Boxes", RNG.random((2, 4, 4)), RNG.random((2, 1, 4)), RNG.random((2, 3, 4))),
+    "boxes with scores": Boxes("", *RNG.random((3, 2, 3, 4)), RNG.random((2, 3))),
     "clouds": Clouds("Clouds", RNG.random((2, 5, 3)), RNG.random((2, 6, 3))),
     "scatter": Scatter(
         "Classes", "x", "y", RNG.random((3, 2)), np.array([0, 1, 0]), np.array(["a", "β"]), True

@@ -53,6 +53,21 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Boxes:
+    """Boxes on images, one sample per column: the given boxes, and the run's own."""
+
+    title: str
+    images: np.ndarray
+    """(N, H, W), grey from 0 to 1, or (N, H, W, 3)."""
+    given: np.ndarray
+    """(N, M, 4), corners x1, y1, x2, y2 in pixels; NaN for images with fewer boxes."""
+    made: np.ndarray
+    """(N, P, 4)."""
+    scores: np.ndarray | None = None
+    """(N, P), confidence of the run's own boxes."""
+
+
+@dataclass(frozen=True)
 class Clouds:
     """Point clouds, one sample per column: the given clouds, then the run's own."""
 
@@ -80,8 +95,8 @@ class Scatter:
     """Whether names are placed among their points instead of in a legend."""
 
 
-FigureData = Line | Images | Clouds | Scatter
-KINDS = {kind.__name__: kind for kind in (Line, Images, Clouds, Scatter)}
+FigureData = Line | Images | Boxes | Clouds | Scatter
+KINDS = {kind.__name__: kind for kind in (Line, Images, Boxes, Clouds, Scatter)}
 
 
 def to_bytes(data: FigureData) -> bytes:

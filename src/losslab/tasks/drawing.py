@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import binary_precision_recall_curve
 
-from losslab.runs.figure_data import Clouds, Images, Line, Scatter
+from losslab.runs.figure_data import Boxes, Clouds, Images, Line, Scatter
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"  # distinct for the colour-blind
 MOST_BOXES = 20
@@ -197,6 +197,34 @@ def rows(
         return np.stack([array(row[:columns]) for row in images.values()])
 
     return Images(title, stacked(given), np.array(list(given)), stacked(made), np.array(list(made)))
+
+
+def boxes(
+    inputs: Tensor,
+    given: Tensor,
+    made: Tensor,
+    title: str,
+    scores: Tensor | None = None,
+    columns: int = 8,
+) -> Boxes:
+    """Return images with given and predicted boxes, one sample per column.
+
+    Args:
+        inputs: images (N, 1 or 3, H, W).
+        given: corners of the true boxes in pixels, (N, M, 4); those without area are left out.
+        made: corners of the predicted boxes, (N, P, 4).
+        title: title of the figure.
+        scores: confidences of the predicted boxes, (N, P).
+        columns: number of samples.
+    """
+    real = (given[:columns, :, 2:] > given[:columns, :, :2]).all(dim=2, keepdim=True)
+    return Boxes(
+        title,
+        array(stretched(inputs[:columns].mean(dim=1))),
+        array(given[:columns].where(real, torch.nan)),
+        array(made[:columns]),
+        None if scores is None else array(scores[:columns]),
+    )
 
 
 def stretched(images: Tensor) -> Tensor:

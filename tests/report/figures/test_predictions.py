@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from losslab.report.figures.predictions import predictions
 from losslab.report.figures.side_by_side import MOST_RUNS, run_figures
 from losslab.report.figures.style import NothingToDraw
-from losslab.runs.figure_data import Clouds, Images, Line, Scatter, to_bytes
+from losslab.runs.figure_data import Boxes, Clouds, Images, Line, Scatter, to_bytes
 
 X = np.linspace(0, 1, 5)
 
@@ -52,6 +52,28 @@ def test_images_stand_in_a_row_a_run():
 def test_a_single_run_shows_all_of_its_rows():
     figure = predictions({"": images(0.5)})
     assert len(figure.axes) == 4 * 3
+
+
+def test_boxes_stand_in_a_row_a_run():
+    given = np.array([[[1.0, 2, 5, 6], [np.nan] * 4], [[0, 0, 3, 3], [2, 2, 4, 4]]])
+    made = given[:, :1] + 1
+    images = np.zeros((2, 8, 8))
+    scores = np.array([[0.25], [0.75]])
+    drawn = {
+        "giou": Boxes("Boxes", images, given, made),
+        "iou": Boxes("", images, given, made, scores),
+    }
+    figure = predictions(drawn)
+    grid = np.array(figure.axes).reshape(2, 2)
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["giou", "iou"]
+    assert [len(axes.lines) for axes in grid[0]] == [2, 3]  # padding is not drawn
+    target, prediction = grid[0, 0].lines
+    # pixel 1 begins half a pixel before its centre
+    assert (target.get_xdata().min(), target.get_ydata().max()) == (0.5, 5.5)
+    assert (prediction.get_xdata().min(), prediction.get_ydata().max()) == (1.5, 6.5)
+    assert grid[0, 0].get_xlim() == (-0.5, 7.5)  # a box beyond the image does not shrink it
+    assert [text.get_text() for text in grid[1, 1].texts] == ["0.75"]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["target", "prediction"]
 
 
 def test_clouds_stand_in_a_row_a_run():

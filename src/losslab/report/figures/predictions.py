@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from losslab.report.figures.style import (
     COLOURS,
@@ -22,12 +23,15 @@ from losslab.report.figures.style import (
     styled,
     wrapped,
 )
-from losslab.runs.figure_data import Clouds, FigureData, Images, Line, Scatter
+from losslab.runs.figure_data import Boxes, Clouds, FigureData, Images, Line, Scatter
 
 COLUMNS = 8
 """Maximum number of samples per row."""
 PHONE_COLUMNS = 2
 CLOUD_COLUMNS = 5
+TARGET: dict[str, Any] = {"color": COLOURS[1]}
+PREDICTION: dict[str, Any] = {"color": COLOURS[0], "linestyle": (0, (3, 1.5))}
+"""How outlines of boxes are drawn."""
 
 
 @styled
@@ -114,6 +118,41 @@ def _images(figure_data: Mapping[str, Images]) -> Figure:
     return figure
 
 
+def _boxes(figure_data: Mapping[str, Boxes]) -> Figure:
+    across = min(
+        on_screen(COLUMNS, PHONE_COLUMNS), *(len(boxes.images) for boxes in figure_data.values())
+    )
+    figure = new_figure(1.05 * across + 1.2, 1.05 * len(figure_data) + 0.8)
+    grid = figure.subplots(len(figure_data), across, squeeze=False)
+    for line, (name, boxes) in zip(grid, figure_data.items(), strict=True):
+        for column, axes in enumerate(line):
+            image = boxes.images[column]
+            axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+            _outline(axes, boxes.given[column], None, TARGET)
+            scores = None if boxes.scores is None else boxes.scores[column]
+            _outline(axes, boxes.made[column], scores, PREDICTION)
+            height, width = image.shape[:2]
+            axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+            _bare(axes)
+        line[0].set_ylabel(wrapped(name, 16), rotation=0, ha="right", va="center")
+    handles = [Line2D([], [], **look) for look in (TARGET, PREDICTION)]
+    legend_below(figure, handles, ["target", "prediction"])
+    return figure
+
+
+def _outline(
+    axes: Axes, boxes: np.ndarray, scores: np.ndarray | None, look: Mapping[str, Any]
+) -> None:
+    """Draw the outlines of boxes (M, 4), with their scores, if there are any."""
+    corners = boxes - 0.5  # the centre of the first pixel is at 0
+    for place, (left, top, right, bottom) in enumerate(corners):
+        if np.isnan(left):
+            continue
+        axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], **look)
+        if scores is not None:
+            axes.text(left, top, f"{scores[place]:.2f}", size=6, color=look["color"], va="bottom")
+
+
 def _clouds(figure_data: Mapping[str, Clouds]) -> Figure:
     first = next(iter(figure_data.values()))
     rows = {"given": first.given}
@@ -175,6 +214,7 @@ def _scatter(axes: Axes, scatter: Scatter) -> None:
 DRAWN: dict[type, Callable[[Any], Figure]] = {
     Line: _lines,
     Images: _images,
+    Boxes: _boxes,
     Clouds: _clouds,
     Scatter: _scatters,
 }
