@@ -37,6 +37,7 @@ MEMORY = 8 * 2**30
 
 TESTS = {
     "losses.functional.adversarial": "losses/test_adversarial.py",
+    "losses.functional.boxes": "losses/test_boxes.py",
     "losses.functional.classification": "losses/test_classification.py losses/test_fused.py",
     "losses.functional.fused": "losses/test_fused.py",
     "losses.functional.information": "losses/test_information.py losses/test_regularization.py",

@@ -13,6 +13,7 @@ RUNS = {
     "classes": DIGITS,
     "line": LINE,
     "masks": ["data=segmentation", "data.n=40", "model.channels=[4,8]", "loss=dice"],
+    "boxes": ["data.n=60", "data.image_size=16", "data.sizes=[0.3,0.6]", "loss=giou"],
     "clouds": ["data.n=60", "data.points=32", "loss=chamfer", "task.definition.emd_clouds=5"],
     "queries": ["data.queries=100", "loss=margin_ranking"],
     "embeddings": ["data.copies=1", "loss=triplet", "data.held_out_classes=[8,9]"],

@@ -16,12 +16,14 @@ DIGITS = ["data=digits", "data.batch_size=359", "model=mlp", "model.hidden=[16]"
 RETRIEVAL = ["data.copies=1", "data.batch_size=267", "model.channels=[2,4]"]
 MASKS = ["data.n=40", "data.image_size=16", "data.batch_size=9", "model.channels=[4,8]"]
 CLOUDS = ["data.n=60", "data.points=16", "data.batch_size=21", "task.definition.emd_clouds=5"]
+BOXES = ["data.n=60", "data.image_size=16", "data.sizes=[0.3,0.6]", "data.batch_size=13"]
 LINE = ["data.n=101", "data.batch_size=21"]
 OF_DATA = {
     "digits": DIGITS,
     "digits_retrieval": RETRIEVAL,
     "segmentation": MASKS,
     "pointcloud": CLOUDS,
+    "boxes": [*BOXES, "model.channels=[2,4]"],
     "regression": LINE,
     "ranking": ["data.queries=60", "data.batch_size=13"],
     "digit_sequences": ["data.rows=60", "data.batch_size=13"],
@@ -45,6 +47,7 @@ OPTIONS_OF_RUNS = {
     "regions of batches": [*MASKS, "loss=dice", "loss.per_image=false"],
     "skipped regions": [*MASKS, "loss=bce_dice", "++loss.of.dice.loss.empty=skip"],
     "regularizer": [*LINE, "loss=mse", "regularizer=l2", "regularizer.strength=0.1"],
+    "coordinates of boxes": ["loss=smooth_l1", "data=boxes", *OF_DATA["boxes"]],
     "accumulated": [*LINE, "loss=rmse", "trainer.accumulate_grad_batches=2"],
     "clipped": [*DIGITS, "loss=focal", "trainer.gradient_clip_val=0.01"],
     "of torch": [*DIGITS, "loss=cross_entropy", "loss._target_=torch.nn.MultiMarginLoss"],

@@ -20,7 +20,7 @@ from losslab.losses.reinforcement import PolicyPrediction, PolicyTarget, Transit
 from losslab.losses.sequence import SequenceTarget
 from losslab.report.figures.loss_shapes import LossShape
 
-Against = Literal["residual", "margin", "probability", "distance", "negative", "ratio"]
+Against = Literal["residual", "margin", "probability", "distance", "negative", "ratio", "shift"]
 Sample = tuple[Any, Any]
 POINTS = 801
 
@@ -35,6 +35,7 @@ AXES: dict[Against, tuple[str, float, float]] = {
     "distance": ("distance of two embeddings", 0.002, 1.998),
     "negative": (f"distance of the negative (of the positive: {NEAR:g})", 0.3, 1.95),
     "ratio": ("probability ratio of the action, new to old policy", 0.1, 2),
+    "shift": ("shift of the box along one side (length of the side)", -3, 3),
 }
 """Name and ends of each axis; probabilities are computed from the margin."""
 
@@ -90,6 +91,12 @@ def _sequence(x: Tensor) -> Sample:
     return torch.stack([0 * x, x]).reshape(1, 1, 2), SequenceTarget(one.reshape(1, 1), one, one)
 
 
+def _box(x: Tensor) -> Sample:
+    """Make a square of side 1 at distance x from its target."""
+    zero, one = x.new_zeros(()), x.new_ones(())
+    return torch.stack([x, zero, 1 + x, one]).reshape(1, 4), x.new_tensor([[0, 0, 1, 1]])
+
+
 def _policy(advantage: float) -> Callable[[Tensor], Sample]:
     def pair(x: Tensor) -> Sample:
         zero = x.new_zeros(1)
@@ -117,6 +124,7 @@ def _one_of_two(x: Tensor) -> Tensor:
 
 VIEWS: dict[TargetFormat, tuple[View, ...]] = {
     TargetFormat.VALUES: (View("residual", {"": _element(1, 1)}),),
+    TargetFormat.BOXES: (View("shift", {"": _box}),),
     TargetFormat.POINT_SETS: (View("residual", {"": _element(1, 1, 1)}),),
     TargetFormat.ACTION_VALUES: (View("residual", {"": _transition}),),
     TargetFormat.BINARY_TARGETS: (

@@ -72,7 +72,18 @@ def _grades(seed, n, documents=4):
     return RelevanceTarget(grades, torch.rand(n, documents, generator=generator) < 0.75)
 
 
+def _boxes(dtype, seed, n):
+    """Boxes of sides from 2 to 6, and true ones that overlap them."""
+    rng = torch.Generator().manual_seed(seed)
+    centre, target_centre = torch.rand(2, n, 2, generator=rng) * torch.tensor([6, 2])[:, None, None]
+    size, target_size = 2 + 4 * torch.rand(2, n, 2, generator=rng)
+    corners = [centre - size / 2, centre + size / 2]
+    true = [centre + target_centre / 2 - target_size / 2, centre + target_centre + target_size / 2]
+    return torch.cat(corners, dim=1).to(dtype), torch.cat(true, dim=1).to(dtype)
+
+
 EXAMPLES: dict[TargetFormat, Callable] = {
+    TargetFormat.BOXES: _boxes,
     # near each other, since chamfer is not convex: a point may share its neighbour for good
     TargetFormat.POINT_SETS: lambda dtype, seed, n: (
         _normal(dtype, seed, n, 5, 3).flip(1) + _normal(dtype, seed + 1, n, 5, 3) / 16,
@@ -164,7 +175,34 @@ def _step(reward, next_values, *, terminated):
 SPREAD = torch.tensor([[1.0, 2.0, 0.5], [-1.0, 1.0, 2.0], [0.5, 1.5, -1.0]])
 CLOUD = torch.tensor([[[0.0, 0.0], [1.0, 0.5], [0.25, -2.0]]])
 
+BOX = torch.tensor([[1.0, 1.0, 5.0, 3.0]])
+
+
+def _box(*corners):
+    return torch.tensor([corners])
+
+
 EXTREMES: dict[TargetFormat, dict[str, tuple]] = {
+    TargetFormat.BOXES: {
+        "identical": (BOX, BOX.clone()),
+        "apart": (BOX + 7, BOX),
+        "far apart": (BOX + 1e4, BOX),
+        "touching": (BOX + torch.tensor([4.0, 0.0, 4.0, 0.0]), BOX),
+        "one inside the other": (_box(2.0, 1.5, 3.0, 2.0), BOX),
+        "same centre": (_box(2.0, 0.0, 4.0, 4.0), BOX),
+        "without height": (_box(1.5, 2.0, 4.5, 2.0), BOX),
+        "without width": (_box(4.0, 2.0, 4.0, 2.5), BOX),
+        "a point": (_box(4.0, 2.0, 4.0, 2.0), BOX),
+        "a point outside": (_box(9.0, 2.0, 9.0, 2.0), BOX),
+        "both one point": (_box(4.0, 2.0, 4.0, 2.0), _box(4.0, 2.0, 4.0, 2.0)),
+        "both on one line": (_box(1.0, 2.0, 4.0, 2.0), _box(2.0, 2.0, 7.0, 2.0)),
+        "corners swapped": (_box(4.5, 2.5, 2.0, 0.5), BOX),
+        "one pair of coordinates swapped": (_box(4.5, 0.5, 2.0, 2.5), BOX),
+        "tiny": (BOX * 1e-30, BOX.flip(1) * 1e-30),
+        "huge": (BOX * 1e15, (BOX + 1) * 1e15),
+        "tiny inside huge": (BOX * 1e-15, _box(-1e15, -2e15, 1e15, 3e15)),
+        "far from the origin": (BOX / 64 + 1e4, (BOX + 1) / 64 + 1e4),
+    },
     TargetFormat.POINT_SETS: {
         "identical clouds": (CLOUD, CLOUD.clone()),
         "collapsed cloud": (torch.zeros(1, 4, 2), torch.cat([CLOUD, CLOUD[:, 1:2]], dim=1)),
@@ -364,6 +402,7 @@ DOES_NOT_APPLY: dict[tuple[str, str], str] = {
     ("rmse", "sum"): "the root of a mean has no elements to sum",
     ("rmse", "none"): "the root of a mean has no elements",
     ("sse", "mean"): "its mean is mse",
+    ("ciou", "gradient"): "the weight of the aspect ratio is a constant, as in the paper",
     ("contrastive", "reductions"): "a batch twice has new pairs",
     ("triplet", "reductions"): "a batch twice has new triplets",
     ("angular", "reductions"): "a batch twice has new pairs",

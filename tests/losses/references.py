@@ -244,6 +244,61 @@ REFERENCES["adversarial"] = lambda prediction, target, kind="non_saturating": DI
 ).mean()
 
 
+# boxes, side by side: intervals
+def _intervals(box):
+    return [sorted((box[axis], box[axis + 2])) for axis in (0, 1)]
+
+
+def _of_boxes(pair_loss):
+    def loss(prediction, target):
+        prediction, target = (np.reshape(boxes, (-1, 4)) for boxes in (prediction, target))
+        return np.mean([pair_loss(p, t) for p, t in zip(prediction, target, strict=True)])
+
+    return loss
+
+
+def _overlap(p, t):
+    """Intersection over union, and union over enclosing box; 0 where that is 0 / 0."""
+    sizes = [np.prod([high - low for low, high in _intervals(box)]) for box in (p, t)]
+    common, around = 1.0, 1.0
+    for (low, high), (t_low, t_high) in zip(_intervals(p), _intervals(t), strict=True):
+        common *= max(0, min(high, t_high) - max(low, t_low))
+        around *= max(high, t_high) - min(low, t_low)
+    union = sum(sizes) - common
+    return common / union if union else 0.0, union / around if around else 1.0
+
+
+def _iou(p, t):
+    return 1 - _overlap(p, t)[0]
+
+
+def _giou(p, t):
+    return _iou(p, t) + 1 - _overlap(p, t)[1]
+
+
+def _diou(p, t):
+    ends = np.array([_intervals(p), _intervals(t)])
+    apart = ends[0].mean(axis=1) - ends[1].mean(axis=1)
+    diagonal = ends.max(axis=(0, 2)) - ends.min(axis=(0, 2))
+    return _iou(p, t) + (apart @ apart / (diagonal @ diagonal) if diagonal.any() else 0)
+
+
+def _ciou(p, t):
+    shapes = []
+    for box in (p, t):
+        width, height = (high - low for low, high in _intervals(box))
+        point = width == height == 0
+        shapes.append(np.pi / 4 if point else np.angle(complex(height, width)))
+    v = ((shapes[0] - shapes[1]) * 2 / np.pi) ** 2
+    return _diou(p, t) + (v * v / (_iou(p, t) + v) if v else 0)
+
+
+REFERENCES["iou"] = _of_boxes(_iou)
+REFERENCES["giou"] = _of_boxes(_giou)
+REFERENCES["diou"] = _of_boxes(_diou)
+REFERENCES["ciou"] = _of_boxes(_ciou)
+
+
 # point clouds
 def chamfer(prediction, target, squared=True, directions="sum"):
     metric = "sqeuclidean" if squared else "euclidean"

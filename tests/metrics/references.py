@@ -22,6 +22,7 @@ from torch import Tensor
 from torchmetrics.functional.text import char_error_rate
 
 from losslab.metrics import (
+    boxes,
     classes,
     clouds,
     decisions,
@@ -487,6 +488,39 @@ def sharpness(case):
         return math.nan
     across, down = images[..., 1] - images[..., 0], images[..., 1, :] - images[..., 0, :]
     return (np.abs(across).mean() + np.abs(down).mean()) / 2
+
+
+def box_pairs(case: Case, values: Any) -> tuple[Any, Any]:
+    """Take the numbers as corners, ordered, of boxes and of the same boxes of other samples."""
+    low, high = np.minimum(values[:, :2], values[:, 2:]), np.maximum(values[:, :2], values[:, 2:])
+    ordered = np.concatenate([low, high], axis=1)
+    return ordered, ordered[::-1].copy()
+
+
+def box_tensors(case: Case) -> tuple[Tensor, Tensor]:
+    first, second = box_pairs(case, case.logits.double().numpy())
+    return torch.from_numpy(first), torch.from_numpy(second)
+
+
+@reference_of(boxes.box_iou, lambda c: boxes.box_iou(*box_tensors(c)))
+def box_iou(case):
+    values = []
+    for first, second in zip(*box_pairs(case, case.z), strict=True):
+        common = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+        areas = [np.prod(box[2:] - box[:2]) for box in (first, second)]
+        both = np.prod(common) if (common > 0).all() else 0.0
+        union = sum(areas) - both
+        values.append(both / union if union else 0.0)
+    return values
+
+
+@reference_of(boxes.centre_error, lambda c: boxes.centre_error(*box_tensors(c)))
+def centre_error(case):
+    first, second = box_pairs(case, case.z)
+    return [
+        math.dist((a[:2] + a[2:]) / 2, (b[:2] + b[2:]) / 2)
+        for a, b in zip(first, second, strict=True)
+    ]
 
 
 def texts(case: Case) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from losslab.data import InMemoryData, Raw
+from losslab.data.boxes import ShapesBoxes
 from losslab.data.digit_sequences import DigitSequences
 from losslab.data.digits import Digits
 from losslab.data.digits_retrieval import DigitsRetrieval
@@ -22,6 +23,7 @@ from losslab.losses.base import InverseLink
 from losslab.tasks import (
     ClassificationTask,
     GenerationTask,
+    LocalizationTask,
     MetricLearningTask,
     MultiLabelTask,
     PointCloudTask,
@@ -128,6 +130,10 @@ CASES = {
         SegmentationTask, ShapesSegmentation(n=60, classes=4), of_shape(4, 40, 40), "",
         " ".join(f"{name}/{label}" for name in OVERLAP.split() for label in (1, 2, 3)), "softmax",
         partly=("recall/1", "recall/2", "recall/3"),
+    ),
+    "boxes": Case(
+        LocalizationTask, ShapesBoxes(n=100), of_shape(4),
+        "iou accuracy_at_50 accuracy_at_75 centre_error",
     ),
     "clouds": Case(
         lambda data: PointCloudTask(data, emd_clouds=7), PointCloud(n=60, points=24), near_target,

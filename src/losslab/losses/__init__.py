@@ -18,6 +18,7 @@ from losslab.losses.adapters import (
 )
 from losslab.losses.adversarial import AdversarialLoss
 from losslab.losses.base import Loss, Reduction, TargetFormat
+from losslab.losses.boxes import CIoULoss, DIoULoss, GIoULoss, IoULoss
 from losslab.losses.class_vectors import ArcFaceLoss, CenterLoss, CosFaceLoss, ProxyAnchorLoss
 from losslab.losses.classification import (
     BCELoss,
@@ -72,6 +73,7 @@ __all__ = [
     "BCEDiceLoss",
     "BCELoss",
     "BPRLoss",
+    "CIoULoss",
     "CTCLoss",
     "CategoricalCrossEntropyLoss",
     "CenterLoss",
@@ -80,6 +82,7 @@ __all__ = [
     "ContrastiveLoss",
     "CosFaceLoss",
     "CrossEntropyLoss",
+    "DIoULoss",
     "DiceLoss",
     "EMDLoss",
     "ElasticNetRegularizer",
@@ -87,9 +90,11 @@ __all__ = [
     "FocalLink",
     "FocalLoss",
     "FocalTverskyLoss",
+    "GIoULoss",
     "HingeLoss",
     "HuberLoss",
     "InverseLink",
+    "IoULoss",
     "L1Regularizer",
     "L2Regularizer",
     "Link",

@@ -109,7 +109,11 @@ class SumLoss(Loss):
         loss = self.of[name]
         if not isinstance(loss, Loss) or target_format in loss.accepts:
             return target_format
-        own = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
+        own = (
+            TargetFormat.CLASS_INDICES,
+            TargetFormat.CLASS_PROBABILITIES,
+            TargetFormat.VALUES,
+        )
         return next((each for each in own if each in loss.accepts), target_format)
 
     def link_for(self, target_format: TargetFormat) -> InverseLink | None:

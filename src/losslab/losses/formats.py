@@ -16,6 +16,7 @@ class TargetFormat(Enum):
     CLASS_MASKS = "class masks"  # logits (N, C, H, W) with int64 indices (N, H, W)
     BINARY_TARGETS = "binary targets"  # logits (N, *) with 0/1 or soft targets of the same shape
     SEQUENCES = "sequences with lengths"  # logits (N, T, C) with a SequenceTarget
+    BOXES = "boxes"  # corners x1, y1, x2, y2, (N, *, 4) with (N, *, 4)
     POINT_SETS = "point sets"  # (N, P, D) with (N, Q, D)
     LABELLED_EMBEDDINGS = "embeddings with labels"  # (N, D) with int64 labels (N,)
     RELEVANCE = "scores with relevance"  # (Q, D) with grades (Q, D) or a RelevanceTarget
@@ -65,3 +66,5 @@ def _further(formats: tuple[TargetFormat, ...]) -> Iterator[TargetFormat]:
         yield TargetFormat.CLASS_MASKS
     if TargetFormat.CLASS_PROBABILITIES in formats:
         yield from INDICES
+    if TargetFormat.VALUES in formats:
+        yield TargetFormat.BOXES

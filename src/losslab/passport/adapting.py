@@ -53,6 +53,7 @@ CHAINS: dict[TargetFormat, tuple[Chain, ...]] = {
         (adapters.AsTwoClasses, adapters.OnSoftmax, adapters.WithOneHotTargets),
     ),
     TargetFormat.VALUES: ((adapters.Averaged,), (adapters.First,)),
+    TargetFormat.BOXES: ((adapters.Averaged,), (adapters.First,)),
     TargetFormat.LABELLED_EMBEDDINGS: ((adapters.Averaged,), (adapters.First,)),
 }
 """Adapters to try per target format, the simplest first."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from losslab.losses.base import TargetFormat
+from losslab.losses.functional import box_iou
 
 SAMPLES = 12
 SIDE = 16
@@ -23,7 +24,7 @@ class Problem:
     """A batch whose right answers are known.
 
     Attributes:
-        start: predictions near 0, from which the loss is minimised.
+        start: predictions near 0 (boxes: near one box), from which the loss is minimised.
         target: the answers in the target format.
         agreement: how far predictions agree with the answers; 1 if they do.
         answers: the predictions that express the answers at a confidence of 1, if there are such.
@@ -72,6 +73,7 @@ SHAPES: dict[TargetFormat, Shape] = {
     TargetFormat.BINARY_TARGETS: (1, SIDE, SIDE),
     TargetFormat.VALUES: (1,),
     TargetFormat.LABELLED_EMBEDDINGS: (8,),
+    TargetFormat.BOXES: (4,),
     TargetFormat.POINT_SETS: (5, 3),
     TargetFormat.RELEVANCE: (6,),
 }
@@ -169,6 +171,19 @@ def _neighbours(vectors: Tensor, labels: Tensor) -> float:
     return float((labels[distances.argmin(dim=1)] == labels).double().mean())
 
 
+def _boxes(shape: Shape, generator: torch.Generator) -> Problem:
+    """Make boxes of sides from 4 to 8, all of which overlap the one to start from."""
+    centre, size = torch.rand(2, SAMPLES, 2, generator=generator, dtype=torch.float64)
+    half = 2 + 2 * size
+    target = torch.cat([4 + 2 * centre - half, 4 + 2 * centre + half], dim=1)
+    start = _start(shape, generator) + torch.tensor([2, 2, 8, 8])
+
+    def agreement(prediction: Tensor) -> float:
+        return box_iou(prediction, target).mean().item()
+
+    return Problem(start, target, agreement, target)
+
+
 def _points(shape: Shape, generator: torch.Generator) -> Problem:
     target = torch.randn(4, *shape, generator=generator, dtype=torch.float64)
 
@@ -197,6 +212,7 @@ _MAKERS: dict[TargetFormat, Callable[[Shape, torch.Generator], Problem]] = {
     TargetFormat.BINARY_TARGETS: _binary,
     TargetFormat.VALUES: _values,
     TargetFormat.LABELLED_EMBEDDINGS: _embeddings,
+    TargetFormat.BOXES: _boxes,
     TargetFormat.POINT_SETS: _points,
     TargetFormat.RELEVANCE: _relevance,
 }

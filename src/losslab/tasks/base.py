@@ -20,6 +20,7 @@ TASKS = {
     "values": "regression",
     "multilabel": "multilabel",
     "masks": "segmentation",
+    "boxes": "localization",
 }
 """Task of each kind of targets that your own data can have."""
 
@@ -100,7 +101,10 @@ class Task:
     def seen_by_loss(
         self, prediction: Any, target: Tensor, target_format: TargetFormat
     ) -> tuple[Any, Any]:
-        """Return prediction and target as a loss gets them; a task may leave a part out."""
+        """Return prediction and target as a loss gets them.
+
+        A task may convert the network's outputs, or leave a part out.
+        """
         return prediction, self.target(target, target_format)
 
     def metrics(

@@ -1,6 +1,7 @@
 """Element-wise loss formulas without state, reduction or shape checks."""
 
 from losslab.losses.functional.adversarial import gradient_penalty
+from losslab.losses.functional.boxes import box_iou, ciou, diou, giou, iou
 from losslab.losses.functional.class_vectors import (
     angular_margin,
     center,
@@ -51,7 +52,9 @@ __all__ = [
     "binary_cross_entropy",
     "binary_focal",
     "binary_hinge",
+    "box_iou",
     "center",
+    "ciou",
     "clipped_surrogate",
     "cosine_margin",
     "cosines",
@@ -59,10 +62,13 @@ __all__ = [
     "cross_entropy",
     "ctc",
     "dice",
+    "diou",
     "entropy",
     "exact_transport_cost",
+    "giou",
     "gradient_penalty",
     "huber",
+    "iou",
     "kl_divergence",
     "nearest_distance",
     "nearest_squared_distance",
