@@ -21,6 +21,7 @@ from losslab.losses.function import FunctionLoss
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when keras is imported
 TOLERANCE = {
+    "monai.losses.BoxGIoULoss": 1e-5,
     "monai.losses.FocalLoss": 1e-5,  # in float32, whatever they are given
     "timm.loss.AsymmetricLossMultiLabel": 1e-5,
     "keras": 1e-6,  # means are in float32
@@ -52,6 +53,7 @@ def batch(reads):
 
     return {
         "values": lambda: (normal(6, 3), normal(6, 3)),
+        "boxes": lambda: (corners(normal), corners(normal)),
         "images": lambda: (normal(2, 1, 4, 4), normal(2, 1, 4, 4)),
         "class indices": lambda: (normal(8, 4), torch.tensor([0, 1, 2, 3, 3, 1, 0, 2])),
         "class probabilities": lambda: (normal(8, 4), normal(8, 4).softmax(dim=1)),
@@ -68,6 +70,12 @@ def batch(reads):
             ),
         ),
     }[reads]()
+
+
+def corners(normal):
+    """Return boxes of which some overlap, in pixels: their eps is then nothing beside areas."""
+    low = 100 * normal(30, 2)
+    return torch.cat([low, low + 50 + 50 * normal(30, 2).abs()], dim=1)
 
 
 def wrong_side(size):
@@ -96,6 +104,8 @@ AT = {
     "a perfect mask": lambda logits, target: (-60 * wrong_signs(logits, target), target),
     "all scores negative": lambda logits, target: (-logits.abs() - 1, target),
     "fewer steps than labels": short,
+    "two corners swapped": lambda boxes, target: (boxes[:, [2, 1, 0, 3]], target),
+    "predicted boxes without height": lambda boxes, target: (boxes[:, [0, 1, 2, 1]], target),
     "logits of 30 on the wrong side": wrong_side(30),
     "logits of 40 on the wrong side": wrong_side(40),
     "logits of 800 on the wrong side": wrong_side(800),

@@ -10,7 +10,7 @@ Options = Mapping[str, Any]
 VALUES, IMAGES = "values", "images"
 CLASSES, SOFT, LABELS = "class indices", "class probabilities", "binary targets"
 MASKS, CLASS_MASKS = "masks", "class masks"
-EMBEDDINGS, SEQUENCES = "embeddings", "sequences"
+EMBEDDINGS, SEQUENCES, BOXES = "embeddings", "sequences", "boxes"
 
 REDUCTION: Choices = {"mean": {}, "sum": {"reduction": "sum"}, "none": {}}
 MEAN_OR_NONE: Choices = {"mean": {}, "none": {}}

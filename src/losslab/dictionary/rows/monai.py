@@ -4,10 +4,12 @@ from typing import Any
 
 from losslab.dictionary.row import Choices, Row, Scaled
 from losslab.dictionary.rows.common import (
+    BOXES,
     CLASS_MASKS,
     EITHER,
     MASKS,
     MEAN_OR_NONE,
+    REDUCTION,
     UNEQUAL,
     Options,
 )
@@ -70,6 +72,7 @@ MONAI = (
         ours="dice",
         note=_OF_EMPTY,
     ),
+    Row("monai.losses.BoxGIoULoss", BOXES, "giou", options={"reduction": REDUCTION}),
     Row(
         "monai.losses.DiceLoss",
         MASKS,

@@ -2,6 +2,7 @@
 
 from losslab.dictionary.row import Row
 from losslab.dictionary.rows.common import (
+    BOXES,
     CLASSES,
     EITHER,
     EMBEDDINGS,
@@ -22,6 +23,12 @@ _SMOOTHED: Options = {
     "reduction": REDUCTION,
 }
 _SMALL = {"label_smoothing": 0.1, "weight": [1.0, 2.0, 0.5, 3.0]}
+
+_OVERLAP: Options = {
+    "options": {"eps": {0: {}, 1e-7: {}}, "reduction": REDUCTION},
+    "defaults": {"eps": 1e-7, "reduction": "none"},
+    "example": {"eps": 0, "reduction": "mean"},
+}
 
 TORCH = (
     Row(
@@ -204,5 +211,27 @@ TORCH = (
         defaults={"alpha": 0.25},
         example={"alpha": 0.375, "gamma": 1.5, "reduction": "mean"},
         note="alpha weighs positives, 1 - alpha negatives",
+    ),
+    *(
+        Row(
+            f"torchvision.ops.{name}_box_iou_loss",
+            BOXES,
+            ours,
+            **_OVERLAP,
+            edge="two corners swapped",
+            theirs_there="another value",
+            note="ours puts corners in order; with eps=1e-7 of theirs, equal boxes of "
+            "0.001 x 0.001 have a loss of 0.09",
+        )
+        for name, ours in (("generalized", "giou"), ("distance", "diou"))
+    ),
+    Row(
+        "torchvision.ops.complete_box_iou_loss",
+        BOXES,
+        "ciou",
+        **_OVERLAP,
+        edge="predicted boxes without height",
+        theirs_there="NaN gradient",
+        note="points: theirs gives NaN",
     ),
 )
