@@ -49,6 +49,10 @@ def test_units_are_shown(collected):
     assert "psnr [dB] ↑" in text_of(compare(collection))
 
 
+def test_brackets_of_labels_are_shown(collected):
+    assert lines_of(text_of(compare(collected({"mse[a]": MSE, "mae": MAE}))), "2")[0][1] == "mse[a]"
+
+
 def test_the_title_tells_which_location_is_shown(collected):
     text = text_of(compare(collected({"mse": MSE, "mae": MAE}), center="iqm"))
     assert text.startswith("regression: test metrics, interquartile mean [95 % interval] over")

@@ -169,12 +169,12 @@ class _Columns:
         for metric in metrics:
             header = metric.short_header
             header = _ascii(header) if options.ascii_only else header
-            # as it is: a unit in brackets is not markup
             grid.add_column(Text(header), justify="right", no_wrap=True)
         if costs:
             grid.add_column(COST, no_wrap=True)
         if first and compared:
-            grid.add_column("better than" if reference is None else f"than {reference.label}")
+            than = "better than" if reference is None else f"than {reference.label}"
+            grid.add_column(Text(than))
         for place, row in self.rows.items():
             texts = [str(place)] if compared else []
             texts += [
@@ -184,7 +184,7 @@ class _Columns:
             texts += [cell(self.table.summary(row, metric)) for metric in metrics]
             texts += [str(cost(row) or "")] if costs else []
             texts += [self._beaten(row)] if first and compared else []
-            grid.add_row(*texts)
+            grid.add_row(*map(Text, texts))  # as they are: brackets of labels are not markup
         return grid
 
     def _beaten(self, row: Row) -> str:

@@ -56,8 +56,8 @@ def metrics_table(
     table.add_column("")
     for name in _plain_names(names):
         cells = (_cell(metrics, name) for metrics in splits.values())
-        # the name of a class may look like rich's markup
-        table.add_row(name, *cells, Text(_meaning(name, record)))
+        # names of metrics and classes may look like rich's markup
+        table.add_row(Text(name), *cells, Text(_meaning(name, record)))
     return table
 
 
@@ -75,7 +75,7 @@ def _meaning(name: str, record: Record) -> str:
 def plain_table(title: str | None) -> Table:
     """Create a table whose only rule is below the header."""
     return Table(
-        title=title or None,
+        title=Text(title, style="table.title") if title else None,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
