@@ -40,7 +40,7 @@ def test_an_experiment_has_losses_and_axes_that_arguments_replace():
     saved = plan.saved
     assert saved.losses == ("mse", "mae", "huber")
     assert (saved.x.key, saved.y.key) == ("data.outliers", "data.noise")
-    assert saved.seeds == tuple(range(100, 113))
+    assert saved.seeds == tuple(range(100, 120))
     assert not {"callbacks=quiet", "logger=none"} & set(plan.command.overrides)
 
 

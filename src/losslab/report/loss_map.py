@@ -23,7 +23,7 @@ def write_loss_map(found: LossMap, folder: Path) -> list[Path]:
     figures = save(draw_loss_map(found), folder / NAME)
     table, page = (folder / f"{NAME}.{ending}" for ending in ("csv", "md"))
     write_csv(cells_frame(found), table)
-    page.write_text("\n".join(_page(found)) + "\n", encoding="utf-8")
+    page.write_text(map_page(found, f"{NAME}.png"), encoding="utf-8")
     return [*figures, table, page]
 
 
@@ -61,12 +61,26 @@ def _row(found: LossMap, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _page(found: LossMap) -> Iterator[str]:
+def map_page(found: LossMap, image: str, title: str = "", plan: str = "") -> str:
+    """Return the page of a map as Markdown.
+
+    Args:
+        found: the map.
+        image: path of its figure.
+        title: title of the page. Default: which options the axes are.
+        plan: what was planned before the runs.
+    """
+    return "\n".join(_page(found, image, title, plan)) + "\n"
+
+
+def _page(found: LossMap, image: str, title: str, plan: str) -> Iterator[str]:
     saved = found.saved
-    yield f"# Best loss over {saved.x.label} and {saved.y.label}\n"
+    yield f"# {title or f'Best loss over {saved.x.label} and {saved.y.label}'}\n"
     yield f"**{answer(found)}** ({how_sure(found)})\n"
     yield from (f"{line}\n" for line in caveats(found))
-    yield f"![{alternative_text(found)}]({NAME}.png)\n"
+    if plan:
+        yield f"{plan}\n"
+    yield f"![{alternative_text(found)}]({image})\n"
     yield from _grid(found)
     yield "\nA loss in bold is established as the best; one in parentheses has the best mean.\n"
     yield "## What is claimed\n"
