@@ -25,7 +25,7 @@ def test_a_map_is_a_sweep_with_as_many_seeds_as_its_comparisons_need():
         assert all(shared in job for job in jobs)
     at = [job for job in jobs if {"data.outliers=0.05", "data.n=105"} <= set(job)]
     assert len(at) == 3 * 13
-    assert sorted(map(sorted, plan.jobs_at(0.05, 105))) == sorted(map(sorted, at))
+    assert sorted(map(sorted, plan.jobs_at(0.05, 105, range(13)))) == sorted(map(sorted, at))
 
 
 def test_seeds_and_choices_that_are_given():

@@ -40,6 +40,19 @@ def test_the_cost_extrapolates_epochs_and_the_diagonal(plan, monkeypatch):
     assert max(epochs for _, epochs, _ in tried) <= map_cost.MOST_EPOCHS
 
 
+def test_if_an_epoch_takes_long_only_some_seeds_are_tried(monkeypatch):
+    plan = parse_map([*SMALL, "seeds=range(6)"])
+    tried = []
+
+    def seconds(jobs, epochs, folder):
+        tried.append(len(jobs))
+        return 2.0 * len(jobs)
+
+    monkeypatch.setattr(map_cost, "_seconds", seconds)
+    assert map_cost.estimated_seconds(plan) == pytest.approx(4 * 2 * 6 * 2.0)
+    assert tried == [2 * 6, *(4 * [2 * map_cost.FEW_SEEDS])]
+
+
 def test_the_cost_is_unknown_if_a_trial_fails(plan, monkeypatch):
     monkeypatch.setattr(map_cost, "_seconds", lambda jobs, epochs, folder: None)
     assert map_cost.estimated_seconds(plan) is None

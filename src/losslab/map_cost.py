@@ -15,11 +15,12 @@ from losslab.torch_import import import_torch
 
 EPOCHS = "trainer.max_epochs"
 
-MOST_EPOCHS, FEW_EPOCHS = 10, 3
-"""Largest number of epochs that a cell is tried for, and the same if one takes long."""
+MOST_EPOCHS = 10
+"""Largest number of epochs that a cell is tried for."""
 
-LONG = 20.0
-"""Seconds from which a trial of one epoch takes long."""
+LONG, FEW_SEEDS = 10.0, 2
+"""Seconds for one epoch of a cell above which only some seeds are tried: such networks take as long
+in a small stack as in a large one."""
 
 Jobs = Sequence[Sequence[str]]
 
@@ -29,8 +30,8 @@ def estimated_seconds(plan: MapPlan) -> float | None:
 
     It is what one process takes if no other needs the processor.
 
-    The first, the middle and the last cell of the diagonal are tried with all losses and seeds, in
-    one stack if they can be. Two numbers of epochs tell what an epoch takes and what the rest does;
+    The first, the middle and the last cell of the diagonal are tried with all losses, in one stack
+    if they can be. Two numbers of epochs tell what an epoch takes and what the rest does;
     the mean over cells is that of Simpson's rule along the diagonal. The stacks of the map are
     larger if they can be, and then take less time per run.
 
@@ -42,17 +43,19 @@ def estimated_seconds(plan: MapPlan) -> float | None:
         redirect_stderr(io.StringIO()),
         redirect_stdout(io.StringIO()),
     ):
-        weights = _weights(plan)
-        _seconds(plan.jobs_at(*next(iter(weights))), 1, Path(folder, "first"))  # loads and compiles
+        weights, seeds = _weights(plan), plan.saved.seeds
+        # the first training also loads and compiles
+        first = _seconds(plan.jobs_at(*next(iter(weights)), seeds), 1, Path(folder, "first"))
+        tried = seeds if first is None or first < LONG else seeds[:FEW_SEEDS]
         found = [
-            _of_cell(plan.jobs_at(*place), Path(folder, str(number)))
+            _of_cell(plan.jobs_at(*place, tried), Path(folder, str(number)))
             for number, place in enumerate(weights)
         ]
     known = [seconds for seconds in found if seconds is not None]
     if len(known) < len(found):
         return None
     mean = sum(weight * seconds for weight, seconds in zip(weights.values(), known, strict=True))
-    return mean * plan.saved.cells
+    return mean * plan.saved.cells * len(seeds) / len(tried)
 
 
 def _weights(plan: MapPlan) -> dict[tuple[float, float], float]:
@@ -69,7 +72,7 @@ def _of_cell(jobs: Jobs, folder: Path) -> float | None:
     one = _seconds(jobs, 1, folder / "one")
     if epochs < 1 or one is None:
         return None
-    many = min(epochs, FEW_EPOCHS if one > LONG else MOST_EPOCHS)
+    many = min(epochs, MOST_EPOCHS)
     several = one if many == 1 else _seconds(jobs, many, folder / "several")
     if several is None:
         return None

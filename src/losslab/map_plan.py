@@ -43,11 +43,11 @@ class MapPlan:
     overrides: tuple[str, ...]
     command: Command
 
-    def jobs_at(self, x: float, y: float) -> list[list[str]]:
-        """Return the overrides of the jobs of a cell."""
+    def jobs_at(self, x: float, y: float, seeds: Sequence[int]) -> list[list[str]]:
+        """Return the overrides of the jobs of a cell with some seeds."""
         saved = self.saved
         axes = [Axis(saved.x.key, (x,)).override, Axis(saved.y.key, (y,)).override]
-        return jobs_of(_completed(saved, [*self.overrides, *axes]))
+        return jobs_of(_completed(saved.losses, [*self.overrides, *axes], seeds))
 
 
 def parse_map(arguments: Sequence[str]) -> MapPlan:
@@ -76,7 +76,8 @@ def parse_map(arguments: Sequence[str]) -> MapPlan:
     needed = needed_seeds(saved.comparisons)
     saved = saved.with_seeds(seeds_of(own.get("seeds", f"range({needed})")))
     overrides = [*overrides, *_quiet(overrides)]
-    command = parse(["-m", *_completed(saved, [*overrides, x.override, y.override])])
+    axes = [x.override, y.override]
+    command = parse(["-m", *_completed(losses, [*overrides, *axes], saved.seeds)])
     return MapPlan(saved, tuple(overrides), command)
 
 
@@ -110,10 +111,10 @@ def seeds_of(typed: str) -> tuple[int, ...]:
     return tuple(whole_numbers(values_of(override), "seeds"))
 
 
-def _completed(saved: SavedMap, overrides: Sequence[str]) -> list[str]:
+def _completed(losses: Sequence[str], overrides: Sequence[str], seeds: Sequence[int]) -> list[str]:
     """Return the overrides of a sweep over losses and seeds."""
-    seeds = f"seed={','.join(map(str, saved.seeds))}"
-    return complete([f"loss={','.join(saved.losses)}", *overrides, seeds])
+    swept = f"seed={','.join(map(str, seeds))}"
+    return complete([f"loss={','.join(losses)}", *overrides, swept])
 
 
 def _of_experiment(overrides: Sequence[str]) -> dict[str, str]:

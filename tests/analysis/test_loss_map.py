@@ -11,6 +11,7 @@ from losslab.analysis.load import Collection
 from losslab.analysis.loss_map import loss_map
 from losslab.analysis.map_answer import answer, caveats, how_sure
 from losslab.config.axes import Axis
+from losslab.runs.looks import Looks
 from losslab.runs.map_file import read_map, write_map
 
 LOSSES = ("mae", "mse")
@@ -53,6 +54,12 @@ def test_answer_in_words(mapped):
     )
     assert how_sure(found) == "8 seeds; sign flips, Holm over 6 comparisons; holds for new samples"
     assert list(caveats(found)) == []
+
+
+def test_earlier_looks_are_named(mapped):
+    looks = Looks((frozenset(range(4)),))
+    found = mapped(LOSSES, robust, SEEDS, looks=looks)
+    assert "Holm over 6 comparisons, 2 looks;" in how_sure(found)
 
 
 def test_cells_that_are_no_rectangle_are_counted(mapped):

@@ -31,6 +31,8 @@ def how_sure(found: LossMap) -> str:
     methods = joined(dict.fromkeys(pair.test.method for pair in pairs))
     pair = pairs[0]
     over = f"{pair.correction.method} over {some(pair.comparisons, 'comparisons')}"
+    looks = max(len(each.looks) for each in pairs)
+    over += f", {looks} looks" if looks > 1 else ""
     return f"{seeds(pairs)}; {methods}, {over}; holds for {pair.test.holds_for}"
 
 
