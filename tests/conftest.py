@@ -10,7 +10,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent / "losses"), str(Path(__file__).parent)]
 
-pytest_plugins = ["made_up_runs"]
+pytest_plugins = ["made_up_runs", "made_up_maps"]
 
 # nothing is kept in the user's folder
 os.environ["LOSSLAB_CACHE"] = ""

@@ -92,7 +92,7 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
         raise UserError(f"losses must differ, got {', '.join(losses)}")
     protocol = _single_value(own, "protocol", "controlled")
     sampler = _single_value(own, "sampler", "sobol")
-    [budget] = _whole_numbers([_single_value(own, "budget", "20")], "budget")
+    [budget] = whole_numbers([_single_value(own, "budget", "20")], "budget")
     require_search(protocol, sampler, budget, "budget")
     tuning_seeds, seeds = _seeds(own, len(losses))
     _, *overrides = complete([f"loss={','.join(losses)}", *overrides])
@@ -191,8 +191,7 @@ def _seeds(own: Mapping[str, list[str]], losses: int) -> tuple[list[int], list[i
     pairs = max(1, losses * (losses - 1) // 2)
     standard = {"tuning_seeds": TUNING_SEEDS, "seeds": range(needed_seeds(pairs))}
     tuning_seeds, seeds = (
-        _whole_numbers(own.get(key, list(map(str, values))), key)
-        for key, values in standard.items()
+        whole_numbers(own.get(key, list(map(str, values))), key) for key, values in standard.items()
     )
     require_apart(tuning_seeds, seeds)
     return tuning_seeds, seeds
@@ -218,7 +217,12 @@ def _single_value(own: Mapping[str, list[str]], key: str, standard: str) -> str:
     return value
 
 
-def _whole_numbers(values: Sequence[str], key: str) -> list[int]:
+def whole_numbers(values: Sequence[str], key: str) -> list[int]:
+    """Convert the values of ``seeds=``, ``tuning_seeds=`` or ``budget=``.
+
+    Raises:
+        UserError: if they are not distinct whole numbers, or no seeds.
+    """
     try:
         numbers = [int(value) for value in values]
     except ValueError:

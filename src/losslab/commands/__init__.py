@@ -14,6 +14,7 @@ COMMANDS = {
     "report": "Compare the runs of a sweep, also while others run",
     "export": "Write packed runs of a sweep back to their folders",
     "tune": "Tune losses equally and compare them",
+    "map": "Map which loss is best where, over two options",
     "lr_find": "Find learning rates for losses",
     "gallery": "Test the claims of the gallery",
     "probe": "Find out what a loss estimates and accepts",

@@ -1,4 +1,4 @@
-"""Test claims about losses, with one page each in docs/gallery: losslab gallery [CLAIM ...]."""
+"""Test claims about losses and draw maps, a page for each: losslab gallery [CLAIM ...]."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,13 +7,15 @@ from pathlib import Path
 from losslab.commands.parser import Parser, share, whole
 from losslab.config.errors import cli_errors, resumable
 from losslab.gallery import run as gallery
+from losslab.gallery.maps import MAPS
 from losslab.job_checks import require_log_dir
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Make the missing runs, the pages and the index."""
     parser = Parser(prog="losslab gallery", description=__doc__)
-    parser.add_argument("claims", nargs="*", help=f"among {', '.join(gallery.ORDER)}; default: all")
+    known = ", ".join((*gallery.ORDER, *MAPS))
+    parser.add_argument("claims", nargs="*", help=f"among {known}; default: all")
     parser.add_argument("--jobs", type=whole, default=2, help="worker processes (default: 2)")
     parser.add_argument(
         "--logs", type=Path, default=Path("logs/gallery"), help="folder of the runs"

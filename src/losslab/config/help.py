@@ -26,6 +26,7 @@ Use runs (COMMAND --help lists the options)
   losslab compare FOLDER...                                   compare the losses of any runs
   losslab evaluate RUN --split test                           evaluate the checkpoint of a run
   losslab tune loss=focal,hinge protocol=tuned                tune losses equally and compare them
+  losslab map loss=mse,mae x=data.outliers:0:0.3:7 y=...      map which is best over two options
   losslab lr_find loss=bce,focal data=segmentation            find a learning rate for each loss
   losslab gallery [CLAIM]...                                  test claims about losses
   losslab information 0.5,0.5 0.9,0.1                         entropy and cross-entropy in bits

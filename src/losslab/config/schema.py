@@ -86,7 +86,7 @@ KEYS: tuple[Key, ...] = (
     _row("compile"),
     _row("ckpt_path", free=True),
     _neutral("overrides overrides.* config_dirs config_dirs.* code_dirs code_dirs.*", free=True),
-    _neutral("sweep sweep.* claim claim.*", saved=False),  # an experiment's own
+    _neutral("sweep sweep.* claim claim.* map map.*", saved=False),  # an experiment's own
     _neutral("paths.*", named=False, free=True, resumes=True),
     _neutral("hydra hydra.* hydra/*", named=False, launches=True),
     _neutral("resume", named=False),

@@ -48,8 +48,10 @@ def read_index(folder: Path) -> dict[str, IndexEntry]:
     }
 
 
-def write_index(entries: Sequence[IndexEntry], folder: Path) -> Path:
-    """Write the index of the gallery."""
+def write_index(
+    entries: Sequence[IndexEntry], folder: Path, maps: Sequence[IndexEntry] = ()
+) -> Path:
+    """Write the index of the gallery, with the claims and the maps."""
     lines = [
         "# Gallery",
         "",
@@ -59,7 +61,16 @@ def write_index(entries: Sequence[IndexEntry], folder: Path) -> Path:
         "",
     ]
     lines += markdown_table([["claim", "conclusion", "runs", "seconds"], *map(_line, entries)])
-    known = [entry for entry in entries if entry.conclusion]
+    if maps:
+        lines += [
+            "",
+            "## Maps",
+            "",
+            "Which loss is best where ([how to read them](../map.md)).",
+            "",
+        ]
+        lines += markdown_table([["map", "answer", "runs", "seconds"], *map(_line, maps)])
+    known = [entry for entry in (*entries, *maps) if entry.conclusion]
     total = sum(entry.seconds for entry in known)
     lines += [
         "",

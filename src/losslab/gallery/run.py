@@ -20,6 +20,14 @@ from losslab.gallery.chart import draw_chart, draw_curves, histograms, show_side
 from losslab.gallery.claim import Claim, read_chart, read_claim
 from losslab.gallery.evaluation import ComparisonResult, conclusion, evaluate_claim
 from losslab.gallery.index import IndexEntry, read_index, write_index
+from losslab.gallery.maps import (
+    MAPS,
+    PlannedMap,
+    make_map,
+    map_entry,
+    read_planned_map,
+    write_map_page,
+)
 from losslab.gallery.page import PageFigure, seconds, write_page
 from losslab.gallery.rows import has, picked, rows_of, without
 from losslab.job_checks import checked_jobs
@@ -56,10 +64,10 @@ TOGETHER = ("hydra/launcher=lockstep", "hydra.launcher.workers=1")
 def make_gallery(
     names: Sequence[str], *, jobs: int, logs: Path, docs: Path, pages_only: bool
 ) -> int:
-    """Make the missing runs of the claims, their pages and the index.
+    """Make the missing runs of the claims and maps, their pages and the index.
 
     Args:
-        names: names of the claims. Default: all.
+        names: names of claims and maps. Default: all.
         jobs: number of worker processes, of one thread each.
         logs: folder of the runs; existing runs are resumed.
         docs: folder of the pages.
@@ -71,9 +79,12 @@ def make_gallery(
     Raises:
         UserError: if a claim is unknown, or there are no runs to make pages from.
     """
-    claims = {name: known_claim(name) for name in names or ORDER}
+    chosen = names or (*ORDER, *MAPS)
+    maps = [read_planned_map(name) for name in chosen if name in MAPS]
+    claims = {name: known_claim(name) for name in chosen if name not in MAPS}
     if pages_only:
-        _require_runs(list(claims.values()), logs)
+        folders = [claim_folder(claim, logs) for claim in claims.values()]
+        _require_runs([*folders, *(map_folder(each, logs) for each in maps)], logs)
     failures = 0
     docs.mkdir(parents=True, exist_ok=True)
     for name, claim in claims.items():
@@ -88,12 +99,30 @@ def make_gallery(
             failures += 1
         else:
             print(f"{name}: {conclusion(results)}: {page}", flush=True)
-    print(f"index: {write_index(list(entries(logs, docs)), docs)}")
+    for planned in maps:
+        failures += _make_map(planned, logs, docs, jobs=0 if pages_only else jobs)
+    index = write_index(list(entries(logs, docs)), docs, list(map_entries(logs, docs)))
+    print(f"index: {index}")
     return int(failures > 0)
 
 
-def _require_runs(claims: Sequence[Claim], logs: Path) -> None:
-    if not any(find_runs(claim_folder(claim, logs)) for claim in claims):
+def _make_map(planned: PlannedMap, logs: Path, docs: Path, jobs: int) -> int:
+    """Make the runs of a map, unless ``jobs`` is 0, and its page; return 1 if that failed."""
+    folder, code = map_folder(planned, logs), 0
+    if jobs:
+        print(f"{planned.name}: {planned.says}", flush=True)
+        code = make_map(planned, folder, jobs)
+    try:
+        page, said = write_map_page(planned, folder, docs)
+    except ValueError as error:
+        print(f"cannot write the page of {planned.name}: {error}", file=sys.stderr)
+        return 1
+    print(f"{planned.name}: {said} {page}", flush=True)
+    return code
+
+
+def _require_runs(folders: Sequence[Path], logs: Path) -> None:
+    if not any(map(find_runs, folders)):
         raise UserError(
             f"--pages-only: there are no runs in {logs} to make pages from: leave it out to make "
             "them, or add --logs FOLDER, the folder that has them"
@@ -107,8 +136,9 @@ def known_claim(name: str) -> Claim:
         UserError: if there is no such claim.
     """
     if name not in ORDER:
+        known = (*ORDER, *MAPS)
         raise UserError(
-            f"unknown claim '{name}'{groups.did_you_mean(name, ORDER)} Known: {', '.join(ORDER)}"
+            f"unknown claim '{name}'{groups.did_you_mean(name, known)} Known: {', '.join(known)}"
         )
     return read_claim(CLAIMS / f"{name}.yaml")
 
@@ -118,9 +148,18 @@ def known_claim(name: str) -> Claim:
 
 def claim_folder(claim: Claim, logs: Path) -> Path:
     """Return the folder of a claim's runs, which depends on its settings but not its wording."""
+    return _folder(claim.name, [claim.settings, claim.sweep], logs)
+
+
+def map_folder(planned: PlannedMap, logs: Path) -> Path:
+    """Return the folder of a map's runs, which depends on its settings but not its wording."""
+    return _folder(planned.name, planned.settings, logs)
+
+
+def _folder(name: str, settings: Any, logs: Path) -> Path:
     digest = hashlib.blake2b(digest_size=4)
-    digest.update(json.dumps([claim.settings, claim.sweep], sort_keys=True).encode())
-    return logs / f"{claim.name}-{digest.hexdigest()}"
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return logs / f"{name}-{digest.hexdigest()}"
 
 
 def make_runs(claim: Claim, folder: Path, jobs: int) -> int:
@@ -249,3 +288,13 @@ def entries(logs: Path, docs: Path) -> Iterable[IndexEntry]:
             continue
         runs = sum(len(row.runs) for row in rows)
         yield IndexEntry(name, claim.says, conclusion(results), runs, seconds(rows))
+
+
+def map_entries(logs: Path, docs: Path) -> Iterable[IndexEntry]:
+    """Yield a line of the index per map: that of the earlier index if its runs are not here."""
+    earlier = read_index(docs)
+    for planned in map(read_planned_map, MAPS):
+        try:
+            yield map_entry(planned, map_folder(planned, logs))
+        except ValueError:
+            yield earlier.get(planned.name, IndexEntry(planned.name, planned.says))
