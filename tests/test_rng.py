@@ -20,4 +20,5 @@ def test_a_seed_never_changes(arguments, seed):
 
 
 def test_purposes_share_no_seed():
-    assert len({derive_seed(0, purpose) for purpose in Purpose}) == len(Purpose) == 50
+    # of members with one value, all but the first are aliases
+    assert len({derive_seed(0, purpose) for purpose in Purpose}) == len(Purpose.__members__)
