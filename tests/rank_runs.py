@@ -21,6 +21,7 @@ LINE = ["data.n=101", "data.batch_size=21"]
 OF_DATA = {
     "digits": DIGITS,
     "digits_retrieval": RETRIEVAL,
+    "digits_captions": RETRIEVAL,
     "segmentation": MASKS,
     "pointcloud": CLOUDS,
     "boxes": [*BOXES, "model.channels=[2,4]"],

@@ -74,6 +74,14 @@ def _embeddings(labels: list[int]) -> Callable[[Tensor], Sample]:
     return pair
 
 
+def _pairs(x: Tensor) -> Sample:
+    """Make two pairs of embeddings at distance x, orthogonal to each other."""
+    rows, labels = _embeddings([0, 1])(x)
+    zeros = torch.zeros_like(rows)
+    first, second = torch.cat([rows, zeros], dim=1), torch.cat([zeros, rows], dim=1)
+    return torch.stack([first, second]), labels
+
+
 def _triplet(x: Tensor) -> Sample:
     """Make two embeddings of one class, and one of another class at distance x from both."""
     near = x.new_tensor(NEAR / 2)
@@ -139,6 +147,7 @@ VIEWS: dict[TargetFormat, tuple[View, ...]] = {
         View("distance", {"one class": _embeddings([0, 0]), "two classes": _embeddings([0, 1])}),
         View("negative", {"": _triplet}),
     ),
+    TargetFormat.PAIRED_EMBEDDINGS: (View("distance", {"": _pairs}),),
     TargetFormat.ADVANTAGES: (
         View(
             "ratio",

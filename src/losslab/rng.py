@@ -39,6 +39,7 @@ class Purpose(StrEnum):
     POINT_NOISE = "point noise"
     RING = "ring"
     QUERIES = "queries"
+    CAPTIONS = "captions"
     GRADE_NOISE = "grade noise"
     RATINGS = "ratings"
     RATING_NOISE = "rating noise"

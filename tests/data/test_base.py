@@ -300,8 +300,13 @@ def test_describe(blobs):
             3,
             "labels in training: 2 to 2 per row, 60 in total",
         ),
+        (
+            Raw(torch.ones(50, 4), torch.arange(50) % 2, "pairs"),
+            2,
+            "labels of pairs in training: 2 different ones",
+        ),
     ],
-    ids=["multilabel", "masks", "relevance", "sequences"],
+    ids=["multilabel", "masks", "relevance", "sequences", "pairs"],
 )
 def test_describe_kinds_of_targets(raw, outputs, contents):
     data = ready(made(raw))

@@ -98,6 +98,13 @@ SWEEPS = {
     "ranking": ["data.queries=100", "loss=margin_ranking", "loss.margin=0.1,1", SMALL[-1]],
     "ratings": ["data=ratings", "data.users=60", "loss=bpr,margin_ranking,mse", SMALL[-1]],
     "embeddings": ["data.copies=1", "loss=triplet,contrastive,angular", SMALL[-1]],
+    "images and texts": [
+        "data=digits_captions",
+        "data.copies=1",
+        "model.channels=[4]",
+        "loss=info_nce,siglip,triplet,contrastive",
+        SMALL[-1],
+    ],
     "images": ["loss=reconstruction", "task=reconstruction", "seed=0,1", SMALL[-1]],
     "reinforce": [*REINFORCE, "seed=0,1,2"],
     "reinforce, options": [*REINFORCE, "loss.normalize=true,false", "optimizer.lr=0.01,0.001"],

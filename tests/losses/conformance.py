@@ -93,6 +93,10 @@ EXAMPLES: dict[TargetFormat, Callable] = {
         2 * _normal(dtype, seed, n, 3),
         _indices(seed + 1, n) % 3,
     ),
+    TargetFormat.PAIRED_EMBEDDINGS: lambda dtype, seed, n: (
+        2 * _normal(dtype, seed, n, 2, 3),
+        torch.arange(n) % 5,  # of six pairs, two have the same label
+    ),
     TargetFormat.RELEVANCE: lambda dtype, seed, n: (
         _normal(dtype, seed, n, 4),
         _grades(seed + 1, n),
@@ -222,6 +226,19 @@ EXTREMES: dict[TargetFormat, dict[str, tuple]] = {
         "tiny": (SPREAD * 1e-30, torch.tensor([0, 0, 1])),
         "huge": (SPREAD * 1e15, torch.tensor([0, 0, 1])),
     },
+    TargetFormat.PAIRED_EMBEDDINGS: {
+        "identical": (torch.ones(3, 2, 3), torch.tensor([0, 1, 2])),
+        "zero": (torch.zeros(3, 2, 3), torch.tensor([0, 0, 1])),
+        "one label": (torch.stack([SPREAD, SPREAD.flip(0)], dim=1), torch.tensor([2, 2, 2])),
+        "one pair": (SPREAD[:2][None], torch.tensor([1])),
+        "right by far": (torch.eye(3)[:, None].expand(3, 2, 3), torch.tensor([0, 1, 2])),
+        "wrong by far": (
+            torch.stack([torch.eye(3), -torch.eye(3)], dim=1),
+            torch.tensor([0, 1, 2]),
+        ),
+        "tiny": (torch.stack([SPREAD, SPREAD.flip(0)], dim=1) * 1e-30, torch.tensor([0, 0, 1])),
+        "huge": (torch.stack([SPREAD, SPREAD.flip(0)], dim=1) * 1e15, torch.tensor([0, 0, 1])),
+    },
     TargetFormat.RELEVANCE: {
         "right by far": (FAR[:1], torch.tensor([[3, 0, 1, 2]])),
         "wrong by far": (FAR[:1], torch.tensor([[0, 3, 2, 1]])),
@@ -320,6 +337,8 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
     "arcface": [({"margin": 1.0, "scale": 8.0}, None)],
     "cosface": [({"margin": 0.0, "scale": 8.0}, None)],
     "proxy_anchor": [({"margin": 0.25, "scale": 16.0}, None)],
+    "info_nce": [({"temperature": 0.5}, None)],
+    "siglip": [({"scale": 2.0, "bias": 1.0}, None)],
     "margin_ranking": [({"margin": 0.25}, None)],
     "policy_gradient": [({"clip": 0.2}, None), ({"normalize": False}, None)],
     "q_learning": [({"double": True, "discount": 0.5}, None), ({"td": "mse"}, None)],
@@ -412,6 +431,12 @@ DOES_NOT_APPLY: dict[tuple[str, str], str] = {
     ("contrastive", "union"): "two batches together have new pairs",
     ("triplet", "union"): "two batches together have new triplets",
     ("angular", "union"): "two batches together have new pairs",
+    ("info_nce", "reductions"): "a batch twice has new pairs",
+    ("siglip", "reductions"): "a batch twice has new pairs",
+    ("info_nce", "sample_weights"): "its terms compare pairs",
+    ("siglip", "sample_weights"): "its terms compare pairs",
+    ("info_nce", "union"): "two batches together have new pairs",
+    ("siglip", "union"): "two batches together have new pairs",
     ("proxy_anchor", "sum"): "its two means divide by different numbers",
     ("proxy_anchor", "none"): "its two means divide by different numbers",
     ("proxy_anchor", "reductions"): "a batch twice has more samples per proxy",
@@ -758,6 +783,8 @@ def convergence(case: Case) -> None:
     prediction, target = case.example(dtype=torch.float32)
     if case.form is TargetFormat.CLASS_PROBABILITIES:  # soft targets leave their own entropy
         target = torch.nn.functional.one_hot(target.argmax(dim=1), CLASSES).float()
+    if case.form is TargetFormat.PAIRED_EMBEDDINGS:  # equal labels leave the entropy of several
+        target = torch.arange(len(target))
     start = loss(prediction, target).item()
     assert start > loss.minimum
     end = _train(loss, prediction, target)

@@ -435,6 +435,31 @@ def center(prediction, target, parameters):
     return _mean([distance.sqeuclidean(*pair) / 2 for pair in pairs])
 
 
+def info_nce(prediction, target, parameters, temperature=None):
+    """One row of one direction at a time; the parameter has the temperature."""
+    (log_scale,) = parameters[0]
+    first, second = _unit(prediction[:, 0]), _unit(prediction[:, 1])
+    surprises = []
+    for rows, columns in ((first, second), (second, first)):
+        for row, label in zip(rows, target, strict=True):
+            chances = special.log_softmax(np.exp(log_scale) * columns @ row)
+            surprises.append(-chances[target == label].mean())
+    return _mean(surprises)
+
+
+def siglip(prediction, target, parameters, scale=None, bias=None):
+    """One pair of a first and a second part at a time; the parameters have scale and bias."""
+    (log_scale,), (shift,) = parameters
+    first, second = _unit(prediction[:, 0]), _unit(prediction[:, 1])
+    total = 0.0
+    for i, j in itertools.product(range(len(target)), repeat=2):
+        logit = np.exp(log_scale) * first[i] @ second[j] + shift
+        total += np.logaddexp(0, -logit if target[i] == target[j] else logit)
+    return total / len(target)
+
+
+REFERENCES["info_nce"] = info_nce
+REFERENCES["siglip"] = siglip
 REFERENCES["center"] = center
 REFERENCES["arcface"] = arcface
 REFERENCES["cosface"] = cosface

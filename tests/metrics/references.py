@@ -393,6 +393,27 @@ def retrieved(case):
 
 
 @reference_of(
+    retrieval.recall_across,
+    lambda c: (
+        retrieval.recall_across(c.logits[::2], c.logits[1::2], c.labels[::2] % 2)
+        if len(c.logits) > 1
+        else retrieval.recall_across(c.logits, c.logits, c.labels)
+    ),
+)
+def recalled(case):
+    """The share of the right ones among the nearest, found by sorting."""
+    even = len(case.z) > 1
+    queries, candidates = (case.z[::2], case.z[1::2]) if even else (case.z, case.z)
+    labels = case.y[::2] % 2 if even else case.y
+    distances = np.round(cdist(queries, candidates, metric="cosine"), 12)
+    values = []
+    for row, label in zip(distances, labels, strict=True):
+        nearest = [index for index in np.argsort(row) if row[index] == row.min()]
+        values.append(np.mean([labels[index] == label for index in nearest]))
+    return values
+
+
+@reference_of(
     retrieval.mean_of_known,
     lambda c: retrieval.mean_of_known(retrieval.retrieval(*some_embeddings(c))["map_at_r"]),
 )

@@ -18,6 +18,7 @@ RUNS = {
     "ranking": ["loss=margin_ranking", "data.queries=60"],
     "recommendation": ["loss=bpr", "data.users=40", "data.items=60"],
     "metric learning": ["loss=triplet", "data.copies=1", "data.held_out_classes=[8,9]"],
+    "images and texts": ["loss=info_nce", "data.copies=1"],
     "reconstruction": ["loss=reconstruction"],
     "generation": ["loss=adversarial", "data=ring"],
     "clouds": ["loss=chamfer", "data.n=40", "data.points=16"],

@@ -12,6 +12,7 @@ from losslab.data import InMemoryData, Raw
 from losslab.data.boxes import ShapesBoxes
 from losslab.data.digit_sequences import DigitSequences
 from losslab.data.digits import Digits
+from losslab.data.digits_captions import DigitsCaptions
 from losslab.data.digits_retrieval import DigitsRetrieval
 from losslab.data.pointcloud import PointCloud
 from losslab.data.ranking import Ranking
@@ -23,6 +24,7 @@ from losslab.losses.base import InverseLink
 from losslab.tasks import (
     ClassificationTask,
     GenerationTask,
+    ImageTextTask,
     LocalizationTask,
     MetricLearningTask,
     MultiLabelTask,
@@ -151,6 +153,10 @@ CASES = {
         MetricLearningTask, DigitsRetrieval(copies=1, held_out_classes=[7, 8]), of_shape(32),
         f"{NEIGHBOURS} recall_at_1_held_out map_at_r_held_out",
         partly=("recall_at_1_held_out", "map_at_r_held_out"),
+    ),
+    "images and texts": Case(
+        ImageTextTask, DigitsCaptions(copies=1), of_shape(2, 32),
+        "recall_at_1 recall_at_1_image_to_text recall_at_1_text_to_image",
     ),
     "images": Case(
         lambda data: ReconstructionTask(data, frechet=True), Digits(), near_target,

@@ -366,8 +366,23 @@ class Relevance(TargetKind):
         return f"grades in training: {_listed(names, counts.tolist())}"
 
 
+class Pairs(TargetKind):
+    """Inputs of two parts, such as an image and its caption; ``(n,)`` int64.
+
+    Pairs that have the same label belong to each other's parts, too.
+    """
+
+    name = "pairs"
+    convert = staticmethod(Classes.convert)
+
+    def describe(self, targets: Tensor) -> str:
+        """Return the number of labels."""
+        return f"labels of pairs in training: {len(targets.unique())} different ones"
+
+
 KINDS: dict[str, type[TargetKind]] = {
-    kind.name: kind for kind in (Classes, Values, MultiLabel, Masks, Boxes, Sequences, Relevance)
+    kind.name: kind
+    for kind in (Classes, Values, MultiLabel, Masks, Boxes, Sequences, Relevance, Pairs)
 }
 
 

@@ -6,7 +6,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-KindName = Literal["classes", "values", "multilabel", "masks", "boxes", "sequences", "relevance"]
+KindName = Literal[
+    "classes", "values", "multilabel", "masks", "boxes", "sequences", "relevance", "pairs"
+]
 """Name of a kind of target, see :mod:`losslab.data.kinds`."""
 
 Sampling = Literal["fresh", "redrawn", "fixed_test"]

@@ -36,6 +36,7 @@ from losslab.losses.functional.information import (
 )
 from losslab.losses.links import ClippedLink, FocalLink, InverseLink, Link, SmoothedLink
 from losslab.losses.metric import AngularLoss, ContrastiveLoss, TripletLoss
+from losslab.losses.paired import InfoNCELoss, SigLIPLoss
 from losslab.losses.points import ChamferLoss, EMDLoss, PaddedPoints
 from losslab.losses.ranking import BPRLoss, MarginRankingLoss, RelevanceTarget
 from losslab.losses.reconstruction import ReconstructionLoss
@@ -93,6 +94,7 @@ __all__ = [
     "GIoULoss",
     "HingeLoss",
     "HuberLoss",
+    "InfoNCELoss",
     "InverseLink",
     "IoULoss",
     "L1Regularizer",
@@ -118,6 +120,7 @@ __all__ = [
     "RelevanceTarget",
     "SSELoss",
     "SequenceTarget",
+    "SigLIPLoss",
     "SmoothL1Loss",
     "SmoothedLink",
     "SumLoss",

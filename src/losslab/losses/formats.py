@@ -19,6 +19,7 @@ class TargetFormat(Enum):
     BOXES = "boxes"  # corners x1, y1, x2, y2, (N, *, 4) with (N, *, 4)
     POINT_SETS = "point sets"  # (N, P, D) with (N, Q, D)
     LABELLED_EMBEDDINGS = "embeddings with labels"  # (N, D) with int64 labels (N,)
+    PAIRED_EMBEDDINGS = "pairs of embeddings with labels"  # (N, 2, D) with int64 labels (N,)
     RELEVANCE = "scores with relevance"  # (Q, D) with grades (Q, D) or a RelevanceTarget
     ADVANTAGES = "log-probabilities with advantages"  # (B,) with a PolicyTarget
     ACTION_VALUES = "Q-values with actions and returns"  # (B, A) with a TransitionTarget

@@ -192,6 +192,8 @@ SUFFIXES = {
     "_temperature_scaled": ", one temperature",
     "_raw": ", raw scores",
     "_held_out": ", held-out classes",
+    "_image_to_text": ", image to text",
+    "_text_to_image": ", text to image",
     "_final": ", final policy",
     "_best_threshold": ", best threshold",
 }

@@ -21,6 +21,9 @@ _OF_TASKS: dict[str, str] = {
     "losslab.tasks.MetricLearningTask": (
         f"loss {_RETRIEVAL} silhouette map_at_r_held_out recall_at_1_held_out"
     ),
+    "losslab.tasks.ImageTextTask": (
+        "loss recall_at_1 recall_at_1_image_to_text recall_at_1_text_to_image"
+    ),
     "losslab.tasks.ReconstructionTask": "loss psnr ssim mae rmse sharpness frechet",
     "losslab.tasks.GenerationTask": "frechet modes sample_precision sample_recall sharpness",
     "losslab.tasks.PointCloudTask": "loss f_score chamfer emd coverage",

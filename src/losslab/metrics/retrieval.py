@@ -1,4 +1,4 @@
-"""Metrics of embeddings: retrieval of samples of the same class, and silhouette."""
+"""Metrics of embeddings: retrieval within one kind or across two, and silhouette."""
 
 import torch
 from torch import Tensor
@@ -55,6 +55,35 @@ def retrieval(
         values["recall_at_1"][part] = hit[:, 0]
         values["map_at_r"][part] = (precision * counted).sum(dim=1) / others[part]
     return values
+
+
+def recall_across(queries: Tensor, candidates: Tensor, labels: Tensor) -> Tensor:
+    """Compute Recall@1 of each query among candidates of another kind, such as texts for images.
+
+    The nearest candidate is the one of the largest cosine similarity, in float64; of equally near
+    ones, the share that has the query's label counts.
+
+    Args:
+        queries: (N, D).
+        candidates: (N, D), of the same labels as the queries.
+        labels: integers (N,).
+
+    Returns:
+        (N,), from 0 to 1.
+
+    Example:
+        >>> images, texts = torch.eye(3), torch.eye(3)[[0, 2, 2]]
+        >>> recall_across(images, texts, torch.tensor([4, 5, 6]))  # second image: all are 0 alike
+        tensor([1.0000, 0.3333, 0.5000], dtype=torch.float64)
+    """
+    rows, others = (normalize(each.double()) for each in (queries, candidates))
+    values = []
+    for part in torch.arange(len(rows), device=rows.device).split(max(1, CHUNK // len(rows))):
+        nearness = (rows[part] @ others.T / RESOLUTION).round()
+        nearest = nearness == nearness.amax(dim=1, keepdim=True)
+        right = nearest & (labels[part].unsqueeze(1) == labels)
+        values.append(right.sum(dim=1) / nearest.sum(dim=1).double())
+    return torch.cat(values)
 
 
 def mean_of_known(values: Tensor) -> Tensor:

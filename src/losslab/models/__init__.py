@@ -3,6 +3,7 @@
 from losslab.models.adapters import smp_model, timm_model, torchvision_model
 from losslab.models.autoencoder import ConvAutoencoder
 from losslab.models.cnn import CNN
+from losslab.models.dual_encoder import DualEncoder
 from losslab.models.factorization import Factorization
 from losslab.models.gan import GAN
 from losslab.models.mlp import MLP
@@ -17,6 +18,7 @@ __all__ = [
     "GAN",
     "MLP",
     "ConvAutoencoder",
+    "DualEncoder",
     "Factorization",
     "PointAutoencoder",
     "Scorer",

@@ -3,6 +3,7 @@
 from losslab.tasks.base import Task
 from losslab.tasks.classification import ClassificationTask, MultiLabelTask
 from losslab.tasks.generation import GenerationTask
+from losslab.tasks.image_text import ImageTextTask
 from losslab.tasks.localization import LocalizationTask
 from losslab.tasks.metric_learning import MetricLearningTask
 from losslab.tasks.pointcloud import PointCloudTask
@@ -16,6 +17,7 @@ from losslab.tasks.sequences import SequenceTask
 __all__ = [
     "ClassificationTask",
     "GenerationTask",
+    "ImageTextTask",
     "LocalizationTask",
     "MetricLearningTask",
     "MultiLabelTask",

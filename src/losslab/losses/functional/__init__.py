@@ -31,6 +31,7 @@ from losslab.losses.functional.metric import (
     triplet_hinge_sums,
     triplet_softplus_sums,
 )
+from losslab.losses.functional.paired import info_nce, siglip
 from losslab.losses.functional.points import nearest_distance, nearest_squared_distance
 from losslab.losses.functional.ranking import ordered_pairs, pairwise_hinge, pairwise_logistic
 from losslab.losses.functional.regression import (
@@ -68,6 +69,7 @@ __all__ = [
     "giou",
     "gradient_penalty",
     "huber",
+    "info_nce",
     "iou",
     "kl_divergence",
     "nearest_distance",
@@ -79,6 +81,7 @@ __all__ = [
     "proxy_anchor",
     "root_mean_squared_error",
     "self_information",
+    "siglip",
     "sinkhorn_cost",
     "smooth_l1",
     "softmax_cross_entropy",
