@@ -51,6 +51,7 @@ ORDER = (
     "sequences",
     "blur",
     "embeddings",
+    "captions",
     "ranking",
     "recommendation",
     "control",
