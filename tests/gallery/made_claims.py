@@ -54,6 +54,7 @@ def claim(*planned):
         name="outliers",
         says="MAE is robust",
         why="A share lies off.",
+        misleads="Two shares are not all.",
         preregistered=planned,
         chart=Chart(("intercept_error",), along="data.outliers"),
         columns=("intercept_error",),

@@ -46,6 +46,30 @@ def test_with_too_few_seeds_nothing_is_decided(planned):
     assert each.outcome == "undecided"
 
 
+@pytest.mark.parametrize(("times", "outcome"), [(1000.0, "held"), (1.0, "refuted")])
+def test_values_in_another_unit_are_multiplied(times, outcome):
+    """The errors of mae, in thousands of the unit, are compared with those of mse, in the unit."""
+    every = [
+        replace(each, record={**each.record, "test": {"intercept_error": 1000 * error}})
+        if each.loss == "mse"
+        else each
+        for each in runs(0.001)
+        for error in each.record["test"].values()
+    ]
+    planned = replace(EQUAL, row=MSE | AT, than=MAE | AT, within=2.0, times=times)
+    [each] = evaluate_claim(claim(planned), rows_of(every, []))
+    assert each.outcome == outcome
+    assert each.pair.b == ("1,000 times mae (outliers=0.1)" if times > 1 else "mae (outliers=0.1)")
+    expected = [2000 + 10 * seed - times * (2.001 + 0.0101 * seed) for seed in range(8)]
+    assert list(each.pair.differences.values()) == pytest.approx(expected)
+
+
+def test_runs_without_the_metric_stay_without_it_in_another_unit():
+    planned = replace(EQUAL, metric="slope_error", times=10.0)
+    [each] = evaluate_claim(claim(planned), rows_of(runs(), []))
+    assert (each.pair.n, each.pair.failures.lost) == (0, 0)
+
+
 def test_comparisons_are_corrected_together():
     [first, *_] = evaluated([LOWER] * 4)
     assert first.pair.p == 2 / 2**8

@@ -28,6 +28,7 @@ def test_a_page_says_conclusion_numbers_and_command(tmp_path):
     assert "| mae (outliers=0.1) | 8 | 0.6850 [" in page
     assert "python train.py -m experiment=claims/outliers" in page
     assert "The 32 runs took 2 s" in page
+    assert "## How this could mislead\n\nTwo shares are not all.\n" in page
     assert (tmp_path / "images" / "outliers.png").stat().st_size < 150_000
 
 

@@ -32,6 +32,8 @@ class PreregisteredComparison:
     ``{"metric": name}`` for another metric of the same row."""
     within: float | None = None
     """Equivalence margin, for rows that are expected to be equal."""
+    times: float = 1.0
+    """Number by which the values of the other row are multiplied, such as a change of the unit."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Claim:
     """The claim in one sentence."""
     why: str
     """How the sweep tests the claim, and its caveats."""
+    misleads: str
+    """What one might conclude wrongly from the results; may be empty."""
     preregistered: tuple[PreregisteredComparison, ...]
     chart: Chart
     columns: tuple[str, ...]
@@ -98,6 +102,7 @@ def read_claim(path: Path) -> Claim:
             name=path.stem,
             says=node["says"],
             why=" ".join(node.get("why", "").split()),
+            misleads=" ".join(node.get("misleads", "").split()),
             preregistered=tuple(_preregistered(entry) for entry in node["planned"]),
             chart=read_chart(node["chart"]),
             columns=tuple(node["shown"]),
@@ -132,4 +137,5 @@ def _preregistered(entry: Mapping[str, Any]) -> PreregisteredComparison:
     if (expected == "equal") != (within is not None):
         raise ValueError(f"within must be given for equal, and only for equal: {entry}")
     row = {**where, **entry["row"]}
-    return PreregisteredComparison(entry["metric"], row, expected, than, within)  # type: ignore[arg-type]
+    times = entry.get("times", 1.0)
+    return PreregisteredComparison(entry["metric"], row, expected, than, within, times)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from losslab.analysis.multiplicity import corrected
 from losslab.analysis.pairs import Pair, compare_rows
 from losslab.analysis.statistics import LEVEL
 from losslab.gallery.claim import Claim, PreregisteredComparison
-from losslab.gallery.rows import baseline, constant, measured_as, metric_named, picked
+from losslab.gallery.rows import baseline, constant, measured_as, metric_named, multiplied, picked
 
 Outcome = Literal["held", "refuted", "undecided"]
 OUTCOMES: tuple[Outcome, ...] = ("held", "refuted", "undecided")
@@ -65,7 +65,10 @@ def _pair(comparison: PreregisteredComparison, rows: Sequence[Row]) -> Pair:
     if comparison.expected != "equal":
         # the expected direction counts as better, whatever it is for the metric
         metric = replace(metric, better=comparison.expected)
-    return compare_rows(row, _other(comparison, row, rows), metric, within=comparison.within)
+    other = _other(comparison, row, rows)
+    if comparison.times != 1:
+        other = multiplied(other, comparison.metric, comparison.times)
+    return compare_rows(row, other, metric, within=comparison.within)
 
 
 def _other(comparison: PreregisteredComparison, row: Row, rows: Sequence[Row]) -> Row:

@@ -88,6 +88,8 @@ def _page(
     lines += ["## Results", "", *_numbers(claim, rows), ""]
     if notes := [f"- {note}" for note in _notes(claim, rows)]:
         lines += [*notes, ""]
+    if claim.misleads:
+        lines += ["## How this could mislead", "", claim.misleads, ""]
     lines += ["## Reproduce", "", *_reproduce(claim, rows)]
     return lines
 

@@ -76,6 +76,16 @@ def measured_as(row: Row, other: str, metric: str) -> Row:
     return Row(f"its {label}", tuple(_Substituted.of(run, other, metric) for run in row.runs))
 
 
+def multiplied(row: Row, metric: str, factor: float) -> Row:
+    """Return the row with a metric times a factor, as in another unit; without scores."""
+    runs = tuple(
+        _with_test(run, {metric: factor * test[metric]} if metric in test else {})
+        for run in row.runs
+        for test in [run.record["test"]]
+    )
+    return Row(f"{factor:,.10g} times {row.label}", runs)
+
+
 def without(row: Row, *keys: str) -> str:
     """Return the row's label without some of its settings."""
     name, _, options = row.label.partition(" (")
