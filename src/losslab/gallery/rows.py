@@ -11,7 +11,9 @@ import numpy as np
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run, group_by, settings_key
 from losslab.config.schema import meaning
+from losslab.gallery import linear_networks
 from losslab.gallery.claim import Picked
+from losslab.gallery.final_weights import COMPARISONS
 from losslab.information import NATS_PER_BIT, self_information
 from losslab.metrics.labels import Metric, metric_of
 from losslab.runs.scores import Scores
@@ -24,12 +26,14 @@ def rows_of(runs: Sequence[Run], measured: Sequence[str]) -> list[Row]:
 
     Args:
         runs: runs of a claim.
-        measured: metrics that the claim names; those in :data:`MEASURES` are computed.
+        measured: metrics that the claim names; those in :data:`MEASURES` and
+            :data:`COMPARISONS` are computed.
 
     Returns:
         The rows, sorted by loss and by the varying settings.
     """
     wanted = {name: MEASURES[name][1] for name in measured if name in MEASURES}
+    wanted |= {name: COMPARISONS[name][1](runs) for name in measured if name in COMPARISONS}
     rows = group_by((_measured(run, wanted) for run in runs), settings_key)
     varying = _varying_keys(rows)
     rows.sort(key=lambda row: [row[0].loss, *(_sortable(_setting(row[0], key)) for key in varying)])
@@ -256,10 +260,12 @@ MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
         Metric("information_of_share", "share in bits, -log2 p", unit="bits", low=0),
         _information_of_share,
     ),
+    **linear_networks.MEASURES,
 }
 """Metrics that are computed from a run's curves and settings, with their functions."""
 
 
 def metric_named(name: str, row: Row) -> Metric:
     """Return the metric or measure with this name for a row's task."""
-    return MEASURES[name][0] if name in MEASURES else metric_of(name, row.runs[0].config["task"])
+    measure = MEASURES.get(name) or COMPARISONS.get(name)
+    return measure[0] if measure else metric_of(name, row.runs[0].config["task"])

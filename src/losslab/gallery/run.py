@@ -16,6 +16,7 @@ from losslab.analysis.load import collect
 from losslab.config import groups
 from losslab.config.command import parse
 from losslab.config.errors import UserError
+from losslab.gallery.boundaries import draw_boundaries
 from losslab.gallery.chart import draw_chart, draw_curves, histograms, show_side_by_side
 from losslab.gallery.claim import Claim, read_chart, read_claim
 from losslab.gallery.evaluation import ComparisonResult, conclusion, evaluate_claim
@@ -242,6 +243,8 @@ def further_figures(claim: Claim, rows: Sequence[Row]) -> Iterable[PageFigure]:
             figure = draw_chart(read_chart(asked["chart"]), rows)
         elif "curve" in asked:
             figure = draw_curves(of, asked["curve"], asked["axis"], asked["per_epoch"])
+        elif "boundaries" in asked:
+            figure = draw_boundaries(of, [_label(row, asked) for row in of])
         elif "weights" in asked:
             figure = histograms({_label(row, asked): first_weights(row) for row in of})
         else:
