@@ -41,6 +41,7 @@ ORDER = (
     "outliers",
     "same_minimum",
     "mean_median",
+    "units",
     "calibration",
     "calibration_mnist",
     "information",
