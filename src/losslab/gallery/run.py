@@ -42,6 +42,7 @@ ORDER = (
     "same_minimum",
     "mean_median",
     "units",
+    "logistic_regression",
     "calibration",
     "calibration_mnist",
     "information",
