@@ -43,6 +43,7 @@ ORDER = (
     "mean_median",
     "units",
     "logistic_regression",
+    "sparse_targets",
     "calibration",
     "calibration_mnist",
     "information",
