@@ -44,6 +44,7 @@ ORDER = (
     "units",
     "logistic_regression",
     "sparse_targets",
+    "largest_margin",
     "calibration",
     "calibration_mnist",
     "information",
