@@ -530,3 +530,19 @@ def test_the_margin_of_hinge_is_1_unless_told():
     scores, target = draw(20), (draw(20, seed=1) > 0).double()
     expected = np.maximum(0, 1 - (2 * target - 1).numpy() * scores.numpy())
     np.testing.assert_allclose(functional.binary_hinge(scores, target), expected)
+
+
+def test_sparse_and_dense_cross_entropy_of_small_batches_have_the_same_gradient_bits():
+    """As in training on 10 classes by batches of 64; the kernel of larger ones rounds otherwise."""
+    found = []
+    index = torch.randint(10, (64,), generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(64, 10, generator=torch.Generator().manual_seed(1))
+    dense = torch.nn.functional.one_hot(index, 10).float()
+    for loss, target in ((CrossEntropyLoss(), index), (CategoricalCrossEntropyLoss(), dense)):
+        given = logits.clone().requires_grad_()
+        value = loss(given, target)
+        value.backward()
+        found.append((value.detach(), given.grad))
+    (sparse, sparse_gradient), (categorical, categorical_gradient) = found
+    assert torch.equal(sparse_gradient, categorical_gradient)
+    assert_close(sparse, categorical)
