@@ -7,6 +7,8 @@ from losslab.config.command import parse
 from losslab.config.compose import compose
 from losslab.config.jobs import finished_config
 from losslab.gallery import run as gallery
+from losslab.gallery.claim import NOT_A_ROW
+from losslab.gallery.rows import SHARES, TRAIN_SAMPLES
 from losslab.metrics.labels import METRICS
 
 NAMES = [path.stem for path in sorted(gallery.CLAIMS.glob("*.yaml"))]
@@ -50,10 +52,12 @@ def test_a_claim_says_its_command_and_plans_with_cells_that_it_has(name):
     swept = " ".join(claim.sweep)
     for planned in claim.preregistered:
         for picked in (planned.row, planned.than):
-            keys = picked if isinstance(picked, dict) else {}
-            assert all(f"{key}=" in swept for key in keys if key not in ("baseline", "metric")), (
-                picked
-            )
+            keys = dict(picked) if isinstance(picked, dict) else {}
+            if "trend" in keys:
+                keys = {keys["trend"]: ..., **keys.get("of", {})}
+            shares = {each for each in SHARES if each in swept}
+            keys = keys.keys() - NOT_A_ROW - ({TRAIN_SAMPLES} if shares else set())
+            assert all(f"{key}=" in swept for key in keys), picked
 
 
 def test_shown_metrics_have_a_name():

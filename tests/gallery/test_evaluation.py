@@ -5,11 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gallery.made_claims import AT, EQUAL, LOWER, MAE, MSE, claim, evaluated, failing, run, runs
+from gallery.made_claims import (
+    AT,
+    EQUAL,
+    LOWER,
+    MAE,
+    MSE,
+    SEEDS,
+    claim,
+    evaluated,
+    failing,
+    run,
+    runs,
+)
 from losslab.analysis.statistics import equivalence_p
 from losslab.gallery.claim import PreregisteredComparison
 from losslab.gallery.evaluation import conclusion, evaluate_claim
-from losslab.gallery.rows import rows_of, without
+from losslab.gallery.rows import rows_of, slopes, with_setting, without
 from losslab.runs.scores import Scores, write_scores
 
 
@@ -171,3 +183,94 @@ def test_equality_is_one_sided_at_both_ends():
     assert equivalence_p([0.0] * 6, within=1.0) == 1 / 2**6
     assert equivalence_p([2.0, 2.1, 1.9], within=1.0) == 1.0
     assert equivalence_p([], within=1.0) == 1.0
+
+
+# --- trends ---------------------------------------------------------------------------------------
+
+SHARES = (0.2, 0.01, 0.1, 0.05)  # neither ordered nor evenly spaced
+
+
+def trending(means, seeds=SEEDS, loss="mae", noise=0.1):
+    """Runs whose values at the ordered shares are the means, plus noise of their own."""
+    rng = np.random.default_rng(len(loss))
+    of = dict(zip(sorted(SHARES), means, strict=True))
+    return [
+        run(loss, share, seed, of[share] + noise * rng.normal())
+        for share in SHARES
+        for seed in range(seeds)
+    ]
+
+
+TREND = PreregisteredComparison("intercept_error", MAE, "higher", {"trend": "data.outliers"})
+
+
+@pytest.mark.parametrize(
+    ("means", "expected", "outcome"),
+    [
+        ([0.0, 0.1, 0.2, 0.3], "higher", "held"),
+        ([0.3, 0.2, 0.1, 0.0], "higher", "refuted"),
+        ([0.3, 0.2, 0.1, 0.0], "lower", "held"),
+        ([0.0, 0.0, 0.0, 0.0], "higher", "undecided"),
+        ([0.0, 0.5, 0.5, 0.0], "higher", "undecided"),  # differences, but no trend
+    ],
+    ids=str,
+)
+def test_a_trend_is_that_of_the_slopes(means, expected, outcome):
+    [each] = evaluate_claim(claim(replace(TREND, expected=expected)), rows_of(trending(means), []))
+    assert each.outcome == outcome
+    assert each.pair.n == SEEDS
+    assert each.pair.metric.label == "slope of error of the intercept over outliers"
+
+
+def test_a_slope_is_least_squares_over_the_ordered_rows():
+    rows = rows_of(trending([0.0, 3.0, 1.0, 2.0], noise=1.0), [])
+    ordered = with_setting(rows, MAE, "data.outliers")
+    assert [row.settings["data.outliers"] for row in ordered] == sorted(SHARES)
+    row = slopes(ordered, "intercept_error")
+    assert row.label == "mae"
+    for seed, each in row.by_seed.items():
+        values = [one.by_seed[seed].record["test"]["intercept_error"] for one in ordered]
+        expected = np.polyfit(range(4), values, 1)[0]
+        assert each.record["test"]["intercept_error"] == pytest.approx(expected)
+
+
+def test_equal_values_have_slope_0():
+    rows = rows_of(trending([0.1, 0.1, 0.1, 0.1], noise=0.0), [])
+    row = slopes(with_setting(rows, MAE, "data.outliers"), "intercept_error")
+    assert {each.record["test"]["intercept_error"] for each in row.runs} == {0.0}
+
+
+def test_a_trend_is_found_where_there_is_none_in_5_percent_at_most():
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(200):
+        every = [run("mae", share, seed, rng.normal()) for share in SHARES for seed in range(8)]
+        [each] = evaluate_claim(claim(TREND), rows_of(every, []))
+        found += each.outcome != "undecided"
+    assert 0 < found <= 200 * 0.05 + 3 * (200 * 0.05 * 0.95) ** 0.5
+
+
+def test_two_trends_are_compared():
+    steep, flat = trending([0, 1, 2, 3]), trending([0, 0.1, 0.2, 0.3], loss="mse")
+    planned = replace(TREND, than={"trend": "data.outliers", "of": MSE})
+    [each] = evaluate_claim(claim(planned), rows_of([*steep, *flat], []))
+    assert each.outcome == "held"
+    assert (each.pair.a, each.pair.b) == ("mae", "mse")
+    assert each.pair.mean == pytest.approx(0.9, abs=0.1)
+
+
+def test_a_seed_without_all_runs_has_no_slope():
+    every = trending([0.0, 0.1, 0.2, 0.3], seeds=10)
+    missing, failed = every.pop(0), every.pop(4)
+    every.append(run("mae", failed.settings["data.outliers"], failed.seed, 9.0, "failed"))
+    [each] = evaluate_claim(claim(TREND), rows_of(every, []))
+    assert set(range(10)) - set(each.pair.differences) == {missing.seed, failed.seed}
+
+
+def test_a_trend_needs_three_rows_that_differ():
+    every = [each for each in trending([0, 0, 0, 0]) if each.settings["data.outliers"] < 0.1]
+    with pytest.raises(ValueError, match=r"three rows or more .* picks 2: mae \(outliers=0.01\)"):
+        evaluate_claim(claim(TREND), rows_of(every, []))
+    both = [*trending([0, 0, 0, 0]), *trending([0, 0, 0, 0], loss="mse")]
+    with pytest.raises(ValueError, match="picks 8: mae"):
+        evaluate_claim(claim(replace(TREND, row={})), rows_of(both, []))

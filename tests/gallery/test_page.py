@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gallery.made_claims import EQUAL, LOWER, claim, failing, run, runs
+from gallery.made_claims import EQUAL, LOWER, MAE, SEEDS, claim, failing, run, runs
 from losslab.gallery import run as gallery
 from losslab.gallery.chart import draw_chart
 from losslab.gallery.claim import read_claim
@@ -78,6 +78,15 @@ def test_a_page_tells_what_was_undecided_and_which_runs_collapsed(tmp_path):
     assert ", at seed 0\n" in page
 
 
+def test_a_page_says_what_a_slope_is(tmp_path):
+    every = [run("mae", share, seed, share) for share in (0.1, 0.2, 0.3) for seed in range(SEEDS)]
+    rows = rows_of(every, [])
+    trend = replace(LOWER, row=MAE, expected="higher", than={"trend": "data.outliers"})
+    page = page_of(evaluate_claim(claim(trend), rows), rows, tmp_path)
+    assert "| slope of error of the intercept over outliers: mae higher than 0 | +0.100 [" in page
+    assert "the change from one of its values to the next" in page
+
+
 def test_runs_that_were_trained_together_share_their_time():
     def at(pid, heartbeat):
         made = run("mae", 0.1, 0, 0.0)
@@ -131,6 +140,18 @@ def test_a_share_trains_every_other_run_together(tmp_path, monkeypatch):
     assert "hydra/launcher=lockstep" in command.overrides
     assert len(command.jobs) == 3 * 3 * 16 / 3
     assert folder.name == "1-of-3"
+
+
+def test_a_trend_is_read_with_the_settings_in_common(tmp_path):
+    (tmp_path / "x.yaml").write_text(
+        "claim: {says: x, shown: [], chart: {metrics: []}, planned: ["
+        "{metric: dice, row: {loss: a}, lower: {trend: b, of: {loss: c}}, where: {d: 1}}, "
+        "{metric: dice, row: {loss: a}, lower: {trend: b}, where: {d: 1}}]}\nsweep: []"
+    )
+    both, one = read_claim(tmp_path / "x.yaml").preregistered
+    assert (both.row, both.trend) == ({"loss": "a", "d": 1}, "b")
+    assert both.than == {"trend": "b", "of": {"loss": "c", "d": 1}}
+    assert (one.row, one.than) == (both.row, {"trend": "b"})
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,20 @@ class PreregisteredComparison:
     expected: Expected
     than: Picked | float
     """Another row, a number, ``{"baseline": name}`` for one of the record's ``baselines``, or
-    ``{"metric": name}`` for another metric of the same row."""
+    ``{"metric": name}`` for another metric of the same row.
+
+    ``{"trend": key}`` compares the slope of the metric over the values of this setting with 0;
+    ``row`` then picks the rows that have it. ``{"trend": key, "of": settings}`` compares the slope
+    with that over other rows. See :func:`losslab.gallery.rows.slopes`."""
     within: float | None = None
     """Equivalence margin, for rows that are expected to be equal."""
     times: float = 1.0
     """Number by which the values of the other row are multiplied, such as a change of the unit."""
+
+    @property
+    def trend(self) -> str | None:
+        """Setting over which the slope is compared, if it is."""
+        return self.than.get("trend") if isinstance(self.than, Mapping) else None
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,8 @@ def read_chart(content: Mapping[str, Any]) -> Chart:
     return Chart(**{**options, **lists})
 
 
+NOT_A_ROW = {"baseline", "metric", "trend"}
+"""Keys of what a row is compared with, if that is not another row."""
 _FIELDS = {"untold": "dependent_keys"}
 """Fields whose key in the file has another name."""
 _LISTS = ("metrics", "baselines", "log_y", "dependent_keys")
@@ -131,7 +142,9 @@ def _preregistered(entry: Mapping[str, Any]) -> PreregisteredComparison:
     [expected] = [key for key in EXPECTED if key in entry]
     where = entry.get("where", {})
     than = entry[expected]
-    if isinstance(than, Mapping) and not {"baseline", "metric"} & set(than):
+    if isinstance(than, Mapping) and "of" in than:
+        than = {**than, "of": {**where, **than["of"]}}
+    elif isinstance(than, Mapping) and not NOT_A_ROW & set(than):
         than = {**where, **than}
     within = entry.get("within")
     if (expected == "equal") != (within is not None):

@@ -11,7 +11,18 @@ from losslab.analysis.multiplicity import corrected
 from losslab.analysis.pairs import Pair, compare_rows
 from losslab.analysis.statistics import LEVEL
 from losslab.gallery.claim import Claim, PreregisteredComparison
-from losslab.gallery.rows import baseline, constant, measured_as, metric_named, multiplied, picked
+from losslab.gallery.rows import (
+    baseline,
+    constant,
+    measured_as,
+    metric_named,
+    multiplied,
+    of_slope,
+    picked,
+    slopes,
+    with_setting,
+)
+from losslab.metrics.labels import Metric
 
 Outcome = Literal["held", "refuted", "undecided"]
 OUTCOMES: tuple[Outcome, ...] = ("held", "refuted", "undecided")
@@ -53,22 +64,39 @@ def evaluate_claim(claim: Claim, rows: Sequence[Row]) -> list[ComparisonResult]:
     """Test the preregistered comparisons of a claim, corrected for all of them.
 
     Raises:
-        ValueError: if a comparison does not pick exactly one row.
+        ValueError: if a comparison does not pick exactly one row, or a trend not enough of them.
     """
     pairs = corrected([_pair(comparison, rows) for comparison in claim.preregistered])
     return [ComparisonResult(*each) for each in zip(claim.preregistered, pairs, strict=True)]
 
 
 def _pair(comparison: PreregisteredComparison, rows: Sequence[Row]) -> Pair:
-    row = picked(rows, comparison.row)
-    metric = metric_named(comparison.metric, row)
-    if comparison.expected != "equal":
-        # the expected direction counts as better, whatever it is for the metric
-        metric = replace(metric, better=comparison.expected)
-    other = _other(comparison, row, rows)
+    if comparison.trend is not None:
+        row, other = _slopes(comparison, comparison.trend, rows)
+        metric = of_slope(metric_named(comparison.metric, row), comparison.trend)
+    else:
+        row = picked(rows, comparison.row)
+        other = _other(comparison, row, rows)
+        metric = metric_named(comparison.metric, row)
     if comparison.times != 1:
         other = multiplied(other, comparison.metric, comparison.times)
-    return compare_rows(row, other, metric, within=comparison.within)
+    return compare_rows(row, other, _expecting(comparison, metric), within=comparison.within)
+
+
+def _expecting(comparison: PreregisteredComparison, metric: Metric) -> Metric:
+    """Return the metric with the expected direction as the better one, whatever it is."""
+    if comparison.expected == "equal":
+        return metric
+    return replace(metric, better=comparison.expected)
+
+
+def _slopes(comparison: PreregisteredComparison, key: str, rows: Sequence[Row]) -> tuple[Row, Row]:
+    """Return the slopes of the metric over a setting, and what they are compared with."""
+    assert isinstance(comparison.than, Mapping)
+    ours = slopes(with_setting(rows, comparison.row, key), comparison.metric)
+    if "of" not in comparison.than:
+        return ours, constant(ours, comparison.metric, 0.0)
+    return ours, slopes(with_setting(rows, comparison.than["of"], key), comparison.metric)
 
 
 def _other(comparison: PreregisteredComparison, row: Row, rows: Sequence[Row]) -> Row:

@@ -140,6 +140,11 @@ def _how_sure(results: Sequence[ComparisonResult]) -> list[str]:
         "the 95 % intervals that the test implies, not corrected.",
         *dict.fromkeys(_test_sentence(each.pair) for each in results),
     ]
+    if any(each.comparison.trend for each in results):
+        sentences.append(
+            "A slope is that of the least-squares line through the values of a seed, in the order "
+            "of the setting: the change from one of its values to the next."
+        )
     if any(each.comparison.within is not None for each in results):
         sentences.append("Equality is tested by two one-sided tests.")
     pair = results[0].pair

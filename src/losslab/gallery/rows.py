@@ -10,6 +10,7 @@ import numpy as np
 
 from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run, group_by, settings_key
+from losslab.analysis.pairs import difference
 from losslab.config.schema import meaning
 from losslab.gallery import linear_networks
 from losslab.gallery.claim import Picked
@@ -19,6 +20,10 @@ from losslab.metrics.labels import Metric, metric_of
 from losslab.runs.scores import Scores
 
 ABSENT = object()
+TRAIN_SAMPLES = "train_samples"
+"""Setting of a row that follows from its data: the number of training samples."""
+SHARES = {"data.val_fraction", "data.test_fraction"}
+"""Settings that decide it, in whose place labels name it."""
 
 
 def rows_of(runs: Sequence[Run], measured: Sequence[str]) -> list[Row]:
@@ -90,6 +95,60 @@ def multiplied(row: Row, metric: str, factor: float) -> Row:
     return Row(f"{factor:,.10g} times {row.label}", runs)
 
 
+def with_setting(rows: Sequence[Row], settings: Picked, key: str) -> list[Row]:
+    """Return the rows with these settings in the order of another setting.
+
+    Raises:
+        ValueError: if fewer than three rows have it, or two of them have the same value.
+    """
+    found = [row for row in rows if has(row, settings) and setting(row, key) is not None]
+    values = {setting(row, key) for row in found}
+    if len(values) < max(3, len(found)):
+        labels = ", ".join(row.label for row in found)
+        raise ValueError(
+            f"a trend needs three rows or more with different {key}, but {dict(settings)} picks "
+            f"{len(found)}: {labels}"
+        )
+    return sorted(found, key=lambda row: setting(row, key))
+
+
+def slopes(rows: Sequence[Row], metric: str) -> Row:
+    r"""Return the slopes of a metric over ordered rows, one per seed, as a row.
+
+    The slope is that of the least-squares line through the values :math:`y_k` of a seed in the rows
+    k = 1 ... K, the change from a row to the next:
+
+    .. math:: \frac{\sum_k (k - \bar k)\, y_k}{\sum_k (k - \bar k)^2}
+
+    It depends on the order of the rows only, so that the values of a setting need no scale. A seed
+    at which a run failed counts as failed.
+    """
+    places = np.arange(len(rows)) - (len(rows) - 1) / 2
+    seeds = set.intersection(*(set(row.by_seed) for row in rows))
+    runs = ([row.by_seed[seed] for row in rows] for seed in sorted(seeds))
+    varying = [key for key in rows[0].settings if len({setting(row, key) for row in rows}) > 1]
+    label = without(rows[0], *varying)
+    return Row(label, tuple(_slope(each, metric, places / (places @ places)) for each in runs))
+
+
+def _slope(runs: Sequence[Run], metric: str, contrast: np.ndarray) -> Run:
+    """Return a run with the contrast of the runs' values, or the first one that failed."""
+    for run in runs:
+        if run.outcome != "done":
+            return run
+    values = np.array([run.record["test"].get(metric, math.nan) for run in runs])
+    if not np.isfinite(values).all():
+        return _with_test(runs[0], {})
+    up, down = contrast.clip(min=0) @ values, -contrast.clip(max=0) @ values
+    return _with_test(runs[0], {metric: difference(up, down)})  # 0 for equal values
+
+
+def of_slope(metric: Metric, key: str) -> Metric:
+    """Return the label of a metric's slope over a setting."""
+    label = f"slope of {metric.label} over {_short(key)}"
+    return replace(metric, label=label, low=-math.inf, high=math.inf)
+
+
 def without(row: Row, *keys: str) -> str:
     """Return the row's label without some of its settings."""
     name, _, options = row.label.partition(" (")
@@ -101,6 +160,8 @@ def without(row: Row, *keys: str) -> str:
 def _setting(run: Run, key: str) -> Any:
     if key == "loss":
         return run.loss
+    if key == TRAIN_SAMPLES:
+        return run.record["sizes"]["train"]
     own = run.settings
     return own.get(key, own.get(f"choices.{key}", ABSENT))
 
@@ -145,9 +206,10 @@ def _varying_keys(rows: Sequence[Sequence[Run]]) -> list[str]:
     given: dict[str, None] = {}
     for row in rows:
         given |= dict.fromkeys(str(each).partition("=")[0].lstrip("+") for each in row[0].overrides)
+    named = dict.fromkeys(TRAIN_SAMPLES if key in SHARES else key for key in given)
     return [
         key
-        for key in given
+        for key in named
         if not meaning(key).in_label and len({_setting(row[0], key) for row in rows} - {ABSENT}) > 1
     ]
 
