@@ -67,6 +67,34 @@ def test_the_threshold_is_the_best_on_validation():
     assert values["dice_best_threshold"].item() == 1
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_dice_of_small_objects_is_that_of_the_smallest_quarter(outputs):
+    """Of nine images, one is empty; two of the others are a quarter."""
+    sizes = [5, 2, 9, 0, 7, 3, 8, 6, 4]
+    target = torch.zeros(9, 4, 4, dtype=torch.int64)
+    for image, size in zip(target, sizes, strict=True):
+        image.view(-1)[:size] = 1
+    task = SegmentationTask(data(outputs))
+    guess = target.clone()
+    guess[1, 3, 3] = 1  # of size 2: Dice 4 / 5
+    guess[2] = 0  # of size 9, which does not count
+    logits = 2.0 * guess[:, None] - 1 if outputs == 1 else one_hot(guess, 3).movedim(-1, 1).float()
+    assert task.metrics(logits, target, "sigmoid", {})["dice_small"].item() == pytest.approx(0.9)
+
+
+def test_equal_sizes_are_all_small():
+    target = torch.eye(4, dtype=torch.int64).expand(5, 4, 4)
+    logits = 2.0 * target[:, None] - 1
+    logits[0] *= -1  # all wrong in one of five
+    values = BINARY.metrics(logits, target, "sigmoid", {})
+    assert values["dice_small"].item() == pytest.approx(0.8)
+
+
+def test_without_foreground_there_are_no_small_objects():
+    nothing = torch.zeros(3, 4, 4, dtype=torch.int64)
+    assert BINARY.metrics(torch.ones(3, 1, 4, 4), nothing, "sigmoid", {})["dice_small"].isnan()
+
+
 def test_of_equal_thresholds_the_one_nearest_to_a_half_is_chosen():
     target = torch.eye(4, dtype=torch.int64)[None]
     logits = 20 * (2 * target[:, None].float() - 1)

@@ -156,6 +156,7 @@ _KNOWN = (
     _share("accuracy_at_75", "images with IoU of 0.75 or more"),
     Metric("centre_error", "distance of the centres", "lower", unit="px", low=0),
     _share("dice", "Dice"),
+    _share("dice_small", "Dice, small objects"),
     _share("dice_best_threshold", "Dice, best threshold"),
     _share("precision", "precision"),
     _share("recall", "recall"),

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from losslab.metrics import classes
@@ -67,6 +68,29 @@ def mean_of_classes(values: Tensor) -> Tensor:
         0.5
     """
     return values.nanmean(dim=0).nanmean()
+
+
+def small_objects(truth: Tensor) -> Tensor:
+    """Return which masks are among the smallest quarter of their class that are not empty.
+
+    The images are chosen by their true masks alone, so that they are the same for all predictions.
+    Those that are as large as the largest of the quarter belong to it.
+
+    Args:
+        truth: true masks, boolean (N, C, H, W).
+
+    Returns:
+        Boolean (N, C).
+
+    Example:
+        >>> import torch
+        >>> truth = torch.arange(6).view(6, 1, 1, 1) > torch.arange(5)  # 0 to 5 pixels
+        >>> small_objects(truth)[:, 0].tolist()
+        [False, True, True, False, False, False]
+    """
+    size = truth.sum(dim=(-2, -1)).double()
+    size = size.where(size > 0, torch.nan)
+    return size <= size.nanquantile(0.25, dim=0, interpolation="lower")
 
 
 def average_precision(score: Tensor, truth: Tensor, counted: Tensor | None = None) -> Tensor:

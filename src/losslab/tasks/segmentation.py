@@ -33,6 +33,8 @@ class SegmentationTask(Task):
         iou, dice, precision, recall: at a probability of 0.5 (binary) or for the most likely class,
             averaged over the images in which a foreground class occurs or is predicted, then over
             these classes.
+        dice_small: Dice of the images with the smallest quarter of the foregrounds, class by class
+            (see :func:`~losslab.metrics.overlap.small_objects`).
         average_precision: over all pixels, for all thresholds.
         dice_best_threshold: after :meth:`choose`, at the threshold with the best Dice on validation
             (binary only).
@@ -90,10 +92,10 @@ class SegmentationTask(Task):
         chosen: Mapping[str, float],
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
-        values = {
-            name: overlap.mean_of_classes(masks)
-            for name, masks in self._masks(prediction, target, chosen).items()
-        }
+        each = self._masks(prediction, target, chosen)
+        values = {name: overlap.mean_of_classes(masks) for name, masks in each.items()}
+        small = overlap.small_objects(self._truth(target))
+        values["dice_small"] = overlap.mean_of_classes(each["dice"].where(small, torch.nan))
         best = values.pop("dice_best_threshold", None)
         counted = target != IGNORED if bool((target == IGNORED).any()) else None
         values["average_precision"] = overlap.average_precision(
