@@ -52,6 +52,7 @@ ORDER = (
     "regularization",
     "foreground",
     "misses",
+    "hard_cases",
     "point_clouds",
     "sequences",
     "blur",
