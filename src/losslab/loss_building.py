@@ -66,6 +66,7 @@ def _build_one(node: Any, data: Any, sizes: Mapping[str, int], **options: Any) -
         return _build_adapter(node, data, sizes, **options)
     given_sizes = accepted(target, dict(sizes))
     options |= {name: size for name, size in given_sizes.items() if name not in node}
+    options |= _class_counts(node, target, data)
     balanced = balanced_weights(node, getattr(data, "class_counts", None))
     if "pos_weight" in balanced and data.target_kind == "multilabel":
         # samples can have several labels: the negatives of a label are the samples without it
@@ -236,6 +237,22 @@ def _lacking(target: Any, given: Iterable[str]) -> list[str]:
         elif one.kind is one.VAR_POSITIONAL and lacking:
             lacking += [name, name]
     return lacking
+
+
+def _class_counts(node: Mapping[str, Any], target: Any, data: Any) -> dict[str, Any]:
+    """Return the training split's ``class_counts`` for a loss that takes them, if none are given.
+
+    Raises:
+        UserError: if the data have no class counts.
+    """
+    if node.get("class_counts") is not None or not accepted(target, {"class_counts": None}):
+        return {}
+    if data is None:
+        return {}
+    counts = getattr(data, "class_counts", None)
+    if counts is None:
+        raise UserError("loss.class_counts: these data have no class counts, give one per class")
+    return {"class_counts": counts.tolist()}
 
 
 def balanced_weights(node: Mapping[str, Any], counts: Tensor | None) -> dict[str, Any]:

@@ -376,6 +376,10 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
         ({"ignore_index": 1}, None),
         ({"weight": PER_CLASS, "label_smoothing": 0.25, "ignore_index": 1}, None),
     ],
+    "logit_adjusted": [
+        ({"class_counts": [8, 4, 2, 1]}, None),
+        ({"class_counts": [0.25, 0.5, 1.0, 2.0], "tau": 0.5, "ignore_index": 1}, None),
+    ],
     "categorical_cross_entropy": [
         ({"weight": PER_CLASS}, None),
         ({"weight": PER_CLASS, "label_smoothing": 0.25}, None),

@@ -54,6 +54,17 @@ def cross_entropy(
     return total / count if count else 0.0
 
 
+def logit_adjusted(prediction, target, class_counts=None, tau=1.0, ignore_index=-100):
+    """The ratio form of the paper: log of one plus the odds of every other class."""
+    counts = np.ones(prediction.shape[1]) if class_counts is None else np.asarray(class_counts)
+    values = [
+        special.logsumexp(scores - scores[t], b=(counts / counts[t]) ** tau)
+        for scores, t in zip(prediction, target, strict=True)
+        if t != ignore_index
+    ]
+    return np.mean(values) if values else 0.0
+
+
 def categorical_cross_entropy(prediction, target, weight=None, label_smoothing=0.0):
     """The index form, averaged over the classes that the target may be."""
     weight = np.ones(prediction.shape[1]) if weight is None else np.asarray(weight)
@@ -126,6 +137,7 @@ REFERENCES["uncertainty_sum"] = lambda *pair, parameters: (
     np.exp(-parameters[0]) @ [cross_entropy(*pair), focal(*pair, gamma=1.0)]
     + parameters[0].sum() / 2
 )
+REFERENCES["logit_adjusted"] = logit_adjusted
 REFERENCES["categorical_cross_entropy"] = categorical_cross_entropy
 REFERENCES["bce"] = bce
 REFERENCES["hinge"] = hinge

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
@@ -9,12 +10,15 @@ from sklearn.metrics import hinge_loss, log_loss
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from losslab.config.errors import UserError
+from losslab.loss_building import build_loss
 from losslab.losses import (
     BCELoss,
     CategoricalCrossEntropyLoss,
     CrossEntropyLoss,
     FocalLoss,
     HingeLoss,
+    LogitAdjustedLoss,
     functional,
 )
 from losslab.losses.functional.fused import FOCAL, ElementKernel
@@ -254,6 +258,49 @@ def test_both_multiclass_hinges_agree_for_two_classes(logits, indices):
         for name in ("crammer_singer", "weston_watkins")
     ]
     assert_close(*values)
+
+
+# logit adjustment
+
+COUNTS = [80, 15, 5]
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_logit_adjusted_is_cross_entropy_of_adjusted_logits(logits, indices, tau, reduction):
+    prior = torch.tensor(COUNTS, dtype=torch.float64) / 100
+    expected = F.cross_entropy(logits + tau * prior.log(), indices, reduction=reduction)
+    loss = LogitAdjustedLoss(COUNTS, tau, reduction=reduction)
+    assert_close(loss(logits, indices), expected)
+    pixels = logits.T.view(1, 3, 8, 5), indices.view(1, 8, 5)
+    assert_close(loss(*pixels).flatten(), expected.flatten())
+
+
+def test_logit_adjusted_has_its_minimum_at_the_probabilities_of_equally_frequent_classes():
+    """For samples x with densities p(x|c), the training data have p(c|x) ~ counts * p(x|c)."""
+    density = torch.tensor([0.02, 0.1, 0.3], dtype=torch.float64)  # of one x in each class
+    share = torch.tensor(COUNTS) * density / (torch.tensor(COUNTS) * density).sum()
+    logits = density.log()[None].requires_grad_()
+    each = LogitAdjustedLoss(COUNTS, reduction="none")(logits.expand(3, -1), torch.arange(3))
+    (share @ each).backward()
+    assert_close(logits.grad, torch.zeros_like(logits))
+    assert_close(logits.softmax(dim=1)[0], density / density.sum())
+
+
+def test_a_run_adjusts_by_the_counts_of_its_training_split():
+    node = {"_target_": "losslab.losses.LogitAdjustedLoss", "class_counts": None, "tau": 2.0}
+    counts = torch.tensor([90, 10])
+    loss = build_loss(node, SimpleNamespace(class_counts=counts))
+    assert_close(loss.class_counts, torch.tensor([90.0, 10.0]))
+    own = build_loss(node | {"class_counts": [1, 3]}, SimpleNamespace(class_counts=counts))
+    assert_close(own.class_counts, torch.tensor([1.0, 3.0]))
+    with pytest.raises(UserError, match="these data have no class counts"):
+        build_loss(node, SimpleNamespace(class_counts=None))
+
+
+def test_a_class_without_samples_cannot_be_adjusted():
+    with pytest.raises(ValueError, match=r"class_counts must be > 0 .* got \[3.0, 0.0\]"):
+        LogitAdjustedLoss([3, 0])
 
 
 # focal

@@ -26,6 +26,7 @@ from losslab.losses.classification import (
     CrossEntropyLoss,
     FocalLoss,
     HingeLoss,
+    LogitAdjustedLoss,
 )
 from losslab.losses.compound import SumLoss, UncertaintySumLoss
 from losslab.losses.functional.information import (
@@ -100,6 +101,7 @@ __all__ = [
     "L1Regularizer",
     "L2Regularizer",
     "Link",
+    "LogitAdjustedLoss",
     "Loss",
     "MAELoss",
     "MSELoss",

@@ -1,7 +1,7 @@
 """Classification losses: cross-entropies, focal and hinge."""
 
 from abc import abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -91,7 +91,10 @@ class CrossEntropyLoss(Loss):
         '2.0000'
     """
 
-    accepts = (TargetFormat.CLASS_INDICES, TargetFormat.LABELLED_EMBEDDINGS)
+    accepts: ClassVar[tuple[TargetFormat, ...]] = (
+        TargetFormat.CLASS_INDICES,
+        TargetFormat.LABELLED_EMBEDDINGS,
+    )
     inverse_link = "softmax"
     minimum = 0.0
     weight: Tensor | None
@@ -173,6 +176,75 @@ class CrossEntropyLoss(Loss):
     def diagnostics(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Count the ignored targets, ``ignored``."""
         return {"ignored": (target == self.ignore_index).sum()}
+
+
+class LogitAdjustedLoss(CrossEntropyLoss):
+    r"""Cross-entropy of logits plus the logarithm of the class frequencies, for rare classes.
+
+    .. math:: \ell = \operatorname{reduce}_i\,
+        -\log \operatorname{softmax}(z_i + \tau \log \pi)_{t_i},
+        \qquad \pi_c = n_c / \textstyle\sum_k n_k
+
+    The frequencies are added in training only. What the logits learn is the rest: for
+    :math:`\tau = 1`, their softmax estimates the probabilities that the classes would have if they
+    were equally frequent, and the largest logit minimises the mean error over the classes.
+
+    Args:
+        class_counts: n, the number of training samples per class, or numbers proportional to
+            it; ``None`` for equal ones, which give :class:`CrossEntropyLoss`. A run takes
+            those of its training split.
+        tau: strength of the adjustment; 0 is :class:`CrossEntropyLoss`.
+        ignore_index: target value that is ignored.
+        reduction: ``"mean"`` (over the targets that are not ignored), ``"sum"`` or ``"none"``.
+
+    Shape:
+        prediction: logits ``(N, C, *)``. target: int64 indices ``(N, *)``. The loss is in nats,
+        ``(N, *)`` for ``reduction="none"``, 0 for ignored targets.
+
+    Raises:
+        ValueError: if an option is out of range, a class has no samples, the number of counts is
+            not C, the target has another shape or dtype, or the mean is over an empty batch.
+
+    Source:
+        Menon et al., "Long-tail learning via logit adjustment", 2021, equation 10.
+
+    Example:
+        Equal logits already give the rare class its share of the training samples.
+
+        >>> import torch
+        >>> loss = LogitAdjustedLoss(class_counts=[90, 10], reduction="none")
+        >>> loss(torch.zeros(2, 2), torch.tensor([0, 1])).neg().exp()
+        tensor([0.9000, 0.1000])
+    """
+
+    accepts = (TargetFormat.CLASS_INDICES,)
+    inverse_link = "softmax"
+    minimum = 0.0
+    class_counts: Tensor | None
+
+    def __init__(
+        self,
+        class_counts: Weights = None,
+        tau: float = 1.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        require_at_least("tau", tau, 0)
+        self.tau = tau
+        self.register_buffer("class_counts", weights("class_counts", class_counts))
+        if self.class_counts is not None and not (self.class_counts > 0).all():
+            raise ValueError(
+                f"class_counts must be > 0 for each class, got {self.class_counts.tolist()}"
+            )
+
+    def _logits(self, prediction: Tensor, target: Tensor) -> Tensor:
+        prediction = super()._logits(prediction, target)
+        counts = class_weights("class_counts", self.class_counts, prediction)
+        if counts is None:
+            return prediction
+        adjustment = self.tau * (counts / counts.sum()).log()
+        return prediction + along_classes(adjustment, prediction.dim())
 
 
 class CategoricalCrossEntropyLoss(Loss):
