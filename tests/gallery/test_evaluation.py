@@ -21,7 +21,7 @@ from gallery.made_claims import (
 from losslab.analysis.statistics import equivalence_p
 from losslab.gallery.claim import PreregisteredComparison
 from losslab.gallery.evaluation import conclusion, evaluate_claim
-from losslab.gallery.rows import rows_of, slopes, with_setting, without
+from losslab.gallery.rows import picked, rows_of, slopes, with_setting, without
 from losslab.runs.scores import Scores, write_scores
 
 
@@ -177,6 +177,24 @@ def test_rows_are_named_and_ordered_by_what_varies():
         f"{loss} (outliers={share})" for loss in ("mae", "mse") for share in ("0.05", "0.1")
     ]
     assert without(rows[0], "data.outliers") == "mae"
+
+
+def test_a_row_is_named_and_picked_by_its_number_of_training_samples():
+    def with_samples(loss, samples, seed):
+        made = run(loss, 0.1, seed, 0.0)
+        share = 1 - samples / 1000
+        record = {**made.record, "sizes": {"train": samples, "val": 1000 - samples, "test": 100}}
+        overrides = [*made.overrides, f"data.val_fraction={share}"]
+        data = {**made.config["data"], "val_fraction": share}
+        return replace(
+            made, record=record, config={**made.config, "overrides": overrides, "data": data}
+        )
+
+    every = [with_samples("mae", samples, seed) for samples in (200, 30, 100) for seed in (0, 1)]
+    rows = rows_of(every, [])
+    assert [row.label for row in rows] == [f"mae (train_samples={n})" for n in (30, 100, 200)]
+    assert picked(rows, {"train_samples": 100}) is rows[1]
+    assert slopes(with_setting(rows, {}, "train_samples"), "intercept_error").label == "mae"
 
 
 def test_equality_is_one_sided_at_both_ends():

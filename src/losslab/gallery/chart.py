@@ -146,7 +146,8 @@ def _look(place: int) -> dict[str, object]:
 
 def _words(key: str) -> str:
     """Return the axis label of a setting."""
-    return f"{key.rpartition('.')[2].replace('_', ' ')} ({key})"
+    words = key.rpartition(".")[2].replace("_", " ")
+    return f"{words} ({key})" if "." in key else words
 
 
 # --- curves ---------------------------------------------------------------------------------------

@@ -126,7 +126,8 @@ def slopes(rows: Sequence[Row], metric: str) -> Row:
     places = np.arange(len(rows)) - (len(rows) - 1) / 2
     seeds = set.intersection(*(set(row.by_seed) for row in rows))
     runs = ([row.by_seed[seed] for row in rows] for seed in sorted(seeds))
-    varying = [key for key in rows[0].settings if len({setting(row, key) for row in rows}) > 1]
+    keys = (TRAIN_SAMPLES, *rows[0].settings)
+    varying = [key for key in keys if len({setting(row, key) for row in rows}) > 1]
     label = without(rows[0], *varying)
     return Row(label, tuple(_slope(each, metric, places / (places @ places)) for each in runs))
 
