@@ -197,6 +197,19 @@ def test_a_row_is_named_and_picked_by_its_number_of_training_samples():
     assert slopes(with_setting(rows, {}, "train_samples"), "intercept_error").label == "mae"
 
 
+def test_a_row_is_named_and_picked_by_its_epochs():
+    def with_epochs(epochs, seed):
+        made = run("mae", 0.1, seed, 0.0)
+        overrides = [*made.overrides, f"task.epochs={epochs}"]
+        config = {**made.config, "overrides": overrides, "trainer": {"max_epochs": epochs}}
+        return replace(made, config=config)
+
+    rows = rows_of([with_epochs(epochs, seed) for epochs in (8, 4, 16) for seed in (0, 1)], [])
+    assert [row.label for row in rows] == [f"mae (epochs={epochs})" for epochs in (4, 8, 16)]
+    assert picked(rows, {"task.epochs": 8}) is rows[1]
+    assert slopes(with_setting(rows, {}, "task.epochs"), "intercept_error").label == "mae"
+
+
 def test_equality_is_one_sided_at_both_ends():
     assert equivalence_p([0.0] * 6, within=1.0) == 1 / 2**6
     assert equivalence_p([2.0, 2.1, 1.9], within=1.0) == 1.0

@@ -22,6 +22,8 @@ from losslab.runs.scores import Scores
 ABSENT = object()
 TRAIN_SAMPLES = "train_samples"
 """Setting of a row that follows from its data: the number of training samples."""
+DECIDES = {"task.epochs": "trainer.max_epochs", "task.learning_rate": "optimizer.lr"}
+"""Options of a task, and the settings that follow from them."""
 SHARES = {"data.val_fraction", "data.test_fraction"}
 """Settings that decide it, in whose place labels name it."""
 
@@ -126,7 +128,7 @@ def slopes(rows: Sequence[Row], metric: str) -> Row:
     places = np.arange(len(rows)) - (len(rows) - 1) / 2
     seeds = set.intersection(*(set(row.by_seed) for row in rows))
     runs = ([row.by_seed[seed] for row in rows] for seed in sorted(seeds))
-    keys = (TRAIN_SAMPLES, *rows[0].settings)
+    keys = (TRAIN_SAMPLES, *DECIDES, *rows[0].settings)
     varying = [key for key in keys if len({setting(row, key) for row in rows}) > 1]
     label = without(rows[0], *varying)
     return Row(label, tuple(_slope(each, metric, places / (places @ places)) for each in runs))
@@ -163,7 +165,7 @@ def _setting(run: Run, key: str) -> Any:
         return run.loss
     if key == TRAIN_SAMPLES:
         return run.record["sizes"]["train"]
-    own = run.settings
+    own, key = run.settings, DECIDES.get(key, key)
     return own.get(key, own.get(f"choices.{key}", ABSENT))
 
 
