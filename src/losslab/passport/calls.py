@@ -15,8 +15,8 @@ from losslab.losses.base import Loss
 from losslab.losses.totals import TotalsOfOther, has_totals, totals_of, with_reduction
 from losslab.rng import restored_state
 
-CLASS_WEIGHTS = ("weight", "pos_weight", "alpha", "class_weight")
-"""Attributes and options that weight classes.
+CLASS_WEIGHTS = ("weight", "pos_weight", "alpha", "class_weight", "class_counts")
+"""Attributes and options that weight classes, or adjust for their frequencies.
 
 They shift what a loss estimates, on purpose, and are left out of its inverse link.
 """
