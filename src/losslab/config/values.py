@@ -105,7 +105,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("data.sizes", List(Number(0, 1, above=True), least=2, most=2)),
     ("data.stretch", Number(1)),
     ("data.overlap data.clutter", _SHARE),
-    ("data.gap data.distractors", _COUNT_FROM_0),
+    ("data.gap data.least_gap data.distractors", _COUNT_FROM_0),
     ("data.num_envs data.steps_per_epoch data.steps_per_batch", _COUNT),
     ("data.choice_episodes data.val_episodes data.test_episodes", _COUNT),
     ("data.max_episode_steps", _COUNT | NULL),
