@@ -59,7 +59,7 @@ def test_images_have_the_labels_of_their_folders(faces):
             assert 255 * image.mean().item() == pytest.approx(level + 2, abs=3)
 
 
-def test_persons_with_one_image_are_left_out_and_told(faces):
+def test_persons_with_one_image_are_left_out_and_counted(faces):
     data = ready(Identities(str(faces), image_size=6))
     assert sum(data.sizes().values()) == sum(2 + place % 4 for place in range(10))
     assert data.class_names == [f"Person_{place}" for place in range(10)]
