@@ -72,6 +72,8 @@ class Purpose(StrEnum):
     READING = "reading"
     AUGMENTATION = "augmentation"
     CHANNEL = "channel"
+    IDENTITIES = "identities"
+    IDENTITY_IMAGES = "identity images"
 
 
 def derive_seed(seed: int, purpose: Purpose, *counters: int) -> int:

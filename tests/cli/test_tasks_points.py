@@ -1,6 +1,8 @@
 """Point clouds and metric learning, as whole commands."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +30,24 @@ def test_metric_learning_beats_raw_pixels_and_the_untrained_network(command):
         reached = record["test"]["recall_at_1"]
         for baseline in ("raw_inputs", "untrained"):
             assert reached > record["baselines"][baseline]["recall_at_1"] + 0.03
+
+
+def test_persons_that_are_not_seen_in_training(command, tmp_path):
+    faces = tmp_path / "faces"
+    for person in range(15):
+        (faces / f"p{person}").mkdir(parents=True)
+        for number in range(1 if person == 14 else 3):
+            pixels = np.full((8, 8, 3), 16 * person + number, dtype=np.uint8)
+            Image.fromarray(pixels).save(faces / f"p{person}" / f"{number}.png")
+    short = ["data.image_size=8", "trainer.max_epochs=2"]
+    outcome = command("loss=arcface", "data=identities", f"data.path={faces}", *short, *QUIET)
+    assert outcome.code == 0, outcome.err
+    assert "identities with one image left out: 1 (first: p14)" in outcome.out
+    record = outcome.record()
+    assert sum(record["sizes"].values()) == 14 * 3
+    assert 0 <= record["test"]["eer"] <= 1
+    assert record["test"]["tar_at_far_1e-3"] == "NaN"  # it needs 1000 pairs of two persons
+    assert record["baselines"]["raw_inputs"]["eer"] <= 0.5
 
 
 def test_meshes_of_ones_own(command, tmp_path):

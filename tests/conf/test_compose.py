@@ -27,6 +27,7 @@ NEEDS = {
     "data=openml": ["data.id=31"],
     "data=huggingface": ["data.name=x", "data.target=y"],
     "data=dataset": ["data._target_=my_data.MyDataset"],
+    "data=identities": ["data.path=x"],
     "data=image_folder": ["data.path=x"],
     "data=image_masks": ["data.path=x"],
     "data=letor": ["data.path=x"],
@@ -51,7 +52,7 @@ def test_every_file_composes_and_resolves(group, name):
 
 IMAGES = (
     *("digits", "mnist", "fashion_mnist", "cifar10", "svhn", "oxford_pets", "voc_segmentation"),
-    *("image_folder", "image_masks", "huggingface", "dataset"),
+    *("identities", "image_folder", "image_masks", "huggingface", "dataset"),
 )
 
 

@@ -363,6 +363,7 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
         ({"weight": PER_CLASS}, (TargetFormat.CLASS_MASKS,)),
     ],
     "ctc": [({"blank": 3}, None)],
+    "framewise_cross_entropy": [({"blank": 3}, None)],
     "reconstruction": [({"p": 1}, None), ({"per": "sample"}, None)],
     "adversarial": [
         ({"kind": "minimax"}, None),

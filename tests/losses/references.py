@@ -232,6 +232,22 @@ def ctc(prediction, target, blank=0):
     return np.mean(values)
 
 
+def framewise_cross_entropy(prediction, target, blank=0):
+    """Step by step; a label's share of the steps begins with the blank after an equal label."""
+    values = []
+    for scores, labels, length, steps in zip(prediction, *target, strict=True):
+        log_p = special.log_softmax(scores[:steps], axis=1)
+        total, before = 0.0, None
+        for step in range(steps):
+            place = step * int(length) // int(steps)
+            now = labels[place] if length else blank
+            repeats = before is not None and place > before and labels[place] == labels[before]
+            total -= log_p[step, blank if repeats else now]
+            before = place
+        values.append(total / max(length, 1))
+    return np.mean(values)
+
+
 def reconstruction(prediction, target, p=2, per="element"):
     error = (np.abs(prediction - target) ** p).sum()
     return error / (prediction.size if per == "element" else len(prediction))
@@ -250,6 +266,7 @@ DISCRIMINATOR = {
 }
 
 REFERENCES["ctc"] = ctc
+REFERENCES["framewise_cross_entropy"] = framewise_cross_entropy
 REFERENCES["reconstruction"] = reconstruction
 REFERENCES["adversarial"] = lambda prediction, target, kind="non_saturating": DISCRIMINATOR[kind](
     prediction, target

@@ -7,7 +7,7 @@ from scipy import special
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from losslab.losses import CTCLoss, SequenceTarget
+from losslab.losses import CTCLoss, FramewiseCrossEntropyLoss, SequenceTarget
 from losslab.losses.functional import sequence
 
 CLASSES = 4
@@ -230,3 +230,62 @@ def test_labels_that_are_the_blank_cost_nothing_where_they_cannot_be_refused(mon
     found = sequence.ctc(logits, labels, lengths, torch.full((3,), 5), 0)
     assert found[0] > 0
     assert found[1:].tolist() == [0.0, 0.0]
+
+
+# --- framewise ------------------------------------------------------------------------------------
+
+PATHS = {
+    "equal shares": ([1, 2], 6, [1, 1, 1, 2, 2, 2]),
+    "a rest": ([1, 2, 3], 7, [1, 1, 1, 2, 2, 3, 3]),
+    "a repeat": ([1, 2, 2], 6, [1, 1, 2, 2, 0, 2]),
+    "repeats": ([3, 3, 3], 6, [3, 3, 0, 3, 0, 3]),
+    "one step each": ([1, 2, 3], 3, [1, 2, 3]),
+    "no labels": ([], 3, [0, 0, 0]),
+    "fewer steps than labels": ([1, 2, 3], 2, [1, 2]),
+    "no step for a repeat": ([1, 1], 2, [1, 0]),
+}
+
+
+@pytest.mark.parametrize(("labels", "steps", "path"), PATHS.values(), ids=PATHS)
+@pytest.mark.parametrize("blank", [0, 3])
+def test_steps_are_divided_evenly(labels, steps, path, blank):
+    labels, path = ([{0: 3, 3: 0}.get(c, c) if blank else c for c in row] for row in (labels, path))
+    padded = torch.tensor([labels + [2] * (4 - len(labels))])
+    lengths = torch.tensor([len(labels)]), torch.tensor([steps])
+    found = sequence.equal_shares(padded, *lengths, steps + 2, blank)
+    assert found.tolist() == [[*path, blank, blank]]
+    reads = _read(path, blank) == labels
+    assert sequence.misread(padded, *lengths, steps + 2, blank).item() == (not reads)
+
+
+def test_framewise_is_cross_entropy_of_the_path():
+    logits = _logits(1, 7)
+    target = _target([[1, 2, 2]], [3], [6])
+    expected = F.cross_entropy(logits[0, :6], torch.tensor([1, 1, 2, 2, 0, 2]), reduction="sum")
+    assert_close(FramewiseCrossEntropyLoss(reduction="sum")(logits, target), expected)
+    assert_close(FramewiseCrossEntropyLoss()(logits, target), expected / 3)
+
+
+def test_one_path_is_less_likely_than_all(batch):
+    """CTC sums over the path of framewise cross-entropy, too."""
+    logits, target = batch
+    assert FramewiseCrossEntropyLoss().diagnostics(logits, target) == {"misread": 0}
+    path = sequence.equal_shares(*target, 7)
+    for scale in (1.0, 50.0):  # the better the path fits, the less the others add
+        fitting = logits + scale * F.one_hot(path, CLASSES)
+        forced = FramewiseCrossEntropyLoss(reduction="none")(fitting, target)
+        summed = CTCLoss(reduction="none")(fitting, target)
+        assert (forced >= summed).all()
+    assert_close(forced, summed, rtol=0, atol=1e-12)
+
+
+def test_framewise_counts_sequences_that_it_misreads():
+    target = _target([[1, 1, 2], [1, 2, 0], [1, 2, 3]], [3, 2, 3], [4, 2, 2])
+    assert FramewiseCrossEntropyLoss().diagnostics(_logits(3, 4), target) == {"misread": 2}
+
+
+def test_framewise_refuses_labels_as_ctc_does(batch):
+    logits, target = batch
+    for wrong in (target.labels + 3, torch.zeros_like(target.labels)):
+        with pytest.raises(RuntimeError, match="labels must be class indices from 0 to 3 without"):
+            FramewiseCrossEntropyLoss()(logits, target._replace(labels=wrong))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy import special, stats
 from scipy.linalg import sqrtm
+from scipy.optimize import brentq
 from scipy.spatial.distance import cdist
 from sklearn import metrics as sk
 from torch import Tensor
@@ -32,6 +33,7 @@ from losslab.metrics import (
     retrieval,
     samples,
     text,
+    verification,
     weights,
 )
 
@@ -428,6 +430,28 @@ def silhouette(case):
     if not 1 < len(set(labels)) < len(labels):
         return np.full(len(labels), np.nan)
     return sk.silhouette_samples(distance, labels, metric="precomputed")
+
+
+def pairs(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cosines of all pairs, and which pairs have one label."""
+    first, second = np.triu_indices(len(case.y), 1)
+    cosines = np.round(sk.pairwise.cosine_similarity(case.z), 12)
+    return cosines[first, second], case.y[first] == case.y[second]
+
+
+@reference_of(
+    verification.verification,
+    lambda c: list(verification.verification(c.logits, c.labels).values()),
+)
+def verified(case):
+    cosines, same = pairs(case)
+    if same.all() or not same.any():
+        return [np.nan] * 3
+    far, tar, _ = sk.roc_curve(same, cosines, drop_intermediate=False)
+    place = np.arange(len(far))
+    equal = brentq(lambda at: np.interp(at, place, far + tar - 1), 0, place[-1], xtol=1e-13)
+    at = [tar[far <= f].max() if (~same).sum() * f >= 1 else np.nan for f in (0.01, 0.001)]
+    return [np.interp(equal, place, far), *at]
 
 
 # --- rankings -------------------------------------------------------------------------------------

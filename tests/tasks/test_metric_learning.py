@@ -30,7 +30,14 @@ def test_perfect_embeddings(data):
     embeddings = nn.functional.one_hot(target, 10).float()
     values = MetricLearningTask(data).metrics(embeddings, target, None, {})
     assert {name: value.item() for name, value in values.items()} == pytest.approx(
-        {"recall_at_1": 1, "map_at_r": 1, "silhouette": 1}
+        {
+            "recall_at_1": 1,
+            "map_at_r": 1,
+            "silhouette": 1,
+            "eer": 0,
+            "tar_at_far_1e-2": 1,
+            "tar_at_far_1e-3": 1,
+        }
     )
 
 

@@ -103,6 +103,7 @@ ADDED: dict[str, Added] = {
     "data.ignore": Added(None, targets=("losslab.data.image_masks.ImageMasks",)),
     "data.impute": Added("refuse", targets=("losslab.data.table.Table",)),
     "data.categories": Added("one_hot", targets=("losslab.data.table.Table",)),
+    "data.least_gap": Added(0, targets=("losslab.data.digit_sequences.DigitSequences",)),
     "data.in_memory": Added(True, targets=_AUGMENTED[1:3]),
     "data.augment": Added(None, targets=_AUGMENTED),
     "data.num_workers": Added("auto", targets=_AUGMENTED),

@@ -227,7 +227,7 @@ class InMemoryData(pl.LightningDataModule):
         whole = self._describe(raw)
         self.sampling = self._sampling(raw)
         self.notes = raw.notes
-        self._require_fitting_corruption(streamed=isinstance(whole.inputs, StreamedInputs))
+        self._require_fitting_corruption(raw, streamed=isinstance(whole.inputs, StreamedInputs))
         places = self._divided(raw, whole)
         self.test_index = places[splits.TEST]
         parts = [whole.take(index) for index in places]
@@ -273,8 +273,8 @@ class InMemoryData(pl.LightningDataModule):
             )
         return splits.draw(
             whole.size,
-            labels=whole.targets if self._kind.single_label else None,
-            groups=raw.groups,
+            labels=whole.targets if self._kind.single_label and not raw.whole_classes else None,
+            groups=whole.targets if raw.whole_classes else raw.groups,
             fixed=raw.fixed,
             held_out=raw.held_out,
             val_fraction=self.val_fraction,
@@ -321,9 +321,14 @@ class InMemoryData(pl.LightningDataModule):
         inputs = inputs.using(augment=self.augment, seed=self.seed)
         return whole._replace(inputs=inputs).take(index)
 
-    def _require_fitting_corruption(self, *, streamed: bool) -> None:
+    def _require_fitting_corruption(self, raw: Raw, *, streamed: bool) -> None:
         require_supported(self._kind, self.corruption)
         options = self.corruption
+        if raw.whole_classes and (options.imbalance < 1 or options.label_noise > 0):
+            raise ValueError(
+                "imbalance and label_noise must be left out: the classes of training are not those "
+                "of validation and test"
+            )
         leverage = options.outliers > 0 and options.outlier_kind == "leverage"
         for name, used in (("pixel_outliers", options.pixel_outliers > 0), ("leverage", leverage)):
             if used and (streamed or self.augment is not None):

@@ -24,7 +24,8 @@ class DigitSequences(InMemoryData):
         rows: number of rows over all splits.
         shortest: minimum number of digits in a row.
         longest: maximum number of digits in a row.
-        gap: maximum gap between two digits in pixels; gaps are uniform from 0 to it.
+        gap: maximum gap before a digit in pixels.
+        least_gap: minimum gap; gaps are uniform between both, and all equal if both are.
         noise: standard deviation of the noise on all pixels, with grey values from 0 to 1.
         source: ``"digits"`` (scikit-learn, 8 x 8 pixels) or ``"mnist"`` (reduced to 14 x 14).
         data_dir: folder that contains ``MNIST/raw``, for ``source="mnist"``.
@@ -49,6 +50,7 @@ class DigitSequences(InMemoryData):
         shortest: int = 3,
         longest: int = 8,
         gap: int = 3,
+        least_gap: int = 0,
         noise: float = 0.05,
         source: Literal["digits", "mnist"] = "digits",
         data_dir: str = "data",
@@ -58,11 +60,13 @@ class DigitSequences(InMemoryData):
         checks.require_whole("rows", rows, 10)
         checks.require_whole("shortest", shortest, 1)
         checks.require_whole("longest", longest, shortest)
-        checks.require_whole("gap", gap, 0)
+        checks.require_whole("least_gap", least_gap, 0)
+        checks.require_whole("gap", gap, least_gap)
         checks.require_number("noise", noise, 0)
         checks.require_choice("source", source, ("digits", "mnist"))
         self.rows, self.shortest, self.longest = rows, shortest, longest
-        self.gap, self.noise, self.source, self.data_dir = gap, noise, source, data_dir
+        self.gap, self.least_gap = gap, least_gap
+        self.noise, self.source, self.data_dir = noise, source, data_dir
 
     def load(self) -> Raw:
         """Generate the rows of each split from its own part of the digits."""
@@ -112,7 +116,8 @@ class DigitSequences(InMemoryData):
         width = self.longest * (side + self.gap)
         lengths = torch.randint(self.shortest, self.longest + 1, (n,), generator=stream)
         chosen = torch.randint(len(images), (n, self.longest), generator=stream)
-        gaps = torch.randint(0, self.gap + 1, (n, self.longest), generator=stream)
+        shape = (n, self.longest)
+        gaps = torch.randint(self.least_gap, self.gap + 1, shape, generator=stream)
         canvas = self.noise * torch.randn(n, 1, side, width, generator=stream)
         targets = torch.zeros(n, self.longest + 1, dtype=torch.int64)
         for row in range(n):

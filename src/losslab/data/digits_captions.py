@@ -68,7 +68,7 @@ class DigitsCaptions(InMemoryData):
         >>> data.input_shape, data.outputs  # 16 x 16 pixels and 9 words; meanings
         ((265,), 360)
         >>> text_of(data.train.inputs[0])
-        'middle left eight faint on white'
+        'middle centre six faint on white'
     """
 
     sizes_of_embeddings: dict[str, int]

@@ -56,6 +56,8 @@ class Raw:
             by the medians of the training split.
         notes: what reading changed or left out, one line each: values that were converted or
             scaled, files or columns that were not read.
+        whole_classes: whether all samples of a class stay in the same split, so that validation
+            and test have classes that training lacks.
     """
 
     inputs: Any
@@ -72,6 +74,7 @@ class Raw:
     redrawn: bool = False
     impute: bool = False
     notes: tuple[str, ...] = ()
+    whole_classes: bool = False
 
 
 def require_finite(name: str, values: Tensor, *, gaps: bool = False) -> None:

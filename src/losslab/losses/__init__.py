@@ -64,7 +64,7 @@ from losslab.losses.reinforcement import (
 )
 from losslab.losses.schedule import WeightSchedule
 from losslab.losses.segmentation import BCEDiceLoss, DiceLoss, FocalTverskyLoss, TverskyLoss
-from losslab.losses.sequence import CTCLoss, SequenceTarget
+from losslab.losses.sequence import CTCLoss, FramewiseCrossEntropyLoss, SequenceTarget
 
 __all__ = [
     "AdversarialLoss",
@@ -92,6 +92,7 @@ __all__ = [
     "FocalLink",
     "FocalLoss",
     "FocalTverskyLoss",
+    "FramewiseCrossEntropyLoss",
     "GIoULoss",
     "HingeLoss",
     "HuberLoss",

@@ -5,6 +5,7 @@ from typing import Any
 
 _CLASSES = "accuracy f1_macro auroc ece brier entropy bits"
 _RETRIEVAL = "map_at_r recall_at_1"
+_VERIFICATION = "eer tar_at_far_1e-2 tar_at_far_1e-3"
 _RETURNS = "return_choice return_mean"
 _OF_TASKS: dict[str, str] = {
     "losslab.tasks.ClassificationTask": (
@@ -19,7 +20,7 @@ _OF_TASKS: dict[str, str] = {
     "losslab.tasks.RankingTask": "loss ndcg_at_10 kendall_tau pairwise_accuracy",
     "losslab.tasks.RecommendationTask": "loss ndcg_at_10 recall_at_10",
     "losslab.tasks.MetricLearningTask": (
-        f"loss {_RETRIEVAL} silhouette map_at_r_held_out recall_at_1_held_out"
+        f"loss {_RETRIEVAL} silhouette {_VERIFICATION} map_at_r_held_out recall_at_1_held_out"
     ),
     "losslab.tasks.ImageTextTask": (
         "loss recall_at_1 recall_at_1_image_to_text recall_at_1_text_to_image"

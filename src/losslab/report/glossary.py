@@ -102,6 +102,16 @@ TERMS: dict[str, tuple[str, str]] = {
         r"\bAUROC\b|\bauroc\b",
         "probability that a positive scores above a negative; 0.5 is chance",
     ),
+    "EER": (
+        r"\bEER\b|\beer\b",
+        "equal error rate: share of wrong decisions on pairs, at the threshold at which it is the "
+        "same for pairs of one class and pairs of two; 0.5 is chance",
+    ),
+    "TAR at FAR": (
+        r"\bTAR at FAR\b|tar_at_far",
+        "share accepted of the pairs of one class, at a threshold that accepts this share of the "
+        "pairs of two classes",
+    ),
     "F1": (r"\bF1\b|\bf1_", "harmonic mean of precision and recall"),
     "R²": (r"R²|\br2\b", "share of the target's variance that is explained; 1 is perfect"),
     "IoU": (r"\bIoU\b|\biou\b", "overlap of two masks: intersection over union"),

@@ -11,6 +11,7 @@ from losslab.data.streaming import are_in_memory, batches_of, whole_inputs
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.metrics.retrieval import mean_of_known, retrieval, silhouette
+from losslab.metrics.verification import verification
 from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ class MetricLearningTask(Task):
 
     Metrics, by cosine similarity within a split:
         recall_at_1, map_at_r and silhouette.
+        eer, tar_at_far_1e-2 and tar_at_far_1e-3, over the pairs of samples, see
+        :func:`~losslab.metrics.verification.verification`.
         If classes were held out of training: recall_at_1_held_out and map_at_r_held_out, whose
         queries are the samples of these classes.
 
-    Scores of samples: all of them; NaN for samples without a value.
+    Scores of samples: all but those of pairs; NaN for samples without a value.
 
     Args:
         data: data module with class targets.
@@ -58,7 +61,8 @@ class MetricLearningTask(Task):
     ) -> dict[str, Tensor]:
         """Compute the metrics listed above."""
         scores = self.scores(prediction, target, inverse_link, chosen)
-        return {name: mean_of_known(value) for name, value in scores.items()}
+        means = {name: mean_of_known(value) for name, value in scores.items()}
+        return means | verification(prediction, target)
 
     def scores(
         self,

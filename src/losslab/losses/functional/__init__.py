@@ -43,7 +43,7 @@ from losslab.losses.functional.regression import (
 )
 from losslab.losses.functional.reinforcement import clipped_surrogate, td_target
 from losslab.losses.functional.segmentation import dice, tversky
-from losslab.losses.functional.sequence import ctc
+from losslab.losses.functional.sequence import ctc, equal_shares, framewise
 from losslab.losses.functional.transport import exact_transport_cost, sinkhorn_cost
 
 __all__ = [
@@ -65,7 +65,9 @@ __all__ = [
     "dice",
     "diou",
     "entropy",
+    "equal_shares",
     "exact_transport_cost",
+    "framewise",
     "giou",
     "gradient_penalty",
     "huber",
