@@ -329,6 +329,17 @@ def average_precision_of_pixels(case):
     return np.nanmean(average_precision(case))
 
 
+@reference_of(overlap.small_objects, lambda c: overlap.small_objects(tensor(masks(c)[1])))
+def small_objects(case):
+    sizes = masks(case)[1].sum(axis=(2, 3))
+    small = np.zeros(sizes.shape, dtype=bool)
+    for own, size in zip(small.T, sizes.T, strict=True):
+        real = np.sort(size[size > 0])
+        if len(real):
+            own[:] = (size > 0) & (size <= real[(len(real) - 1) // 4])
+    return small
+
+
 @reference_of(overlap.squashed, lambda c: overlap.squashed(c.logits).flatten().argsort(stable=True))
 def squashed(case):
     return case.z.ravel().argsort(kind="stable")
