@@ -15,7 +15,7 @@ _OF_TASKS: dict[str, str] = {
     "losslab.tasks.RegressionTask": (
         "loss mae rmse mae_rmse r2 slope intercept slope_error intercept_error"
     ),
-    "losslab.tasks.SegmentationTask": "loss average_precision dice iou precision recall",
+    "losslab.tasks.SegmentationTask": "loss average_precision dice dice_small iou precision recall",
     "losslab.tasks.LocalizationTask": "loss iou accuracy_at_50 accuracy_at_75 centre_error",
     "losslab.tasks.RankingTask": "loss ndcg_at_10 kendall_tau pairwise_accuracy",
     "losslab.tasks.RecommendationTask": "loss ndcg_at_10 recall_at_10",
