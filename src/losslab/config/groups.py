@@ -314,8 +314,15 @@ def task_of_other_kind(loss: str, data: str, task: str) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``: did you mean x?`` if a known name is similar, else a full stop."""
+    """Return ``: did you mean x?`` if a known name is similar, else a full stop.
+
+    Example:
+        >>> did_you_mean("focl", ["focal", "info_nce"]), did_you_mean("l", ["l1", "l2"])
+        (': did you mean focal?', ': did you mean l2 or l1?')
+    """
     by_lower = {each.lower(): each for each in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.5)
-    close = [by_lower[each] for each in close]
+    likeness = {each: difflib.SequenceMatcher(None, each, name.lower()).ratio() for each in close}
+    # what is far less similar than the nearest was not meant
+    close = [by_lower[each] for each in close if likeness[each] > likeness[close[0]] - 0.3]
     return f": did you mean {' or '.join(close)}?" if close else "."
