@@ -3,6 +3,7 @@
 import hydra
 import pytest
 
+from losslab.config import compose as compose_module
 from losslab.config.compose import launcher_of
 from losslab.config.errors import UserError
 from losslab.config.jobs import compose_jobs
@@ -17,6 +18,7 @@ def compositions(monkeypatch):
         found.append(overrides)
         return compose(name, overrides, **options)
 
+    compose_module._defaults.cache_clear()  # which other tests may have filled
     monkeypatch.setattr("losslab.config.compose.hydra.compose", counted)
     return found
 
