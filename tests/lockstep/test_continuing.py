@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from losslab.continuing import train_run, train_runs
+from losslab.continuing import train_alone, train_run, train_stacks
 from losslab.lockstep.loop import RunBatch
 from losslab.lockstep.resuming import begun
 from losslab.lockstep.sweep import train_jobs
@@ -22,6 +22,11 @@ EPISODES = [
     *("data.steps_per_batch=20", "trainer.max_epochs=4"),
 ]
 LINES = ["data=regression", "data.n=60", "loss=mse,mae", "trainer.max_epochs=4", "scheduler=cosine"]
+
+
+def train_runs(jobs, *, stacked):
+    """Train runs as a worker does."""
+    train_alone(train_stacks(jobs) if stacked else jobs)
 
 
 def left_by(folder):
