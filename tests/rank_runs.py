@@ -27,6 +27,7 @@ OF_DATA = {
     "boxes": [*BOXES, "model.channels=[2,4]"],
     "regression": LINE,
     "ranking": ["data.queries=60", "data.batch_size=13"],
+    "ratings": ["data.users=40", "data.items=60", "data.batch_size=13"],
     "digit_sequences": ["data.rows=60", "data.batch_size=13"],
 }
 OF_BOTH = ["++loss.of.bce=1", "++loss.of.dice=1", "data=segmentation", *MASKS]
