@@ -10,10 +10,9 @@ from pathlib import Path
 
 from losslab.analysis.power import needed_seeds
 from losslab.config.command import Command, parse, program
-from losslab.config.errors import UserError, resumable
+from losslab.config.errors import UserError
 from losslab.config.jobs import Composed
 from losslab.config.overrides import parsed
-from losslab.engines.launched import read_launched
 from losslab.job_checks import checked_jobs
 from losslab.map_cost import estimated_seconds
 from losslab.map_plan import MapPlan, parse_map, seeds_of, split_own
@@ -23,8 +22,8 @@ from losslab.resume import continued
 from losslab.runs.disk import writing_to
 from losslab.runs.files import advising
 from losslab.runs.map_file import MAP_FILE, SavedMap, read_map, write_map
-from losslab.sweep import launch
-from losslab.sweep_output import DONE, compared, show_unfinished
+from losslab.sweep import train_sweep
+from losslab.sweep_output import DONE, compared
 from losslab.work import planned_units, show_outcome
 
 
@@ -105,18 +104,8 @@ def _train(
     command: Command, jobs: Sequence[Composed], folder: Path, earlier: Sequence[Command] = ()
 ) -> int:
     """Train the runs that are not done, and draw the map."""
-    from losslab.analysis.looks import keep_looks  # noqa: PLC0415 (scipy: once they are checked)
-
-    resuming = f"{program('map')} resume={folder}"
-    with resumable(resuming), writing_to(folder):
-        keep_looks(folder)
-        run_folders = launch(command, jobs, folder, earlier, waits=False)
-        launched = read_launched(folder)
-        if launched is not None and launched.jobs and not launched.waits:
-            print("\n".join([*launched.lines(folder), f"to draw the map: losslab map {folder}"]))
-            return DONE
-        show_map(folder)
-    return show_unfinished(run_folders, resuming)
+    later = [f"to draw the map: losslab map {folder}"]
+    return train_sweep(command, jobs, folder, earlier, program("map"), show_map, later=later)
 
 
 def _saved(folder: Path) -> SavedMap:

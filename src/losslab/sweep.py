@@ -6,7 +6,7 @@ torch is imported only after a command was parsed.
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +60,41 @@ def sweep(command: Command, folder: Path | None, earlier: Sequence[Command] = ()
     jobs = checked_jobs(command, folder, earlier)
     print_config(jobs)
     folder = folder or jobs[0].sweep_dir
+    return train_sweep(command, jobs, folder, earlier, program(), show_comparison)
+
+
+def train_sweep(
+    command: Command,
+    jobs: Sequence[Composed],
+    folder: Path,
+    earlier: Sequence[Command],
+    name: str,
+    show: Callable[[Path], object],
+    *,
+    later: Sequence[str] = (),
+) -> int:
+    """Run the checked jobs that are not done, and show what they found; return the exit code.
+
+    Args:
+        command: command of the sweep.
+        jobs: its jobs.
+        folder: folder of the sweep.
+        earlier: see :func:`sweep`.
+        name: what to type before ``resume=``.
+        show: shows the runs of the sweep.
+        later: what to tell if an engine's jobs go on without the command.
+    """
     from losslab.analysis.looks import keep_looks  # noqa: PLC0415 (scipy: once they are checked)
 
-    resuming = f"{program()} resume={folder}"
+    resuming = f"{name} resume={folder}"
     with resumable(resuming), writing_to(folder):
         keep_looks(folder)
         run_folders = launch(command, jobs, folder, earlier, waits=False)
         launched = read_launched(folder)
         if launched is not None and launched.jobs and not launched.waits:
-            print("\n".join(launched.lines(folder)))
+            print("\n".join([*launched.lines(folder), *later]))
             return DONE
-        show_comparison(folder)
+        show(folder)
     return show_unfinished(run_folders, resuming)
 
 
