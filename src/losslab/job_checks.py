@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.config import declared, schema
+from losslab.config import declared, schema, values
 from losslab.config.command import Command, all_jobs, without_launcher
 from losslab.config.errors import UserError
 from losslab.config.instantiate import require_installed
@@ -83,14 +83,22 @@ def require_possible(options: Mapping[str, Any], name: str = "") -> None:
 
     Raises:
         UserError: if its loss does not fit its task, a package that it names is not installed, or
-            the checkpoint that it starts from does not exist.
+            its data or the checkpoint that it starts from do not exist.
     """
     with _of_job(name):
         require_installed(options)
         with suppress(declared.NotInSource):  # the checks with torch find it
             declared.require_fit(options)
+        path = options["data"].get("path")
+        if isinstance(path, str) and not values.is_users("data.path", options):
+            _require_path(Path(path).expanduser())
         if options.get("ckpt_path"):
             checkpoint_file(Path(options["ckpt_path"]))
+
+
+def _require_path(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"data.path={path} does not exist: looked for {path.absolute()}")
 
 
 def require_log_dir(log_dir: str, key: str = "paths.log_dir") -> None:

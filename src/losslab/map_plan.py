@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from losslab.analysis.power import needed_seeds
 from losslab.config import groups
 from losslab.config.axes import FORM, Axis, Span, takes_whole_numbers
-from losslab.config.command import Command, parse, refuse_dashes
+from losslab.config.command import Command, parse, split_own
 from losslab.config.compose import compose
 from losslab.config.errors import UserError
 from losslab.config.expansion import complete, jobs_of, values_of
@@ -61,7 +61,7 @@ def parse_map(arguments: Sequence[str]) -> MapPlan:
     Raises:
         UserError: if an argument is missing, unknown or contradictory.
     """
-    own, overrides = split_own(arguments)
+    own, overrides = split_own(arguments, OWN, "map")
     own = _of_experiment(overrides) | own
     losses, overrides = _losses(own.pop("loss", None), overrides)
     for name in ("x", "y"):
@@ -79,26 +79,6 @@ def parse_map(arguments: Sequence[str]) -> MapPlan:
     axes = [x.override, y.override]
     command = parse(["-m", *_completed(losses, [*overrides, *axes], saved.seeds)])
     return MapPlan(saved, tuple(overrides), command)
-
-
-def split_own(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the map's own arguments by name, and the others.
-
-    Raises:
-        UserError: if one is given twice, or has dashes.
-    """
-    refuse_dashes(arguments, OWN, "map")
-    own: dict[str, str] = {}
-    overrides = []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in OWN:
-            overrides.append(argument)
-        elif name in own:
-            raise UserError(f"{name} is given twice: {own[name]} and {value}")
-        else:
-            own[name] = value
-    return own, overrides
 
 
 def seeds_of(typed: str) -> tuple[int, ...]:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from losslab.analysis.power import needed_seeds
-from losslab.config.command import Command, parse, program
+from losslab.config.command import Command, parse, program, split_own
 from losslab.config.errors import UserError
 from losslab.config.jobs import Composed
 from losslab.config.overrides import parsed
 from losslab.job_checks import checked_jobs
 from losslab.map_cost import estimated_seconds
-from losslab.map_plan import MapPlan, parse_map, seeds_of, split_own
+from losslab.map_plan import OWN, MapPlan, parse_map, seeds_of
 from losslab.metrics.labels import some
 from losslab.report.run_table import duration
 from losslab.resume import continued
@@ -81,7 +81,7 @@ def show_map(folder: Path) -> None:
 
 def _resume(arguments: Sequence[str]) -> int:
     """Train what is left of a map, and its further seeds."""
-    own, others = split_own(arguments)
+    own, others = split_own(arguments, OWN, "map")
     command = parse(others)
     folder = command.resume
     assert folder is not None

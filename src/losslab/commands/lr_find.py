@@ -46,7 +46,7 @@ def find(arguments: Sequence[str]) -> int:
         UserError: if an argument is invalid.
     """
     # --help needs none of it
-    from losslab.config.command import Command, refuse_dashes  # noqa: PLC0415
+    from losslab.config.command import Command, split_own  # noqa: PLC0415
     from losslab.config.expansion import complete, jobs_of  # noqa: PLC0415
     from losslab.config.jobs import compose_jobs  # noqa: PLC0415
     from losslab.config.overrides import refuse_rate, require_distinct  # noqa: PLC0415
@@ -60,8 +60,8 @@ def find(arguments: Sequence[str]) -> int:
     from losslab.runs.disk import writing_to  # noqa: PLC0415
     from losslab.runs.folder import own_names  # noqa: PLC0415
 
-    refuse_dashes(arguments, OWN, "lr_find")
-    own, overrides = _split(arguments)
+    own, overrides = split_own(arguments, OWN, "lr_find")
+    limits: dict[str, Any] = {name: _number(name, value) for name, value in own.items()}
     require_distinct(overrides)
     refuse_rate(overrides)
     overrides = complete(with_losses(overrides))
@@ -78,7 +78,7 @@ def find(arguments: Sequence[str]) -> int:
     import_torch()
     from losslab.range_test import Span, find_rates  # noqa: PLC0415 (torch)
 
-    span = Span(**own)
+    span = Span(**limits)
     found = find_rates({name: job.config for name, job in zip(names, jobs, strict=True)}, span)
     print(f"learning rates on {found.data}, seed {found.seed}: up to {span.steps} steps per loss\n")
     print(f"{found}\n")
@@ -89,18 +89,10 @@ def find(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _split(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return start, end and steps as far as they are given, and the overrides of the runs."""
-    own: dict[str, Any] = {}
-    overrides = []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in OWN:
-            overrides.append(argument)
-            continue
-        try:
-            own[name] = int(value) if name == "steps" else float(value)
-        except ValueError:
-            kind = "a whole number" if name == "steps" else "a number"
-            raise UserError(f"{name} must be {kind}, got {value or 'nothing'}") from None
-    return own, overrides
+def _number(name: str, value: str) -> float:
+    """Read start, end or steps."""
+    try:
+        return int(value) if name == "steps" else float(value)
+    except ValueError:
+        kind = "a whole number" if name == "steps" else "a number"
+        raise UserError(f"{name} must be {kind}, got {value or 'nothing'}") from None

@@ -176,6 +176,37 @@ def refuse_dashes(arguments: Sequence[str], own: Sequence[str], command: str) ->
             )
 
 
+def split_own(
+    arguments: Sequence[str], own: Sequence[str], command: str
+) -> tuple[dict[str, str], list[str]]:
+    """Return a subcommand's own arguments by name, and the others, which are overrides of runs.
+
+    Args:
+        arguments: arguments of the subcommand, which have no dashes.
+        own: names of its own ones.
+        command: name of the subcommand.
+
+    Raises:
+        UserError: if one is given twice, or has dashes.
+
+    Example:
+        >>> split_own(["loss=bce", "steps=50"], ("start", "end", "steps"), "lr_find")
+        ({'steps': '50'}, ['loss=bce'])
+    """
+    refuse_dashes(arguments, own, command)
+    found: dict[str, str] = {}
+    overrides = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in own:
+            overrides.append(argument)
+        elif name in found:
+            raise UserError(f"{name} is given twice: {found[name]} and {value}")
+        else:
+            found[name] = value
+    return found, overrides
+
+
 def require_flags(flags: Sequence[str]) -> None:
     """Check the arguments that begin with a dash, and their values.
 

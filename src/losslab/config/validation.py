@@ -49,6 +49,8 @@ def require_valid(
     _require_margins(content)
     _require_losses(content)
     _require_metrics(content)
+    _require_splits(content)
+    _require_momentum(content)
 
 
 def _refusal_of_override(
@@ -118,6 +120,31 @@ def _require_margins(content: Mapping[str, Any]) -> None:
             close = groups.did_you_mean(name, known)
             raise UserError(f"unknown metric in within.{name}{close} Known: {', '.join(known)}")
         _require(values.margin_refusal(f"within.{name}", margin))
+
+
+def _require_splits(content: Mapping[str, Any]) -> None:
+    """Check that validation and test leave samples to train on."""
+    data = content["data"]
+    if values.is_users("data.val_fraction", content) or not {*_SPLITS} <= data.keys():
+        return
+    val, test = (data[name] for name in _SPLITS)
+    if val + test >= 1:
+        raise UserError(
+            "data.val_fraction + data.test_fraction must be below 1, "
+            f"got {text(val)} + {text(test)}"
+        )
+
+
+_SPLITS = ("val_fraction", "test_fraction")
+
+
+def _require_momentum(content: Mapping[str, Any]) -> None:
+    """Check that SGD with Nesterov momentum has momentum."""
+    optimizer = content["optimizer"]
+    if values.is_users("optimizer.nesterov", content) or not optimizer.get("nesterov"):
+        return
+    if not optimizer.get("momentum"):
+        raise UserError("optimizer.nesterov=true needs optimizer.momentum > 0")
 
 
 def _require_losses(content: Mapping[str, Any]) -> None:
