@@ -53,7 +53,8 @@ class Cluster:
         saved_every: seconds between two saves of a unit.
         request: seconds that the file server needs for a request.
         at_once: requests that it serves at a time.
-        per_heartbeat: files that a heartbeat touches: claims of a unit and of its runs.
+        per_heartbeat: files that a heartbeat touches: the claim of a unit, and those of its runs if
+            it is not packed.
         per_look: files that a look at a unit reads: its pack and its claim, or the records of
             its runs if it is not packed; 0 if an engine says which unit is next.
     """
@@ -335,11 +336,13 @@ def cases(usual: Sequence[Cluster], runs: int) -> dict[str, list[Cluster]]:
         usual: the usual clusters.
         runs: runs per unit.
     """
-    as_it_is = [replace(each, per_heartbeat=runs + 1, per_look=2) for each in usual]
+    as_it_is = [replace(each, per_look=2) for each in usual]
     engine = [replace(each, per_look=0, starts_each=True) for each in as_it_is]
     return {
         "Workers that look for their units": as_it_is,
-        "Units that are not packed": [replace(each, per_look=runs) for each in as_it_is],
+        "Units that are not packed": [
+            replace(each, per_heartbeat=runs + 1, per_look=runs) for each in as_it_is
+        ],
         "Nothing goes wrong": [replace(each, **QUIET) for each in as_it_is],
         "An engine that starts a worker for each unit": engine,
         "The same with units of a tenth of the size": [

@@ -1,6 +1,5 @@
 """Figure of ``benchmark.py losses``: times of the peers relative to ours."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ def draw(found: Sequence["Measured"], path: Path) -> None:
     found = [one for one in found if one.peers]
     names = list(dict.fromkeys(one.name for one in found))
     peers = sorted({peer for one in found for peer in one.peers})
-    sizes = sorted({magnitude(one) for one in found})
+    sizes = sorted({one.nominal_size for one in found})
     dtypes = list(dict.fromkeys(one.dtype for one in found))
     with mpl.rc_context(RC):
         figure = Figure(figsize=(9, 1.6 + 0.34 * len(names)), layout="constrained")
@@ -28,7 +27,7 @@ def draw(found: Sequence["Measured"], path: Path) -> None:
         for axis, dtype in zip(axes, dtypes, strict=True):
             axis.axvline(1, color=FAINT, linewidth=1)
             for one in found:
-                step = sizes.index(magnitude(one))
+                step = sizes.index(one.nominal_size)
                 row = names.index(one.name) + 0.2 * (step - (len(sizes) - 1) / 2)
                 for peer in one.peers if one.dtype == dtype else ():
                     low, middle, high = one.quartiles(peer)
@@ -41,7 +40,7 @@ def draw(found: Sequence["Measured"], path: Path) -> None:
         axes[0].invert_yaxis()
         of_peers = [Line2D([], [], color=COLOURS[i], label=name) for i, name in enumerate(peers)]
         of_sizes = [
-            Line2D([], [], color=FAINT, marker=MARKERS[step], linestyle="", label=f"{2**size:,}")
+            Line2D([], [], color=FAINT, marker=MARKERS[step], linestyle="", label=f"{size:,}")
             for step, size in enumerate(sizes)
         ]
         figure.legend(
@@ -51,8 +50,3 @@ def draw(found: Sequence["Measured"], path: Path) -> None:
             "Ours is faster right of the line; markers: elements per batch", x=0.01, ha="left"
         )
         figure.savefig(path, dpi=120)
-
-
-def magnitude(one: "Measured") -> int:
-    """Return the nearest power of two, since batches of ten classes are slightly smaller."""
-    return round(math.log2(one.size))

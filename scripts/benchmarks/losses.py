@@ -6,17 +6,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.figure import draw
-from benchmarks.measured import Measured
-from benchmarks.page import put
+from benchmarks.guard import summary
+from benchmarks.measured import Measured, write
+from benchmarks.page import show
 from benchmarks.peers import SIZES, pairs
 from benchmarks.timing import in_turn, peak_memory
 from losslab.runtime import keep_freed_memory
-
-HEAD = (
-    "| loss | elements | dtype | floor, ns | ours, ns | peer, ns | peer / ours (quartiles) "
-    "| ours, bytes | peer, bytes |",
-    "|---|---|---|---|---|---|---|---|---|",
-)
 
 
 def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None:
@@ -27,13 +22,12 @@ def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None
     Args:
         rounds: number of rounds.
         keep: whether to keep freed memory.
-        page: page to write the table to, next to which the figure is saved.
+        page: page to write the summary to, next to which all values and the figure are saved.
         only: loss to measure alone, without a figure; ``None`` for all.
     """
     torch.set_num_threads(1)
     if keep:
         keep_freed_memory()
-    print(*HEAD, sep="\n")
     found = []
     for size in SIZES:
         for dtype in (torch.float32, torch.bfloat16):
@@ -48,12 +42,12 @@ def losses(rounds: int, keep: bool, page: Path | None, only: str | None) -> None
                 memory = {key: peak_memory(call, prediction, target) for key, call in calls.items()}
                 kind = str(dtype).removeprefix("torch.")
                 found.append(Measured(name, prediction.numel(), kind, times, memory))
-                print(*found[-1].rows(), sep="\n", flush=True)
-    table = [*HEAD, *(row for one in found for row in one.rows())]
-    if page and only:
-        put(page, f"{only}, allocator={'keep' if keep else 'system'}", table)
-    elif page:
-        put(page, "losses", table)
+                print(name, size, kind, flush=True)
+    allocator = "keep" if keep else "system"
+    show(page, f"losses, allocator={allocator}", summary(one.best() for one in found if one.peers))
+    if page:
+        write(found, page.parent / "benchmarks" / f"losses_{allocator}.csv")
+    if page and not only:
         draw(found, page.parent / "images" / "losses.png")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
-from benchmarks.page import ratio_table, show
+from benchmarks.page import ratio_table, show, spread
 from losslab.config.expansion import jobs_of
 from losslab.config.jobs import compose_jobs
 from losslab.lockstep.grouping import Job, place
@@ -60,15 +61,21 @@ def sweep(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) 
         ways["one process"] = (in_lockstep, configs)
         ways["two processes"] = (partial(in_lockstep, workers=2), configs)
     times: dict[str, list[float]] = {name: [] for name in ways}
+    busy: dict[str, list[float]] = {name: [] for name in ways if "process" in name}
     for turn in range(rounds + 1):
         for name, (way, jobs) in ways.items():
+            before = cpu_seconds()
             seconds = timed(way, jobs)
             if turn:
                 times[name].append(seconds / len(jobs))
+            if turn and name in busy:  # the processes of joblib do not end
+                busy[name].append((cpu_seconds() - before) / seconds)
     what = " ".join(given for given in overrides if not given.startswith("paths."))
     ratios = [("alone", name) for name in times if name != "alone"]
     name = f"{len(configs)} jobs, {what}"
-    show(page, f"sweep {what}", ratio_table(name, "s per job", times, ratios))
+    lines = ratio_table(name, "s per job", times, ratios)
+    lines += [f"| {way}: cores busy | {spread(values, 2)} |" for way, values in busy.items()]
+    show(page, f"sweep {what}", lines)
 
 
 def rl(rounds: int, overrides: Sequence[str], seeds: int, page: Path | None) -> None:
@@ -159,6 +166,11 @@ def placed(configs: Sequence[DictConfig], folder: Path) -> list[Job]:
         Job(config, folder / str(number) / f"seed{config.seed}")
         for number, config in enumerate(configs)
     ]
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process, and of those that it started and that ended."""
+    return sum(os.times()[:4])
 
 
 def timed(
