@@ -1,10 +1,12 @@
 """The task of localization: boxes from outputs, targets in each format, metrics, figures."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 from torchvision import ops
 
@@ -191,10 +193,43 @@ def test_box_format_and_unit_change_losses_of_values_only():
     assert found["giou"] == pytest.approx([found["giou"][0]] * 3)
 
 
+def write_coco(folder):
+    """Write images of a bright object, its box, and a small box in a corner."""
+    images, boxes, rng = [], [], np.random.default_rng(0)
+    for number in range(150):
+        x, y = rng.integers(0, 20, 2).tolist()
+        pixels = rng.integers(0, 60, (32, 32), dtype=np.uint8)
+        pixels[y : y + 12, x : x + 12] += 150
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png"})
+        for corners in ([x, y, 12, 12], [30, 30, 2, 2]):
+            boxes.append({"image_id": number, "category_id": 1, "bbox": corners})
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "block"}]}
+    (folder / "result.json").write_text(json.dumps(content))
+
+
+def test_the_largest_boxes_of_files_are_localized(tmp_path):
+    write_coco(tmp_path)
+    files = ["data=coco", f"data.path={tmp_path}", "data.image_size=16", "data.grayscale=true"]
+    config = config_of(
+        *files, *SMALL[4:], "loss=giou", "trainer.max_epochs=15", "optimizer.lr=0.01"
+    )
+    record = train(config, tmp_path / "run")
+    assert record["test"]["iou"] > 0.5
+    assert any("beside the largest" in note for note in record["data_notes"])
+    with pytest.raises(
+        UserError, match=r"got 2 to 2 in train.*data.keep_boxes=largest if they are"
+    ):
+        build_components(config_of(*files, "loss=giou", "data.keep_boxes=all"))
+
+
 WRONG = {
     "loss": (["loss=dice"], "loss=dice accepts binary targets or .*Losses that fit: .*giou"),
     "data": (["data=segmentation"], "task=localization expects boxes, got masks: add task=segm"),
-    "objects": (["data.objects=2"], "expects one box per image, got 1 to 2 in train: of generated"),
+    "objects": (
+        ["data.objects=2"],
+        "expects one box per image, got 1 to 2 in train: set data.objects=1",
+    ),
     "format": (["task.definition.box_format=xywh"], "box_format must be xyxy or cxcywh, got xywh"),
 }
 

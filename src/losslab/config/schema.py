@@ -107,7 +107,7 @@ KEYS: tuple[Key, ...] = (
     # --- the task ---------------------------------------------------------------------------------
     # only other keys depend on these: optimizer.lr, trainer.max_epochs, ...
     _neutral("task.standard_loss task.standard_data task.learning_rate task.betas task.epochs"),
-    _neutral("task.target_kind task.metrics task.metrics.*"),
+    _neutral("task.target_kind task.keep_boxes task.metrics task.metrics.*"),
     _row("task.mode task.checkpoint task.ties task.monitor task.num_envs task.steps_per_epoch"),
     _row("task.reference_losses task.reference_losses.* task.definition.* task.module.*"),
     # --- the Trainer ------------------------------------------------------------------------------

@@ -156,5 +156,6 @@ def _require_one_box(split: str, targets: Tensor) -> None:
         least, most = numbers.aminmax()
         raise ValueError(
             f"task=localization expects one box per image, got {least} to {most} in {split}: "
-            "of generated data, set data.objects=1 and data.empty_images=0"
+            "set data.objects=1 and data.empty_images=0 if they are generated, and "
+            "data.keep_boxes=largest if they are from files"
         )
