@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from losslab.config.compose import compose
+from losslab.config.interruption import Terminated
 from losslab.config.jobs import finished_config
 from losslab.lockstep import sweep
 from losslab.lockstep.grouping import reason_against
+from losslab.lockstep.stacked_run import StackedRun
 from losslab.lockstep.sweep import run_logs, train_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,6 +142,22 @@ def test_an_interruption_ends_the_stacks_that_wait_as_well(warm, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_interruption_while_runs_are_opened_ends_those_that_are_open(jobs, monkeypatch):
+    waiting, open_run = jobs("stack", "loss=mse,mae,huber", "data=regression"), StackedRun.open
+    opened = []
+
+    def interrupted_at_the_second(member):
+        open_run(member)
+        opened.append(member)
+        if len(opened) == 2:
+            raise Terminated
+
+    monkeypatch.setattr(StackedRun, "open", interrupted_at_the_second)
+    with pytest.raises(Terminated):
+        train_jobs(waiting, workers=1)
+    assert [status_of(member) for member in opened] == ["interrupted", "interrupted"]
+
+
 def test_processes_of_two_threads_each_end(tmp_path):
     """Forked from a process that has used its threads, they would wait for each other for ever."""
     launcher = ["hydra/launcher=lockstep", "hydra.launcher.workers=2", "threads=2"]

@@ -206,10 +206,15 @@ def _train(members: Sequence[StackedRun], *, capture: bool, publish: Publish) ->
 
 def _train_members(stack: Any) -> None:
     """Open and train the runs of a stack, and tell how many are done."""
-    stack.drop([member for member in list(stack.members) if not _opened(member)])
+    # an interruption while a run is opened also ends those that were opened before it
+    with recorded(*(member.writer for member in stack.members)):
+        stack.drop([member for member in list(stack.members) if not _opened(member)])
+        if stack.members:
+            _train_opened(stack)
+
+
+def _train_opened(stack: Any) -> None:
     members: list[StackedRun] = list(stack.members)  # those that end leave the stack
-    if not members:
-        return
     began = time.monotonic()
     try:
         with (
