@@ -65,12 +65,17 @@ def _region(found: LossMap, loss: str) -> Iterator[str]:
         return
     x, y = found.saved.x, found.saved.y
     columns, rows = _places([c.x for c in cells], x), _places([c.y for c in cells], y)
-    where = " ".join((_where(columns, x), _where(rows, y)))
     height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
     if len(cells) == height * width:
-        yield f"{loss} is the best {where}"
-    else:
-        yield f"{loss} is the best in {_share(cells, found)}, all of them {where}"
+        yield f"{loss} is the best {_where(columns, x)} {_where(rows, y)}"
+        return
+    bounds = [
+        _where(places, axis)
+        for places, axis in ((columns, x), (rows, y))
+        if len({places[0], places[-1]} & {0, len(axis.values) - 1}) < 2
+    ]
+    where = f", all of them {' '.join(bounds)}" if bounds else ""
+    yield f"{loss} is the best in {_share(cells, found)}{where}"
 
 
 def _places(values: Sequence[float], axis: Axis) -> list[int]:
