@@ -153,30 +153,42 @@ def _words(key: str) -> str:
 # --- curves ---------------------------------------------------------------------------------------
 
 
-def draw_curves(rows: Sequence[Row], name: str, axis: str, per_epoch: str) -> Figure:
+def draw_curves(
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    name: str,
+    axis: str,
+    per_epoch: str | None = None,
+    *,
+    log: bool = False,
+) -> Figure:
     """Draw a curve per row: mean and 95 % interval over seeds, and thin lines per seed.
 
     Args:
         rows: rows from :func:`losslab.gallery.rows.rows_of`.
+        labels: their labels in the legend.
         name: name of the curve, such as ``val/return_mean``.
         axis: label of the horizontal axis.
-        per_epoch: setting with the number of steps per epoch along this axis.
+        per_epoch: setting with the number of steps per epoch along this axis; ``None`` for epochs.
+        log: whether the vertical axis is logarithmic.
     """
     figure = Figure(figsize=(6.5, 3.8), layout="constrained")
     axes = figure.subplots()
     metric = metric_of(name.partition("/")[2], rows[0].runs[0].config["task"])
-    for place, row in enumerate(rows):
+    for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
         look = _look(place)
-        count = setting(row, per_epoch)
+        count = setting(row, per_epoch) if per_epoch else 1
         each = [_points(run, name, count) for run in row.done]
         for steps, values in each:
             axes.plot(steps, values, color=str(look["color"]), alpha=0.2, linewidth=0.7)
         steps, matrix = _common(each)
         ends = np.array([statistics.mean_interval(column)[:2] for column in matrix.T])
-        axes.plot(steps, matrix.mean(axis=0), color=str(look["color"]), label=row.label)
+        axes.plot(steps, matrix.mean(axis=0), color=str(look["color"]), label=label)
         low, high = np.clip(ends, metric.low, metric.high).T
         axes.fill_between(steps, low, high, color=look["color"], alpha=0.2, linewidth=0)
     axes.set(xlabel=axis, ylabel=metric.header)
+    if log:
+        axes.set_yscale("log")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
     return figure

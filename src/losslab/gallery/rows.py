@@ -12,7 +12,7 @@ from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run, group_by, settings_key
 from losslab.analysis.pairs import difference
 from losslab.config.schema import meaning
-from losslab.gallery import linear_networks
+from losslab.gallery import descent, linear_networks
 from losslab.gallery.claim import Picked
 from losslab.gallery.final_weights import COMPARISONS
 from losslab.information import NATS_PER_BIT, self_information
@@ -325,6 +325,7 @@ MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
         Metric("information_of_share", "share in bits, -log2 p", unit="bits", low=0),
         _information_of_share,
     ),
+    **descent.MEASURES,
     **linear_networks.MEASURES,
 }
 """Metrics that are computed from a run's curves and settings, with their functions."""

@@ -39,6 +39,7 @@ from losslab.sweep_output import show_unfinished
 CLAIMS = groups.CONF / "experiment" / "claims"
 ORDER = (
     "outliers",
+    "corner",
     "same_minimum",
     "mean_median",
     "units",
@@ -249,7 +250,9 @@ def further_figures(claim: Claim, rows: Sequence[Row]) -> Iterable[PageFigure]:
         if "chart" in asked:
             figure = draw_chart(read_chart(asked["chart"]), rows)
         elif "curve" in asked:
-            figure = draw_curves(of, asked["curve"], asked["axis"], asked["per_epoch"])
+            labels = [_label(row, asked) for row in of]
+            along = asked["axis"], asked.get("per_epoch")
+            figure = draw_curves(of, labels, asked["curve"], *along, log=asked.get("log", False))
         elif "boundaries" in asked:
             figure = draw_boundaries(of, [_label(row, asked) for row in of])
         elif "weights" in asked:
@@ -263,8 +266,11 @@ def further_figures(claim: Claim, rows: Sequence[Row]) -> Iterable[PageFigure]:
 
 
 def _label(row: Row, asked: Mapping[str, Any]) -> str:
-    """Return the row's label without the settings that the figure's rows have in common."""
-    return without(row, *asked.get("where", {}))
+    """Return the row's label without the settings that the figure's rows have in common.
+
+    The figure may name further settings, ``untold``, that its caption tells.
+    """
+    return without(row, *asked.get("where", {}), *asked.get("untold", ()))
 
 
 def _saved(row: Row, file: str) -> list[Path]:

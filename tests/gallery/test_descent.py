@@ -1,0 +1,46 @@
+"""Steps to a target and oscillation, from curves written by hand."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from losslab.analysis.load import Run
+from losslab.gallery.descent import oscillation, steps_to_target
+from losslab.runs.curves import CurveWriter, Point
+from losslab.runs.folder import RunFolder
+from losslab.runs.record import new_record
+
+
+def run_of(folder: Path, **curves):
+    writer = CurveWriter(RunFolder(folder).metrics)
+    for name, values in curves.items():
+        writer.append(
+            Point(epoch, 10 * (epoch + 1), 0.0, f"val/{name}", value)
+            for epoch, value in enumerate(values)
+        )
+    writer.flush()
+    return Run(folder, new_record(), {})
+
+
+@pytest.mark.parametrize(
+    ("r2", "steps"),
+    [
+        ([0.5, 0.9999, 1.0], 20),
+        ([0.99995, 0.5, 0.2], 10),  # arrived once, wherever it went then
+        ([0.5, 0.9998, math.nan], math.nan),
+    ],
+    ids=["later", "and left", "never"],
+)
+def test_steps_to_the_target_are_those_of_the_first_arrival(tmp_path, r2, steps):
+    assert steps_to_target(run_of(tmp_path, r2=r2)) == pytest.approx(steps, nan_ok=True)
+
+
+def test_oscillation_is_the_mean_change_in_the_last_quarter(tmp_path):
+    """Of eight epochs, those are the changes into the seventh and into the eighth."""
+    made = run_of(tmp_path, mae=[90.0, 5.0, 7.0, 5.0, 7.0, 2.0, 3.0, 1.0])
+    assert oscillation(made) == (1 + 2) / 2
+
+
+def test_a_single_epoch_does_not_oscillate(tmp_path):
+    assert math.isnan(oscillation(run_of(tmp_path, mae=[1.0])))
