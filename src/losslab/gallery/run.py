@@ -54,6 +54,8 @@ ORDER = (
     "foreground",
     "misses",
     "hard_cases",
+    "box_outliers",
+    "box_overlap",
     "point_clouds",
     "sequences",
     "alignment",
