@@ -95,6 +95,7 @@ def test_the_command_line_beats_what_a_choice_brings():
         (["data=regression"], "mse", "regression"),
         (["task=regression"], "mse", "regression"),
         (["experiment=outliers"], "mse", "regression"),
+        (["task=localization", "loss=mse"], "mse", "boxes"),
         (["data=digits,mnist"], "cross_entropy", None),
     ],
 )
@@ -103,6 +104,13 @@ def test_standard_choices_are_added(given, loss, data):
     assert f"loss={loss}" in completed
     if data:
         assert compose(completed).hydra.runtime.choices.data == data
+
+
+def test_losses_of_several_tasks_train_on_the_data_of_the_chosen_one():
+    chosen = ["task=localization", "loss=smooth_l1,giou"]
+    assert complete(chosen) == [*chosen, "data=boxes"]
+    with_data = [*chosen, "data=regression"]
+    assert complete(with_data) == with_data
 
 
 def test_two_cells_never_share_a_folder():

@@ -68,10 +68,21 @@ def complete(overrides: list[str]) -> list[str]:
             given.append(f"loss={groups.node('task', task).standard_loss}")
     elif "loss" not in chosen:
         given.append(f"loss={_loss_of_experiment(given)}")
-    if "loss" in chosen and not {"data", "task", "experiment"} & {o.key_or_group for o in known}:
-        common = compound.default_data(chosen["loss"], given)
-        given += [f"data={common}"] if common else []
+    if "loss" in chosen and not {"data", "experiment"} & {o.key_or_group for o in known}:
+        given += _default_data(chosen["loss"], chosen.get("task", ()), given)
     return [added_if_new(each, given) for each in given]
+
+
+def _default_data(
+    losses: Sequence[str], tasks: Sequence[str], overrides: Sequence[str]
+) -> list[str]:
+    """Return the choice of data for losses, if it is not that of each loss's own file."""
+    if not tasks:
+        common = compound.default_data(losses, overrides)
+        return [f"data={common}"] if common else []
+    if len(tasks) == 1 and any(groups.default_task(loss) != tasks[0] for loss in losses):
+        return [f"data={groups.node('task', tasks[0]).standard_data}"]
+    return []
 
 
 def added_if_new(override: str, given: Sequence[str] = ()) -> str:
