@@ -21,6 +21,7 @@ from losslab.data.regression import Regression
 from losslab.data.ring import Ring
 from losslab.data.segmentation import ShapesSegmentation
 from losslab.losses.base import InverseLink
+from losslab.losses.links import FocalLink
 from losslab.tasks import (
     ClassificationTask,
     GenerationTask,
@@ -236,13 +237,16 @@ def test_derived_metrics_follow_from_the_scores():
     assert ratio.item() == pytest.approx(metrics["cer"].item())
 
 
-def test_raw_scores_of_a_loss_without_a_link_are_read_as_logits():
+def test_raw_scores_of_a_loss_without_the_link_of_cross_entropy_are_read_as_its_logits():
     task, (prediction, target, _, chosen) = evaluated(CASES["no link"])
     raw = task.metrics(prediction, target, None, chosen)
     read = task.metrics(prediction, target, "softmax", chosen)
     assert (raw["ece_raw"], raw["brier_raw"]) == (read["ece"], read["brier"])
     assert "ece" not in raw
     assert "ece_raw" not in read
+    link = FocalLink(2.0)
+    own = task.metrics(prediction, target, link, chosen)
+    assert own["ece_raw"] == read["ece"] != own["ece"]
     # in training, nothing reads them
     assert "ece_raw" not in task.metrics(prediction, target, None, {})
 

@@ -16,7 +16,7 @@ from losslab.gallery import descent, linear_networks
 from losslab.gallery.claim import Picked
 from losslab.gallery.final_weights import COMPARISONS
 from losslab.information import NATS_PER_BIT, self_information
-from losslab.metrics.labels import Metric, metric_of
+from losslab.metrics.labels import METRICS, Metric, metric_of
 from losslab.runs.scores import Scores
 
 ABSENT = object()
@@ -300,7 +300,21 @@ def _information_of_share(run: Run) -> float:
     return self_information(run.settings["data.noise"] / others)
 
 
+def _ece_of_softmax(run: Run) -> float:
+    """Return the calibration error of the softmax of the logits, whatever the loss's own link."""
+    test = run.record["test"]
+    return float(test.get("ece_raw", test.get("ece", math.nan)))
+
+
 MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
+    "nll": (
+        METRICS["nll"],
+        lambda run: math.nan if run.scores is None else float(run.scores.values["nll"].mean()),
+    ),
+    "ece_of_softmax": (
+        Metric("ece_of_softmax", "calibration error (ECE) of the softmax", "lower", low=0, high=1),
+        _ece_of_softmax,
+    ),
     "gradient_norm": (
         Metric("gradient_norm", "first logged gradient norm", low=0),
         lambda run: curve_value(run, "train/grad_norm", 0),

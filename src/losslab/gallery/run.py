@@ -48,6 +48,7 @@ ORDER = (
     "largest_margin",
     "calibration",
     "calibration_mnist",
+    "overconfidence",
     "information",
     "imbalance",
     "regularization",

@@ -51,7 +51,8 @@ class ClassificationTask(Task):
         over guessing by the shares of the classes in training
         (:func:`~losslab.metrics.probability.information_gain`).
         After :meth:`choose` also ece, brier, bits and nll with the temperature fitted on validation
-        and, if the loss has no inverse link, those of its raw scores, read as logits (ece_raw ...).
+        and, if the loss has no inverse link or one of its own, as focal loss has, those of its raw
+        scores, read as the logits of cross-entropy (ece_raw ...).
         If a class has less than half the training samples of another: rare_f1 and
         rare_average_precision of the rarest class against the rest; after :meth:`choose` also
         rare_recall and rare_f1 at the threshold with the best F1 on validation.
@@ -304,8 +305,8 @@ def _readings(
     if "temperature" in chosen:
         cooled = prediction / chosen["temperature"]
         readings["_temperature_scaled"] = cooled, standard_link(inverse_link)
-        if inverse_link is None:
-            readings["_raw"] = prediction, "softmax"
+        if not isinstance(inverse_link, str):
+            readings["_raw"] = prediction, standard_link(inverse_link)
     return readings
 
 
