@@ -61,6 +61,7 @@ class Purpose(StrEnum):
     EXTRACTOR_BATCHES = "eye batches"
     VALUE_WEIGHTS = "value weights"
     ACTIONS = "actions"
+    TEST_ACTIONS = "test actions"
     MINIBATCHES = "minibatches"
     EXPLORATION = "exploration"
     REPLAY = "replay"

@@ -291,6 +291,28 @@ def test_greedy_returns_are_those_of_episodes_played_alone():
     assert module.greedy_returns(data.test).tolist() == alone
 
 
+def test_sampled_returns_are_those_of_episodes_played_alone():
+    """The k-th random number of an episode decides its k-th action."""
+    data = environments()
+    module = policy_gradient(data)
+    rng = module.algorithm.evaluation_rng()
+    uniform = torch.stack([torch.rand(len(data.test), generator=rng) for _ in range(500)])
+    alone = []
+    for episode, seed in enumerate(data.test.tolist()):
+        environment = gymnasium.make("CartPole-v1")
+        seen, _ = environment.reset(seed=seed)
+        total, over = 0.0, False
+        while not over:
+            left = module.network(torch.from_numpy(seen)[None]).softmax(dim=1)[0, 0]
+            action = int(uniform[int(total), episode] >= left)
+            seen, reward, terminated, truncated, _ = environment.step(action)
+            total, over = total + reward, terminated or truncated
+        alone.append(total)
+    assert module.sampled_returns(data.test).tolist() == alone
+    assert module.greedy_returns(data.test).tolist() != alone
+    assert q_learning(data).sampled_returns(data.test) is None
+
+
 @pytest.mark.parametrize(
     ("returns", "expected"),
     [

@@ -18,7 +18,7 @@ from losslab.losses.base import sum_of
 from losslab.modules.cost import begin_memory
 from losslab.modules.step_values import Diverged
 from losslab.rl.algorithm import ParallelRuns, Tensors
-from losslab.rl.evaluation import BEST, greedy_returns
+from losslab.rl.evaluation import BEST, episode_returns
 from losslab.rl.rollout import RolloutEnvironments
 
 
@@ -224,18 +224,26 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
         return stopped
 
     def _returns(
-        self, policies: Stack, members: Sequence[StackedAgent], splits: Sequence[str]
+        self,
+        policies: Stack,
+        members: Sequence[StackedAgent],
+        splits: Sequence[str],
+        rngs: Sequence[torch.Generator] | None = None,
     ) -> list[tuple[Tensor, ...]]:
-        """Return the greedy returns of each run per split; all episodes step in parallel."""
+        """Return the returns of each run per split; all episodes step in parallel.
+
+        They are those of greedy episodes or, with random numbers of each run, of sampled actions.
+        """
         data = members[0].data
         own = [torch.cat([getattr(member.data, split) for split in splits]) for member in members]
         seeds = torch.stack(own)
         with torch.no_grad():
-            returns = greedy_returns(
+            returns = episode_returns(
                 lambda observations: policies(observations.to(*self._place)),
                 data.vector(seeds.numel()),
                 seeds,
                 data.first_action,
+                rngs,
             )
         sizes = [len(getattr(data, split)) for split in splits]
         return [row.split(sizes) for row in returns]
@@ -247,10 +255,7 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
             for member in members:
                 member.load(member.last)
             policies.load([member.components.network for member in members])
-            for member, (returns,) in zip(
-                members, self._returns(policies, members, ("test",)), strict=True
-            ):
-                member.module.evaluate_final(returns)
+            self._evaluate_final(policies, members)
         for member in members:
             member.load(member.best)
         policies.load([member.components.network for member in members])
@@ -266,6 +271,16 @@ class StackedAgents(StackedRuns[StackedAgent, StackedAgentObjective]):
                 metrics = {"return_mean": float(test[0].mean())} | member.module.final
                 member.module.keep_scores()
             member.finish({"return_mean": float(val.mean())}, metrics, None, member.module.scores)
+
+    def _evaluate_final(self, policies: Stack, members: Sequence[StackedAgent]) -> None:
+        """Evaluate the final policies, whose weights are loaded, in the test episodes."""
+        greedy = self._returns(policies, members, ("test",))
+        rngs = [member.module.algorithm.evaluation_rng() for member in members]
+        sampled: Sequence[tuple[Tensor | None, ...]] = [(None,)] * len(members)
+        if own := [rng for rng in rngs if rng is not None]:  # of all, or of none
+            sampled = self._returns(policies, members, ("test",), own)
+        for member, (returns,), (of_samples,) in zip(members, greedy, sampled, strict=True):
+            member.module.evaluate_final(returns, of_samples)
 
     @property
     def _each(self) -> int:

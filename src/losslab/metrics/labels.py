@@ -185,6 +185,7 @@ _KNOWN = (
     Metric("kendall_tau", "Kendall's tau", "higher", low=-1, high=1),
     _share("pairwise_accuracy", "pairwise accuracy"),
     Metric("return_mean", "mean return", "higher"),
+    Metric("return_mean_sampled", "mean return, sampled actions", "higher"),
     Metric("return_choice", "mean return of the choosing episodes", "higher"),
     Metric("steps_to_solve", "environment steps to solve", "lower", low=0, absent_is_worst=True),
     Metric("loss", "the run's own loss"),

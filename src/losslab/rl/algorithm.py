@@ -98,6 +98,15 @@ class Algorithm:
         """Create the random number generator of a purpose at one point of the run."""
         return generator(self.seed, purpose, counter)
 
+    def evaluation_rng(self) -> torch.Generator | None:
+        """Create the random numbers of test episodes with sampled actions.
+
+        Returns:
+            The generator, which starts anew each time; ``None`` if the outputs of the network are
+            not the logits of a policy.
+        """
+        return None
+
     # --- all runs ------------------------------------------------------------------------------
 
     def advance(self, runs: ParallelRuns) -> None:

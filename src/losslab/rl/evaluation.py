@@ -1,12 +1,13 @@
-"""Greedy evaluation of policies, and the figure of a run's returns."""
+"""Evaluation of policies, greedy or by sampled actions, and the figure of a run's returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from losslab.rl.policy_gradient import sample_actions
 from losslab.rl.progress import EPISODES_IN_MEAN, TrainingProgress
 
 if TYPE_CHECKING:
@@ -17,22 +18,25 @@ if TYPE_CHECKING:
 BEST, FINAL = "best checkpoint", "final policy"
 
 
-def greedy_returns(
-    values: Callable[[Tensor], Tensor],
+def episode_returns(
+    outputs: Callable[[Tensor], Tensor],
     environments: "VectorEnvironment",
     seeds: Tensor,
     first_action: int,
+    rngs: Sequence[torch.Generator] | None = None,
 ) -> Tensor:
-    """Return the returns of K runs' episodes in which the action of the highest value is taken.
+    """Return the returns of K runs' episodes, in which the action of the highest output is taken.
 
     All episodes step in parallel; those that have ended are left out of the networks' batch once
     that halves it.
 
     Args:
-        values: function from observations ``(K, m, *)`` to one value per action ``(K, m, A)``.
+        outputs: function from observations ``(K, m, *)`` to one number per action ``(K, m, A)``.
         environments: K times n environments.
         seeds: seeds of the episodes, ``(K, n)``.
         first_action: gymnasium's number of the first action, which is 0 here.
+        rngs: random numbers of each run, to sample actions from the softmax of the outputs
+            instead; in each step, each of the n episodes has one, whether it has ended or not.
 
     Returns:
         Undiscounted returns, float32 ``(K, n)``, on the CPU.
@@ -48,8 +52,16 @@ def greedy_returns(
         if most <= columns.shape[1] // 2:
             order = np.argsort(~acting[columns], axis=1, kind="stable")[:, :most]
             columns = np.take_along_axis(columns, order, axis=1)
-        chosen = values(torch.from_numpy(observations[columns])).argmax(dim=-1)
-        actions[columns] = chosen.cpu().numpy() + first_action
+        numbers = outputs(torch.from_numpy(observations[columns]))
+        if rngs is None:
+            chosen = numbers.argmax(dim=-1).cpu()
+        else:
+            # in float32, whatever Lightning makes the default: other dtypes draw other numbers
+            draws = [torch.rand(len(seeds.T), generator=rng, dtype=torch.float32) for rng in rngs]
+            uniform = torch.cat(draws)
+            drawn = sample_actions(numbers.flatten(0, 1), uniform[columns.flatten()])
+            chosen = drawn.view(columns.shape)
+        actions[columns] = chosen.numpy() + first_action
         observations[index], rewards, terminated, truncated = environments.step(
             index, actions[index]
         )

@@ -1,6 +1,6 @@
 """LightningModules of reinforcement learning: one per algorithm, with the same hooks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +12,7 @@ from losslab.modules.base import Module
 from losslab.modules.cost import LossCall
 from losslab.modules.objective import loss_components
 from losslab.rl.algorithm import Algorithm
-from losslab.rl.evaluation import BEST, FINAL, greedy_returns, returns_figure
+from losslab.rl.evaluation import BEST, FINAL, episode_returns, returns_figure
 from losslab.rl.policy_gradient import PolicyGradient
 from losslab.rl.progress import UpdateLog
 from losslab.rl.q_learning import QLearning
@@ -160,12 +160,24 @@ class ReinforcementModule(Module):
     @torch.no_grad()
     def greedy_returns(self, seeds: Tensor) -> Tensor:
         """Return the undiscounted returns of greedy episodes with these seeds, float32 ``(n,)``."""
+        return self._episode_returns(seeds)
+
+    @torch.no_grad()
+    def sampled_returns(self, seeds: Tensor) -> Tensor | None:
+        """Return the same if actions are sampled, as in training; ``None`` without a policy."""
+        rng = self.algorithm.evaluation_rng()
+        return None if rng is None else self._episode_returns(seeds, [rng])
+
+    def _episode_returns(
+        self, seeds: Tensor, rngs: Sequence[torch.Generator] | None = None
+    ) -> Tensor:
         environments = self.task.environments
-        return greedy_returns(
+        return episode_returns(
             partial(self.single_run.outputs, "network"),
             environments.vector(len(seeds)),
             seeds[None],
             environments.first_action,
+            rngs,
         )[0]
 
     def validation_step(
@@ -199,12 +211,20 @@ class ReinforcementModule(Module):
             return
         with torch.inference_mode():
             self.network.eval()
-            self.evaluate_final(self.greedy_returns(self.task.environments.test))
+            test = self.task.environments.test
+            self.evaluate_final(self.greedy_returns(test), self.sampled_returns(test))
 
-    def evaluate_final(self, returns: Tensor) -> None:
-        """Compute the final policy's metrics from its returns in the test episodes, ``(n,)``."""
+    def evaluate_final(self, returns: Tensor, sampled: Tensor | None) -> None:
+        """Compute the final policy's metrics from its returns in the test episodes.
+
+        Args:
+            returns: returns of greedy episodes, ``(n,)``.
+            sampled: those of episodes with sampled actions; ``None`` without a policy.
+        """
         self.test_returns[FINAL] = returns
         self.final = {"return_mean_final": float(returns.mean())}
+        if sampled is not None:
+            self.final["return_mean_sampled_final"] = float(sampled.mean())
         steps = self.algorithm.progress.steps_to_solve(self.task.environments.solved_at)
         if steps is not None:
             self.final["steps_to_solve"] = steps

@@ -107,6 +107,10 @@ class PolicyGradient(Algorithm):
         """Restore the number of rollouts."""
         self.rollouts = state["rollouts"]
 
+    def evaluation_rng(self) -> torch.Generator:
+        """Create the random numbers of test episodes with sampled actions."""
+        return self.rng(Purpose.TEST_ACTIONS, 0)
+
     def advance(self, runs: ParallelRuns) -> None:
         """Collect one rollout of each run and train on it."""
         steps, experience = self._collect(runs)
