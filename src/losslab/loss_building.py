@@ -24,8 +24,8 @@ from losslab.tasks import Task
 def initial_loss(config: DictConfig, data: Any, task: Task) -> nn.Module:
     """Build the loss with the seed's initial values of its parameters, if it has any.
 
-    They are drawn apart from those of the network, which no loss can affect. On embeddings, a loss
-    is given the sizes that it takes by name.
+    They are drawn apart from those of the network, which no loss can affect. On embeddings and on
+    images, a loss is given the sizes that it takes by name.
     """
     with restored_state():
         torch.manual_seed(derive_seed(config.seed, Purpose.LOSS_WEIGHTS))
@@ -33,8 +33,11 @@ def initial_loss(config: DictConfig, data: Any, task: Task) -> nn.Module:
 
 
 def _sizes(data: Any, task: Task) -> dict[str, int]:
-    embeds = TargetFormat.LABELLED_EMBEDDINGS in task.provides
-    return {"num_classes": data.outputs, "embedding_size": task.outputs} if embeds else {}
+    if TargetFormat.LABELLED_EMBEDDINGS in task.provides:
+        return {"num_classes": data.outputs, "embedding_size": task.outputs}
+    if TargetFormat.IMAGES in task.provides:
+        return {"channels": data.input_shape[0]}
+    return {}
 
 
 def build_loss(

@@ -84,7 +84,10 @@ def own(name):
     return f"loss._target_={__name__}.{name}"
 
 
+IMAGES = ["data=digits", "task=reconstruction", "model.channels=[4,4]", "model.code=4", *SPLITS]
+
 SWEEPS = {
+    "a discriminator": [*IMAGES, "loss=adversarial_reconstruction,reconstruction", "loss.p=1,2"],
     "seeds": [*EMBEDDINGS, "loss=arcface", "seed=0,1"],
     "several losses": [*EMBEDDINGS, "loss=cosface,proxy_anchor,triplet,cross_entropy", "seed=0,1"],
     "options": [*EMBEDDINGS, "loss=arcface", "loss.margin=0.1,0.5"],

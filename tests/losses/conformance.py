@@ -127,6 +127,10 @@ EXAMPLES: dict[TargetFormat, Callable] = {
         2 * _normal(dtype, seed, n, 3),
         _normal(dtype, seed + 1, n, 3),
     ),
+    TargetFormat.IMAGES: lambda dtype, seed, n: (
+        2 * _normal(dtype, seed, n, 1, 6, 5),
+        _normal(dtype, seed + 1, n, 1, 6, 5),
+    ),
     TargetFormat.CLASS_INDICES: lambda dtype, seed, n: (
         2 * _normal(dtype, seed, n, CLASSES),
         _indices(seed + 1, n),
@@ -179,6 +183,7 @@ def _step(reward, next_values, *, terminated):
 SPREAD = torch.tensor([[1.0, 2.0, 0.5], [-1.0, 1.0, 2.0], [0.5, 1.5, -1.0]])
 CLOUD = torch.tensor([[[0.0, 0.0], [1.0, 0.5], [0.25, -2.0]]])
 
+IMAGE = torch.linspace(-1, 2, 30).sin().reshape(1, 1, 6, 5)
 BOX = torch.tensor([[1.0, 1.0, 5.0, 3.0]])
 
 
@@ -288,6 +293,12 @@ EXTREMES: dict[TargetFormat, dict[str, tuple]] = {
         "one row": (ROW, torch.zeros(1, CLASSES)),
         "equal predictions": (torch.zeros(5, 2), torch.ones(5, 2)),
     },
+    TargetFormat.IMAGES: {
+        "zero residuals": (IMAGE, IMAGE.clone()),
+        "large residuals": (50 * IMAGE, -50 * IMAGE),
+        "small residuals": (IMAGE, 1.001 * IMAGE),
+        "blank": (torch.zeros(2, 1, 6, 5), torch.ones(2, 1, 6, 5)),
+    },
     TargetFormat.CLASS_INDICES: {
         "right by far": (FAR, torch.tensor([0, 1, 0])),
         "wrong by far": (FAR, torch.tensor([1, 0, 1])),
@@ -365,6 +376,12 @@ VARIANTS: dict[str, list[tuple[dict, tuple[TargetFormat, ...] | None]]] = {
     "ctc": [({"blank": 3}, None)],
     "framewise_cross_entropy": [({"blank": 3}, None)],
     "reconstruction": [({"p": 1}, None), ({"per": "sample"}, None)],
+    "adversarial_reconstruction": [
+        ({"p": 2, "weight": 0.5}, None),
+        ({"kind": "minimax"}, None),
+        ({"kind": "least_squares"}, None),
+        ({"kind": "hinge"}, None),
+    ],
     "adversarial": [
         ({"kind": "minimax"}, None),
         ({"kind": "least_squares"}, None),
@@ -427,6 +444,7 @@ DOES_NOT_APPLY: dict[tuple[str, str], str] = {
     ("rmse", "none"): "the root of a mean has no elements",
     ("sse", "mean"): "its mean is mse",
     ("ciou", "gradient"): "the weight of the aspect ratio is a constant, as in the paper",
+    ("adversarial_reconstruction", "gradient"): "the copies are constants to its discriminator",
     ("contrastive", "reductions"): "a batch twice has new pairs",
     ("triplet", "reductions"): "a batch twice has new triplets",
     ("angular", "reductions"): "a batch twice has new pairs",

@@ -5,9 +5,10 @@ its default reduction and these options in place of its own. Arrays are float64,
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
-from scipy import special
+from scipy import signal, special
 from scipy.spatial import distance
 from sklearn import metrics
 
@@ -265,9 +266,49 @@ DISCRIMINATOR = {
     "wasserstein": lambda real, fake: fake - real,
 }
 
+GENERATOR = {
+    "non_saturating": lambda fake: -_log_d(fake),
+    "minimax": lambda fake: _log_d(-fake),
+    "least_squares": lambda fake: (fake - 1) ** 2 / 2,
+    "hinge": lambda fake: -fake,
+}
+
+
+def _convolved(images, weight, bias, stride):
+    """Cross-correlation of images padded by 1, one channel of one image at a time."""
+    images = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    return np.stack(
+        [
+            [
+                sum(map(partial(signal.correlate2d, mode="valid"), image, kernel))
+                + shift  # over the input channels
+                for kernel, shift in zip(weight, bias, strict=True)
+            ]
+            for image in images
+        ]
+    )[..., ::stride, ::stride]
+
+
+def patch_logits(images, parameters):
+    """Logits of the patches of images: two convolutions of stride 2, and one of stride 1."""
+    first, second, last = zip(parameters[::2], parameters[1::2], strict=True)
+    hidden = _convolved(images, *first, 2)
+    hidden = _convolved(np.maximum(hidden, 0.2 * hidden), *second, 2)
+    return _convolved(np.maximum(hidden, 0.2 * hidden), *last, 1)
+
+
+def adversarial_reconstruction(
+    prediction, target, parameters, p=1, weight=0.01, kind="non_saturating"
+):
+    real, fake = (patch_logits(images, parameters) for images in (target, prediction))
+    distance = (np.abs(prediction - target) ** p).mean()
+    return distance + weight * GENERATOR[kind](fake).mean() + DISCRIMINATOR[kind](real, fake).mean()
+
+
 REFERENCES["ctc"] = ctc
 REFERENCES["framewise_cross_entropy"] = framewise_cross_entropy
 REFERENCES["reconstruction"] = reconstruction
+REFERENCES["adversarial_reconstruction"] = adversarial_reconstruction
 REFERENCES["adversarial"] = lambda prediction, target, kind="non_saturating": DISCRIMINATOR[kind](
     prediction, target
 ).mean()

@@ -77,7 +77,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("loss.clip", _PART | NULL),
     ("loss.angle", Number(0, 65, above=True)),
     ("loss.p loss.power", _choice(1, 2, 1.0, 2.0)),
-    ("loss.steps", _COUNT),
+    ("loss.steps loss.width", _COUNT),
     ("loss.blank", _COUNT_FROM_0),
     ("loss.squared loss.per_image loss.include_background loss.normalize loss.soft_margin", FLAG),
     ("loss.double", FLAG),

@@ -17,6 +17,7 @@ from losslab.losses.adapters import (
     WithTargetChannel,
 )
 from losslab.losses.adversarial import AdversarialLoss
+from losslab.losses.adversarial_reconstruction import AdversarialReconstructionLoss
 from losslab.losses.base import Loss, Reduction, TargetFormat
 from losslab.losses.boxes import CIoULoss, DIoULoss, GIoULoss, IoULoss
 from losslab.losses.class_vectors import ArcFaceLoss, CenterLoss, CosFaceLoss, ProxyAnchorLoss
@@ -68,6 +69,7 @@ from losslab.losses.sequence import CTCLoss, FramewiseCrossEntropyLoss, Sequence
 
 __all__ = [
     "AdversarialLoss",
+    "AdversarialReconstructionLoss",
     "AngularLoss",
     "ArcFaceLoss",
     "AsTwoClasses",

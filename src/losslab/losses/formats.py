@@ -16,6 +16,7 @@ class TargetFormat(Enum):
     CLASS_MASKS = "class masks"  # logits (N, C, H, W) with int64 indices (N, H, W)
     BINARY_TARGETS = "binary targets"  # logits (N, *) with 0/1 or soft targets of the same shape
     SEQUENCES = "sequences with lengths"  # logits (N, T, C) with a SequenceTarget
+    IMAGES = "images"  # (N, C, H, W) with (N, C, H, W), in the unit of the pixels
     BOXES = "boxes"  # corners x1, y1, x2, y2, (N, *, 4) with (N, *, 4)
     POINT_SETS = "point sets"  # (N, P, D) with (N, Q, D)
     LABELLED_EMBEDDINGS = "embeddings with labels"  # (N, D) with int64 labels (N,)
@@ -69,3 +70,4 @@ def _further(formats: tuple[TargetFormat, ...]) -> Iterator[TargetFormat]:
         yield from INDICES
     if TargetFormat.VALUES in formats:
         yield TargetFormat.BOXES
+        yield TargetFormat.IMAGES

@@ -48,7 +48,7 @@ class ReconstructionTask(Task):
             the targets are not classes.
     """
 
-    provides: tuple[TargetFormat, ...] = (TargetFormat.VALUES,)
+    provides: tuple[TargetFormat, ...] = (TargetFormat.VALUES, TargetFormat.IMAGES)
     derived = ("rmse",)
 
     def __init__(self, data: Any, frechet: bool = False) -> None:
