@@ -41,6 +41,13 @@ EXAMPLES = {
     ),
     "boxes": Boxes("Boxes", RNG.random((2, 4, 4)), RNG.random((2, 1, 4)), RNG.random((2, 3, 4))),
     "boxes with scores": Boxes("", *RNG.random((3, 2, 3, 4)), RNG.random((2, 3))),
+    "boxes with names": Boxes(
+        "",
+        *RNG.random((3, 2, 3, 4)),
+        None,
+        np.array([["a", "β", ""]] * 2),
+        np.array([["a"] * 3] * 2),
+    ),
     "clouds": Clouds("Clouds", RNG.random((2, 5, 3)), RNG.random((2, 6, 3))),
     "scatter": Scatter(
         "Classes", "x", "y", RNG.random((3, 2)), np.array([0, 1, 0]), np.array(["a", "β"]), True

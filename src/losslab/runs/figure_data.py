@@ -65,6 +65,10 @@ class Boxes:
     """(N, P, 4)."""
     scores: np.ndarray | None = None
     """(N, P), confidence of the run's own boxes."""
+    given_names: np.ndarray | None = None
+    """(N, M), what is in the given boxes, if there are several kinds."""
+    made_names: np.ndarray | None = None
+    """(N, P)."""
 
 
 @dataclass(frozen=True)

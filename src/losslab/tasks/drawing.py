@@ -205,6 +205,7 @@ def boxes(
     made: Tensor,
     title: str,
     scores: Tensor | None = None,
+    names: tuple[Sequence[Sequence[str]], Sequence[Sequence[str]]] | None = None,
     columns: int = 8,
 ) -> Boxes:
     """Return images with given and predicted boxes, one sample per column.
@@ -215,6 +216,7 @@ def boxes(
         made: corners of the predicted boxes, (N, P, 4).
         title: title of the figure.
         scores: confidences of the predicted boxes, (N, P).
+        names: what is in the true and in the predicted boxes, (N, M) and (N, P).
         columns: number of samples.
     """
     real = (given[:columns, :, 2:] > given[:columns, :, :2]).all(dim=2, keepdim=True)
@@ -224,6 +226,7 @@ def boxes(
         array(given[:columns].where(real, torch.nan)),
         array(made[:columns]),
         None if scores is None else array(scores[:columns]),
+        *([] if names is None else (np.array(each[:columns]) for each in names)),
     )
 
 

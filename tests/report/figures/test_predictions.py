@@ -76,6 +76,14 @@ def test_boxes_stand_in_a_row_a_run():
     assert [text.get_text() for text in figure.legends[0].texts] == ["target", "prediction"]
 
 
+def test_boxes_are_named_if_there_are_several_kinds():
+    boxes = np.array([[[1.0, 2, 5, 6], [np.nan] * 4]])
+    names, scores = np.array([["disc", ""]]), np.array([[0.25, np.nan]])
+    drawn = Boxes("", np.zeros((1, 8, 8)), boxes, boxes, scores, names, names)
+    [axes] = predictions({"": drawn}).axes
+    assert [text.get_text() for text in axes.texts] == ["disc", "disc 0.25"]
+
+
 def test_clouds_stand_in_a_row_a_run():
     cloud = np.ones((2, 6, 3))
     figure = predictions(

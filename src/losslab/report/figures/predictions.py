@@ -1,6 +1,6 @@
 """Predictions of several runs on the same samples: on one plot, in rows or side by side."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,9 +128,9 @@ def _boxes(figure_data: Mapping[str, Boxes]) -> Figure:
         for column, axes in enumerate(line):
             image = boxes.images[column]
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-            _outline(axes, boxes.given[column], None, TARGET)
-            scores = None if boxes.scores is None else boxes.scores[column]
-            _outline(axes, boxes.made[column], scores, PREDICTION)
+            _outline(axes, boxes.given[column], _captions(column, boxes.given_names), TARGET)
+            captions = _captions(column, boxes.made_names, boxes.scores)
+            _outline(axes, boxes.made[column], captions, PREDICTION, above=True)
             height, width = image.shape[:2]
             axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
             _bare(axes)
@@ -140,17 +140,33 @@ def _boxes(figure_data: Mapping[str, Boxes]) -> Figure:
     return figure
 
 
+def _captions(
+    column: int, names: np.ndarray | None, scores: np.ndarray | None = None
+) -> list[str] | None:
+    """Return names and scores of the boxes of a sample, if they have any."""
+    parts = [] if names is None else [list(map(str, names[column]))]
+    parts += [] if scores is None else [[f"{score:.2f}" for score in scores[column]]]
+    return list(map(" ".join, zip(*parts, strict=True))) if parts else None
+
+
 def _outline(
-    axes: Axes, boxes: np.ndarray, scores: np.ndarray | None, look: Mapping[str, Any]
+    axes: Axes,
+    boxes: np.ndarray,
+    captions: Sequence[str] | None,
+    look: Mapping[str, Any],
+    *,
+    above: bool = False,
 ) -> None:
-    """Draw the outlines of boxes (M, 4), with their scores, if there are any."""
+    """Draw the outlines of boxes (M, 4), with their captions above or below them."""
     corners = boxes - 0.5  # the centre of the first pixel is at 0
     for place, (left, top, right, bottom) in enumerate(corners):
         if np.isnan(left):
             continue
         axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], **look)
-        if scores is not None:
-            axes.text(left, top, f"{scores[place]:.2f}", size=6, color=look["color"], va="bottom")
+        if captions is not None:
+            at = (left, top) if above else (left, bottom)
+            side = "bottom" if above else "top"
+            axes.text(*at, captions[place], size=6, color=look["color"], va=side, clip_on=True)
 
 
 def _clouds(figure_data: Mapping[str, Clouds]) -> Figure:
