@@ -51,6 +51,7 @@ TESTS = {
     "losses.functional.segmentation": "losses/test_segmentation.py losses/test_fused.py",
     "losses.functional.sequence": "losses/test_sequence.py",
     "losses.functional.transport": "losses/test_points.py",
+    "tasks.assignment": "tasks/test_assignment.py",
     "analysis.statistics": "analysis/test_statistics.py analysis/test_subsets.py",
     "analysis.subsets": "analysis/test_subsets.py",
     "analysis.conclusions": "analysis/test_conclusions.py analysis/test_looks.py",

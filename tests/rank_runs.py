@@ -17,6 +17,7 @@ RETRIEVAL = ["data.copies=1", "data.batch_size=267", "model.channels=[2,4]"]
 MASKS = ["data.n=40", "data.image_size=16", "data.batch_size=9", "model.channels=[4,8]"]
 CLOUDS = ["data.n=60", "data.points=16", "data.batch_size=21", "task.definition.emd_clouds=5"]
 BOXES = ["data.n=60", "data.image_size=16", "data.sizes=[0.3,0.6]", "data.batch_size=13"]
+DETECTOR = ["model.channels=[2,4]", "model.hidden=4"]
 LINE = ["data.n=101", "data.batch_size=21"]
 OF_DATA = {
     "digits": DIGITS,
@@ -32,6 +33,7 @@ OF_DATA = {
 }
 OF_BOTH = ["++loss.of.bce=1", "++loss.of.dice=1", "data=segmentation", *MASKS]
 OPTIONS = {
+    "detection": [*BOXES, "data.objects=2", "data.empty_images=0.3", *DETECTOR],
     "adversarial": ["data=ring", "data.n=103", "data.batch_size=21"],
     "reconstruction": ["data.batch_size=359"],
     "sse": [*LINE, "optimizer.lr=1e-4"],
@@ -50,6 +52,10 @@ OPTIONS_OF_RUNS = {
     "skipped regions": [*MASKS, "loss=bce_dice", "++loss.of.dice.loss.empty=skip"],
     "regularizer": [*LINE, "loss=mse", "regularizer=l2", "regularizer.strength=0.1"],
     "coordinates of boxes": ["loss=smooth_l1", "data=boxes", *OF_DATA["boxes"]],
+    "exclusive classes of boxes": [
+        *("loss=detection", "loss.classification=cross_entropy", "loss.box=smooth_l1"),
+        *(*BOXES, "data.classes=2", *DETECTOR),
+    ],
     "accumulated": [*LINE, "loss=rmse", "trainer.accumulate_grad_batches=2"],
     "clipped": [*DIGITS, "loss=focal", "trainer.gradient_clip_val=0.01"],
     "of torch": [*DIGITS, "loss=cross_entropy", "loss._target_=torch.nn.MultiMarginLoss"],

@@ -17,7 +17,7 @@ from losslab.data.base import InMemoryData
 from losslab.data.streaming import is_streamed
 from losslab.data_building import build_data, data_errors
 from losslab.initial_weights import start_from
-from losslab.loss_building import ignoring, initial_loss, path_of
+from losslab.loss_building import build_reference, ignoring, initial_loss, path_of
 from losslab.loss_totals import adds_up, has_sample_weights, loss_totals
 from losslab.losses import Regularizer
 from losslab.losses.base import TargetFormat
@@ -247,13 +247,13 @@ def _references(config: DictConfig, task: Task, data: Any) -> References:
 
     Those without ``ignore_index`` are left out if the data have pixels to ignore.
     """
-    references = {}
+    references: References = {}
     for name, node in config.task.reference_losses.items():
         try:
             options = ignoring(node, data)
         except UserError:
             continue
-        loss = build(node, f"reference loss {name}", **options)
+        loss = build_reference(node, name, **options)
         target_format = next(
             (target_format for target_format in task.provides if target_format in loss.accepts),
             None,

@@ -142,19 +142,31 @@ def _build_sum(node: DictConfig, data: Any, sizes: Mapping[str, int], **options:
         UserError: if a component, a weight or an option is invalid.
     """
     losses, weights = {}, {}
+    target = target_of(node, "loss")
+    of_classes = data if target.counts_classes else None
     for name, component in node["of"].items():
         try:
-            losses[name] = build_loss(component["loss"], data, sizes)
+            losses[name] = build_loss(component["loss"], of_classes, sizes)
         except UserError as error:
             raise UserError(f"{error} (in loss.of.{name})") from error
         weight = plain(component["weight"])
         weights[name] = _schedule(name, weight) if isinstance(weight, dict) else weight
     own = {str(key): value for key, value in node.items() if key not in ("of", "_target_")}
     try:
-        loss: nn.Module = target_of(node, "loss")(losses, weights, **own, **options)
+        loss: nn.Module = target(losses, weights, **own, **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"loss: {error}") from error
     return loss
+
+
+def build_reference(node: DictConfig, name: str, **options: Any) -> Loss:
+    """Build a reference loss, which has its default options and those given."""
+    loss: Any
+    if is_sum(target_of(node, "loss")):
+        loss = _build_sum(node, None, {}, **options)
+    else:
+        loss = build(node, f"reference loss {name}", **options)
+    return loss  # type: ignore[no-any-return]
 
 
 def _schedule(name: str, options: Mapping[str, Any]) -> WeightSchedule:

@@ -82,7 +82,9 @@ def accepted_format(
     """
     found = matching_format(config, loss, task.provides)
     shape: Shape | None
-    if found is None or not _declares(loss):
+    if isinstance(loss, SumLoss) and found is not None and found not in PROBED:
+        formats, shape = [found], (task.outputs,)  # each of its losses has a format to try
+    elif found is None or not _declares(loss):
         formats, shape = _formats_of_batch(config, loss, task, data, network)
     elif found in PROBED:
         formats, shape = [found], _shape_of(found, task)
@@ -142,11 +144,12 @@ def _trial(
     if isinstance(loss, SumLoss):
         for name, component in loss.of.items():
             given, place = loss.format_for(name, target_format), f"{key}.of.{name}"
-            trial = _trial(node.of[name].loss, component, given, shape, place)
+            own = loss.shape_for(name, shape)
+            trial = _trial(node.of[name].loss, component, given, own, place)
             if trial is None:
                 continue
             if trial.refusal:
-                chain = find_adapters(component, [given], shape)
+                chain = find_adapters(component, [given], own)
                 target = str(node.of[name].loss["_target_"])
                 advice = "" if chain is None else f"; it fits as {overrides(chain, target, place)}"
                 return replace(trial, refusal=f"has {place}, which {trial.refusal}{advice}")

@@ -234,6 +234,13 @@ def test_the_command_that_adds_the_parts(runs, tmp_path):
     assert compared(moved)[1].next_step == advice
 
 
+def test_the_parts_of_a_detector_cannot_be_run_alone(runs):
+    settings = {"loss._target_": "losslab.losses.DetectionLoss"}
+    table, answer = compared(runs({"mse+mae": BEST, "huber": MSE}, **{"mse+mae": settings}))
+    assert [each.missing for each in compounds(table)] == [[]]
+    assert "alone" not in answer.next_step
+
+
 def test_reports_have_the_answer_and_explain_its_test(runs):
     comparison = compare(Collection(tuple(runs({"mse": MSE, "mae": MAE, "mse+mae": BEST}))))
     for text in (markdown(comparison), page(comparison, {})):

@@ -10,7 +10,7 @@ from losslab.config.values import kind_of, margin_refusal, refusal
 
 FREE = (
     *("within", "data.env_options", "data.augment", "data.val_options", "data.test_options"),
-    *("callbacks.", "logger.extra", "hydra"),
+    *("callbacks.", "logger.extra", "hydra", "loss.of.classification.loss", "loss.of.box.loss"),
 )
 """Keys whose values are checked elsewhere, or that belong to other libraries."""
 

@@ -94,6 +94,12 @@ SWEEPS = {
         *("data=boxes", "data.n=60", "data.image_size=16", "data.sizes=[0.3,0.6]"),
         *("model.channels=[4]", "loss=giou,smooth_l1", "data.outliers=0,0.2", SMALL[-1]),
     ],
+    "detections": [
+        *("task=detection", "data.n=60", "data.image_size=16", "data.sizes=[0.3,0.6]"),
+        *("data.objects=2", "data.classes=2", "model.channels=[4,4]", "model.hidden=8"),
+        *("loss=detection", "loss.classification=focal,cross_entropy", "loss.box=giou,mae"),
+        SMALL[-1],
+    ],
     "clouds": ["data.n=60", "data.points=32", "loss=chamfer,emd", SMALL[-1]],
     "ranking": ["data.queries=100", "loss=margin_ranking", "loss.margin=0.1,1", SMALL[-1]],
     "ratings": ["data=ratings", "data.users=60", "loss=bpr,margin_ranking,mse", SMALL[-1]],

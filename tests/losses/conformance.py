@@ -26,6 +26,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 import losslab.losses
 from losslab.config.instantiate import accepted
 from losslab.losses import (
+    DetectionLoss,
     Loss,
     PolicyTarget,
     RelevanceTarget,
@@ -82,7 +83,18 @@ def _boxes(dtype, seed, n):
     return torch.cat(corners, dim=1).to(dtype), torch.cat(true, dim=1).to(dtype)
 
 
+def _classified_boxes(dtype, seed, n, places=3):
+    """Logits of two classes with boxes; of three places two have an object."""
+    boxes, true = _boxes(dtype, seed, places * n)
+    logits = 2 * _normal(dtype, seed + 2, n, places, 2)
+    labels = (torch.arange(places * n) % places) * (torch.arange(places * n) % 2 + 1) / 2 - 1
+    target = torch.cat([labels.round().to(dtype).unsqueeze(1), true], dim=1)
+    boxes, target = (each.unflatten(0, (n, places)) for each in (boxes, target))
+    return torch.cat([logits, boxes], dim=2), target
+
+
 EXAMPLES: dict[TargetFormat, Callable] = {
+    TargetFormat.CLASSIFIED_BOXES: _classified_boxes,
     TargetFormat.BOXES: _boxes,
     # near each other, since chamfer is not convex: a point may share its neighbour for good
     TargetFormat.POINT_SETS: lambda dtype, seed, n: (
@@ -191,7 +203,21 @@ def _box(*corners):
     return torch.tensor([corners])
 
 
+def _place(logits, box, label, true):
+    """One place of one image."""
+    prediction = torch.cat([torch.tensor([logits]), box], dim=1)
+    return prediction.unsqueeze(0), torch.cat([torch.tensor([[label]]), true], dim=1).unsqueeze(0)
+
+
 EXTREMES: dict[TargetFormat, dict[str, tuple]] = {
+    TargetFormat.CLASSIFIED_BOXES: {
+        "right by far": _place([1e4, -1e4], BOX, 0.0, BOX),
+        "wrong by far": _place([1e4, -1e4], BOX + 1e4, 1.0, BOX),
+        "background": _place([1e4, 3.0], BOX, -1.0, BOX),
+        "background without a box": _place([-3.0, 0.0], BOX, -1.0, 0 * BOX),
+        "undecided": _place([1e4, -1e4], BOX, -2.0, BOX),
+        "a point": _place([0.0, 0.0], _box(4.0, 2.0, 4.0, 2.0), 1.0, BOX),
+    },
     TargetFormat.BOXES: {
         "identical": (BOX, BOX.clone()),
         "apart": (BOX + 7, BOX),
@@ -433,9 +459,16 @@ def _sum(kind, reduction="mean"):
     return kind({"cross_entropy": first, "focal": second}, {"focal": 0.5})
 
 
+def _detection(reduction="mean"):
+    of = losslab.losses.FocalLoss(reduction=reduction), losslab.losses.GIoULoss(reduction=reduction)
+    return DetectionLoss(dict(zip(("classification", "box"), of, strict=True)), {"box": 2})
+
+
 SUMS = {"sum": partial(_sum, SumLoss), "uncertainty_sum": partial(_sum, UncertaintySumLoss)}
 for _made in SUMS.values():
     _made.accepts = (TargetFormat.CLASS_INDICES,)
+SUMS["detection"] = partial(_detection)
+SUMS["detection"].accepts = DetectionLoss.accepts
 
 # --- what does not apply, and why: (loss, check or reduction) -> reason
 
@@ -465,6 +498,8 @@ DOES_NOT_APPLY: dict[tuple[str, str], str] = {
     ("proxy_anchor", "reductions"): "a batch twice has more samples per proxy",
     ("proxy_anchor", "sample_weights"): "its terms belong to all samples of a batch",
     ("proxy_anchor", "union"): "two batches together have more samples per proxy",
+    ("detection", "sum"): "both of its losses divide by the number of objects",
+    ("detection", "none"): "its terms are of different kinds",
     ("uncertainty_sum", "sum"): "its losses average",
     ("uncertainty_sum", "none"): "its losses average",
     ("policy_gradient", "union"): "advantages are standardized over the batch",
@@ -528,7 +563,8 @@ def cases() -> list[Case]:
             warnings.warn(f"{path.name} is left out: {error}", stacklevel=1)
     found |= {name: (made, {}) for name, made in SUMS.items()}
     found["bce_dice"] = (losslab.losses.BCEDiceLoss, {})  # of runs of earlier versions
-    configured = {target for target, _ in found.values()} | {SumLoss, UncertaintySumLoss}
+    configured = {target for target, _ in found.values()}
+    configured |= {SumLoss, UncertaintySumLoss, DetectionLoss}
     for name in losslab.losses.__all__:
         exported = getattr(losslab.losses, name)
         if _is_loss(exported) and exported not in configured:

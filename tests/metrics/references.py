@@ -27,6 +27,7 @@ from losslab.metrics import (
     classes,
     clouds,
     decisions,
+    detection,
     overlap,
     probability,
     ranking,
@@ -577,6 +578,74 @@ def centre_error(case):
         math.dist((a[:2] + a[2:]) / 2, (b[:2] + b[2:]) / 2)
         for a, b in zip(first, second, strict=True)
     ]
+
+
+def detected(case: Case) -> tuple[Any, Any]:
+    """Take four samples as an image, each with a detection and an object near it.
+
+    Returns:
+        Rows of class, score and corners, and rows of class and corners, (images, 4, *).
+    """
+    z = np.clip(case.z, -9, 9)
+    low, size = 5 * z[:, :2], 2 + np.abs(z[:, 2:])
+    true = low + z[:, 2:] * 0.4
+    made = [z.argmax(axis=1), np.abs(z[:, 0]), *low.T, *(low + size).T]
+    given = [case.y, *true.T, *(true + size).T]
+    images = (-1, min(4, len(z)))
+    return tuple(np.stack(rows, axis=1).reshape(*images, len(rows)) for rows in (made, given))
+
+
+def mean_ap(case: Case) -> list[Tensor]:
+    made, given = map(torch.from_numpy, detected(case))
+    images = [image[image[:, 1].argsort(descending=True, stable=True)] for image in made]
+    found = [detection.Detections(each[:, 2:], each[:, 1], each[:, 0].long()) for each in images]
+    return list(detection.mean_average_precision(found, given).values())
+
+
+def overlap_of(first: np.ndarray, second: np.ndarray) -> float:
+    common = np.prod(
+        np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None)
+    )
+    areas = [np.prod(box[2:] - box[:2]) for box in (first, second)]
+    return float(common / (sum(areas) - common))
+
+
+def average_precision_of_class(made: Any, given: Any, label: int, least: float) -> float:
+    """Match each detection, the surest first, with the best free object of its image."""
+    rows = [
+        (row[1], place, row[2:])
+        for place, image in enumerate(made)
+        for row in image
+        if row[0] == label
+    ]
+    objects = {
+        place: [row[1:] for row in image if row[0] == label] for place, image in enumerate(given)
+    }
+    count = sum(map(len, objects.values()))
+    if not count:
+        return math.nan
+    hits = []
+    for _, place, box in sorted(rows, key=lambda row: -row[0]):
+        overlaps = [overlap_of(box, true) for true in objects[place]]
+        best = int(np.argmax(overlaps)) if overlaps else -1
+        hits.append(best >= 0 and overlaps[best] >= least)
+        if hits[-1]:
+            del objects[place][best]
+    right = np.cumsum(hits)
+    precision, recall = right / np.arange(1, len(hits) + 1), right / count
+    levels = [precision[recall >= level - 1e-12] for level in np.linspace(0, 1, 101)]
+    return float(np.mean([level.max() if len(level) else 0.0 for level in levels]))
+
+
+@reference_of(detection.mean_average_precision, mean_ap)
+def mean_average_precision(case):
+    made, given = detected(case)
+    grid = [
+        [average_precision_of_class(made, given, label, least) for label in range(4)]
+        for least in np.arange(10) / 20 + 0.5
+    ]
+    by_threshold = np.nanmean(grid, axis=1)
+    return [by_threshold.mean(), by_threshold[0], by_threshold[5]]
 
 
 def texts(case: Case) -> tuple[str, str]:

@@ -15,6 +15,7 @@ RUNS = {
     "regression": ["loss=mse"],
     "segmentation": ["loss=dice", "data.n=40", "model.channels=[4,8]"],
     "boxes": ["loss=ciou", "data.n=60"],
+    "detections": ["loss=detection", "data.n=60", "data.image_size=16", "data.sizes=[0.3,0.6]"],
     "ranking": ["loss=margin_ranking", "data.queries=60"],
     "recommendation": ["loss=bpr", "data.users=40", "data.items=60"],
     "metric learning": ["loss=triplet", "data.copies=1", "data.held_out_classes=[8,9]"],

@@ -57,6 +57,24 @@ def test_class_weights_of_a_component_are_below_loss():
     assert loss.of["cross_entropy"].weight.shape == (10,)
 
 
+def test_a_component_may_have_another_name_than_its_loss():
+    sharp = "loss.of.sharp={loss:focal,gamma:5,weight:0.5}"
+    of = typed(*DIGITS, "loss.of.focal=1", sharp).config.loss.of
+    assert (of.focal.loss.gamma, of.sharp.loss.gamma, of.sharp.weight) == (2, 5, 0.5)
+    assert of.sharp.loss._target_ == of.focal.loss._target_
+    named = typed(*DIGITS, "loss.of.focal=1", "loss.of.x=bce", "loss.of.x.weight=2").config.loss.of
+    assert (named.x.weight, named.x.loss._target_) == (2, "losslab.losses.BCELoss")
+
+
+def test_a_name_is_swept_beside_options():
+    given = ["loss=detection", "loss.box=giou,mae", "loss.box.weight=2"]
+    completed = complete(given)
+    assert completed[1:] == ["++loss.of.box.loss=giou,mae", "++loss.of.box.weight=2"]
+    jobs = compose_jobs(jobs_of(completed))
+    losses = [job.config.loss.of.box.loss._target_ for job in jobs]
+    assert losses == ["losslab.losses.GIoULoss", "losslab.losses.MAELoss"]
+
+
 def test_a_loss_of_another_library_has_a_name_of_your_own():
     components = built(
         *DIGITS, "loss.of.cross_entropy=1", "loss.of.mine._target_=torch.nn.MultiMarginLoss"

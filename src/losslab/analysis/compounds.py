@@ -11,6 +11,7 @@ from losslab.analysis.pairs import Pair
 from losslab.analysis.search import tuned_keys
 from losslab.metrics.labels import Metric
 
+DETECTION = "losslab.losses.DetectionLoss"
 FEWEST_WEIGHTS = 3
 """Number of weights from which a curve over the weight is drawn."""
 
@@ -25,7 +26,9 @@ class Compound:
 
     @property
     def missing(self) -> list[str]:
-        """Components that were not run alone."""
+        """Components that were not run alone; those of a detector's loss cannot be."""
+        if self.row.settings.get("loss._target_") == DETECTION:
+            return []
         return [name for name, rows in self.parts.items() if not rows]
 
     def pairs(self, table: ComparisonTable, metric: Metric) -> dict[str, Pair | None]:

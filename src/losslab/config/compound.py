@@ -1,4 +1,4 @@
-"""Components of a sum of losses: ``loss=sum loss.of.dice=0.7 loss.of.bce=0.3``."""
+"""Losses made of losses: ``loss=sum loss.of.dice=0.7``, ``loss=detection loss.box=giou``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,11 @@ OF = "loss.of"
 WEIGHT = re.compile(r"loss\.of\.[^.]+\.weight")
 """Key of the weight of a component."""
 
-SUM = "losslab.losses.SumLoss"
-"""Sum whose weights are options; those of others may be learned."""
+SUM, DETECTION = "losslab.losses.SumLoss", "losslab.losses.DetectionLoss"
+"""Sums whose weights are options; those of others may be learned."""
+
+SHORT = re.compile(r"(\+*)loss\.([^.=]+)(?=[.=])")
+"""Begin of an override that may name a component: ``loss.box`` is short for ``loss.of.box``."""
 
 
 def is_compound(name: str) -> bool:
@@ -44,9 +47,12 @@ def expand(config: DictConfig) -> None:
 def expanded(of: Any, key: str = OF) -> dict[str, Any]:
     """Return the weights and options of components, from what was typed.
 
-    A number is the weight of the loss in conf/ of that name. Options are given beside the weight,
-    or under ``loss``, as they are saved:
+    A number is the weight of the loss in conf/ of that name, a text the name of another loss. A
+    loss of another name and options are given beside the weight, or under ``loss``, as they are
+    saved:
 
+        box: {weight: 2, loss: giou}
+        dice: {weight: 0.7, power: 1}
         dice: {weight: 0.7, loss: {_target_: losslab.losses.DiceLoss, power: 1, ...}}
 
     Raises:
@@ -60,8 +66,10 @@ def expanded(of: Any, key: str = OF) -> dict[str, Any]:
 
 
 def _component(name: str, given: Any, key: str) -> dict[str, Any]:
-    options = dict(given) if isinstance(given, Mapping) else {"weight": given}
+    options = dict(given) if isinstance(given, Mapping) else {_option_of(given): given}
     weight = options.pop("weight", 1.0)
+    if isinstance(options.get("loss"), str):
+        name = options.pop("loss")
     under = {} if "_target_" in options else options.pop("loss", {})  # an adapter has a loss, too
     if not isinstance(under, Mapping):
         raise UserError(f"{key}.loss must be options by name, got {text(under)}")
@@ -69,6 +77,11 @@ def _component(name: str, given: Any, key: str) -> dict[str, Any]:
     if "of" in loss:
         loss["of"] = expanded(loss["of"], f"{key}.loss.of")
     return {"weight": weight, "loss": loss}
+
+
+def _option_of(given: Any) -> str:
+    """Return what a value alone gives a component: the name of a loss, or its weight."""
+    return "loss" if isinstance(given, str) else "weight"
 
 
 def _loss(name: str, given: dict[str, Any], key: str) -> dict[str, Any]:
@@ -107,16 +120,45 @@ def without_components(jobs: list[list[str]]) -> list[list[str]]:
     return [list(job) for job in dict.fromkeys(map(tuple, kept))]
 
 
-def weight_beside_options(override: str, given: Sequence[str]) -> str:
-    """Write a component's weight as ``weight``, which options of the component do not replace.
+def with_long_names(overrides: Sequence[str]) -> list[str]:
+    """Write components that a chosen loss always has, ``loss.box``, as those of sums.
 
     Example:
-        >>> weight_beside_options("loss.of.dice=0.7", ["loss.of.dice=0.7", "loss.of.dice.power=2"])
+        >>> with_long_names(["loss=detection", "loss.box=giou", "loss.classification.gamma=1"])
+        ['loss=detection', 'loss.of.box=giou', 'loss.of.classification.gamma=1']
+    """
+    chosen = [
+        name for each in overrides if each.startswith("loss=") for name in each[5:].split(",")
+    ]
+    own = {name for loss in chosen if is_compound(loss) for name in groups.node("loss", loss)["of"]}
+
+    def long(override: str) -> str:
+        found = SHORT.match(override)
+        short = found is not None and found.group(2) in own
+        return SHORT.sub(r"\1loss.of.\2", override) if short else override
+
+    return [long(each) for each in overrides]
+
+
+def value_beside_options(override: str, given: Sequence[str]) -> str:
+    """Write a component's weight or name as an option, which its other options do not replace.
+
+    Example:
+        >>> value_beside_options("loss.of.dice=0.7", ["loss.of.dice=0.7", "loss.of.dice.power=2"])
         'loss.of.dice.weight=0.7'
+        >>> value_beside_options("loss.of.box=giou", ["loss.of.box=giou", "loss.of.box.weight=2"])
+        'loss.of.box.loss=giou'
     """
     key, _, value = override.partition("=")
     options = any(each.lstrip("+").startswith(f"{key}.") for each in given)
-    return f"{key}.weight={value}" if options and not value.startswith("{") else override
+    if not options or value.startswith("{"):
+        return override
+    return f"{key}.{_option_of(_first_value(override))}={value}"
+
+
+def _first_value(override: str) -> Any:
+    [found] = parsed([override])
+    return next(found.sweep_iterator()) if found.is_sweep_override() else found.value()
 
 
 def with_weights(declared: Mapping[str, Any], loss: DictConfig) -> dict[str, Any]:
@@ -135,7 +177,7 @@ def with_weights(declared: Mapping[str, Any], loss: DictConfig) -> dict[str, Any
         {'of.dice.weight': {'low': 0.07, 'high': 7.0, 'log': True}}
     """
     weights = {f"of.{name}": component.weight for name, component in loss.get("of", {}).items()}
-    tuned = list(weights.items())[1:] if loss._target_ == SUM else []
+    tuned = list(weights.items())[1:] if loss._target_ in (SUM, DETECTION) else []
     ranges = {
         name: {"low": float(f"{weight / 10:.3g}"), "high": float(f"{weight * 10:.3g}"), "log": True}
         for name, weight in tuned

@@ -86,14 +86,15 @@ def accepted(options: Mapping[str, Any], read: "Accepts", key: str = "loss") -> 
 
     Args:
         options: options of the loss.
-        read: returns what a loss that is not a sum declares.
+        read: returns what a loss declares itself, as sums of any losses do not.
         key: key of the loss.
 
     Raises:
         UserError: if the components have none in common.
     """
-    if "of" not in options:
-        return read(options, key)
+    own = read(options, key)
+    if own is not None or "of" not in options:
+        return own
     components = {
         str(name): accepted(each["loss"], read, f"{key}.of.{name}")
         for name, each in options["of"].items()
@@ -110,8 +111,7 @@ def fitting(provides: "Formats", read: "Accepts") -> str:
     found = []
     for name in groups.names("loss"):
         try:
-            options = groups.node("loss", name)
-            accepts = None if "of" in options else read(options, f"loss={name}")
+            accepts = read(groups.node("loss", name), f"loss={name}")
         except UserError:  # another loss of the user, which is invalid
             continue
         if set(accepts or ()) & set(provides):

@@ -70,6 +70,7 @@ def complete(overrides: list[str]) -> list[str]:
         given.append(f"loss={_loss_of_experiment(given)}")
     if "loss" in chosen and not {"data", "experiment"} & {o.key_or_group for o in known}:
         given += _default_data(chosen["loss"], chosen.get("task", ()), given)
+    given = compound.with_long_names(given)
     return [added_if_new(each, given) for each in given]
 
 
@@ -96,7 +97,7 @@ def added_if_new(override: str, given: Sequence[str] = ()) -> str:
     """
     group, dot, _ = override.partition("=")[0].partition(".")
     if override.startswith((f"{compound.OF}.", f"{compound.OF}=")):
-        return f"++{compound.weight_beside_options(override, given)}"
+        return f"++{compound.value_beside_options(override, given)}"
     if group == "within" and dot:
         return f"++{override}"
     own = dot and replaces(group, given) and not replaces(group, [override])
@@ -154,7 +155,7 @@ def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
     Losses that are not sums get no components if others are sums.
     """
     columns = []
-    for override in parsed(overrides):
+    for override in parsed(compound.with_long_names(overrides)):
         if override.is_sweep_override():
             key = override.get_key_element()
             columns.append([f"{key}={value}" for value in values_of(override)])

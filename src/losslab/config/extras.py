@@ -26,6 +26,7 @@ EXTRAS = {
     "Box2D": "box2d",
     "datasets": "huggingface",
     "pyarrow": "parquet",
+    "faster_coco_eval": "detection",
 }
 """Extras of losslab by module that they install."""
 

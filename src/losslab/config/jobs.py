@@ -277,6 +277,12 @@ def finished_config(config: DictConfig, hydra_node: DictConfig) -> DictConfig:
     return finished
 
 
+def _reference(name: str) -> Any:
+    """Return the options of a reference loss, as those of the loss itself are saved."""
+    options: Any = OmegaConf.to_container(groups.node("loss", name))
+    return {**options, "of": compound.expanded(options["of"])} if "of" in options else options
+
+
 def _finished(own: DictConfig, hydra_node: DictConfig) -> dict[str, Any]:
     plain: dict[str, Any] = secrets.resolved(own)
     chosen = {
@@ -297,9 +303,7 @@ def _finished(own: DictConfig, hydra_node: DictConfig) -> dict[str, Any]:
         plain["config_dirs"] = list(map(str, config_dirs()))  # a run that resumes needs them
     plain["overrides"] = secrets.resolved(hydra_node.overrides.task)
     task = plain["task"]
-    task["reference_losses"] = {
-        name: OmegaConf.to_container(groups.node("loss", name)) for name in task["reference_losses"]
-    }
+    task["reference_losses"] = {name: _reference(name) for name in task["reference_losses"]}
     if code := code_dirs(schema.targets(plain)):
         plain["code_dirs"] = code
     return plain

@@ -158,7 +158,7 @@ VALUES: tuple[tuple[str, Kind | None], ...] = (
     ("model.channels", List(_COUNT, least=1)),
     ("model.hidden", _COUNT | _SIZES),
     ("model.dropout", _DECAY),
-    ("model.code model.latent model.width model.factors", _COUNT),
+    ("model.code model.latent model.width model.factors model.levels", _COUNT),
     ("model.points", _COUNT | NULL),
     ("model.name model.architecture model.encoder", Text("the name of a network")),
     ("model.stem", _choice("auto", "small", "standard")),

@@ -30,6 +30,7 @@ from losslab.losses.classification import (
     LogitAdjustedLoss,
 )
 from losslab.losses.compound import SumLoss, UncertaintySumLoss
+from losslab.losses.detection import DetectionLoss
 from losslab.losses.functional.information import (
     cross_entropy,
     entropy,
@@ -87,6 +88,7 @@ __all__ = [
     "CosFaceLoss",
     "CrossEntropyLoss",
     "DIoULoss",
+    "DetectionLoss",
     "DiceLoss",
     "EMDLoss",
     "ElasticNetRegularizer",

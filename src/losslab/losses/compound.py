@@ -1,7 +1,7 @@
 """Weighted sums of losses."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,9 @@ class SumLoss(Loss):
         {'bce': 0.6931, 'dice': 0.1667}
     """
 
+    counts_classes: ClassVar[bool] = True
+    """Whether the counts of the training split are those of the classes that its losses get."""
+
     def __init__(
         self, of: Mapping[str, nn.Module], weights: Mapping[str, Weight] | None = None
     ) -> None:
@@ -54,12 +57,15 @@ class SumLoss(Loss):
         if not of:
             raise ValueError("of must have at least one loss, such as loss.of.dice=1")
         self.of = nn.ModuleDict(of)
-        formats = common_formats({name: _accepts(loss) for name, loss in of.items()})
-        self.accepts = tuple(TargetFormat) if formats is None else formats  # type: ignore[misc]
+        self._set_formats()
         self._totals = {name: totals_of(loss) for name, loss in of.items()}
         self._weights: dict[str, float] = {}
         self._schedules: dict[str, WeightSchedule] = {}
         self._set_weights(dict(weights or {}))
+
+    def _set_formats(self) -> None:
+        formats = common_formats({name: _accepts(loss) for name, loss in self.of.items()})
+        self.accepts = tuple(TargetFormat) if formats is None else formats  # type: ignore[misc]
 
     def _set_weights(self, weights: dict[str, Weight]) -> None:
         for name in self.of:
@@ -115,6 +121,15 @@ class SumLoss(Loss):
             TargetFormat.VALUES,
         )
         return next((each for each in own if each in loss.accepts), target_format)
+
+    def shape_for(self, name: str, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        """Return the shape of one sample of the predictions that a loss gets.
+
+        Args:
+            name: name of the loss.
+            shape: shape of one sample of the predictions, ``None`` if it is not known.
+        """
+        return shape
 
     def link_for(self, target_format: TargetFormat) -> InverseLink | None:
         """Return the inverse link that all of the losses declare, or ``None``."""

@@ -18,6 +18,7 @@ class TargetFormat(Enum):
     SEQUENCES = "sequences with lengths"  # logits (N, T, C) with a SequenceTarget
     IMAGES = "images"  # (N, C, H, W) with (N, C, H, W), in the unit of the pixels
     BOXES = "boxes"  # corners x1, y1, x2, y2, (N, *, 4) with (N, *, 4)
+    CLASSIFIED_BOXES = "boxes with classes"  # logits and corners (N, P, C + 4) with (N, P, 5)
     POINT_SETS = "point sets"  # (N, P, D) with (N, Q, D)
     LABELLED_EMBEDDINGS = "embeddings with labels"  # (N, D) with int64 labels (N,)
     PAIRED_EMBEDDINGS = "pairs of embeddings with labels"  # (N, 2, D) with int64 labels (N,)

@@ -17,6 +17,7 @@ _OF_TASKS: dict[str, str] = {
     ),
     "losslab.tasks.SegmentationTask": "loss average_precision dice dice_small iou precision recall",
     "losslab.tasks.LocalizationTask": "loss iou accuracy_at_50 accuracy_at_75 centre_error",
+    "losslab.tasks.DetectionTask": "loss map map_50 map_75",
     "losslab.tasks.RankingTask": "loss ndcg_at_10 kendall_tau pairwise_accuracy",
     "losslab.tasks.RecommendationTask": "loss ndcg_at_10 recall_at_10",
     "losslab.tasks.MetricLearningTask": (

@@ -3,6 +3,7 @@
 from losslab.models.adapters import smp_model, timm_model, torchvision_model
 from losslab.models.autoencoder import ConvAutoencoder
 from losslab.models.cnn import CNN
+from losslab.models.detector import Detector
 from losslab.models.dual_encoder import DualEncoder
 from losslab.models.factorization import Factorization
 from losslab.models.gan import GAN
@@ -10,6 +11,7 @@ from losslab.models.mlp import MLP
 from losslab.models.pointnet import PointAutoencoder
 from losslab.models.scorer import Scorer
 from losslab.models.sequence import CRNN
+from losslab.models.torchvision_detectors import torchvision_detector
 from losslab.models.unet import UNet
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "GAN",
     "MLP",
     "ConvAutoencoder",
+    "Detector",
     "DualEncoder",
     "Factorization",
     "PointAutoencoder",
@@ -25,5 +28,6 @@ __all__ = [
     "UNet",
     "smp_model",
     "timm_model",
+    "torchvision_detector",
     "torchvision_model",
 ]

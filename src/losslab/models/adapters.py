@@ -54,7 +54,7 @@ def torchvision_model(
     require_images(name, input_shape)
     segments = name in models.list_models(module=models.segmentation)
     if not segments and name not in models.list_models(module=models):
-        raise _unknown(name, "torchvision.models", models.list_models(module=models))
+        raise unknown_name(name, "torchvision.models", models.list_models(module=models))
     network: nn.Module
     small = is_small(stem, input_shape, weights) and not segments
     if name.startswith("vit_"):
@@ -66,7 +66,7 @@ def torchvision_model(
             shrink_stem(network)
     fit_channels(network, input_shape[0])
     if weights == HUB:
-        load_weights(network, *_torchvision_weights(name))
+        load_weights(network, *torchvision_weights(name))
     elif weights is not None:
         load_file(network, weights)
     return LogitMaps(network) if segments else network
@@ -111,7 +111,12 @@ class LogitMaps(nn.Module):
         return maps
 
 
-def _torchvision_weights(name: str) -> tuple[dict[str, Tensor], str]:
+def torchvision_weights(name: str) -> tuple[dict[str, Tensor], str]:
+    """Return torchvision's weights of a network, downloaded once, and the name of their file.
+
+    Raises:
+        ValueError: if they are not at hand and cannot be downloaded.
+    """
     url = models.get_model_weights(name).DEFAULT.url
     file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     try:
@@ -152,7 +157,7 @@ def timm_model(
     require_images("timm", input_shape)
     timm = _installed("timm")
     if not timm.is_model(name):
-        raise _unknown(name, "timm.list_models()", timm.list_models())
+        raise unknown_name(name, "timm.list_models()", timm.list_models())
     if given := sorted(options.keys() & SOURCES):
         raise ValueError(f"{given[0]} is not an option here: use model.weights=FILE")
     pretrained = timm.get_pretrained_cfg(name)
@@ -214,7 +219,8 @@ def smp_model(
     return network
 
 
-def _unknown(name: str, where: str, names: Sequence[str]) -> ValueError:
+def unknown_name(name: str, where: str, names: Sequence[str]) -> ValueError:
+    """Return an error about a name that is not one of those that are somewhere."""
     close = difflib.get_close_matches(name, names, n=1)
     advice = f": did you mean {close[0]}?" if close else ""
     return ValueError(f"model.name must be one of {where}, got {name}{advice}")

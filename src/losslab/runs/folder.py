@@ -107,13 +107,16 @@ class RunFolder:
 def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
     """Return what a choice is called: the class of a replaced ``_target_``, or the choice.
 
-    A sum of losses is called after its components and their weights, a loss with a label by that.
+    A sum of losses is called after its components and their weights, that of a detector after the
+    components that were chosen, a loss with a label by that.
 
     Example:
         >>> named("loss", "focal", ["loss=focal", "loss._target_=my_losses.MyLoss"])
         'MyLoss'
         >>> named("loss", "sum", ["loss=sum", "loss.of.bce=1", "loss.of.dice=0.5"])
         'bce+0.5dice'
+        >>> named("loss", "detection", ["loss=detection", "++loss.of.box=smooth_l1"])
+        'detection-smooth_l1'
         >>> named("loss", "huber", ["loss=huber", "loss.delta=2", "label=huber2"])
         'huber2'
     """
@@ -126,7 +129,21 @@ def named(group: str, chosen: str, overrides: Sequence[str]) -> str:
     if (group, chosen) == ("loss", "sum"):
         parts = [weight + name for name, weight in _weights(overrides).items()]
         return "+".join(parts) or chosen  # loss.of={...}
+    if (group, chosen) == ("loss", "detection"):
+        names = (_chosen_component(each) for each in _components(overrides))
+        return "-".join([chosen, *filter(None, names)])
     return chosen
+
+
+def _chosen_component(component: re.Match[str]) -> str:
+    """Return the loss that an override chooses as a component of another; nothing for options."""
+    _, option, value = component.groups()
+    if option == "._target_":
+        return value.rpartition(".")[2]
+    if option in (None, ".loss") and not value.startswith("{"):
+        return value
+    found = re.search(r"\bloss: *([^{},]+)", value) if value.startswith("{") else None
+    return found.group(1) if found else ""
 
 
 def label_of(overrides: Iterable[str]) -> str | None:
@@ -191,9 +208,10 @@ def job_name(overrides: Sequence[str]) -> str:
         raise ValueError(f"overrides must name the loss, as in loss=mse, got {list(overrides)}")
     loss = named("loss", losses[-1], overrides)
     in_name = {"loss._target_", "label"}
-    if losses[-1] == "sum":
-        weights = filter(_gives_weight, _components(overrides))
-        in_name |= {f"loss.of.{each.group(1)}{each.group(2) or ''}" for each in weights}
+    tells = {"sum": _gives_weight, "detection": _only_chooses}.get(losses[-1])
+    if tells is not None:
+        told = filter(tells, _components(overrides))
+        in_name |= {f"loss.of.{each.group(1)}{each.group(2) or ''}" for each in told}
     options = [
         _joined(key, value) for key, value in pairs if meaning(key).named and key not in in_name
     ]
@@ -203,6 +221,11 @@ def job_name(overrides: Sequence[str]) -> str:
 def _gives_weight(component: re.Match[str]) -> bool:
     """Return whether an override gives a component its weight and nothing else."""
     return component.group(2) in (None, ".weight") and not component.group(3).startswith("{")
+
+
+def _only_chooses(component: re.Match[str]) -> bool:
+    """Return whether an override chooses a component and says nothing else."""
+    return bool(_chosen_component(component)) and not component.group(3).startswith("{")
 
 
 def has_default_options(component: str, overrides: Iterable[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from losslab.tasks.base import Task
 from losslab.tasks.classification import ClassificationTask, MultiLabelTask
+from losslab.tasks.detection import DetectionTask
 from losslab.tasks.generation import GenerationTask
 from losslab.tasks.image_text import ImageTextTask
 from losslab.tasks.localization import LocalizationTask
@@ -16,6 +17,7 @@ from losslab.tasks.sequences import SequenceTask
 
 __all__ = [
     "ClassificationTask",
+    "DetectionTask",
     "GenerationTask",
     "ImageTextTask",
     "LocalizationTask",
