@@ -211,6 +211,7 @@ def write_coco(folder):
 def test_the_largest_boxes_of_files_are_localized(tmp_path):
     write_coco(tmp_path)
     files = ["data=coco", f"data.path={tmp_path}", "data.image_size=16", "data.grayscale=true"]
+    files = [*files, "task=localization"]
     config = config_of(
         *files, *SMALL[4:], "loss=giou", "trainer.max_epochs=15", "optimizer.lr=0.01"
     )
