@@ -12,7 +12,7 @@ from losslab.config import declared
 from losslab.config.errors import UserError, described
 from losslab.config.instantiate import target_of
 from losslab.data_building import first_batch
-from losslab.loss_building import is_sum, path_of
+from losslab.loss_building import path_of
 from losslab.losses import SumLoss
 from losslab.losses.base import Loss, TargetFormat
 from losslab.losses.function import FunctionLoss
@@ -57,7 +57,7 @@ def _declared(node: DictConfig, loss: Any) -> tuple[TargetFormat, ...] | None:
     Raises:
         UserError: if the components have none in common.
     """
-    if is_sum(loss) or isinstance(loss, SumLoss):
+    if "of" in node:  # not of a sum that was given as an object
         return declared.accepted(node, _accepts)
     accepts: tuple[TargetFormat, ...] | None = getattr(loss, "accepts", None)
     return accepts
@@ -145,12 +145,13 @@ def _trial(
         for name, component in loss.of.items():
             given, place = loss.format_for(name, target_format), f"{key}.of.{name}"
             own = loss.shape_for(name, shape)
-            trial = _trial(node.of[name].loss, component, given, own, place)
+            options = node.of[name].loss if "of" in node else node
+            trial = _trial(options, component, given, own, place)
             if trial is None:
                 continue
             if trial.refusal:
                 chain = find_adapters(component, [given], own)
-                target = str(node.of[name].loss["_target_"])
+                target = str(options["_target_"])
                 advice = "" if chain is None else f"; it fits as {overrides(chain, target, place)}"
                 return replace(trial, refusal=f"has {place}, which {trial.refusal}{advice}")
             components[name] = trial
@@ -161,7 +162,7 @@ def _trial(
 def _text(node: DictConfig, loss: nn.Module) -> str:
     """Write the options of a loss and the shapes of its parameters, as a key."""
     shapes = [tuple(parameter.shape) for parameter in loss.parameters()]
-    return f"{type(loss).__name__} {OmegaConf.to_container(node, resolve=True)} {shapes}"
+    return f"{loss!r} {OmegaConf.to_container(node, resolve=True)} {shapes}"
 
 
 def inverse_link_of(

@@ -8,15 +8,17 @@ import torch
 from torch.testing import assert_close
 from torchvision.models.detection.fcos import FCOS
 
+import losslab
 from kinds_of_run import SMALL as BRIEF
 from losslab.components import build_components
 from losslab.config.errors import UserError
 from losslab.config.expansion import complete, jobs_of
 from losslab.config.jobs import compose_jobs
 from losslab.data.boxes import ShapesBoxes
-from losslab.losses import DetectionLoss, TargetFormat
+from losslab.losses import BCELoss, DetectionLoss, GIoULoss, MAELoss, SumLoss, TargetFormat
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import job_name, named
+from losslab.runs.record import read_record
 from losslab.tasks import DetectionTask
 from losslab.tasks.suppression import detections
 from losslab.training import check, train
@@ -254,6 +256,25 @@ def test_a_resumed_run_has_the_same_bits(tmp_path):
         for name in ("whole", "parts")
     )
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+@pytest.mark.parametrize(
+    ("loss", "given"),
+    [
+        (DetectionLoss({"classification": BCELoss(), "box": GIoULoss()}, {"box": 2}), SMALL[2:-1]),
+        (SumLoss({"giou": GIoULoss(), "l1": MAELoss()}), [*SMALL[2:5], "model.channels=[4]"]),
+    ],
+    ids=["detection", "sum"],
+)
+def test_losses_of_losses_may_be_objects(tmp_path, loss, given):
+    task = "detection" if isinstance(loss, DetectionLoss) else "localization"
+    options = {"seeds": 1, "max_epochs": 1, "engine": "one by one", "options": given}
+    found = losslab.compare(
+        losses={"mine": loss}, data="boxes", task=task, folder=tmp_path / "runs", **options
+    )
+    [record] = tmp_path.rglob("record.json")
+    assert read_record(record.parent)["status"] == "done"
+    assert "mine" in str(found)
 
 
 WRONG = {
