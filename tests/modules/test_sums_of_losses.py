@@ -19,6 +19,9 @@ MASKS = ["loss=sum", "data=segmentation", "data.n=40", "model.channels=[4,8]"]
 DIGITS = ["loss=sum", "data=digits", "model=mlp", "model.hidden=[16]"]
 
 
+OF_BOX = "loss.of.box.weight"
+
+
 def typed(*overrides):
     [job] = compose_jobs(jobs_of(complete([*SMALL, *overrides])))
     return job
@@ -73,6 +76,10 @@ def test_a_name_is_swept_beside_options():
     jobs = compose_jobs(jobs_of(completed))
     losses = [job.config.loss.of.box.loss._target_ for job in jobs]
     assert losses == ["losslab.losses.GIoULoss", "losslab.losses.MAELoss"]
+    # as a tuning adds it
+    [job] = compose_jobs(jobs_of([*complete(["loss=detection", "loss.box=mae"]), f"++{OF_BOX}=3"]))
+    of = job.config.loss.of
+    assert (of.box.loss._target_, of.box.weight) == ("losslab.losses.MAELoss", 3)
 
 
 def test_a_loss_of_another_library_has_a_name_of_your_own():

@@ -230,6 +230,7 @@ def test_names_of_runs():
         named("loss", "detection", ["++loss.of.box._target_=torch.nn.L1Loss"]) == "detection-L1Loss"
     )
     assert job_name(given) == "detection-bce,loss.of.box.weight=2"
+    assert job_name(["loss=detection", "++loss.of.box.loss=mae"]) == "detection-mae"
     assert job_name(["loss=detection"]) == "detection"
 
 

@@ -143,17 +143,20 @@ def with_long_names(overrides: Sequence[str]) -> list[str]:
 def value_beside_options(override: str, given: Sequence[str]) -> str:
     """Write a component's weight or name as an option, which its other options do not replace.
 
+    A name always, since a tuning adds weights later.
+
     Example:
         >>> value_beside_options("loss.of.dice=0.7", ["loss.of.dice=0.7", "loss.of.dice.power=2"])
         'loss.of.dice.weight=0.7'
-        >>> value_beside_options("loss.of.box=giou", ["loss.of.box=giou", "loss.of.box.weight=2"])
+        >>> value_beside_options("loss.of.box=giou", ["loss.of.box=giou"])
         'loss.of.box.loss=giou'
     """
     key, _, value = override.partition("=")
-    options = any(each.lstrip("+").startswith(f"{key}.") for each in given)
-    if not options or value.startswith("{"):
+    if key.count(".") != 2 or value.startswith("{"):  # an option already, or all of them
         return override
-    return f"{key}.{_option_of(_first_value(override))}={value}"
+    option = _option_of(_first_value(override))
+    has_others = any(each.lstrip("+").startswith(f"{key}.") for each in given)
+    return f"{key}.{option}={value}" if has_others or option == "loss" else override
 
 
 def _first_value(override: str) -> Any:
