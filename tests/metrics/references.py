@@ -633,7 +633,7 @@ def average_precision_of_class(made: Any, given: Any, label: int, least: float) 
             del objects[place][best]
     right = np.cumsum(hits)
     precision, recall = right / np.arange(1, len(hits) + 1), right / count
-    levels = [precision[recall >= level - 1e-12] for level in np.linspace(0, 1, 101)]
+    levels = [precision[recall >= level] for level in np.linspace(0, 1, 101)]
     return float(np.mean([level.max() if len(level) else 0.0 for level in levels]))
 
 

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 BACKEND = "faster_coco_eval"
 """Module that computes mAP for torchmetrics."""
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10).tolist()
+RECALLS = np.linspace(0, 1, 101).tolist()
+"""Those of pycocotools; torchmetrics rounds them to float32: a recall of 0.6 is then below 0.6."""
 
 
 class Detections(NamedTuple):
@@ -43,7 +47,11 @@ def mean_average_precision(found: Sequence[Detections], target: Tensor) -> dict[
     """
     from torchmetrics.detection import MeanAveragePrecision  # noqa: PLC0415 (for this metric only)
 
-    metric = MeanAveragePrecision(backend=BACKEND)  # type: ignore[arg-type]
+    metric = MeanAveragePrecision(
+        iou_thresholds=IOU_THRESHOLDS,
+        rec_thresholds=RECALLS,
+        backend=BACKEND,  # type: ignore[arg-type]
+    )
     metric.warn_on_many_detections = False
     objects = (image[image[:, 0] >= 0] for image in target)
     true = [{"boxes": each[:, 1:], "labels": each[:, 0].long()} for each in objects]
