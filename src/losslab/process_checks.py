@@ -1,30 +1,64 @@
 """Check whether a run can be trained by the processes that its Trainer asks for."""
 
+from collections.abc import Callable
+
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from losslab.components import Components
 from losslab.config.errors import UserError
+from losslab.config.extras import is_installed, not_installed
 from losslab.models.freezing import normalizes_batches
 from losslab.modules.sharding import FULLY_SHARD
+from losslab.modules.zero import ZERO
 from losslab.ranks.place import here
 
 DIVIDES_WEIGHTS = ("fsdp", "deepspeed", "model_parallel")
 """Beginnings of the names of Lightning's own strategies that divide weights."""
+IN_FLOAT32 = ("32", "32-true", "bf16", "bf16-mixed")
+"""Precisions with weights in float32."""
+BY_NUMBER = ("torch.optim.adam", "torch.optim.adamw", "torch.optim.sgd")
+"""Optimizers that update each number of a weight by itself, in lower case."""
+REFUSED: dict[str, tuple[str, dict[str, Callable[[str], bool]]]] = {
+    FULLY_SHARD: (
+        "fsdp",
+        {
+            "compile": lambda value: value == "true",
+            # autograd.grad finds no gradients of parts
+            "component_gradients": lambda value: value == "true",
+            # whose scaler was not tried with them
+            "trainer.precision": lambda value: value.startswith("16"),
+        },
+    ),
+    ZERO: (
+        "deepspeed",
+        {
+            "compile": lambda value: value == "true",
+            # DeepSpeed keeps the weights that it updates in float32
+            "trainer.precision": lambda value: value not in IN_FLOAT32,
+            # gradients are already divided when the factor of their sum is known
+            "trainer.accumulate_grad_batches": lambda value: value != "1",
+            "trainer.gradient_clip_algorithm": lambda value: value == "value",
+            # it updates flat tensors, and each group in a step of its own
+            "optimizer._target_": lambda value: value not in BY_NUMBER,
+        },
+    ),
+}
+"""What does not work with a strategy that divides, by its name: its choice in conf/, and keys."""
 
 
 def require_strategy(config: DictConfig) -> None:
     """Check that a Trainer's strategy leaves weights and gradients where runs read them.
 
     Raises:
-        UserError: if it divides them in another way than ``fully_shard``.
+        UserError: if it divides them in a way of Lightning's own.
     """
     strategy = str(config.trainer.strategy)
     if strategy.startswith(DIVIDES_WEIGHTS):
         raise UserError(
             f"trainer.strategy={strategy} divides weights or gradients, which has not been tried "
-            "with the curves and checkpoints of runs: use trainer=fsdp to divide them, or "
-            "trainer=ddp"
+            "with the curves and checkpoints of runs: use trainer=fsdp or trainer=deepspeed to "
+            "divide them, or trainer=ddp"
         )
 
 
@@ -53,31 +87,31 @@ def require_processes(config: DictConfig, trainer: pl.Trainer, components: Compo
 
 
 def _require_divisible(config: DictConfig, components: Components) -> None:
-    """Check that a run can be trained with divided weights, if the Trainer divides them."""
-    if config.trainer.strategy != FULLY_SHARD:
+    """Check that a run can be trained with divided weights or states, if the Trainer divides them.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    if config.trainer.strategy not in REFUSED:
         return
+    name, refused = REFUSED[config.trainer.strategy]
+    if name == "deepspeed" and not is_installed("deepspeed"):
+        raise UserError(f"trainer=deepspeed: {not_installed('deepspeed')}, or use trainer=fsdp")
     if not getattr(components.module, "divides_weights", False):
         other = "ddp" if getattr(components.module, "shares_batches", True) else "auto"
         raise UserError(
-            f"task={config.choices.task} has its own training step, which needs whole weights: use "
-            f"trainer={other}"
+            f"task={config.choices.task} has its own training step, which does not work with "
+            f"trainer={name}: use trainer={other}"
         )
-    if normalizes_batches(components.network):
+    if name == "fsdp" and normalizes_batches(components.network):
         raise UserError(
             f"model={config.choices.model} has batch normalization, which trainer=fsdp would apply "
             "to parts of a batch: use trainer=ddp +trainer.sync_batchnorm=true on GPUs"
         )
-    refused = {
-        "compile": config.compile,
-        # autograd.grad finds no gradients of parts
-        "component_gradients": config.component_gradients is True,
-        # whose scaler was not tried with them
-        "trainer.precision": str(config.trainer.precision).startswith("16"),
-    }
     for key, is_refused in refused.items():
-        if is_refused:
-            value = str(OmegaConf.select(config, key)).lower()
-            raise UserError(f"{key}={value} does not work with trainer=fsdp: use trainer=ddp")
+        value = str(OmegaConf.select(config, key)).lower()
+        if is_refused(value):
+            raise UserError(f"{key}={value} does not work with trainer={name}: use trainer=ddp")
 
 
 def _require_place(config: DictConfig, trainer: pl.Trainer) -> None:

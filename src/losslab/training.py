@@ -28,6 +28,7 @@ from losslab.modules.sharding import FULLY_SHARD
 from losslab.modules.supervised import SupervisedModule
 from losslab.network_building import require_new_networks
 from losslab.process_checks import require_processes, require_strategy, spawns
+from losslab.ranks.connection import leave_group
 from losslab.ranks.first import FIRST_RANK
 from losslab.ranks.follower import Together
 from losslab.recording import make_run_writer, open_record, recorded
@@ -335,6 +336,6 @@ def ranks_together(
             yield
     finally:
         if dist.is_available() and dist.is_initialized():  # by Lightning, for one process
-            dist.destroy_process_group()
+            leave_group()
         os.environ.clear()
         os.environ.update(before)

@@ -11,6 +11,7 @@ from two_ranks import TORCHRUN
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
 DIVIDED = ["trainer=fsdp", "trainer.accelerator=cpu"]
+ZERO = ["trainer=deepspeed", "trainer.accelerator=cpu"]
 BATCH_NET = "small_networks.BatchNet"
 
 
@@ -35,12 +36,15 @@ def started_by_torchrun(monkeypatch):
         ),
         (
             [*RUNS["line"], "trainer.strategy=deepspeed_stage_2"],
-            "trainer.strategy=deepspeed_stage_2 .* has not been tried .* use trainer=fsdp",
+            "trainer.strategy=deepspeed_stage_2 .* has not been tried .* or trainer=deepspeed",
         ),
-        ([*RUNS["generated"], *DIVIDED], "task=generation .* needs whole weights: use trainer=ddp"),
+        (
+            [*RUNS["generated"], *DIVIDED],
+            "task=generation has its own training step, .* trainer=fsdp: use trainer=ddp",
+        ),
         (
             [*RUNS["episodes"], *DIVIDED, "trainer.devices=1"],
-            "task=policy_gradient .* needs whole weights: use trainer=auto",
+            "task=policy_gradient has its own training step, .* trainer=fsdp: use trainer=auto",
         ),
         (
             ["data=digits", "loss=cross_entropy", f"model._target_={BATCH_NET}", *DIVIDED],
@@ -81,6 +85,40 @@ def started_by_torchrun(monkeypatch):
 def test_refused(given, words):
     with pytest.raises(UserError, match=words):
         check(config_of(*given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "compile=true",
+        "trainer.precision=64-true",
+        "trainer.precision=bf16-true",
+        "trainer.accumulate_grad_batches=2",
+        "+trainer.gradient_clip_algorithm=value",
+        "optimizer._target_=torch.optim.RMSprop",
+    ],
+)
+def test_refused_with_deepspeed(given, monkeypatch):
+    monkeypatch.setattr("losslab.process_checks.is_installed", lambda _: True)
+    dropped = ["~optimizer.momentum", "~optimizer.nesterov", "~optimizer.fused"]
+    others = ["optimizer=sgd", *dropped] if given.startswith("optimizer") else []
+    with pytest.raises(UserError, match=f"{given.strip('+').lower()} .* trainer=deepspeed: use"):
+        check(config_of(*RUNS["line"], *ZERO, *others, given))
+
+
+def test_adversarial_losses_are_refused_with_deepspeed(monkeypatch):
+    monkeypatch.setattr("losslab.process_checks.is_installed", lambda _: True)
+    with pytest.raises(
+        UserError, match=r"own training step, .* trainer=deepspeed: use trainer=ddp"
+    ):
+        check(config_of(*RUNS["generated"], *ZERO))
+
+
+def test_deepspeed_is_not_installed(monkeypatch):
+    monkeypatch.setattr("losslab.process_checks.is_installed", lambda _: False)
+    words = r"trainer=deepspeed: deepspeed is not installed: pip install .*\[deepspeed\]'"
+    with pytest.raises(UserError, match=words):
+        check(config_of(*RUNS["line"], *ZERO))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ EXTRAS = {
     "joblib": "joblib",
     "submitit": "slurm",
     "ray": "ray",
+    "deepspeed": "deepspeed",
     "Box2D": "box2d",
     "datasets": "huggingface",
     "pyarrow": "parquet",

@@ -30,6 +30,7 @@ from losslab.modules.sharding import (
 )
 from losslab.modules.shared_draws import SharedDraws
 from losslab.modules.step_values import Diverged, StepValues, is_due
+from losslab.modules.zero import DividedOptimizer
 from losslab.rng import Purpose, derive_seed, seed_global
 from losslab.tasks.base import Task
 
@@ -235,7 +236,11 @@ class SupervisedModule(Module):
         if self._accumulated > 1:
             self._window.finish(optimizer, dict(self.network.named_parameters()))
         if self.due:
-            self.step_values.watch({"grad_norm": total_norm(gradients_of(trained))})
+            if isinstance(optimizer, DividedOptimizer):
+                norm = optimizer.gradient_norm()
+            else:
+                norm = total_norm(gradients_of(trained))
+            self.step_values.watch({"grad_norm": norm})
 
     def configure_gradient_clipping(
         self,
@@ -243,7 +248,7 @@ class SupervisedModule(Module):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradients, which may be divided between processes."""
+        """Clip the gradients, which may be divided between processes; DeepSpeed clips its own."""
         if gradient_clip_val and self._is_divided:
             trained = (each for group in optimizer.param_groups for each in group["params"])
             clip(trained, gradient_clip_val, by_value=gradient_clip_algorithm == "value")

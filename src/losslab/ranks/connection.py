@@ -2,6 +2,7 @@
 
 import gc
 import re
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,8 +47,17 @@ def process_group(store: Any, run: int, trainer: Any, rank: int) -> Iterator[Non
         trainer.strategy.model = None
         raise
     finally:
-        dist.destroy_process_group()
+        leave_group()
         gc.collect()
+
+
+def leave_group() -> None:
+    """Destroy this rank's process group, and with it those that DeepSpeed, if used, made of it."""
+    import torch.distributed as dist  # noqa: PLC0415
+
+    deepspeed: Any = sys.modules.get("deepspeed")
+    used = deepspeed is not None and deepspeed.comm.is_initialized()
+    (deepspeed.comm if used else dist).destroy_process_group()
 
 
 def _forget_locals(error: BaseException) -> None:

@@ -1,0 +1,145 @@
+"""Two processes that divide gradients and states of the optimizer (DeepSpeed) train as one."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("deepspeed", reason="needs the extra deepspeed")
+
+from losslab.modules.zero import ZERO
+from losslab.runs.record import read_record
+from losslab.training import evaluate, train
+from rank_runs import DIGITS, LINE, LOSSES, OPTIONS_OF_RUNS, configs_of, require_equal
+from two_ranks import together, train_in_order, train_on_two, weight_difference
+
+CLIPPED = "trainer.gradient_clip_val=0.01"
+RUNS = {
+    "mse": [*LOSSES["mse"], "callbacks=default", "callbacks.figures.every=1"],
+    **{name: LOSSES[name] for name in ("cross_entropy", "triplet", "sse")},
+    "regularizer": OPTIONS_OF_RUNS["regularizer"],
+    "weights of a loss": [*LOSSES["uncertainty_sum"], CLIPPED, "optimizer.momentum=0.9"],
+}
+MORE = {
+    **{name: LOSSES[name] for name in ("focal", "dice", "chamfer", "center", "proxy_anchor")},
+    **{name: OPTIONS_OF_RUNS[name] for name in ("balanced weights", "clipped")},
+    "components": [*LOSSES["sum"], "component_gradients=true"],
+    "frozen": [*DIGITS, "loss=cross_entropy", "+model.freeze=backbone"],
+    "rates of layers": [*DIGITS, "loss=cross_entropy", "+optimizer.layer_decay=0.5"],
+}
+ADAMW = {"adamw": [*MORE["rates of layers"], "scheduler=cosine"]}
+
+pytestmark = pytest.mark.slow
+
+
+class NoSlope(nn.Linear):
+    """Line whose gradient is NaN."""
+
+    def __init__(self, outputs):
+        super().__init__(1, outputs)
+
+    def forward(self, inputs):
+        values = super().forward(inputs)
+        return values + (values - values.detach()).abs().sqrt()
+
+
+def configs_in_float32(runs, **options):
+    """Return configs of runs, with the precision in which DeepSpeed keeps weights."""
+    return configs_of(runs, "32-true", **options)
+
+
+def test_two_ranks_with_parts_of_the_states_train_as_one(tmp_path):
+    configs = configs_in_float32(RUNS)
+    config = configs["weights of a loss"]
+    first = config.copy()
+    first.trainer.max_epochs = 1
+    begun = {"divided, alone": ZERO, "divided, whole": ZERO, "whole, divided": "ddp"}
+    runs = [(name, together(first, strategy)) for name, strategy in begun.items()]
+    runs.append(("divided, whole", together(config, "ddp")))
+    runs.append(("whole, divided", together(config, ZERO)))
+    runs += [(name, together(each, ZERO)) for name, each in configs.items()]
+    train_in_order(tmp_path / "two", runs)
+    require_equal(tmp_path, configs, weights=1e-6, metrics=1e-5)
+
+    one, two = (tmp_path / ranks / "mse" for ranks in ("one", "two"))
+    drawn = {path.name for path in one.rglob("*.png")}
+    assert drawn
+    assert drawn == {path.name for path in two.rglob("*.png")}
+    expected, metrics = (evaluate(run, ("test",))["test"] for run in (one, two))
+    assert metrics == pytest.approx(expected, rel=1e-6)
+    train(config, tmp_path / "two" / "divided, alone", resume=True)
+    for name in begun:
+        whole = tmp_path / "one" / "weights of a loss"
+        assert weight_difference(whole, tmp_path / "two" / name) < 1e-6, name
+
+
+def states_of(run):
+    """Return the states of the optimizer in a run's last checkpoint."""
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return saved["optimizer_states"][0]
+
+
+def test_states_of_the_optimizer_are_saved_as_by_one_process(tmp_path):
+    [(name, config)] = configs_in_float32(ADAMW, optimizer=["optimizer=adamw", "threads=1"]).items()
+    failing = configs_in_float32(
+        {"fails": [*LINE, "loss=mse", f"model._target_={__name__}.NoSlope", CLIPPED]}
+    )
+    train_on_two(tmp_path / "two", failing | {name: config}, ZERO)
+    train(config, tmp_path / "one")
+    one, two = states_of(tmp_path / "one"), states_of(tmp_path / "two" / name)
+    assert two["param_groups"] == one["param_groups"]
+    assert two["state"].keys() == one["state"].keys()
+    for place, expected in one["state"].items():
+        torch.testing.assert_close(two["state"][place], expected, rtol=1e-5, atol=1e-8)
+    assert weight_difference(tmp_path / "one", tmp_path / "two" / name) < 1e-6
+    failed = read_record(tmp_path / "two" / "fails")
+    assert failed["status"] == "failed"
+    assert failed["error"]["message"] == "loss=mse became nan at step 1"
+
+
+def test_a_rank_that_fails_ends_the_run_and_not_the_next_one(tmp_path, monkeypatch):
+    here = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *sys.path]))  # of the other rank
+    fails = [*LINE, "loss=mse", "data.batch_size=35", "loss._target_=test_losses.FailsOnOne"]
+    runs = {f"fails {n}": [*fails, f"+loss.samples={n}"] for n in (17, 18)}
+    configs = configs_in_float32(runs | {"good": LOSSES["mse"]})
+    records = [train(together(each, ZERO), tmp_path / name) for name, each in configs.items()]
+    assert [each["status"] for each in records] == ["failed", "failed", "done"]
+    messages = [each["error"]["message"] for each in records[:2]]
+    assert "rank 1: ArithmeticError: this rank fails" in messages[0]
+    assert "ArithmeticError: this rank fails" in messages[1]
+
+
+def test_half_precision_is_that_of_whole_states(tmp_path):
+    runs = {"half": LOSSES["cross_entropy"]}
+    [half] = configs_of(runs, "bf16-mixed").values()
+    [single] = configs_in_float32(runs).values()
+    train_in_order(
+        tmp_path,
+        [
+            ("single", together(single, ZERO)),
+            ("whole", together(half)),
+            ("divided", together(half, ZERO)),
+        ],
+    )
+    assert weight_difference(tmp_path / "whole", tmp_path / "divided") < 1e-9
+    assert weight_difference(tmp_path / "single", tmp_path / "divided") > 1e-6
+
+
+def test_one_process_trains_with_deepspeed(tmp_path):
+    [config] = configs_in_float32({"mse": LOSSES["mse"]}).values()
+    train(config, tmp_path / "whole")
+    config = together(config, ZERO)
+    config.trainer.devices = 1
+    train(config, tmp_path / "divided")
+    assert weight_difference(tmp_path / "whole", tmp_path / "divided") < 1e-6
+
+
+def test_what_reads_weights_and_gradients_gets_whole_ones(tmp_path):
+    configs = configs_in_float32(MORE)
+    train_on_two(tmp_path / "two", configs, ZERO)
+    require_equal(tmp_path, configs, weights=1e-6, metrics=1e-5)
