@@ -86,7 +86,7 @@ def build_components(
     offered = {
         "target_format": target_format,
         "inverse_link": inverse_link_of(loss, target_format, trial),
-        "optimizer": _partial(config.optimizer, "optimizer", without=("loss_lr", "layer_decay")),
+        "optimizer": _optimizer(config),
         "scheduler": _partial(config.scheduler, "scheduler"),
         "regularizer": _regularizer(config, network),
         "references": references,
@@ -205,6 +205,18 @@ def prepared_data(config: DictConfig) -> Any:
     with data_errors(config):
         data.prepare_data()
     return data
+
+
+def _optimizer(config: DictConfig) -> Any:
+    """Return what makes the optimizer of some parameters."""
+    optimizer = _partial(config.optimizer, "optimizer", without=("loss_lr", "layer_decay"))
+    trainer = config.trainer
+    scales = str(trainer.get("precision")).endswith("mixed") and trainer.get("gradient_clip_val")
+    if scales and optimizer is not None and optimizer.keywords.get("fused"):
+        return partial(
+            optimizer, fused=False
+        )  # a fused one scales gradients itself, after the clipping
+    return optimizer
 
 
 def _partial(node: DictConfig, name: str, without: Sequence[str] = ()) -> Any:

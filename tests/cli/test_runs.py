@@ -245,6 +245,16 @@ def test_bf16_trains_every_classification_loss(command):
         assert record["test"]["accuracy"] > 0.95
 
 
+def test_gradients_are_clipped_in_mixed_precision(command):
+    outcome = command(
+        *("loss=focal", "data=digits", "task.epochs=1", "callbacks=quiet"),
+        *("trainer.precision=bf16-mixed", "trainer.gradient_clip_val=0.1"),
+    )
+    assert outcome.code == 0, outcome.err
+    [record] = outcome.records().values()
+    assert record["status"] == "done"
+
+
 def test_every_regression_loss_finds_the_line(command):
     losses = "sse,mse,rmse,mae,huber,smooth_l1"
     outcome = command("-m", f"loss={losses}", "data=regression", "callbacks=quiet")
