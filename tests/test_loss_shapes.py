@@ -52,12 +52,14 @@ def test_every_loss_has_a_shape():
     trained = {"arcface", "center", "cosface", "proxy_anchor"}
     of_vectors = "it compares embeddings with vectors that are trained"
     sums = {"sum", "uncertainty_sum"}
+    images = "adversarial_reconstruction"
     assert set(without) == {
+        f"{images}: images have no single dimension",
         *(f"{name}: {of_vectors}" for name in trained),
         *(f"{name}: its components are chosen by you" for name in sums),
         "detection: boxes with classes have no single dimension",
     }
-    without_shape = trained | sums | {"detection"}
+    without_shape = trained | sums | {"detection", images}
     assert {shape.name.partition(",")[0] for shape in drawn} == set(names) - without_shape
     for shape in drawn:
         assert np.isfinite(shape.loss).all(), shape.name

@@ -85,7 +85,7 @@ def test_ignored_pixels_are_ignored_by_each_loss():
             {"a": CenterLoss(num_classes=2, embedding_size=3), "b": CrossEntropyLoss()},
             {"embeddings with labels"},
         ),
-        ({"a": MSELoss(), "b": nn.L1Loss()}, {"values", "boxes"}),
+        ({"a": MSELoss(), "b": nn.L1Loss()}, {"values", "boxes", "images"}),
         ({"a": nn.L1Loss()}, {each.value for each in TargetFormat}),
     ],
 )

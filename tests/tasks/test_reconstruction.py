@@ -73,7 +73,7 @@ def test_the_input_is_the_target():
     task = ReconstructionTask(data(images(8)))
     inputs, target = task.pair((images(8), torch.arange(3)))
     assert torch.equal(inputs, target)
-    assert task.provides == (TargetFormat.VALUES,)
+    assert task.provides == (TargetFormat.VALUES, TargetFormat.IMAGES)
 
 
 @pytest.mark.parametrize("shape", [(64,), (1, 4, 8)])

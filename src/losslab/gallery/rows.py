@@ -301,7 +301,7 @@ def _information_of_share(run: Run) -> float:
 
 
 def _ece_of_softmax(run: Run) -> float:
-    """Return the calibration error of the softmax of the logits, whatever the loss's own link."""
+    """Return the calibration error of the softmax of the logits, for any inverse link."""
     test = run.record["test"]
     return float(test.get("ece_raw", test.get("ece", math.nan)))
 

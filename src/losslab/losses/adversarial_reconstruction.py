@@ -72,7 +72,7 @@ class AdversarialReconstructionLoss(Loss):
     with the generator's loss g and the discriminator's loss d of
     :class:`~losslab.losses.AdversarialLoss`, and D a small discriminator, whose weights are
     parameters of the loss, with a logit for each patch j. The second component has no gradient in
-    D, and the third one has none in :math:`\hat x`: one optimizer step is a step of both players.
+    D, and the third one has none in :math:`\hat x`: one optimizer step is a step of both networks.
     The sum is therefore not a function that the training descends, and does not measure progress.
 
     Args:
