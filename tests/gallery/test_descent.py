@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run
+from losslab.gallery.chart import draw_curves
 from losslab.gallery.descent import oscillation, steps_to_target
 from losslab.runs.curves import CurveWriter, Point
 from losslab.runs.folder import RunFolder
@@ -13,6 +15,7 @@ from losslab.runs.record import new_record
 
 
 def run_of(folder: Path, **curves):
+    folder.mkdir(exist_ok=True)
     writer = CurveWriter(RunFolder(folder).metrics)
     for name, values in curves.items():
         writer.append(
@@ -20,7 +23,9 @@ def run_of(folder: Path, **curves):
             for epoch, value in enumerate(values)
         )
     writer.flush()
-    return Run(folder, new_record(), {})
+    record = new_record()
+    record.update(status="done")
+    return Run(folder, record, {"task": {"monitor": "mae", "mode": "min"}})
 
 
 @pytest.mark.parametrize(
@@ -44,3 +49,17 @@ def test_oscillation_is_the_mean_change_in_the_last_quarter(tmp_path):
 
 def test_a_single_epoch_does_not_oscillate(tmp_path):
     assert math.isnan(oscillation(run_of(tmp_path, mae=[1.0])))
+
+
+def test_curves_are_drawn_by_epoch_on_a_logarithmic_axis(tmp_path):
+    """Of the means 10 and 0.1, with the labels that are given."""
+    each = {"a": [8, 0.05], "b": [12, 0.15]}
+    runs = [run_of(tmp_path / name, mae=values) for name, values in each.items()]
+    figure = draw_curves([Row("long label", (*runs,))], ["mse"], "val/mae", "epoch", log=True)
+    [axes] = figure.axes
+    assert axes.get_yscale() == "log"
+    [label] = axes.get_legend().get_texts()
+    mean = axes.get_lines()[-1]
+    assert (label.get_text(), mean.get_label()) == ("mse", "mse")
+    assert mean.get_xdata().tolist() == [1, 2]
+    assert mean.get_ydata() == pytest.approx([10, 0.1])
