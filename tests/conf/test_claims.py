@@ -73,3 +73,17 @@ def test_shown_metrics_have_a_name():
 def test_the_command_line_replaces_what_an_experiment_sweeps():
     command = parse(["-m", "experiment=claims/outliers", "loss=mse,mae"])
     assert command.jobs is None
+
+
+def test_an_experiment_lists_components_of_losses_as_they_are_typed(monkeypatch):
+    line = "loss=detection loss.classification=focal loss.classification.gamma=1,2"
+    monkeypatch.setattr(groups, "node", with_sweep(line, groups.node))
+    command = parse(["-m", "experiment=claims/outliers"])
+    name = "++loss.of.classification.loss=focal"
+    options = [f"++loss.of.classification.gamma={gamma}" for gamma in (1, 2)]
+    assert command.jobs == [["loss=detection", name, option] for option in options]
+
+
+def with_sweep(line, node):
+    """Let experiments list this line in place of their own."""
+    return lambda group, name: {"sweep": [line]} if group == "experiment" else node(group, name)

@@ -70,7 +70,12 @@ def complete(overrides: list[str]) -> list[str]:
         given.append(f"loss={_loss_of_experiment(given)}")
     if "loss" in chosen and not {"data", "experiment"} & {o.key_or_group for o in known}:
         given += _default_data(chosen["loss"], chosen.get("task", ()), given)
-    given = compound.with_long_names(given)
+    return _with_new_keys(given)
+
+
+def _with_new_keys(overrides: Sequence[str]) -> list[str]:
+    """Write components by their long names, and prefix keys that may be new."""
+    given = compound.with_long_names(overrides)
     return [added_if_new(each, given) for each in given]
 
 
@@ -146,7 +151,9 @@ def jobs_of_experiment(overrides: Sequence[str]) -> list[list[str]] | None:
     [name] = chosen[0]
     groups.require_known("experiment", name)
     lines = groups.node("experiment", name).get("sweep")
-    return [job for line in lines for job in jobs_of(line.split())] if lines else None
+    if not lines:
+        return None
+    return [job for line in lines for job in jobs_of(_with_new_keys(line.split()))]
 
 
 def jobs_of(overrides: Sequence[str]) -> list[list[str]]:
