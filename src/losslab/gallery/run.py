@@ -57,6 +57,7 @@ ORDER = (
     "hard_cases",
     "box_outliers",
     "box_overlap",
+    "box_background",
     "point_clouds",
     "sequences",
     "alignment",
