@@ -18,6 +18,7 @@ from gallery.made_claims import (
     run,
     runs,
 )
+from losslab.analysis.comparison_groups import Row
 from losslab.analysis.statistics import equivalence_p
 from losslab.gallery.claim import PreregisteredComparison
 from losslab.gallery.evaluation import conclusion, evaluate_claim
@@ -177,6 +178,12 @@ def test_rows_are_named_and_ordered_by_what_varies():
         f"{loss} (outliers={share})" for loss in ("mae", "mse") for share in ("0.05", "0.1")
     ]
     assert without(rows[0], "data.outliers") == "mae"
+
+
+def test_a_label_loses_a_list_whole():
+    row = Row("mae (sizes=[0.1, 0.2], outliers=0.1)", ())
+    assert without(row, "data.sizes") == "mae (outliers=0.1)"
+    assert without(row, "data.outliers") == "mae (sizes=[0.1, 0.2])"
 
 
 def test_a_row_is_named_and_picked_by_its_number_of_training_samples():

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -156,7 +157,8 @@ def without(row: Row, *keys: str) -> str:
     """Return the row's label without some of its settings."""
     name, _, options = row.label.partition(" (")
     gone = tuple(f"{_short(key)}=" for key in keys)
-    kept = [each for each in options.removesuffix(")").split(", ") if not each.startswith(gone)]
+    settings = re.split(r", (?=\w+=)", options.removesuffix(")"))  # not within lists
+    kept = [each for each in settings if not each.startswith(gone)]
     return f"{name} ({', '.join(kept)})" if any(kept) else name
 
 
