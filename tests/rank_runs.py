@@ -36,6 +36,7 @@ OPTIONS = {
     "detection": [*BOXES, "data.objects=2", "data.empty_images=0.3", *DETECTOR],
     "adversarial": ["data=ring", "data.n=103", "data.batch_size=21"],
     "reconstruction": ["data.batch_size=359"],
+    "adversarial_reconstruction": ["data.batch_size=359"],
     "sse": [*LINE, "optimizer.lr=1e-4"],
     "sum": OF_BOTH,
     "uncertainty_sum": OF_BOTH,
