@@ -49,7 +49,7 @@ def test_losses_of_classification_train_on_masks(command):
             "loss=cross_entropy accepts class indices or embeddings with labels, but ",
         ),
         (["loss=dice", "data.foreground=0.001"], "foreground must be a number and >= 0.005"),
-        (["loss=dice", "data=image_masks", "data.path=nowhere"], "found no images in"),
+        (["loss=dice", "data=image_masks", "data.path=."], "found no images in"),
         (
             ["loss=reconstruction", "data=segmentation", "task=segmentation"],
             "loss=reconstruction accepts values, but task=segmentation provides",
