@@ -9,6 +9,7 @@ from losslab.analysis.comparison_groups import Row
 from losslab.analysis.load import Run
 from losslab.gallery.chart import draw_curves
 from losslab.gallery.descent import oscillation, steps_to_target
+from losslab.gallery.rows import MEASURES
 from losslab.runs.curves import CurveWriter, Point
 from losslab.runs.folder import RunFolder
 from losslab.runs.record import new_record
@@ -63,3 +64,12 @@ def test_curves_are_drawn_by_epoch_on_a_logarithmic_axis(tmp_path):
     assert (label.get_text(), mean.get_label()) == ("mse", "mse")
     assert mean.get_xdata().tolist() == [1, 2]
     assert mean.get_ydata() == pytest.approx([10, 0.1])
+
+
+def test_the_training_return_is_the_last_logged_mean_of_training_episodes(tmp_path):
+    run = run_of(tmp_path, return_mean=[500.0])
+    writer = CurveWriter(RunFolder(tmp_path).metrics)
+    writer.append(Point(0, step, 0.0, "train/return_mean", step / 10) for step in (100, 200))
+    writer.flush()
+    _, training_return = MEASURES["training_return"]
+    assert training_return(run) == 20.0

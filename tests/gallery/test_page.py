@@ -7,7 +7,7 @@ import pytest
 from gallery.made_claims import EQUAL, LOWER, MAE, SEEDS, claim, failing, run, runs
 from losslab.gallery import run as gallery
 from losslab.gallery.chart import draw_chart
-from losslab.gallery.claim import read_claim
+from losslab.gallery.claim import Chart, read_claim
 from losslab.gallery.evaluation import evaluate_claim
 from losslab.gallery.index import IndexEntry, read_index, write_index
 from losslab.gallery.page import PageFigure, seconds, write_page
@@ -30,6 +30,12 @@ def test_a_page_says_conclusion_numbers_and_command(tmp_path):
     assert "The 32 runs took 2 s" in page
     assert "## How this could mislead\n\nTwo shares are not all.\n" in page
     assert (tmp_path / "images" / "outliers.png").stat().st_size < 150_000
+
+
+def test_a_chart_of_rows_leaves_the_untold_settings_out_of_its_labels():
+    chart = Chart(("intercept_error",), dependent_keys=("data.outliers",), where={"loss": "mae"})
+    [axes] = draw_chart(chart, rows_of(runs(), [])).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["mae", "mae"]
 
 
 def page_of(results, rows, tmp_path):

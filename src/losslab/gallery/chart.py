@@ -33,7 +33,7 @@ def draw_chart(chart: Chart, rows: Sequence[Row]) -> Figure:
     for axes, name in zip(all_axes, chart.metrics, strict=True):
         metric = metric_named(name, shown[0])
         if chart.along is None:
-            _dots(axes, shown, metric)
+            _dots(axes, shown, metric, chart)
         else:
             _lines(axes, shown, metric, chart)
     if chart.along is not None:
@@ -117,7 +117,7 @@ def _log_axis(axes: Axes, places: Sequence[float]) -> None:
     axes.minorticks_off()
 
 
-def _dots(axes: Axes, rows: Sequence[Row], metric: Metric) -> None:
+def _dots(axes: Axes, rows: Sequence[Row], metric: Metric, chart: Chart) -> None:
     """Draw mean and 95 % interval per row, and its seeds as small dots."""
     places = range(len(rows))[::-1]
     for place, height, row in zip(range(len(rows)), places, rows, strict=True):
@@ -131,7 +131,7 @@ def _dots(axes: Axes, rows: Sequence[Row], metric: Metric) -> None:
         axes.plot([low, high], [height, height], color=colour, linewidth=2)
         marker = MARKERS[place % len(MARKERS)]
         axes.plot(metric.scale * summary.mean, height, marker, color=colour, markersize=5)
-    axes.set_yticks(places, [row.label for row in rows])
+    axes.set_yticks(places, [without(row, *chart.dependent_keys) for row in rows])
     axes.set(xlabel=metric.header, ylim=(-0.6, len(rows) - 0.4))
     axes.grid(alpha=0.3, axis="x")
 

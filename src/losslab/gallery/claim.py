@@ -59,7 +59,8 @@ class Chart:
     baselines: tuple[str, ...] = ()
     """Baselines in the records that are drawn as additional rows."""
     dependent_keys: tuple[str, ...] = ()
-    """Settings that follow from the one on the axis: rows that differ in them form one line."""
+    """Settings that labels leave out, such as those that follow from the one on the axis: rows that
+    differ in them alone form one line."""
     where: Picked | None = None
     """Settings that the drawn rows have in common."""
 

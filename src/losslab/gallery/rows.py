@@ -325,6 +325,10 @@ MEASURES: dict[str, tuple[Metric, Callable[[Run], float]]] = {
         Metric("train_val_gap", "validation loss minus training loss", "lower"),
         _gap,
     ),
+    "training_return": (
+        Metric("training_return", "mean return of the last 100 training episodes", "higher"),
+        lambda run: curve_value(run, "train/return_mean", -1),
+    ),
     "median_error": (
         Metric("median_error", "intercept's distance from the line of medians", "lower", low=0),
         _median_error,
