@@ -27,7 +27,7 @@ def draw_chart(chart: Chart, rows: Sequence[Row]) -> Figure:
     if chart.baselines:
         shown += _baselines(shown, chart)
     panels = len(chart.metrics)
-    height = 3.4 if chart.along else 0.9 + 0.32 * len(shown)
+    height = 3.4 if chart.along else 1.1 + 0.32 * len(shown)
     figure = Figure(figsize=(min(4.2 * panels, 13), height), layout="constrained")
     all_axes = figure.subplots(1, panels, squeeze=False)[0]
     for axes, name in zip(all_axes, chart.metrics, strict=True):
@@ -36,7 +36,10 @@ def draw_chart(chart: Chart, rows: Sequence[Row]) -> Figure:
             _dots(axes, shown, metric, chart)
         else:
             _lines(axes, shown, metric, chart)
-    if chart.along is not None:
+    if chart.along is None:
+        for axes in all_axes[1:]:
+            axes.set_yticklabels([])  # the first panel names the rows
+    else:
         handles, labels = all_axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return figure
@@ -132,7 +135,7 @@ def _dots(axes: Axes, rows: Sequence[Row], metric: Metric, chart: Chart) -> None
         marker = MARKERS[place % len(MARKERS)]
         axes.plot(metric.scale * summary.mean, height, marker, color=colour, markersize=5)
     axes.set_yticks(places, [without(row, *chart.dependent_keys) for row in rows])
-    axes.set(xlabel=metric.header, ylim=(-0.6, len(rows) - 0.4))
+    axes.set(xlabel=fill(metric.header, 30), ylim=(-0.6, len(rows) - 0.4))
     axes.grid(alpha=0.3, axis="x")
 
 
