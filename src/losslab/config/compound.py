@@ -81,7 +81,8 @@ def _component(name: str, given: Any, key: str) -> dict[str, Any]:
 
 def _option_of(given: Any) -> str:
     """Return what a value alone gives a component: the name of a loss, or its weight."""
-    return "loss" if isinstance(given, str) else "weight"
+    is_name = isinstance(given, str) and "${" not in given
+    return "loss" if is_name else "weight"
 
 
 def _loss(name: str, given: dict[str, Any], key: str) -> dict[str, Any]:

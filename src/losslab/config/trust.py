@@ -64,7 +64,8 @@ BASES = frozenset(
 """Base classes: each of these classes has one of them, or is a transform."""
 
 FUNCTIONS = (
-    *("losslab.losses.functional", "losslab.models.adapters", "torch.nn.functional"),
+    *("losslab.losses.functional", "losslab.models.adapters"),
+    *("losslab.models.torchvision_detectors", "torch.nn.functional"),
     *("torchvision.models", "torchvision.ops"),
 )
 """Modules and packages that define functions which may be called."""
