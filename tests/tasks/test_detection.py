@@ -16,6 +16,7 @@ from losslab.config.expansion import complete, jobs_of
 from losslab.config.jobs import compose_jobs
 from losslab.data.boxes import ShapesBoxes
 from losslab.losses import BCELoss, DetectionLoss, GIoULoss, MAELoss, SumLoss, TargetFormat
+from losslab.metrics.detection import Detections, mean_average_precision
 from losslab.runs.curves import read_curves
 from losslab.runs.folder import job_name, named
 from losslab.runs.record import read_record
@@ -312,3 +313,10 @@ def test_the_loss_alone_brings_its_task():
     components = build_components(config)
     assert isinstance(components.module.loss, DetectionLoss)
     assert isinstance(components.task, DetectionTask)
+
+
+def test_the_library_of_map_writes_nothing_to_the_log_of_a_run(caplog):
+    caplog.set_level("INFO")
+    found = Detections(torch.tensor([[0.0, 0, 9, 9]]), torch.ones(1), torch.tensor([0]))
+    mean_average_precision([found], torch.tensor([[[0.0, 0, 0, 9, 9]]]))
+    assert not caplog.records

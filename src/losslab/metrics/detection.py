@@ -1,5 +1,6 @@
 """Metrics of detected boxes."""
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -53,6 +54,8 @@ def mean_average_precision(found: Sequence[Detections], target: Tensor) -> dict[
         backend=BACKEND,  # type: ignore[arg-type]
     )
     metric.warn_on_many_detections = False
+    # it would write its tables to the run.log of a run, 20 lines an epoch
+    logging.getLogger(BACKEND).setLevel(logging.WARNING)
     objects = (image[image[:, 0] >= 0] for image in target)
     true = [{"boxes": each[:, 1:], "labels": each[:, 0].long()} for each in objects]
     metric.update([each._asdict() for each in found], true)
