@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from omegaconf import DictConfig
 
 from kinds_of_run import config_of
 from losslab.config import groups
-from losslab.training import train
-from two_ranks import metric_differences, weight_difference
+from losslab.training import evaluate, train
+from two_ranks import metric_differences, together, train_in_order, weight_difference
 
 COMMON = ["trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
 # Adam would turn gradients that are 0 but for rounding into steps
@@ -88,3 +89,46 @@ def require_equal(
         one, two = folder / "one" / name, folder / "two" / name
         assert weight_difference(one, two) < weights, name
         assert max(metric_differences(one, two).values()) < metrics, name
+
+
+def require_divided(
+    folder: Path,
+    configs: dict[str, DictConfig],
+    strategy: str,
+    *,
+    weights: float = 1e-9,
+    metrics: float = 1e-8,
+) -> None:
+    """Train runs on two processes that divide them, compare them with one process, and resume.
+
+    The run named "weights of a loss" goes on from one process to two and back, and from this
+    strategy to ddp and back; the one named "mse" draws its figures, and is evaluated.
+
+    Args:
+        folder: folder of the runs.
+        configs: configs of the runs, by name.
+        strategy: what divides weights or states.
+        weights: see :func:`require_equal`.
+        metrics: see there; also for what is evaluated later.
+    """
+    config = configs["weights of a loss"]
+    first = config.copy()
+    first.trainer.max_epochs = 1
+    begun = {"divided, alone": strategy, "divided, whole": strategy, "whole, divided": "ddp"}
+    runs = [(name, together(first, each)) for name, each in begun.items()]
+    runs.append(("divided, whole", together(config, "ddp")))
+    runs.append(("whole, divided", together(config, strategy)))
+    runs += [(name, together(each, strategy)) for name, each in configs.items()]
+    train_in_order(folder / "two", runs)
+    require_equal(folder, configs, weights, metrics)
+
+    one, two = (folder / ranks / "mse" for ranks in ("one", "two"))
+    drawn = {path.name for path in one.rglob("*.png")}
+    assert drawn
+    assert drawn == {path.name for path in two.rglob("*.png")}
+    expected, evaluated = (evaluate(run, ("test",))["test"] for run in (one, two))
+    assert evaluated == pytest.approx(expected, rel=min(metrics, 1e-6))
+    train(config, folder / "two" / "divided, alone", resume=True)
+    for name in begun:
+        whole = folder / "one" / "weights of a loss"
+        assert weight_difference(whole, folder / "two" / name) < weights, name

@@ -213,9 +213,8 @@ def _optimizer(config: DictConfig) -> Any:
     trainer = config.trainer
     scales = str(trainer.get("precision")).endswith("mixed") and trainer.get("gradient_clip_val")
     if scales and optimizer is not None and optimizer.keywords.get("fused"):
-        return partial(
-            optimizer, fused=False
-        )  # a fused one scales gradients itself, after the clipping
+        # a fused one scales gradients itself, after they were clipped
+        return partial(optimizer, fused=False)
     return optimizer
 
 

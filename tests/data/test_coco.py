@@ -9,6 +9,7 @@ from PIL import Image
 
 from losslab.data import scan
 from losslab.data.coco import Coco
+from numbered_images import rows_of
 
 WIDTH, HEIGHT = 40, 20  # of the images; 20 x 20 after resizing
 SIDE = 20
@@ -59,15 +60,6 @@ def write_set(root, file, folder, numbers, name="{:012}.jpg", boxes=None):
     if boxes is None:
         boxes = [box(7 * number, number, 1, [4, 5, 8.5, 10]) for number in numbers]
     write(root / file, images, boxes)
-
-
-def rows_of(data):
-    """Return the rows of each image, by its number."""
-    found = {}
-    for split in (data.train, data.val, data.test):
-        for pixels, rows in zip(split.inputs, split.targets, strict=True):
-            found[round(255 * pixels.mean().item())] = rows[rows[:, 0] >= 0].tolist()
-    return found
 
 
 @pytest.fixture

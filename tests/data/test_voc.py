@@ -7,6 +7,7 @@ from PIL import Image
 from torchvision.datasets import VOCDetection
 
 from losslab.data.voc import Voc
+from numbered_images import numbers_of, rows_of
 
 WIDTH, HEIGHT = 40, 20  # of the images; 20 x 20 after resizing
 SIDE = 20
@@ -56,19 +57,6 @@ def lists(folder, **names):
     for split, numbers in names.items():
         (place / f"{split}.txt").write_text("".join(f"{n:06}\n" for n in numbers))
     (place / "dog_train.txt").write_text("000001 -1\n")
-
-
-def numbers_of(split):
-    return sorted(round(255 * each.mean().item()) for each in split.inputs)
-
-
-def rows_of(data):
-    """Return the rows of each image, by its number."""
-    found = {}
-    for split in (data.train, data.val, data.test):
-        for pixels, rows in zip(split.inputs, split.targets, strict=True):
-            found[round(255 * pixels.mean().item())] = rows[rows[:, 0] >= 0].tolist()
-    return found
 
 
 @pytest.fixture

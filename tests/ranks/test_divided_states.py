@@ -12,8 +12,16 @@ pytest.importorskip("deepspeed", reason="needs the extra deepspeed")
 
 from losslab.modules.zero import ZERO
 from losslab.runs.record import read_record
-from losslab.training import evaluate, train
-from rank_runs import DIGITS, LINE, LOSSES, OPTIONS_OF_RUNS, configs_of, require_equal
+from losslab.training import train
+from rank_runs import (
+    DIGITS,
+    LINE,
+    LOSSES,
+    OPTIONS_OF_RUNS,
+    configs_of,
+    require_divided,
+    require_equal,
+)
 from two_ranks import together, train_in_order, train_on_two, weight_difference
 
 CLIPPED = "trainer.gradient_clip_val=0.01"
@@ -52,28 +60,7 @@ def configs_in_float32(runs, **options):
 
 
 def test_two_ranks_with_parts_of_the_states_train_as_one(tmp_path):
-    configs = configs_in_float32(RUNS)
-    config = configs["weights of a loss"]
-    first = config.copy()
-    first.trainer.max_epochs = 1
-    begun = {"divided, alone": ZERO, "divided, whole": ZERO, "whole, divided": "ddp"}
-    runs = [(name, together(first, strategy)) for name, strategy in begun.items()]
-    runs.append(("divided, whole", together(config, "ddp")))
-    runs.append(("whole, divided", together(config, ZERO)))
-    runs += [(name, together(each, ZERO)) for name, each in configs.items()]
-    train_in_order(tmp_path / "two", runs)
-    require_equal(tmp_path, configs, weights=1e-6, metrics=1e-5)
-
-    one, two = (tmp_path / ranks / "mse" for ranks in ("one", "two"))
-    drawn = {path.name for path in one.rglob("*.png")}
-    assert drawn
-    assert drawn == {path.name for path in two.rglob("*.png")}
-    expected, metrics = (evaluate(run, ("test",))["test"] for run in (one, two))
-    assert metrics == pytest.approx(expected, rel=1e-6)
-    train(config, tmp_path / "two" / "divided, alone", resume=True)
-    for name in begun:
-        whole = tmp_path / "one" / "weights of a loss"
-        assert weight_difference(whole, tmp_path / "two" / name) < 1e-6, name
+    require_divided(tmp_path, configs_in_float32(RUNS), ZERO, weights=1e-6, metrics=1e-5)
 
 
 def states_of(run):

@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from losslab.modules.sharding import FULLY_SHARD
-from losslab.training import evaluate, train
-from rank_runs import DIGITS, LOSSES, OPTIONS_OF_RUNS, configs_of, require_equal
-from two_ranks import together, train_in_order, train_on_two, weight_difference
+from rank_runs import DIGITS, LOSSES, OPTIONS_OF_RUNS, configs_of, require_divided, require_equal
+from two_ranks import train_on_two
 
 CLIPPED = "trainer.gradient_clip_val=0.01"
 RUNS = {
@@ -57,28 +56,7 @@ def configs_of_divided(runs):
 
 
 def test_two_ranks_with_parts_of_the_weights_train_as_one(tmp_path):
-    configs = configs_of_divided(RUNS)
-    config = configs["weights of a loss"]
-    first = config.copy()
-    first.trainer.max_epochs = 1
-    begun = {"divided, alone": FULLY_SHARD, "divided, whole": FULLY_SHARD, "whole, divided": "ddp"}
-    runs = [(name, together(first, strategy)) for name, strategy in begun.items()]
-    runs.append(("divided, whole", together(config, "ddp")))
-    runs.append(("whole, divided", together(config, FULLY_SHARD)))
-    runs += [(name, together(each, FULLY_SHARD)) for name, each in configs.items()]
-    train_in_order(tmp_path / "two", runs)
-    require_equal(tmp_path, configs)
-
-    one, two = (tmp_path / ranks / "mse" for ranks in ("one", "two"))
-    drawn = {path.name for path in one.rglob("*.png")}
-    assert drawn
-    assert drawn == {path.name for path in two.rglob("*.png")}
-    expected, metrics = (evaluate(run, ("test",))["test"] for run in (one, two))
-    assert metrics == pytest.approx(expected, rel=1e-8)
-    train(config, tmp_path / "two" / "divided, alone", resume=True)
-    for name in begun:
-        whole = tmp_path / "one" / "weights of a loss"
-        assert weight_difference(whole, tmp_path / "two" / name) < 1e-9, name
+    require_divided(tmp_path, configs_of_divided(RUNS), FULLY_SHARD)
 
 
 @pytest.mark.slow
