@@ -387,6 +387,16 @@ def test_advice_in_python(maes, options, expected, sweep):
     assert "losslab tune " not in said
 
 
+def test_tuning_of_a_loss_that_is_more_than_a_name(sweep):
+    runs = [
+        *sweep({"mse": MSE}, overrides=["loss=mse"]),
+        *sweep({"mse+2mae": [*MAE[:7], "diverged"]}, overrides=["loss=sum", "loss.of.mse=1"]),
+    ]
+    said = "Next: tune the learning rate of each loss: losslab tune LOSSES protocol=tuned; "
+    assert lines(runs)[-1] == f"{said}mse+2mae diverged"
+    assert lines(runs[8:])[-1] == "Next: run another loss at the same seeds: LOSSES,OTHER"
+
+
 def test_the_best_by_one_metric_is_worse_by_another(sweep):
     eces = {"hinge": [value / 10 for value in MSE], "bce": [value / 10 for value in MAE]}
     runs = scored(sweep, {"hinge": ACCURACIES, "bce": LOWER}, eces)

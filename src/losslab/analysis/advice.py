@@ -11,13 +11,13 @@ class Advice:
     """Phrases of one language, with fields for :meth:`str.format`."""
 
     another_loss: str
-    """Compare ``loss`` with another one at the same seeds."""
+    """Compare ``losses``, an argument, with another loss at the same seeds."""
     components: str
     """Run the components ``losses`` of a sum alone, in its sweep."""
     tuned_components: str
     """Tune the components of a sum together with what was tuned; ``losses`` are all of them."""
     tuning: str
-    """Tune the learning rate of each of ``losses``."""
+    """Tune the learning rate of each of ``losses``, an argument."""
     longer: str
     """Option that sets how long is trained."""
     margin: str
@@ -27,10 +27,10 @@ class Advice:
 
 
 SHELL = Advice(
-    another_loss="loss={loss},OTHER",
+    another_loss="{losses},OTHER",
     components="losslab resume=FOLDER loss={losses}",
     tuned_components="losslab tune loss={losses}, with the same other arguments",
-    tuning="losslab tune loss={losses} protocol=tuned",
+    tuning="losslab tune {losses} protocol=tuned",
     longer="trainer.max_epochs",
     margin="losslab compare FOLDER --within {metric}=MARGIN",
     seeds="",

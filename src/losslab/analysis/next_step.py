@@ -38,7 +38,7 @@ def next_step(
     if parts := _missing_parts(table, advice):
         return parts
     if len(table.rows) == 1:
-        another = advice.another_loss.format(loss=table.rows[0].loss)
+        another = advice.another_loss.format(losses=_typed(table))
         return f"run another loss at the same seeds: {another}"
     training = "" if tuned else _training(table, advice)
     if training:
@@ -79,8 +79,7 @@ def _nothing(found: Standing) -> str:
 def _training(table: ComparisonTable, advice: Advice) -> str:
     """Advise to train otherwise, if the settings of the training may decide which loss is best."""
     diverged = [row.label for row in table.rows if any(r.outcome == "diverged" for r in row.runs)]
-    losses = ",".join(dict.fromkeys(row.loss for row in table.rows))
-    tune = f"tune the learning rate of each loss: {advice.tuning.format(losses=losses)}"
+    tune = f"tune the learning rate of each loss: {advice.tuning.format(losses=_typed(table))}"
     if diverged:
         return f"{tune}; {listed(diverged)} diverged"
     first = [row.label for row in table.rows if started_at_best(row)]
@@ -91,6 +90,15 @@ def _training(table: ComparisonTable, advice: Advice) -> str:
         still = f"{listed(growing)} {'was' if len(growing) == 1 else 'were'} still improving"
         return f"train longer ({advice.longer}), or {tune}; {still}"
     return ""
+
+
+def _typed(table: ComparisonTable) -> str:
+    """Return the losses as an argument; LOSSES if one of them is more than a name, as sums are."""
+    for row in table.rows:
+        typed = [each for each in row.runs[0].overrides if each.startswith("loss=")]
+        if typed and typed[-1] != f"loss={row.loss}":
+            return "LOSSES"
+    return f"loss={','.join(dict.fromkeys(row.loss for row in table.rows))}"
 
 
 def _decide(pairs: Sequence[Pair], advice: Advice) -> str:
