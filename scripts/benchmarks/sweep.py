@@ -119,6 +119,7 @@ def growth(overrides: Sequence[str], most: int, page: Path | None) -> None:
         seconds, memory = receiver.recv()
         process.join()
         lines.append(f"| {count} | {seconds / count:.3f} | {memory:.0f} |")
+        print(lines[-1], flush=True)  # larger counts may not fit into memory
     show(page, f"growth {' '.join(overrides)}", lines)
 
 

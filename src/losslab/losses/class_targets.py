@@ -78,8 +78,8 @@ def require_classes(prediction: Tensor) -> None:
 
 def require_class_indices(prediction: Tensor, target: Tensor) -> None:
     """Raise ``ValueError`` unless the target holds one int64 class index per set of logits."""
-    require_classes(prediction)
-    if not _are_class_indices(prediction, target):
+    if not _are_class_indices(prediction, target) or prediction.size(1) < 2:
+        require_classes(prediction)
         raise ValueError(
             f"target must hold int64 class indices of shape {_shape_of_indices(prediction)}, "
             f"got {target.dtype} of shape {tuple(target.shape)}"

@@ -128,14 +128,13 @@ class CrossEntropyLoss(Loss):
             return functional.sparse_softmax_cross_entropy(
                 prediction, target, weight, self.label_smoothing, self.ignore_index
             )
-        self.require_reducible(prediction)
+        small = prediction.numel() < CROSS_ENTROPY_KERNEL_FROM
+        if small or self.label_smoothing > 0 or prediction.shape[1] > MOST_CLASSES:
+            return self._sum_or_mean(prediction, target, weight)
 
         def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
             return (self._sum_or_mean(prediction, target, weight),)
 
-        small = prediction.numel() < CROSS_ENTROPY_KERNEL_FROM
-        if small or self.label_smoothing > 0 or prediction.shape[1] > MOST_CLASSES:
-            return definition(prediction, target)[0]
         mean = self.reduction == "mean"
         kernel = ClassFocalKernel(0, weight, mean, self.ignore_index, weighted=True)
         return fused(kernel, definition, prediction, target)[0]
@@ -145,6 +144,7 @@ class CrossEntropyLoss(Loss):
             mean = sparse_softmax_cross_entropy_mean(prediction, target, self.ignore_index)
             if mean is not None:
                 return mean
+        self.require_reducible(prediction)
         options = weight, self.label_smoothing, self.ignore_index
         if self.reduction == "sum":
             return functional.sparse_softmax_cross_entropy(

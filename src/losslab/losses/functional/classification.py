@@ -1,13 +1,13 @@
 """Formulas of the classification losses, from logits with the classes in dimension 1."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losslab.losses.base import full_precision
+from losslab.losses.base import HALF, full_precision
 from losslab.losses.functional.fused import is_readable
 
 
@@ -67,8 +67,11 @@ def sparse_softmax_cross_entropy_mean(
     """
     if not is_readable(logits):
         return None
-    (logits,) = full_precision(logits)
-    mean = F.cross_entropy(logits, indices, ignore_index=ignore_index)
+    if logits.dtype in HALF:
+        logits = logits.float()
+    # what F.cross_entropy calls after checks that take as long as a small batch
+    operator: Any = torch._C._nn.cross_entropy_loss
+    mean: Tensor = operator(logits, indices, None, _MEAN, ignore_index, 0.0)
     return None if math.isnan(mean.item()) else mean
 
 
@@ -78,7 +81,7 @@ def index_weights(indices: Tensor, weight: Tensor | None, ignore_index: int) -> 
     return counted if weight is None else weight[indices.where(counted, 0)] * counted
 
 
-_SUM = 2  # torch's code for reduction="sum"
+_MEAN, _SUM = 1, 2  # torch's codes of the reductions
 
 
 def softmax_cross_entropy(

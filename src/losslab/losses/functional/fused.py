@@ -75,12 +75,10 @@ def fused(
 
 def has_kernel(logits: Tensor, *constants: Tensor) -> bool:
     """Return whether kernels apply to these tensors."""
-    return (
-        logits.dtype in _DTYPES
-        and is_readable(logits)
-        and all(each.is_cpu and not each.requires_grad for each in constants)
-        and library() is not None
-    )
+    for each in constants:
+        if each.requires_grad or not each.is_cpu:
+            return False
+    return logits.dtype in _DTYPES and is_readable(logits) and library() is not None
 
 
 def is_readable(tensor: Tensor) -> bool:

@@ -108,8 +108,13 @@ def version() -> str:
 def call(name: str, *arguments: Any) -> int:
     """Call a kernel where :func:`library` has it; tensors are passed as pointers."""
     pointers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
-    result: int = getattr(library(), name)(*pointers)
+    result: int = _kernel(name)(*pointers)
     return result
+
+
+@cache
+def _kernel(name: str) -> Any:
+    return getattr(library(), name)
 
 
 def _compiled(compiler: str) -> Path:

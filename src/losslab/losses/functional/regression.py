@@ -13,25 +13,25 @@ from losslab.losses.functional.fused import ABSOLUTE, HUBER, SQUARED, ElementKer
 KERNEL_FROM = 2**16
 
 # the operators behind torch.nn.functional, without its checks, which take as long as a small batch
-_aten = torch.ops.aten
+_torch = torch._C._nn
 _CODES = {"none": 0, "mean": 1, "sum": 2}
 
 
 def squared_error(prediction: Tensor, target: Tensor, reduction: Reduction = "none") -> Tensor:
     """Compute ``d**2``, element-wise, or its mean or sum, which is faster than reducing later."""
-    return _by_kernel_or_torch(SQUARED, (), _aten.mse_loss, prediction, target, reduction)
+    return _by_kernel_or_torch(SQUARED, (), _torch.mse_loss, prediction, target, reduction)
 
 
 def absolute_error(prediction: Tensor, target: Tensor, reduction: Reduction = "none") -> Tensor:
     """Compute ``|d|``, element-wise; the gradient at 0 is 0."""
-    return _by_kernel_or_torch(ABSOLUTE, (), _aten.l1_loss, prediction, target, reduction)
+    return _by_kernel_or_torch(ABSOLUTE, (), _torch.l1_loss, prediction, target, reduction)
 
 
 def huber(
     prediction: Tensor, target: Tensor, delta: float = 1.0, reduction: Reduction = "none"
 ) -> Tensor:
     """Compute ``d**2 / 2`` if ``|d| <= delta``, else ``delta * (|d| - delta / 2)``."""
-    return _by_kernel_or_torch(HUBER, (delta,), _aten.huber_loss, prediction, target, reduction)
+    return _by_kernel_or_torch(HUBER, (delta,), _torch.huber_loss, prediction, target, reduction)
 
 
 def smooth_l1(
@@ -40,7 +40,7 @@ def smooth_l1(
     """Compute ``huber(delta=beta) / beta``, or ``|d|`` for ``beta=0``, element-wise."""
     if beta == 0:
         return absolute_error(prediction, target, reduction)
-    by_torch = _aten.smooth_l1_loss
+    by_torch = _torch.smooth_l1_loss
     return _by_kernel_or_torch(HUBER, (beta,), by_torch, prediction, target, reduction, unit=beta)
 
 
@@ -73,13 +73,15 @@ def _by_kernel_or_torch(
 
     In half precision the kernel needs no copies in float32.
     """
+    code = _CODES[reduction]
+    if reduction == "none" or (prediction.numel() < KERNEL_FROM and prediction.dtype not in HALF):
+        prediction, target = _comparable(prediction, target)
+        value: Tensor = by_torch(prediction, target, code, *option)
+        return value
 
     def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
-        return (by_torch.default(*_comparable(prediction, target), _CODES[reduction], *option),)
+        return (by_torch(*_comparable(prediction, target), code, *option),)
 
-    large = prediction.numel() >= KERNEL_FROM or prediction.dtype in HALF
-    if reduction == "none" or not large:
-        return definition(prediction, target)[0]
     divisor = unit * (prediction.numel() if reduction == "mean" else 1)
     return fused(
         ElementKernel(loss, (*option, None, None, None)[:3], divisor),
