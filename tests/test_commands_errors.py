@@ -38,7 +38,7 @@ def test_an_extra_is_named_as_it_is_installed_here(monkeypatch, tmp_path, place)
 
 
 def test_a_logger_that_is_not_installed_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr("losslab.loggers.is_installed", lambda module: False)
+    monkeypatch.setattr("losslab.config.extras.is_installed", lambda module: False)
     code, _, err = command(monkeypatch, capsys, *DIGITS, "logger=wandb")
     [line] = err.splitlines()
     assert (code, line) == (2, f"error: logger=wandb: {not_installed('wandb')}")

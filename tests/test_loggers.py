@@ -53,7 +53,7 @@ def test_an_extra_logger_knows_the_run_and_is_ended(tmp_path):
 
 
 def test_all_missing_packages_are_named_at_once(monkeypatch):
-    monkeypatch.setattr("losslab.loggers.is_installed", lambda module: module == "mlflow")
+    monkeypatch.setattr("losslab.config.extras.is_installed", lambda module: module == "mlflow")
     config = compose(["loss=mse", "logger=many", "~logger.extra.aim"])
     with pytest.raises(UserError) as refused:
         require_loggers(finished_config(config, config.hydra))

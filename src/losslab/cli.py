@@ -24,6 +24,7 @@ from losslab.config.help import help_text
 from losslab.config.interruption import terminations_interrupt
 from losslab.config.jobs import finished_config
 from losslab.config.overrides import with_quoted_path
+from losslab.config.secrets import plain
 from losslab.engines import end_with_job
 from losslab.fitting import with_losses
 from losslab.job_checks import check_configs, require_log_dir, require_possible
@@ -88,7 +89,7 @@ def single(command: Command) -> int:
     finished = finished_config(config, config.hydra)
     require_log_dir(str(finished.paths.log_dir))
     require_log_dir(str(config.hydra.run.dir), "hydra.run.dir")
-    require_possible(finished)
+    require_possible(plain(finished))
     print(check_configs([finished]), flush=True)
     print_tree(finished, "config")
     folders: list[Path] = []

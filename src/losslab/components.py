@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from losslab.config.errors import UserError
-from losslab.config.instantiate import accepted, build, target_of
+from losslab.config.fit import require_supported
+from losslab.config.instantiate import accepted, build, refused_options, target_of
 from losslab.data.base import InMemoryData
 from losslab.data.streaming import is_streamed
 from losslab.data_building import build_data, data_errors
@@ -100,7 +101,9 @@ def build_components(
     }
     # a module with its own training step declares what it takes by name
     taken = accepted(target_of(config.task.module, "task"), offered)
-    _require_taken(config, offered, taken, weighted=weighted)
+    require_supported(config, taken)
+    if weighted and "totals" not in taken:
+        raise UserError(f"task={config.choices.task} does not support sample weights")
     if list(loss.parameters()) and offered["loss_lr"] != 0 and "loss_lr" not in taken:
         raise UserError(f"task={config.choices.task} does not train parameters of a loss")
     module = build(config.task.module, "task", network, loss, task, **taken)
@@ -113,26 +116,6 @@ def build_components(
     own = path_of(loss), trial
     about = network_notes(config, network, data)
     return Components(data, task, network, weights_hash, module, references, *own, about)
-
-
-def _require_taken(
-    config: DictConfig, offered: Mapping[str, Any], taken: Mapping[str, Any], *, weighted: bool
-) -> None:
-    """Check that the task's module takes what the config chooses.
-
-    Raises:
-        UserError: if it does not.
-    """
-    needed = {
-        "a regularizer": ("regularizer", offered["regularizer"] is not None),
-        "a scheduler": ("scheduler", offered["scheduler"] is not None),
-        "sample weights": ("totals", weighted),
-        "optimizer.layer_decay": ("layer_decay", offered["layer_decay"] is not None),
-        "model.freeze": ("layer_decay", config.model.get("freeze") is not None),
-    }
-    for what, (name, is_needed) in needed.items():
-        if is_needed and name not in taken:
-            raise UserError(f"task={config.choices.task} does not support {what}")
 
 
 def accumulates(config: DictConfig) -> bool:
@@ -219,13 +202,20 @@ def _optimizer(config: DictConfig) -> Any:
 
 
 def _partial(node: DictConfig, name: str, without: Sequence[str] = ()) -> Any:
-    """Return the node's target with its options bound, but some; ``None`` for an empty node."""
+    """Return the node's target with its options bound, but some; ``None`` for an empty node.
+
+    Raises:
+        UserError: if it does not have one of the options, or needs another.
+    """
     if not node or "_target_" not in node:
         return None
     options: Any = OmegaConf.to_container(node, resolve=True)
     del options["_target_"]
     bound = {key: value for key, value in options.items() if key not in without}
-    return partial(target_of(node, name), **bound)
+    target = target_of(node, name)
+    if refusal := refused_options(target, (None,), bound, name):
+        raise UserError(f"{name}: {refusal}")
+    return partial(target, **bound)
 
 
 class Penalty:

@@ -14,6 +14,7 @@ from losslab.config.expansion import jobs_of, values_of
 from losslab.config.instantiate import target_of
 from losslab.config.jobs import compose_jobs
 from losslab.config.overrides import parsed
+from losslab.config.source import NotInSource
 from losslab.torch_import import import_torch
 
 Job = list[str]
@@ -111,7 +112,7 @@ def _fitting(loss: str, job: Job) -> DictConfig:
         )
     try:
         declared.require_fit(config)
-    except declared.NotInSource:
+    except NotInSource:
         import_torch()
         from losslab.target_formats import require_fit  # noqa: PLC0415 (torch)
 

@@ -10,13 +10,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from losslab.config import declared, schema, values
+from losslab.config import declared, fit, schema, values
 from losslab.config.command import Command, all_jobs, without_launcher
 from losslab.config.errors import UserError
+from losslab.config.extras import require_logger_packages
 from losslab.config.instantiate import require_installed
 from losslab.config.jobs import Composed, compose_jobs
 from losslab.config.overrides import parsed
 from losslab.config.past import earlier_override
+from losslab.config.signatures import require_known_options
+from losslab.config.source import NotInSource
 from losslab.config.trust import require_harmless
 from losslab.engines.launchers import require_engine
 from losslab.fitting import data_for_all
@@ -82,16 +85,23 @@ def require_possible(options: Mapping[str, Any], name: str = "") -> None:
         name: name of the job, for the error.
 
     Raises:
-        UserError: if its loss does not fit its task, a package that it names is not installed, or
-            its data or the checkpoint that it starts from do not exist.
+        UserError: if its loss, task, data and model do not fit each other, an option or a package
+            that it names does not exist, or its data or the checkpoint that it starts from do not.
     """
     with _of_job(name):
         require_installed(options)
-        with suppress(declared.NotInSource):  # the checks with torch find it
+        require_logger_packages(options)
+        with suppress(NotInSource):  # the checks with torch find it
             declared.require_fit(options)
+        fit.require_fit(options)
+        fit.require_class_weights(options)
+        require_known_options(options)
         path = options["data"].get("path")
         if isinstance(path, str) and not values.is_users("data.path", options):
             _require_path(Path(path).expanduser())
+        weights = options["model"].get("weights")
+        if weights not in (None, "hub") and not values.is_users("model.weights", options):
+            _require_weights(str(options["choices"]["model"]), str(weights))
         if options.get("ckpt_path"):
             checkpoint_file(Path(options["ckpt_path"]))
 
@@ -99,6 +109,11 @@ def require_possible(options: Mapping[str, Any], name: str = "") -> None:
 def _require_path(path: Path) -> None:
     if not path.exists():
         raise UserError(f"data.path={path} does not exist: looked for {path.absolute()}")
+
+
+def _require_weights(model: str, weights: str) -> None:
+    if not Path(weights).is_file():
+        raise UserError(f"model={model}: model.weights={weights} does not exist")
 
 
 def require_log_dir(log_dir: str, key: str = "paths.log_dir") -> None:

@@ -9,8 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import MLFlowLogger
 
 from losslab.config import schema, secrets
-from losslab.config.errors import UserError
-from losslab.config.extras import LOGGERS, is_installed, not_installed
+from losslab.config.extras import require_logger_packages
 from losslab.config.instantiate import build, target_of
 
 
@@ -20,17 +19,7 @@ def require_loggers(config: DictConfig) -> None:
     Raises:
         UserError: if packages are missing, or a ``_target_`` does not exist.
     """
-    missing = {
-        str(name): LOGGERS[name]
-        for name in config.logger.extra
-        if name in LOGGERS and not is_installed(LOGGERS[name])
-    }
-    if missing:
-        without = " ".join(f"'~logger.extra.{name}'" for name in missing)
-        several = len(config.logger.extra) > len(missing)
-        advice = f", or leave out what you do not use: {without}" if several else ""
-        chosen = config.choices.get("logger")
-        raise UserError(f"logger={chosen}: {not_installed(*missing.values())}{advice}")
+    require_logger_packages(config)
     for name, node in config.logger.extra.items():
         target_of(node, f"logger.{name!s}")
 

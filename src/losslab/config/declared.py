@@ -10,11 +10,11 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab.config import groups
 from losslab.config.errors import UserError
+from losslab.config.source import NotInSource, definition, dotted, file_of, names_in
 
 if TYPE_CHECKING:
     from losslab.losses.formats import TargetFormat
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
     Accepts = Callable[[Mapping[str, Any], str], Formats | None]
     """Formats that the loss with these options, at this key, declares; ``None`` for none."""
 
-PACKAGE = Path(__file__).parents[1]
 FORMATS = "losslab.losses.formats"
-
-
-class NotInSource(Exception):  # noqa: N818 (an expected outcome, not a fault)
-    """Raised if only the imported class says what it declares."""
 
 
 def require_fit(options: Mapping[str, Any]) -> "TargetFormat | None":
@@ -127,7 +122,7 @@ def listed(target_formats: "Formats") -> str:
 def _formats() -> Any:
     """Import the module of the formats without its package, which imports torch."""
     if FORMATS not in sys.modules:
-        spec: Any = spec_from_file_location(FORMATS, _file(FORMATS))
+        spec: Any = spec_from_file_location(FORMATS, file_of(FORMATS))
         sys.modules[FORMATS] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules[FORMATS])
     return sys.modules[FORMATS]
@@ -137,8 +132,8 @@ def _formats() -> Any:
 
 
 @functools.cache
-def attribute(path: str, name: str) -> "Formats | None":
-    """Return the formats that are an attribute of a class; ``None`` if it has no such attribute.
+def attribute(path: str, name: str) -> tuple[Any, ...] | None:
+    """Return the values that are an attribute of a class; ``None`` if it has no such attribute.
 
     Args:
         path: dotted path of the class, as in ``_target_``.
@@ -153,12 +148,9 @@ def attribute(path: str, name: str) -> "Formats | None":
         >>> attribute("torch.nn.MSELoss", "accepts") is None
         True
     """
-    module, _, own = str(path).rpartition(".")
-    if module.partition(".")[0] == "torch":
+    if str(path).partition(".")[0] == "torch":
         return None
-    found = _names(module).get(own)
-    if isinstance(found, str):
-        return attribute(found, name)
+    module, found = definition(str(path))
     if not isinstance(found, ast.ClassDef):
         raise NotInSource
     for statement in found.body:
@@ -171,68 +163,21 @@ def attribute(path: str, name: str) -> "Formats | None":
                 return _evaluated(value, module)
             case ast.FunctionDef(name=given) if given == name:
                 raise NotInSource
-    bases = [attribute(_dotted(base, module), name) for base in found.bases]
+    bases = [attribute(dotted(base, module), name) for base in found.bases]
     return next((each for each in bases if each is not None), None)
 
 
-def _evaluated(value: ast.expr, module: str) -> "Formats":
-    """Evaluate an expression of formats: a tuple, of other tuples too, or a name of one."""
+def _evaluated(value: ast.expr, module: str) -> tuple[Any, ...]:
+    """Evaluate an expression of formats or texts: one, a tuple, of tuples too, or a name of it."""
     match value:
+        case ast.Constant(value=str() as name):
+            return (name,)
         case ast.Attribute(value=ast.Name(id="TargetFormat"), attr=name):
             return (_formats().TargetFormat[name],)
         case ast.Tuple(elts=parts):
             return tuple(each for part in parts for each in _evaluated(part, module))
         case ast.Starred(value=part):
             return _evaluated(part, module)
-        case ast.Name(id=name) if isinstance(known := _names(module).get(name), ast.expr):
+        case ast.Name(id=name) if isinstance(known := names_in(module).get(name), ast.expr):
             return _evaluated(known, module)
     raise NotInSource
-
-
-def _dotted(base: ast.expr, module: str) -> str:
-    """Return the dotted path of a base class."""
-    match base:
-        case ast.Name(id=name):
-            found = _names(module).get(name, "")
-            return found if isinstance(found, str) else f"{module}.{name}"
-        case ast.Attribute(value=value, attr=name):
-            return f"{_dotted(value, module)}.{name}"
-    raise NotInSource
-
-
-@functools.cache
-def _names(module: str) -> dict[str, ast.ClassDef | ast.expr | str]:
-    """Return the classes, values and imported names of a module of losslab; the last as paths.
-
-    Raises:
-        NotInSource: if it is not one, or cannot be read.
-    """
-    try:
-        statements = ast.parse(_file(module).read_text(encoding="utf-8")).body
-    except (OSError, SyntaxError) as error:
-        raise NotInSource from error
-    names: dict[str, ast.ClassDef | ast.expr | str] = {}
-    for statement in statements:
-        match statement:
-            case ast.ClassDef(name=name):
-                names[name] = statement
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                names[name] = value
-            case ast.ImportFrom(module=str(source), names=given, level=0):
-                names |= {each.asname or each.name: f"{source}.{each.name}" for each in given}
-            case ast.Import(names=given):
-                names |= {each.asname or each.name: each.name for each in given}
-    return names
-
-
-def _file(module: str) -> Path:
-    """Return the file of a module of losslab.
-
-    Raises:
-        NotInSource: if it is not one.
-    """
-    top, *parts = module.split(".")
-    if top != "losslab" or not parts:
-        raise NotInSource
-    path = PACKAGE.joinpath(*parts)
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -1,7 +1,11 @@
 """Packages that are no dependencies of losslab, and how to install them here."""
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from losslab.config.errors import UserError
 
 PACKAGES = {"cv2": "opencv-python", "skimage": "scikit-image", "yaml": "pyyaml", "ot": "POT"}
 """Packages whose name differs from that of their module."""
@@ -61,3 +65,26 @@ def not_installed(*modules: str) -> str:
 def is_installed(module: str) -> bool:
     """Return whether a module can be imported, without importing it."""
     return importlib.util.find_spec(module) is not None
+
+
+def require_logger_packages(options: Mapping[str, Any]) -> None:
+    """Check that the packages of the loggers in conf/ are installed.
+
+    Args:
+        options: resolved config.
+
+    Raises:
+        UserError: if some are not.
+    """
+    loggers = options["logger"]["extra"]
+    missing = {
+        str(name): LOGGERS[name]
+        for name in loggers
+        if name in LOGGERS and not is_installed(LOGGERS[name])
+    }
+    if missing:
+        without = " ".join(f"'~logger.extra.{name}'" for name in missing)
+        several = len(loggers) > len(missing)
+        advice = f", or leave out what you do not use: {without}" if several else ""
+        chosen = options["choices"].get("logger")
+        raise UserError(f"logger={chosen}: {not_installed(*missing.values())}{advice}")

@@ -5,7 +5,7 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -240,21 +240,42 @@ def refused_options(
         pass
     else:
         return None
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = list(signature.parameters.values())
-    has = [each for each in parameters if each.kind in by_name][len(args) :]
-    names = [each.name for each in has]
     title = getattr(target, "__name__", repr(target))
-    unknown = [each for each in options if each not in names]
-    if unknown and not any(each.kind is each.VAR_KEYWORD for each in parameters):
-        close = groups.did_you_mean(unknown[0], names)
-        listed = f"It has: {', '.join(names)}" if names else "It has none"
-        return f"{title} has no option {unknown[0]!r}{close} {listed}"
+    if unknown := unknown_option(signature, title, len(args), options):
+        return unknown
+    has = _by_name(signature, len(args))
     lacking = [each.name for each in has if each.default is each.empty and each.name not in options]
     if lacking:
         group = name.partition("=")[0]
         return f"{title} needs the option {lacking[0]!r}: add ++{group}.{lacking[0]}=..."
     return None
+
+
+def unknown_option(
+    signature: inspect.Signature, title: str, args: int, options: Iterable[str]
+) -> str | None:
+    """Say which option a class or function does not have; ``None`` if it has all of them.
+
+    Args:
+        signature: signature of the class or function.
+        title: its name.
+        args: number of positional arguments of the call.
+        options: names of its keyword arguments.
+    """
+    names = [each.name for each in _by_name(signature, args)]
+    unknown = [each for each in options if each not in names]
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
+    if not unknown or takes_any:
+        return None
+    close = groups.did_you_mean(unknown[0], names)
+    listed = f"It has: {', '.join(names)}" if names else "It has none"
+    return f"{title} has no option {unknown[0]!r}{close} {listed}"
+
+
+def _by_name(signature: inspect.Signature, args: int) -> list[inspect.Parameter]:
+    """Return the parameters that a call can give by name, after some positional arguments."""
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [each for each in signature.parameters.values() if each.kind in by_name][args:]
 
 
 def accepted(function: Any, offered: dict[str, Any]) -> dict[str, Any]:

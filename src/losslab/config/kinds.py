@@ -1,6 +1,7 @@
 """Kinds of values that keys take: numbers within bounds, choices, lists. Nothing imports torch."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,12 +116,14 @@ class Text(Kind):
         blank: whether it may consist of spaces.
         digits: whether a number is a text, too, as in the name of a folder.
         path: whether it may lead to another folder.
+        form: regular expression that it has to match; any for none.
     """
 
     what: str = "a text"
     blank: bool = False
     digits: bool = True
     path: bool = True
+    form: str = ""
 
     def fits(self, value: Any) -> bool:
         """Return whether a value is such a text."""
@@ -129,6 +132,8 @@ class Text(Kind):
         if not isinstance(value, str) or "\0" in value:
             return False
         if not self.path and (value in (".", "..") or set(value) & set("/\\")):
+            return False
+        if self.form and not re.fullmatch(self.form, value):
             return False
         return self.blank or bool(value.strip())
 

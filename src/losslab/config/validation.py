@@ -139,12 +139,14 @@ _SPLITS = ("val_fraction", "test_fraction")
 
 
 def _require_momentum(content: Mapping[str, Any]) -> None:
-    """Check that SGD with Nesterov momentum has momentum."""
+    """Check that SGD with Nesterov momentum has momentum, and no dampening."""
     optimizer = content["optimizer"]
     if values.is_users("optimizer.nesterov", content) or not optimizer.get("nesterov"):
         return
     if not optimizer.get("momentum"):
         raise UserError("optimizer.nesterov=true needs optimizer.momentum > 0")
+    if optimizer.get("dampening"):
+        raise UserError("optimizer.nesterov=true needs optimizer.dampening=0")
 
 
 def _require_losses(content: Mapping[str, Any]) -> None:

@@ -34,6 +34,10 @@ class Loss(nn.Module):
     """
     minimum: ClassVar[float | None] = None
     """The smallest value of the loss, or ``None`` if it has no lower bound."""
+    per_class: ClassVar[tuple[str, ...]] = ()
+    """Options that hold one number per class, or one for all of them."""
+    per_class_only: ClassVar[tuple[str, ...]] = ()
+    """Options that hold one number per class if the targets are class indices."""
 
     def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()

@@ -95,6 +95,7 @@ class CrossEntropyLoss(Loss):
         TargetFormat.CLASS_INDICES,
         TargetFormat.LABELLED_EMBEDDINGS,
     )
+    per_class = ("weight",)
     inverse_link = "softmax"
     minimum = 0.0
     weight: Tensor | None
@@ -218,6 +219,7 @@ class LogitAdjustedLoss(CrossEntropyLoss):
     """
 
     accepts = (TargetFormat.CLASS_INDICES,)
+    per_class = ("class_counts",)
     inverse_link = "softmax"
     minimum = 0.0
     class_counts: Tensor | None
@@ -284,6 +286,7 @@ class CategoricalCrossEntropyLoss(Loss):
     """
 
     accepts = (TargetFormat.CLASS_PROBABILITIES,)
+    per_class = ("weight",)
     inverse_link = "softmax"
     minimum = 0.0
     weight: Tensor | None
@@ -405,6 +408,7 @@ class BCELoss(IgnoringLoss):
     """
 
     accepts = (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_PROBABILITIES)
+    per_class = ("pos_weight",)
     inverse_link = "sigmoid"
     minimum = 0.0
     pos_weight: Tensor | None
@@ -574,6 +578,7 @@ class FocalLoss(IgnoringLoss):
     """
 
     accepts = (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_INDICES)
+    per_class_only = ("alpha",)
     inverse_link = "softmax"
     minimum = 0.0
     alpha: Tensor | None

@@ -71,6 +71,7 @@ class OverlapLoss(Loss):
     """
 
     accepts = (TargetFormat.BINARY_TARGETS, TargetFormat.CLASS_MASKS)
+    per_class = ("weight",)
     inverse_link: ClassVar[InverseLink | None] = "softmax"
     minimum = 0.0
     power = 1

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from losslab.config.extras import not_installed
-from losslab.models.fitting import Stem, fit_channels, is_small, require_images, shrink_stem
+from losslab.config.specs import require_samples
+from losslab.models.fitting import Stem, fit_channels, is_small, shrink_stem
 from losslab.models.notes import add_note
 from losslab.models.weights import load_file, load_weights
 
@@ -51,7 +52,7 @@ def torchvision_model(
         >>> torchvision_model((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
         torch.Size([2, 10])
     """
-    require_images(name, input_shape)
+    require_samples("torchvision_model", input_shape, name=name)
     segments = name in models.list_models(module=models.segmentation)
     if not segments and name not in models.list_models(module=models):
         raise unknown_name(name, "torchvision.models", models.list_models(module=models))
@@ -154,7 +155,7 @@ def timm_model(
     Raises:
         ValueError: if timm is not installed, or images or weights do not fit.
     """
-    require_images("timm", input_shape)
+    require_samples("timm_model", input_shape)
     timm = _installed("timm")
     if not timm.is_model(name):
         raise unknown_name(name, "timm.list_models()", timm.list_models())
@@ -199,7 +200,7 @@ def smp_model(
     Raises:
         ValueError: if the library is not installed, or images or weights do not fit.
     """
-    require_images("smp", input_shape)
+    require_samples("smp_model", input_shape)
     smp = _installed("segmentation_models_pytorch")
     if weights == HUB and encoder in smp.encoders.encoders:
         known = smp.encoders.encoders[encoder]["pretrained_settings"]

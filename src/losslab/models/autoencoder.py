@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from losslab.config.specs import require_samples
+
 
 class ConvAutoencoder(nn.Module):
     """Convolutional autoencoder for images.
@@ -30,11 +32,7 @@ class ConvAutoencoder(nn.Module):
         self, input_shape: Sequence[int], code: int = 24, channels: Sequence[int] = (16, 32)
     ) -> None:
         super().__init__()
-        if len(input_shape) != 3:
-            raise ValueError(
-                "ConvAutoencoder expects images (channels, height, width), "
-                f"got samples of shape {tuple(input_shape)}"
-            )
+        require_samples("ConvAutoencoder", input_shape)
         depth, *self.size = input_shape
         small = [math.ceil(side / 2 ** len(channels)) for side in self.size]
         widths = [depth, *channels]

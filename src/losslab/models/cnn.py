@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from losslab.config.specs import require_samples
+
 
 class CNN(nn.Sequential):
     """Convolutions with group normalisation and pooling, then one hidden layer.
@@ -35,11 +37,7 @@ class CNN(nn.Sequential):
         hidden: int = 64,
         dropout: float = 0.0,
     ) -> None:
-        if len(input_shape) != 3:
-            raise ValueError(
-                "CNN expects images (channels, height, width), "
-                f"got samples of shape {tuple(input_shape)}: use model=mlp, which takes any shape"
-            )
+        require_samples("CNN", input_shape)
         depth, height, width = input_shape
         layers: list[nn.Module] = []
         for following in channels:

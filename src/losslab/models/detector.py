@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, softplus
 
-from losslab.models.fitting import require_images
+from losslab.config.specs import require_samples
 
 RARITY = 0.01
 """Probability of each class at each place before training, as most places are background."""
@@ -68,7 +68,7 @@ class Detector(nn.Module):
         hidden: int = 64,
     ) -> None:
         super().__init__()
-        require_images("detector", input_shape)
+        require_samples("Detector", input_shape)
         depth, height, width = input_shape
         if min(height, width) < 2 ** len(channels):
             raise ValueError(

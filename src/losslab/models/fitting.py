@@ -14,19 +14,6 @@ SMALL = 64
 """Height or width below which ``stem="auto"`` is a small one."""
 
 
-def require_images(name: str, input_shape: Sequence[int]) -> None:
-    """Check that samples are images.
-
-    Raises:
-        ValueError: if they are not.
-    """
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"{name} expects images (channels, height, width), got samples of shape "
-            f"{tuple(input_shape)}: use model=mlp, which takes any shape"
-        )
-
-
 def is_small(stem: Stem, input_shape: Sequence[int], weights: str | None) -> bool:
     """Return whether a network gets a small stem; ``auto`` keeps one that has trained weights."""
     return stem == "small" or (stem == "auto" and weights is None and min(input_shape[1:]) < SMALL)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from losslab.config.specs import require_samples
+
 
 class PointAutoencoder(nn.Module):
     """Autoencoder for point clouds with a PointNet encoder and a fully connected decoder.
@@ -33,11 +35,7 @@ class PointAutoencoder(nn.Module):
         self, input_shape: Sequence[int], points: int | None = None, code: int = 64
     ) -> None:
         super().__init__()
-        if len(input_shape) != 2:
-            raise ValueError(
-                "model=pointnet expects clouds (points, dimensions), "
-                f"got samples of shape {tuple(input_shape)}"
-            )
+        require_samples("PointAutoencoder", input_shape)
         count, dimensions = points or input_shape[0], input_shape[1]
         self.each = nn.Sequential(
             nn.Linear(dimensions, 64), nn.ReLU(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128)

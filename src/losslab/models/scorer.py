@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from losslab.config.specs import require_samples
 from losslab.models.mlp import MLP
 
 
@@ -28,11 +29,7 @@ class Scorer(nn.Module):
 
     def __init__(self, input_shape: Sequence[int], hidden: Sequence[int] = (64, 64)) -> None:
         super().__init__()
-        if len(input_shape) != 2:
-            raise ValueError(
-                "model=scorer expects queries (documents, features), "
-                f"got samples of shape {tuple(input_shape)}"
-            )
+        require_samples("Scorer", input_shape)
         self.each = MLP(input_shape[1:], outputs=1, hidden=hidden)
 
     def forward(self, queries: Tensor) -> Tensor:

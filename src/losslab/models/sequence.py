@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from losslab.config.specs import require_samples
+
 
 class CRNN(nn.Module):
     """Convolutions, then a bidirectional GRU over the columns of the image.
@@ -36,6 +38,7 @@ class CRNN(nn.Module):
         hidden: int = 64,
     ) -> None:
         super().__init__()
+        require_samples("CRNN", input_shape)
         depth, height, _ = input_shape
         layers: list[nn.Module] = []
         for level, after in enumerate(channels):

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torchvision.models import detection, get_model, list_models
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
+from losslab.config.specs import require_samples
 from losslab.models.adapters import HUB, torchvision_weights, unknown_name
 from losslab.models.detector import at_points, in_full_precision, size_bounds
-from losslab.models.fitting import Stem, fit_channels, is_small, require_images, shrink_stem
+from losslab.models.fitting import Stem, fit_channels, is_small, shrink_stem
 from losslab.models.weights import load_file, load_weights
 
 OF_POINTS, OF_ANCHORS = "fcos_", "retinanet_"
@@ -47,7 +48,7 @@ def torchvision_detector(
     Raises:
         ValueError: if the images or the weights do not fit.
     """
-    require_images(name, input_shape)
+    require_samples("torchvision_detector", input_shape, name=name)
     known = [
         each for each in list_models(module=detection) if each.startswith((OF_POINTS, OF_ANCHORS))
     ]

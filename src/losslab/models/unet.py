@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from losslab.config.specs import require_samples
+
 
 class UNet(nn.Module):
     """Encoder and decoder with skip connections.
@@ -32,11 +34,7 @@ class UNet(nn.Module):
         self, input_shape: Sequence[int], outputs: int, channels: Sequence[int] = (12, 24, 48)
     ) -> None:
         super().__init__()
-        if len(input_shape) != 3:
-            raise ValueError(
-                "UNet expects images (channels, height, width), "
-                f"got samples of shape {tuple(input_shape)}"
-            )
+        require_samples("UNet", input_shape)
         widths = [input_shape[0], *channels]
         self.down = nn.ModuleList(
             _block(before, after) for before, after in zip(widths[:-1], widths[1:], strict=True)

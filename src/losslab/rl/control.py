@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from losslab.config.errors import UserError
+from losslab.config.specs import TASKS
 from losslab.losses.base import TargetFormat
 from losslab.tasks.base import Task
 
@@ -34,10 +35,12 @@ class Control(Task):
 class PolicyControl(Control):
     """Task whose network outputs one logit per action, trained by advantages."""
 
+    spec = TASKS["PolicyControl"]
     provides = (TargetFormat.ADVANTAGES,)
 
 
 class ValueControl(Control):
     """Task whose network outputs one value per action, trained by transitions."""
 
+    spec = TASKS["ValueControl"]
     provides = (TargetFormat.ACTION_VALUES,)

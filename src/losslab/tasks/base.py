@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from losslab.config.specs import TaskSpec, require_shape, require_targets
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.metrics.labels import some
@@ -15,26 +16,6 @@ if TYPE_CHECKING:
     from losslab.runs.figure_data import FigureData
 
 
-TASKS = {
-    "classes": "classification",
-    "values": "regression",
-    "multilabel": "multilabel",
-    "masks": "segmentation",
-    "boxes": "localization",
-}
-"""Task of each kind of targets that your own data can have."""
-
-
-def advice_for(target_kind: str) -> str:
-    """Return what an error adds about targets of another kind.
-
-    Example:
-        >>> advice_for("masks"), advice_for("relevance")
-        (': add task=segmentation', '')
-    """
-    return f": add task={TASKS[target_kind]}" if target_kind in TASKS else ""
-
-
 class Task:
     """Task: the targets that a loss gets, and the metrics and figures of predictions.
 
@@ -42,6 +23,9 @@ class Task:
 
     Args:
         data: data module, after its ``setup``.
+
+    Raises:
+        ValueError: if the data are not those that the task is for.
     """
 
     provides: tuple[TargetFormat, ...]
@@ -62,7 +46,14 @@ class Task:
     counted: ClassVar[str | None] = None
     """What the network has one output for each of, such as ``classes``, if its shape is checked."""
 
+    spec: ClassVar[TaskSpec | None] = None
+    """Targets and samples that the task is for; ``None`` for any."""
+
     def __init__(self, data: Any) -> None:
+        if self.spec is not None and self.spec.targets:
+            require_targets(self.spec, data.target_kind)
+        if self.spec is not None and self.spec.shape is not None:
+            require_shape(f"task={self.spec.name}", self.spec.shape, data.input_shape)
         self.outputs: int = data.outputs
 
     def pair(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from losslab.config.specs import TASKS
 from losslab.data.raw import IGNORED
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink, NamedLink, standard_link
@@ -31,7 +32,7 @@ from losslab.metrics.probability import (
     to_probability,
 )
 from losslab.metrics.weights import weight_summary
-from losslab.tasks.base import Task, advice_for
+from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,17 +67,13 @@ class ClassificationTask(Task):
         ValueError: if the targets are not classes.
     """
 
+    spec = TASKS["ClassificationTask"]
     provides = (TargetFormat.CLASS_INDICES, TargetFormat.CLASS_PROBABILITIES)
     counted = "classes"
     maps_metrics = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
-        if data.target_kind != "classes":
-            raise ValueError(
-                f"task=classification expects class targets, got {data.target_kind}"
-                f"{advice_for(data.target_kind)}"
-            )
         self.class_names: list[str] = data.class_names or [str(c) for c in range(data.outputs)]
         self.rarest: int | None = data.rarest
         counts: Tensor = data.class_counts
@@ -211,17 +208,13 @@ class MultiLabelTask(Task):
         ValueError: if the targets are not labels.
     """
 
+    spec = TASKS["MultiLabelTask"]
     provides = (TargetFormat.BINARY_TARGETS,)
     counted = "labels"
     maps_metrics = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
-        if data.target_kind != "multilabel":
-            raise ValueError(
-                f"task=multilabel expects (N, K) targets of 0 and 1, got {data.target_kind}"
-                f"{advice_for(data.target_kind)}"
-            )
         self.ignores: bool = getattr(data, "ignores", False)
         self.maps_metrics = not self.ignores
         known = (data.train.targets != IGNORED).sum(dim=0)

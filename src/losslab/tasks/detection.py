@@ -9,11 +9,12 @@ from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import nms
 
 from losslab.config.extras import is_installed, not_installed
+from losslab.config.specs import TASKS
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink, is_one_vs_rest
 from losslab.metrics.detection import BACKEND, Detections, mean_average_precision
 from losslab.tasks.assignment import to_anchors, to_points
-from losslab.tasks.base import Task, advice_for
+from losslab.tasks.base import Task
 from losslab.tasks.suppression import OVERLAP, detections
 
 if TYPE_CHECKING:
@@ -54,15 +55,11 @@ class DetectionTask(Task):
         "Focal Loss for Dense Object Detection", 2017.
     """
 
+    spec = TASKS["DetectionTask"]
     provides = (TargetFormat.CLASSIFIED_BOXES,)
 
     def __init__(self, data: Any, normalized: bool = False) -> None:
         super().__init__(data)
-        if data.target_kind != "boxes":
-            raise ValueError(
-                f"task=detection expects boxes, got {data.target_kind}"
-                f"{advice_for(data.target_kind)}"
-            )
         if not is_installed(BACKEND):
             raise ValueError(f"task=detection measures mAP: {not_installed(BACKEND)}")
         self.class_names: list[str] = data.class_names or [str(c) for c in range(data.outputs)]

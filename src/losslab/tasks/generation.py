@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from losslab.config.specs import TASKS
 from losslab.data.batches import Split
 from losslab.data.streaming import batches_at, value_range, whole_inputs
 from losslab.losses.base import TargetFormat
@@ -49,14 +50,11 @@ class GenerationTask(Task):
         ValueError: if the targets are not classes.
     """
 
+    spec = TASKS["GenerationTask"]
     provides: tuple[TargetFormat, ...] = (TargetFormat.DISCRIMINATOR,)
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
-        if data.target_kind != "classes":
-            raise ValueError(
-                f"task=generation expects class targets, its modes, got {data.target_kind}"
-            )
         self.plane = len(data.input_shape) == 1
         self.low, self.high = value_range(data.train)
         if self.plane:

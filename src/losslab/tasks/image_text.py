@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from losslab.config.specs import TASKS
 from losslab.data.streaming import batches_of
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
@@ -42,6 +43,7 @@ class ImageTextTask(Task):
         ValueError: if the data are not pairs, or ``dimensions < 1``.
     """
 
+    spec = TASKS["ImageTextTask"]
     provides: tuple[TargetFormat, ...] = (
         TargetFormat.LABELLED_EMBEDDINGS,
         TargetFormat.PAIRED_EMBEDDINGS,
@@ -49,10 +51,6 @@ class ImageTextTask(Task):
 
     def __init__(self, data: Any, dimensions: int = 32) -> None:
         super().__init__(data)
-        if data.target_kind != "pairs":
-            raise ValueError(
-                f"task=image_text expects pairs of images and texts, got {data.target_kind}"
-            )
         if dimensions < 1:
             raise ValueError(f"task.definition.dimensions must be at least 1, got {dimensions}")
         self.outputs = dimensions

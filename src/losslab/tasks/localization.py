@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from losslab.config.specs import TASKS
 from losslab.losses.base import TargetFormat, full_precision
 from losslab.losses.links import InverseLink
 from losslab.metrics.boxes import box_iou, centre_error
-from losslab.tasks.base import Task, advice_for
+from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,17 +53,13 @@ class LocalizationTask(Task):
         Carion et al., "End-to-End Object Detection with Transformers", 2020, for the outputs.
     """
 
+    spec = TASKS["LocalizationTask"]
     provides = (TargetFormat.VALUES, TargetFormat.BOXES)
     counted = "box coordinates"
     maps_metrics = True
 
     def __init__(self, data: Any, box_format: BoxFormat = "xyxy", normalized: bool = False) -> None:
         super().__init__(data)
-        if data.target_kind != "boxes":
-            raise ValueError(
-                f"task=localization expects boxes, got {data.target_kind}"
-                f"{advice_for(data.target_kind)}"
-            )
         for name in ("train", "val", "test"):
             _require_one_box(name, getattr(data, name).targets)
         if box_format not in get_args(BoxFormat):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from losslab.config.specs import TASKS
 from losslab.data.streaming import are_in_memory, batches_of, whole_inputs
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
@@ -40,12 +41,11 @@ class MetricLearningTask(Task):
         ValueError: if the targets are not classes, or ``dimensions < 1``.
     """
 
+    spec = TASKS["MetricLearningTask"]
     provides: tuple[TargetFormat, ...] = (TargetFormat.LABELLED_EMBEDDINGS,)
 
     def __init__(self, data: Any, dimensions: int = 32) -> None:
         super().__init__(data)
-        if data.target_kind != "classes":
-            raise ValueError(f"task=metric_learning expects class targets, got {data.target_kind}")
         if dimensions < 1:
             raise ValueError(f"task.definition.dimensions must be at least 1, got {dimensions}")
         self.outputs = dimensions

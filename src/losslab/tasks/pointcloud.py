@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from losslab.config.specs import TASKS
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
 from losslab.losses.points import ChamferLoss, EMDLoss
@@ -38,15 +39,11 @@ class PointCloudTask(Task):
         ValueError: if a sample is not a point cloud, or an option is out of its range.
     """
 
+    spec = TASKS["PointCloudTask"]
     provides: tuple[TargetFormat, ...] = (TargetFormat.POINT_SETS,)
 
     def __init__(self, data: Any, threshold: float = 0.1, emd_clouds: int = 256) -> None:
         super().__init__(data)
-        if len(data.input_shape) != 2:
-            raise ValueError(
-                "task=pointcloud expects clouds (points, dimensions), got samples of shape "
-                f"{tuple(data.input_shape)}"
-            )
         if threshold <= 0:
             raise ValueError(f"task.definition.threshold must be > 0, got {threshold!r}")
         if emd_clouds < 1:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losslab.config.specs import TASKS
 from losslab.data.kinds import grades_of
 from losslab.losses import RelevanceTarget
 from losslab.losses.base import TargetFormat
@@ -36,6 +37,7 @@ class RankingTask(Task):
     Scores of queries: all of them; NaN for queries whose documents have one grade.
     """
 
+    spec = TASKS["RankingTask"]
     provides: tuple[TargetFormat, ...] = (TargetFormat.RELEVANCE,)
 
     def target(self, target: Tensor, target_format: TargetFormat) -> Tensor | RelevanceTarget:

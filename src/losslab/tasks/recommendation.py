@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from losslab.config.specs import TASKS
 from losslab.data.kinds import grades_of
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
@@ -41,6 +42,7 @@ class RecommendationTask(Task):
         ValueError: if the data are not ratings of items by users.
     """
 
+    spec = TASKS["RecommendationTask"]
     provides: tuple[TargetFormat, ...] = (
         TargetFormat.RELEVANCE,
         TargetFormat.VALUES,

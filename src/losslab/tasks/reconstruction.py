@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from losslab.config.specs import TASKS
 from losslab.data.streaming import value_range
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from losslab.runs.figure_data import FigureData
-
-
-SMALLEST_SIDE = 6
-"""Least height and width of an image in pixels; SSIM needs the neighbourhood of a pixel."""
 
 
 class ReconstructionTask(Task):
@@ -48,17 +45,12 @@ class ReconstructionTask(Task):
             the targets are not classes.
     """
 
+    spec = TASKS["ReconstructionTask"]
     provides: tuple[TargetFormat, ...] = (TargetFormat.VALUES, TargetFormat.IMAGES)
     derived = ("rmse",)
 
     def __init__(self, data: Any, frechet: bool = False) -> None:
         super().__init__(data)
-        shape = tuple(data.input_shape)
-        if len(shape) != 3 or min(shape[1:]) < SMALLEST_SIDE:
-            raise ValueError(
-                f"task=reconstruction expects images (channels, height, width) of at least "
-                f"{SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got samples of shape {shape}"
-            )
         self.low, self.high = value_range(data.train)
         self.extractor: nn.Module | None = None
         if frechet:

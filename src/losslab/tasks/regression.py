@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from losslab.config.specs import TASKS
 from losslab.data.standardization import TargetScaling
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
-from losslab.tasks.base import Task, advice_for, per_sample
+from losslab.tasks.base import Task, per_sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +39,7 @@ class RegressionTask(Task):
         ValueError: if the targets are not values.
     """
 
+    spec = TASKS["RegressionTask"]
     provides = (TargetFormat.VALUES,)
     counted = "values"
     maps_metrics = True
@@ -45,12 +47,6 @@ class RegressionTask(Task):
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
-        if data.target_kind != "values":
-            raise ValueError(
-                f"task=regression expects values, got {data.target_kind}"
-                f"{advice_for(data.target_kind)}, or data.target_kind=values if the targets are "
-                "numbers"
-            )
         self.truth: Mapping[str, float] | None = getattr(data, "truth", None)
         scaling: TargetScaling | None = getattr(data, "target_scaling", None)
         self.scaling = None if scaling is None else torch.stack([*scaling]).double()

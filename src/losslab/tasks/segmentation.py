@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from losslab.config.specs import TASKS
 from losslab.data.raw import IGNORED
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink, standard_link
 from losslab.metrics import overlap
 from losslab.metrics.decisions import first_best
 from losslab.metrics.probability import log_odds
-from losslab.tasks.base import Task, advice_for
+from losslab.tasks.base import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,16 +55,12 @@ class SegmentationTask(Task):
         ValueError: if the targets are not masks, or ``absent`` is neither of these.
     """
 
+    spec = TASKS["SegmentationTask"]
     provides: tuple[TargetFormat, ...] = (*BINARY, *CLASSES)
     counted = "classes"
 
     def __init__(self, data: Any, absent: overlap.Absent = "skip") -> None:
         super().__init__(data)
-        if data.target_kind != "masks":
-            raise ValueError(
-                f"task=segmentation expects mask targets, got {data.target_kind}"
-                f"{advice_for(data.target_kind)}"
-            )
         if absent not in get_args(overlap.Absent):
             raise ValueError(f"task.definition.absent must be 'skip' or 'one', got {absent!r}")
         self.absent = absent

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from losslab.config.specs import TASKS
 from losslab.losses import SequenceTarget
 from losslab.losses.base import TargetFormat
 from losslab.losses.links import InverseLink
@@ -35,6 +36,7 @@ class SequenceTask(Task):
         true characters); the character error rate is the ratio of the sums of the last two.
     """
 
+    spec = TASKS["SequenceTask"]
     provides: tuple[TargetFormat, ...] = (TargetFormat.SEQUENCES,)
     derived = ("cer",)
 
