@@ -1,5 +1,6 @@
 """Check whether a run can be trained by the processes that its Trainer asks for."""
 
+import os
 from collections.abc import Callable
 
 import pytorch_lightning as pl
@@ -15,6 +16,8 @@ from losslab.ranks.place import here
 
 DIVIDES_WEIGHTS = ("fsdp", "deepspeed", "model_parallel")
 """Beginnings of the names of Lightning's own strategies that divide weights."""
+PER_CORE = 4
+"""Processes per core that a run may start on the CPU; more run out of memory first."""
 IN_FLOAT32 = ("32", "32-true", "bf16", "bf16-mixed")
 """Precisions with weights in float32."""
 BY_NUMBER = ("torch.optim.adam", "torch.optim.adamw", "torch.optim.sgd")
@@ -122,6 +125,12 @@ def _require_place(config: DictConfig, trainer: pl.Trainer) -> None:
             raise UserError(
                 f"trainer.num_nodes={trainer.num_nodes} needs a process per device on each node: "
                 "start the command with torchrun or srun (docs/scale.md)"
+            )
+        cores, on_cpu = os.cpu_count() or 1, trainer.strategy.root_device.type == "cpu"
+        if on_cpu and trainer.world_size > PER_CORE * cores:
+            raise UserError(
+                f"trainer.devices={config.trainer.devices} would start {trainer.world_size} "
+                f"processes on the {cores} cores of this machine: give at most {PER_CORE * cores}"
             )
         return
     started = f"{place.starter} started {place.size} processes"

@@ -64,6 +64,10 @@ def started_by_torchrun(monkeypatch):
             "trainer.num_nodes=2 .* start the command with torchrun or srun",
         ),
         (
+            [*RUNS["line"], "trainer.devices=999", "trainer.strategy=ddp"],
+            "trainer.devices=999 would start 999 processes on the .* cores of this machine",
+        ),
+        (
             ["data=digits", "loss=cross_entropy", f"model._target_={BATCH_NET}", *TWO],
             "has batch normalization, which 2 processes would apply to parts .* use GPUs or",
         ),
@@ -79,6 +83,7 @@ def started_by_torchrun(monkeypatch):
         "divided: components",
         "divided: half precision",
         "nodes",
+        "more processes than cores",
         "batch normalization",
     ],
 )
