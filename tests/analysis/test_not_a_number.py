@@ -79,6 +79,7 @@ OTHERS = {
     # of numbers that other functions here made
     statistics.interval_of_all_subsets, statistics.interval_of_sampled_means,
     location.interquartile_means,
+    sequential.boundaries, sequential.smallest_level,
     sequential_t.shared_variance, combination.mean_of_tests, combination.mean_on_same_data,
     # of no measured numbers
     power.smallest_count, ranks.cliques,

@@ -17,7 +17,7 @@ Approaches", 2013). ``docs/comparison.md`` has the simulated rates of false clai
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -76,22 +76,48 @@ def sequential_p(
         >>> (p <= [0.01, 0.001]).tolist()
         [True, True]
     """
-    for name, values in (("observed", observed), ("null", null), ("spent", spent)):
-        require_known(name, values)
-    total = len(null)
+    return smallest_level(observed, boundaries(null, spent, levels))
+
+
+def smallest_level(
+    observed: np.ndarray, bounds_of_levels: Iterable[tuple[float, np.ndarray]]
+) -> np.ndarray:
+    """Return the smallest level that has rejected by each look, ``(looks,)``; 1 if none has.
+
+    Args:
+        observed: statistic at each look, ``(looks,)``.
+        bounds_of_levels: decreasing levels and their boundaries, as :func:`boundaries` yields them.
+    """
+    require_known("observed", observed)
     found = np.ones(len(observed))
-    least = np.full(len(observed), -math.inf)
-    for level in levels:
-        budgets = np.floor(level * np.asarray(spent) * total + 1e-6)
-        bounds, crossing = _boundaries(null, budgets, least)
+    for level, bounds in bounds_of_levels:
         beyond = observed > bounds
         if beyond.any():
             found[int(np.argmax(beyond)) :] = level
         elif level <= LEVEL:
             break
+    return found
+
+
+def boundaries(
+    null: np.ndarray, spent: Values, levels: Values = LEVELS
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield each level with its boundaries, ``(looks,)``, for paths under the null hypothesis.
+
+    Args:
+        null: see :func:`sequential_p`.
+        spent: see there.
+        levels: see there.
+    """
+    for name, values in (("null", null), ("spent", spent)):
+        require_known(name, values)
+    total, least = len(null), np.full(null.shape[1], -math.inf)
+    for level in levels:
+        budgets = np.floor(level * np.asarray(spent) * total + 1e-6)
+        bounds, crossing = _boundaries(null, budgets, least)
+        yield float(level), bounds
         if level <= LEVEL:  # Holm's method uses these
             least, null = bounds, crossing
-    return found
 
 
 def _boundaries(

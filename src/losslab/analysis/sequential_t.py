@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from losslab.analysis.generalization import MeanTest
-from losslab.analysis.sequential import DRAWS, Values, sequential_p, two_sided_p
+from losslab.analysis.sequential import DRAWS, Values, boundaries, smallest_level
 from losslab.analysis.statistics import require_known
 
 MOST = 1e6
@@ -73,6 +73,15 @@ def t_paths(counts: tuple[int, ...], share: float, draws: int = DRAWS) -> np.nda
     return np.stack(paths, axis=1)
 
 
+@functools.lru_cache(maxsize=32)
+def _boundaries(
+    counts: tuple[int, ...], share: float, draws: int, spent: tuple[float, ...], *, two_sided: bool
+) -> tuple[tuple[float, np.ndarray], ...]:
+    """Return the levels with their boundaries, which all pairs of a comparison share."""
+    paths = t_paths(counts, share, draws)
+    return tuple(boundaries(np.abs(paths) if two_sided else paths, spent))
+
+
 def sequential_t_p(
     tests: Sequence[MeanTest],
     counts: Sequence[int],
@@ -97,13 +106,14 @@ def sequential_t_p(
         return found
     tests, counts = [tests[place] for place in usable], [counts[place] for place in usable]
     share = shared_variance(tests[-1], counts[-1])
-    null = t_paths(tuple(counts), round(share, 6), draws)
-    spent = np.asarray(spent)[usable]
+    paths = tuple(counts), round(share, 6), draws, tuple(np.asarray(spent)[usable].tolist())
     if within is None:
-        found[usable] = two_sided_p(_statistics(tests, counts, 0.0, 1), null, spent)
+        observed = _statistics(tests, counts, 0.0, 1)
+        sides = [observed * np.sign(observed[-1])]
     else:
         sides = [_statistics(tests, counts, within, sign) for sign in (-1, 1)]
-        found[usable] = np.maximum(*(sequential_p(side, null, spent) for side in sides))
+    bounds = _boundaries(*paths, two_sided=within is None)
+    found[usable] = np.max([smallest_level(side, bounds) for side in sides], axis=0)
     return np.asarray(np.minimum.accumulate(found))
 
 
