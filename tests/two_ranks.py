@@ -32,7 +32,8 @@ def train_on_two(folder: Path, configs: dict[str, DictConfig], strategy: str = "
 
 def train_in_order(folder: Path, runs: list[tuple[str, DictConfig]]) -> None:
     """Train runs one after the other on two ranks; one whose name was there before goes on."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # whose ranks find everything imported
+    context.set_forkserver_preload(["losslab.training"])
     rest = _free_port(), folder, runs
     ranks = [context.Process(target=_rank, args=(rank, sys.path, *rest)) for rank in (0, 1)]
     for each in ranks:
