@@ -1,7 +1,7 @@
 """Check that the components of a config fit each other, before the import of torch.
 
 What is known of losslab's own components stands in :mod:`losslab.config.specs`, and what a loss
-declares in its class. Components of the user are judged when they are built and tried on a batch.
+declares in its class. Components of the user are built and tried on a batch.
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -2,8 +2,8 @@
 
 The rows say what is known of the components of losslab before data are read and networks are made,
 so that a command whose components do not fit is refused in a second. Tasks and networks check what
-they are given by the same rows. Components of the user have none: they are judged when they are
-built and tried on a batch.
+they are given by the same rows. Components of the user have none: they are built and tried on a
+batch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
