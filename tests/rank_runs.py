@@ -1,5 +1,7 @@
 """Runs of every loss, with global batches whose last one is uneven, and their comparison."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,16 @@ from omegaconf import DictConfig
 
 from kinds_of_run import config_of
 from losslab.config import groups
+from losslab.losses import Loss, MSELoss
+from losslab.runs.record import read_record
 from losslab.training import evaluate, train
-from two_ranks import metric_differences, together, train_in_order, weight_difference
+from two_ranks import (
+    metric_differences,
+    together,
+    train_in_order,
+    train_on_two,
+    weight_difference,
+)
 
 COMMON = ["trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
 # Adam would turn gradients that are 0 but for rounding into steps
@@ -63,6 +73,36 @@ OPTIONS_OF_RUNS = {
     "of torch": [*DIGITS, "loss=cross_entropy", "loss._target_=torch.nn.MultiMarginLoss"],
     "gradient penalty": [*OPTIONS["adversarial"], "loss=adversarial", "loss.kind=wasserstein"],
 }
+
+_FAILS = [*LINE, "loss=mse", "data.batch_size=35", "loss._target_=rank_runs.FailsOnOne"]
+FAILING = {
+    "fails on 0": [*_FAILS, "+loss.samples=18"],
+    "fails on 1 in its backward pass": [*_FAILS, "+loss.samples=17", "+loss.backward=true"],
+    "after 1": LOSSES["mse"],
+    "fails on 0 in its backward pass": [*_FAILS, "+loss.samples=18", "+loss.backward=true"],
+    "after 0": LOSSES["mse"],
+}
+"""Runs that fail on one of two ranks, and runs that then do not."""
+
+
+class FailsOnOne(Loss):
+    """Raises on a rank by its number of samples (rank 0 has 18 of 35), or in its backward pass."""
+
+    accepts = MSELoss.accepts
+
+    def __init__(self, samples, backward=False):
+        super().__init__()
+        self.samples, self.backward = samples, backward
+
+    def forward(self, prediction, target):
+        if len(prediction) == self.samples and not self.backward:
+            raise ArithmeticError("this rank fails")
+        if len(prediction) == self.samples and prediction.requires_grad:
+            prediction.register_hook(self.fail)
+        return self.reduce((prediction - target).square())
+
+    def fail(self, gradient):
+        raise ArithmeticError("this rank fails")
 
 
 def configs_of(
@@ -132,3 +172,22 @@ def require_divided(
     for name in begun:
         whole = folder / "one" / "weights of a loss"
         assert weight_difference(whole, folder / "two" / name) < weights, name
+
+
+def require_failing(
+    folder: Path, configs: dict[str, DictConfig], strategy: str, patch: pytest.MonkeyPatch
+) -> None:
+    """Train runs that fail on one of two processes, and between them runs that do not.
+
+    Processes that are started anew find the modules of the tests.
+    """
+    patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    train_on_two(folder, configs, strategy)
+    for name in configs:
+        record = read_record(folder / name)
+        if name.startswith("fails"):
+            assert record["status"] == "failed", name
+            of = "rank 1: " if "on 1" in name else ""
+            assert f"{of}ArithmeticError: this rank fails" in record["error"]["message"]
+        else:
+            assert record["status"] == "done", record["error"]

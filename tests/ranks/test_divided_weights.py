@@ -5,7 +5,16 @@ import torch
 from torch import nn
 
 from losslab.modules.sharding import FULLY_SHARD
-from rank_runs import DIGITS, LOSSES, OPTIONS_OF_RUNS, configs_of, require_divided, require_equal
+from rank_runs import (
+    DIGITS,
+    FAILING,
+    LOSSES,
+    OPTIONS_OF_RUNS,
+    configs_of,
+    require_divided,
+    require_equal,
+    require_failing,
+)
 from two_ranks import train_on_two
 
 CLIPPED = "trainer.gradient_clip_val=0.01"
@@ -64,3 +73,9 @@ def test_what_reads_weights_and_gradients_gets_whole_ones(tmp_path):
     configs = configs_of_divided(MORE)
     train_on_two(tmp_path / "two", configs, FULLY_SHARD)
     require_equal(tmp_path, configs)
+
+
+@pytest.mark.slow
+def test_a_rank_that_fails_ends_the_run_and_not_the_next_one(tmp_path, monkeypatch):
+    runs = dict(list(FAILING.items())[3:])
+    require_failing(tmp_path, configs_of_divided(runs), FULLY_SHARD, monkeypatch)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from losslab.losses import Loss, MSELoss
 from losslab.runs.record import read_record
 from losslab.training import train
 from rank_runs import DIGITS, LINE, LOSSES, OPTIONS_OF_RUNS, configs_of, require_equal
@@ -31,27 +30,12 @@ class Drawing(nn.Module):
         return self.head(folded.mean(dim=1) + noise)
 
 
-class FailsOnOne(Loss):
-    """Raises on a rank by its number of samples: rank 0 has 18 of 35."""
-
-    accepts = MSELoss.accepts
-
-    def __init__(self, samples):
-        super().__init__()
-        self.samples = samples
-
-    def forward(self, prediction, target):
-        if len(prediction) == self.samples:
-            raise ArithmeticError("this rank fails")
-        return self.reduce((prediction - target).square())
-
-
 NETWORK = [*DIGITS[:2], "loss=cross_entropy", f"model._target_={__name__}.Drawing"]
 
 
 def test_two_ranks_train_as_one(tmp_path):
     configs = configs_of({name: LOSSES[name] for name in FEW} | {"draws": NETWORK})
-    fails = [*LINE, "loss=mse", f"loss._target_={__name__}.FailsOnOne"]
+    fails = [*LINE, "loss=mse", "loss._target_=rank_runs.FailsOnOne"]
     failing = configs_of(
         {f"fails {n}": [*fails, "data.batch_size=35", f"+loss.samples={n}"] for n in (17, 18)}
     )

@@ -37,11 +37,21 @@ LARGEST_BUCKET = 200_000_000
 class ZeroStrategy(DDPStrategy):
     """Strategy of Lightning that divides gradients and the optimizer's states with DeepSpeed."""
 
+    def import_library(self) -> None:
+        """Import DeepSpeed, before ranks are connected.
+
+        Otherwise its functions, whose defaults are a group that is there, would keep connections.
+        """
+        _import_deepspeed(self.root_device.type)
+
     def setup_distributed(self) -> None:
         """Connect the ranks, for DeepSpeed too."""
+        self.import_library()
         super().setup_distributed()
         os.environ.setdefault("LOCAL_RANK", str(self.local_rank))  # which DeepSpeed reads
-        _start_deepspeed(self.root_device.type)
+        import deepspeed  # noqa: PLC0415 (seconds, and no dependency)
+
+        deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
 
     def configure_ddp(self) -> None:
         """Do nothing: the module is wrapped together with its optimizer."""
@@ -87,8 +97,8 @@ class ZeroStrategy(DDPStrategy):
 StrategyRegistry.register(ZERO, ZeroStrategy)
 
 
-def _start_deepspeed(device_type: str) -> None:
-    """Let DeepSpeed use a type of device and the ranks that are connected."""
+def _import_deepspeed(device_type: str) -> None:
+    """Import DeepSpeed for a type of device."""
     os.environ["DS_ACCELERATOR"] = device_type  # which is read at the import
     import deepspeed  # noqa: PLC0415 (seconds, and no dependency)
     from deepspeed.accelerator import set_accelerator  # noqa: PLC0415
@@ -98,7 +108,6 @@ def _start_deepspeed(device_type: str) -> None:
     warnings.filterwarnings("ignore", "`torch.distributed.all_gather_into_tensor`", FutureWarning)
     if device_type == "cpu":
         set_accelerator(_cpu())
-    deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
 
 
 def _cpu() -> Any:

@@ -3,16 +3,26 @@
 import gc
 import re
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from losslab.config.errors import described
 from losslab.ranks.place import Place
 
-RUN, BEGUN, FAILED, LEFT = "run", "begun", "failed", "left"
-"""Keys of the store: what to train, and which ranks have begun, failed and left."""
+RUN, BEGUN, FAILED, WAITS, LEFT, GONE = "run", "begun", "failed", "waits", "left", "gone"
+"""Keys of the store.
+
+What to train, which ranks have begun, the first error, whether the first rank waits for one that
+failed, how many have read the exit status, and a rank that was interrupted.
+"""
 POLL_SECONDS = 0.05
+WATCH_SECONDS = 0.5
+"""Time between two looks whether another rank has failed."""
+SECONDS_TO_NOTICE = 3.0
+"""Time in which the others notice, by their connections, that a rank has failed."""
 LOST = re.compile(r"by peer|[Cc]onnection|gloo|NCCL")
 """What the errors of a rank have in common whose group another one has left."""
 
@@ -30,6 +40,12 @@ def connected(place: Place | None) -> Any:
     return module.TCPStore(address, port, is_master=is_master, wait_for_workers=False)
 
 
+def prepare(trainer: Any) -> None:
+    """Import what the strategy of a Trainer needs, before the ranks are connected."""
+    if hasattr(trainer.strategy, "import_library"):
+        trainer.strategy.import_library()
+
+
 @contextmanager
 def process_group(store: Any, run: int, trainer: Any, rank: int) -> Iterator[None]:
     """Connect this rank with the others of a Trainer, for one run."""
@@ -40,7 +56,8 @@ def process_group(store: Any, run: int, trainer: Any, rank: int) -> Iterator[Non
     own = module.PrefixStore(f"group {run}", store)
     dist.init_process_group(backend, store=own, rank=rank, world_size=trainer.world_size)
     try:
-        yield
+        with told(store, run, rank):
+            yield
     except BaseException as error:
         # connections close with the last reference to them, for which the other ranks wait
         _forget_locals(error)
@@ -58,6 +75,51 @@ def leave_group() -> None:
     deepspeed: Any = sys.modules.get("deepspeed")
     used = deepspeed is not None and deepspeed.comm.is_initialized()
     (deepspeed.comm if used else dist).destroy_process_group()
+
+
+@contextmanager
+def told(store: Any, run: int, rank: int) -> Iterator[None]:
+    """Tell the other ranks that this one fails, and why, unless another one did so before."""
+    try:
+        yield
+    except BaseException as error:
+        interrupted = not isinstance(error, Exception)
+        words = " was interrupted" if interrupted else f": {described(error)}"
+        with suppress(RuntimeError):  # the store is gone
+            store.compare_set(f"{FAILED} {run}", "", f"rank {rank}{words}")
+        raise
+
+
+@contextmanager
+def watched(store: Any, run: int, wake: Callable[[], None]) -> Iterator[None]:
+    """Call a function if the block does not end soon after a rank has failed in a run.
+
+    A rank waits in the libraries for one that has failed, without end, if something keeps the
+    connections of that one: an error while gradients are computed leaves references to them, and a
+    library may.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        import torch.distributed as dist  # noqa: PLC0415
+
+        module: Any = dist
+        with suppress(RuntimeError):  # the store is gone, and all ranks end
+            # the other connection is taken while this rank waits for a word
+            own = module.TCPStore(store.host, store.port, is_master=False, wait_for_workers=False)
+            while not ended.wait(WATCH_SECONDS):
+                if own.check([f"{FAILED} {run}"]):
+                    if not ended.wait(SECONDS_TO_NOTICE):
+                        wake()
+                    return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _forget_locals(error: BaseException) -> None:

@@ -4,7 +4,6 @@ import atexit
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +14,21 @@ from typing import Any
 from losslab.ranks.connection import (
     BEGUN,
     FAILED,
+    GONE,
     LEFT,
     POLL_SECONDS,
     RUN,
+    WAITS,
     connected,
     lost_connection,
+    prepare,
     process_group,
+    told,
+    watched,
 )
-from losslab.ranks.place import FIRST_RUN, here
+from losslab.ranks.place import FIRST_RUN, STARTED, here
+from losslab.ranks.start import started
 
-SOURCE = str(Path(__file__).resolve().parents[2])
 SECONDS_TO_LEAVE = 10.0
 """Time in which the others end, once they have their exit status."""
 
@@ -55,6 +59,7 @@ class FirstRank:
         Raises:
             RuntimeError: if another rank failed.
         """
+        prepare(trainer)
         size = trainer.world_size
         if here() is None:
             self._start(size)
@@ -62,11 +67,11 @@ class FirstRank:
         self._tell({"size": size, **paths})
         os.environ["LOCAL_RANK"] = "0"  # with which Lightning starts no further ones
         try:
-            self._await_others(size)
-            with process_group(self.store, self._run, trainer, 0):
-                yield
+            with watched(self.store, self._run, self._free), told(self.store, self._run, 0):
+                self._await_others(size)
+                with process_group(self.store, self._run, trainer, 0):
+                    yield
         except BaseException as error:
-            self._kill()  # they may wait for this rank
             cause = self._failure()
             if cause is None or not lost_connection(error):
                 raise
@@ -94,6 +99,10 @@ class FirstRank:
             process.wait()
         self._processes = {}
 
+    def _free(self) -> None:
+        """Let ranks that have failed close their connections, for which this one waits."""
+        self.store.set(f"{WAITS} {self._run}", "")
+
     def _tell(self, words: dict[str, Any]) -> None:
         self._run += 1
         self.store.set(f"{RUN} {self._run}", json.dumps(words))
@@ -109,6 +118,7 @@ class FirstRank:
 
     def _started(self, rank: int, size: int) -> "subprocess.Popen[bytes]":
         place = {
+            STARTED: "",
             FIRST_RUN: self._run + 1,
             "RANK": rank,
             "LOCAL_RANK": rank,
@@ -117,14 +127,7 @@ class FirstRank:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": self.store.port,
         }
-        path = [SOURCE, os.environ.get("PYTHONPATH", "")]
-        environment = {name: str(value) for name, value in place.items()}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
-        return subprocess.Popen(
-            [sys.executable, "-m", "losslab"],
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-        )
+        return started(os.environ, place)
 
     def _await_others(self, size: int) -> None:
         """Wait until the other ranks have built the run.
@@ -137,12 +140,14 @@ class FirstRank:
             for rank, process in self._processes.items():
                 if process.poll() is not None:
                     raise RuntimeError(f"rank {rank} ended with status {process.returncode}")
+            if self.store.check([GONE]):
+                raise RuntimeError(self.store.get(GONE).decode())
             if cause := self._failure():
                 raise RuntimeError(cause)
             time.sleep(POLL_SECONDS)
 
     def _failure(self) -> str | None:
-        """Return the error of another rank, if one failed."""
+        """Return the first error of a rank, if one failed."""
         key = f"{FAILED} {self._run}"
         return self.store.get(key).decode() if self.store.check([key]) else None
 

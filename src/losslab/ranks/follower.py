@@ -3,26 +3,29 @@
 import itertools
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from losslab.config.errors import described
 from losslab.config.interruption import INTERRUPTED, end_with_parent, interruption
 from losslab.ranks.connection import (
     BEGUN,
-    FAILED,
+    GONE,
     LEFT,
     POLL_SECONDS,
     RUN,
+    WAITS,
     connected,
-    lost_connection,
+    prepare,
     process_group,
+    told,
+    watched,
 )
 from losslab.ranks.place import FIRST_RUN, Place, enter
+from losslab.ranks.start import start_anew
 
 Together = Callable[[Any], AbstractContextManager[None]]
 """Makes the context in which the ranks of a Trainer are connected."""
@@ -32,31 +35,42 @@ Join = Callable[[Path, Path | None, Together], None]
 
 def follow(place: Place, join: Join) -> int:
     """Train with the first rank until it ends; return its exit status."""
-    try:
-        return _follow(place, join)
-    except (KeyboardInterrupt, SystemExit) as error:  # which the first rank reports
-        return getattr(interruption(error), "exit_code", INTERRUPTED)
-
-
-def _follow(place: Place, join: Join) -> int:
+    environment = dict(os.environ)
     enter(place)
     if place.starter == "losslab":
         end_with_parent(os.getppid())
     store = connected(place)
-    for run in itertools.count(int(os.environ.get(FIRST_RUN, "1"))):
-        words = _next(store, run)
+    try:
+        return _follow(store, place.rank, join, environment)
+    except (KeyboardInterrupt, SystemExit) as error:
+        with suppress(RuntimeError):  # the first rank has ended
+            store.set(GONE, f"rank {place.rank} was interrupted")
+        return getattr(interruption(error), "exit_code", INTERRUPTED)
+
+
+def _follow(store: Any, rank: int, join: Join, environment: dict[str, str]) -> int:
+    first = int(environment.get(FIRST_RUN, "1"))
+    for run in itertools.count(first):
+        anew = partial(start_anew, environment, {FIRST_RUN: run})
+        words = _next(store, run, anew if run > first else None)
         if "status" in words:
             store.add(LEFT, 1)
             return int(words["status"])
-        if place.rank < words["size"]:
-            _join(store, run, place.rank, words, join)
+        if rank < words["size"]:
+            with watched(store, run, partial(start_anew, environment, {FIRST_RUN: run + 1})):
+                _join(store, run, rank, words, join)
     raise AssertionError("runs are counted without end")
 
 
-def _next(store: Any, run: int) -> dict[str, Any]:
-    """Wait for what the first rank says next; if it is gone, that is status 1."""
+def _next(store: Any, run: int, anew: Callable[[], None] | None) -> dict[str, Any]:
+    """Wait for what the first rank says next; if it is gone, that is status 1.
+
+    Start anew if the first rank waits for this one in the last run, which has failed here.
+    """
     try:
         while not store.check([f"{RUN} {run}"]):
+            if anew and store.check([f"{WAITS} {run - 1}"]):
+                anew()
             time.sleep(POLL_SECONDS)
         words: dict[str, Any] = json.loads(store.get(f"{RUN} {run}"))
     except RuntimeError:
@@ -69,20 +83,10 @@ def _join(store: Any, run: int, rank: int, words: dict[str, Any], join: Join) ->
 
     @contextmanager
     def together(trainer: Any) -> Iterator[None]:
+        prepare(trainer)
         store.set(f"{BEGUN} {run} {rank}", "")
-        with process_group(store, run, trainer, rank), told():  # before the group is left
+        with process_group(store, run, trainer, rank):
             yield
 
-    @contextmanager
-    def told() -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if not lost_connection(error):
-                store.set(f"{FAILED} {run}", f"rank {rank}: {described(error)}")
-            if "deepspeed" in sys.modules:  # which keeps the connections that others wait on
-                os._exit(1)
-            raise
-
-    with suppress(Exception), told():
+    with suppress(Exception), told(store, run, rank):
         join(Path(words["folder"]), words["last"] and Path(words["last"]), together)

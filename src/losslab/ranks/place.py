@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+STARTED = "LOSSLAB_RANK"
+"""Environment variable of ranks that losslab has started."""
 FIRST_RUN = "LOSSLAB_RANK_RUN"
-"""Environment variable of ranks that losslab has started: number of the first run they train."""
+"""Environment variable of ranks that begin later: number of the first run that they train."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def place_in(environment: Mapping[str, str]) -> Place | None:
         >>> place_in(started | {"MASTER_ADDR": "node0", "MASTER_PORT": "29500"}).nodes
         2
     """
-    if "TORCHELASTIC_RUN_ID" in environment or FIRST_RUN in environment:
+    if "TORCHELASTIC_RUN_ID" in environment or STARTED in environment:
         place = _of_torchrun(environment)
     elif "SLURM_STEP_NUM_TASKS" in environment and "SLURM_PROCID" in environment:
         place = _of_srun(environment)
@@ -63,7 +65,7 @@ def place_in(environment: Mapping[str, str]) -> Place | None:
 
 
 def _of_torchrun(given: Mapping[str, str]) -> Place:
-    own = FIRST_RUN in given
+    own = STARTED in given
     return Place(
         "losslab" if own else "torchrun",
         int(given["RANK"]),
