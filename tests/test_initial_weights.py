@@ -40,6 +40,39 @@ FILES = {
 }
 
 
+class Lazy(nn.Module):
+    """Layers that take their number of inputs from a first batch."""
+
+    def __init__(self, width: int = 5, *, used: bool = True) -> None:
+        super().__init__()
+        layers = nn.LazyLinear(width), nn.Dropout(), nn.LazyLinear(10)
+        self.layers = nn.Sequential(nn.Flatten(), *layers)
+        self.unused = None if used else nn.LazyLinear(3)
+
+    def forward(self, inputs):
+        return self.layers(inputs)
+
+
+LAZY = ["data=digits", "loss=cross_entropy", f"model._target_={__name__}.Lazy"]
+
+
+def test_lazy_layers_get_their_sizes_and_the_weights_of_the_seed():
+    first, again, other = (
+        build_components(config_of(*LAZY, f"seed={seed}")).network for seed in (1, 1, 2)
+    )
+    assert [tuple(each.shape) for each in first.parameters()] == [(5, 64), (5,), (10, 5), (10,)]
+    assert first.training
+    assert fingerprint(first.parameters()) == fingerprint(again.parameters())
+    assert fingerprint(first.parameters()) != fingerprint(other.parameters())
+
+
+def test_lazy_layers_that_get_no_size():
+    with pytest.raises(UserError, match=r"no size is known for unused\.weight, which an input"):
+        build_components(config_of(*LAZY, "+model.used=false"))
+    with pytest.raises(UserError, match=r"lazy layers, .* batch of shape \(2, 1, 8, 8\) must give"):
+        build_components(config_of(*LAZY, "+model.width=-1"))
+
+
 @pytest.mark.parametrize("content", FILES.values(), ids=FILES.keys())
 def test_weights_of_a_file(content, tmp_path):
     torch.save(content, tmp_path / "x.pt")

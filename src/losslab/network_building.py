@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from weakref import WeakSet
 import torch
 from omegaconf import DictConfig, ListConfig
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from losslab.config.errors import UserError
+from losslab.config.errors import UserError, described
 from losslab.config.instantiate import accepted, build, target_of
 from losslab.models.freezing import freeze, normalizes_batches
 from losslab.models.notes import notes_of
@@ -56,6 +58,8 @@ def initial_network(config: DictConfig, data: Any, task: Task, *, starts: bool =
     if not isinstance(network, nn.Module):
         raise UserError(f"{name} must be an nn.Module, got {type(network).__name__}")
     _require_new(network, name)
+    if _lazy(network):
+        _give_sizes(network, name, data)
     for parameter, weight in network.named_parameters():
         if not weight.numel():  # torch permits layers without units, whose output is constant
             raise UserError(f"{name}: {parameter} must have at least one element, got none")
@@ -93,6 +97,33 @@ def _require_new(network: nn.Module, name: str) -> None:
                 "of an earlier one: make it in the function, or copy it there by copy.deepcopy"
             )
     _MADE.update(network.modules())
+
+
+def _lazy(network: nn.Module) -> list[str]:
+    """Return the weights and buffers whose size is not known before a first batch."""
+    tensors = itertools.chain(network.named_parameters(), network.named_buffers())
+    return [name for name, tensor in tensors if is_lazy(tensor)]
+
+
+def _give_sizes(network: nn.Module, name: str, data: Any) -> None:
+    """Pass two inputs of zeros through a network with lazy layers, which then draw their weights.
+
+    Raises:
+        UserError: if that fails, or leaves a layer without a size.
+    """
+    shape = 2, *data.input_shape
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(shape))
+    except Exception as error:
+        raise UserError(
+            f"{name} has lazy layers, whose sizes a batch of shape {shape} must give, but it fails "
+            f"on one: {described(error)}"
+        ) from error
+    network.train(training)
+    if left := _lazy(network):
+        raise UserError(f"{name}: no size is known for {left[0]}, which an input does not reach")
 
 
 def _without_weights(node: DictConfig) -> DictConfig:
