@@ -112,7 +112,7 @@ def _give_sizes(network: nn.Module, name: str, data: Any) -> None:
         UserError: if that fails, or leaves a layer without a size.
     """
     shape = 2, *data.input_shape
-    training = network.training
+    modes = {part: part.training for part in network.modules()}
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(shape))
@@ -121,7 +121,8 @@ def _give_sizes(network: nn.Module, name: str, data: Any) -> None:
             f"{name} has lazy layers, whose sizes a batch of shape {shape} must give, but it fails "
             f"on one: {described(error)}"
         ) from error
-    network.train(training)
+    for part, training in modes.items():
+        part.training = training
     if left := _lazy(network):
         raise UserError(f"{name}: no size is known for {left[0]}, which an input does not reach")
 

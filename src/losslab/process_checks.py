@@ -1,6 +1,5 @@
 """Check whether a run can be trained by the processes that its Trainer asks for."""
 
-import os
 from collections.abc import Callable
 
 import pytorch_lightning as pl
@@ -13,6 +12,7 @@ from losslab.models.freezing import normalizes_batches
 from losslab.modules.sharding import FULLY_SHARD
 from losslab.modules.zero import ZERO
 from losslab.ranks.place import here
+from losslab.runtime import cores
 
 DIVIDES_WEIGHTS = ("fsdp", "deepspeed", "model_parallel")
 """Beginnings of the names of Lightning's own strategies that divide weights."""
@@ -126,11 +126,11 @@ def _require_place(config: DictConfig, trainer: pl.Trainer) -> None:
                 f"trainer.num_nodes={trainer.num_nodes} needs a process per device on each node: "
                 "start the command with torchrun or srun (docs/scale.md)"
             )
-        cores, on_cpu = os.cpu_count() or 1, trainer.strategy.root_device.type == "cpu"
-        if on_cpu and trainer.world_size > PER_CORE * cores:
+        most, on_cpu = PER_CORE * cores(), trainer.strategy.root_device.type == "cpu"
+        if on_cpu and trainer.world_size > most:
             raise UserError(
                 f"trainer.devices={config.trainer.devices} would start {trainer.world_size} "
-                f"processes on the {cores} cores of this machine: give at most {PER_CORE * cores}"
+                f"processes on {cores()} cores: give at most {most}"
             )
         return
     started = f"{place.starter} started {place.size} processes"

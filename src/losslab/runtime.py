@@ -1,13 +1,20 @@
-"""Settings of glibc's memory allocator."""
+"""Settings of glibc's memory allocator, and the cores of this process."""
 
 import ctypes
 import logging
+import os
+import sys
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 # of glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def keep_freed_memory() -> bool:

@@ -83,6 +83,17 @@ def test_values_are_set_as_hydra_sets_them(given, folder, request):
     assert OmegaConf.is_struct(config)
 
 
+def test_names_of_folders_are_those_that_a_file_asks_for(own_configs):
+    experiment = own_configs.parent.parent / "experiment" / "mine.yaml"
+    experiment.parent.mkdir()
+    name = "{kv_sep: '-', exclude_keys: [seed]}"
+    experiment.write_text(
+        f"# @package _global_\nhydra:\n  job:\n    config:\n      override_dirname: {name}\n"
+    )
+    config = compose(["experiment=mine", "loss=mae", "seed=4"])
+    assert config.hydra.job.override_dirname == "experiment-mine,loss-mae"
+
+
 def test_a_changed_file_is_read_again(own_configs):
     given = ["loss=own", "data=regression", "seed=3"]
     assert compose(given).loss == {"_target_": "torch.nn.L1Loss"}

@@ -17,6 +17,7 @@ from losslab.config.expansion import complete
 from losslab.config.instantiate import build
 from losslab.config.jobs import finished_config
 from losslab.first_batch import try_batch
+from losslab.job_checks import require_possible
 from losslab.network_building import initial_network
 from losslab.passport.calls import CLASS_WEIGHTS
 
@@ -210,6 +211,7 @@ WEIGHTS = {
     [
         *(("digits", loss, option, [1.0, 2.0]) for loss, option in WEIGHTS.items()),
         *(("digits", loss, option, [1.0] * 10) for loss, option in WEIGHTS.items()),
+        *(("digits", loss, WEIGHTS[loss], [3.0]) for loss in ("bce", "focal", "cross_entropy")),
         ("digits", "focal", "alpha", 0.25),
         ("digits", "cross_entropy", "weight", 2.0),
         ("iris", "cross_entropy", "weight", [1.0] * 10),
@@ -251,4 +253,21 @@ def test_what_is_the_users_own_is_not_judged():
     for own in ("data", "task.definition", "model"):
         node = functools.reduce(lambda each, part: each[part], own.split("."), options)
         node["_target_"] = "my_module." + str(node["_target_"]).rpartition(".")[2]
+    assert refusal(fit.require_fit, options) is None
+
+
+def test_an_object_of_this_process_is_not_taken_for_one_of_losslab():
+    """Objects that are given in Python have paths below losslab and names of the user's choice."""
+    own = "losslab.given.x1f3a52bc.CNN"
+    options = options_of(config_of("data=segmentation", "data.n=20"), model={"_target_": own})
+    options["model"]["weights"] = "DEFAULT"  # of a constructor that reads it
+    assert fit.model_of(options["model"]) is None
+    assert refusal(require_possible, options) is None
+
+
+def test_several_values_of_a_sample_can_be_ranked():
+    options = options_of(config_of("data=diabetes"), choices={"task": "ranking"})
+    options["task"]["definition"] = OmegaConf.to_container(
+        groups.node("task", "ranking").definition
+    )
     assert refusal(fit.require_fit, options) is None

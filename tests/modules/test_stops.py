@@ -133,7 +133,7 @@ REFUSED = {
     "+trainer.callbacks=[]": r"use \+callbacks.NAME",
     "+trainer.enable_checkpointing=true": "the best and the last checkpoint",
     "+trainer.enable_progress_bar=true": "use callbacks=default",
-    "trainer.max_time=soon": "trainer.max_time: .*DD:HH:MM:SS",
+    "trainer.max_time=soon": "trainer.max_time must be DD:HH:MM:SS or null",
     "trainer.limit_train_batches=0.001": "none of the 2 train batches",
     "trainer.limit_val_batches=0.5": "none of the 1 val batches",
     "trainer.limit_test_batches=0": "none of the 1 test batches: .*test=false",

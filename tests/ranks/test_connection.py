@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from losslab.ranks import connection
-from losslab.ranks.connection import connected, told, watched
+from losslab.ranks import connection, first
+from losslab.ranks.connection import GONE, connected, told, watched
+from losslab.ranks.first import FirstRank
 
 
 @pytest.fixture
@@ -38,3 +39,19 @@ def test_the_run_has_its_first_error(store):
     for rank in (2, 1):
         fail(store, rank)
     assert store.get("failed 1").decode().startswith("rank 2: ")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_interrupted_rank_ends_later_runs_unless_it_is_replaced(store, together, monkeypatch):
+    monkeypatch.setattr(first, "here", lambda: object() if together else None)
+    rank = FirstRank()
+    rank.store = store
+    store.set(GONE, "rank 1 was interrupted")
+    begins = threading.Timer(0.5, store.set, ("begun 0 1", ""))
+    begins.start()
+    if together:
+        with pytest.raises(RuntimeError, match="rank 1 was interrupted"):
+            rank._await_others(2)
+    else:
+        rank._await_others(2)
+    begins.cancel()

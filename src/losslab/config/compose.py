@@ -6,7 +6,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,22 @@ def _defaults(
 def defaults_of(overrides: Sequence[str]) -> DictConfig:
     """Compose the config of the choices among some overrides, without further options."""
     choices = tuple(each.input_line for each in parsed(overrides) if is_choice(each))
-    found = itertools.chain(*(folder.rglob("*.yaml") for folder in (groups.CONF, *config_dirs())))
-    files = tuple((path, path.stat().st_mtime_ns) for path in found if path.is_file())
-    return _defaults(choices, tuple(search_path()), files)
+    return _defaults(choices, tuple(search_path()), tuple(_files()))
+
+
+def _files() -> Iterator[tuple[Path, int]]:
+    """Yield the files of all configs and when each was changed."""
+    kinds = [each.name for each in groups.CONF.iterdir() if each.is_dir()]
+    for folder in (groups.CONF, *config_dirs()):
+        # no other folders: that of a project may hold environments and logs
+        of_kinds = (Path(folder, kind).rglob("*.yaml") for kind in kinds)
+        for path in itertools.chain(Path(folder).glob("*.yaml"), *of_kinds):
+            with suppress(FileNotFoundError):
+                yield path, path.stat().st_mtime_ns
+
+
+USUAL_DIRNAME = {"kv_sep": "=", "item_sep": ",", "exclude_keys": []}
+"""Hydra's defaults of how overrides make the name of a folder."""
 
 
 def _with_values(overrides: Sequence[str], defaults: Callable[[], DictConfig]) -> DictConfig | None:
@@ -122,6 +135,8 @@ def _with_values(overrides: Sequence[str], defaults: Callable[[], DictConfig]) -
     if not all(map(_only_sets, values)) or any(map(_is_dict_of_choice, given)):
         return None
     config = copy.deepcopy(defaults())
+    if config.hydra.job.config.override_dirname != USUAL_DIRNAME:
+        return None
     OmegaConf.clear_cache(config)  # such as the time in the name of a folder
     try:
         for each in values:

@@ -16,8 +16,10 @@ from losslab.config.specs import (
     DATA,
     MAPS,
     MODELS,
+    SCORES,
     SEGMENTS,
     TASKS,
+    VECTOR,
     DataSpec,
     ModelSpec,
     Shape,
@@ -25,6 +27,7 @@ from losslab.config.specs import (
     require_shape,
     require_targets,
 )
+from losslab.config.values import is_ours
 
 
 def require_fit(options: Mapping[str, Any]) -> None:
@@ -50,10 +53,13 @@ def require_fit(options: Mapping[str, Any]) -> None:
             require_shape(title, model.shape, data.shape.axes, model.advice)
     with suppress(NotInSource):  # a module of the user is asked when it is built
         require_supported(options, signature_of(options["task"]["module"]["_target_"]).parameters)
-    if task is not None and model is not None and model.returns not in task.returns:
+    if task is None or (data.targets is None and task.targets):
+        return  # the targets may ask for another task
+    if model is not None and not _returns(model, task, data.targets):
+        fitting = ", ".join(_fitting(task, data.shape))
         raise UserError(
-            f"{name} returns {model.returns}, but task={chosen['task']} needs "
-            f"{task.returns[0]}. Models that fit: {', '.join(_fitting(task, data.shape))}"
+            f"{name} returns {model.returns}, but task={chosen['task']} needs {task.returns[0]}"
+            f"{fitting and f'. Models that fit: {fitting}'}"
         )
 
 
@@ -64,6 +70,13 @@ def _errors_of(name: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise UserError(f"{name}: {error}") from error
+
+
+def _returns(model: ModelSpec, task: TaskSpec, targets: str | None) -> bool:
+    """Return whether a network returns what a task needs for targets of a kind."""
+    # numbers of a sample are scores of its items, unless items have grades of their own
+    alike = {model.returns, *task.returns} <= {VECTOR, SCORES} and targets != "relevance"
+    return alike or model.returns in task.returns
 
 
 def _fitting(task: TaskSpec, shape: Shape | None) -> list[str]:
@@ -103,8 +116,8 @@ def model_of(node: Mapping[str, Any]) -> ModelSpec | None:
 
 def _row(node: Mapping[str, Any], rows: Mapping[str, Any]) -> Any:
     """Return the row of a node's target; ``None`` for a class of the user, whatever its name."""
-    package, _, name = str(node.get("_target_")).rpartition(".")
-    return rows.get(name) if package.partition(".")[0] == "losslab" else None
+    target = str(node.get("_target_"))
+    return rows.get(target.rpartition(".")[2]) if is_ours(target) else None
 
 
 # --- what a task supports -------------------------------------------------------------------------
@@ -166,7 +179,8 @@ def _require_lengths(key: str, node: Mapping[str, Any], classes: int) -> None:
                 "the positive class of binary targets"
             )
         fewest = classes - (node.get("include_background") is False)
-        if isinstance(given, list | tuple) and not fewest <= len(given) <= classes:
+        counts = [1] if option == "pos_weight" else []  # for all classes alike
+        if isinstance(given, list | tuple) and len(given) not in (*counts, fewest, classes):
             raise UserError(f"{key}.{option} {expected}, got {len(given)}")
 
 

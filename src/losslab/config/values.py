@@ -322,11 +322,16 @@ def is_users(key: str, config: Mapping[str, Any]) -> bool:
         True
     """
     node: Any = config
-    target = "losslab"
+    target = "losslab."
     for part in key.split(".")[:-1]:
         node = node.get(part) if isinstance(node, Mapping) else None
         target = str(node.get("_target_", target)) if isinstance(node, Mapping) else target
-    return target.partition(".")[0] != "losslab" and target not in OUR_TARGETS
+    return not is_ours(target) and target not in OUR_TARGETS
+
+
+def is_ours(target: str) -> bool:
+    """Return whether a class or function is losslab's, and no object that was given in Python."""
+    return target.startswith("losslab.") and not target.startswith("losslab.given.")
 
 
 def refusal(key: str, value: Any, default: Any = None, *, users: bool = False) -> str | None:

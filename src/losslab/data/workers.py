@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from losslab.config.errors import described
 from losslab.config.interruption import TERMINATING, uninterrupted
+from losslab.runtime import cores
 
 MOST_WORKERS = 8
 """Maximum number of processes that are started without being asked for."""
@@ -28,8 +29,7 @@ def number_of_workers(asked: int | Literal["auto"]) -> int:
     """Return the number of worker processes; ``"auto"`` is one per core of this process."""
     if asked != "auto":
         return asked
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(MOST_WORKERS, cores)
+    return min(MOST_WORKERS, cores())
 
 
 class Workers:

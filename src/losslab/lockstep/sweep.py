@@ -3,8 +3,6 @@
 import gc
 import logging
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +30,7 @@ from losslab.metrics.labels import some
 from losslab.progress import show, show_stack
 from losslab.recording import recorded
 from losslab.rl.module import ReinforcementModule
+from losslab.runtime import cores
 from losslab.training import configure_process
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ def train_jobs(
     groups, left = group_jobs(jobs)
     if not groups:
         return left
-    workers = workers or _cores() // (jobs[0].config.threads or _cores()) or 1
+    workers = workers or cores() // (jobs[0].config.threads or cores()) or 1
     if place(groups[0][0].config.trainer)[0].type != "cpu":
         workers = 1  # processes would compete for the device
     parts = []
@@ -276,7 +275,3 @@ class _RunLogs(logging.Handler):
         for path in self._files:
             with suppress(OSError), path.open("a", encoding="utf-8") as file:  # a full disk
                 file.write(self.format(record) + "\n")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -140,7 +140,8 @@ class FirstRank:
             for rank, process in self._processes.items():
                 if process.poll() is not None:
                     raise RuntimeError(f"rank {rank} ended with status {process.returncode}")
-            if self.store.check([GONE]):
+            # a rank that was started here is replaced
+            if here() is not None and self.store.check([GONE]):
                 raise RuntimeError(self.store.get(GONE).decode())
             if cause := self._failure():
                 raise RuntimeError(cause)

@@ -47,6 +47,9 @@ def start_anew(environment: Mapping[str, str], changes: Mapping[str, Any]) -> No
 
 
 def _of_rank(environment: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, str]:
-    path = [SOURCE, environment.get("PYTHONPATH", "")]
+    given = environment.get("PYTHONPATH", "").split(os.pathsep)
+    path = [SOURCE, *(each for each in given if each not in ("", SOURCE))]
     changed = {name: str(value) for name, value in changes.items()}
-    return {**environment, **changed, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    # modules in the current folder do not hide those of the libraries
+    python = {"PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
+    return {**environment, **changed, **python}

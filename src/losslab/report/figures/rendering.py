@@ -14,6 +14,7 @@ from pathlib import Path
 
 from losslab.config.interruption import TERMINATING, end_with_parent
 from losslab.report.figures.selection import ReportFigure
+from losslab.runtime import cores
 
 MOST_PROCESSES = 4
 
@@ -23,7 +24,7 @@ _FIGURES: list[tuple[ReportFigure, Path]] = []
 
 def save_figures(figures: Sequence[ReportFigure], folder: Path) -> None:
     """Write figures as PNG and SVG, and render what the page shows of them."""
-    processes = min(len(figures), MOST_PROCESSES, os.cpu_count() or 1)
+    processes = min(len(figures), MOST_PROCESSES, cores())
     if processes < 2 or not _can_fork():
         for figure in figures:
             figure.save(folder)
