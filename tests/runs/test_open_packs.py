@@ -268,7 +268,7 @@ def read_on(sweep, ready, found):
 
 def test_a_reader_misses_nothing_while_packs_are_replaced(sweep):
     """A run is there at each moment, whole, and never older than it was."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     ready, found = context.Event(), context.Queue()
     reader = context.Process(target=read_on, args=(sweep, ready, found))
     with opened(sweep) as pack:
@@ -287,6 +287,22 @@ def test_a_reader_misses_nothing_while_packs_are_replaced(sweep):
     assert seen == sorted(seen, key=lambda each: each[0])
     assert seen[-1] == (59, "done")
     assert len(set(seen)) > 5
+
+
+def test_a_pack_that_is_closed_while_it_is_opened_is_not_made_anew(sweep, monkeypatch):
+    with opened(sweep) as pack:
+        trained(pack.place(sweep / NAMES[0]), 1)
+    file, connect = packs.open_pack_file(sweep, 1), packs._archive.__wrapped__
+
+    def close_first(*arguments):
+        file.unlink(missing_ok=True)
+        return connect(*arguments)
+
+    packs._index.cache_clear()
+    packs._runs_in.cache_clear()
+    monkeypatch.setattr(packs, "_archive", close_first)
+    assert packs.find_pack(sweep / NAMES[0]) is None
+    assert not file.exists()
 
 
 def test_a_pack_that_a_network_file_system_lost_is_opened_again(sweep, monkeypatch):

@@ -197,6 +197,8 @@ def _select(pack: Path, query: str, name: str) -> list[tuple[Any, ...]]:
         archive = _archive(pack, pack.stat().st_mtime_ns, os.getpid(), threading.get_ident())
         return archive.execute(query, {"name": name}).fetchall()
     except sqlite3.Error as error:
+        if not pack.exists():  # closed meanwhile
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(pack)) from error
         raise OSError(errno.EIO, f"{pack} is damaged: {error}") from error
 
 
@@ -204,4 +206,5 @@ def _select(pack: Path, query: str, name: str) -> list[tuple[Any, ...]]:
 def _archive(pack: Path, changed: int, process: int, thread: int) -> sqlite3.Connection:
     """Return a connection, which may serve neither another process nor another thread."""
     del changed, process, thread  # of the cache
-    return sqlite3.connect(f"{pack.absolute().as_uri()}?immutable=1", uri=True)
+    # a pack that is closed now must not be made anew, empty
+    return sqlite3.connect(f"{pack.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
