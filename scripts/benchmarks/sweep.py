@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -119,7 +120,7 @@ def growth(overrides: Sequence[str], most: int, page: Path | None) -> None:
         seconds, memory = receiver.recv()
         process.join()
         lines.append(f"| {count} | {seconds / count:.3f} | {memory:.0f} |")
-        print(lines[-1], flush=True)  # larger counts may not fit into memory
+        print(lines[-1], file=sys.stderr)  # larger counts may not fit into memory
     show(page, f"growth {' '.join(overrides)}", lines)
 
 

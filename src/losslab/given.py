@@ -23,6 +23,11 @@ def keep(name: str, value: Any) -> str:
     return path
 
 
+def is_given(path: str) -> bool:
+    """Return whether a ``_target_`` is that of an object that was given in Python."""
+    return path.startswith(f"{__name__}.")
+
+
 def has(path: str) -> bool:
     """Return whether an object is kept under a ``_target_``."""
     _, token, name = path.rsplit(".", 2)

@@ -134,9 +134,9 @@ def _with_values(overrides: Sequence[str], defaults: Callable[[], DictConfig]) -
     values = [each for each in given if not is_choice(each) and each.input_line not in own]
     if not all(map(_only_sets, values)) or any(map(_is_dict_of_choice, given)):
         return None
-    config = copy.deepcopy(defaults())
-    if config.hydra.job.config.override_dirname != USUAL_DIRNAME:
+    if defaults().hydra.job.config.override_dirname != USUAL_DIRNAME:
         return None
+    config = copy.deepcopy(defaults())
     OmegaConf.clear_cache(config)  # such as the time in the name of a folder
     try:
         for each in values:

@@ -15,6 +15,7 @@ from losslab.config import schema
 from losslab.config.errors import UserError
 from losslab.config.instantiate import unknown_option
 from losslab.config.source import NotInSource, definition, dotted
+from losslab.config.values import is_ours
 
 KEEPS_SIGNATURE = {"_defaults_from_env_vars"}
 """Decorators, here of Lightning's Trainer, after which a function has the same arguments."""
@@ -72,7 +73,7 @@ def _calls(options: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, 
     for key, (name, node, args) in nodes.items():
         if not node or "_target_" not in node or "of" in node:  # components of a sum are checked
             continue
-        if key in ("data", "loss") and not str(node["_target_"]).startswith("losslab."):
+        if key in ("data", "loss") and not is_ours(str(node["_target_"])):
             continue  # which losslab may call with options that it takes out, or adapt
         yield key, name, _without_ours(key, node), args
 

@@ -31,6 +31,7 @@ from losslab.config.user_code import (
     imported_folders,
     recall,
 )
+from losslab.given import is_given
 
 PACKAGES = (
     *(f"losslab.{part}" for part in ("losses", "data", "models", "tasks", "modules", "rl")),
@@ -207,7 +208,7 @@ def _where(target: str, source: Source) -> str:
 
 def _may_run(target: str, source: Source) -> bool:
     """Return whether a target may be called, or cannot be found, which its call will report."""
-    if target.startswith("losslab.given."):  # an object that the user of this process gave
+    if is_given(target):  # by the user of this process
         return True
     module = target.partition(".")[0]
     if module in source.code and _is_elsewhere(module, Path(source.code[module])):

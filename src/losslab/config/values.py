@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from losslab.config.kinds import FLAG, NULL, Choice, Kind, List, Never, Number, Text, text
+from losslab.given import is_given
 from losslab.metrics.labels import metric
 
 
@@ -331,7 +332,7 @@ def is_users(key: str, config: Mapping[str, Any]) -> bool:
 
 def is_ours(target: str) -> bool:
     """Return whether a class or function is losslab's, and no object that was given in Python."""
-    return target.startswith("losslab.") and not target.startswith("losslab.given.")
+    return target.startswith("losslab.") and not is_given(target)
 
 
 def refusal(key: str, value: Any, default: Any = None, *, users: bool = False) -> str | None:

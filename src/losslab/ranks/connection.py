@@ -29,13 +29,14 @@ LOST = re.compile(r"by peer|[Cc]onnection|gloo|NCCL")
 
 def connected(place: Place | None) -> Any:
     """Return the store of processes that were started together, or a new one."""
+    if place is None:
+        return _store("127.0.0.1", 0, is_master=True)
+    return _store(place.address, place.port, is_master=place.rank == 0 and not place.has_store)
+
+
+def _store(address: str, port: int, *, is_master: bool) -> Any:
     import torch.distributed as dist  # noqa: PLC0415 (commands that train nothing)
 
-    if place is None:
-        address, port, is_master = "127.0.0.1", 0, True
-    else:
-        address, port = place.address, place.port
-        is_master = place.rank == 0 and not place.has_store
     module: Any = dist  # whose stores are not among its typed names
     return module.TCPStore(address, port, is_master=is_master, wait_for_workers=False)
 
@@ -101,12 +102,9 @@ def watched(store: Any, run: int, wake: Callable[[], None]) -> Iterator[None]:
     ended = threading.Event()
 
     def watch() -> None:
-        import torch.distributed as dist  # noqa: PLC0415
-
-        module: Any = dist
         with suppress(RuntimeError):  # the store is gone, and all ranks end
             # the other connection is taken while this rank waits for a word
-            own = module.TCPStore(store.host, store.port, is_master=False, wait_for_workers=False)
+            own = _store(store.host, store.port, is_master=False)
             while not ended.wait(WATCH_SECONDS):
                 if own.check([f"{FAILED} {run}"]):
                     if not ended.wait(SECONDS_TO_NOTICE):
