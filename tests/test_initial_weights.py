@@ -47,6 +47,7 @@ class Lazy(nn.Module):
         super().__init__()
         layers = nn.LazyLinear(width), nn.Dropout(), nn.LazyLinear(10)
         self.layers = nn.Sequential(nn.Flatten(), *layers)
+        self.layers[2].eval()
         self.unused = None if used else nn.LazyLinear(3)
 
     def forward(self, inputs):
@@ -62,6 +63,7 @@ def test_lazy_layers_get_their_sizes_and_the_weights_of_the_seed():
     )
     assert [tuple(each.shape) for each in first.parameters()] == [(5, 64), (5,), (10, 5), (10,)]
     assert first.training
+    assert not first.layers[2].training, "a mode that the constructor set stays"
     assert fingerprint(first.parameters()) == fingerprint(again.parameters())
     assert fingerprint(first.parameters()) != fingerprint(other.parameters())
 
