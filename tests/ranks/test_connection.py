@@ -1,11 +1,12 @@
 """A rank notices that another one has failed, also while it waits for it."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from losslab.ranks import connection, first
-from losslab.ranks.connection import GONE, connected, told, watched
+from losslab.ranks.connection import ANEW, GONE, LEFT, connected, told, watched
 from losslab.ranks.first import FirstRank
 
 
@@ -23,14 +24,14 @@ def fail(store, rank):
 
 def test_a_rank_that_waits_for_a_failed_one_is_woken(store):
     woken = threading.Event()
-    with watched(store, 1, woken.set):
+    with watched(store, 1, lambda _: woken.set()):
         fail(store, rank=2)
         assert woken.wait(20)
 
 
 def test_a_rank_that_has_noticed_is_left_alone(store):
     woken = threading.Event()
-    with watched(store, 1, woken.set):
+    with watched(store, 1, lambda _: woken.set()):
         fail(store, rank=2)
     assert not woken.is_set()
 
@@ -39,6 +40,21 @@ def test_the_run_has_its_first_error(store):
     for rank in (2, 1):
         fail(store, rank)
     assert store.get("failed 1").decode().startswith("rank 2: ")
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_the_first_rank_ends_after_one_that_starts_anew(store, anew, monkeypatch):
+    monkeypatch.setattr(first, "here", lambda: SimpleNamespace(size=2))
+    monkeypatch.setattr(first, "SECONDS_TO_LEAVE", 0.2)
+    rank = FirstRank()
+    rank.store = store
+    if anew:
+        store.set(f"{ANEW} 1", "")
+    back = threading.Timer(1, store.add, (LEFT, 1))
+    back.start()
+    rank.end(0)
+    assert store.add(LEFT, 0) == int(anew)
+    back.cancel()
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -279,7 +279,8 @@ def test_a_reader_misses_nothing_while_packs_are_replaced(sweep):
             pack.publish()
             if epoch == 1:
                 reader.start()
-                assert ready.wait(30)
+            ready.clear()
+            assert ready.wait(30)  # so that it sees no more than two saves at a time
         write_pack(sweep, 1, [sweep / name for name in NAMES])
         seen = found.get(timeout=30)
         reader.join()

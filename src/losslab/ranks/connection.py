@@ -12,11 +12,16 @@ from typing import Any
 from losslab.config.errors import described
 from losslab.ranks.place import Place
 
-RUN, BEGUN, FAILED, WAITS, LEFT, GONE = "run", "begun", "failed", "waits", "left", "gone"
-"""Keys of the store.
+RUN, BEGUN, FAILED, WAITS = "run", "begun", "failed", "waits"
+"""Keys of a run in the store.
 
-What to train, which ranks have begun, the first error, whether the first rank waits for one that
-failed, how many have read the exit status, and a rank that was interrupted.
+What to train, which ranks have begun, the first error, and whether the first rank waits for one
+that failed.
+"""
+ANEW, LEFT, GONE = "anew", "left", "gone"
+"""Keys of all runs.
+
+Which ranks are starting anew, how many have read the exit status, and a rank that was interrupted.
 """
 POLL_SECONDS = 0.05
 WATCH_SECONDS = 0.5
@@ -92,8 +97,8 @@ def told(store: Any, run: int, rank: int) -> Iterator[None]:
 
 
 @contextmanager
-def watched(store: Any, run: int, wake: Callable[[], None]) -> Iterator[None]:
-    """Call a function if the block does not end soon after a rank has failed in a run.
+def watched(store: Any, run: int, wake: Callable[[Any], None]) -> Iterator[None]:
+    """Call a function, with a store, if the block does not end soon after a rank failed in a run.
 
     A rank waits in the libraries for one that has failed, without end, if something keeps the
     connections of that one: an error while gradients are computed leaves references to them, and a
@@ -108,7 +113,7 @@ def watched(store: Any, run: int, wake: Callable[[], None]) -> Iterator[None]:
             while not ended.wait(WATCH_SECONDS):
                 if own.check([f"{FAILED} {run}"]):
                     if not ended.wait(SECONDS_TO_NOTICE):
-                        wake()
+                        wake(own)
                     return
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from losslab.ranks.connection import (
+    ANEW,
     BEGUN,
     FAILED,
     GONE,
@@ -31,6 +32,8 @@ from losslab.ranks.start import started
 
 SECONDS_TO_LEAVE = 10.0
 """Time in which the others end, once they have their exit status."""
+SECONDS_TO_START = 120.0
+"""Time in which ranks that start anew have imported torch and read it."""
 
 
 class FirstRank:
@@ -85,12 +88,17 @@ class FirstRank:
             return
         self._ended = place is not None
         self._tell({"status": status})
-        limit = time.monotonic() + SECONDS_TO_LEAVE
-        while self.store.add(LEFT, 0) < others and time.monotonic() < limit:
+        begun = time.monotonic()
+        while self.store.add(LEFT, 0) < others and time.monotonic() < begun + self._limit(others):
             if place is None and not self._living():
                 break
             time.sleep(POLL_SECONDS)
         self._kill()
+
+    def _limit(self, others: int) -> float:
+        """Return how long the others may take to read their exit status, in seconds."""
+        anew = any(self.store.check([f"{ANEW} {rank}"]) for rank in range(1, others + 1))
+        return SECONDS_TO_START if anew else SECONDS_TO_LEAVE
 
     def _kill(self) -> None:
         """Kill the ranks that were started here; they write no files."""
@@ -99,9 +107,9 @@ class FirstRank:
             process.wait()
         self._processes = {}
 
-    def _free(self) -> None:
+    def _free(self, store: Any) -> None:
         """Let ranks that have failed close their connections, for which this one waits."""
-        self.store.set(f"{WAITS} {self._run}", "")
+        store.set(f"{WAITS} {self._run}", "")
 
     def _tell(self, words: dict[str, Any]) -> None:
         self._run += 1

@@ -12,6 +12,7 @@ from typing import Any
 
 from losslab.config.interruption import INTERRUPTED, end_with_parent, interruption
 from losslab.ranks.connection import (
+    ANEW,
     BEGUN,
     GONE,
     LEFT,
@@ -39,8 +40,9 @@ def follow(place: Place, join: Join) -> int:
     enter(place)
     if place.starter == "losslab":
         end_with_parent(os.getppid())
-    store = connected(place)
     try:
+        store = connected(place)
+        store.delete_key(f"{ANEW} {place.rank}")
         return _follow(store, place.rank, join, environment)
     except (KeyboardInterrupt, SystemExit) as error:
         with suppress(RuntimeError):  # the first rank has ended
@@ -51,18 +53,24 @@ def follow(place: Place, join: Join) -> int:
 def _follow(store: Any, rank: int, join: Join, environment: dict[str, str]) -> int:
     first = int(environment.get(FIRST_RUN, "1"))
     for run in itertools.count(first):
-        anew = partial(start_anew, environment, {FIRST_RUN: run})
-        words = _next(store, run, anew if run > first else None)
+        words = _next(store, run, partial(_anew, rank, environment, run) if run > first else None)
         if "status" in words:
             store.add(LEFT, 1)
             return int(words["status"])
         if rank < words["size"]:
-            with watched(store, run, partial(start_anew, environment, {FIRST_RUN: run + 1})):
+            with watched(store, run, partial(_anew, rank, environment, run + 1)):
                 _join(store, run, rank, words, join)
     raise AssertionError("runs are counted without end")
 
 
-def _next(store: Any, run: int, anew: Callable[[], None] | None) -> dict[str, Any]:
+def _anew(rank: int, environment: dict[str, str], run: int, store: Any) -> None:
+    """Start anew with a run, and let the first rank know that this takes longer than a word."""
+    with suppress(RuntimeError):  # the first rank has ended
+        store.set(f"{ANEW} {rank}", "")
+    start_anew(environment, {FIRST_RUN: run})
+
+
+def _next(store: Any, run: int, anew: Callable[[Any], None] | None) -> dict[str, Any]:
     """Wait for what the first rank says next; if it is gone, that is status 1.
 
     Start anew if the first rank waits for this one in the last run, which has failed here.
@@ -70,7 +78,7 @@ def _next(store: Any, run: int, anew: Callable[[], None] | None) -> dict[str, An
     try:
         while not store.check([f"{RUN} {run}"]):
             if anew and store.check([f"{WAITS} {run - 1}"]):
-                anew()
+                anew(store)
             time.sleep(POLL_SECONDS)
         words: dict[str, Any] = json.loads(store.get(f"{RUN} {run}"))
     except RuntimeError:
