@@ -12,6 +12,7 @@ from losslab.losses import (
     BCELoss,
     CrossEntropyLoss,
     DiceLoss,
+    EMDLoss,
     FocalLoss,
     HingeLoss,
     HuberLoss,
@@ -152,6 +153,65 @@ def test_ignored_targets_of_classes_do_not_count(options):
     logits[0] = torch.nan
     assert_close(results(loss, logits, target)[:2], (value, gradient), rtol=0, atol=0)
     assert [each.any().item() for each in results(loss, logits[:1], target[:1])[:2]] == [False] * 2
+
+
+def test_one_weight_for_all_classes():
+    """It cancels in the mean and multiplies the sum."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(400, 10, generator=generator)
+    target = torch.randint(10, (400,), generator=generator)
+    require_equal(CrossEntropyLoss(weight=2.0), logits, target)
+    require_equal(CrossEntropyLoss(weight=2.0, reduction="sum"), logits, target)
+
+
+ONE_OF_EACH = [
+    (BCELoss(), "masks"),
+    (DiceLoss(), "masks"),
+    (DiceLoss(power=2), "masks"),
+    (CrossEntropyLoss(), "classes"),
+    (DiceLoss(), "classes"),
+    (DiceLoss(power=2), "classes"),
+    (EMDLoss(method="sinkhorn"), "clouds"),
+]
+
+
+def batch_of(kind):
+    generator = torch.Generator().manual_seed(0)
+    shape = (3, 5, 3) if kind == "clouds" else (3, 5, 40, 41)
+    prediction = torch.randn(shape, generator=generator)
+    if kind == "clouds":
+        return prediction, torch.randn(shape, generator=generator)
+    if kind == "masks":
+        return prediction, (torch.rand(shape, generator=generator) < 0.3).float()
+    return prediction, torch.randint(5, (3, 40, 41), generator=generator)
+
+
+@pytest.mark.parametrize(("loss", "kind"), ONE_OF_EACH, ids=str)
+def test_the_value_is_the_same_where_no_gradient_is_wanted(loss, kind):
+    prediction, target = batch_of(kind)
+    expected, _, by_kernel = results(loss, prediction, target)
+    assert by_kernel or kind == "clouds"
+    assert_close(loss(prediction, target), expected, rtol=1e-6, atol=0)
+    with torch.no_grad():
+        assert_close(loss(prediction.requires_grad_(), target), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("loss", "kind"), ONE_OF_EACH, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_a_graph_that_is_kept_has_the_same_gradient_twice(loss, kind, dtype):
+    """Also multiplied by a number, of which bfloat16 would keep three digits."""
+    prediction, target = batch_of(kind)
+    given = prediction.to(dtype).requires_grad_()
+    value = loss(given, target.to(dtype) if target.is_floating_point() else target)
+    first, again, scaled, third = (
+        torch.autograd.grad(factor * value, given, retain_graph=True)[0]
+        for factor in (1.0, 1.0, 4096.0, 1 / 3)
+    )
+    assert_close(again, first, rtol=0, atol=0)
+    tolerance = 2 * torch.finfo(dtype).eps
+    largest = first.abs().max().item()
+    assert_close(scaled / 4096, first, rtol=tolerance, atol=tolerance * largest)
+    assert_close(3 * third, first, rtol=tolerance, atol=tolerance * largest)
 
 
 @pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss(), DiceLoss()], ids=str)

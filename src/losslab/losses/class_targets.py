@@ -78,7 +78,7 @@ def require_classes(prediction: Tensor) -> None:
 
 def require_class_indices(prediction: Tensor, target: Tensor) -> None:
     """Raise ``ValueError`` unless the target holds one int64 class index per set of logits."""
-    if not _are_class_indices(prediction, target) or prediction.size(1) < 2:
+    if _classes(prediction, target) < 2:
         require_classes(prediction)
         raise ValueError(
             f"target must hold int64 class indices of shape {_shape_of_indices(prediction)}, "
@@ -94,8 +94,9 @@ def is_binary_target(prediction: Tensor, target: Tensor) -> bool:
     """
     if target.shape == prediction.shape:
         return True
-    if _are_class_indices(prediction, target):
-        require_classes(prediction)
+    if classes := _classes(prediction, target):
+        if classes < 2:
+            require_classes(prediction)
         return False
     raise ValueError(
         f"target must be binary with the shape of prediction, {tuple(prediction.shape)}, "
@@ -104,12 +105,14 @@ def is_binary_target(prediction: Tensor, target: Tensor) -> bool:
     )
 
 
-def _are_class_indices(prediction: Tensor, target: Tensor) -> bool:
+def _classes(prediction: Tensor, target: Tensor) -> int:
+    """Return the number of classes if the target holds class indices, and 0 otherwise."""
     own, given = prediction.shape, target.shape
-    if len(own) != len(given) + 1 or len(own) < 2 or target.dtype != torch.int64:
-        return False
+    dims = len(own)
+    if dims != len(given) + 1 or dims < 2 or target.dtype is not torch.int64:
+        return 0
     # slices of shapes take longer than the other checks together
-    return own[0] == given[0] and (len(own) == 2 or own[2:] == given[1:])
+    return own[1] if own[0] == given[0] and (dims == 2 or own[2:] == given[1:]) else 0
 
 
 def _shape_of_indices(prediction: Tensor) -> tuple[int, ...]:

@@ -69,9 +69,7 @@ def sparse_softmax_cross_entropy_mean(
         return None
     if logits.dtype in HALF:
         logits = logits.float()
-    # what F.cross_entropy calls after checks that take as long as a small batch
-    operator: Any = torch._C._nn.cross_entropy_loss
-    mean: Tensor = operator(logits, indices, None, _MEAN, ignore_index, 0.0)
+    mean: Tensor = _cross_entropy(logits, indices, None, _MEAN, ignore_index, 0.0)
     return None if math.isnan(mean.item()) else mean
 
 
@@ -82,6 +80,8 @@ def index_weights(indices: Tensor, weight: Tensor | None, ignore_index: int) -> 
 
 
 _MEAN, _SUM = 1, 2  # torch's codes of the reductions
+# what F.cross_entropy calls after checks that take as long as a small batch
+_cross_entropy: Any = torch._C._nn.cross_entropy_loss
 
 
 def softmax_cross_entropy(

@@ -1,11 +1,11 @@
-"""Losses in one compiled pass over memory, with the gradient in another.
+"""Losses in one compiled pass over memory, together with their gradient.
 
 With autograd, a loss passes over memory once per operation, forward and backward, stores
 intermediate results, and takes microseconds per operation even for a small batch. Here one autograd
-function computes the reduced value by a compiled kernel (``kernels.cpp``), and its gradient by
-another that reads the inputs again. Each loss is also written as plain tensor operations, its
-definition, which serves other devices and dtypes, second derivatives, ``torch.func``,
-``torch.compile``, and machines without a C++ compiler.
+function computes the reduced value and its gradient by a compiled kernel (``kernels.cpp``); going
+backward scales the gradient. Each loss is also written as plain tensor operations, its definition,
+which serves other devices and dtypes, second derivatives, ``torch.func``, ``torch.compile``, and
+machines without a C++ compiler.
 """
 
 from collections.abc import Callable
@@ -16,28 +16,23 @@ from torch import Tensor, nn
 
 from losslab.losses.functional.kernels import Overlap, Pixels, call, library
 
+Computed = tuple[tuple[Tensor, ...], Tensor | None]
+"""Values of a kernel, and the gradient of the first: bfloat16 if the logits are, else float32."""
+
 
 class Kernel(Protocol):
     """A compiled loss with its options."""
 
-    def forward(self, *inputs: Any, **named: Any) -> tuple[tuple[Tensor, ...], Any]:
-        """Compute the value and others, float32, and what the gradient needs beside the inputs.
+    def compute(self, slopes: bool, *inputs: Any, **named: Any) -> Computed:
+        """Compute the value and others, in float32, and the gradient of the value.
 
         Args:
+            slopes: whether the gradient is computed.
             inputs: logits and constants.
             named: none.
 
         Raises:
             Refused: if the definition should raise an error.
-        """
-        ...
-
-    def backward(self, *inputs: Any, **named: Any) -> Tensor:
-        """Compute the gradient of the value by the logits, times a number; float16 in float32.
-
-        Args:
-            inputs: the number, what the gradient needs, logits and constants.
-            named: none.
         """
         ...
 
@@ -58,6 +53,8 @@ def fused(
 ) -> tuple[Tensor, ...]:
     """Compute ``definition(logits, *constants)``, by the kernel where it applies.
 
+    If a gradient will be asked for, it is computed with the value and held until then.
+
     Args:
         kernel: computes the same values, up to rounding, and the gradient of the first.
         definition: plain tensor operations, which autograd can differentiate any number of times.
@@ -66,6 +63,8 @@ def fused(
     """
     if has_kernel(logits, *constants):
         try:
+            if not (logits.requires_grad and torch.is_grad_enabled()):
+                return kernel.compute(False, logits, *constants)[0]
             values: tuple[Tensor, ...] = _Fused.apply(kernel, definition, logits, *constants)
             return values
         except Refused:
@@ -85,12 +84,13 @@ def is_readable(tensor: Tensor) -> bool:
     """Return whether a tensor's numbers can be read at no cost."""
     return (
         tensor.is_cpu
-        and type(tensor) in (Tensor, nn.Parameter)  # and no fake tensor without memory
+        and type(tensor) in _WITH_MEMORY  # fake tensors have none
         and not torch.compiler.is_compiling()  # which fuses definitions itself
         and not torch._C._are_functorch_transforms_active()
     )
 
 
+_WITH_MEMORY = (Tensor, nn.Parameter)
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -101,7 +101,7 @@ class _Fused(torch.autograd.Function):
     def forward(
         ctx: Any, kernel: Kernel, definition: Definition, logits: Tensor, *constants: Tensor
     ) -> tuple[Tensor, ...]:
-        values, ctx.saved = kernel.forward(logits, *constants)
+        values, ctx.slopes = kernel.compute(True, logits, *constants)
         ctx.kernel, ctx.definition = kernel, definition
         ctx.save_for_backward(logits, *constants)
         if values[1:]:
@@ -117,10 +117,20 @@ class _Fused(torch.autograd.Function):
             pull = torch.func.vjp(lambda leaf: ctx.definition(leaf, *constants)[0], logits)[1]
             gradient = pull(weight)[0]
         elif weight is not None:
-            gradient = ctx.kernel.backward(weight, ctx.saved, logits, *constants)
-            if gradient.dtype != logits.dtype:
-                gradient = gradient.to(logits.dtype)
+            # given away, not copied; a second pass through a graph that is kept computes it again
+            slopes, ctx.slopes = ctx.slopes, None
+            if slopes is None:
+                slopes = ctx.kernel.compute(True, logits, *constants)[1]
+            gradient = _scaled(slopes, weight).to(logits.dtype)
         return None, None, gradient, *[None] * len(constants)
+
+
+def _scaled(slopes: Tensor, weight: Tensor) -> Tensor:
+    """Multiply slopes in place by one number, or one per row."""
+    if weight.dim() > 0:
+        return slopes.mul_(weight.view(-1, *[1] * (slopes.dim() - 1)))
+    factor = weight.item()  # a tensor would be rounded to bfloat16
+    return slopes if factor == 1 else slopes.mul_(factor)
 
 
 class ElementKernel(NamedTuple):
@@ -132,28 +142,17 @@ class ElementKernel(NamedTuple):
     """Three numbers, those of the loss's struct in ``kernels.cpp`` first; ``None`` counts as 1."""
     divisor: float
 
-    def forward(self, logits: Tensor, target: Tensor) -> tuple[tuple[Tensor], None]:
+    def compute(self, slopes: bool, logits: Tensor, target: Tensor) -> Computed:
         """Compute the value."""
-        value = torch.empty(())
-        arguments = self._arguments(*_in_one_format(logits, target))
-        call("element_forward", *arguments, value)
-        return (value,), None
-
-    def backward(self, weight: Tensor, _: None, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the gradient."""
-        given, target = _in_one_format(logits, target)
-        slopes = torch.empty_like(given)
-        arguments = self._arguments(given, target)
-        call("element_backward", *arguments, weight, slopes)
-        return slopes
-
-    def _arguments(self, logits: Tensor, target: Tensor) -> tuple[Any, ...]:
-        return (
-            *(logits.numel(), torch.get_num_threads(), logits.dtype is torch.bfloat16),
-            *(logits, target),
-            *(self.loss, *[1.0 if each is None else float(each) for each in self.options]),
-            self.divisor,
+        logits, target = _in_one_format(logits, target)
+        value, room = torch.empty(()), torch.empty_like(logits) if slopes else None
+        call(
+            *("elements", logits.numel(), torch.get_num_threads(), logits.dtype is torch.bfloat16),
+            *(logits, target, self.loss),
+            *[1.0 if each is None else float(each) for each in self.options],
+            *(self.divisor, value, room),
         )
+        return (value,), room
 
 
 FOCAL, HINGE, SQUARED, ABSOLUTE, HUBER = range(5)
@@ -195,44 +194,21 @@ class RegionKernel(NamedTuple):
     weight: Tensor | None
     """One number per class, float32 and contiguous."""
 
-    def forward(
-        self, logits: Tensor, target: Tensor, counted: Tensor | None = None
-    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Compute value and divisor, and the slopes of the value by the sums of each region."""
-        shape, *tensors = self._arguments(logits, target, counted)
-        value, count = torch.empty(()), torch.empty(())
-        regions = shape.classes * (shape.images if self.options.per_image else 1)
-        slopes = torch.empty(regions, 5)
-        name = "classes_forward" if self.of_classes else "masks_forward"
-        if call(name, Overlap(*self.options), shape, *tensors, self.weight, value, count, slopes):
-            raise Refused
-        return (value, count), slopes
-
-    def backward(
-        self,
-        weight: Tensor,
-        by_sums: Tensor,
-        logits: Tensor,
-        target: Tensor,
-        counted: Tensor | None = None,
-    ) -> Tensor:
-        """Compute the gradient."""
-        shape, given, *others = self._arguments(logits, target, counted)
-        slopes = torch.empty_like(given)
-        name = "classes_backward" if self.of_classes else "masks_backward"
-        call(name, Overlap(*self.options), shape, given, *others, by_sums, weight, slopes)
-        return slopes
-
-    def _arguments(
-        self, logits: Tensor, target: Tensor, counted: Tensor | None
-    ) -> tuple[Any, Tensor, Tensor, Tensor | None]:
-        if self.of_classes:
-            logits, target = _with_indices(logits, target)
-        else:
-            logits, target = _in_one_format(logits, target)
-        merged = self.of_classes and not self.options.per_image
+    def compute(
+        self, slopes: bool, logits: Tensor, target: Tensor, counted: Tensor | None = None
+    ) -> Computed:
+        """Compute the value and what a mean divides by."""
+        as_one = _with_indices if self.of_classes else _in_one_format
+        logits, target = as_one(logits, target)
         counted = None if counted is None else counted.contiguous()
-        return _pixels(logits, merged=merged), logits, target, counted
+        shape = _pixels(logits, merged=self.of_classes and not self.options.per_image)
+        value, count = torch.empty(()), torch.empty(())
+        room = torch.empty_like(logits) if slopes else None
+        name = "classes" if self.of_classes else "masks"
+        tensors = logits, target, counted, self.weight, value, count, room
+        if call(name, Overlap(*self.options), shape, *tensors):
+            raise Refused
+        return (value, count), room
 
 
 class ClassFocalKernel(NamedTuple):
@@ -246,25 +222,17 @@ class ClassFocalKernel(NamedTuple):
     weighted: bool = False
     """Whether the mean divides by the weights of the targets instead of their number."""
 
-    def forward(self, logits: Tensor, indices: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Compute the sum or mean, and what the mean divides by."""
-        value, count = torch.empty(()), torch.empty(())
-        if call("class_focal_forward", *self._arguments(logits, indices), value, count):
-            raise Refused
-        return (value, count), count
-
-    def backward(self, weight: Tensor, count: Tensor, logits: Tensor, indices: Tensor) -> Tensor:
-        """Compute the gradient."""
-        given, indices = _with_indices(logits, indices)
-        slopes = torch.empty_like(given)
-        call("class_focal_backward", *self._arguments(given, indices), count, weight, slopes)
-        return slopes
-
-    def _arguments(self, logits: Tensor, indices: Tensor) -> tuple[Any, ...]:
+    def compute(self, slopes: bool, logits: Tensor, indices: Tensor) -> Computed:
+        """Compute the sum or mean."""
         logits, indices = _with_indices(logits, indices)
         ignored = _NO_INDEX if self.ignore_index is None else self.ignore_index
-        options = self.weight, self.gamma, ignored, self.mean, self.weighted
-        return _pixels(logits, merged=True), logits, indices, *options
+        weight = None if self.weight is None else self.weight.contiguous()
+        options = weight, self.gamma, ignored, self.mean, self.weighted
+        value, room = torch.empty(()), torch.empty_like(logits) if slopes else None
+        shape = _pixels(logits, merged=True)
+        if call("class_focal", shape, logits, indices, *options, value, room):
+            raise Refused
+        return (value,), room
 
 
 _NO_INDEX = -(2**63)

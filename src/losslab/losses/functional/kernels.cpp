@@ -1,6 +1,7 @@
-// Losses of float32 and bfloat16 tensors on the CPU: the reduced value in one pass over memory, its
-// gradient in another. Python compiles this file (kernels.py) and calls it on raw pointers; the
-// definitions next to each loss, plain tensor operations, say what is computed here.
+// Losses of float32 and bfloat16 tensors on the CPU: the reduced value and, where it is wanted, its
+// gradient, in one pass over memory, or two for losses of sums. Python compiles this file
+// (kernels.py) and calls it on raw pointers; the definitions next to each loss, plain tensor
+// operations, say what is computed here.
 //
 // Sums are kept in float within a block and in double beyond it. The blocks depend neither on the
 // number of threads nor on the processor, so that results do not depend on the threads.
@@ -107,6 +108,10 @@ inline Sides sides(float z) {
           (positive ? 0 : -z) + rest, (positive ? z : 0) + rest};
 }
 
+struct Point {
+  float loss, slope;  // the slope by the first argument
+};
+
 // binary_focal; POWER is gamma if that is 0, 1 or 2, else 3
 template <int POWER>
 struct Focal {
@@ -118,72 +123,65 @@ struct Focal {
     if (POWER == 2) return probability * probability;
     return exp_negative(-gamma * nll);
   }
-  float loss(float z, float t) const {
+  // the slope of power(q) * nll by -z
+  float steepness(float p, float q, float power_q, float nll) const {
+    if (POWER == 0) return q;
+    return power_q * (q + gamma * std::min(nll, 1e30f) * p);  // p is 0 where the nll is infinite
+  }
+  Point operator()(float z, float t) const {
     Sides s = sides(z);
     float of_positive = positive * t, of_negative = negative * (1 - t);
-    float first = of_positive * power(s.q, s.nll_q) * s.nll_p;
-    float second = of_negative * power(s.p, s.nll_p) * s.nll_q;
+    float power_q = power(s.q, s.nll_q), power_p = power(s.p, s.nll_p);
+    float first = of_positive * (power_q * s.nll_p), second = of_negative * (power_p * s.nll_q);
     // a side without a share costs nothing, even if it is infinite
-    return (of_positive == 0 ? 0 : first) + (of_negative == 0 ? 0 : second);
-  }
-  float slope(float z, float t) const {
-    Sides s = sides(std::min(std::max(z, -1e30f), 1e30f));  // so that 0 * nll is 0
-    float of_positive = positive * t, of_negative = negative * (1 - t);
-    if (POWER == 0) return of_negative * s.p - of_positive * s.q;
-    float first = of_positive * power(s.q, s.nll_q) * (s.q + gamma * s.nll_p * s.p);
-    float second = of_negative * power(s.p, s.nll_p) * (s.p + gamma * s.nll_q * s.q);
-    return second - first;
+    return {(of_positive == 0 ? 0 : first) + (of_negative == 0 ? 0 : second),
+            of_negative * steepness(s.q, s.p, power_p, s.nll_q) -
+                of_positive * steepness(s.p, s.q, power_q, s.nll_p)};
   }
 };
 
 template <bool SQUARED>
 struct Hinge {
   float margin;
-  float side(float t) const { return t > 0 ? 1.0f : -1.0f; }
-  float hinge(float z, float t) const {
-    float away = margin - side(t) * z;
-    return away < 0 ? 0 : away;
-  }
-  float loss(float z, float t) const {
-    float one = hinge(z, t);
-    return SQUARED ? one * one : one;
-  }
-  float slope(float z, float t) const {
-    float one = hinge(z, t);
-    return -side(t) * (SQUARED ? 2 * one : (one > 0 ? 1.0f : 0.0f));
+  Point operator()(float z, float t) const {
+    float side = t > 0 ? 1.0f : -1.0f, away = margin - side * z;
+    float hinge = away < 0 ? 0 : away;
+    if (SQUARED) return {hinge * hinge, -side * 2 * hinge};
+    return {hinge, hinge > 0 ? -side : 0.0f};
   }
 };
 
 struct Squared {
-  float loss(float z, float t) const { return (z - t) * (z - t); }
-  float slope(float z, float t) const { return 2 * (z - t); }
+  Point operator()(float z, float t) const { return {(z - t) * (z - t), 2 * (z - t)}; }
 };
 
 struct Absolute {
-  float loss(float z, float t) const { return std::fabs(z - t); }
-  float slope(float z, float t) const { return float(z > t) - float(z < t); }
+  Point operator()(float z, float t) const {
+    return {std::fabs(z - t), float(z > t) - float(z < t)};
+  }
 };
 
 struct Huber {
   float delta;
-  float slope(float z, float t) const {
-    float d = z - t;
-    return d > delta ? delta : (d < -delta ? -delta : d);
-  }
-  float loss(float z, float t) const {
-    float part = slope(z, t);
-    return part * ((z - t) - part / 2);
+  Point operator()(float z, float t) const {
+    float d = z - t, bounded = d > delta ? delta : (d < -delta ? -delta : d);
+    return {bounded * (d - bounded / 2), bounded};
   }
 };
 
-template <class Element, class T>
-double sum_of(Element element, long count, const T* logits, const T* targets) {
+// the sum of the losses, and the slopes times a factor where they are wanted
+template <bool WANTED, class Element, class T>
+double sum_of(Element element, long count, const T* logits, const T* targets, float factor, T* slopes) {
   double total = 0;
   for (long start = 0; start < count; start += BLOCK) {
     long end = std::min(start + BLOCK, count);
     float part = 0;
 #pragma omp simd reduction(+ : part)
-    for (long i = start; i < end; ++i) part += element.loss(load(logits[i]), load(targets[i]));
+    for (long i = start; i < end; ++i) {
+      Point at = element(load(logits[i]), load(targets[i]));
+      part += at.loss;
+      if (WANTED) store(slopes[i], factor * at.slope);
+    }
     total += part;
   }
   return total;
@@ -215,31 +213,22 @@ void with_element(int loss, float a, float b, float c, Action action) {
 }
 
 template <class T>
-double element_sum(const Batch& batch, int loss, float a, float b, float c) {
+float reduced_elements(const Batch& batch, int loss, float a, float b, float c, double divisor,
+                       void* slopes) {
   const T *logits = static_cast<const T*>(batch.logits), *targets = static_cast<const T*>(batch.targets);
+  T* to = static_cast<T*>(slopes);
+  float factor = float(1 / divisor);
   std::vector<double> parts(ceiling(batch.count, CHUNK));
   with_element(loss, a, b, c, [&](auto element) {
     in_parallel(long(parts.size()), batch.threads, [&](long k) {
       long start = k * CHUNK, count = std::min(CHUNK, batch.count - start);
-      parts[k] = sum_of(element, count, logits + start, targets + start);
+      parts[k] = to ? sum_of<true>(element, count, logits + start, targets + start, factor, to + start)
+                    : sum_of<false>(element, count, logits + start, targets + start, factor, to);
     });
   });
   double total = 0;
   for (double part : parts) total += part;
-  return total;
-}
-
-template <class T>
-void element_slopes(const Batch& batch, int loss, float a, float b, float c, float factor, T* slopes) {
-  const T *logits = static_cast<const T*>(batch.logits), *targets = static_cast<const T*>(batch.targets);
-  with_element(loss, a, b, c, [&](auto element) {
-    in_parallel(ceiling(batch.count, CHUNK), batch.threads, [&](long k) {
-      long start = k * CHUNK, end = std::min(start + CHUNK, batch.count);
-#pragma omp simd
-      for (long i = start; i < end; ++i)
-        store(slopes[i], factor * element.slope(load(logits[i]), load(targets[i])));
-    });
-  });
+  return float(total / divisor);
 }
 
 // --- overlap of regions ------------------------------------------------------------------------
@@ -320,8 +309,9 @@ double region_loss(const Overlap& o, const Sums& sums, Sums& slopes) {
 }
 
 // the sum or mean over the regions, what the mean divides by, and the slopes
-void reduce_regions(const Overlap& o, long images, long classes, const std::vector<Sums>& regions,
-                    const float* weights, float* value, float* count, Slopes* slopes) {
+std::vector<Slopes> reduce_regions(const Overlap& o, long classes, const std::vector<Sums>& regions,
+                                   const float* weights, float* value, float* count) {
+  long images = long(regions.size()) / classes;
   std::vector<Sums> own(regions.size());
   double total = 0, counted = 0;
   for (long image = 0; image < images; ++image) {
@@ -340,6 +330,7 @@ void reduce_regions(const Overlap& o, long images, long classes, const std::vect
   double divisor = o.mean && counted > 0 ? counted : 1;
   *value = float(total / divisor);
   *count = float(counted);
+  std::vector<Slopes> slopes(regions.size());
   for (size_t region = 0; region < regions.size(); ++region) {
     long k = long(region) % classes;
     double factor = (weights ? weights[k] : 1) / divisor;
@@ -347,6 +338,7 @@ void reduce_regions(const Overlap& o, long images, long classes, const std::vect
     slopes[region] = {float(one.tp * factor), float(one.fp * factor), float(one.fn * factor),
                       float(one.errors * factor), float(one.level * factor)};
   }
+  return slopes;
 }
 
 // adds up the sums of chunks of images to those of regions
@@ -372,8 +364,13 @@ inline Probability sigmoid(float z) {
   return {positive * larger + other * smaller, positive * smaller + other * larger};
 }
 
-template <bool SQUARED, bool IGNORES, class T>
-Sums mask_sums(long count, const T* logits, const T* targets, const uint8_t* counted) {
+// Whether sums of masks leave p q in the room for the slopes, which are then a product: that of
+// losses without squares needs no other probability, and bfloat16 would round it.
+template <bool SQUARED, class T>
+constexpr bool LEAVES = !SQUARED && std::is_same_v<T, float>;
+
+template <bool SQUARED, bool IGNORES, bool LEAVE, class T>
+Sums mask_sums(long count, const T* logits, const T* targets, const uint8_t* counted, T* left) {
   Sums sums;
   for (long start = 0; start < count; start += BLOCK) {
     long end = std::min(start + BLOCK, count);
@@ -392,6 +389,7 @@ Sums mask_sums(long count, const T* logits, const T* targets, const uint8_t* cou
         level += keep ? one.p * one.p : 0;
       }
       if (IGNORES) pixels += keep;
+      if (LEAVE) store(left[i], one.p * one.q);
     }
     Sums part;
     part.counted = IGNORES ? pixels : end - start;
@@ -405,19 +403,22 @@ Sums mask_sums(long count, const T* logits, const T* targets, const uint8_t* cou
 
 // where it is inlined, gcc 12 does not vectorize it
 template <bool SQUARED, bool IGNORES, class T>
-[[gnu::noinline]] void mask_slopes(long count, const T* logits, const T* targets, const uint8_t* counted,
-                 const Slopes& by, float factor, T* slopes) {
+[[gnu::noinline]] void mask_slopes(long count, const T* logits, const T* targets,
+                                   const uint8_t* counted, const Slopes& by, T* slopes) {
   // the slope by p of a pixel with target t, for SQUARED without the squares
   float positive = by.tp - by.fn - (SQUARED ? 0 : by.errors) + (SQUARED ? 0 : by.level);
   float negative = by.fp + (SQUARED ? 0 : by.errors + by.level);
   float errors = 2 * by.errors, level = 2 * by.level;
 #pragma omp simd
   for (long i = 0; i < count; ++i) {
-    float t = load(targets[i]);
-    Probability one = sigmoid(load(logits[i]));
-    float by_p = t * positive + (1 - t) * negative;
-    if (SQUARED) by_p += errors * (one.p * (1 - t) - one.q * t) + level * one.p;
-    float slope = factor * by_p * one.p * one.q;
+    float t = load(targets[i]), by_p = t * positive + (1 - t) * negative, slope;
+    if constexpr (LEAVES<SQUARED, T>) {
+      slope = by_p * slopes[i];
+    } else {
+      Probability one = sigmoid(load(logits[i]));
+      if (SQUARED) by_p += errors * (one.p * (1 - t) - one.q * t) + level * one.p;
+      slope = by_p * one.p * one.q;
+    }
     store(slopes[i], !IGNORES || counted[i] ? slope : 0.0f);
   }
 }
@@ -441,9 +442,8 @@ void over_masks(const Pixels& shape, Work work) {
 }
 
 template <class T>
-std::vector<Sums> sums_of_masks(const Overlap& o, const Pixels& shape, const void* logits,
-                                const void* targets, const uint8_t* counted) {
-  const T *z = static_cast<const T*>(logits), *t = static_cast<const T*>(targets);
+std::vector<Sums> sums_of_masks(const Overlap& o, const Pixels& shape, const T* z, const T* t,
+                                const uint8_t* counted, T* slopes) {
   long chunks = ceiling(shape.pixels, CHUNK);
   std::vector<Sums> parts(shape.images * shape.classes * chunks);
   over_masks(shape, [&](long row, long start, long count) {
@@ -452,23 +452,24 @@ std::vector<Sums> sums_of_masks(const Overlap& o, const Pixels& shape, const voi
     long image = row / shape.classes, k = row % shape.classes, chunk = start / CHUNK;
     Sums& part = parts[(image * chunks + chunk) * shape.classes + k];
     part = with_flags(o.squared, counted, [&](auto squared, auto ignores) {
-      return mask_sums<squared.value, ignores.value>(count, z + at, t + at, kept);
+      constexpr bool leaves = LEAVES<squared.value, T>;
+      auto sums = slopes ? mask_sums<squared.value, ignores.value, leaves, T>
+                         : mask_sums<squared.value, ignores.value, false, T>;
+      return sums(count, z + at, t + at, kept, slopes ? slopes + at : nullptr);
     });
   });
   return by_region(o, shape, chunks, parts);
 }
 
 template <class T>
-void slopes_of_masks(const Overlap& o, const Pixels& shape, const void* logits, const void* targets,
-                     const uint8_t* counted, const Slopes* by, float factor, void* slopes) {
-  const T *z = static_cast<const T*>(logits), *t = static_cast<const T*>(targets);
-  T* to = static_cast<T*>(slopes);
+void slopes_of_masks(const Overlap& o, const Pixels& shape, const T* z, const T* t,
+                     const uint8_t* counted, const std::vector<Slopes>& by, T* slopes) {
   over_masks(shape, [&](long row, long start, long count) {
     long at = row * shape.pixels + start;
     const uint8_t* kept = counted ? counted + at : nullptr;
     const Slopes& region = by[o.per_image ? row : row % shape.classes];
     with_flags(o.squared, counted, [&](auto squared, auto ignores) {
-      mask_slopes<squared.value, ignores.value>(count, z + at, t + at, kept, region, factor, to + at);
+      mask_slopes<squared.value, ignores.value>(count, z + at, t + at, kept, region, slopes + at);
     });
   });
 }
@@ -519,6 +520,16 @@ struct Lanes {
         for (long i = 0; i < count; ++i) store(to[i], from[i]);
       else
         for (long i = 0; i < count; ++i) store(to[i * pixel_step], from[i]);
+    }
+  }
+
+  // the sums of the values of other classes than the target
+  void others(float* rest) {
+    for (long i = 0; i < LANES; ++i) rest[i] = 0;
+    for (long k = 0; k < classes; ++k) {
+      const float* value = of(k);
+#pragma omp simd
+      for (long i = 0; i < LANES; ++i) rest[i] += target[i] == int32_t(k) ? 0 : value[i];
     }
   }
 
@@ -573,6 +584,13 @@ void read(Lanes& lanes, const Pixels& shape, const T* logits, const int64_t* ind
              counted ? counted + at : nullptr, ignored, count, shape.class_step, shape.pixel_step);
 }
 
+// writes the lanes from a position on
+template <class T>
+void write(Lanes& lanes, const Pixels& shape, T* slopes, long image, long start, long count) {
+  T* to = slopes + image * shape.image_step + start * shape.pixel_step;
+  lanes.write(to, count, shape.class_step, shape.pixel_step);
+}
+
 // sums over lanes of one class, given its probabilities
 template <bool SQUARED>
 Sums class_sums(const float* p, const float* rest, const int32_t* target, int32_t k) {
@@ -594,17 +612,20 @@ Sums class_sums(const float* p, const float* rest, const int32_t* target, int32_
   return sums;
 }
 
+// leaves the probabilities in the room for slopes that are not rounded
 template <class T>
-std::vector<Sums> sums_of_classes(const Overlap& o, const Pixels& shape, const void* logits,
-                                  const int64_t* indices, const uint8_t* counted, bool& outside) {
+std::vector<Sums> sums_of_classes(const Overlap& o, const Pixels& shape, const T* logits,
+                                  const int64_t* indices, const uint8_t* counted, T* slopes,
+                                  bool& outside) {
   long chunks = ceiling(shape.pixels, CHUNK / 8), classes = shape.classes;
   std::vector<Sums> parts(shape.images * chunks * classes);
   std::atomic<bool> found{false};
   over_positions(shape, [&](Lanes& lanes, long start, long count, long image, long chunk) {
-    read(lanes, shape, static_cast<const T*>(logits), indices, counted, NONE, image, start, count);
+    read(lanes, shape, logits, indices, counted, NONE, image, start, count);
     if (lanes.outside) found = true;
     float rest[LANES], pixels = 0;
     lanes.softmax(rest);
+    if (std::is_same_v<T, float> && slopes) write(lanes, shape, slopes, image, start, count);
     for (long i = 0; i < LANES; ++i) pixels += lanes.target[i] >= 0;
     for (long k = 0; k < classes; ++k) {
       const float* p = lanes.of(k);
@@ -619,14 +640,16 @@ std::vector<Sums> sums_of_classes(const Overlap& o, const Pixels& shape, const v
 }
 
 template <class T>
-void slopes_of_classes(const Overlap& o, const Pixels& shape, const void* logits,
-                       const int64_t* indices, const uint8_t* counted, const Slopes* by,
-                       float factor, void* slopes) {
+void slopes_of_classes(const Overlap& o, const Pixels& shape, const T* logits,
+                       const int64_t* indices, const uint8_t* counted,
+                       const std::vector<Slopes>& by, T* slopes) {
+  constexpr bool left = std::is_same_v<T, float>;
+  const T* from = left ? slopes : logits;
   over_positions(shape, [&](Lanes& lanes, long start, long count, long image, long) {
-    read(lanes, shape, static_cast<const T*>(logits), indices, counted, NONE, image, start, count);
-    const Slopes* region = by + (o.per_image ? image * shape.classes : 0);
+    read(lanes, shape, from, indices, counted, NONE, image, start, count);
+    const Slopes* region = &by[o.per_image ? image * shape.classes : 0];
     float rest[LANES], own_slope[LANES], mean[LANES];
-    lanes.softmax(rest);
+    left ? lanes.others(rest) : lanes.softmax(rest);
     // the slope by the probability of another class than the target
     auto other = [&](const Slopes& r, float p) {
       return o.squared ? r.fp + 2 * (r.errors + r.level) * p : r.fp + r.errors + r.level;
@@ -656,11 +679,10 @@ void slopes_of_classes(const Overlap& o, const Pixels& shape, const void* logits
 #pragma omp simd
       for (long i = 0; i < LANES; ++i) {
         float relative = lanes.target[i] == int32_t(k) ? 0 : other(r, p[i]) - own_slope[i];
-        p[i] = factor * p[i] * (relative - mean[i]);
+        p[i] *= relative - mean[i];
       }
     }
-    T* to = static_cast<T*>(slopes) + image * shape.image_step + start * shape.pixel_step;
-    lanes.write(to, count, shape.class_step, shape.pixel_step);
+    write(lanes, shape, slopes, image, start, count);
   });
 }
 
@@ -698,74 +720,55 @@ struct ClassOptions {
   const float* weights;  // of the classes, or none
   float gamma;
   int64_t ignored;  // class index that is ignored
-  bool mean;        // whether to divide by the targets that are not ignored
-  bool weighted;    // whether to count them by weight
+  bool weighted;    // whether to count targets by weight
 
   float weight(int32_t target) const { return target < 0 ? 0 : (weights ? weights[target] : 1); }
-  double divisor(double count) const { return mean && count > 0 ? count : 1; }
 };
 
-struct Total {
-  double sum = 0, count = 0;
-};
+// what the mean divides by, and whether a target is none of the classes
+double count_targets(const ClassOptions& o, const Pixels& shape, const int64_t* indices, bool& outside) {
+  double count = 0;
+  for (long i = 0; i < shape.images * shape.pixels; ++i) {
+    if (indices[i] == o.ignored) continue;
+    if (indices[i] < 0 || indices[i] >= shape.classes) return outside = true, 0;
+    count += o.weighted ? o.weight(int32_t(indices[i])) : 1;
+  }
+  return count;
+}
 
+// the sum of the losses, and the slopes times a factor where they are wanted
 template <int POWER, class T>
-Total focal_of_classes(const ClassOptions& o, const Pixels& shape, const T* logits,
-                       const int64_t* indices, bool& outside) {
+double focal_of_classes(const ClassOptions& o, const Pixels& shape, const T* logits,
+                        const int64_t* indices, float factor, T* slopes) {
   long chunks = ceiling(shape.pixels, CHUNK / 8);
-  std::vector<Total> parts(shape.images * chunks);
-  std::atomic<bool> found{false};
+  std::vector<double> parts(shape.images * chunks);
   const Focal<POWER> focal{o.gamma, 1, 1};
   over_positions(shape, [&](Lanes& lanes, long start, long count, long image, long chunk) {
     read(lanes, shape, logits, indices, nullptr, o.ignored, image, start, count);
-    if (lanes.outside) return void(found = true);
-    float score[LANES], total[LANES], weight[LANES], sum = 0, counted = 0;
+    float score[LANES], total[LANES], weight[LANES], sum = 0;
     rivals(lanes, score, total);
-    for (long i = 0; i < LANES; ++i) {
-      weight[i] = o.weight(lanes.target[i]);
-      counted += o.weighted ? weight[i] : float(lanes.target[i] >= 0);
-    }
+    for (long i = 0; i < LANES; ++i) weight[i] = o.weight(lanes.target[i]);
     const Focal<POWER> own = focal;  // known to be unchanged in the loop
 #pragma omp simd reduction(+ : sum)
     for (long i = 0; i < LANES; ++i) {
-      float loss = own.loss(score[i], 1);
-      sum += weight[i] == 0 ? 0 : weight[i] * loss;
-    }
-    Total& part = parts[image * chunks + chunk];
-    part.sum += sum;
-    part.count += counted;
-  });
-  outside = found;
-  Total total;
-  for (const Total& part : parts) total.sum += part.sum, total.count += part.count;
-  return total;
-}
-
-template <int POWER, class T>
-void focal_slopes_of_classes(const ClassOptions& o, const Pixels& shape, const T* logits,
-                             const int64_t* indices, float factor, T* slopes) {
-  const Focal<POWER> focal{o.gamma, 1, 1};
-  over_positions(shape, [&](Lanes& lanes, long start, long count, long image, long) {
-    read(lanes, shape, logits, indices, nullptr, o.ignored, image, start, count);
-    float score[LANES], total[LANES], weight[LANES];
-    rivals(lanes, score, total);
-    for (long i = 0; i < LANES; ++i) weight[i] = factor * o.weight(lanes.target[i]);
-    const Focal<POWER> own = focal;
-#pragma omp simd
-    for (long i = 0; i < LANES; ++i) {
-      float slope = own.slope(score[i], 1);
-      score[i] = weight[i] == 0 ? 0 : weight[i] * slope;
+      Point at = own(score[i], 1);
+      sum += weight[i] == 0 ? 0 : weight[i] * at.loss;
+      score[i] = weight[i] == 0 ? 0 : factor * weight[i] * at.slope;
       total[i] = weight[i] == 0 ? 0 : -score[i] / total[i];
     }
+    parts[image * chunks + chunk] += sum;
+    if (!slopes) return;
     for (long k = 0; k < shape.classes; ++k) {
       float* value = lanes.of(k);
 #pragma omp simd
       for (long i = 0; i < LANES; ++i)
         value[i] = lanes.target[i] == int32_t(k) ? score[i] : total[i] * value[i];
     }
-    T* to = slopes + image * shape.image_step + start * shape.pixel_step;
-    lanes.write(to, count, shape.class_step, shape.pixel_step);
+    write(lanes, shape, slopes, image, start, count);
   });
+  double sum = 0;
+  for (double part : parts) sum += part;
+  return sum;
 }
 
 // calls action with gamma if that is 0, 1 or 2, else 3, as a type
@@ -937,104 +940,67 @@ float divergence(const Annealing& how, const Cloud& x, const Cloud& y, float* sl
 
 // All functions return 0 if all went well.
 
-// The sum of the losses of all elements, divided by the divisor; half says whether the tensors are
-// bfloat16, and loss is a number of fused.py.
-extern "C" int element_forward(long count, long threads, int half, const void* logits,
-                                const void* targets, int loss, float a, float b, float c,
-                                double divisor, float* value) {
+// The sum of the losses of all elements, divided by the divisor, and its slopes if there is room;
+// half says whether the tensors are bfloat16, and loss is a number of fused.py.
+extern "C" int elements(long count, long threads, int half, const void* logits, const void* targets,
+                        int loss, float a, float b, float c, double divisor, float* value,
+                        void* slopes) {
   Batch batch{count, threads, logits, targets};
-  double total = half ? element_sum<bfloat16>(batch, loss, a, b, c)
-                      : element_sum<float>(batch, loss, a, b, c);
-  *value = float(total / divisor);
+  auto reduced = half ? reduced_elements<bfloat16> : reduced_elements<float>;
+  *value = reduced(batch, loss, a, b, c, divisor, slopes);
   return 0;
 }
 
-extern "C" int element_backward(long count, long threads, int half, const void* logits,
-                                 const void* targets, int loss, float a, float b, float c,
-                                 double divisor, const float* weight, void* slopes) {
-  Batch batch{count, threads, logits, targets};
-  float factor = float(*weight / divisor);
-  if (half)
-    element_slopes(batch, loss, a, b, c, factor, static_cast<bfloat16*>(slopes));
-  else
-    element_slopes(batch, loss, a, b, c, factor, static_cast<float*>(slopes));
-  return 0;
-}
-
-// The reduced loss of masks, the number of what a mean divides by, and the slopes by the sums of
-// each region.
-extern "C" int masks_forward(const Overlap* o, const Pixels* shape, const void* logits,
-                              const void* targets, const uint8_t* counted, const float* weights,
-                              float* value, float* count, Slopes* by) {
-  auto regions = (shape->half ? sums_of_masks<bfloat16> : sums_of_masks<float>)(*o, *shape, logits,
-                                                                                targets, counted);
-  long images = o->per_image ? shape->images : 1;
-  reduce_regions(*o, images, shape->classes, regions, weights, value, count, by);
-  return 0;
-}
-
-extern "C" int masks_backward(const Overlap* o, const Pixels* shape, const void* logits,
-                               const void* targets, const uint8_t* counted, const Slopes* by,
-                               const float* weight, void* slopes) {
-  (shape->half ? slopes_of_masks<bfloat16> : slopes_of_masks<float>)(*o, *shape, logits, targets,
-                                                                     counted, by, *weight, slopes);
+// The reduced loss of masks, what a mean divides by, and the slopes if there is room.
+extern "C" int masks(const Overlap* o, const Pixels* shape, const void* logits, const void* targets,
+                     const uint8_t* counted, const float* weights, float* value, float* count,
+                     void* slopes) {
+  auto compute = [&](auto* to) {
+    using T = std::remove_reference_t<decltype(*to)>;
+    const T *z = static_cast<const T*>(logits), *t = static_cast<const T*>(targets);
+    auto regions = sums_of_masks(*o, *shape, z, t, counted, to);
+    auto by = reduce_regions(*o, shape->classes, regions, weights, value, count);
+    if (to) slopes_of_masks(*o, *shape, z, t, counted, by, to);
+  };
+  shape->half ? compute(static_cast<bfloat16*>(slopes)) : compute(static_cast<float*>(slopes));
   return 0;
 }
 
 // The same for classes; returns whether a target is none of the classes.
-extern "C" int classes_forward(const Overlap* o, const Pixels* shape, const void* logits,
-                               const int64_t* indices, const uint8_t* counted, const float* weights,
-                               float* value, float* count, Slopes* by) {
+extern "C" int classes(const Overlap* o, const Pixels* shape, const void* logits,
+                       const int64_t* indices, const uint8_t* counted, const float* weights,
+                       float* value, float* count, void* slopes) {
   bool outside = false;
-  auto regions = (shape->half ? sums_of_classes<bfloat16> : sums_of_classes<float>)(
-      *o, *shape, logits, indices, counted, outside);
-  long images = o->per_image ? shape->images : 1;
-  reduce_regions(*o, images, shape->classes, regions, weights, value, count, by);
+  auto compute = [&](auto* to) {
+    using T = std::remove_reference_t<decltype(*to)>;
+    const T* z = static_cast<const T*>(logits);
+    auto regions = sums_of_classes(*o, *shape, z, indices, counted, to, outside);
+    auto by = reduce_regions(*o, shape->classes, regions, weights, value, count);
+    if (to && !outside) slopes_of_classes(*o, *shape, z, indices, counted, by, to);
+  };
+  shape->half ? compute(static_cast<bfloat16*>(slopes)) : compute(static_cast<float*>(slopes));
   return outside;
 }
 
-extern "C" int classes_backward(const Overlap* o, const Pixels* shape, const void* logits,
-                                 const int64_t* indices, const uint8_t* counted, const Slopes* by,
-                                 const float* weight, void* slopes) {
-  (shape->half ? slopes_of_classes<bfloat16> : slopes_of_classes<float>)(
-      *o, *shape, logits, indices, counted, by, *weight, slopes);
-  return 0;
-}
-
-// The sum or mean of softmax_focal and the number of targets that the mean divides by; returns
-// whether a target is none of the classes.
-extern "C" int class_focal_forward(const Pixels* shape, const void* logits, const int64_t* indices,
-                                   const float* weights, float gamma, int64_t ignored, int mean,
-                                   int weighted, float* value, float* count) {
-  ClassOptions o{weights, gamma, ignored, mean != 0, weighted != 0};
+// The sum or mean of softmax_focal, and its slopes if there is room; returns whether a target is
+// none of the classes.
+extern "C" int class_focal(const Pixels* shape, const void* logits, const int64_t* indices,
+                           const float* weights, float gamma, int64_t ignored, int mean,
+                           int weighted, float* value, void* slopes) {
+  ClassOptions o{weights, gamma, ignored, weighted != 0};
   bool outside = false;
-  Total total = with_power(gamma, [&](auto power) {
-    constexpr int p = power.value;
-    return shape->half ? focal_of_classes<p>(o, *shape, static_cast<const bfloat16*>(logits),
-                                             indices, outside)
-                       : focal_of_classes<p>(o, *shape, static_cast<const float*>(logits), indices,
-                                             outside);
-  });
-  *value = float(total.sum / o.divisor(total.count));
-  *count = float(total.count);
-  return outside;
-}
-
-extern "C" int class_focal_backward(const Pixels* shape, const void* logits, const int64_t* indices,
-                                    const float* weights, float gamma, int64_t ignored, int mean,
-                                    int weighted, const float* count, const float* weight,
-                                    void* slopes) {
-  ClassOptions o{weights, gamma, ignored, mean != 0, weighted != 0};
-  float factor = float(*weight / o.divisor(*count));
-  with_power(gamma, [&](auto power) {
-    constexpr int p = power.value;
-    if (shape->half)
-      focal_slopes_of_classes<p>(o, *shape, static_cast<const bfloat16*>(logits), indices, factor,
-                                 static_cast<bfloat16*>(slopes));
-    else
-      focal_slopes_of_classes<p>(o, *shape, static_cast<const float*>(logits), indices, factor,
-                                 static_cast<float*>(slopes));
-  });
+  double count = count_targets(o, *shape, indices, outside);
+  if (outside) return 1;
+  double divisor = mean && count > 0 ? count : 1;
+  auto compute = [&](auto* to) {
+    using T = std::remove_reference_t<decltype(*to)>;
+    const T* z = static_cast<const T*>(logits);
+    double sum = with_power(gamma, [&](auto power) {
+      return focal_of_classes<power.value>(o, *shape, z, indices, float(1 / divisor), to);
+    });
+    *value = float(sum / divisor);
+  };
+  shape->half ? compute(static_cast<bfloat16*>(slopes)) : compute(static_cast<float*>(slopes));
   return 0;
 }
 

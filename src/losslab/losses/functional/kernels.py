@@ -68,14 +68,10 @@ _ELEMENTS = (LONG, LONG, INT, POINTER, POINTER, INT, FLOAT, FLOAT, FLOAT, DOUBLE
 _REGIONS = (_OVERLAP, _PIXELS, POINTER, POINTER, POINTER, POINTER)
 _FOCAL = (_PIXELS, POINTER, POINTER, POINTER, FLOAT, ctypes.c_int64, INT, INT)
 ARGUMENTS = {
-    "element_forward": (*_ELEMENTS, POINTER),
-    "element_backward": (*_ELEMENTS, POINTER, POINTER),
-    "masks_forward": (*_REGIONS, POINTER, POINTER, POINTER),
-    "masks_backward": (*_REGIONS, POINTER, POINTER),
-    "classes_forward": (*_REGIONS, POINTER, POINTER, POINTER),
-    "classes_backward": (*_REGIONS, POINTER, POINTER),
-    "class_focal_forward": (*_FOCAL, POINTER, POINTER),
-    "class_focal_backward": (*_FOCAL, POINTER, POINTER, POINTER),
+    "elements": (*_ELEMENTS, POINTER, POINTER),
+    "masks": (*_REGIONS, POINTER, POINTER, POINTER),
+    "classes": (*_REGIONS, POINTER, POINTER, POINTER),
+    "class_focal": (*_FOCAL, POINTER, POINTER),
     "sinkhorn": (*[LONG] * 5, INT, LONG, DOUBLE, FLOAT, FLOAT, *[POINTER] * 4),
 }
 

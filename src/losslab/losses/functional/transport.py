@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from losslab.losses.base import full_precision, not_negative
-from losslab.losses.functional.fused import fused
+from losslab.losses.functional.fused import Computed, fused
 from losslab.losses.functional.kernels import call
 from losslab.losses.functional.points import (
     euclidean_norm,
@@ -192,18 +192,14 @@ class SinkhornKernel(NamedTuple):
     blur: float
     steps: int
 
-    def forward(self, x: Tensor, y: Tensor) -> tuple[tuple[Tensor], Tensor]:
+    def compute(self, slopes: bool, x: Tensor, y: Tensor) -> Computed:
         """Compute the divergence of each pair of clouds, and its gradient."""
         x, y = x.contiguous(), y.contiguous()
-        values, slopes = x.new_empty(len(x)), torch.empty_like(x)
+        values, room = x.new_empty(len(x)), torch.empty_like(x)
         sizes = *x.shape[:2], *y.shape[1:], torch.get_num_threads()
         how = self.p, self.steps, self.blur, RATE, MOMENTUM
-        call("sinkhorn", *sizes, *how, x, y, values, slopes)
-        return (values,), slopes
-
-    def backward(self, weight: Tensor, slopes: Tensor, *_: Tensor) -> Tensor:
-        """Compute the gradient."""
-        return weight[:, None, None] * slopes
+        call("sinkhorn", *sizes, *how, x, y, values, room)
+        return (values,), room
 
 
 def _divergence(x: Tensor, y: Tensor, p: int, blur: float, steps: int) -> tuple[Tensor]:
