@@ -36,7 +36,8 @@ def attempt(line, folder):
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ))
         stack.enter_context(mock.patch("sys.argv", ["train.py", *shlex.split(line)]))
-        stack.enter_context(mock.patch("hydra.main", side_effect=Started("it runs")))
+        for start in ("losslab.cli.run_composed", "hydra.main"):  # of a run, and of a sweep
+            stack.enter_context(mock.patch(start, side_effect=Started("it runs")))
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
         os.chdir(folder)

@@ -47,7 +47,7 @@ STAGES = (
                 "losslab.job_checks.compose_jobs",
             ],
             IMPORTS: ["losslab.job_checks.import_torch"],
-            "Hydra's jobs: composition, logging": ["losslab.cli.hydra_main"],
+            "Hydra's job: folder, logging": ["losslab.cli.run_composed"],
             "Hydra's jobs: composition, logging, progress": ["losslab.sweep.hydra_main"],
             "summary of the sweep for TensorBoard": ["losslab.sweep.write_summary"],
             "table of the run": ["losslab.cli.show_run"],

@@ -32,7 +32,7 @@ from losslab.ranks.first import ranks_ended
 from losslab.ranks.place import Place, enter, place_in
 from losslab.resume import resume
 from losslab.sequential_sweep import sequential_sweep
-from losslab.sweep import hydra_main, sweep, train_job
+from losslab.sweep import hydra_main, run_composed, sweep, train_job
 from losslab.sweep_output import DONE, print_tree, show_run
 from losslab.torch_import import import_torch
 
@@ -103,7 +103,7 @@ def single(command: Command) -> int:
         except UserError as error:  # Hydra would print a traceback and exit with 1
             refusals.append(error)
 
-    hydra_main(command.flags + command.overrides, job)
+    run_composed(config, job)
     if refusals:
         _remove_empty(folders[0])
         raise refusals[0]

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.utils import run_and_report
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log, run_job
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
 from losslab.config import groups
@@ -199,6 +203,22 @@ LOGGING: dict[str, Any] = (
     {} if VERSION_BASE else {"execution_whitelist": ["losslab.config.secrets.Formatter"]}
 )
 """What Hydra may call to configure logging besides the standard library, from 1.4 on."""
+
+
+def run_composed(config: DictConfig, job: TaskFunction) -> None:
+    """Run a job as Hydra's main does, which would compose its config twice more."""
+    config.hydra.mode = RunMode.RUN
+
+    def run() -> None:
+        callbacks = Callbacks(config)
+        context = HydraContext(GlobalHydra.instance().config_loader(), callbacks, **LOGGING)
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose, **LOGGING)
+        callbacks.on_run_start(config, config_name="train")
+        result = run_job(job, config, "hydra.run.dir", None, context)
+        callbacks.on_run_end(config, config_name="train", job_return=result)
+        _ = result.return_value  # raises what the job has raised
+
+    run_and_report(run)
 
 
 def hydra_main(arguments: Sequence[str], job: Any) -> int:

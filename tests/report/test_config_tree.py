@@ -30,7 +30,7 @@ def test_the_command_line_prints_it_on_demand(
     asked: bool, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr("losslab.cli.check_configs", lambda configs: "")
-    monkeypatch.setattr("losslab.cli.hydra_main", lambda arguments, job: 1 / 0)
+    monkeypatch.setattr("losslab.cli.run_composed", lambda config, job: 1 / 0)
     arguments = ["loss=mse", f"extras.print_config={str(asked).lower()}"]
     with pytest.raises(ZeroDivisionError):
         single(parse(arguments))

@@ -58,7 +58,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     defaults = functools.cache(lambda: defaults_of(overrides))
     with composition_errors():
         if not GlobalHydra.instance().is_initialized():
-            hydra.initialize_config_dir(str(groups.CONF), **VERSION_BASE)
+            hydra.initialize_config_dir(str(groups.CONF), job_name="train", **VERSION_BASE)
         _require_known(overrides, defaults)
         config = _with_values(overrides, defaults)
         if config is None:
