@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -92,6 +93,8 @@ def single(command: Command) -> int:
     require_possible(plain(finished))
     print(check_configs([finished]), flush=True)
     print_tree(finished, "config")
+    run_dir = Path(str(config.hydra.run.dir)).absolute()
+    new = [each for each in (run_dir, *run_dir.parents) if not each.exists()]
     folders: list[Path] = []
     refusals: list[UserError] = []
 
@@ -105,16 +108,17 @@ def single(command: Command) -> int:
 
     run_composed(config, job)
     if refusals:
-        _remove_empty(folders[0])
+        _remove_empty(new)
         raise refusals[0]
     return show_run(folders[0], Path(finished.paths.log_dir))
 
 
-def _remove_empty(folder: Path) -> None:
-    """Remove the empty folders that Hydra created for a run that did not start."""
-    while not any(folder.iterdir()):
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove the folders that Hydra created for a run that did not start, the inner ones first."""
+    for folder in folders:
+        if not folder.is_dir() or any(folder.iterdir()):
+            return
         folder.rmdir()
-        folder = folder.parent
 
 
 def _follow(place: Place) -> int:

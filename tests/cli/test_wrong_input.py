@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from losslab.cli import single
+from losslab.config.command import parse
 from losslab.config.errors import UserError
 from losslab.fitting import with_losses
 from refusals import LIBRARIES, attempt
@@ -157,3 +159,19 @@ def test_help_lists_losses_and_data_by_task_without_torch(command):
 def imported(times):
     """Return the modules that were imported; Python indents those that another one imports."""
     return {line.rpartition("|")[2].strip() for line in times.splitlines()}
+
+
+def test_a_run_that_is_refused_late_leaves_the_folders_that_were_there(tmp_path, monkeypatch):
+    def refuse(config):
+        raise UserError("late")
+
+    monkeypatch.setattr("losslab.cli.check_configs", lambda configs: "")
+    monkeypatch.setattr("losslab.cli.train_job", refuse)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="late"):
+        single(parse(["loss=mse"]))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "logs").mkdir()
+    with pytest.raises(UserError, match="late"):
+        single(parse(["loss=mse"]))
+    assert [each.name for each in tmp_path.rglob("*")] == ["logs"]

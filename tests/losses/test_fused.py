@@ -6,6 +6,8 @@ import sys
 import pytest
 import torch
 from conformance import cases
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.testing import assert_close
 
 from losslab.losses import (
@@ -357,3 +359,69 @@ def test_the_compiled_kernels_are_named_in_records(monkeypatch):
     kernels.library.cache_clear()
     assert kernels.version() == "none"
     kernels.library.cache_clear()
+
+
+BATCH = torch.linspace(-2, 2, 24).view(2, 3, 4), (torch.arange(24) % 3 == 0).float().view(2, 3, 4)
+
+
+@pytest.mark.parametrize("loss", [BCELoss(), DiceLoss(), FocalLoss()], ids=str)
+def test_the_default_dtype_does_not_matter(loss):
+    expected = results(loss, *BATCH)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert_close(results(loss, *BATCH), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.device("meta"):
+        assert_close(results(loss, *BATCH), expected)
+
+
+@pytest.mark.parametrize("loss", [BCELoss(), DiceLoss()], ids=str)
+def test_what_traces_a_loss_sees_its_operations(loss):
+    logits, target = BATCH
+    for traced in (make_fx(loss)(logits, target), torch.jit.trace(loss, (logits, target))):
+        assert_close(traced(logits + 1, target), loss(logits + 1, target))
+
+
+def test_tensors_without_numbers_of_their_own_have_no_kernel():
+    logits, target = BATCH
+    assert fused.has_kernel(logits, target)
+    assert not fused.has_kernel(logits, torch._efficientzerotensor(target.shape))
+    assert not fused.has_kernel(torch._neg_view(logits), target)
+    assert not fused.has_kernel(logits, target.as_subclass(type("Own", (torch.Tensor,), {})))
+    assert_close(BCELoss()(torch._neg_view(logits), target), BCELoss()(-logits, target))
+
+
+def test_forward_mode_derivatives():
+    logits, target = BATCH
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(logits, torch.ones_like(logits))
+        tangent = forward_ad.unpack_dual(BCELoss()(dual, target)).tangent
+    assert_close(tangent, results(BCELoss(), logits, target)[1].sum())
+
+
+def test_compiled_autograd_of_a_graph_that_is_kept(monkeypatch):
+    monkeypatch.setattr("torch._dynamo.config.compiled_autograd", True)
+    logits, target = BATCH[0].clone().requires_grad_(), BATCH[1]
+    value = BCELoss()(logits, target)
+    backward = torch.compile(lambda v: (2 * v).backward(retain_graph=True), backend="eager")
+    found = []
+    for _ in range(3):
+        logits.grad = None
+        backward(value)
+        found.append(logits.grad.clone())
+    assert_close(found, [2 * results(BCELoss(), *BATCH)[1]] * 3)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss()], ids=str)
+def test_logits_that_are_no_numbers_show_in_the_value(loss):
+    logits, target = torch.zeros(512, 5), torch.zeros(512, dtype=torch.long)
+    logits[3, 2] = torch.nan
+    value, gradient, by_kernel = results(loss, logits, target)
+    assert by_kernel
+    assert value.isnan()
+    assert gradient[3].isnan().all()
+
+
+def test_masks_without_channels_cost_nothing():
+    assert DiceLoss(reduction="sum")(torch.zeros(2, 0, 4, 4), torch.zeros(2, 0, 4, 4)) == 0

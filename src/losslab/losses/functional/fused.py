@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from losslab.losses.functional.kernels import Overlap, Pixels, call, library
 
@@ -75,7 +76,7 @@ def fused(
 def has_kernel(logits: Tensor, *constants: Tensor) -> bool:
     """Return whether kernels apply to these tensors."""
     for each in constants:
-        if each.requires_grad or not each.is_cpu:
+        if each.requires_grad or not _has_numbers(each):
             return False
     return logits.dtype in _DTYPES and is_readable(logits) and library() is not None
 
@@ -83,14 +84,22 @@ def has_kernel(logits: Tensor, *constants: Tensor) -> bool:
 def is_readable(tensor: Tensor) -> bool:
     """Return whether a tensor's numbers can be read at no cost."""
     return (
-        tensor.is_cpu
-        and type(tensor) in _WITH_MEMORY  # fake tensors have none
+        _has_numbers(tensor)
         and not torch.compiler.is_compiling()  # which fuses definitions itself
         and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
+        # tracing keeps operations and not what a kernel does
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._is_tracing()
     )
 
 
-_WITH_MEMORY = (Tensor, nn.Parameter)
+def _has_numbers(tensor: Tensor) -> bool:
+    """Return whether a tensor's memory holds its numbers, unlike that of fake or lazy ones."""
+    plain = tensor.is_cpu and type(tensor) in (Tensor, nn.Parameter)
+    return plain and not (tensor.is_neg() or tensor._is_zerotensor())
+
+
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -101,7 +110,8 @@ class _Fused(torch.autograd.Function):
     def forward(
         ctx: Any, kernel: Kernel, definition: Definition, logits: Tensor, *constants: Tensor
     ) -> tuple[Tensor, ...]:
-        values, ctx.slopes = kernel.compute(True, logits, *constants)
+        values, slopes = kernel.compute(True, logits, *constants)
+        ctx.held = [slopes]  # a list, which compiled autograd shares with its stand-in for ctx
         ctx.kernel, ctx.definition = kernel, definition
         ctx.save_for_backward(logits, *constants)
         if values[1:]:
@@ -118,9 +128,8 @@ class _Fused(torch.autograd.Function):
             gradient = pull(weight)[0]
         elif weight is not None:
             # given away, not copied; a second pass through a graph that is kept computes it again
-            slopes, ctx.slopes = ctx.slopes, None
-            if slopes is None:
-                slopes = ctx.kernel.compute(True, logits, *constants)[1]
+            held = ctx.held or [ctx.kernel.compute(True, logits, *constants)[1]]
+            slopes = held.pop()
             gradient = _scaled(slopes, weight).to(logits.dtype)
         return None, None, gradient, *[None] * len(constants)
 
@@ -145,7 +154,7 @@ class ElementKernel(NamedTuple):
     def compute(self, slopes: bool, logits: Tensor, target: Tensor) -> Computed:
         """Compute the value."""
         logits, target = _in_one_format(logits, target)
-        value, room = torch.empty(()), torch.empty_like(logits) if slopes else None
+        value, room = _number(), torch.empty_like(logits) if slopes else None
         call(
             *("elements", logits.numel(), torch.get_num_threads(), logits.dtype is torch.bfloat16),
             *(logits, target, self.loss),
@@ -202,7 +211,7 @@ class RegionKernel(NamedTuple):
         logits, target = as_one(logits, target)
         counted = None if counted is None else counted.contiguous()
         shape = _pixels(logits, merged=self.of_classes and not self.options.per_image)
-        value, count = torch.empty(()), torch.empty(())
+        value, count = _number(), _number()
         room = torch.empty_like(logits) if slopes else None
         name = "classes" if self.of_classes else "masks"
         tensors = logits, target, counted, self.weight, value, count, room
@@ -228,7 +237,7 @@ class ClassFocalKernel(NamedTuple):
         ignored = _NO_INDEX if self.ignore_index is None else self.ignore_index
         weight = None if self.weight is None else self.weight.contiguous()
         options = weight, self.gamma, ignored, self.mean, self.weighted
-        value, room = torch.empty(()), torch.empty_like(logits) if slopes else None
+        value, room = _number(), torch.empty_like(logits) if slopes else None
         shape = _pixels(logits, merged=True)
         if call("class_focal", shape, logits, indices, *options, value, room):
             raise Refused
@@ -236,6 +245,11 @@ class ClassFocalKernel(NamedTuple):
 
 
 _NO_INDEX = -(2**63)
+
+
+def _number() -> Tensor:
+    """Return room for one number, whatever the default dtype and device are."""
+    return torch.empty((), dtype=torch.float32, device="cpu")
 
 
 def _pixels(logits: Tensor, *, merged: bool) -> Pixels:

@@ -70,11 +70,12 @@ inline float twice_atanh(float t) {
 
 inline float log1p_unit(float x) { return twice_atanh(x / (2 + x)); }  // x from 0 to 1
 
-inline float log_normal(float x) {  // x >= 1, finite
+inline float log_normal(float x) {  // x >= 1 and finite, or not a number
   int32_t bits = __builtin_bit_cast(int32_t, x);
   int32_t power = (bits - 0x3f3504f3) >> 23;  // so that the rest is from sqrt(1/2) to sqrt(2)
   float rest = __builtin_bit_cast(float, bits - (power << 23));
-  return twice_atanh((rest - 1) / (rest + 1)) + power * 0.69314718f;
+  float log = twice_atanh((rest - 1) / (rest + 1)) + power * 0.69314718f;
+  return x == x ? log : x;
 }
 
 // --- work --------------------------------------------------------------------------------------
@@ -311,7 +312,7 @@ double region_loss(const Overlap& o, const Sums& sums, Sums& slopes) {
 // the sum or mean over the regions, what the mean divides by, and the slopes
 std::vector<Slopes> reduce_regions(const Overlap& o, long classes, const std::vector<Sums>& regions,
                                    const float* weights, float* value, float* count) {
-  long images = long(regions.size()) / classes;
+  long images = classes == 0 ? 0 : long(regions.size()) / classes;
   std::vector<Sums> own(regions.size());
   double total = 0, counted = 0;
   for (long image = 0; image < images; ++image) {
