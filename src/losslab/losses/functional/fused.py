@@ -76,30 +76,33 @@ def fused(
 def has_kernel(logits: Tensor, *constants: Tensor) -> bool:
     """Return whether kernels apply to these tensors."""
     for each in constants:
-        if each.requires_grad or not _has_numbers(each):
+        # a view of an imaginary part may be negative without having negated its memory
+        if each.requires_grad or not each.is_cpu or type(each) not in _PLAIN or each.is_neg():
             return False
-    return logits.dtype in _DTYPES and is_readable(logits) and library() is not None
+    return (
+        logits.dtype in _DTYPES
+        and is_readable(logits)
+        and not logits.is_neg()
+        and forward_ad._current_level < 0
+        and library() is not None
+    )
 
 
 def is_readable(tensor: Tensor) -> bool:
     """Return whether a tensor's numbers can be read at no cost."""
     return (
-        _has_numbers(tensor)
+        tensor.is_cpu
+        and type(tensor) in _PLAIN
         and not torch.compiler.is_compiling()  # which fuses definitions itself
         and not torch._C._are_functorch_transforms_active()
-        and forward_ad._current_level < 0
-        # tracing keeps operations and not what a kernel does
+        # of fake tensors, and of traced ones, of which a kernel would leave no trace
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._is_tracing()
     )
 
 
-def _has_numbers(tensor: Tensor) -> bool:
-    """Return whether a tensor's memory holds its numbers, unlike that of fake or lazy ones."""
-    plain = tensor.is_cpu and type(tensor) in (Tensor, nn.Parameter)
-    return plain and not (tensor.is_neg() or tensor._is_zerotensor())
-
-
+_PLAIN = (Tensor, nn.Parameter)
+_NUMBER = torch.empty((), dtype=torch.float32, device="cpu")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -249,7 +252,7 @@ _NO_INDEX = -(2**63)
 
 def _number() -> Tensor:
     """Return room for one number, whatever the default dtype and device are."""
-    return torch.empty((), dtype=torch.float32, device="cpu")
+    return torch.empty_like(_NUMBER)
 
 
 def _pixels(logits: Tensor, *, merged: bool) -> Pixels:
