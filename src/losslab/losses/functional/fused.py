@@ -75,17 +75,13 @@ def fused(
 
 def has_kernel(logits: Tensor, *constants: Tensor) -> bool:
     """Return whether kernels apply to these tensors."""
+    if logits.dtype not in _DTYPES or not is_readable(logits):  # first: others cannot be traced
+        return False
     for each in constants:
         # a view of an imaginary part may be negative without having negated its memory
         if each.requires_grad or not each.is_cpu or type(each) not in _PLAIN or each.is_neg():
             return False
-    return (
-        logits.dtype in _DTYPES
-        and is_readable(logits)
-        and not logits.is_neg()
-        and forward_ad._current_level < 0
-        and library() is not None
-    )
+    return not logits.is_neg() and forward_ad._current_level < 0 and library() is not None
 
 
 def is_readable(tensor: Tensor) -> bool:
