@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import losslab
@@ -95,14 +94,12 @@ def single(command: Command) -> int:
     print_tree(finished, "config")
     run_dir = Path(str(config.hydra.run.dir)).absolute()
     new = [each for each in (run_dir, *run_dir.parents) if not each.exists()]
-    folders: list[Path] = []
     refusals: list[UserError] = []
 
-    def job(config: DictConfig) -> None:
-        folders.append(Path(HydraConfig.get().runtime.output_dir))
+    def job(own: DictConfig) -> None:
         try:
-            with resumable(f"{program()} resume={folders[0]}"):
-                train_job(config)
+            with resumable(f"{program()} resume={config.hydra.runtime.output_dir}"):
+                train_job(own)
         except UserError as error:  # Hydra would print a traceback and exit with 1
             refusals.append(error)
 
@@ -110,7 +107,7 @@ def single(command: Command) -> int:
     if refusals:
         _remove_empty(new)
         raise refusals[0]
-    return show_run(folders[0], Path(finished.paths.log_dir))
+    return show_run(Path(config.hydra.runtime.output_dir), Path(finished.paths.log_dir))
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+import torch._dynamo
 from conformance import cases
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -399,8 +400,8 @@ def test_forward_mode_derivatives():
     assert_close(tangent, results(BCELoss(), logits, target)[1].sum())
 
 
-def test_compiled_autograd_of_a_graph_that_is_kept(monkeypatch):
-    monkeypatch.setattr("torch._dynamo.config.compiled_autograd", True)
+@torch._dynamo.config.patch(compiled_autograd=True)
+def test_compiled_autograd_of_a_graph_that_is_kept():
     logits, target = BATCH[0].clone().requires_grad_(), BATCH[1]
     value = BCELoss()(logits, target)
     backward = torch.compile(lambda v: (2 * v).backward(retain_graph=True), backend="eager")

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from losslab.ranks import connection, first
+from losslab.config.interruption import INTERRUPTED
+from losslab.ranks import connection, first, follower
 from losslab.ranks.connection import ANEW, GONE, LEFT, connected, told, watched
 from losslab.ranks.first import FirstRank
 
@@ -40,6 +41,16 @@ def test_the_run_has_its_first_error(store):
     for rank in (2, 1):
         fail(store, rank)
     assert store.get("failed 1").decode().startswith("rank 2: ")
+
+
+def test_a_rank_that_is_interrupted_while_it_connects_says_so_by_its_exit_status(monkeypatch):
+    def interrupt(place):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follower, "connected", interrupt)
+    monkeypatch.setattr(follower, "enter", lambda place: None)
+    place = SimpleNamespace(starter="torchrun", rank=1)
+    assert follower.follow(place, join=None) == INTERRUPTED
 
 
 @pytest.mark.parametrize("anew", [True, False])

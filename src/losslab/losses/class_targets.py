@@ -78,7 +78,7 @@ def require_classes(prediction: Tensor) -> None:
 
 def require_class_indices(prediction: Tensor, target: Tensor) -> None:
     """Raise ``ValueError`` unless the target holds one int64 class index per set of logits."""
-    if _classes(prediction, target) < 2:
+    if (_classes(prediction, target) or 0) < 2:
         require_classes(prediction)
         raise ValueError(
             f"target must hold int64 class indices of shape {_shape_of_indices(prediction)}, "
@@ -94,9 +94,8 @@ def is_binary_target(prediction: Tensor, target: Tensor) -> bool:
     """
     if target.shape == prediction.shape:
         return True
-    if classes := _classes(prediction, target):
-        if classes < 2:
-            require_classes(prediction)
+    if _classes(prediction, target) is not None:
+        require_classes(prediction)
         return False
     raise ValueError(
         f"target must be binary with the shape of prediction, {tuple(prediction.shape)}, "
@@ -105,14 +104,14 @@ def is_binary_target(prediction: Tensor, target: Tensor) -> bool:
     )
 
 
-def _classes(prediction: Tensor, target: Tensor) -> int:
-    """Return the number of classes if the target holds class indices, and 0 otherwise."""
+def _classes(prediction: Tensor, target: Tensor) -> int | None:
+    """Return the number of classes if the target holds class indices."""
     own, given = prediction.shape, target.shape
     dims = len(own)
     if dims != len(given) + 1 or dims < 2 or target.dtype is not torch.int64:
-        return 0
+        return None
     # slices of shapes take longer than the other checks together
-    return own[1] if own[0] == given[0] and (dims == 2 or own[2:] == given[1:]) else 0
+    return own[1] if own[0] == given[0] and (dims == 2 or own[2:] == given[1:]) else None
 
 
 def _shape_of_indices(prediction: Tensor) -> tuple[int, ...]:

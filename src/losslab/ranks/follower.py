@@ -40,13 +40,15 @@ def follow(place: Place, join: Join) -> int:
     enter(place)
     if place.starter == "losslab":
         end_with_parent(os.getppid())
+    store: Any = None
     try:
         store = connected(place)
         store.delete_key(f"{ANEW} {place.rank}")
         return _follow(store, place.rank, join, environment)
     except (KeyboardInterrupt, SystemExit) as error:
-        with suppress(RuntimeError):  # the first rank has ended
-            store.set(GONE, f"rank {place.rank} was interrupted")
+        if store is not None:
+            with suppress(RuntimeError):  # the first rank has ended
+                store.set(GONE, f"rank {place.rank} was interrupted")
         return getattr(interruption(error), "exit_code", INTERRUPTED)
 
 

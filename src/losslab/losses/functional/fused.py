@@ -153,7 +153,7 @@ class ElementKernel(NamedTuple):
     def compute(self, slopes: bool, logits: Tensor, target: Tensor) -> Computed:
         """Compute the value."""
         logits, target = _in_one_format(logits, target)
-        value, room = _number(), torch.empty_like(logits) if slopes else None
+        value, room = _number(), _room(logits, slopes)
         call(
             *("elements", logits.numel(), torch.get_num_threads(), logits.dtype is torch.bfloat16),
             *(logits, target, self.loss),
@@ -210,8 +210,7 @@ class RegionKernel(NamedTuple):
         logits, target = as_one(logits, target)
         counted = None if counted is None else counted.contiguous()
         shape = _pixels(logits, merged=self.of_classes and not self.options.per_image)
-        value, count = _number(), _number()
-        room = torch.empty_like(logits) if slopes else None
+        value, count, room = _number(), _number(), _room(logits, slopes)
         name = "classes" if self.of_classes else "masks"
         tensors = logits, target, counted, self.weight, value, count, room
         if call(name, Overlap(*self.options), shape, *tensors):
@@ -220,7 +219,7 @@ class RegionKernel(NamedTuple):
 
 
 class ClassFocalKernel(NamedTuple):
-    """Kernel of focal losses over classes, and cross-entropy; its values are those of regions."""
+    """Kernel of the sum or mean of focal losses over classes, and of cross-entropy."""
 
     gamma: float
     weight: Tensor | None
@@ -236,7 +235,7 @@ class ClassFocalKernel(NamedTuple):
         ignored = _NO_INDEX if self.ignore_index is None else self.ignore_index
         weight = None if self.weight is None else self.weight.contiguous()
         options = weight, self.gamma, ignored, self.mean, self.weighted
-        value, room = _number(), torch.empty_like(logits) if slopes else None
+        value, room = _number(), _room(logits, slopes)
         shape = _pixels(logits, merged=True)
         if call("class_focal", shape, logits, indices, *options, value, room):
             raise Refused
@@ -249,6 +248,10 @@ _NO_INDEX = -(2**63)
 def _number() -> Tensor:
     """Return room for one number, whatever the default dtype and device are."""
     return torch.empty_like(_NUMBER)
+
+
+def _room(logits: Tensor, slopes: bool) -> Tensor | None:
+    return torch.empty_like(logits) if slopes else None
 
 
 def _pixels(logits: Tensor, *, merged: bool) -> Pixels:
