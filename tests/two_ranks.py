@@ -41,7 +41,8 @@ def train_in_order(folder: Path, runs: list[tuple[str, DictConfig]]) -> None:
     for each in ranks:
         each.join(timeout=300)
         each.kill()
-    assert [each.exitcode for each in ranks] == [0, 0]
+    codes = [each.exitcode for each in ranks]
+    assert codes == [0, 0], f"exit status of each rank: {codes}"
 
 
 def together(config: DictConfig, strategy: str = "ddp") -> DictConfig:

@@ -55,7 +55,7 @@ def test_a_rank_that_is_interrupted_while_it_connects_says_so_by_its_exit_status
 
 @pytest.mark.parametrize("anew", [True, False])
 def test_the_first_rank_ends_after_one_that_starts_anew(store, anew, monkeypatch):
-    monkeypatch.setattr(first, "here", lambda: SimpleNamespace(size=2))
+    monkeypatch.setattr(first, "here", lambda: SimpleNamespace(rank=0, size=2))
     monkeypatch.setattr(first, "SECONDS_TO_LEAVE", 0.2)
     rank = FirstRank()
     rank.store = store
@@ -66,6 +66,14 @@ def test_the_first_rank_ends_after_one_that_starts_anew(store, anew, monkeypatch
     rank.end(0)
     assert store.add(LEFT, 0) == int(anew)
     back.cancel()
+
+
+def test_a_follower_ends_no_others(store, monkeypatch):
+    monkeypatch.setattr(first, "here", lambda: SimpleNamespace(rank=1, size=2))
+    rank = FirstRank()
+    rank.store = store
+    rank.end(0)  # at the end of its process, when the first rank and its store may be gone
+    assert not store.check(["run 1"])
 
 
 @pytest.mark.parametrize("together", [True, False])

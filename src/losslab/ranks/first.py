@@ -82,8 +82,7 @@ class FirstRank:
 
     def end(self, status: int) -> None:
         """End the other ranks with an exit status, and wait until they have read it."""
-        place = here()
-        others = place.size - 1 if place is not None else len(self._processes)
+        place, others = here(), self._others()
         if not others or self._ended:
             return
         self._ended = place is not None
@@ -94,6 +93,13 @@ class FirstRank:
                 break
             time.sleep(POLL_SECONDS)
         self._kill()
+
+    def _others(self) -> int:
+        """Return how many ranks this process ends, which is none if it is a follower."""
+        place = here()
+        if place is None:
+            return len(self._processes)
+        return place.size - 1 if place.rank == 0 else 0
 
     def _limit(self, others: int) -> float:
         """Return how long the others may take to read their exit status, in seconds."""
