@@ -1,3 +1,4 @@
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -542,7 +543,7 @@ def test_fused_sums_of_infinite_logits(gamma, weights):
     for kept in ([0, 1, 6, 7], list(range(8))):
         z, t = logits[kept].requires_grad_(), target[kept]
         expected = functional.binary_focal(z, t, gamma, *given)
-        kernel = ElementKernel(FOCAL, (gamma, *given, None, None)[:3], 1)
+        kernel = ElementKernel(FOCAL, (gamma, *given, 1.0, 1.0)[:3], 1)
         [total], slopes = kernel.compute(True, z.detach(), t)
         assert total.item() == pytest.approx(expected.sum().item(), rel=1e-5)
         [gradient] = torch.autograd.grad(expected.sum(), z)
@@ -576,6 +577,28 @@ def test_the_margin_of_hinge_is_1_unless_told():
     scores, target = draw(20), (draw(20, seed=1) > 0).double()
     expected = np.maximum(0, 1 - (2 * target - 1).numpy() * scores.numpy())
     np.testing.assert_allclose(functional.binary_hinge(scores, target), expected)
+
+
+def test_small_means_of_cross_entropy_refuse_what_sums_refuse():
+    """The mean of a small batch leaves the checks of most shapes to torch's operator."""
+    sizes = [shape for dims in range(5) for shape in itertools.product((1, 2, 3), repeat=dims)]
+    both = CrossEntropyLoss(), CrossEntropyLoss(reduction="sum")
+    accepted = 0
+    for of_logits, of_targets in itertools.product(sizes, sizes):
+        for dtype in (torch.int64, torch.int32, torch.uint8, torch.float32):
+            batch = torch.zeros(of_logits), torch.zeros(of_targets, dtype=dtype)
+            refusals = [_refusal(loss, *batch) for loss in both]
+            assert refusals[0] == refusals[1], (of_logits, of_targets, dtype)
+            accepted += refusals[0] is None
+    assert accepted == sum(len(shape) > 1 and shape[1] > 1 for shape in sizes)
+
+
+def _refusal(loss, *batch):
+    try:
+        loss(*batch)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def test_sparse_and_dense_cross_entropy_of_small_batches_have_the_same_gradient_bits():

@@ -63,13 +63,20 @@ def sparse_softmax_cross_entropy_mean(
     """Compute the mean of :func:`sparse_softmax_cross_entropy` by torch's own operator.
 
     Returns:
-        ``None`` if it is NaN, as for a batch of ignored targets, or if that cannot be read.
+        ``None`` if it is NaN, as for a batch of ignored targets, if that cannot be read, or if the
+        operator should refuse these inputs.
     """
+    shape = logits.shape
+    if indices.dtype is not torch.int64 or len(shape) < 2 or shape[1] < 2:  # torch takes them
+        return None
     if not is_readable(logits):
         return None
     if logits.dtype in HALF:
         logits = logits.float()
-    mean: Tensor = _cross_entropy(logits, indices, None, _MEAN, ignore_index, 0.0)
+    try:
+        mean: Tensor = _cross_entropy(logits, indices, None, _MEAN, ignore_index, 0.0)
+    except (IndexError, RuntimeError, ValueError):
+        return None
     return None if math.isnan(mean.item()) else mean
 
 

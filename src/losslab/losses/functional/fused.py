@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from losslab.losses.functional.kernels import Overlap, Pixels, call, library
+from losslab.losses.functional.kernels import Overlap, Pixels, compiled, library, pointers
 
 Computed = tuple[tuple[Tensor, ...], Tensor | None]
 """Values of a kernel, and the gradient of the first: bfloat16 if the logits are, else float32."""
@@ -87,16 +87,20 @@ def has_kernel(logits: Tensor, *constants: Tensor) -> bool:
 def is_readable(tensor: Tensor) -> bool:
     """Return whether a tensor's numbers can be read at no cost."""
     return (
-        tensor.is_cpu
-        and type(tensor) in _PLAIN
-        and not torch.compiler.is_compiling()  # which fuses definitions itself
-        and not torch._C._are_functorch_transforms_active()
+        type(tensor) in _PLAIN
+        and tensor.is_cpu
+        and not _is_compiling()  # which fuses definitions itself
+        and not _is_transforming()
         # of fake tensors, and of traced ones, of which a kernel would leave no trace
-        and not torch._C._len_torch_dispatch_stack()
-        and not torch._C._is_tracing()
+        and not _count_modes()
+        and not _is_tracing()
     )
 
 
+_is_compiling = torch.compiler.is_compiling
+_is_transforming = torch._C._are_functorch_transforms_active
+_count_modes = torch._C._len_torch_dispatch_stack
+_is_tracing = torch._C._is_tracing
 _PLAIN = (Tensor, nn.Parameter)
 _NUMBER = torch.empty((), dtype=torch.float32, device="cpu")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -113,24 +117,30 @@ class _Fused(torch.autograd.Function):
         ctx.held = [slopes]  # a list, which compiled autograd shares with its stand-in for ctx
         ctx.kernel, ctx.definition = kernel, definition
         ctx.save_for_backward(logits, *constants)
-        if values[1:]:
+        if len(values) > 1:
             ctx.mark_non_differentiable(*values[1:])
-        ctx.set_materialize_grads(False)
+            ctx.set_materialize_grads(False)
         return values
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-        logits, *constants = ctx.saved_tensors
         gradient: Tensor | None = None
-        if weight is not None and torch.is_grad_enabled():  # for second derivatives
-            pull = torch.func.vjp(lambda leaf: ctx.definition(leaf, *constants)[0], logits)[1]
-            gradient = pull(weight)[0]
+        if weight is not None and ctx.held and not torch.is_grad_enabled():
+            # given away, not copied; autograd converts it to the dtype of the logits
+            gradient = _scaled(ctx.held.pop(), weight)
         elif weight is not None:
-            # given away, not copied; a second pass through a graph that is kept computes it again
-            held = ctx.held or [ctx.kernel.compute(True, logits, *constants)[1]]
-            slopes = held.pop()
-            gradient = _scaled(slopes, weight).to(logits.dtype)
-        return None, None, gradient, *[None] * len(constants)
+            gradient = _differentiated(ctx, weight)
+        return None, None, gradient, *[None] * (len(ctx.needs_input_grad) - 3)
+
+
+def _differentiated(ctx: Any, weight: Tensor) -> Tensor:
+    """Compute the gradient for second derivatives, or once more through a graph that is kept."""
+    logits, *constants = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        pull = torch.func.vjp(lambda leaf: ctx.definition(leaf, *constants)[0], logits)[1]
+        gradient: Tensor = pull(weight)[0]
+        return gradient
+    return _scaled(ctx.kernel.compute(True, logits, *constants)[1], weight)
 
 
 def _scaled(slopes: Tensor, weight: Tensor) -> Tensor:
@@ -146,20 +156,18 @@ class ElementKernel(NamedTuple):
 
     loss: int
     """One of the numbers below."""
-    options: tuple[float | Tensor | None, ...]
-    """Three numbers, those of the loss's struct in ``kernels.cpp`` first; ``None`` counts as 1."""
+    options: tuple[float | Tensor, ...]
+    """Three numbers, those of the loss's struct in ``kernels.cpp`` first."""
     divisor: float
 
     def compute(self, slopes: bool, logits: Tensor, target: Tensor) -> Computed:
         """Compute the value."""
         logits, target = _in_one_format(logits, target)
         value, room = _number(), _room(logits, slopes)
-        call(
-            *("elements", logits.numel(), torch.get_num_threads(), logits.dtype is torch.bfloat16),
-            *(logits, target, self.loss),
-            *[1.0 if each is None else float(each) for each in self.options],
-            *(self.divisor, value, room),
-        )
+        sizes = logits.numel(), torch.get_num_threads(), logits.dtype is torch.bfloat16
+        loss, options, divisor = self
+        tensors = pointers(logits, target, value, room)
+        compiled("elements")(*sizes, loss, *options, divisor, *tensors)
         return (value,), room
 
 
@@ -213,7 +221,7 @@ class RegionKernel(NamedTuple):
         value, count, room = _number(), _number(), _room(logits, slopes)
         name = "classes" if self.of_classes else "masks"
         tensors = logits, target, counted, self.weight, value, count, room
-        if call(name, Overlap(*self.options), shape, *tensors):
+        if compiled(name)(Overlap(*self.options), shape, *pointers(*tensors)):
             raise Refused
         return (value, count), room
 
@@ -234,10 +242,11 @@ class ClassFocalKernel(NamedTuple):
         logits, indices = _with_indices(logits, indices)
         ignored = _NO_INDEX if self.ignore_index is None else self.ignore_index
         weight = None if self.weight is None else self.weight.contiguous()
-        options = weight, self.gamma, ignored, self.mean, self.weighted
+        options = self.gamma, ignored, self.mean, self.weighted
         value, room = _number(), _room(logits, slopes)
         shape = _pixels(logits, merged=True)
-        if call("class_focal", shape, logits, indices, *options, value, room):
+        tensors = pointers(logits, indices, weight, value, room)
+        if compiled("class_focal")(shape, *options, *tensors):
             raise Refused
         return (value,), room
 

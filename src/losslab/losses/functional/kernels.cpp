@@ -939,12 +939,12 @@ float divergence(const Annealing& how, const Cloud& x, const Cloud& y, float* sl
 
 }  // namespace
 
-// All functions return 0 if all went well.
+// All functions return 0 if all went well, and take pointers to tensors last.
 
 // The sum of the losses of all elements, divided by the divisor, and its slopes if there is room;
 // half says whether the tensors are bfloat16, and loss is a number of fused.py.
-extern "C" int elements(long count, long threads, int half, const void* logits, const void* targets,
-                        int loss, float a, float b, float c, double divisor, float* value,
+extern "C" int elements(long count, long threads, int half, int loss, float a, float b, float c,
+                        double divisor, const void* logits, const void* targets, float* value,
                         void* slopes) {
   Batch batch{count, threads, logits, targets};
   auto reduced = half ? reduced_elements<bfloat16> : reduced_elements<float>;
@@ -985,9 +985,9 @@ extern "C" int classes(const Overlap* o, const Pixels* shape, const void* logits
 
 // The sum or mean of softmax_focal, and its slopes if there is room; returns whether a target is
 // none of the classes.
-extern "C" int class_focal(const Pixels* shape, const void* logits, const int64_t* indices,
-                           const float* weights, float gamma, int64_t ignored, int mean,
-                           int weighted, float* value, void* slopes) {
+extern "C" int class_focal(const Pixels* shape, float gamma, int64_t ignored, int mean,
+                           int weighted, const void* logits, const int64_t* indices,
+                           const float* weights, float* value, void* slopes) {
   ClassOptions o{weights, gamma, ignored, weighted != 0};
   bool outside = false;
   double count = count_targets(o, *shape, indices, outside);

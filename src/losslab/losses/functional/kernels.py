@@ -14,9 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,14 +64,12 @@ class Pixels(ctypes.Structure):
 
 
 _OVERLAP, _PIXELS = ctypes.POINTER(Overlap), ctypes.POINTER(Pixels)
-_ELEMENTS = (LONG, LONG, INT, POINTER, POINTER, INT, FLOAT, FLOAT, FLOAT, DOUBLE)
-_REGIONS = (_OVERLAP, _PIXELS, POINTER, POINTER, POINTER, POINTER)
-_FOCAL = (_PIXELS, POINTER, POINTER, POINTER, FLOAT, ctypes.c_int64, INT, INT)
+_ELEMENTS = (LONG, LONG, INT, INT, FLOAT, FLOAT, FLOAT, DOUBLE)
 ARGUMENTS = {
-    "elements": (*_ELEMENTS, POINTER, POINTER),
-    "masks": (*_REGIONS, POINTER, POINTER, POINTER),
-    "classes": (*_REGIONS, POINTER, POINTER, POINTER),
-    "class_focal": (*_FOCAL, POINTER, POINTER),
+    "elements": (*_ELEMENTS, *[POINTER] * 4),
+    "masks": (_OVERLAP, _PIXELS, *[POINTER] * 7),
+    "classes": (_OVERLAP, _PIXELS, *[POINTER] * 7),
+    "class_focal": (_PIXELS, FLOAT, ctypes.c_int64, INT, INT, *[POINTER] * 5),
     "sinkhorn": (*[LONG] * 5, INT, LONG, DOUBLE, FLOAT, FLOAT, *[POINTER] * 4),
 }
 
@@ -86,7 +84,7 @@ def library() -> ctypes.CDLL | None:
         log.info("no C++ compiler: losses are computed by their definitions, which takes longer")
         return None
     try:
-        loaded = ctypes.CDLL(str(_compiled(compiler)))
+        loaded = ctypes.CDLL(str(_library_file(compiler)))
         for name, arguments in ARGUMENTS.items():
             getattr(loaded, name).argtypes = arguments
     except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
@@ -101,19 +99,19 @@ def version() -> str:
     return "none" if loaded is None else Path(loaded._name).stem
 
 
-def call(name: str, *arguments: Any) -> int:
-    """Call a kernel where :func:`library` has it; tensors are passed as pointers."""
-    pointers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
-    result: int = _kernel(name)(*pointers)
-    return result
-
-
 @cache
-def _kernel(name: str) -> Any:
-    return getattr(library(), name)
+def compiled(name: str) -> Callable[..., int]:
+    """Return a kernel of :func:`library`, which there must be."""
+    kernel: Callable[..., int] = getattr(library(), name)
+    return kernel
 
 
-def _compiled(compiler: str) -> Path:
+def pointers(*tensors: Tensor | None) -> list[int | None]:
+    """Return where tensors begin in memory, as a kernel takes them."""
+    return [None if each is None else each.data_ptr() for each in tensors]
+
+
+def _library_file(compiler: str) -> Path:
     """Compile the kernels, unless the cache has them, and return the library's path."""
     flags = *FLAGS, *LEVELS.get(torch.backends.cpu.get_cpu_capability(), ())
     described = "\n".join((compiler, platform.platform(), *flags)).encode()

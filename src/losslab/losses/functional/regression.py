@@ -84,7 +84,7 @@ def _by_kernel_or_torch(
 
     divisor = unit * (prediction.numel() if reduction == "mean" else 1)
     return fused(
-        ElementKernel(loss, (*option, None, None, None)[:3], divisor),
+        ElementKernel(loss, (*option, 1.0, 1.0, 1.0)[:3], divisor),
         definition,
         prediction,
         target,

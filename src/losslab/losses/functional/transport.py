@@ -15,7 +15,7 @@ from torch import Tensor
 
 from losslab.losses.base import full_precision, not_negative
 from losslab.losses.functional.fused import Computed, fused
-from losslab.losses.functional.kernels import call
+from losslab.losses.functional.kernels import compiled, pointers
 from losslab.losses.functional.points import (
     euclidean_norm,
     fold_vmap,
@@ -198,7 +198,7 @@ class SinkhornKernel(NamedTuple):
         values, room = x.new_empty(len(x)), torch.empty_like(x)
         sizes = *x.shape[:2], *y.shape[1:], torch.get_num_threads()
         how = self.p, self.steps, self.blur, RATE, MOMENTUM
-        call("sinkhorn", *sizes, *how, x, y, values, room)
+        compiled("sinkhorn")(*sizes, *how, *pointers(x, y, values, room))
         return (values,), room
 
 
