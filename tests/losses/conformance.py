@@ -715,6 +715,20 @@ def extremes(case: Case) -> None:
         assert_close(slope.double(), expected_slope, **FLOAT32, msg=lambda text: f"{what}: {text}")  # noqa: B023
 
 
+def nans(case: Case) -> None:
+    """Predictions that are NaN never have a finite loss: it is NaN, or they are refused."""
+    loss = case.build()
+    for dtype in (torch.float32, torch.float64):
+        prediction, target = case.example(dtype=dtype)
+        prediction = torch.full_like(prediction, math.nan)
+        try:
+            result = loss(prediction, target)
+        except ValueError as error:
+            assert "must be finite" in str(error)  # noqa: PT017
+        else:
+            assert result.isnan()
+
+
 def half_precision(case: Case) -> None:
     """From bfloat16 and float16 the value is that of float64 to 1e-5, the gradient to an ulp.
 
@@ -861,6 +875,7 @@ CHECKS = {
         union,
         empty_batch,
         extremes,
+        nans,
         half_precision,
         shapes,
         compiles,

@@ -125,4 +125,5 @@ def _angle(size: Tensor) -> Tensor:
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    return torch.where(whole > 0, part / whole.where(whole > 0, 1), 0)
+    nothing = whole <= 0  # which NaN is not
+    return torch.where(nothing, 0, part / torch.where(nothing, 1, whole))

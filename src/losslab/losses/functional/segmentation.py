@@ -170,8 +170,8 @@ def power_from_zero(values: Tensor, exponent: float) -> Tensor:
 
     Subnormal values count as 0, since their slope may overflow.
     """
-    positive = values >= torch.finfo(values.dtype).tiny
-    return torch.where(positive, torch.where(positive, values, 1).pow(exponent), 0)
+    zero = values < torch.finfo(values.dtype).tiny  # which NaN is not
+    return torch.where(zero, 0, torch.where(zero, 1, values).pow(exponent))
 
 
 def _share(errors: Tensor, overlap: Tensor, smooth: float, region: Region) -> Tensor:
