@@ -53,6 +53,10 @@ def test_the_scale_of_the_advantages_does_not_matter(scale):
     assert_close(standardized(advantages).square().mean().item(), 1.0)
 
 
+def test_advantages_that_are_nan_are_not_taken_for_equal_ones():
+    assert standardized(torch.tensor([1.0, math.nan, 2.0])).isnan().all()
+
+
 def test_large_and_small_advantages_are_standardized_together():
     advantages = torch.tensor([1e30, -2e30, 1.0, 3e25], dtype=torch.float64)
     expected = (advantages - advantages.mean()) / advantages.std(correction=0)

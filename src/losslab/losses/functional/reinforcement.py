@@ -19,8 +19,8 @@ def standardized(advantages: Tensor) -> Tensor:
     centred = advantages / torch.where(largest > 0, largest, 1)
     centred = centred - centred.mean()
     deviation = centred.square().mean().sqrt()
-    differ = deviation > 8 * torch.finfo(centred.dtype).eps
-    return torch.where(differ, centred / torch.where(differ, deviation, 1), 0)
+    equal = deviation <= 8 * torch.finfo(centred.dtype).eps  # which NaN is not
+    return torch.where(equal, 0, centred / torch.where(equal, 1, deviation))
 
 
 def clipped_surrogate(log_ratio: Tensor, advantages: Tensor, clip: float) -> Tensor:
