@@ -543,7 +543,7 @@ def test_fused_sums_of_infinite_logits(gamma, weights):
     for kept in ([0, 1, 6, 7], list(range(8))):
         z, t = logits[kept].requires_grad_(), target[kept]
         expected = functional.binary_focal(z, t, gamma, *given)
-        kernel = ElementKernel(FOCAL, (gamma, *given, 1.0, 1.0)[:3], 1)
+        kernel = ElementKernel(FOCAL, 1, gamma, *given)
         [total], slopes = kernel.compute(True, z.detach(), t)
         assert total.item() == pytest.approx(expected.sum().item(), rel=1e-5)
         [gradient] = torch.autograd.grad(expected.sum(), z)

@@ -217,6 +217,49 @@ def test_a_graph_that_is_kept_has_the_same_gradient_twice(loss, kind, dtype):
     assert_close(3 * third, first, rtol=tolerance, atol=tolerance * largest)
 
 
+@pytest.mark.parametrize(("loss", "kind"), ONE_OF_EACH[:-1], ids=str)
+def test_the_gradient_is_that_of_the_values_that_were_read(loss, kind):
+    """It is held, so that a change in place later does not matter; a further pass would see it."""
+    prediction, target = batch_of(kind)
+    _, expected, _ = results(loss, prediction, target)
+    leaf = prediction.clone().requires_grad_()
+    given = leaf * 1
+    value = loss(given, target)
+    with torch.no_grad():
+        given.zero_()
+    assert_close(torch.autograd.grad(value, leaf, retain_graph=True)[0], expected, rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(value, leaf)
+
+
+class Stops(torch.autograd.Function):
+    """Through which no gradient comes."""
+
+    @staticmethod
+    def forward(ctx, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, weight):
+        return None
+
+
+@pytest.mark.parametrize(("loss", "kind"), ONE_OF_EACH[:-1], ids=str)
+def test_no_gradient_is_not_a_gradient_of_zero(loss, kind):
+    prediction, target = batch_of(kind)
+    leaf = prediction.requires_grad_()
+    Stops.apply(loss(leaf, target)).backward()
+    assert leaf.grad is None
+
+
+def test_a_graph_that_was_freed_by_a_pass_with_a_graph_is_gone():
+    leaf = torch.zeros(2, 2, requires_grad=True)
+    value = BCELoss()(leaf, torch.ones(2, 2))
+    torch.autograd.grad(value, leaf, create_graph=True, retain_graph=False)
+    with pytest.raises(RuntimeError, match="a second time"):
+        torch.autograd.grad(value, leaf)
+
+
 @pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss(), DiceLoss()], ids=str)
 def test_a_target_that_is_no_class_is_refused_as_by_the_definition(loss):
     with pytest.raises((IndexError, RuntimeError), match=r"out of (bounds|range)"):

@@ -64,11 +64,11 @@ def sparse_softmax_cross_entropy_mean(
 
     Returns:
         ``None`` if it is NaN, as for a batch of ignored targets, if that cannot be read, or if the
-        operator should refuse these inputs.
+        inputs are wrong.
     """
     shape = logits.shape
-    if indices.dtype is not torch.int64 or len(shape) < 2 or shape[1] < 2:  # torch takes them
-        return None
+    if indices.dtype is not torch.int64 or len(shape) < 2 or shape[1] < 2:
+        return None  # torch accepts some of these, but no other wrong inputs
     if not is_readable(logits):
         return None
     if logits.dtype in HALF:

@@ -97,6 +97,7 @@ def is_readable(tensor: Tensor) -> bool:
     )
 
 
+# looked up once
 _is_compiling = torch.compiler.is_compiling
 _is_transforming = torch._C._are_functorch_transforms_active
 _count_modes = torch._C._len_torch_dispatch_stack
@@ -117,24 +118,27 @@ class _Fused(torch.autograd.Function):
         ctx.held = [slopes]  # a list, which compiled autograd shares with its stand-in for ctx
         ctx.kernel, ctx.definition = kernel, definition
         ctx.save_for_backward(logits, *constants)
+        ctx.set_materialize_grads(False)
         if len(values) > 1:
             ctx.mark_non_differentiable(*values[1:])
-            ctx.set_materialize_grads(False)
         return values
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         gradient: Tensor | None = None
-        if weight is not None and ctx.held and not torch.is_grad_enabled():
-            # given away, not copied; autograd converts it to the dtype of the logits
-            gradient = _scaled(ctx.held.pop(), weight)
+        # given away, not copied; it is that of the values which the kernel read, whatever has
+        # changed them since
+        held = ctx.held.pop() if ctx.held else None
+        if weight is not None and held is not None and not torch.is_grad_enabled():
+            gradient = _scaled(held, weight)  # autograd converts it to the dtype of the logits
         elif weight is not None:
-            gradient = _differentiated(ctx, weight)
-        return None, None, gradient, *[None] * (len(ctx.needs_input_grad) - 3)
+            gradient = _computed_again(ctx, weight)
+        kernel_and_definition, constants = (None, None), ctx.needs_input_grad[3:]
+        return *kernel_and_definition, gradient, *[None for _ in constants]
 
 
-def _differentiated(ctx: Any, weight: Tensor) -> Tensor:
-    """Compute the gradient for second derivatives, or once more through a graph that is kept."""
+def _computed_again(ctx: Any, weight: Tensor) -> Tensor:
+    """Compute the gradient with its graph, or for a further pass through a graph that is kept."""
     logits, *constants = ctx.saved_tensors
     if torch.is_grad_enabled():
         pull = torch.func.vjp(lambda leaf: ctx.definition(leaf, *constants)[0], logits)[1]
@@ -156,18 +160,19 @@ class ElementKernel(NamedTuple):
 
     loss: int
     """One of the numbers below."""
-    options: tuple[float | Tensor, ...]
-    """Three numbers, those of the loss's struct in ``kernels.cpp`` first."""
     divisor: float
+    a: float | Tensor = 1.0
+    """Options, in the order of the loss's struct in ``kernels.cpp``."""
+    b: float | Tensor = 1.0
+    c: float | Tensor = 1.0
 
     def compute(self, slopes: bool, logits: Tensor, target: Tensor) -> Computed:
         """Compute the value."""
         logits, target = _in_one_format(logits, target)
         value, room = _number(), _room(logits, slopes)
         sizes = logits.numel(), torch.get_num_threads(), logits.dtype is torch.bfloat16
-        loss, options, divisor = self
         tensors = pointers(logits, target, value, room)
-        compiled("elements")(*sizes, loss, *options, divisor, *tensors)
+        compiled("elements")(*sizes, *self, *tensors)
         return (value,), room
 
 

@@ -943,8 +943,8 @@ float divergence(const Annealing& how, const Cloud& x, const Cloud& y, float* sl
 
 // The sum of the losses of all elements, divided by the divisor, and its slopes if there is room;
 // half says whether the tensors are bfloat16, and loss is a number of fused.py.
-extern "C" int elements(long count, long threads, int half, int loss, float a, float b, float c,
-                        double divisor, const void* logits, const void* targets, float* value,
+extern "C" int elements(long count, long threads, int half, int loss, double divisor, float a,
+                        float b, float c, const void* logits, const void* targets, float* value,
                         void* slopes) {
   Batch batch{count, threads, logits, targets};
   auto reduced = half ? reduced_elements<bfloat16> : reduced_elements<float>;

@@ -64,7 +64,7 @@ class Pixels(ctypes.Structure):
 
 
 _OVERLAP, _PIXELS = ctypes.POINTER(Overlap), ctypes.POINTER(Pixels)
-_ELEMENTS = (LONG, LONG, INT, INT, FLOAT, FLOAT, FLOAT, DOUBLE)
+_ELEMENTS = (LONG, LONG, INT, INT, DOUBLE, FLOAT, FLOAT, FLOAT)
 ARGUMENTS = {
     "elements": (*_ELEMENTS, *[POINTER] * 4),
     "masks": (_OVERLAP, _PIXELS, *[POINTER] * 7),

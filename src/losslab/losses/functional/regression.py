@@ -83,12 +83,7 @@ def _by_kernel_or_torch(
         return (by_torch(*_comparable(prediction, target), code, *option),)
 
     divisor = unit * (prediction.numel() if reduction == "mean" else 1)
-    return fused(
-        ElementKernel(loss, (*option, 1.0, 1.0, 1.0)[:3], divisor),
-        definition,
-        prediction,
-        target,
-    )[0]
+    return fused(ElementKernel(loss, divisor, *option), definition, prediction, target)[0]
 
 
 def _comparable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
