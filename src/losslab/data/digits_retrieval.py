@@ -172,12 +172,24 @@ def rotate_and_shift(images: Tensor, rotation: float, shift: float, rng: torch.G
     # in affine_grid's coordinates, half an image's side is 1
     part = 2 * shift * max(images.shape[-2:]) / max(padded.shape[-2:])
     moves = (torch.rand(len(images), 2, generator=rng) * 2 - 1) * part
-    entries = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1)
-    # the grid maps output to input pixels, so the shift is undone before the rotation
-    rotations = entries.reshape(-1, 2, 2)
-    matrix = torch.cat([rotations, -(rotations @ moves.unsqueeze(2))], dim=2)
-    grid = F.affine_grid(matrix, list(padded.shape), align_corners=False)
+    grid = _placed(angle, moves, *padded.shape[-2:])
     return F.grid_sample(padded, grid, padding_mode="zeros", align_corners=False)
+
+
+def _placed(angle: Tensor, moves: Tensor, height: int, width: int) -> Tensor:
+    """Return the grid ``(n, H, W, 2)`` of :func:`torch.nn.functional.affine_grid`.
+
+    It maps output to input pixels, so the shift is undone before the rotation. Its last bits do not
+    depend on the processor, as those of a matrix product do.
+    """
+    cos, sin, right, down = (
+        each.view(-1, 1, 1) for each in (angle.cos(), angle.sin(), *moves.unbind(dim=1))
+    )
+    y, x = (torch.linspace(-1, 1, side) * (side - 1) / side for side in (height, width))
+    y = y.unsqueeze(1)
+    across = x * cos + y * -sin - (cos * right - sin * down)
+    along = x * sin + y * cos - (sin * right + cos * down)
+    return torch.stack([across, along], dim=3)
 
 
 def _require_digits(classes: Sequence[int]) -> None:
