@@ -252,6 +252,16 @@ def test_no_gradient_is_not_a_gradient_of_zero(loss, kind):
     assert leaf.grad is None
 
 
+@pytest.mark.parametrize(("loss", "kind"), ONE_OF_EACH, ids=str)
+def test_a_batch_of_gradients(loss, kind):
+    prediction, target = batch_of(kind)
+    _, expected, _ = results(loss, prediction, target)
+    leaf = prediction.requires_grad_()
+    weights = torch.tensor([1.0, -2.0, 0.5])
+    (batch,) = torch.autograd.grad(loss(leaf, target), leaf, weights, is_grads_batched=True)
+    assert_close(batch, torch.stack([weight * expected for weight in weights]))
+
+
 def test_a_graph_that_was_freed_by_a_pass_with_a_graph_is_gone():
     leaf = torch.zeros(2, 2, requires_grad=True)
     value = BCELoss()(leaf, torch.ones(2, 2))

@@ -133,8 +133,7 @@ class _Fused(torch.autograd.Function):
             gradient = _scaled(held, weight)  # autograd converts it to the dtype of the logits
         elif weight is not None:
             gradient = _computed_again(ctx, weight)
-        kernel_and_definition, constants = (None, None), ctx.needs_input_grad[3:]
-        return *kernel_and_definition, gradient, *[None for _ in constants]
+        return None, None, gradient, *[None for _ in ctx.needs_input_grad[3:]]
 
 
 def _computed_again(ctx: Any, weight: Tensor) -> Tensor:
@@ -148,10 +147,13 @@ def _computed_again(ctx: Any, weight: Tensor) -> Tensor:
 
 
 def _scaled(slopes: Tensor, weight: Tensor) -> Tensor:
-    """Multiply slopes in place by one number, or one per row."""
+    """Multiply slopes by one number, in place, or by one per row."""
     if weight.dim() > 0:
-        return slopes.mul_(weight.view(-1, *[1] * (slopes.dim() - 1)))
-    factor = weight.item()  # a tensor would be rounded to bfloat16
+        return slopes * weight.view(-1, *[1] * (slopes.dim() - 1))
+    try:
+        factor = weight.item()  # a tensor would be rounded to bfloat16
+    except RuntimeError:  # a batch of numbers, of autograd.grad(..., is_grads_batched=True)
+        return slopes * weight
     return slopes if factor == 1 else slopes.mul_(factor)
 
 
