@@ -1,9 +1,9 @@
 """Weights, data and batches of a seed are, to the bit, those that version 0.1 drew.
 
-``hashes.json`` was written by that version, on an AMD processor, and is never written anew: a
-record's hashes are what runs of different versions are paired by. On other processors point clouds
-have other last bits, since torch takes square roots and products of matrices from a library that
-has its own for each kind; everything else has the bits of the file.
+``hashes.json`` was written by that version and is never written anew: a record's hashes are what
+runs of different versions are paired by. Its point clouds have the last bits that AMD's processors
+give them. On Intel's these differ, since torch takes square roots and products of matrices from a
+library that computes them for each kind in another way.
 """
 
 import json
@@ -16,8 +16,6 @@ from losslab.config.expansion import complete
 from losslab.config.jobs import compose_jobs
 
 HASHES = json.loads((Path(__file__).parent / "hashes.json").read_text())
-
-
 CPU = Path("/proc/cpuinfo")
 ON_AMD = CPU.exists() and "AuthenticAMD" in CPU.read_text()
 
@@ -41,7 +39,7 @@ def hashes_of(loss: str) -> dict[str, str]:
 def test_a_seed_draws_what_it_always_drew(loss: str) -> None:
     hashes, expected = hashes_of(loss), dict(HASHES[loss])
     if loss in ("chamfer", "emd") and not ON_AMD:
-        del hashes["data"], expected["data"]  # see below
+        del hashes["data"], expected["data"]  # which the next test compares
     assert hashes == expected
 
 

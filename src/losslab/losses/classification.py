@@ -138,14 +138,16 @@ class CrossEntropyLoss(Loss):
             return functional.sparse_softmax_cross_entropy(
                 prediction, target, weight, self.label_smoothing, self.ignore_index
             )
+        if small:
+            return self._sum_or_mean(prediction, target, weight)
 
         def definition(prediction: Tensor, target: Tensor) -> tuple[Tensor]:
             value = None
-            if plain and not small:
+            if plain:
                 value = sparse_softmax_cross_entropy_mean(prediction, target, self.ignore_index)
             return (self._sum_or_mean(prediction, target, weight) if value is None else value,)
 
-        if small or self.label_smoothing > 0 or prediction.shape[1] > MOST_CLASSES:
+        if self.label_smoothing > 0 or prediction.shape[1] > MOST_CLASSES:
             return definition(prediction, target)[0]
         mean = self.reduction == "mean"
         kernel = ClassFocalKernel(0, weight, mean, self.ignore_index, weighted=True)
